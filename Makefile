@@ -1,0 +1,84 @@
+# make            builds ./train and ./transfer
+# make demo       installs what is missing, trains two recipes, prints a pattern onto garments, lists the pictures to open
+# make test       everything is checked; the last line is 'N passed, N failed'
+# make bench      GFLOP/s per layer, and a whole training step against PyTorch where it is installed
+# Knobs: CC=clang  OMP=0  STB_DIR=folder  DATA=fashion-mnist|synthetic|folder  PATTERN=picture  MINUTES=2  ARCH=-march=x86-64-v3
+
+CC      = cc
+OMP     = 1
+MINUTES = 2
+MNIST   = /usr/share/datasets/fashion-mnist
+
+# stb_image.h and stb_image_write.h: pkg-config knows them on Debian (libstb-dev); elsewhere say STB_DIR=folder
+STB_DIR := $(or $(STB_DIR),$(patsubst -I%,%,$(shell pkg-config --cflags-only-I stb 2>/dev/null)),/usr/include/stb)
+
+# try(flags): the flags, if this compiler can build a program with them
+try = $(shell echo 'int main(void){return 0;}' | $(CC) $(1) -x c - -o /dev/null >/dev/null 2>&1 && echo '$(1)')
+
+# the processor at hand: the tile of tiled.h takes its vector width from it
+ARCH   := $(or $(ARCH),$(call try,-march=native),$(call try,-mcpu=native))
+# loops over independent outputs run on all cores; without OpenMP the pragmas are ignored and everything still works
+ifeq ($(OMP),1)
+OPENMP := $(or $(call try,-fopenmp),$(call try,-Xpreprocessor -fopenmp -lomp))
+ifeq ($(OPENMP),)
+$(info $(CC) has no OpenMP here: building for one core (macOS: brew install libomp; clang on Debian: libomp-dev))
+endif
+endif
+
+# -std=gnu11           C11 and vector types
+# -O3                  unrolls the tile's fixed loops so that its sums stay in registers
+# -fno-math-errno      sqrt may be one instruction: nobody reads errno after it
+# -ffp-contract=fast   a*b + c in one rounding (gcc's default; clang's needs saying). Never -ffast-math: it would let NaN pass every test
+OPT    := -O3 $(ARCH) -fno-math-errno -ffp-contract=fast
+WARN   := -Wall -Wextra $(if $(OPENMP),,-Wno-unknown-pragmas)
+CFLAGS  = -std=gnu11 $(OPT) $(WARN) $(OPENMP) -isystem $(STB_DIR) -I.
+LDLIBS  = -lm
+HEADERS = layers.h tiled.h net.h gan.h images.h safetensors.h options.h
+
+all: train transfer
+train transfer: %: %.c build/gan.o $(HEADERS) | stb
+	$(CC) $(CFLAGS) -o $@ $< build/gan.o $(LDLIBS)
+build/gan.o: gan.c $(HEADERS)
+	@mkdir -p build
+	$(CC) $(CFLAGS) -c -o $@ gan.c
+
+stb:
+	@test -f $(STB_DIR)/stb_image.h && test -f $(STB_DIR)/stb_image_write.h || { echo "stb_image.h and stb_image_write.h are not in $(STB_DIR):" \
+	  "on Debian and Ubuntu 'make setup' installs libstb-dev; elsewhere fetch the two files and run make STB_DIR=their-folder"; exit 1; }
+
+# what a bare Debian lacks; asks sudo when not root; without apt or network it says so and the synthetic set is used
+setup:
+	@sh setup.sh
+
+demo: setup
+	@$(MAKE) --no-print-directory all
+	@sh demo.sh '$(DATA)' '$(PATTERN)' '$(MINUTES)' '$(MNIST)'
+
+# ---- tests: a program per promise; run.sh adds up their closing lines ----
+
+TESTS   = images safetensors damaged gradients ops golden recipes gan mixture golden_dcgan
+DOUBLE  = gradients recipes
+SANE    = -fsanitize=address,undefined -fno-sanitize-recover=undefined -g -O1
+MODULES = build/gan.o build/gan_double.o build/asan/gan.o
+
+test: setup
+	@$(MAKE) --no-print-directory -j2 all $(TESTS:%=build/test_%) $(TESTS:%=build/asan/test_%)
+	@sh tests/run.sh
+
+build/gan_double.o: gan.c $(HEADERS)
+	@mkdir -p build
+	$(CC) $(CFLAGS) -Dreal=double -c -o $@ gan.c
+$(DOUBLE:%=build/test_%): build/test_%: tests/test_%.c build/gan_double.o $(HEADERS) $(wildcard tests/*.h) | stb
+	$(CC) $(CFLAGS) -Dreal=double -o $@ $< $(if $(findstring gradients,$*),,build/gan_double.o) $(LDLIBS)
+build/test_%: tests/test_%.c $(HEADERS) $(wildcard tests/*.h) build/gan.o | stb
+	$(CC) $(CFLAGS) -o $@ $< $(if $(findstring _IMPLEMENTATION,$(shell cat $<)),,build/gan.o) $(LDLIBS)
+
+bench: all build/bench
+	@sh tests/bench.sh
+build/bench: tests/bench.c gan.c $(HEADERS)
+	@mkdir -p build
+	$(CC) $(CFLAGS) -o $@ tests/bench.c $(LDLIBS)
+
+clean:
+	rm -rf build train transfer
+.PHONY: all stb setup demo test bench clean

@@ -1,0 +1,496 @@
+/* gan.c: the recipes. Each is a paragraph: its networks, its objective, its training step; gan.h says how to drive them.
+ * The code of the headers below is compiled here, once for every program. With -Dreal=double all of it becomes double
+ * precision (the gradient checks do that); the tile of tiled.h exists in float only. */
+#define LAYERS_IMPLEMENTATION
+#define NET_IMPLEMENTATION
+#define SAFETENSORS_IMPLEMENTATION
+#ifndef real
+#define TILED_IMPLEMENTATION
+#include "tiled.h"
+#endif
+#include "gan.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------------------------------------ the pieces of a step */
+
+static double number(const Gan *gan) {
+    real x;
+    gan->ops->download(&x, gan->loss, 1);
+    return (double)x;
+}
+
+static Node *node_of(Net *net, int i) { return &net->node[i]; }
+static long count_of(const Net *net, int i) {
+    const Node *node = &net->node[i];
+    return (long)node->n * node->h * node->w * node->c;
+}
+
+/* mean sigmoid(logits) of what D has just looked at: D(x), a probability */
+static double mean_probability(Gan *gan) {
+    long n = count_of(&gan->d, gan->d_logits);
+    double sum = 0;
+    real *logits = malloc((size_t)n * sizeof(real));
+    if (!logits) return NAN;
+    gan->ops->download(logits, gan->d.node[gan->d_logits].y, n);
+    for (long i = 0; i < n; i++) sum += 1 / (1 + exp(-(double)logits[i]));
+    free(logits);
+    return sum / n;
+}
+
+/* D's forward pass over pictures (batch,size,size,channels) */
+static void discriminate(Gan *gan, const real *pictures) {
+    gan->ops->copy(gan->d.node[gan->d_picture].y, pictures, count_of(&gan->d, gan->d_picture));
+    net_forward(&gan->d, 1);
+}
+
+/* F4 on D's logits with one target for all; its gradient is added to the logits' dy. Returns the loss. */
+static double adversarial_loss(Gan *gan, double target) {
+    Node *logits = node_of(&gan->d, gan->d_logits);
+    long n = count_of(&gan->d, gan->d_logits);
+    net_zero_activations(&gan->d);
+    gan->ops->bce_logits_forward(gan->loss, logits->y, (real)target, n);
+    gan->ops->bce_logits_backward(logits->dy, logits->y, (real)target, 1, n);
+    return number(gan);
+}
+
+/* F3: L_D = -[log D(x) + log(1 - D(G))], one Adam step on D.   x: gan->images, G: what the generator holds */
+static void train_discriminator(Gan *gan, Report *report) {
+    net_zero_gradients(&gan->d);
+    discriminate(gan, gan->images);
+    report->d_real = mean_probability(gan);
+    report->loss_d = adversarial_loss(gan, 1);
+    net_backward(&gan->d, NET_WEIGHTS);
+    discriminate(gan, gan->g.node[gan->g_picture].y);
+    report->d_fake = mean_probability(gan);
+    report->loss_d += adversarial_loss(gan, 0);
+    net_backward(&gan->d, NET_WEIGHTS);
+    report->norm_d = net_gradient_norm(&gan->d);
+    net_clip_gradients(&gan->d, report->norm_d, gan->options.clip);
+    net_adam(&gan->d, gan->options.lr, gan->options.beta1, gan->options.beta2);
+}
+
+/* Adam on G with what has been gathered in its picture's dy */
+static void update_generator(Gan *gan, Report *report) {
+    net_zero_gradients(&gan->g);
+    net_backward(&gan->g, NET_WEIGHTS);
+    report->norm_g = net_gradient_norm(&gan->g);
+    net_clip_gradients(&gan->g, report->norm_g, gan->options.clip);
+    net_adam(&gan->g, gan->options.lr, gan->options.beta1, gan->options.beta2);
+}
+
+/* G's noise inputs ~ N(0,1), from the streams of this purpose and draw */
+static void draw_noise(Gan *gan, int purpose, uint64_t draw) {
+    for (int i = 0; i < gan->noises; i++)
+        gan->ops->random_normal(gan->g.node[gan->g_noise[i]].y, count_of(&gan->g, gan->g_noise[i]), gan->options.seed,
+                                STREAM(purpose, draw * 4 + (uint64_t)i));
+}
+
+/* Report.spread: how much G's pictures differ from each other, pixel by pixel (mode collapse shows as 0) */
+static double spread(Gan *gan) {
+    const Node *picture = node_of(&gan->g, gan->g_picture);
+    long size = count_of(&gan->g, gan->g_picture), each = size / picture->n;
+    real *y = malloc((size_t)size * sizeof(real));
+    double total = 0;
+    if (!y) return NAN;
+    gan->ops->download(y, picture->y, size);
+    for (long k = 0; k < each; k++) {
+        double sum = 0, square = 0;
+        for (int n = 0; n < picture->n; n++) sum += y[n * each + k], square += (double)y[n * each + k] * y[n * each + k];
+        double variance = square / picture->n - sum / picture->n * (sum / picture->n);
+        total += variance > 0 ? sqrt(variance) : variance == variance ? 0 : variance;
+    }
+    free(y);
+    return total / each;
+}
+
+/* ------------------------------------------------------------------------------------------------------ recipe: dcgan
+ * Document 001 (9d598e07), made consistent as Radford, Metz and Chintala (2015) would: z of 100 -> 7x7x128 -> 14x14x64 ->
+ * 28x28, batch norm and relu between, tanh at the end; D halves twice with 5x5 kernels, leaky relu 0.2, one logit.
+ * F1: min_G max_D E[log D(x)] + E[log(1 - D(G(z)))], by F3 for D and the non-saturating F2 for G. */
+
+static void dcgan_describe(Gan *gan) {
+    const GanOptions *o = &gan->options;
+    int s = o->size / 4, x;
+    Net *g = &gan->g, *d = &gan->d;
+
+    gan->g_noise[0] = x = net_input(g, 1, 1, 100);
+    gan->noises = 1;
+    x = dense(g, x, s * s * 128);
+    x = reshape(g, x, s, s, 128);
+    x = batchnorm(g, x);
+    x = relu(g, x);
+    x = conv2d_transpose(g, x, 64, 5, 2, 2);
+    x = batchnorm(g, x);
+    x = relu(g, x);
+    x = conv2d_transpose(g, x, o->channels, 5, 2, 2);
+    gan->g_picture = tanh_(g, x);
+
+    gan->d_picture = x = net_input(d, o->size, o->size, o->channels);
+    x = conv2d(d, x, 64, 5, 2, 2);
+    x = leaky_relu(d, x, 0.2);
+    x = conv2d(d, x, 128, 5, 2, 2);
+    x = leaky_relu(d, x, 0.2);
+    gan->d_logits = dense(d, x, 1);
+}
+
+static void dcgan_step(Gan *gan, Report *report) {
+    Net *g = &gan->g, *d = &gan->d;
+    long n = count_of(g, gan->g_picture);
+
+    draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);
+    net_forward(g, 1);
+    train_discriminator(gan, report);                                    /* F3 */
+
+    discriminate(gan, g->node[gan->g_picture].y);                        /* F2: L_G = -log D(G(z)) */
+    report->loss_g = adversarial_loss(gan, 1);
+    net_backward(d, NET_INPUT);
+    net_zero_activations(g);
+    gan->ops->axpy(g->node[gan->g_picture].dy, d->node[gan->d_picture].dy, 1, n);
+    update_generator(gan, report);
+}
+
+/* ------------------------------------------------------------------------------------------------------ recipe: style
+ * The main job: G repaints a garment so that its texture cannot be told from crops of the style pictures, while its light
+ * and shade stay. Patch discriminator (Li, Wand 2016; Isola et al. 2017); Gram matrices (F8) on D's own features in the
+ * place of VGG's; content (F9) inside the garment's mask on pictures averaged over 4x4 pixels, so that the print is free
+ * in its detail and bound in its light.
+ * G also reads noise at three scales (Ulyanov et al. 2016): without it a plain garment would give the layers nothing to
+ * weave a pattern from.   L_G = F2 + style_weight F8 + content_weight F9 + tv_weight F10 */
+
+enum { CONTENT_POOL = 4 };
+
+static int conv_norm_relu(Net *g, int x, int out, int kernel, int stride) {
+    x = reflect_pad(g, x, kernel / 2);
+    x = conv2d(g, x, out, kernel, stride, 0);
+    x = instancenorm(g, x);
+    return relu(g, x);
+}
+
+static int residual_block(Net *g, int x) {
+    int y = conv_norm_relu(g, x, g->node[x].c, 3, 1);
+    y = reflect_pad(g, y, 1);
+    y = conv2d(g, y, g->node[x].c, 3, 1, 0);
+    return add(g, x, instancenorm(g, y));
+}
+
+void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, Gan *nodes) {
+    enum { WIDTH = 24 };
+    int x;
+    net_begin(g, "g", ops, n);
+    nodes->g_content = x = net_input(g, h, w, 1);
+    for (int i = 0; i < 3; i++) {                                        /* noise: grains of 1, 4 and 8 pixels */
+        int grain = i == 0 ? 1 : 4 * i, z;
+        nodes->g_noise[i] = z = net_input(g, h / grain, w / grain, 1);
+        x = concat(g, x, grain == 1 ? z : upsample(g, z, grain));
+    }
+    nodes->noises = 3;
+    x = conv_norm_relu(g, x, WIDTH, 5, 1);
+    x = conv_norm_relu(g, x, 2 * WIDTH, 3, 2);
+    for (int i = 0; i < 3; i++) x = residual_block(g, x);
+    x = conv_norm_relu(g, upsample(g, x, 2), WIDTH, 3, 1);
+    x = conv2d(g, reflect_pad(g, x, 2), channels, 5, 1, 0);
+    nodes->g_picture = tanh_(g, x);
+}
+
+static void style_describe(Gan *gan) {
+    const GanOptions *o = &gan->options;
+    int x;
+    Net *d = &gan->d;
+    style_generator(&gan->g, gan->ops, o->batch, o->size, o->size, o->channels, gan);
+
+    gan->d_picture = x = net_input(d, o->size, o->size, o->channels);
+    gan->d_feature[0] = x = leaky_relu(d, conv2d(d, x, 32, 4, 2, 1), 0.2);
+    gan->d_feature[1] = x = leaky_relu(d, conv2d(d, x, 64, 4, 2, 1), 0.2);
+    gan->d_feature[2] = x = leaky_relu(d, conv2d(d, x, 64, 3, 1, 1), 0.2);
+    gan->features = 3;
+    gan->d_logits = conv2d(d, x, 1, 3, 1, 1);
+
+    net_begin(&gan->blur, "blur", gan->ops, o->batch);
+    gan->blur_in = net_input(&gan->blur, o->size, o->size, o->channels);
+    gan->blur_out = avgpool(&gan->blur, gray(&gan->blur, gan->blur_in), CONTENT_POOL);
+}
+
+/* where feature k's Gram matrix stands in gan->gram, target, dgram */
+static long gram_at(const Gan *gan, int k) {
+    long at = 0;
+    for (int i = 0; i < k; i++) at += (long)gan->d.node[gan->d_feature[i]].c * gan->d.node[gan->d_feature[i]].c;
+    return at;
+}
+static void gram_of_feature(Gan *gan, int k, real *gram) {
+    const Node *f = node_of(&gan->d, gan->d_feature[k]);
+    gan->ops->gram_forward(gram, gan->mean, f->y, (long)f->n * f->h * f->w, f->c);
+}
+
+/* F9 inside the mask, on the averaged pictures; its gradient goes to the dy of G's picture */
+static double content_loss(Gan *gan) {
+    const Ops *ops = gan->ops;
+    Net *b = &gan->blur;
+    Node *picture = node_of(&gan->g, gan->g_picture), *out = node_of(b, gan->blur_out);
+    long pixels = (long)gan->options.batch * gan->options.size * gan->options.size, n = count_of(b, gan->blur_out);
+    ops->avgpool_forward(gan->soft_mask, gan->mask, out->n, out->h * CONTENT_POOL, out->w * CONTENT_POOL, 1, CONTENT_POOL);
+    ops->avgpool_forward(gan->soft_content, gan->content, out->n, out->h * CONTENT_POOL, out->w * CONTENT_POOL, 1, CONTENT_POOL);
+    ops->copy(b->node[gan->blur_in].y, picture->y, pixels * gan->options.channels);
+    net_forward(b, 1);
+    net_zero_activations(b);
+    ops->squared_error_forward(gan->loss, out->y, gan->soft_content, gan->soft_mask, n);
+    ops->squared_error_backward(out->dy, out->y, gan->soft_content, gan->soft_mask, (real)gan->options.content_weight, n);
+    net_backward(b, NET_INPUT);
+    ops->axpy(picture->dy, b->node[gan->blur_in].dy, 1, pixels * gan->options.channels);
+    return number(gan);
+}
+
+/* F8 over D's features; its gradients go to the features' dy */
+static double style_loss(Gan *gan) {
+    double sum = 0;
+    for (int k = 0; k < gan->features; k++) {
+        Node *f = node_of(&gan->d, gan->d_feature[k]);
+        long at = gram_at(gan, k), n = (long)f->c * f->c;
+        gram_of_feature(gan, k, gan->gram + at);
+        gan->ops->style_loss_forward(gan->loss, gan->gram + at, gan->target + at, n);
+        sum += number(gan);
+        gan->ops->fill(gan->dgram + at, 0, n);
+        gan->ops->style_loss_backward(gan->dgram + at, gan->gram + at, gan->target + at, (real)gan->options.style_weight, n);
+        gan->ops->gram_backward(f->dy, gan->dgram + at, f->y, gan->mean, (long)f->n * f->h * f->w, f->c);
+    }
+    return sum;
+}
+
+static void style_step(Gan *gan, Report *report) {
+    const GanOptions *o = &gan->options;
+    Net *g = &gan->g, *d = &gan->d;
+    Node *picture = node_of(g, gan->g_picture);
+    long n = count_of(g, gan->g_picture);
+
+    draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);
+    gan->ops->copy(g->node[gan->g_content].y, gan->content, count_of(g, gan->g_content));
+    net_forward(g, 1);
+    train_discriminator(gan, report);                                    /* F3 */
+
+    discriminate(gan, gan->images);                                      /* what the style's Gram matrices are now */
+    for (int k = 0; k < gan->features; k++) gram_of_feature(gan, k, gan->target + gram_at(gan, k));
+
+    discriminate(gan, picture->y);
+    report->adversarial = adversarial_loss(gan, 1);                      /* F2 */
+    report->style = style_loss(gan);                                     /* F8 */
+    net_backward(d, NET_INPUT);
+    net_zero_activations(g);
+    gan->ops->axpy(picture->dy, d->node[gan->d_picture].dy, 1, n);
+    report->content = content_loss(gan);                                 /* F9 */
+    gan->ops->total_variation_forward(gan->loss, picture->y, picture->n, picture->h, picture->w, picture->c);      /* F10 */
+    report->tv = number(gan);
+    gan->ops->total_variation_backward(picture->dy, picture->y, (real)o->tv_weight, picture->n, picture->h, picture->w, picture->c);
+    report->loss_g = report->adversarial + o->style_weight * report->style + o->content_weight * report->content
+                   + o->tv_weight * report->tv;
+    update_generator(gan, report);
+}
+
+/* -------------------------------------------------------------------------------------------------------- the recipes */
+
+const Recipe recipes[] = {
+    { .name = "dcgan", .summary = "new garments out of noise",
+      .source = "document 001; Radford, Metz, Chintala 2015; F1-F4",
+      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
+      .describe = dcgan_describe, .step = dcgan_step },
+    { .name = "style", .summary = "prints the style of pictures onto garments",
+      .source = "documents 001-004; Li, Wand 2016; Gatys, Ecker, Bethge 2015; F2, F3, F8-F10",
+      .defaults = { .batch = 8, .size = 64, .channels = 3, .steps = 800, .lr = 4e-4, .beta1 = 0.5, .beta2 = 0.99,
+                    .content_weight = 1, .style_weight = 1 },
+      .paints = 1, .describe = style_describe, .step = style_step },
+    { .name = NULL }
+};
+
+const Recipe *recipe_find(const char *name) {
+    for (const Recipe *r = recipes; r->name; r++)
+        if (!strcmp(r->name, name)) return r;
+    return NULL;
+}
+
+/* --------------------------------------------------------------------------------------------- what all recipes share */
+
+void gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const Ops *ops) {
+    memset(gan, 0, sizeof *gan);
+    gan->recipe = recipe, gan->options = *options, gan->ops = ops;
+    net_begin(&gan->g, "g", ops, options->batch);
+    net_begin(&gan->d, "d", ops, options->batch);
+    recipe->describe(gan);
+}
+
+/* reals of the batch and of the Gram matrices */
+static long batch_reals(const Gan *gan) {
+    const GanOptions *o = &gan->options;
+    long pixels = (long)o->batch * o->size * o->size, pooled = pixels / (CONTENT_POOL * CONTENT_POOL);
+    return count_of(&gan->d, gan->d_picture) + (gan->recipe->paints ? 2 * pixels + 2 * pooled + 3 * gram_at(gan, gan->features) : 0);
+}
+
+double gan_bytes(const Gan *gan) {
+    double g = net_scratch_bytes(&gan->g), d = net_scratch_bytes(&gan->d);
+    return net_bytes(&gan->g, 1) + net_bytes(&gan->d, 1) + (gan->blur.nodes ? net_bytes(&gan->blur, 1) : 0) + (g > d ? g : d)
+         + (double)batch_reals(gan) * sizeof(real);
+}
+
+int gan_finish(Gan *gan) {
+    const Ops *ops = gan->ops;
+    const GanOptions *o = &gan->options;
+    long pixels = (long)o->batch * o->size * o->size, pooled = pixels / (CONTENT_POOL * CONTENT_POOL);
+    if (!net_finish(&gan->g, 1) || !net_finish(&gan->d, 1)) return 0;
+    gan->images = ops->alloc(count_of(&gan->d, gan->d_picture));
+    gan->loss = ops->alloc(1);
+    if (!gan->images || !gan->loss) return 0;
+    if (gan->recipe->paints) {
+        long grams = gram_at(gan, gan->features);
+        if (!net_finish(&gan->blur, 1)) return 0;
+        gan->content = ops->alloc(pixels), gan->mask = ops->alloc(pixels);
+        gan->soft_content = ops->alloc(pooled), gan->soft_mask = ops->alloc(pooled);
+        gan->gram = ops->alloc(grams), gan->target = ops->alloc(grams), gan->dgram = ops->alloc(grams), gan->mean = ops->alloc(512);
+        if (!gan->content || !gan->mask || !gan->soft_content || !gan->soft_mask || !gan->gram || !gan->target || !gan->dgram
+            || !gan->mean) return 0;
+    }
+    net_initialize(&gan->g, o->seed, STREAM(STREAM_G, 0), gan->recipe->paints ? 1 : 0);
+    net_initialize(&gan->d, o->seed, STREAM(STREAM_D, 0), gan->recipe->paints ? 1 : 0);
+    return 1;
+}
+
+void gan_free(Gan *gan) {
+    real *block[] = { gan->images, gan->content, gan->mask, gan->soft_content, gan->soft_mask, gan->gram, gan->target,
+                      gan->dgram, gan->mean, gan->loss };
+    for (int i = 0; i < 10; i++)
+        if (block[i]) gan->ops->release(block[i]);
+    net_free(&gan->g);
+    net_free(&gan->d);
+    if (gan->blur.nodes) net_free(&gan->blur);
+    memset(gan, 0, sizeof *gan);
+}
+
+void gan_step(Gan *gan, Report *report) {
+    memset(report, 0, sizeof *report);
+    gan->recipe->step(gan, report);
+    report->spread = spread(gan);
+    gan->step++;
+}
+
+void gan_sample(Gan *gan, uint64_t draw, real *out) {
+    draw_noise(gan, STREAM_SAMPLE, draw);
+    if (gan->recipe->paints)
+        gan->ops->copy(gan->g.node[gan->g_content].y, gan->content, count_of(&gan->g, gan->g_content));
+    net_forward(&gan->g, 0);
+    gan->ops->download(out, gan->g.node[gan->g_picture].y, count_of(&gan->g, gan->g_picture));
+}
+
+/* -------------------------------------------------------------------------------------------------------- checkpoints */
+
+static char gan_message[8192];
+const char *gan_error(void) { return gan_message; }
+
+static const char *shape_text(char *text, size_t size, int rank, const long *shape) {
+    size_t at = 0;
+    text[0] = 0;
+    for (int i = 0; i < rank && at < size; i++) at += (size_t)snprintf(text + at, size - at, i ? "x%ld" : "%ld", shape[i]);
+    return text;
+}
+
+/* One tensor on its way to or from the file: a stretch of a network's parameters, statistics or moments */
+typedef struct Slot { char name[80]; int rank; long shape[8], count; real *here; } Slot;
+
+/* slot i of a network: its tensors first, then Adam's two moments. Returns 0 past the last. */
+static int net_slot(const Net *net, int i, int moments, Slot *slot) {
+    NetTensor t;
+    int tensors = 0;
+    memset(slot, 0, sizeof *slot);
+    if (net_tensor(net, i, &t)) {
+        snprintf(slot->name, sizeof slot->name, "%s", t.name);
+        slot->rank = t.rank, slot->count = t.count, slot->here = (t.in_buffer ? net->buffer : net->p) + t.offset;
+        for (int k = 0; k < t.rank; k++) slot->shape[k] = t.shape[k];
+        return 1;
+    }
+    while (net_tensor(net, tensors, &t)) tensors++;
+    if (!moments || i >= tensors + 2) return 0;
+    snprintf(slot->name, sizeof slot->name, "%s.adam_%c", net->name, i == tensors ? 'm' : 'v');
+    slot->rank = 1, slot->shape[0] = slot->count = net->parameters, slot->here = i == tensors ? net->m : net->v;
+    return 1;
+}
+
+static int slot_read(const Net *net, const Slot *slot, const StFile *file, const char *path, const char *recipe) {
+    char have[96], need[96];
+    const StTensor *t = st_find(file, slot->name);
+    shape_text(need, sizeof need, slot->rank, slot->shape);
+    if (!t) {
+        snprintf(gan_message, sizeof gan_message, "%s: no tensor '%s' (%s): was it made with --recipe %s?", path, slot->name, need, recipe);
+        return 0;
+    }
+    int same = t->rank == slot->rank;
+    for (int k = 0; k < t->rank && same; k++) same = t->shape[k] == slot->shape[k];
+    if (!same) {
+        snprintf(gan_message, sizeof gan_message, "%s: tensor '%s' is %s, the recipe needs %s: was it made with --recipe %s and these sizes?",
+                 path, slot->name, shape_text(have, sizeof have, t->rank, t->shape), need, recipe);
+        return 0;
+    }
+    real *host = malloc((size_t)slot->count * sizeof(real) + 1);
+    if (!host || !(sizeof(real) == 4 ? st_read_f32(t, (void *)host, slot->count) : st_read_f64(t, (void *)host, slot->count))) {
+        snprintf(gan_message, sizeof gan_message, "%s: tensor '%s': %s", path, slot->name, host ? st_error() : "not enough memory");
+        free(host);
+        return 0;
+    }
+    net->ops->upload(slot->here, host, slot->count);
+    free(host);
+    return 1;
+}
+
+int net_load(Net *net, const StFile *file, const char *path, const char *recipe) {
+    Slot slot;
+    for (int i = 0; net_slot(net, i, 0, &slot); i++)
+        if (!slot_read(net, &slot, file, path, recipe)) return 0;
+    return 1;
+}
+
+int gan_load(Gan *gan, const char *path) {
+    StFile file;
+    Slot slot;
+    if (!st_open(&file, path)) {
+        snprintf(gan_message, sizeof gan_message, "%s", st_error());
+        return 0;
+    }
+    const char *step = st_meta(&file, "step"), *recipe = st_meta(&file, "recipe");
+    int good = step && recipe && !strcmp(recipe, gan->recipe->name);
+    if (!good)
+        snprintf(gan_message, sizeof gan_message, "%s: %s%s, expected a checkpoint of --recipe %s: give the recipe it was made with", path,
+                 recipe ? "made with --recipe " : "not a checkpoint of ours", recipe ? recipe : "", gan->recipe->name);
+    for (int net = 0; net < 2 && good; net++)
+        for (int i = 0; good && net_slot(net ? &gan->d : &gan->g, i, 1, &slot); i++)
+            good = slot_read(net ? &gan->d : &gan->g, &slot, &file, path, gan->recipe->name);
+    if (good) gan->step = gan->g.adam_steps = gan->d.adam_steps = atol(step);
+    st_close(&file);
+    return good;
+}
+
+int gan_save(const Gan *gan, const char *path, const StMeta *meta, int metas) {
+    enum { MOST = 8 * NET_MAX_NODES + 4 };
+    int count = 0, good = 1;
+    char step[32];
+    Slot *slots = calloc(MOST, sizeof *slots);
+    StTensor *tensors = calloc(MOST, sizeof *tensors);
+    StMeta *all = calloc((size_t)metas + 2, sizeof *all);
+    if (!slots || !tensors || !all) good = 0;
+    for (int net = 0; net < 2 && good; net++)
+        for (int i = 0; good && net_slot(net ? &gan->d : &gan->g, i, 1, &slots[count]); i++, count++) {
+            real *host = malloc((size_t)slots[count].count * sizeof(real) + 1);
+            if (!host) { good = 0; break; }
+            gan->ops->download(host, slots[count].here, slots[count].count);
+            tensors[count] = (StTensor){ .name = slots[count].name, .dtype = sizeof(real) == 4 ? "F32" : "F64", .rank = slots[count].rank,
+                                         .data = host, .bytes = (size_t)slots[count].count * sizeof(real) };
+            memcpy(tensors[count].shape, slots[count].shape, sizeof tensors[count].shape);
+        }
+    if (!good) snprintf(gan_message, sizeof gan_message, "%s: not enough memory to write the checkpoint", path);
+    if (good) {
+        snprintf(step, sizeof step, "%ld", gan->step);
+        all[0] = (StMeta){ "recipe", gan->recipe->name }, all[1] = (StMeta){ "step", step };
+        for (int i = 0; i < metas; i++) all[i + 2] = meta[i];
+        good = st_write(path, tensors, count, all, metas + 2);
+        if (!good) snprintf(gan_message, sizeof gan_message, "%s", st_error());
+    }
+    for (int i = 0; i < count; i++) free((void *)(uintptr_t)tensors[i].data);
+    free(slots), free(tensors), free(all);
+    return good;
+}

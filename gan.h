@@ -1,0 +1,91 @@
+/* gan.h: recipes: a generator, a discriminator, their objectives, and one training step each.
+ *
+ *   Gan gan;
+ *   gan_begin(&gan, recipe_find("dcgan"), &options, &ops_tiled);      describes both networks: sizes are known, nothing allocated
+ *   gan_finish(&gan);                                                 allocates and draws the first weights
+ *   for (...) { fill gan.images (and .content, .mask);  gan_step(&gan, &report); }
+ *   gan_save(&gan, "checkpoint.safetensors", ...);
+ *
+ * Everything random is drawn from (options.seed, purpose, step): a resumed run draws what the uninterrupted run would have. */
+#ifndef GAN_H
+#define GAN_H
+#include "net.h"
+#include "safetensors.h"
+
+/* What a recipe can be told. Ranges: batch >= 1, lr > 0, 0 <= beta < 1, weights >= 0. */
+typedef struct GanOptions {
+    int batch, size, channels;          /* pictures of a step; their height and width; 1 grey, 3 RGB */
+    int steps;                          /* how long a run is by default */
+    double lr, beta1, beta2;            /* F19 */
+    double content_weight, style_weight, tv_weight;      /* F9, F8, F10: of the recipe `style` */
+    double clip;                        /* gradient norm limit, 0: none */
+    uint64_t seed;
+} GanOptions;
+
+/* What a step did. Losses are those before its updates; d_real and d_fake are mean sigmoid(logits): D(x) and D(G(z)). */
+typedef struct Report {
+    double loss_d, loss_g, d_real, d_fake, norm_d, norm_g;
+    double adversarial, content, style, tv;              /* the parts of loss_g (recipe `style`) */
+    double spread;                                       /* mean standard deviation over the batch of G's pixels, per pixel: 0 = all alike */
+} Report;
+
+typedef struct Gan Gan;
+
+typedef struct Recipe {
+    const char *name, *summary, *source;
+    GanOptions defaults;
+    int paints;                          /* 1: G repaints garments in the style of pictures (needs content, mask, style) */
+    void (*describe)(Gan *gan);
+    void (*step)(Gan *gan, Report *report);
+} Recipe;
+
+enum { GAN_FEATURES = 3 };
+enum { STYLE_MULTIPLE = 8 };             /* the style generator's height and width are multiples of this */
+
+struct Gan {
+    const Recipe *recipe;
+    const Ops *ops;
+    GanOptions options;
+    Net g, d;
+    int g_noise[3], noises, g_content, g_picture;        /* nodes of G: inputs and output */
+    int d_picture, d_logits, d_feature[GAN_FEATURES], features;   /* nodes of D */
+    Net blur;                            /* recipe style: what the content loss looks at: gray, then average pooling */
+    int blur_out, blur_in;
+    long step;                           /* training steps done */
+    real *images;                        /* this step's real pictures (batch,size,size,channels), for style the style crops */
+    real *content, *mask;                /* recipe style: garments (batch,size,size,1) in [-1,1], and where they are, [0,1] */
+    real *soft_mask, *soft_content;      /* the same after average pooling */
+    real *gram, *target, *dgram, *mean;  /* F8: Gram matrices of the features: the picture's, the style's, a gradient, means */
+    real *loss;                          /* one number on the device */
+};
+
+/* The list of recipes, ended by an entry whose name is NULL; and a recipe by name, or NULL. */
+extern const Recipe recipes[];
+const Recipe *recipe_find(const char *name);
+
+void gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const Ops *ops);
+double gan_bytes(const Gan *gan);                        /* what gan_finish allocates, and the scratch of the convolutions */
+int gan_finish(Gan *gan);                                /* 0: not enough memory */
+void gan_free(Gan *gan);
+
+/* One training step on gan->images (content, mask): the discriminator's update, then the generator's. */
+void gan_step(Gan *gan, Report *report);
+
+/* Pictures of the generator as it is, batch norm by its running statistics: out (batch,size,size,channels) on the host.
+ * `draw` selects the noise: the same draw gives the same pictures at any time. For style, gan->content is repainted. */
+void gan_sample(Gan *gan, uint64_t draw, real *out);
+
+/* The style generator alone, for one picture of any height and width (multiples of STYLE_MULTIPLE), without training memory. */
+void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, Gan *nodes);
+
+/* Checkpoint: every tensor of G and D, Adam's moments ("g.adam_m", "g.adam_v"), steps, and `meta` as given, in one
+ * safetensors file, written whole or not at all. Errors: 0, and one line in gan_error(). */
+int gan_save(const Gan *gan, const char *path, const StMeta *meta, int metas);
+int gan_load(Gan *gan, const char *path);                /* shapes must be the recipe's */
+int net_load(Net *net, const StFile *file, const char *path, const char *recipe);     /* one network's parameters */
+const char *gan_error(void);
+
+/* purposes: the upper half of a stream number of the counter-based generator; the lower half is the step or node */
+enum { STREAM_G = 1, STREAM_D, STREAM_NOISE, STREAM_SAMPLE, STREAM_DATA, STREAM_AUGMENT, STREAM_CROP };
+#define STREAM(purpose, index) ((uint64_t)(purpose) << 40 | (uint64_t)(index))
+#endif

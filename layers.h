@@ -1,0 +1,777 @@
+/* layers.h: every operation a GAN is made of, forward and backward, in plain C: the definition that all else is tested against.
+ *
+ * What is here
+ *   struct Ops      the table of operations. A network holds a `const Ops *` and asks nobody else where it runs.
+ *   ops_naive       this file's table: one loop per sum sign of the formula above it, OpenMP over independent outputs.
+ *   philox4x32      counter-based random numbers: element i of stream s of seed k is a function of (k, s, i) alone.
+ * tiled.h (fast on the CPU) and cuda_kernels.cu (the GPU) fill the same table.
+ *
+ * How to use it alone
+ *   #define LAYERS_IMPLEMENTATION      in exactly one .c file
+ *   #include "layers.h"
+ *   ops_naive.conv2d_forward(y, x, w, b, &conv);
+ *   Define `real` as double before the include to get the same code in double precision (the gradient checks do).
+ *
+ * Conventions
+ *   - Activations are NHWC: x[n,h,w,c] stands at x[((n*H + h)*W + w)*C + c]. `rows` means N*H*W: all pixels of a batch.
+ *   - Convolution weights are HWIO: w[u,v,c,o] at w[((u*K + v)*C + c)*O + o]. Dense weights are w[in,out].
+ *   - Outputs come first, then inputs, then sizes. dx stands for dL/dx.
+ *   - Forward functions overwrite their output; backward functions ADD to the gradients they compute (+=).
+ *     A gradient pointer may be NULL where the comment says so: then that gradient is not computed.
+ *   - The same bits for any number of threads: work is split by output, every sum runs in a fixed order.
+ *   - F-numbers name the formulas; notebooks-as-md/README.md has the index. */
+#ifndef LAYERS_H
+#define LAYERS_H
+#include <stdint.h>
+
+#ifndef real
+#define real float
+#endif
+
+/* The geometry of a convolution from (n,h,w,c) to (n,oh,ow,o) with a square kernel and zero padding.
+ * Output pixel (p,q) sees input pixels (p*stride + u - pad, q*stride + v - pad) for 0 <= u,v < kernel.
+ * A transposed convolution uses the same struct, read from right to left: from (n,oh,ow,o) to (n,h,w,c). */
+typedef struct Conv { int n, h, w, c, oh, ow, o, kernel, stride, pad; } Conv;
+
+typedef struct Ops {
+    const char *name;
+    /* memory of the place where the table computes: alloc gives zeros, or NULL when there is none left */
+    real *(*alloc)(long count);
+    void (*release)(real *x);
+    void (*upload)(real *here, const real *host, long n);
+    void (*download)(real *host, const real *here, long n);
+    long (*conv_scratch)(const Conv *d);                      /* how many reals a convolution of this shape borrows */
+    /* vectors */
+    void (*fill)(real *x, real value, long n);
+    void (*copy)(real *y, const real *x, long n);
+    void (*axpy)(real *y, const real *x, real a, long n);
+    void (*scale)(real *x, real a, long n);
+    void (*clip)(real *x, real limit, long n);
+    void (*sum_squares)(real *out, const real *x, long n);
+    void (*random_uniform)(real *x, long n, uint64_t seed, uint64_t stream);
+    void (*random_normal)(real *x, long n, uint64_t seed, uint64_t stream);
+    /* F6: dense layers */
+    void (*dense_forward)(real *y, const real *x, const real *w, const real *b, int n, int in, int out);
+    void (*dense_backward_input)(real *dx, const real *dy, const real *w, int n, int in, int out);
+    void (*dense_backward_weight)(real *dw, const real *x, const real *dy, int n, int in, int out);
+    void (*bias_backward)(real *db, const real *dy, long rows, int c);
+    /* F18: convolution, its two gradients, and the transposed convolution that is one of them */
+    void (*conv2d_forward)(real *y, const real *x, const real *w, const real *b, const Conv *d);
+    void (*conv2d_backward_input)(real *dx, const real *dy, const real *w, const Conv *d);
+    void (*conv2d_backward_weight)(real *dw, const real *x, const real *dy, const Conv *d);
+    void (*conv2d_transpose_forward)(real *y, const real *x, const real *w, const real *b, const Conv *d);
+    void (*conv2d_transpose_backward_input)(real *dx, const real *dy, const real *w, const Conv *d);
+    void (*conv2d_transpose_backward_weight)(real *dw, const real *x, const real *dy, const Conv *d);
+    /* F17: batch normalisation (groups = 1) and instance normalisation (groups = N) */
+    void (*normalize_forward)(real *y, real *mean, real *var, const real *x, const real *gamma, const real *beta,
+                              int groups, long rows, int c);
+    void (*normalize_backward)(real *dx, real *dgamma, real *dbeta, const real *dy, const real *x, const real *gamma,
+                               const real *mean, const real *var, int groups, long rows, int c);
+    void (*batchnorm_track)(real *running_mean, real *running_var, const real *mean, const real *var,
+                            real momentum, long rows, int c);
+    void (*batchnorm_inference)(real *y, const real *x, const real *gamma, const real *beta,
+                                const real *running_mean, const real *running_var, long rows, int c);
+    /* activations */
+    void (*leaky_relu_forward)(real *y, const real *x, real slope, long n);
+    void (*leaky_relu_backward)(real *dx, const real *dy, const real *y, real slope, long n);
+    void (*tanh_forward)(real *y, const real *x, long n);
+    void (*tanh_backward)(real *dx, const real *dy, const real *y, long n);
+    void (*sigmoid_forward)(real *y, const real *x, long n);
+    void (*sigmoid_backward)(real *dx, const real *dy, const real *y, long n);
+    /* shape */
+    void (*add_forward)(real *y, const real *a, const real *b, long n);
+    void (*concat_forward)(real *y, const real *a, const real *b, long rows, int ca, int cb);
+    void (*concat_backward)(real *da, real *db, const real *dy, long rows, int ca, int cb);
+    void (*reflect_pad_forward)(real *y, const real *x, int n, int h, int w, int c, int pad);
+    void (*reflect_pad_backward)(real *dx, const real *dy, int n, int h, int w, int c, int pad);
+    void (*upsample_forward)(real *y, const real *x, int n, int h, int w, int c, int factor);
+    void (*upsample_backward)(real *dx, const real *dy, int n, int h, int w, int c, int factor);
+    void (*avgpool_forward)(real *y, const real *x, int n, int h, int w, int c, int factor);
+    void (*avgpool_backward)(real *dx, const real *dy, int n, int h, int w, int c, int factor);
+    void (*gray_forward)(real *y, const real *x, long rows, int c);
+    void (*gray_backward)(real *dx, const real *dy, long rows, int c);
+    /* losses: forward writes one number, backward adds `scale` times its gradient */
+    void (*bce_logits_forward)(real *loss, const real *logits, real target, long n);
+    void (*bce_logits_backward)(real *dlogits, const real *logits, real target, real scale, long n);
+    void (*squared_error_forward)(real *loss, const real *a, const real *b, const real *weight, long n);
+    void (*squared_error_backward)(real *da, const real *a, const real *b, const real *weight, real scale, long n);
+    void (*gram_forward)(real *g, real *mean, const real *f, long rows, int c);
+    void (*gram_backward)(real *df, const real *dg, const real *f, const real *mean, long rows, int c);
+    void (*style_loss_forward)(real *loss, const real *g, const real *target, long n);
+    void (*style_loss_backward)(real *dg, const real *g, const real *target, real scale, long n);
+    void (*total_variation_forward)(real *loss, const real *x, int n, int h, int w, int c);
+    void (*total_variation_backward)(real *dx, const real *x, real scale, int n, int h, int w, int c);
+    /* F19 */
+    void (*adam_step)(real *p, real *m, real *v, const real *g, long n, real lr, real beta1, real beta2, real eps, long t);
+} Ops;
+
+extern const Ops ops_naive;
+
+#define NORM_EPS 1e-5              /* added to a variance before its square root is taken (F17) */
+
+/* Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011).
+ * out: four random 32-bit words; key = seed, counter = (index, stream). A block cipher without memory: any thread, CPU or
+ * GPU, first run or resumed run, that asks for the same (seed, stream, index) gets the same four words. */
+void philox4x32(uint32_t out[4], uint64_t seed, uint64_t stream, uint64_t index);
+
+/* Element i of a stream as a uniform number in [0,1) with 24 random bits, and as an integer in [0,n), for 0 < n < 2^31. */
+float philox_uniform(uint64_t seed, uint64_t stream, uint64_t i);
+int philox_below(uint64_t seed, uint64_t stream, uint64_t i, int n);
+#endif
+
+#if defined(LAYERS_IMPLEMENTATION) && !defined(LAYERS_IMPLEMENTED)
+#define LAYERS_IMPLEMENTED
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------------------------------------ memory and vectors */
+
+static real *naive_alloc(long count) { return count < 0 ? NULL : calloc(count ? (size_t)count : 1, sizeof(real)); }
+static void naive_release(real *x) { free(x); }
+static void naive_copy(real *y, const real *x, long n) { memmove(y, x, (size_t)n * sizeof(real)); }
+static long naive_conv_scratch(const Conv *d) { (void)d; return 0; }
+
+/* x = value   x: (n) */
+static void fill(real *x, real value, long n) {
+    for (long i = 0; i < n; i++) x[i] = value;
+}
+
+/* y += a x   x, y: (n) */
+static void axpy(real *y, const real *x, real a, long n) {
+    #pragma omp parallel for simd
+    for (long i = 0; i < n; i++) y[i] += a * x[i];
+}
+
+/* x *= a   x: (n) */
+static void scale(real *x, real a, long n) {
+    #pragma omp parallel for simd
+    for (long i = 0; i < n; i++) x[i] *= a;
+}
+
+/* x = min(max(x, -limit), limit), NaN stays NaN   x: (n)   F11, weight clipping */
+static void clip(real *x, real limit, long n) {
+    for (long i = 0; i < n; i++) x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
+}
+
+/* out = sum_i x_i^2   x: (n), out: (1)   The square of a gradient's norm; not finite as soon as one x is not.
+ * The sum is cut into 64 slices of 16 lanes whatever the number of threads: that fixes its order, and so its bits. */
+static void sum_squares(real *out, const real *x, long n) {
+    enum { SLICES = 64, LANES = 16 };
+    double partial[SLICES], total = 0;
+    #pragma omp parallel for
+    for (int s = 0; s < SLICES; s++) {
+        long i = n * s / SLICES, end = n * (s + 1) / SLICES;
+        double lane[LANES] = {0};
+        for (; i + LANES <= end; i += LANES)
+            for (int j = 0; j < LANES; j++) lane[j] += (double)x[i + j] * x[i + j];
+        for (; i < end; i++) lane[0] += (double)x[i] * x[i];
+        partial[s] = 0;
+        for (int j = 0; j < LANES; j++) partial[s] += lane[j];
+    }
+    for (int s = 0; s < SLICES; s++) total += partial[s];
+    *out = (real)total;
+}
+
+/* ---------------------------------------------------------------------------------------------------- random numbers */
+
+void philox4x32(uint32_t out[4], uint64_t seed, uint64_t stream, uint64_t index) {
+    uint32_t c0 = (uint32_t)index, c1 = (uint32_t)(index >> 32), c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    for (int round = 0; round < 10; round++) {
+        uint64_t a = (uint64_t)0xD2511F53u * c0, b = (uint64_t)0xCD9E8D57u * c2;
+        c0 = (uint32_t)(b >> 32) ^ c1 ^ k0;
+        c1 = (uint32_t)b;
+        c2 = (uint32_t)(a >> 32) ^ c3 ^ k1;
+        c3 = (uint32_t)a;
+        k0 += 0x9E3779B9u;                            /* the golden ratio and sqrt(3) - 1, as 32-bit fractions */
+        k1 += 0xBB67AE85u;
+    }
+    out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+}
+
+float philox_uniform(uint64_t seed, uint64_t stream, uint64_t i) {
+    uint32_t r[4];
+    philox4x32(r, seed, stream, i / 4);
+    return (float)(r[i % 4] >> 8) * 0x1p-24f;
+}
+
+int philox_below(uint64_t seed, uint64_t stream, uint64_t i, int n) {
+    uint32_t r[4];
+    philox4x32(r, seed, stream, i / 4);
+    return (int)((uint64_t)r[i % 4] * (uint64_t)n >> 32);
+}
+
+/* Two words to two independent normals: r = sqrt(-2 ln u1), (r cos 2 pi u2, r sin 2 pi u2)   (Box and Muller, 1958)
+ * ln, sin and cos are spelled out with fmaf, which every IEEE machine rounds alike: a GPU draws the same bits. */
+static void box_muller(float z[2], uint32_t k1, uint32_t k2) {
+    int e;
+    float m = frexpf(fmaf((float)k1, 0x1p-32f, 0x1p-33f), &e);       /* u1 = (k1 + 1/2) / 2^32 = m 2^e, in (0,1] */
+    if (m < 0.70710678f) m *= 2, e--;
+    float s = (m - 1) / (m + 1), s2 = s * s;                         /* ln m = 2 (s + s^3/3 + s^5/5 + ...) */
+    float series = fmaf(s2, fmaf(s2, fmaf(s2, fmaf(s2, 1 / 9.f, 1 / 7.f), 1 / 5.f), 1 / 3.f), 1.f);
+    float r = sqrtf(-2 * fmaf((float)e, 0.69314718f, (s + s) * series));
+    float t = (float)(k2 & 0x3FFFFFFF) * 0x1p-30f * 1.57079633f, t2 = t * t;   /* the angle inside its quarter turn */
+    float cosine = fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, 2.0876757e-9f, -2.7557319e-7f), 2.4801587e-5f),
+                        -1.3888889e-3f), 4.1666668e-2f), -0.5f), 1.f);
+    float sine = t * fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, -2.5052108e-8f, 2.7557319e-6f), -1.9841270e-4f),
+                          8.3333333e-3f), -1.6666667e-1f), 1.f);
+    switch (k2 >> 30) {                                              /* which quarter */
+        case 0: z[0] = r * cosine, z[1] = r * sine; break;
+        case 1: z[0] = -r * sine, z[1] = r * cosine; break;
+        case 2: z[0] = -r * cosine, z[1] = -r * sine; break;
+        default: z[0] = r * sine, z[1] = -r * cosine;
+    }
+}
+
+/* x_i uniform in [0,1)   x: (n) */
+static void random_uniform(real *x, long n, uint64_t seed, uint64_t stream) {
+    for (long i = 0; i < n; i++) x[i] = philox_uniform(seed, stream, (uint64_t)i);
+}
+
+/* x_i ~ N(0,1)   x: (n)   Block i of four words gives elements 4i .. 4i+3. */
+static void random_normal(real *x, long n, uint64_t seed, uint64_t stream) {
+    #pragma omp parallel for
+    for (long i = 0; i < (n + 3) / 4; i++) {
+        uint32_t k[4];
+        float z[4];
+        philox4x32(k, seed, stream, (uint64_t)i);
+        box_muller(z, k[0], k[1]);
+        box_muller(z + 2, k[2], k[3]);
+        for (int j = 0; j < 4 && 4 * i + j < n; j++) x[4 * i + j] = z[j];
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------------- F6: dense */
+
+/* y[n,o] = b[o] + sum_i x[n,i] w[i,o]   x: (N,in)  w: (in,out)  b: (out) or NULL  y: (N,out) */
+static void dense_forward(real *y, const real *x, const real *w, const real *b, int n, int in, int out) {
+    #pragma omp parallel for
+    for (int r = 0; r < n; r++)
+        for (int o = 0; o < out; o++) {
+            real sum = b ? b[o] : 0;
+            for (int i = 0; i < in; i++) sum += x[(long)r * in + i] * w[(long)i * out + o];
+            y[(long)r * out + o] = sum;
+        }
+}
+
+/* dx[n,i] += sum_o dy[n,o] w[i,o] */
+static void dense_backward_input(real *dx, const real *dy, const real *w, int n, int in, int out) {
+    #pragma omp parallel for
+    for (int r = 0; r < n; r++)
+        for (int i = 0; i < in; i++) {
+            real sum = 0;
+            for (int o = 0; o < out; o++) sum += dy[(long)r * out + o] * w[(long)i * out + o];
+            dx[(long)r * in + i] += sum;
+        }
+}
+
+/* dw[i,o] += sum_n x[n,i] dy[n,o] */
+static void dense_backward_weight(real *dw, const real *x, const real *dy, int n, int in, int out) {
+    #pragma omp parallel for
+    for (int i = 0; i < in; i++)
+        for (int o = 0; o < out; o++) {
+            real sum = 0;
+            for (int r = 0; r < n; r++) sum += x[(long)r * in + i] * dy[(long)r * out + o];
+            dw[(long)i * out + o] += sum;
+        }
+}
+
+/* db[c] += sum_r dy[r,c]   dy: (rows,C): the gradient of every `+ b`, dense or convolution.
+ * Sixteen channels at a time: they share a cache line. */
+static void bias_backward(real *db, const real *dy, long rows, int c) {
+    #pragma omp parallel for
+    for (int c0 = 0; c0 < c; c0 += 16) {
+        double sum[16] = {0};
+        int lanes = c - c0 < 16 ? c - c0 : 16;
+        for (long r = 0; r < rows; r++)
+            for (int j = 0; j < lanes; j++) sum[j] += dy[r * c + c0 + j];
+        for (int j = 0; j < lanes; j++) db[c0 + j] += (real)sum[j];
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------- F18: convolution */
+
+/* y[n,p,q,o] += sum_{u,v,c} x[n, p*s+u-pad, q*s+v-pad, c] w[u,v,c,o]   x is zero outside (H,W)
+ * x: (N,H,W,C)  w: (K,K,C,O)  y: (N,OH,OW,O)   The heart of conv2d_forward and of conv2d_transpose_backward_input. */
+static void convolve(real *y, const real *x, const real *w, const Conv *d) {
+    int s = d->stride, K = d->kernel;
+    #pragma omp parallel for collapse(2)
+    for (int n = 0; n < d->n; n++)
+        for (int p = 0; p < d->oh; p++)
+            for (int q = 0; q < d->ow; q++)
+                for (int o = 0; o < d->o; o++) {
+                    real sum = 0;
+                    for (int u = 0; u < K; u++)
+                        for (int v = 0; v < K; v++) {
+                            int i = p * s + u - d->pad, j = q * s + v - d->pad;
+                            if (i < 0 || i >= d->h || j < 0 || j >= d->w) continue;
+                            for (int c = 0; c < d->c; c++)
+                                sum += x[(((long)n * d->h + i) * d->w + j) * d->c + c]
+                                     * w[(((long)u * K + v) * d->c + c) * d->o + o];
+                        }
+                    y[(((long)n * d->oh + p) * d->ow + q) * d->o + o] += sum;
+                }
+}
+
+/* every row of y = b, or zero   y: (rows,C)  b: (C) or NULL: where a layer's output starts from */
+static void broadcast_bias(real *y, const real *b, long rows, int c) {
+    #pragma omp parallel for
+    for (long r = 0; r < rows; r++)
+        for (int j = 0; j < c; j++) y[r * c + j] = b ? b[j] : 0;
+}
+
+/* y[n,p,q,o] = b[o] + sum_{u,v,c} x[n, p*s+u-pad, q*s+v-pad, c] w[u,v,c,o]   b: (O) or NULL */
+static void conv2d_forward(real *y, const real *x, const real *w, const real *b, const Conv *d) {
+    broadcast_bias(y, b, (long)d->n * d->oh * d->ow, d->o);
+    convolve(y, x, w, d);
+}
+
+/* dx[n,i,j,c] += sum_{u,v,o} dy[n,p,q,o] w[u,v,c,o]   over the (p,q) with p*s+u-pad = i and q*s+v-pad = j
+ * The same products as the forward sum, collected by input pixel. */
+static void conv2d_backward_input(real *dx, const real *dy, const real *w, const Conv *d) {
+    int s = d->stride, K = d->kernel;
+    #pragma omp parallel for collapse(2)
+    for (int n = 0; n < d->n; n++)
+        for (int i = 0; i < d->h; i++)
+            for (int j = 0; j < d->w; j++)
+                for (int c = 0; c < d->c; c++) {
+                    real sum = 0;
+                    for (int u = 0; u < K; u++)
+                        for (int v = 0; v < K; v++) {
+                            int p = i + d->pad - u, q = j + d->pad - v;
+                            if (p < 0 || q < 0 || p % s || q % s || p / s >= d->oh || q / s >= d->ow) continue;
+                            for (int o = 0; o < d->o; o++)
+                                sum += dy[(((long)n * d->oh + p / s) * d->ow + q / s) * d->o + o]
+                                     * w[(((long)u * K + v) * d->c + c) * d->o + o];
+                        }
+                    dx[(((long)n * d->h + i) * d->w + j) * d->c + c] += sum;
+                }
+}
+
+/* dw[u,v,c,o] += sum_{n,p,q} x[n, p*s+u-pad, q*s+v-pad, c] dy[n,p,q,o] */
+static void conv2d_backward_weight(real *dw, const real *x, const real *dy, const Conv *d) {
+    int s = d->stride, K = d->kernel;
+    #pragma omp parallel for collapse(3)
+    for (int u = 0; u < K; u++)
+        for (int v = 0; v < K; v++)
+            for (int c = 0; c < d->c; c++)
+                for (int o = 0; o < d->o; o++) {
+                    real sum = 0;
+                    for (int n = 0; n < d->n; n++)
+                        for (int p = 0; p < d->oh; p++)
+                            for (int q = 0; q < d->ow; q++) {
+                                int i = p * s + u - d->pad, j = q * s + v - d->pad;
+                                if (i < 0 || i >= d->h || j < 0 || j >= d->w) continue;
+                                sum += x[(((long)n * d->h + i) * d->w + j) * d->c + c]
+                                     * dy[(((long)n * d->oh + p) * d->ow + q) * d->o + o];
+                            }
+                    dw[(((long)u * K + v) * d->c + c) * d->o + o] += sum;
+                }
+}
+
+/* Transposed convolution: the input gradient of the convolution d, used as a layer, so its shapes swap places:
+ * y[n,i,j,c] = b[c] + sum_{u,v,o} x[n,p,q,o] w[u,v,c,o]   x: (N,OH,OW,O)  w: (K,K,C,O)  b: (C) or NULL  y: (N,H,W,C)
+ * and its own gradients are the forward pass and the weight gradient of that convolution.   (Dumoulin and Visin, 2016) */
+static void conv2d_transpose_forward(real *y, const real *x, const real *w, const real *b, const Conv *d) {
+    broadcast_bias(y, b, (long)d->n * d->h * d->w, d->c);
+    conv2d_backward_input(y, x, w, d);
+}
+/* dx[n,p,q,o] += sum_{u,v,c} dy[n, p*s+u-pad, q*s+v-pad, c] w[u,v,c,o]   dy: (N,H,W,C)  dx: (N,OH,OW,O) */
+static void conv2d_transpose_backward_input(real *dx, const real *dy, const real *w, const Conv *d) {
+    convolve(dx, dy, w, d);
+}
+/* dw[u,v,c,o] += sum_{n,p,q} dy[n, p*s+u-pad, q*s+v-pad, c] x[n,p,q,o] */
+static void conv2d_transpose_backward_weight(real *dw, const real *x, const real *dy, const Conv *d) {
+    conv2d_backward_weight(dw, dy, x, d);
+}
+
+/* ------------------------------------------------------------------------------------------------- F17: normalisation */
+
+/* mu = 1/R sum_r x[g,r,c]   var = 1/R sum_r (x[g,r,c] - mu)^2   y = gamma_c (x - mu) / sqrt(var + eps) + beta_c
+ * x, y: (groups,rows,C)  mean, var: (groups,C)  gamma, beta: (C)
+ * groups = 1, rows = N*H*W: batch normalisation (Ioffe, Szegedy 2015).
+ * groups = N, rows = H*W: instance normalisation (Ulyanov, Vedaldi, Lempitsky 2016). */
+static void normalize_forward(real *y, real *mean, real *var, const real *x, const real *gamma, const real *beta,
+                              int groups, long rows, int c) {
+    #pragma omp parallel for collapse(2)
+    for (int g = 0; g < groups; g++)
+        for (int c0 = 0; c0 < c; c0 += 16) {                         /* sixteen channels share a cache line */
+            const real *xg = x + g * rows * c + c0;
+            real *yg = y + g * rows * c + c0, *mu = mean + (long)g * c + c0, *va = var + (long)g * c + c0;
+            double sum[16] = {0}, square[16] = {0};
+            real a[16], b[16];
+            int lanes = c - c0 < 16 ? c - c0 : 16;
+            for (long r = 0; r < rows; r++)
+                for (int j = 0; j < lanes; j++) sum[j] += xg[r * c + j];
+            for (int j = 0; j < lanes; j++) mu[j] = (real)(sum[j] / rows);
+            for (long r = 0; r < rows; r++)
+                for (int j = 0; j < lanes; j++) square[j] += ((double)xg[r * c + j] - mu[j]) * ((double)xg[r * c + j] - mu[j]);
+            for (int j = 0; j < lanes; j++) {
+                va[j] = (real)(square[j] / rows);
+                a[j] = gamma[c0 + j] / (real)sqrt((double)va[j] + NORM_EPS);
+                b[j] = beta[c0 + j];
+            }
+            for (long r = 0; r < rows; r++)
+                for (int j = 0; j < lanes; j++) yg[r * c + j] = a[j] * (xg[r * c + j] - mu[j]) + b[j];
+        }
+}
+
+/* With h = (x - mu) / sqrt(var + eps) and the means taken over the rows of a group:
+ * dgamma_c += sum_{g,r} dy h     dbeta_c += sum_{g,r} dy     (both may be NULL)
+ * dx += gamma_c / sqrt(var + eps) (dy - mean(dy) - h mean(dy h)) */
+static void normalize_backward(real *dx, real *dgamma, real *dbeta, const real *dy, const real *x, const real *gamma,
+                               const real *mean, const real *var, int groups, long rows, int c) {
+    #pragma omp parallel for
+    for (int c0 = 0; c0 < c; c0 += 16) {
+        int lanes = c - c0 < 16 ? c - c0 : 16;
+        for (int g = 0; g < groups; g++) {
+            long at = g * rows * c + c0;
+            double sum[16] = {0}, dot[16] = {0};
+            real scale_[16], mu[16], rstd[16], mean_dy[16], mean_dyh[16];
+            for (int j = 0; j < lanes; j++) {
+                mu[j] = mean[(long)g * c + c0 + j];
+                rstd[j] = (real)(1 / sqrt((double)var[(long)g * c + c0 + j] + NORM_EPS));
+                scale_[j] = gamma[c0 + j] * rstd[j];
+            }
+            for (long r = 0; r < rows; r++)
+                for (int j = 0; j < lanes; j++) {
+                    real e = dy[at + r * c + j];
+                    sum[j] += e;
+                    dot[j] += e * ((x[at + r * c + j] - mu[j]) * rstd[j]);
+                }
+            for (int j = 0; j < lanes; j++) {
+                mean_dy[j] = (real)(sum[j] / rows);
+                mean_dyh[j] = (real)(dot[j] / rows);
+                if (dgamma) dgamma[c0 + j] += (real)dot[j];
+                if (dbeta) dbeta[c0 + j] += (real)sum[j];
+            }
+            for (long r = 0; r < rows; r++)
+                for (int j = 0; j < lanes; j++) {
+                    long i = at + r * c + j;
+                    dx[i] += scale_[j] * (dy[i] - mean_dy[j] - (x[i] - mu[j]) * rstd[j] * mean_dyh[j]);
+                }
+        }
+    }
+}
+
+/* running += momentum (batch - running), the variance with R/(R-1), as PyTorch does   all: (C) */
+static void batchnorm_track(real *running_mean, real *running_var, const real *mean, const real *var,
+                            real momentum, long rows, int c) {
+    double unbiased = rows > 1 ? (double)rows / (double)(rows - 1) : 1;
+    for (int j = 0; j < c; j++) {
+        running_mean[j] += momentum * (mean[j] - running_mean[j]);
+        running_var[j] += momentum * ((real)(var[j] * unbiased) - running_var[j]);
+    }
+}
+
+/* y = gamma_c (x - running_mean_c) / sqrt(running_var_c + eps) + beta_c   x, y: (rows,C) */
+static void batchnorm_inference(real *y, const real *x, const real *gamma, const real *beta,
+                                const real *running_mean, const real *running_var, long rows, int c) {
+    #pragma omp parallel for
+    for (long r = 0; r < rows; r++)
+        for (int j = 0; j < c; j++)
+            y[r * c + j] = gamma[j] / (real)sqrt((double)running_var[j] + NORM_EPS) * (x[r * c + j] - running_mean[j]) + beta[j];
+}
+
+/* ------------------------------------------------------------------------------------------------------ activations */
+
+/* y = x > 0 ? x : slope x   slope 0 is relu   x, y: (n) */
+static void leaky_relu_forward(real *y, const real *x, real slope, long n) {
+    #pragma omp parallel for simd
+    for (long i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : slope * x[i];
+}
+/* dx += dy (y > 0 ? 1 : slope)   for slope >= 0 the sign of y is the sign of x */
+static void leaky_relu_backward(real *dx, const real *dy, const real *y, real slope, long n) {
+    #pragma omp parallel for simd
+    for (long i = 0; i < n; i++) dx[i] += y[i] > 0 ? dy[i] : slope * dy[i];
+}
+
+/* y = tanh x   x, y: (n) */
+static void tanh_forward(real *y, const real *x, long n) {
+    #pragma omp parallel for
+    for (long i = 0; i < n; i++) y[i] = sizeof(real) == 4 ? (real)tanhf((float)x[i]) : (real)tanh((double)x[i]);
+}
+/* dx += dy (1 - y^2) */
+static void tanh_backward(real *dx, const real *dy, const real *y, long n) {
+    #pragma omp parallel for simd
+    for (long i = 0; i < n; i++) dx[i] += dy[i] * (1 - y[i] * y[i]);
+}
+
+/* y = 1 / (1 + exp(-x)), written so that exp never overflows */
+static real sigmoid(real x) {
+    double e = exp(-fabs((double)x));
+    return (real)(x >= 0 ? 1 / (1 + e) : e / (1 + e));
+}
+static void sigmoid_forward(real *y, const real *x, long n) {
+    #pragma omp parallel for
+    for (long i = 0; i < n; i++) y[i] = sigmoid(x[i]);
+}
+/* dx += dy y (1 - y) */
+static void sigmoid_backward(real *dx, const real *dy, const real *y, long n) {
+    #pragma omp parallel for simd
+    for (long i = 0; i < n; i++) dx[i] += dy[i] * y[i] * (1 - y[i]);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ shape */
+
+/* y = a + b   all: (n)   (its backward is two axpy) */
+static void add_forward(real *y, const real *a, const real *b, long n) {
+    #pragma omp parallel for simd
+    for (long i = 0; i < n; i++) y[i] = a[i] + b[i];
+}
+
+/* y[r, 0..ca) = a[r], y[r, ca..ca+cb) = b[r]   a: (rows,ca)  b: (rows,cb)  y: (rows,ca+cb) */
+static void concat_forward(real *y, const real *a, const real *b, long rows, int ca, int cb) {
+    #pragma omp parallel for
+    for (long r = 0; r < rows; r++) {
+        for (int j = 0; j < ca; j++) y[r * (ca + cb) + j] = a[r * ca + j];
+        for (int j = 0; j < cb; j++) y[r * (ca + cb) + ca + j] = b[r * cb + j];
+    }
+}
+/* da[r] += dy[r, 0..ca), db[r] += dy[r, ca..ca+cb)   da or db may be NULL */
+static void concat_backward(real *da, real *db, const real *dy, long rows, int ca, int cb) {
+    #pragma omp parallel for
+    for (long r = 0; r < rows; r++) {
+        for (int j = 0; j < ca && da; j++) da[r * ca + j] += dy[r * (ca + cb) + j];
+        for (int j = 0; j < cb && db; j++) db[r * cb + j] += dy[r * (ca + cb) + ca + j];
+    }
+}
+
+/* index i of a row of `size`, mirrored at both ends without repeating them: -1 -> 1, size -> size-2   -size < i < 2 size - 1 */
+static int reflect(int i, int size) { return i < 0 ? -i : i >= size ? 2 * (size - 1) - i : i; }
+
+/* y[n,i,j,c] = x[n, reflect(i-pad), reflect(j-pad), c]   x: (N,H,W,C)  y: (N,H+2pad,W+2pad,C)   pad < H, W */
+static void reflect_pad_forward(real *y, const real *x, int n, int h, int w, int c, int pad) {
+    int hp = h + 2 * pad, wp = w + 2 * pad;
+    #pragma omp parallel for
+    for (int r = 0; r < n * hp; r++) {
+        int image = r / hp, i = reflect(r % hp - pad, h);
+        for (int j = 0; j < wp; j++)
+            memcpy(y + ((long)r * wp + j) * c, x + (((long)image * h + i) * w + reflect(j - pad, w)) * c, sizeof(real) * (size_t)c);
+    }
+}
+/* dx[n, reflect(i-pad), reflect(j-pad), c] += dy[n,i,j,c]   in order, one image per thread: a pixel is written many times */
+static void reflect_pad_backward(real *dx, const real *dy, int n, int h, int w, int c, int pad) {
+    int hp = h + 2 * pad, wp = w + 2 * pad;
+    #pragma omp parallel for
+    for (int image = 0; image < n; image++)
+        for (int i = 0; i < hp; i++)
+            for (int j = 0; j < wp; j++) {
+                real *to = dx + (((long)image * h + reflect(i - pad, h)) * w + reflect(j - pad, w)) * c;
+                const real *from = dy + (((long)image * hp + i) * wp + j) * c;
+                for (int k = 0; k < c; k++) to[k] += from[k];
+            }
+}
+
+/* y[n,i,j,c] = x[n, i/f, j/f, c]   nearest neighbour   x: (N,H,W,C)  y: (N,H f,W f,C) */
+static void upsample_forward(real *y, const real *x, int n, int h, int w, int c, int f) {
+    #pragma omp parallel for
+    for (int r = 0; r < n * h * f; r++)
+        for (int j = 0; j < w * f; j++)
+            memcpy(y + ((long)r * w * f + j) * c, x + ((long)(r / f) * w + j / f) * c, sizeof(real) * (size_t)c);
+}
+/* dx[n,i,j,c] += sum over the f x f pixels that copied it */
+static void upsample_backward(real *dx, const real *dy, int n, int h, int w, int c, int f) {
+    #pragma omp parallel for
+    for (int r = 0; r < n * h; r++)
+        for (int i = 0; i < f; i++)
+            for (int j = 0; j < w * f; j++)
+                for (int k = 0; k < c; k++)
+                    dx[((long)r * w + j / f) * c + k] += dy[(((long)r * f + i) * w * f + j) * c + k];
+}
+
+/* y[n,i,j,c] = 1/f^2 sum of x over the f x f block of (i,j)   x: (N,H,W,C)  y: (N,H/f,W/f,C)   f divides H and W
+ * Up to 1/f^2 the transpose of upsample: each is the other's backward pass. */
+static void avgpool_forward(real *y, const real *x, int n, int h, int w, int c, int f) {
+    memset(y, 0, sizeof(real) * (size_t)((long)n * (h / f) * (w / f) * c));
+    #pragma omp parallel for
+    for (int r = 0; r < n * (h / f); r++)
+        for (int i = 0; i < f; i++)
+            for (int j = 0; j < w; j++)
+                for (int k = 0; k < c; k++)
+                    y[((long)r * (w / f) + j / f) * c + k] += x[(((long)r * f + i) * w + j) * c + k] / (f * f);
+}
+/* dx[n,i,j,c] += dy[n, i/f, j/f, c] / f^2 */
+static void avgpool_backward(real *dx, const real *dy, int n, int h, int w, int c, int f) {
+    #pragma omp parallel for
+    for (int r = 0; r < n * h; r++)
+        for (int j = 0; j < w; j++)
+            for (int k = 0; k < c; k++)
+                dx[((long)r * w + j) * c + k] += dy[((long)(r / f) * (w / f) + j / f) * c + k] / (f * f);
+}
+
+/* y[r] = 1/C sum_c x[r,c]   light and shade without colour   x: (rows,C)  y: (rows) */
+static void gray_forward(real *y, const real *x, long rows, int c) {
+    for (long r = 0; r < rows; r++) {
+        real sum = 0;
+        for (int j = 0; j < c; j++) sum += x[r * c + j];
+        y[r] = sum / c;
+    }
+}
+/* dx[r,c] += dy[r] / C */
+static void gray_backward(real *dx, const real *dy, long rows, int c) {
+    for (long r = 0; r < rows; r++)
+        for (int j = 0; j < c; j++) dx[r * c + j] += dy[r] / c;
+}
+
+/* ----------------------------------------------------------------------------------------------------------- losses */
+
+/* F4: L = 1/n sum_i max(l_i,0) - l_i t + log(1 + exp(-|l_i|))   logits: (n), target t in [0,1] for all, loss: (1)
+ * Equal to -[t log s + (1-t) log(1-s)] with s = sigmoid(l), but finite for every l. t = 1 and t = 0 are F3's two halves;
+ * t = 1 on the generator's pictures is F2. */
+static void bce_logits_forward(real *loss, const real *logits, real target, long n) {
+    double sum = 0;
+    for (long i = 0; i < n; i++) {
+        double l = logits[i];
+        sum += (l > 0 ? l : 0) - l * target + log1p(exp(-fabs(l)));
+    }
+    *loss = (real)(sum / n);
+}
+/* dl_i += scale/n (sigmoid(l_i) - t) */
+static void bce_logits_backward(real *dlogits, const real *logits, real target, real scale, long n) {
+    for (long i = 0; i < n; i++) dlogits[i] += scale / n * (sigmoid(logits[i]) - target);
+}
+
+/* F9: L = sum_i m_i (a_i - b_i)^2 / sum_i m_i   a, b: (n), weight m: (n) or NULL for all ones; 0 when all m are 0
+ * The content loss: of two pictures inside a mask, or of two feature maps (Gatys, Ecker, Bethge 2015). */
+static void squared_error_forward(real *loss, const real *a, const real *b, const real *weight, long n) {
+    double sum = 0, total = 0;
+    for (long i = 0; i < n; i++) {
+        double m = weight ? weight[i] : 1, e = (double)a[i] - b[i];
+        sum += m * e * e;
+        total += m;
+    }
+    *loss = (real)(total == 0 ? 0 : sum / total);
+}
+/* da_i += scale 2 m_i (a_i - b_i) / sum_j m_j */
+static void squared_error_backward(real *da, const real *a, const real *b, const real *weight, real scale, long n) {
+    double total = weight ? 0 : n;
+    for (long i = 0; i < n && weight; i++) total += weight[i];
+    if (total == 0) return;
+    real k = (real)(2 * scale / total);
+    for (long i = 0; i < n; i++) da[i] += k * (weight ? weight[i] : 1) * (a[i] - b[i]);
+}
+
+/* F8: G[i,j] = 1/R sum_r (F[r,i] - mu_i)(F[r,j] - mu_j)   mu_i = 1/R sum_r F[r,i], or zero where mean is NULL
+ * f: (rows,C)  mean: (C) or NULL  g: (C,C)   With mean NULL this is the Gram matrix of Gatys, Ecker and Bethge (2015);
+ * with it, the covariance: what is left is texture alone, not overall colour. */
+static void gram_forward(real *g, real *mean, const real *f, long rows, int c) {
+    if (mean) {
+        for (int i = 0; i < c; i++) mean[i] = 0;
+        bias_backward(mean, f, rows, c);
+        for (int i = 0; i < c; i++) mean[i] /= rows;
+    }
+    #pragma omp parallel for
+    for (int i = 0; i < c; i++)
+        for (int j = 0; j < c; j++) {
+            double sum = 0;
+            for (long r = 0; r < rows; r++)
+                sum += (f[r * c + i] - (mean ? mean[i] : 0)) * (f[r * c + j] - (mean ? mean[j] : 0));
+            g[(long)i * c + j] = (real)(sum / rows);
+        }
+}
+/* dF[r,i] += 1/R sum_j (dG[i,j] + dG[j,i]) (F[r,j] - mu_j)   the mean adds nothing: sum_r (F - mu) = 0 */
+static void gram_backward(real *df, const real *dg, const real *f, const real *mean, long rows, int c) {
+    #pragma omp parallel for
+    for (long r = 0; r < rows; r++)
+        for (int i = 0; i < c; i++) {
+            real sum = 0;
+            for (int j = 0; j < c; j++)
+                sum += (dg[(long)i * c + j] + dg[(long)j * c + i]) * (f[r * c + j] - (mean ? mean[j] : 0));
+            df[r * c + i] += sum / rows;
+        }
+}
+
+/* F8: L = sum_i (g_i - t_i)^2 / sum_i t_i^2   g, target: (n) two Gram matrices, loss: (1)
+ * Relative, so that one weight serves layers of any size and scale; 0 where the target is all zero. */
+static void style_loss_forward(real *loss, const real *g, const real *target, long n) {
+    double sum = 0, norm = 0;
+    for (long i = 0; i < n; i++) {
+        sum += ((double)g[i] - target[i]) * ((double)g[i] - target[i]);
+        norm += (double)target[i] * target[i];
+    }
+    *loss = (real)(norm == 0 ? 0 : sum / norm);
+}
+/* dg_i += scale 2 (g_i - t_i) / sum_j t_j^2 */
+static void style_loss_backward(real *dg, const real *g, const real *target, real scale, long n) {
+    double norm = 0;
+    for (long i = 0; i < n; i++) norm += (double)target[i] * target[i];
+    if (norm == 0) return;
+    for (long i = 0; i < n; i++) dg[i] += (real)(2 * scale / norm) * (g[i] - target[i]);
+}
+
+/* F10: L = 1/(N H W C) sum |x[n,i+1,j,c] - x[n,i,j,c]| + |x[n,i,j+1,c] - x[n,i,j,c]|   x: (N,H,W,C)   (Rudin, Osher, Fatemi 1992) */
+static void total_variation_forward(real *loss, const real *x, int n, int h, int w, int c) {
+    double sum = 0;
+    for (long r = 0; r < (long)n * h; r++)
+        for (long k = 0; k < (long)w * c; k++) {
+            const real *at = x + r * w * c + k;
+            if (r % h + 1 < h) sum += fabs((double)at[(long)w * c] - at[0]);
+            if (k / c + 1 < w) sum += fabs((double)at[c] - at[0]);
+        }
+    *loss = (real)(sum / ((double)n * h * w * c));
+}
+/* each |b - a| adds scale sign(b - a) / (N H W C) to db and takes it from da; sign(0) = 0 */
+static void total_variation_backward(real *dx, const real *x, real scale, int n, int h, int w, int c) {
+    real k1 = (real)(scale / ((double)n * h * w * c));
+    #pragma omp parallel for
+    for (int image = 0; image < n; image++)
+        for (long k = 0; k < (long)h * w * c; k++) {
+            long i = (long)image * h * w * c + k, row = (long)w * c;
+            if (k / row + 1 < h) {
+                real e = x[i + row] - x[i], s = e > 0 ? k1 : e < 0 ? -k1 : 0;
+                dx[i + row] += s, dx[i] -= s;
+            }
+            if (k % row / c + 1 < w) {
+                real e = x[i + c] - x[i], s = e > 0 ? k1 : e < 0 ? -k1 : 0;
+                dx[i + c] += s, dx[i] -= s;
+            }
+        }
+}
+
+/* --------------------------------------------------------------------------------------------------------- F19: Adam */
+
+/* m = beta1 m + (1-beta1) g   v = beta2 v + (1-beta2) g^2   p -= lr m^ / (sqrt(v^) + eps)
+ * with m^ = m / (1 - beta1^t), v^ = v / (1 - beta2^t); t counts from 1   all: (n)   (Kingma, Ba 2014) */
+static void adam_step(real *p, real *m, real *v, const real *g, long n, real lr, real beta1, real beta2, real eps, long t) {
+    real step = (real)(lr / (1 - pow((double)beta1, (double)t))), unbias = (real)(1 / (1 - pow((double)beta2, (double)t)));
+    #pragma omp parallel for simd
+    for (long i = 0; i < n; i++) {
+        m[i] = beta1 * m[i] + (1 - beta1) * g[i];
+        v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
+        p[i] -= step * m[i] / ((sizeof(real) == 4 ? (real)sqrtf((float)(v[i] * unbias)) : (real)sqrt((double)(v[i] * unbias))) + eps);
+    }
+}
+
+/* The table, in two halves: what tiled.h takes over as it is, and what it does faster. */
+#define NAIVE_OPS .alloc = naive_alloc, .release = naive_release, .upload = naive_copy, .download = naive_copy, \
+    .fill = fill, .copy = naive_copy, .axpy = axpy, .scale = scale, .clip = clip, \
+    .sum_squares = sum_squares, .random_uniform = random_uniform, .random_normal = random_normal, \
+    .bias_backward = bias_backward, .normalize_forward = normalize_forward, .normalize_backward = normalize_backward, \
+    .batchnorm_track = batchnorm_track, .batchnorm_inference = batchnorm_inference, \
+    .leaky_relu_forward = leaky_relu_forward, .leaky_relu_backward = leaky_relu_backward, \
+    .tanh_forward = tanh_forward, .tanh_backward = tanh_backward, \
+    .sigmoid_forward = sigmoid_forward, .sigmoid_backward = sigmoid_backward, \
+    .add_forward = add_forward, .concat_forward = concat_forward, .concat_backward = concat_backward, \
+    .reflect_pad_forward = reflect_pad_forward, .reflect_pad_backward = reflect_pad_backward, \
+    .upsample_forward = upsample_forward, .upsample_backward = upsample_backward, \
+    .avgpool_forward = avgpool_forward, .avgpool_backward = avgpool_backward, \
+    .gray_forward = gray_forward, .gray_backward = gray_backward, \
+    .bce_logits_forward = bce_logits_forward, .bce_logits_backward = bce_logits_backward, \
+    .squared_error_forward = squared_error_forward, .squared_error_backward = squared_error_backward, \
+    .style_loss_forward = style_loss_forward, .style_loss_backward = style_loss_backward, \
+    .total_variation_forward = total_variation_forward, .total_variation_backward = total_variation_backward, \
+    .adam_step = adam_step
+#define NAIVE_PRODUCTS .conv_scratch = naive_conv_scratch, \
+    .dense_forward = dense_forward, .dense_backward_input = dense_backward_input, \
+    .dense_backward_weight = dense_backward_weight, .conv2d_forward = conv2d_forward, \
+    .conv2d_backward_input = conv2d_backward_input, .conv2d_backward_weight = conv2d_backward_weight, \
+    .conv2d_transpose_forward = conv2d_transpose_forward, \
+    .conv2d_transpose_backward_input = conv2d_transpose_backward_input, \
+    .conv2d_transpose_backward_weight = conv2d_transpose_backward_weight, \
+    .gram_forward = gram_forward, .gram_backward = gram_backward
+
+const Ops ops_naive = { .name = "naive", NAIVE_OPS, NAIVE_PRODUCTS };
+#endif

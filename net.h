@@ -1,0 +1,578 @@
+/* net.h: a network is a list of nodes over one block of parameters.
+ *
+ *   Net g;
+ *   net_begin(&g, "g", &ops_tiled, 64);                        a batch of 64
+ *   int x = net_input(&g, 1, 1, 100);                          the builders read like the Keras code of the documents
+ *   x = dense(&g, x, 7*7*128);  x = reshape(&g, x, 7, 7, 128);  x = batchnorm(&g, x);  x = relu(&g, x);
+ *   x = conv2d_transpose(&g, x, 64, 5, 2, 2);  ...  x = tanh_(&g, x);
+ *   net_finish(&g, 1);  net_initialize(&g, seed);
+ *   ops->upload(g.node[0].y, z, ...);  net_forward(&g, 1);     every activation y is there to look at
+ *   net_zero_activations(&g);  ... add dL/dy to g.node[x].dy ...  net_backward(&g, NET_WEIGHTS);  net_adam(&g, ...);
+ *
+ * Every builder returns the number of its node. A node names its inputs, so skips, residuals and concatenation need nothing
+ * special; nodes stand in an order in which inputs come first: forward walks the list up, backward walks it down.
+ * Parameters, gradients and Adam's two moments are one block each: optimiser, checkpoint, gradient norm are one loop each.
+ * A builder that is given shapes that do not fit writes one line to standard error and ends the program: that is a bug in
+ * the model's description, not in its data. */
+#ifndef NET_H
+#define NET_H
+#include "layers.h"
+
+enum { NET_MAX_NODES = 96 };
+enum { NET_WEIGHTS = 1, NET_INPUT = 2 };             /* what net_backward computes besides the gradients in between */
+
+typedef struct Net Net;
+typedef struct Node Node;
+
+/* What a node does: one line in the table at the end of this file */
+typedef struct Kind {
+    const char *name;
+    void (*forward)(const Net *net, Node *node);
+    void (*backward)(const Net *net, Node *node);
+} Kind;
+
+struct Node {
+    const Kind *kind;
+    int a, b;                                         /* the nodes it reads, or -1 */
+    int n, h, w, c;                                   /* the shape of its output: (n,h,w,c) */
+    Conv conv;                                        /* convolutions: the geometry; pad, upsample, avgpool: conv.pad */
+    real slope;                                       /* leaky_relu */
+    long weight, weights, bias, biases;               /* offset and count in the parameter block; norms: gamma and beta */
+    int shape[4], rank;                               /* of the weight */
+    long running, saved;                              /* batch norm: running mean, var; norms: mean, var of this batch */
+    real *y, *dy;                                     /* the output, and the gradient of the loss by it */
+};
+
+struct Net {
+    const char *name;
+    const Ops *ops;
+    int n, nodes;
+    int batch_statistics, what;                       /* how the walk under way was asked for */
+    Node node[NET_MAX_NODES];
+    long parameters, buffers, saves, activations, scratch;      /* sizes of the blocks, in reals */
+    real *p, *g, *m, *v;                              /* parameters, gradients, Adam's moments   (parameters) each */
+    real *buffer, *save;                              /* running statistics   (buffers); this batch's   (saves) */
+    real *y, *dy;                                     /* activations and their gradients   (activations) each */
+    real *number;                                     /* one number, for reductions */
+    long adam_steps;                                  /* t of F19 */
+};
+
+/* Start a network for batches of n pictures on the table ops. */
+void net_begin(Net *net, const char *name, const Ops *ops, int n);
+
+/* The builders. x, a, b: node numbers. Shapes: (n,h,w,c). */
+int net_input(Net *net, int h, int w, int c);
+int reshape(Net *net, int x, int h, int w, int c);                                   /* h*w*c stays; no data moves */
+int dense(Net *net, int x, int out);                                                 /* F6: (n,h,w,c) -> (n,1,1,out) */
+int conv2d(Net *net, int x, int out, int kernel, int stride, int pad);               /* F18: -> (h + 2 pad - kernel)/stride + 1 */
+int conv2d_transpose(Net *net, int x, int out, int kernel, int stride, int pad);     /* F18: -> h * stride exactly */
+int batchnorm(Net *net, int x);                                                      /* F17 */
+int instancenorm(Net *net, int x);                                                   /* F17 */
+int leaky_relu(Net *net, int x, double slope);
+int relu(Net *net, int x);
+int tanh_(Net *net, int x);
+int sigmoid_(Net *net, int x);
+int add(Net *net, int a, int b);                                                     /* the same shape twice */
+int concat(Net *net, int a, int b);                                                  /* along channels */
+int reflect_pad(Net *net, int x, int pad);                                           /* -> (h + 2 pad, w + 2 pad) */
+int upsample(Net *net, int x, int factor);                                           /* nearest: -> (h factor, w factor) */
+int avgpool(Net *net, int x, int factor);                                            /* mean of blocks: -> (h / factor, w / factor) */
+int gray(Net *net, int x);                                                           /* mean over channels: -> c = 1 */
+
+/* Bytes that net_finish will allocate, and the scratch its convolutions will borrow from the table (shared by all networks). */
+double net_bytes(const Net *net, int training);
+double net_scratch_bytes(const Net *net);
+
+/* Allocate. training = 1: gradients, Adam's moments, every activation kept. training = 0: activations share memory once they
+ * have been read for the last time; only net_forward(net, 0) may be called. Returns 0 when there is not enough memory. */
+int net_finish(Net *net, int training);
+void net_free(Net *net);
+
+/* Weights ~ N(0, 0.02) (Radford, Metz, Chintala 2015), or with gain > 0 N(0, gain / fan_in) (He et al. 2015);
+ * biases 0, gamma 1, beta 0, running mean 0 and variance 1. Drawn from (seed, stream): the same on every machine. */
+void net_initialize(Net *net, uint64_t seed, uint64_t stream, double gain);
+
+/* All y from node 0 up. training = 1: batch norm uses and tracks the batch's statistics; 0: the running ones. */
+void net_forward(Net *net, int training);
+
+/* dL/d everything: first net_zero_activations, then the caller adds to the dy of the nodes that the loss reads, then this.
+ * what: NET_WEIGHTS adds to g, NET_INPUT computes the dy of inputs. A network judged only for another's sake (the
+ * discriminator in the generator's step) is called with NET_INPUT alone: its weight gradients cost nothing. */
+void net_zero_activations(Net *net);
+void net_backward(Net *net, int what);
+
+void net_zero_gradients(Net *net);
+double net_gradient_norm(Net *net);                   /* sqrt(sum g^2); not finite as soon as one gradient is not */
+void net_clip_gradients(Net *net, double norm, double limit);     /* g *= limit / norm where norm > limit > 0 */
+void net_adam(Net *net, double lr, double beta1, double beta2);   /* F19, eps 1e-8 */
+
+/* The tensors a checkpoint holds: tensor i has a name ("g.3.conv2d.weight"), a shape, and stands at `offset` of the
+ * parameter block (in_buffer = 0) or of the running statistics (in_buffer = 1). Returns 0 past the last one. */
+typedef struct NetTensor { char name[64]; int rank; int shape[4]; long offset, count; int in_buffer; } NetTensor;
+int net_tensor(const Net *net, int i, NetTensor *tensor);
+
+/* The first node whose output (or gradient, or parameters) holds a number that is not finite, as a name; NULL if none does. */
+const char *net_find_not_finite(Net *net);
+
+/* A table of the nodes: name, output shape, parameters. */
+void net_print(const Net *net, void *file);
+#endif
+
+#if defined(NET_IMPLEMENTATION) && !defined(NET_IMPLEMENTED)
+#define NET_IMPLEMENTED
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static long node_count(const Node *node) { return (long)node->n * node->h * node->w * node->c; }
+static long node_rows(const Node *node) { return (long)node->n * node->h * node->w; }
+
+static void net_die(const Net *net, const char *builder, const char *why) {
+    fprintf(stderr, "net.h: network '%s', node %d (%s): %s\n", net->name, net->nodes, builder, why);
+    exit(1);
+}
+
+/* ---------------------------------------------------------------------------------------- what each kind of node does */
+
+#define A (net->node[node->a])                        /* the node that `node` reads, */
+#define B (net->node[node->b])                        /* and the second one */
+#define WEIGHT (net->p + node->weight)
+#define BIAS (net->p + node->bias)
+#define D_WEIGHT (net->g + node->weight)
+#define D_BIAS (net->g + node->bias)
+
+/* does anybody want the gradient of what node i holds? Inputs only when the caller asks for it */
+static int wants(const Net *net, int i) { return net->node[i].a >= 0 || (net->what & NET_INPUT); }
+
+static void nothing(const Net *net, Node *node) { (void)net, (void)node; }
+
+static void dense_node_forward(const Net *net, Node *node) {
+    net->ops->dense_forward(node->y, A.y, WEIGHT, BIAS, node->n, A.h * A.w * A.c, node->c);
+}
+static void dense_node_backward(const Net *net, Node *node) {
+    int in = A.h * A.w * A.c;
+    if (wants(net, node->a)) net->ops->dense_backward_input(A.dy, node->dy, WEIGHT, node->n, in, node->c);
+    if (!(net->what & NET_WEIGHTS)) return;
+    net->ops->dense_backward_weight(D_WEIGHT, A.y, node->dy, node->n, in, node->c);
+    net->ops->bias_backward(D_BIAS, node->dy, node->n, node->c);
+}
+
+static void conv2d_node_forward(const Net *net, Node *node) {
+    net->ops->conv2d_forward(node->y, A.y, WEIGHT, BIAS, &node->conv);
+}
+static void conv2d_node_backward(const Net *net, Node *node) {
+    if (wants(net, node->a)) net->ops->conv2d_backward_input(A.dy, node->dy, WEIGHT, &node->conv);
+    if (!(net->what & NET_WEIGHTS)) return;
+    net->ops->conv2d_backward_weight(D_WEIGHT, A.y, node->dy, &node->conv);
+    net->ops->bias_backward(D_BIAS, node->dy, node_rows(node), node->c);
+}
+
+static void conv2d_transpose_node_forward(const Net *net, Node *node) {
+    net->ops->conv2d_transpose_forward(node->y, A.y, WEIGHT, BIAS, &node->conv);
+}
+static void conv2d_transpose_node_backward(const Net *net, Node *node) {
+    if (wants(net, node->a)) net->ops->conv2d_transpose_backward_input(A.dy, node->dy, WEIGHT, &node->conv);
+    if (!(net->what & NET_WEIGHTS)) return;
+    net->ops->conv2d_transpose_backward_weight(D_WEIGHT, A.y, node->dy, &node->conv);
+    net->ops->bias_backward(D_BIAS, node->dy, node_rows(node), node->c);
+}
+
+/* groups = 1 and all rows for batch norm, groups = n and the rows of one picture for instance norm */
+static int norm_groups(const Node *node) { return node->running >= 0 ? 1 : node->n; }
+static void norm_forward(const Net *net, Node *node) {
+    int groups = norm_groups(node);
+    long rows = node_rows(node) / groups;
+    real *running = net->buffer + node->running, *mean = net->save + node->saved, *var = mean + (long)groups * node->c;
+    if (node->running >= 0 && !net->batch_statistics) {
+        net->ops->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, running, running + node->c, rows, node->c);
+        return;
+    }
+    net->ops->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, groups, rows, node->c);
+    if (node->running >= 0) net->ops->batchnorm_track(running, running + node->c, mean, var, (real)0.1, rows, node->c);
+}
+static void norm_backward(const Net *net, Node *node) {
+    int groups = norm_groups(node), weights = net->what & NET_WEIGHTS;
+    const real *mean = net->save + node->saved;
+    net->ops->normalize_backward(A.dy, weights ? D_WEIGHT : NULL, weights ? D_BIAS : NULL, node->dy, A.y, WEIGHT, mean,
+                                 mean + (long)groups * node->c, groups, node_rows(node) / groups, node->c);
+}
+
+static void leaky_relu_node_forward(const Net *net, Node *node) {
+    net->ops->leaky_relu_forward(node->y, A.y, node->slope, node_count(node));
+}
+static void leaky_relu_node_backward(const Net *net, Node *node) {
+    net->ops->leaky_relu_backward(A.dy, node->dy, node->y, node->slope, node_count(node));
+}
+static void tanh_node_forward(const Net *net, Node *node) {
+    net->ops->tanh_forward(node->y, A.y, node_count(node));
+}
+static void tanh_node_backward(const Net *net, Node *node) {
+    net->ops->tanh_backward(A.dy, node->dy, node->y, node_count(node));
+}
+static void sigmoid_node_forward(const Net *net, Node *node) {
+    net->ops->sigmoid_forward(node->y, A.y, node_count(node));
+}
+static void sigmoid_node_backward(const Net *net, Node *node) {
+    net->ops->sigmoid_backward(A.dy, node->dy, node->y, node_count(node));
+}
+
+static void add_node_forward(const Net *net, Node *node) {
+    net->ops->add_forward(node->y, A.y, B.y, node_count(node));
+}
+static void add_node_backward(const Net *net, Node *node) {
+    if (wants(net, node->a)) net->ops->axpy(A.dy, node->dy, 1, node_count(node));
+    if (wants(net, node->b)) net->ops->axpy(B.dy, node->dy, 1, node_count(node));
+}
+static void concat_node_forward(const Net *net, Node *node) {
+    net->ops->concat_forward(node->y, A.y, B.y, node_rows(node), A.c, B.c);
+}
+static void concat_node_backward(const Net *net, Node *node) {
+    net->ops->concat_backward(wants(net, node->a) ? A.dy : NULL, wants(net, node->b) ? B.dy : NULL, node->dy,
+                              node_rows(node), A.c, B.c);
+}
+static void reflect_pad_node_forward(const Net *net, Node *node) {
+    net->ops->reflect_pad_forward(node->y, A.y, A.n, A.h, A.w, A.c, node->conv.pad);
+}
+static void reflect_pad_node_backward(const Net *net, Node *node) {
+    if (wants(net, node->a)) net->ops->reflect_pad_backward(A.dy, node->dy, A.n, A.h, A.w, A.c, node->conv.pad);
+}
+static void upsample_node_forward(const Net *net, Node *node) {
+    net->ops->upsample_forward(node->y, A.y, A.n, A.h, A.w, A.c, node->conv.pad);
+}
+static void upsample_node_backward(const Net *net, Node *node) {
+    if (wants(net, node->a)) net->ops->upsample_backward(A.dy, node->dy, A.n, A.h, A.w, A.c, node->conv.pad);
+}
+static void avgpool_node_forward(const Net *net, Node *node) {
+    net->ops->avgpool_forward(node->y, A.y, A.n, A.h, A.w, A.c, node->conv.pad);
+}
+static void avgpool_node_backward(const Net *net, Node *node) {
+    if (wants(net, node->a)) net->ops->avgpool_backward(A.dy, node->dy, A.n, A.h, A.w, A.c, node->conv.pad);
+}
+static void gray_node_forward(const Net *net, Node *node) {
+    net->ops->gray_forward(node->y, A.y, node_rows(node), A.c);
+}
+static void gray_node_backward(const Net *net, Node *node) {
+    if (wants(net, node->a)) net->ops->gray_backward(A.dy, node->dy, node_rows(node), A.c);
+}
+
+static const Kind kind_input = { "input", nothing, nothing };
+static const Kind kind_reshape = { "reshape", nothing, nothing };      /* shares its input's memory: nothing to do */
+static const Kind kind_dense = { "dense", dense_node_forward, dense_node_backward };
+static const Kind kind_conv2d = { "conv2d", conv2d_node_forward, conv2d_node_backward };
+static const Kind kind_conv2d_transpose = { "conv2d_transpose", conv2d_transpose_node_forward, conv2d_transpose_node_backward };
+static const Kind kind_batchnorm = { "batchnorm", norm_forward, norm_backward };
+static const Kind kind_instancenorm = { "instancenorm", norm_forward, norm_backward };
+static const Kind kind_leaky_relu = { "leaky_relu", leaky_relu_node_forward, leaky_relu_node_backward };
+static const Kind kind_relu = { "relu", leaky_relu_node_forward, leaky_relu_node_backward };
+static const Kind kind_tanh = { "tanh", tanh_node_forward, tanh_node_backward };
+static const Kind kind_sigmoid = { "sigmoid", sigmoid_node_forward, sigmoid_node_backward };
+static const Kind kind_add = { "add", add_node_forward, add_node_backward };
+static const Kind kind_concat = { "concat", concat_node_forward, concat_node_backward };
+static const Kind kind_reflect_pad = { "reflect_pad", reflect_pad_node_forward, reflect_pad_node_backward };
+static const Kind kind_upsample = { "upsample", upsample_node_forward, upsample_node_backward };
+static const Kind kind_avgpool = { "avgpool", avgpool_node_forward, avgpool_node_backward };
+static const Kind kind_gray = { "gray", gray_node_forward, gray_node_backward };
+
+/* ---------------------------------------------------------------------------------------------------------- builders */
+
+void net_begin(Net *net, const char *name, const Ops *ops, int n) {
+    memset(net, 0, sizeof *net);
+    net->name = name, net->ops = ops, net->n = n;
+}
+
+/* a new node that reads a and b, with an output of (n,h,w,c) */
+static int net_node(Net *net, const Kind *kind, int a, int b, int h, int w, int c) {
+    if (net->nodes == NET_MAX_NODES) net_die(net, kind->name, "too many nodes: raise NET_MAX_NODES");
+    if (a >= net->nodes || b >= net->nodes) net_die(net, kind->name, "reads a node that does not exist yet");
+    if (h < 1 || w < 1 || c < 1) net_die(net, kind->name, "its output would be empty: the picture is too small for this network");
+    net->node[net->nodes] = (Node){ .kind = kind, .a = a, .b = b, .n = net->n, .h = h, .w = w, .c = c,
+                                    .weight = -1, .bias = -1, .running = -1, .saved = -1 };
+    return net->nodes++;
+}
+
+/* give node i `weights` weights of the shape (rank numbers) and `biases` biases, side by side in the parameter block */
+static void net_parameters(Net *net, int i, int rank, const int shape[4], int biases) {
+    Node *node = &net->node[i];
+    node->rank = rank, node->weights = 1;
+    for (int k = 0; k < rank; k++) node->shape[k] = shape[k], node->weights *= shape[k];
+    node->weight = net->parameters, node->bias = node->weight + node->weights, node->biases = biases;
+    net->parameters += node->weights + biases;
+}
+
+int net_input(Net *net, int h, int w, int c) { return net_node(net, &kind_input, -1, -1, h, w, c); }
+
+int reshape(Net *net, int x, int h, int w, int c) {
+    Node *in = &net->node[x];
+    if ((long)in->h * in->w * in->c != (long)h * w * c) net_die(net, "reshape", "the number of elements changes");
+    return net_node(net, &kind_reshape, x, -1, h, w, c);
+}
+
+int dense(Net *net, int x, int out) {
+    Node *in = &net->node[x];
+    int i = net_node(net, &kind_dense, x, -1, 1, 1, out);
+    net_parameters(net, i, 2, (int[4]){ in->h * in->w * in->c, out }, out);
+    return i;
+}
+
+static void net_note_scratch(Net *net, const Conv *d) {
+    long need = net->ops->conv_scratch(d);
+    if (need > net->scratch) net->scratch = need;
+}
+
+int conv2d(Net *net, int x, int out, int kernel, int stride, int pad) {
+    Node *in = &net->node[x];
+    Conv d = { in->n, in->h, in->w, in->c, 0, 0, out, kernel, stride, pad };
+    if (in->h + 2 * pad < kernel || in->w + 2 * pad < kernel) net_die(net, "conv2d", "the picture is smaller than the kernel");
+    d.oh = (in->h + 2 * pad - kernel) / stride + 1, d.ow = (in->w + 2 * pad - kernel) / stride + 1;
+    int i = net_node(net, &kind_conv2d, x, -1, d.oh, d.ow, out);
+    net_parameters(net, i, 4, (int[4]){ kernel, kernel, in->c, out }, out);
+    net->node[i].conv = d;
+    net_note_scratch(net, &d);
+    return i;
+}
+
+int conv2d_transpose(Net *net, int x, int out, int kernel, int stride, int pad) {
+    Node *in = &net->node[x];
+    Conv d = { in->n, in->h * stride, in->w * stride, out, in->h, in->w, in->c, kernel, stride, pad };
+    if ((d.h + 2 * pad - kernel) / stride + 1 != in->h) net_die(net, "conv2d_transpose", "this padding does not give h * stride");
+    int i = net_node(net, &kind_conv2d_transpose, x, -1, d.h, d.w, out);
+    net_parameters(net, i, 4, (int[4]){ kernel, kernel, out, in->c }, out);
+    net->node[i].conv = d;
+    net_note_scratch(net, &d);
+    return i;
+}
+
+static int norm_node(Net *net, const Kind *kind, int x, int groups) {
+    Node *in = &net->node[x];
+    int i = net_node(net, kind, x, -1, in->h, in->w, in->c);
+    net_parameters(net, i, 1, (int[4]){ in->c }, in->c);
+    net->node[i].saved = net->saves;
+    net->saves += 2L * groups * in->c;
+    return i;
+}
+int batchnorm(Net *net, int x) {
+    int i = norm_node(net, &kind_batchnorm, x, 1);
+    net->node[i].running = net->buffers;
+    net->buffers += 2L * net->node[i].c;
+    return i;
+}
+int instancenorm(Net *net, int x) { return norm_node(net, &kind_instancenorm, x, net->n); }
+
+/* a node with the shape of what it reads */
+static int same_shape(Net *net, const Kind *kind, int a, int b) {
+    Node *in = &net->node[a];
+    return net_node(net, kind, a, b, in->h, in->w, in->c);
+}
+int leaky_relu(Net *net, int x, double slope) {
+    int i = same_shape(net, slope == 0 ? &kind_relu : &kind_leaky_relu, x, -1);
+    net->node[i].slope = (real)slope;
+    return i;
+}
+int relu(Net *net, int x) { return leaky_relu(net, x, 0); }
+int tanh_(Net *net, int x) { return same_shape(net, &kind_tanh, x, -1); }
+int sigmoid_(Net *net, int x) { return same_shape(net, &kind_sigmoid, x, -1); }
+
+int add(Net *net, int a, int b) {
+    Node *x = &net->node[a], *y = &net->node[b];
+    if (x->h != y->h || x->w != y->w || x->c != y->c) net_die(net, "add", "the two shapes differ");
+    return same_shape(net, &kind_add, a, b);
+}
+int concat(Net *net, int a, int b) {
+    Node *x = &net->node[a], *y = &net->node[b];
+    if (x->h != y->h || x->w != y->w) net_die(net, "concat", "the two pictures differ in height or width");
+    return net_node(net, &kind_concat, a, b, x->h, x->w, x->c + y->c);
+}
+int reflect_pad(Net *net, int x, int pad) {
+    Node *in = &net->node[x];
+    if (pad >= in->h || pad >= in->w) net_die(net, "reflect_pad", "the picture is not larger than the padding");
+    int i = net_node(net, &kind_reflect_pad, x, -1, in->h + 2 * pad, in->w + 2 * pad, in->c);
+    net->node[i].conv.pad = pad;
+    return i;
+}
+int upsample(Net *net, int x, int factor) {
+    Node *in = &net->node[x];
+    int i = net_node(net, &kind_upsample, x, -1, in->h * factor, in->w * factor, in->c);
+    net->node[i].conv.pad = factor;
+    return i;
+}
+int avgpool(Net *net, int x, int factor) {
+    Node *in = &net->node[x];
+    if (in->h % factor || in->w % factor) net_die(net, "avgpool", "height or width is not a multiple of the factor");
+    int i = net_node(net, &kind_avgpool, x, -1, in->h / factor, in->w / factor, in->c);
+    net->node[i].conv.pad = factor;
+    return i;
+}
+int gray(Net *net, int x) { return net_node(net, &kind_gray, x, -1, net->node[x].h, net->node[x].w, 1); }
+
+/* ------------------------------------------------------------------------------------------------------------ memory */
+
+/* Where each activation lies in its block. Training keeps all of them, one after the other. Inference gives a node the first
+ * gap left by activations that nobody will read again: two or three pictures' worth in place of the whole list.
+ * offset: (nodes)   Returns the size of the block. */
+static long net_layout(const Net *net, int training, long *offset) {
+    int last[NET_MAX_NODES];                          /* the last node that reads i; outputs are kept to the end */
+    long end = 0;
+    for (int i = 0; i < net->nodes; i++) last[i] = net->nodes;
+    for (int i = 0; i < net->nodes; i++) {
+        if (net->node[i].a >= 0) last[net->node[i].a] = i;
+        if (net->node[i].b >= 0) last[net->node[i].b] = i;
+    }
+    for (int i = net->nodes - 1; i >= 0; i--)         /* a reshaped node lives as long as its other name */
+        if (net->node[i].kind == &kind_reshape) last[net->node[i].a] = last[i];
+    for (int i = 0; i < net->nodes; i++) {
+        const Node *node = &net->node[i];
+        long need = (node_count(node) + 15) / 16 * 16, at = 0;
+        if (node->kind == &kind_reshape) { offset[i] = offset[node->a]; continue; }
+        if (training) at = end;
+        for (int j = 0; j < i && !training; j++) {    /* move past every living neighbour until nothing overlaps */
+            long size = node_count(&net->node[j]);
+            if (last[j] >= i && at < offset[j] + size && offset[j] < at + need) {
+                at = (offset[j] + size + 15) / 16 * 16;
+                j = -1;
+            }
+        }
+        offset[i] = at;
+        if (at + need > end) end = at + need;
+    }
+    return end;
+}
+
+double net_bytes(const Net *net, int training) {
+    long offset[NET_MAX_NODES], activations = net_layout(net, training, offset);
+    double reals = (double)net->parameters * (training ? 4 : 1) + net->buffers + net->saves + (double)activations * (training ? 2 : 1);
+    return reals * sizeof(real);
+}
+double net_scratch_bytes(const Net *net) { return (double)net->scratch * sizeof(real); }
+
+int net_finish(Net *net, int training) {
+    const Ops *ops = net->ops;
+    long offset[NET_MAX_NODES];
+    net->activations = net_layout(net, training, offset);
+    net->p = ops->alloc(net->parameters), net->buffer = ops->alloc(net->buffers), net->save = ops->alloc(net->saves);
+    net->y = ops->alloc(net->activations), net->number = ops->alloc(1);
+    if (training) {
+        net->g = ops->alloc(net->parameters), net->m = ops->alloc(net->parameters), net->v = ops->alloc(net->parameters);
+        net->dy = ops->alloc(net->activations);
+    }
+    if (!net->p || !net->buffer || !net->save || !net->y || !net->number) return 0;
+    if (training && (!net->g || !net->m || !net->v || !net->dy)) return 0;
+    for (int i = 0; i < net->nodes; i++) {
+        net->node[i].y = net->y + offset[i];
+        net->node[i].dy = training ? net->dy + offset[i] : NULL;
+    }
+    return 1;
+}
+
+void net_free(Net *net) {
+    real *block[] = { net->p, net->g, net->m, net->v, net->buffer, net->save, net->y, net->dy, net->number };
+    for (int i = 0; i < 9; i++)
+        if (block[i]) net->ops->release(block[i]);
+    memset(net, 0, sizeof *net);
+}
+
+void net_initialize(Net *net, uint64_t seed, uint64_t stream, double gain) {
+    for (int i = 0; i < net->nodes; i++) {
+        Node *node = &net->node[i];
+        if (!node->weights) continue;
+        if (node->saved >= 0) {                                                    /* gamma and beta */
+            net->ops->fill(WEIGHT, 1, node->weights);
+        } else {
+            double fan_in = node->weights / (node->kind == &kind_conv2d_transpose ? node->shape[2] : node->shape[node->rank - 1]);
+            net->ops->random_normal(WEIGHT, node->weights, seed, stream + (uint64_t)i);
+            net->ops->scale(WEIGHT, (real)(gain > 0 ? sqrt(gain / fan_in) : 0.02), node->weights);
+        }
+        net->ops->fill(BIAS, 0, node->biases);
+        if (node->running >= 0) {
+            net->ops->fill(net->buffer + node->running, 0, node->c);
+            net->ops->fill(net->buffer + node->running + node->c, 1, node->c);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------- the two walks */
+
+void net_forward(Net *net, int training) {
+    net->batch_statistics = training;
+    for (int i = 0; i < net->nodes; i++) net->node[i].kind->forward(net, &net->node[i]);
+}
+void net_zero_activations(Net *net) { net->ops->fill(net->dy, 0, net->activations); }
+void net_backward(Net *net, int what) {
+    net->what = what;
+    for (int i = net->nodes - 1; i >= 0; i--) net->node[i].kind->backward(net, &net->node[i]);
+}
+
+/* ---------------------------------------------------------------------------------------------- the block of parameters */
+
+void net_zero_gradients(Net *net) { net->ops->fill(net->g, 0, net->parameters); }
+
+double net_gradient_norm(Net *net) {
+    real square;
+    net->ops->sum_squares(net->number, net->g, net->parameters);
+    net->ops->download(&square, net->number, 1);
+    return sqrt((double)square);
+}
+void net_clip_gradients(Net *net, double norm, double limit) {
+    if (limit > 0 && norm > limit) net->ops->scale(net->g, (real)(limit / norm), net->parameters);
+}
+void net_adam(Net *net, double lr, double beta1, double beta2) {
+    net->ops->adam_step(net->p, net->m, net->v, net->g, net->parameters, (real)lr, (real)beta1, (real)beta2, (real)1e-8,
+                        ++net->adam_steps);
+}
+
+int net_tensor(const Net *net, int i, NetTensor *tensor) {
+    for (int k = 0; k < net->nodes; k++) {
+        const Node *node = &net->node[k];
+        int tensors = !node->weights ? 0 : node->running >= 0 ? 4 : 2, norm = node->saved >= 0;
+        if (i >= tensors) { i -= tensors; continue; }
+        const char *name[4] = { norm ? "gamma" : "weight", norm ? "beta" : "bias", "running_mean", "running_var" };
+        memset(tensor, 0, sizeof *tensor);
+        snprintf(tensor->name, sizeof tensor->name, "%s.%d.%s.%s", net->name, k, node->kind->name, name[i]);
+        tensor->rank = i ? 1 : node->rank;
+        tensor->shape[0] = i == 1 ? (int)node->biases : node->c;
+        if (i == 0) memcpy(tensor->shape, node->shape, sizeof tensor->shape);
+        tensor->in_buffer = i >= 2;
+        tensor->offset = i == 0 ? node->weight : i == 1 ? node->bias : node->running + (i == 3 ? node->c : 0);
+        tensor->count = i == 0 ? node->weights : i == 1 ? node->biases : node->c;
+        return 1;
+    }
+    return 0;
+}
+
+const char *net_find_not_finite(Net *net) {
+    static char name[96];
+    for (int k = 0; k < net->nodes; k++) {
+        Node *node = &net->node[k];
+        real *block[4] = { node->weights ? net->p + node->weight : NULL, node->y, node->dy,
+                           node->weights && net->g ? net->g + node->weight : NULL };
+        long count[4] = { node->weights + node->biases, node_count(node), node_count(node), node->weights + node->biases };
+        const char *what[4] = { "parameters", "output", "gradient", "parameter gradient" };
+        for (int i = 0; i < 4; i++) {
+            real square = 0;
+            if (!block[i]) continue;
+            net->ops->sum_squares(net->number, block[i], count[i]);
+            net->ops->download(&square, net->number, 1);
+            if (isfinite(square)) continue;
+            snprintf(name, sizeof name, "%s.%d.%s (%s)", net->name, k, node->kind->name, what[i]);
+            return name;
+        }
+    }
+    return NULL;
+}
+
+void net_print(const Net *net, void *file) {
+    for (int i = 0; i < net->nodes; i++) {
+        const Node *node = &net->node[i];
+        char name[40];
+        snprintf(name, sizeof name, "%s.%d.%s", net->name, i, node->kind->name);
+        fprintf(file, "  %-24s %4d x %4d x %4d %10ld\n", name, node->h, node->w, node->c, node->weights + node->biases);
+    }
+    fprintf(file, "  %-24s %29ld parameters\n", net->name, net->parameters);
+}
+#undef A
+#undef B
+#undef WEIGHT
+#undef BIAS
+#undef D_WEIGHT
+#undef D_BIAS
+#endif

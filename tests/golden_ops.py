@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""Makes data/ops.safetensors: what PyTorch says each operation and each gradient is.
+Needs torch and numpy; the tests do not.
+
+    python3 tests/golden_ops.py [FILE]
+
+PyTorch computes in float64 from inputs that are float32 numbers; results are rounded to float32 once, at the end. Its
+layouts (NCHW pictures, OIHW weights, IOHW transposed weights) become ours (NHWC, HWIO) on the way into the file.
+
+A case is a group of tensors named GROUP.NUMBER/TENSOR, where TENSOR is the name of an argument in layers.h:
+    conv2d.0/case     n h w c oh ow o kernel stride pad, a (slope, target, limit, momentum, beta1), scale, t
+    conv2d.0/x        an input; conv2d.0/dx its gradient; conv2d.0/dy the gradient from above
+    clip.0/x.before   what a tensor that is changed in place holds before the call (zero where there is none)
+An optional tensor that is absent is NULL. Every run gives the same bytes."""
+import json
+import os
+import struct
+import sys
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+torch.set_num_threads(1)
+random = np.random.RandomState(20240229)
+tensors = {}
+
+
+def normal(*shape):
+    """float64 numbers that are exact in float32"""
+    return torch.tensor(random.randn(*shape).astype(np.float32).astype(np.float64))
+
+
+def positive(*shape):
+    return torch.tensor((random.rand(*shape) + 0.1).astype(np.float32).astype(np.float64))
+
+
+def variable(*shape):
+    return normal(*shape).requires_grad_()
+
+
+def single(number):
+    """a Python number as the C code sees it"""
+    return float(np.float32(number))
+
+
+def nhwc(x):
+    return x.permute(0, 2, 3, 1)
+
+
+def hwio(w):
+    """OIHW, and for a transposed convolution IOHW: its input is our o, its output our c. Both become w[u,v,c,o]."""
+    return w.permute(2, 3, 1, 0)
+
+
+def gradients(y, above, *inputs):
+    """dL/d(input) for L = sum(above * y)"""
+    return torch.autograd.grad((y * above).sum(), inputs)
+
+
+SIZES = 'n h w c oh ow o kernel stride pad a scale t'.split()
+
+
+def case(group, size, **values):
+    number = 0
+    while f'{group}.{number}/case' in tensors:
+        number += 1
+    values['case'] = torch.tensor([float(size.get(name, 0)) for name in SIZES])
+    for name, value in values.items():
+        value = value.detach().numpy()
+        tensors[f'{group}.{number}/{name.replace("_before", ".before")}'] = np.ascontiguousarray(value, dtype='<f4')
+
+
+def pictures(x, **more):
+    """the sizes of NCHW pictures"""
+    return dict(n=x.shape[0], h=x.shape[2], w=x.shape[3], c=x.shape[1], **more)
+
+
+# ---- vectors
+for n, limit in (7, single(0.5)), (130, single(0.01)):
+    x, size = normal(n), dict(n=1, h=1, w=1, c=n, a=limit)
+    case('clip', size, x_before=x, x=x.clamp(-limit, limit))
+    case('sum_squares', size, x=x, out=torch.linalg.norm(x) ** 2)
+
+# ---- F6: dense layers, and the gradient of a bias
+for n, i, o in (3, 7, 5), (9, 13, 18):
+    x, w, b, dy = variable(n, i), variable(o, i), variable(o), normal(n, o)
+    y = F.linear(x, w, b)
+    dx, dw, db = gradients(y, dy, x, w, b)
+    case('dense', dict(n=n, c=i, o=o), x=x, w=w.t(), b=b, y=y, dy=dy, dx=dx, dw=dw.t())
+    case('bias', dict(n=n, oh=1, ow=1, o=o), dy=dy, db=db)
+
+# ---- F18: convolutions
+for n, h, w, c, o, kernel, stride, pad in (2, 5, 7, 3, 4, 3, 2, 1), (1, 9, 6, 2, 7, 5, 1, 2), (1, 8, 10, 3, 5, 4, 3, 0):
+    x, weight, b = variable(n, c, h, w), variable(o, c, kernel, kernel), variable(o)
+    y = F.conv2d(x, weight, b, stride=stride, padding=pad)
+    dy = normal(*y.shape)
+    dx, dw, db = gradients(y, dy, x, weight, b)
+    size = pictures(x, oh=y.shape[2], ow=y.shape[3], o=o, kernel=kernel, stride=stride, pad=pad)
+    case('conv2d', size, x=nhwc(x), w=hwio(weight), b=b, y=nhwc(y), dy=nhwc(dy), dx=nhwc(dx), dw=hwio(dw))
+    case('bias', size, dy=nhwc(dy), db=db)
+
+# ---- transposed convolutions: (oh, ow) pictures become `stride` times as large, with output_padding where needed
+for n, oh, ow, o, c, kernel, stride, pad in ((2, 3, 4, 3, 5, 5, 2, 2), (1, 5, 3, 4, 2, 4, 2, 1),
+                                             (2, 2, 3, 6, 3, 4, 3, 1)):
+    x, weight, b = variable(n, o, oh, ow), variable(o, c, kernel, kernel), variable(c)
+    y = F.conv_transpose2d(x, weight, b, stride=stride, padding=pad, output_padding=stride - kernel + 2 * pad)
+    assert y.shape == (n, c, oh * stride, ow * stride)
+    dy = normal(*y.shape)
+    dx, dw = gradients(y, dy, x, weight)
+    size = pictures(y, oh=oh, ow=ow, o=o, kernel=kernel, stride=stride, pad=pad)
+    case('conv2d_transpose', size, x=nhwc(x), w=hwio(weight), b=b, y=nhwc(y), dy=nhwc(dy), dx=nhwc(dx), dw=hwio(dw))
+
+# ---- F17: normalisation. Ours sees batch normalisation as one group of all rows: n = 1, h = N H.
+for shape, momentum in ((3, 5, 4, 3), single(0.1)), ((2, 19, 3, 2), single(0.3)):
+    x, gamma, beta, dy = variable(*shape), variable(shape[1]), variable(shape[1]), normal(*shape)
+    running_mean, running_var = normal(shape[1]), positive(shape[1])
+    before = dict(running_mean_before=running_mean.clone(), running_var_before=running_var.clone())
+    batch = pictures(x, a=momentum)
+    group = dict(batch, n=1, h=shape[0] * shape[2])
+    mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+
+    y = F.batch_norm(x, running_mean, running_var, gamma, beta, training=False, eps=1e-5)
+    case('batchnorm_inference', batch, x=nhwc(x), gamma=gamma, beta=beta, running_mean=running_mean.clone(),
+         running_var=running_var.clone(), y=nhwc(y))
+    y = F.batch_norm(x, running_mean, running_var, gamma, beta, training=True, momentum=momentum, eps=1e-5)
+    dx, dgamma, dbeta = gradients(y, dy, x, gamma, beta)
+    case('normalize', group, x=nhwc(x), gamma=gamma, beta=beta, y=nhwc(y), mean=mean, var=var, dy=nhwc(dy), dx=nhwc(dx),
+         dgamma=dgamma, dbeta=dbeta)
+    case('batchnorm_track', batch, mean=mean, var=var, running_mean=running_mean, running_var=running_var, **before)
+
+    y = F.instance_norm(x, weight=gamma, bias=beta, eps=1e-5)
+    dx, dgamma, dbeta = gradients(y, dy, x, gamma, beta)
+    case('normalize', batch, x=nhwc(x), gamma=gamma, beta=beta, y=nhwc(y), mean=x.mean((2, 3)),
+         var=x.var((2, 3), unbiased=False), dy=nhwc(dy), dx=nhwc(dx), dgamma=dgamma, dbeta=dbeta)
+
+# ---- activations; relu is leaky relu of slope 0
+for n in 5, 77:
+    size = dict(n=1, h=1, w=1, c=n, a=single(0.2))
+    for group, function in (('leaky_relu', lambda x: F.leaky_relu(x, size['a'])), ('leaky_relu', F.relu),
+                            ('tanh', torch.tanh), ('sigmoid', torch.sigmoid)):
+        x, dy = variable(n), normal(n)
+        y = function(x)
+        case(group, dict(size, a=0) if function is F.relu else size, x=x, y=y, dy=dy, dx=gradients(y, dy, x)[0])
+
+# ---- shape
+for shape, o, pad, factor in ((2, 3, 4, 5), 2, 2, 2), ((1, 7, 5, 3), 9, 1, 3):
+    x, b = variable(*shape), variable(shape[0], o, *shape[2:])
+    size = pictures(x, o=o, pad=pad, stride=factor)
+    other = normal(*shape)
+    case('add', size, a=nhwc(x), b=nhwc(other), y=nhwc(x + other))
+    y = torch.cat((x, b), 1)
+    dy = normal(*y.shape)
+    da, db = gradients(y, dy, x, b)
+    case('concat', size, a=nhwc(x), b=nhwc(b), y=nhwc(y), dy=nhwc(dy), da=nhwc(da), db=nhwc(db))
+    large = variable(*shape[:2], shape[2] * factor, shape[3] * factor)
+    for group, x, y in (('reflect_pad', x, F.pad(x, [pad] * 4, mode='reflect')),
+                        ('upsample', x, F.interpolate(x, scale_factor=factor, mode='nearest')),
+                        ('avgpool', large, F.avg_pool2d(large, factor)),
+                        ('gray', x, x.mean(1, keepdim=True))):
+        dy = normal(*y.shape)
+        case(group, size, x=nhwc(x), y=nhwc(y), dy=nhwc(dy), dx=nhwc(gradients(y, dy, x)[0]))
+
+# ---- losses
+for n, target in (11, 1.0), (60, 0.0), (7, single(0.9)):
+    size = dict(n=1, h=1, w=1, c=n, a=target, scale=single(-0.7))
+    x, above = variable(n), torch.tensor(size['scale'])
+    with torch.no_grad():
+        x *= 5
+    loss = F.binary_cross_entropy_with_logits(x, torch.full_like(x, target))
+    case('bce_logits', size, logits=x, loss=loss, dlogits=gradients(loss, above, x)[0])
+    a, b, mask = variable(n), normal(n), (normal(n) > 0).double()
+    loss = F.mse_loss(a, b)
+    case('squared_error', size, a=a, b=b, loss=loss, da=gradients(loss, above, a)[0])
+    for weight in mask, positive(n):
+        loss = (weight * F.mse_loss(a, b, reduction='none')).sum() / weight.sum()
+        case('squared_error', size, a=a, b=b, weight=weight, loss=loss, da=gradients(loss, above, a)[0])
+
+for shape in (2, 3, 4, 5), (1, 9, 7, 3):                             # N C H W
+    x = variable(*shape)
+    size = pictures(x, scale=single(1.3))
+    features, dg, above = nhwc(x).reshape(-1, shape[1]), normal(shape[1], shape[1]), torch.tensor(size['scale'])
+    gram = features.t() @ features / len(features)
+    case('gram', size, f=features, g=gram, dg=dg, df=gradients(gram, dg, x)[0].permute(0, 2, 3, 1))
+    covariance = torch.cov(features.t(), correction=0)
+    case('gram', size, f=features, g=covariance, mean=features.mean(0), dg=dg,
+         df=gradients(covariance, dg, x)[0].permute(0, 2, 3, 1))
+    g, target = variable(shape[1], shape[1]), normal(shape[1], shape[1])
+    loss = F.mse_loss(g, target, reduction='sum') / target.square().sum()
+    case('style_loss', size, g=g, target=target, loss=loss, dg=gradients(loss, above, g)[0])
+    loss = (x.diff(dim=2).abs().sum() + x.diff(dim=3).abs().sum()) / x.numel()
+    case('total_variation', size, x=nhwc(x), loss=loss, dx=nhwc(gradients(loss, above, x)[0]))
+
+# ---- F19: Adam, five steps from the start, each a case of its own. The state a case starts from is rounded to float32.
+for n, rate, beta1 in (6, single(2e-4), single(0.5)), (33, single(0.01), single(0.9)):
+    p = variable(n)
+    optimiser = torch.optim.Adam([p], lr=rate, betas=(beta1, single(0.999)), eps=single(1e-8))
+    m = v = torch.zeros(n, dtype=torch.float64)
+    for t in range(1, 6):
+        p.grad = normal(n) * 10.0 ** (-t)
+        before = dict(p_before=p.detach().clone(), m_before=m.clone(), v_before=v.clone())
+        optimiser.step()
+        m, v = (optimiser.state[p][name] for name in ('exp_avg', 'exp_avg_sq'))
+        case('adam_step', dict(n=1, h=1, w=1, c=n, a=beta1, scale=rate, t=t), g=p.grad, p=p, m=m, v=v, **before)
+
+
+# ---- the file: an 8-byte length, a JSON header, the data
+def write(path):
+    header, at = {'__metadata__': {'torch': torch.__version__, 'made_by': 'tests/golden_ops.py'}}, 0
+    for name, value in tensors.items():
+        header[name] = {'dtype': 'F32', 'shape': list(value.shape), 'data_offsets': [at, at + value.nbytes]}
+        at += value.nbytes
+    text = json.dumps(header, separators=(',', ':')).encode()
+    text += b' ' * (-len(text) % 8)
+    with open(path, 'wb') as file:
+        file.write(struct.pack('<Q', len(text)) + text)
+        for value in tensors.values():
+            file.write(value.tobytes())
+    print(f'{path}: {len(tensors)} tensors, {8 + len(text) + at} bytes')
+
+
+here = os.path.dirname(os.path.abspath(__file__))
+write(sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, 'data/ops.safetensors'))

@@ -1,0 +1,230 @@
+/* op_cases.h: every entry of struct Ops that computes, in one list: how to call it, which tensors it reads and writes.
+ * With the list, a test of all operations is one loop:
+ *
+ *   for (int i = 0; i < OPS; i++) {
+ *       Data x = data_random(&op_list[i], &shape, seed);           tensors of the right sizes, with random numbers
+ *       const char *wrong = run(&ops_tiled, &op_list[i], &shape, &x);      NULL, or a word on what is wrong
+ *       ... x.tensor[0].name, x.value[0][0] ...
+ *       data_free(&x);
+ *   }
+ *
+ * An entry's pointers come first in its argument list, in the order of the list below; then its sizes and its numbers.
+ * Needs LAYERS_IMPLEMENTATION before it, in the same file. */
+#ifndef OP_CASES_H
+#define OP_CASES_H
+#include "layers.h"
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What an operation does with a tensor. INOUT is a gradient that is added to, or data changed in place. */
+enum { IN = 1, OUT = 2, INOUT = 4, MAYBE = 8 /* may be NULL */, POSITIVE = 16 /* a variance or a weight */ };
+typedef struct Tensor { int role; const char *name; long size; } Tensor;
+
+/* One set of sizes and numbers; d holds the sizes of all operations, not of convolutions only. */
+typedef struct Case {
+    Conv d;
+    real a;              /* slope, target, limit, momentum, beta1, factor: in [0,1) it is good for all of them */
+    real scale;          /* of a loss's gradient; the learning rate */
+    long t;              /* Adam's step */
+    const char *null;    /* the tensors passed as NULL, by name, separated by spaces */
+} Case;
+
+#define SIZES __attribute__((unused)) long N = k->d.n, H = k->d.h, W = k->d.w, C = k->d.c, OH = k->d.oh, OW = k->d.ow, \
+    O = k->d.o, K = k->d.kernel, S = k->d.stride, P = k->d.pad, ROWS = N * H * W, ALL = ROWS * C; \
+    __attribute__((unused)) real a = k->a, scale = k->scale;
+#define T(role, name, size) { role, #name, size }
+#define P1 p[0]
+#define P2 P1, p[1]
+#define P3 P2, p[2]
+#define P4 P3, p[3]
+#define P6 P4, p[4], p[5]
+#define P8 P6, p[6], p[7]
+
+#define OP_LIST(OP) \
+    OP(fill, (P1, a, ALL), T(OUT, x, ALL)) \
+    OP(copy, (P2, ALL), T(OUT, y, ALL), T(IN, x, ALL)) \
+    OP(axpy, (P2, a, ALL), T(INOUT, y, ALL), T(IN, x, ALL)) \
+    OP(scale, (P1, a, ALL), T(INOUT, x, ALL)) \
+    OP(clip, (P1, a, ALL), T(INOUT, x, ALL)) \
+    OP(sum_squares, (P2, ALL), T(OUT, out, 1), T(IN, x, ALL)) \
+    OP(random_uniform, (P1, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, x, ALL)) \
+    OP(random_normal, (P1, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, x, ALL)) \
+    OP(dense_forward, (P4, N, C, O), T(OUT, y, N*O), T(IN, x, N*C), T(IN, w, C*O), T(IN|MAYBE, b, O)) \
+    OP(dense_backward_input, (P3, N, C, O), T(INOUT, dx, N*C), T(IN, dy, N*O), T(IN, w, C*O)) \
+    OP(dense_backward_weight, (P3, N, C, O), T(INOUT, dw, C*O), T(IN, x, N*C), T(IN, dy, N*O)) \
+    OP(bias_backward, (P2, N*OH*OW, O), T(INOUT, db, O), T(IN, dy, N*OH*OW*O)) \
+    OP(conv2d_forward, (P4, &k->d), \
+       T(OUT, y, N*OH*OW*O), T(IN, x, ALL), T(IN, w, K*K*C*O), T(IN|MAYBE, b, O)) \
+    OP(conv2d_backward_input, (P3, &k->d), T(INOUT, dx, ALL), T(IN, dy, N*OH*OW*O), T(IN, w, K*K*C*O)) \
+    OP(conv2d_backward_weight, (P3, &k->d), T(INOUT, dw, K*K*C*O), T(IN, x, ALL), T(IN, dy, N*OH*OW*O)) \
+    OP(conv2d_transpose_forward, (P4, &k->d), \
+       T(OUT, y, ALL), T(IN, x, N*OH*OW*O), T(IN, w, K*K*C*O), T(IN|MAYBE, b, C)) \
+    OP(conv2d_transpose_backward_input, (P3, &k->d), \
+       T(INOUT, dx, N*OH*OW*O), T(IN, dy, ALL), T(IN, w, K*K*C*O)) \
+    OP(conv2d_transpose_backward_weight, (P3, &k->d), \
+       T(INOUT, dw, K*K*C*O), T(IN, x, N*OH*OW*O), T(IN, dy, ALL)) \
+    OP(normalize_forward, (P6, N, H*W, C), \
+       T(OUT, y, ALL), T(OUT, mean, N*C), T(OUT, var, N*C), T(IN, x, ALL), T(IN, gamma, C), T(IN, beta, C)) \
+    OP(normalize_backward, (P8, N, H*W, C), \
+       T(INOUT, dx, ALL), T(INOUT|MAYBE, dgamma, C), T(INOUT|MAYBE, dbeta, C), T(IN, dy, ALL), T(IN, x, ALL), \
+       T(IN, gamma, C), T(IN, mean, N*C), T(IN|POSITIVE, var, N*C)) \
+    OP(batchnorm_track, (P4, a, ROWS, C), T(INOUT, running_mean, C), T(INOUT|POSITIVE, running_var, C), \
+       T(IN, mean, C), T(IN|POSITIVE, var, C)) \
+    OP(batchnorm_inference, (P6, ROWS, C), T(OUT, y, ALL), T(IN, x, ALL), T(IN, gamma, C), T(IN, beta, C), \
+       T(IN, running_mean, C), T(IN|POSITIVE, running_var, C)) \
+    OP(leaky_relu_forward, (P2, a, ALL), T(OUT, y, ALL), T(IN, x, ALL)) \
+    OP(leaky_relu_backward, (P3, a, ALL), T(INOUT, dx, ALL), T(IN, dy, ALL), T(IN, y, ALL)) \
+    OP(tanh_forward, (P2, ALL), T(OUT, y, ALL), T(IN, x, ALL)) \
+    OP(tanh_backward, (P3, ALL), T(INOUT, dx, ALL), T(IN, dy, ALL), T(IN, y, ALL)) \
+    OP(sigmoid_forward, (P2, ALL), T(OUT, y, ALL), T(IN, x, ALL)) \
+    OP(sigmoid_backward, (P3, ALL), T(INOUT, dx, ALL), T(IN, dy, ALL), T(IN, y, ALL)) \
+    OP(add_forward, (P3, ALL), T(OUT, y, ALL), T(IN, a, ALL), T(IN, b, ALL)) \
+    OP(concat_forward, (P3, ROWS, C, O), T(OUT, y, ROWS*(C+O)), T(IN, a, ROWS*C), T(IN, b, ROWS*O)) \
+    OP(concat_backward, (P3, ROWS, C, O), \
+       T(INOUT|MAYBE, da, ROWS*C), T(INOUT|MAYBE, db, ROWS*O), T(IN, dy, ROWS*(C+O))) \
+    OP(reflect_pad_forward, (P2, N, H, W, C, P), T(OUT, y, N*(H+2*P)*(W+2*P)*C), T(IN, x, ALL)) \
+    OP(reflect_pad_backward, (P2, N, H, W, C, P), T(INOUT, dx, ALL), T(IN, dy, N*(H+2*P)*(W+2*P)*C)) \
+    OP(upsample_forward, (P2, N, H, W, C, S), T(OUT, y, ALL*S*S), T(IN, x, ALL)) \
+    OP(upsample_backward, (P2, N, H, W, C, S), T(INOUT, dx, ALL), T(IN, dy, ALL*S*S)) \
+    OP(avgpool_forward, (P2, N, H*S, W*S, C, S), T(OUT, y, ALL), T(IN, x, ALL*S*S)) \
+    OP(avgpool_backward, (P2, N, H*S, W*S, C, S), T(INOUT, dx, ALL*S*S), T(IN, dy, ALL)) \
+    OP(gray_forward, (P2, ROWS, C), T(OUT, y, ROWS), T(IN, x, ALL)) \
+    OP(gray_backward, (P2, ROWS, C), T(INOUT, dx, ALL), T(IN, dy, ROWS)) \
+    OP(bce_logits_forward, (P2, a, ALL), T(OUT, loss, 1), T(IN, logits, ALL)) \
+    OP(bce_logits_backward, (P2, a, scale, ALL), T(INOUT, dlogits, ALL), T(IN, logits, ALL)) \
+    OP(squared_error_forward, (P4, ALL), \
+       T(OUT, loss, 1), T(IN, a, ALL), T(IN, b, ALL), T(IN|MAYBE|POSITIVE, weight, ALL)) \
+    OP(squared_error_backward, (P4, scale, ALL), \
+       T(INOUT, da, ALL), T(IN, a, ALL), T(IN, b, ALL), T(IN|MAYBE|POSITIVE, weight, ALL)) \
+    OP(gram_forward, (P3, ROWS, C), T(OUT, g, C*C), T(OUT|MAYBE, mean, C), T(IN, f, ALL)) \
+    OP(gram_backward, (P4, ROWS, C), T(INOUT, df, ALL), T(IN, dg, C*C), T(IN, f, ALL), T(IN|MAYBE, mean, C)) \
+    OP(style_loss_forward, (P3, C*C), T(OUT, loss, 1), T(IN, g, C*C), T(IN, target, C*C)) \
+    OP(style_loss_backward, (P3, scale, C*C), T(INOUT, dg, C*C), T(IN, g, C*C), T(IN, target, C*C)) \
+    OP(total_variation_forward, (P2, N, H, W, C), T(OUT, loss, 1), T(IN, x, ALL)) \
+    OP(total_variation_backward, (P2, scale, N, H, W, C), T(INOUT, dx, ALL), T(IN, x, ALL)) \
+    OP(adam_step, (P4, ALL, scale, a, (real)0.999, (real)1e-8, k->t), \
+       T(INOUT, p, ALL), T(INOUT, m, ALL), T(INOUT|POSITIVE, v, ALL), T(IN, g, ALL))
+
+/* From each line of the list: a function that calls the entry, a function that gives its tensors, a row of op_list. */
+#define DEFINE(entry, arguments, ...) \
+    static void call_##entry(const Ops *table, real **p, const Case *k) { SIZES table->entry arguments; } \
+    static int tensors_##entry(Tensor *to, const Case *k) { \
+        SIZES \
+        Tensor list[] = { __VA_ARGS__ }; \
+        memcpy(to, list, sizeof list); \
+        return (int)(sizeof list / sizeof *list); \
+    }
+#define ROW(entry, ...) { #entry, offsetof(Ops, entry), call_##entry, tensors_##entry },
+OP_LIST(DEFINE)
+typedef struct Op {
+    const char *name;
+    size_t at;                                                       /* where its pointer stands in struct Ops */
+    void (*call)(const Ops *table, real **p, const Case *k);
+    int (*tensors)(Tensor *to, const Case *k);
+} Op;
+static const Op op_list[] = { OP_LIST(ROW) };
+enum { OPS = sizeof op_list / sizeof *op_list, MOST_TENSORS = 8 };
+
+static const Op *find_op(const char *name) {
+    for (int i = 0; i < OPS; i++)
+        if (!strcmp(op_list[i].name, name)) return &op_list[i];
+    fprintf(stderr, "op_cases.h: no operation '%s' in the list\n", name);
+    exit(1);
+}
+
+/* The geometry of a convolution: images n x h x w x c, o output channels, kernel, stride, pad. */
+#define CONV(n, h, w, c, o, k, s, p) { n, h, w, c, CONV_SIZE(h, k, s, p), CONV_SIZE(w, k, s, p), o, k, s, p }
+#define CONV_SIZE(size, kernel, stride, pad) (((size) + 2 * (pad) - (kernel)) / (stride) + 1)
+
+/* ---------------------------------------------------------------------------------------- the tensors of one call */
+
+typedef struct Data { int count; Tensor tensor[MOST_TENSORS]; real *value[MOST_TENSORS]; } Data;
+
+/* Is `name` one of the words of `list`? */
+static int has_word(const char *list, const char *name) {
+    size_t length = strlen(name);
+    for (const char *at = list; at && (at = strstr(at, name)); at += length)
+        if ((at == list || at[-1] == ' ') && (at[length] == 0 || at[length] == ' ')) return 1;
+    return 0;
+}
+
+/* The tensors of one call: what is read is drawn at random, what must be overwritten starts as NaN. */
+static Data data_random(const Op *op, const Case *k, uint64_t seed) {
+    Data x = {0};
+    x.count = op->tensors(x.tensor, k);
+    for (int i = 0; i < x.count; i++) {
+        const Tensor *t = &x.tensor[i];
+        if (has_word(k->null, t->name)) continue;
+        real *v = x.value[i] = ops_naive.alloc(t->size);
+        if (t->role & OUT) ops_naive.fill(v, (real)NAN, t->size);
+        else if (!(t->role & POSITIVE)) ops_naive.random_normal(v, t->size, seed, (uint64_t)i);
+        else for (long j = 0; j < t->size; j++) v[j] = (real)0.1 + philox_uniform(seed, (uint64_t)i, (uint64_t)j);
+    }
+    return x;
+}
+
+static void data_free(Data *x) {
+    for (int i = 0; i < x->count; i++) ops_naive.release(x->value[i]);
+}
+
+/* The tensor called `name`, or -1. */
+static inline int data_find(const Data *x, const char *name) {
+    for (int i = 0; i < x->count; i++)
+        if (!strcmp(x->tensor[i].name, name)) return i;
+    return -1;
+}
+
+/* ------------------------------------------------------------------------------------------------------- one call */
+
+/* Calls one entry of a table on copies of the tensors in the table's own memory, and brings the results back to x.
+ * Around each tensor lie guard zones of NaN: a read out of range spoils a result, a write out of range changes a guard.
+ * They are odd in length: a tensor inside a block of parameters is aligned to nothing either.
+ * NULL, or what the operation did that it must not do. */
+static const char *run(const Ops *table, const Op *op, const Case *k, Data *x) {
+    enum { GUARD = 67 };
+    static char message[200];
+    real guard[GUARD], back[GUARD], *place[MOST_TENSORS] = {0};
+    message[0] = 0;
+    for (int i = 0; i < GUARD; i++) guard[i] = (real)NAN;
+    for (int i = 0; i < x->count; i++) {
+        if (!x->value[i]) continue;
+        long n = x->tensor[i].size;
+        real *block = table->alloc(n + 2 * GUARD);
+        if (!block) return "no memory";
+        place[i] = block + GUARD;
+        table->upload(block, guard, GUARD);
+        table->upload(place[i], x->value[i], n);
+        table->upload(place[i] + n, guard, GUARD);
+    }
+    op->call(table, place, k);
+    for (int i = 0; i < x->count; i++) {
+        if (!x->value[i]) continue;
+        const Tensor *t = &x->tensor[i];
+        real *before = ops_naive.alloc(t->size);
+        memcpy(before, x->value[i], sizeof(real) * (size_t)t->size);
+        table->download(x->value[i], place[i], t->size);
+        if (t->role & IN && memcmp(before, x->value[i], sizeof(real) * (size_t)t->size))
+            snprintf(message, sizeof message, "changes its input %s", t->name);
+        for (int end = 0; end < 2; end++) {
+            table->download(back, end ? place[i] + t->size : place[i] - GUARD, GUARD);
+            if (memcmp(back, guard, sizeof guard))
+                snprintf(message, sizeof message, "writes %s the end of %s", end ? "behind" : "before", t->name);
+        }
+        ops_naive.release(before);
+        table->release(place[i] - GUARD);
+    }
+    return message[0] ? message : NULL;
+}
+
+/* For messages: the sizes of a case. */
+static const char *sizes_of(const Case *k) {
+    static char text[200];
+    const Conv *d = &k->d;
+    snprintf(text, sizeof text, "n %d, %dx%dx%d -> %dx%dx%d, kernel %d, stride %d, pad %d, a %g, NULL: %s", d->n, d->h,
+             d->w, d->c, d->oh, d->ow, d->o, d->kernel, d->stride, d->pad, (double)k->a, k->null ? k->null : "");
+    return text;
+}
+#endif

@@ -1,0 +1,24 @@
+#!/bin/sh
+# run.sh: runs every test program (plain, then under AddressSanitizer and UBSan) and the two programs' command lines, and adds up
+# their closing lines "name: N passed, N failed". A program that dies or prints no such line counts as one failure.
+export TESTS=tests OMP_WAIT_POLICY=passive OMP_NUM_THREADS=2
+export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
+passed=0 failed=0 log=build/test.log
+one() {                                     # one NAME COMMAND...
+    name=$1; shift
+    "$@" >"$log" 2>&1; status=$?
+    line=$(grep -E '^[a-z_]+: [0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
+    p=$(echo "$line" | sed -n 's/.*: \([0-9]*\) passed.*/\1/p') f=$(echo "$line" | sed -n 's/.*, \([0-9]*\) failed/\1/p')
+    if [ -z "$line" ] || { [ "$status" != 0 ] && [ "$f" = 0 ]; }; then
+        f=$((${f:-0} + 1)); echo "$name: ended with status $status"; tail -n 30 "$log"
+    fi
+    passed=$((passed + ${p:-0})) failed=$((failed + f))
+    printf '%-24s %7d passed, %d failed\n' "$name" "${p:-0}" "$f"
+    [ "$f" = 0 ] || grep -E 'FAIL|ERROR|runtime error' "$log" | head -n 20
+}
+for name in images safetensors damaged gradients ops golden recipes gan mixture golden_dcgan; do one "$name" "build/test_$name"; done
+for name in images safetensors damaged gradients ops golden recipes gan golden_dcgan; do one "$name (sanitized)" env TEST_QUICK=1 "build/asan/test_$name"; done
+one train sh tests/test_train.sh
+one transfer sh tests/test_transfer.sh
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

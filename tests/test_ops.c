@@ -1,0 +1,401 @@
+/* test_ops.c: a table against ops_naive, entry by entry; and what all tables promise: results stay in their tensors,
+ * the same bits for any number of threads, NaN reaches the output, random numbers that are random.
+ * The test walks struct Ops: an entry without a test is a failing test. */
+#define LAYERS_IMPLEMENTATION
+#define TILED_IMPLEMENTATION
+#include "layers.h"
+#include "tiled.h"
+#include "op_cases.h"
+#include "tolerances.h"
+#include "test.h"
+#ifdef _OPENMP
+#include <omp.h>
+#else
+static void omp_set_num_threads(int n) { (void)n; }
+static int omp_get_max_threads(void) { return 1; }
+#endif
+
+static const Ops *const tables[] = { &ops_naive, &ops_tiled };
+enum { TABLES = sizeof tables / sizeof *tables };
+
+/* ------------------------------------------------------------------------------------------------------ the sizes */
+
+static const Case conv_cases[] = {
+    { .d = CONV(1, 1, 1, 1, 1, 1, 1, 0) },
+    { .d = CONV(3, 1, 1, 5, 7, 1, 1, 0) },
+    { .d = CONV(2, 7, 5, 3, 17, 3, 1, 1) },
+    { .d = CONV(1, 13, 9, 1, 1, 5, 2, 2) },
+    { .d = CONV(1, 2, 3, 2, 2, 5, 3, 2) },                           /* the kernel is larger than the picture */
+    { .d = CONV(2, 8, 5, 3, 4, 3, 3, 0) },                           /* 8 - 3 = 3 + 2: two rows are never seen */
+    { .d = CONV(1, 11, 10, 7, 5, 1, 3, 0) },                         /* most pixels are never seen */
+    { .d = CONV(1, 9, 8, 3, 2, 1, 2, 1) },                           /* a border of windows that see only padding */
+    { .d = CONV(3, 10, 11, 9, 33, 4, 2, 1) },
+    { .d = CONV(1, 41, 3, 2, 8, 4, 3, 2) },
+    { .d = CONV(2, 17, 14, 19, 7, 5, 3, 2) },
+    { .d = CONV(1, 9, 23, 65, 67, 2, 1, 0) },                        /* one more than a tile of 64, three more */
+    { .d = CONV(4, 5, 5, 130, 3, 1, 1, 0) },
+    { .d = CONV(1, 4, 4, 100, 1, 4, 1, 0) },             /* a discriminator's last layer: one pixel, one channel */
+    { .d = CONV(1, 3, 300, 4, 5, 3, 1, 1) },
+    { .d = CONV(1, 31, 37, 3, 65, 3, 2, 1) },
+    { .d = CONV(2, 20, 21, 3, 9, 7, 1, 3) },
+    { .d = CONV(2, 29, 33, 17, 37, 3, 1, 1) },
+    { .d = { 2, 28, 28, 3, 14, 14, 20, 5, 2, 1 } }, /* TensorFlow's "same": pads 1 above and left, 2 below and right */
+};
+static const Case dense_cases[] = {
+    { .d = { .n = 1, .c = 1, .o = 1 } }, { .d = { .n = 1, .c = 100, .o = 1 } }, { .d = { .n = 7, .c = 1, .o = 65 } },
+    { .d = { .n = 13, .c = 100, .o = 129 } }, { .d = { .n = 65, .c = 67, .o = 6 } },
+    { .d = { .n = 5, .c = 1000, .o = 17 } }, { .d = { .n = 395, .c = 33, .o = 70 } },
+};
+static const Case image_cases[] = {         /* o: concat's second width; stride: upsample's factor; a: see Case */
+    { .d = { .n = 1, .h = 1, .w = 1, .c = 1, .o = 1, .stride = 1, .pad = 0 }, .a = 0, .scale = 1, .t = 1 },
+    { .d = { .n = 2, .h = 3, .w = 4, .c = 3, .o = 2, .stride = 2, .pad = 2 }, .a = 0.2f, .scale = 0.7f, .t = 2 },
+    { .d = { .n = 1, .h = 5, .w = 2, .c = 17, .o = 33, .stride = 3, .pad = 1 }, .a = 0.9f, .scale = -1.3f, .t = 10 },
+    { .d = { .n = 3, .h = 7, .w = 11, .c = 70, .o = 5, .stride = 1, .pad = 2 }, .a = 0.5f, .scale = 2, .t = 3 },
+    { .d = { .n = 1, .h = 33, .w = 129, .c = 1, .o = 1, .stride = 3, .pad = 5 }, .a = 0, .scale = 1e-3f, .t = 100000 },
+    { .d = { .n = 1, .h = 9, .w = 7, .c = 130, .o = 131, .stride = 1, .pad = 1 }, .a = 0.2f, .scale = 0.1f, .t = 7 },
+    { .d = { .n = 2, .h = 67, .w = 61, .c = 13, .o = 3, .stride = 2, .pad = 3 }, .a = 0.2f, .scale = 1, .t = 20 },
+};
+
+/* The cases an operation is tested on. */
+static const Case *cases_of(const Op *op, size_t *count) {
+    int conv = !strncmp(op->name, "conv2d", 6) || !strncmp(op->name, "bias", 4), dense = !strncmp(op->name, "dense", 5);
+    *count = conv ? sizeof conv_cases / sizeof(Case) : dense ? sizeof dense_cases / sizeof(Case)
+                                                             : sizeof image_cases / sizeof(Case);
+    return conv ? conv_cases : dense ? dense_cases : image_cases;
+}
+
+/* Choice number i of the optional tensors to pass as NULL, for case k; 0 when there is no such choice. */
+static int choose_null(const Op *op, Case *k, int choice) {
+    static char names[100];
+    Tensor t[MOST_TENSORS];
+    int count = op->tensors(t, k), optional = 0;
+    names[0] = 0;
+    for (int i = 0; i < count; i++)
+        if (t[i].role & MAYBE && choice >> optional++ & 1)
+            strcat(strcat(names, names[0] ? " " : ""), t[i].name);
+    k->null = names;
+    return choice < 1 << optional;
+}
+
+/* ---------------------------------------------------------------------------------------- one table against naive */
+
+/* Every pointer of struct Ops after the name is a slot; a test marks what it has tested. */
+enum { SLOTS = (sizeof(Ops) - offsetof(Ops, alloc)) / sizeof(void (*)(void)) };
+typedef struct Marks { const char *name[SLOTS]; } Marks;
+
+static void mark(Marks *marks, size_t at, const char *name) {
+    marks->name[(at - offsetof(Ops, alloc)) / sizeof(void (*)(void))] = name;
+}
+#define MARK(marks, entry) mark(marks, offsetof(Ops, entry), #entry)
+
+static int first_unmarked(const Marks *marks) {
+    for (int i = 0; i < SLOTS; i++)
+        if (!marks->name[i]) return i;
+    return -1;
+}
+
+static void test_memory(const Ops *table, Marks *marks) {
+    enum { LENGTH = 1003 };
+    real sent[LENGTH], back[LENGTH];
+    for (int i = 0; i < LENGTH; i++) sent[i] = (real)(i - 500.25), back[i] = (real)NAN;
+    real *x = table->alloc(LENGTH), *none = table->alloc(0);
+    CHECK(x, "%s: alloc gives memory", table->name);
+    table->download(back, x, LENGTH);
+    int zeros = 0;
+    for (int i = 0; i < LENGTH; i++) zeros += back[i] == 0;
+    CHECK(zeros == LENGTH, "%s: %d of %d numbers of fresh memory are zero", table->name, zeros, LENGTH);
+    table->upload(x, sent, LENGTH);
+    table->download(back, x, LENGTH);
+    CHECK(!memcmp(sent, back, sizeof sent), "%s: what was uploaded is downloaded", table->name);
+    table->upload(x + 1, sent, LENGTH - 2);
+    table->download(back, x, LENGTH);
+    int last = LENGTH - 1;
+    CHECK(back[0] == sent[0] && !memcmp(back + 1, sent, sizeof(real) * (LENGTH - 2)) && back[last] == sent[last],
+          "%s: upload keeps to its length", table->name);
+    table->release(x), table->release(none), table->release(NULL);
+    for (size_t i = 0; i < sizeof conv_cases / sizeof *conv_cases; i++) {
+        Conv twice = conv_cases[i].d;
+        twice.n *= 2;
+        long one = table->conv_scratch(&conv_cases[i].d), two = table->conv_scratch(&twice);
+        CHECK(one >= 0 && two >= one, "%s: conv_scratch %ld, and %ld for twice the batch", table->name, one, two);
+    }
+    MARK(marks, alloc), MARK(marks, release), MARK(marks, upload), MARK(marks, download), MARK(marks, conv_scratch);
+}
+
+/* All tensors of one call, of a table and of ops_naive on the same data. NULL, or what is wrong. */
+static const char *compare(const Ops *table, const Op *op, const Case *k) {
+    static char message[200];
+    Data got = data_random(op, k, 11), want = data_random(op, k, 11);
+    const char *wrong = run(&ops_naive, op, k, &want);
+    if (!wrong) wrong = run(table, op, k, &got);
+    for (int i = 0; i < got.count && !wrong; i++) {
+        if (!got.value[i] || got.tensor[i].role & IN) continue;
+        long at = first_difference(got.value[i], want.value[i], got.tensor[i].size, rtol_of(op, k));
+        if (at < 0) continue;
+        snprintf(message, sizeof message, "%s[%ld] = %.9g, naive %.9g", got.tensor[i].name, at,
+                 (double)got.value[i][at], (double)want.value[i][at]);
+        wrong = message;
+    }
+    data_free(&got), data_free(&want);
+    return wrong;
+}
+
+static void test_table(const Ops *table) {
+    Marks marks = {0};
+    test_memory(table, &marks);
+    for (int i = 0; i < OPS; i++) {
+        size_t count;
+        const Case *cases = cases_of(&op_list[i], &count);
+        for (size_t j = 0; j < count; j++) {
+            Case k = cases[j];
+            for (int choice = 0; choose_null(&op_list[i], &k, choice); choice++) {
+                const char *wrong = compare(table, &op_list[i], &k);
+                CHECK(!wrong, "%s %s: %s (%s)", table->name, op_list[i].name, wrong, sizes_of(&k));
+            }
+        }
+        mark(&marks, op_list[i].at, op_list[i].name);
+    }
+    int missing = first_unmarked(&marks);
+    CHECK(missing < 0, "the entry of struct Ops after %s has no test", missing > 0 ? marks.name[missing - 1] : "name");
+    marks.name[SLOTS / 2] = NULL;
+    CHECK(first_unmarked(&marks) == SLOTS / 2, "an entry without a test is not noticed");
+}
+
+/* What naive gives onto g is g plus what it gives onto zero: backward functions add, forward functions overwrite. */
+static void test_accumulation(void) {
+    for (int i = 0; i < OPS; i++) {
+        const Op *op = &op_list[i];
+        size_t count;
+        Case k = cases_of(op, &count)[2];
+        Data onto = data_random(op, &k, 3), zero = data_random(op, &k, 3), start = data_random(op, &k, 3);
+        for (int j = 0; j < zero.count; j++)
+            if (zero.tensor[j].role & INOUT) ops_naive.fill(zero.value[j], 0, zero.tensor[j].size);
+        const char *wrong = run(&ops_naive, op, &k, &onto), *wrong_too = run(&ops_naive, op, &k, &zero);
+        CHECK(!wrong && !wrong_too, "%s: %s", op->name, wrong ? wrong : wrong_too);
+        for (int j = 0; j < onto.count && strstr(op->name, "_backward"); j++)
+            for (long e = 0; e < onto.tensor[j].size && onto.tensor[j].role & INOUT; e++)
+                CLOSE(onto.value[j][e], (double)start.value[j][e] + zero.value[j][e], 1e-4, 1e-5, "%s adds to %s",
+                      op->name, onto.tensor[j].name);
+        data_free(&onto), data_free(&zero), data_free(&start);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------- determinism */
+
+static void test_threads(const Ops *table) {
+    int threads = omp_get_max_threads();
+    for (int i = 0; i < OPS; i++) {
+        size_t count;
+        const Case *cases = cases_of(&op_list[i], &count);
+        for (size_t j = 0; j < count; j++) {
+            Data one = {0};
+            for (int n = 1; n <= 3; n++) {
+                Data x = data_random(&op_list[i], &cases[j], 5);
+                omp_set_num_threads(n);
+                const char *wrong = run(table, &op_list[i], &cases[j], &x);
+                CHECK(!wrong, "%s %s: %s", table->name, op_list[i].name, wrong);
+                for (int t = 0; t < x.count && n > 1; t++)
+                    CHECK(!memcmp(x.value[t], one.value[t], sizeof(real) * (size_t)x.tensor[t].size),
+                          "%s %s: %s has other bits with %d threads than with one (%s)", table->name, op_list[i].name,
+                          x.tensor[t].name, n, sizes_of(&cases[j]));
+                if (n == 1) one = x;
+                else data_free(&x);
+            }
+            data_free(&one);
+        }
+    }
+    omp_set_num_threads(threads);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ NaN */
+
+static int has_nan(const real *x, long n) {
+    for (long i = 0; i < n; i++)
+        if (isnan(x[i])) return 1;
+    return 0;
+}
+
+/* One NaN in any input of a forward function must reach a result, and so must one in the gradient from above: a
+ * comparison like `x > 0 ? x : 0` could swallow it, and training would go on with nonsense. Adam's NaN must reach the
+ * parameters. */
+static void test_nan(const Ops *table) {
+    static const Case conv = { .d = CONV(2, 5, 6, 3, 4, 3, 1, 1) }, dense = { .d = { .n = 3, .c = 5, .o = 4 } },
+        image = { .d = { .n = 2, .h = 5, .w = 4, .c = 3, .o = 2, .stride = 2, .pad = 1 }, .a = 0, .scale = 1, .t = 2 };
+    for (int i = 0; i < OPS; i++) {
+        const Op *op = &op_list[i];
+        size_t count;
+        const Case *cases = cases_of(op, &count);
+        const Case *k = cases == conv_cases ? &conv : cases == dense_cases ? &dense : &image;
+        int backward = strstr(op->name, "_backward") != NULL;
+        for (int j = 0; j < MOST_TENSORS; j++) {
+            Data x = data_random(op, k, 9);
+            const char *name = j < x.count ? x.tensor[j].name : "";
+            if (j < x.count && !(x.tensor[j].role & OUT) && (!backward || !strcmp(name, "dy"))) {
+                x.value[j][x.tensor[j].size / 2] = (real)NAN;
+                const char *wrong = run(table, op, k, &x);
+                int reached = 0, outputs = strcmp(op->name, "adam_step") ? x.count : 1;
+                for (int t = 0; t < outputs; t++)
+                    if (!(x.tensor[t].role & IN) && has_nan(x.value[t], x.tensor[t].size)) reached = 1;
+                CHECK(!wrong && reached, "%s %s: NaN in %s is lost", table->name, op->name, name);
+            }
+            data_free(&x);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------- random numbers */
+
+/* The known answers that the authors of Philox publish, and a counter in our order: index below, stream above. */
+static void test_philox(void) {
+    static const struct { uint64_t seed, stream, index; uint32_t want[4]; } known[] = {
+        { 0, 0, 0, { 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 } },
+        { ~0ull, ~0ull, ~0ull, { 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd } },
+        { 0x299f31d0a4093822, 0x0370734413198a2e, 0x85a308d3243f6a88,        /* the digits of pi */
+          { 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 } },
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        uint32_t got[4];
+        philox4x32(got, known[i].seed, known[i].stream, known[i].index);
+        for (int j = 0; j < 4; j++)
+            CHECK(got[j] == known[i].want[j], "Philox vector %d, word %d: %08x", (int)i, j, got[j]);
+    }
+    int seen[7] = {0};
+    for (uint64_t i = 0; i < 7000; i++) {
+        int below = philox_below(5, 6, i, 7);
+        if (below >= 0 && below < 7) seen[below]++;
+    }
+    for (int i = 0; i < 7; i++)
+        CHECK(abs(seen[i] - 1000) < 120, "philox_below(7) gives %d %d times of 7000", i, seen[i]);
+    CHECK(philox_below(5, 6, 0, 1) == 0, "below 1 there is only 0");
+}
+
+/* The polynomials of box_muller against the library's log, sin and cos in double. */
+static void test_box_muller(void) {
+    for (uint64_t i = 0; i < 20000; i++) {
+        uint32_t k[4];
+        float z[2];
+        philox4x32(k, 1, 2, i);
+        if (i < 4) k[0] = i & 1 ? 0xFFFFFFFFu : 0, k[1] = i & 2 ? 0xFFFFFFFFu : 0;       /* the corners */
+        box_muller(z, k[0], k[1]);
+        double u1 = (k[0] + 0.5) * 0x1p-32, angle = 6.283185307179586 * k[1] * 0x1p-32, r = sqrt(-2 * log(u1));
+        double tolerance = 4e-7 * r + 1.3e-7 / fmax(r, 5e-4);        /* u1 has 24 bits: near 1 its logarithm has few */
+        CLOSE(z[0], r * cos(angle), tolerance, 0, "r cos, words %08x %08x", k[0], k[1]);
+        CLOSE(z[1], r * sin(angle), tolerance, 0, "r sin, words %08x %08x", k[0], k[1]);
+    }
+}
+
+static int ascending(const void *a, const void *b) {
+    double d = *(const double *)a - *(const double *)b;
+    return (d > 0) - (d < 0);
+}
+
+/* Are these numbers, put through their distribution function, uniform in [0,1)? Sorts u.
+ * Kolmogorov and Smirnov: the largest distance of the counts from the line, times sqrt(n), exceeds 1.95 once in 1000.
+ * Pearson's chi-square over 64 equal bins has mean 63 and exceeds 103 once in 1000. The seed is fixed: no luck. */
+static void check_uniform(double *u, long n, const char *what) {
+    double distance = 0, chi = 0;
+    long bin[64] = {0};
+    qsort(u, (size_t)n, sizeof *u, ascending);
+    CHECK(u[0] >= 0 && u[n - 1] < 1, "%s: %g to %g, expected within [0,1)", what, u[0], u[n - 1]);
+    for (long i = 0; i < n; i++) {
+        distance = fmax(distance, fmax(fabs(u[i] - (double)i / (double)n), fabs(u[i] - (double)(i + 1) / (double)n)));
+        bin[(int)(u[i] * 64) & 63]++;
+    }
+    for (int i = 0; i < 64; i++) chi += ((double)bin[i] - n / 64.) * ((double)bin[i] - n / 64.) / (n / 64.);
+    CHECK(distance * sqrt((double)n) < 1.95, "%s: Kolmogorov-Smirnov %g", what, distance * sqrt((double)n));
+    CHECK(chi < 103, "%s: chi-square %g", what, chi);
+}
+
+/* n numbers of a stream, on the host. */
+static void draw(const Ops *table, int normal, real *out, long n, uint64_t seed, uint64_t stream) {
+    real *x = table->alloc(n);
+    (normal ? table->random_normal : table->random_uniform)(x, n, seed, stream);
+    table->download(out, x, n);
+    table->release(x);
+}
+
+static void test_random(const Ops *table) {
+    enum { LENGTH = 200000 };
+    static real x[LENGTH], y[LENGTH];
+    static double u[LENGTH];
+    for (int normal = 0; normal < 2; normal++) {
+        const char *what = normal ? "random_normal" : "random_uniform";
+        draw(table, normal, x, LENGTH, 1, 0);
+        for (long i = 0; i < LENGTH; i++) u[i] = normal ? erfc(-x[i] / sqrt(2)) / 2 : x[i];
+        check_uniform(u, LENGTH, what);
+        for (long n = 1; n < 10000; n = n * 3 + 1) {
+            draw(table, normal, y, n, 1, 0);
+            CHECK(!memcmp(x, y, sizeof(real) * (size_t)n), "%s: the first %ld of a longer draw are others", what, n);
+        }
+        double mean = normal ? 0 : 0.5, variance = normal ? 1 : 1 / 12.;
+        for (int other = 0; other < 5; other++) {        /* neighbours, another seed, another stream: not correlated */
+            double sum = 0;
+            int lag = other < 3 ? other + 1 : 0;
+            draw(table, normal, y, LENGTH, other == 3 ? 2 : 1, other == 4);
+            for (long i = lag; i < LENGTH; i++) sum += (x[i - lag] - mean) * (y[i] - mean);
+            CLOSE(sum / LENGTH / variance, 0, 4 / sqrt(LENGTH), 0, "%s: correlation %d", what, other);
+        }
+    }
+    double moment[5] = {0};                                          /* x now holds normals */
+    long beyond[7] = {0};
+    for (long i = 0; i < LENGTH; i++) {
+        for (int p = 1; p <= 4; p++) moment[p] += pow(x[i], p) / LENGTH;
+        for (int s = 1; s <= 6; s++) beyond[s] += fabsf(x[i]) > s;
+    }
+    const double want[5] = { 0, 0, 1, 0, 3 }, spread[5] = { 0, 1, 2, 15, 96 };        /* E x^p, Var x^p */
+    for (int p = 1; p <= 4; p++) CLOSE(moment[p], want[p], 4 * sqrt(spread[p] / LENGTH), 0, "moment %d", p);
+    for (int s = 1; s <= 6; s++) {
+        double expected = LENGTH * erfc(s / sqrt(2));
+        CLOSE(beyond[s], expected, 4 * sqrt(expected) + 1, 0, "normals beyond %d standard deviations", s);
+    }
+    draw(table, 0, y, 1001, 3, 4);
+    for (long i = 0; i < 1001; i++)
+        CHECK(y[i] == philox_uniform(3, 4, (uint64_t)i), "philox_uniform is random_uniform");
+}
+
+/* --------------------------------------------------------------------------------------------------- the checkers */
+
+/* Additions with a typical mistake each. */
+static void add_one_before(real *y, const real *a, const real *b, long n) { add_forward(y, a, b, n), y[-1] = 0; }
+static void add_one_behind(real *y, const real *a, const real *b, long n) { add_forward(y, a, b, n), y[n] = 0; }
+static void add_reads_behind(real *y, const real *a, const real *b, long n) {
+    add_forward(y, a, b, n);
+    y[n - 1] += 0 * a[n];
+}
+static void add_one_missing(real *y, const real *a, const real *b, long n) { add_forward(y, a, b, n - 1); }
+static void add_changes_input(real *y, const real *a, const real *b, long n) {
+    add_forward(y, a, b, n);
+    *(real *)(uintptr_t)(a + n / 2) += 1;
+}
+static void add_slightly_off(real *y, const real *a, const real *b, long n) {
+    add_forward(y, a, b, n);
+    y[n / 2] *= 1.000002f;
+}
+
+static void test_checkers(void) {
+    CHECK(comparison_mistakes() == 0, "first_difference makes %d mistakes", comparison_mistakes());
+    void (*const planted[])(real *, const real *, const real *, long) = {
+        add_one_before, add_one_behind, add_reads_behind, add_one_missing, add_changes_input, add_slightly_off,
+    };
+    const Op *add = find_op("add_forward");
+    CHECK(!compare(&ops_naive, add, &image_cases[3]), "naive is naive");
+    for (size_t i = 0; i < sizeof planted / sizeof *planted; i++) {
+        Ops broken = ops_naive;
+        broken.add_forward = planted[i];
+        CHECK(compare(&broken, add, &image_cases[3]), "planted error %d is not seen", (int)i);
+    }
+}
+
+int main(void) {
+    test_checkers();
+    test_philox();
+    test_box_muller();
+    test_accumulation();
+    for (int i = 0; i < TABLES; i++) {
+        test_table(tables[i]);
+        test_threads(tables[i]);
+        test_nan(tables[i]);
+        test_random(tables[i]);
+    }
+    return test_report("ops");
+}

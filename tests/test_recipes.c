@@ -1,0 +1,403 @@
+/* test_recipes.c: whole networks, and the whole objective of every recipe, against central differences, in double.
+ *
+ * test_gradients.c has shown that each operation is right by itself. Here is what can still go wrong between them: a node
+ * that reads the wrong neighbour, a gradient that is overwritten where two readers should add, a loss with another weight
+ * than its gradient. With h the step and v a direction in which some parameters move (Richardson's four points):
+ *
+ *   dL/dv = (8 [L(hv) - L(-hv)] - [L(2hv) - L(-2hv)]) / 12h + O(h^4)       must be       sum_i dL/dp_i v_i
+ *
+ * Two honest limits. Rounding: L carries a few eps |L|, so the quotient carries a few eps |L| / h: that much is allowed on
+ * top of the relative error of 1e-6, and most directions must be sharp, that is, need none of it. Kinks: where a
+ * relu turns its sign between the four points there is no derivative to compare with. The table `watched` below hashes the
+ * sign of everything that relu and total variation look at; if the hash differs between the points, h becomes ten times
+ * smaller, and the third time the direction is skipped. Skipped directions are counted, and few may be.
+ * Compile with -Dreal=double. */
+#include "gan.h"
+#include "test.h"
+
+_Static_assert(sizeof(real) == 8, "compile with -Dreal=double");
+
+#define TOLERANCE 1e-6
+#define ROUNDING (8 * 0x1p-52)                        /* of a loss, relative */
+static const double steps[] = { 1e-4, 1e-5, 1e-6 };
+
+/* ---------------------------------------------------------------------------------------------------- watched tables */
+
+static uint64_t branches;                             /* a hash of every sign that some operation has decided by */
+static void branch(int sign) { branches = (branches ^ (uint64_t)(sign + 2)) * 0x100000001B3u; }
+
+static void watched_leaky_relu(real *y, const real *x, real slope, long n) {
+    ops_naive.leaky_relu_forward(y, x, slope, n);
+    for (long i = 0; i < n; i++) branch(x[i] > 0);
+}
+static void watched_total_variation(real *loss, const real *x, int n, int h, int w, int c) {
+    ops_naive.total_variation_forward(loss, x, n, h, w, c);
+    for (long i = 0; i + c < (long)n * h * w * c; i++) branch(x[i + c] > x[i]);                   /* right neighbours, */
+    for (long i = 0; i + (long)w * c < (long)n * h * w * c; i++) branch(x[i + (long)w * c] > x[i]);      /* lower ones */
+}
+static void keep_parameters(real *p, real *m, real *v, const real *g, long n, real lr, real beta1, real beta2, real eps,
+                            long t) {
+    (void)p, (void)m, (void)v, (void)g, (void)n, (void)lr, (void)beta1, (void)beta2, (void)eps, (void)t;
+}
+
+/* The naive table with these three: a training step leaves its gradients in net->g and the parameters where they were, so
+ * that D is still the same when G's loss is computed. */
+static Ops watched_table(void) {
+    Ops table = ops_naive;
+    table.leaky_relu_forward = watched_leaky_relu;
+    table.total_variation_forward = watched_total_variation;
+    table.adam_step = keep_parameters;
+    return table;
+}
+
+/* The same without the costly backward passes, for the losses at h, -h, 2h, -2h: nobody looks at those gradients. */
+static void no_product(real *to, const real *a, const real *b, int n, int in, int out) {
+    (void)to, (void)a, (void)b, (void)n, (void)in, (void)out;
+}
+static void no_convolution(real *to, const real *a, const real *b, const Conv *d) { (void)to, (void)a, (void)b, (void)d; }
+
+static Ops losses_table(void) {
+    Ops table = watched_table();
+    table.dense_backward_input = table.dense_backward_weight = no_product;
+    table.conv2d_backward_input = table.conv2d_backward_weight = no_convolution;
+    table.conv2d_transpose_backward_input = table.conv2d_transpose_backward_weight = no_convolution;
+    return table;
+}
+
+/* ------------------------------------------------------------------------------------------------------- the checker */
+
+/* A loss, as a function of a network's parameters and inputs */
+typedef struct Problem {
+    const char *name;
+    double (*loss)(struct Problem *problem, const Ops *table);       /* leaves its gradient in net->g and the inputs' dy */
+    Net *net;                                         /* whose parameters move */
+    Gan *gan;                                         /* a recipe, or NULL: */
+    int out;                                          /* then L = sum_j above_j y_j of the node `out`, */
+    const real *above;                                /* and the inputs move too */
+} Problem;
+
+/* How often the checker could compare (and of these, without leaning on the allowance for rounding), and could not. */
+typedef struct Tally { int compared, sharp, skipped; } Tally;
+
+/* Some numbers in a row, say a weight, with their gradient: x[i] += a v[i] */
+static void move(real *x, const real *start, const real *v, double a, long n) {
+    for (long i = 0; i < n; i++) x[i] = start[i] + a * v[i];
+}
+
+/* Is the derivative along v what the gradient says? -1: a kink is in the way */
+static int direction_agrees(Problem *problem, const Ops *losses, real *x, const real *start, const real *gradient,
+                            const real *v, long n, Tally *tally) {
+    static const double at[4] = { 1, -1, 2, -2 }, weight[4] = { 8, -8, -1, 1 };
+    double want = 0;
+    for (long i = 0; i < n; i++) want += gradient[i] * v[i];
+    for (size_t s = 0; s < sizeof steps / sizeof *steps; s++) {
+        double h = steps[s], difference = 0, largest = 0;
+        uint64_t seen[4];
+        for (int k = 0; k < 4; k++) {
+            branches = 0;
+            move(x, start, v, at[k] * h, n);
+            double loss = problem->loss(problem, losses);
+            difference += weight[k] * loss / (12 * h);
+            largest = fmax(largest, fabs(loss));
+            seen[k] = branches;
+        }
+        move(x, start, v, 0, n);
+        if (seen[0] != seen[1] || seen[0] != seen[2] || seen[0] != seen[3]) continue;
+        double noise = ROUNDING * largest / h, error = fabs(difference - want);
+        tally->compared++;
+        tally->sharp += noise <= TOLERANCE * fabs(difference);
+        return error <= TOLERANCE * fabs(difference) + noise;
+    }
+    tally->skipped++;
+    return -1;
+}
+
+static double size_of(const real *v, long n) {
+    double sum = 0;
+    for (long i = 0; i < n; i++) sum += v[i] * v[i];
+    return sqrt(sum);
+}
+
+/* One tensor: first all of it along a random direction v of length 1, then single elements: the one with the largest
+ * gradient, and one drawn by lot. v is half the gradient itself, each element times a random factor in [0,2): that makes
+ * dL/dv large and the comparison sharp; and half pure chance: that finds a gradient which should be there and is not. */
+static int tensor_agrees(Problem *problem, const Ops *losses, real *x, const real *gradient, long n, uint64_t stream,
+                         Tally *tally) {
+    real *v = malloc((size_t)n * sizeof *v), *start = malloc((size_t)n * sizeof *start);
+    double rms = size_of(gradient, n) / sqrt((double)n);
+    long single[2] = { 0, philox_below(1, stream, 0, (int)n) };
+    int good = 1;
+    memcpy(start, x, (size_t)n * sizeof *start);
+    ops_naive.random_normal(v, n, 2, stream);
+    for (long i = 0; i < n; i++) {
+        v[i] = 2 * philox_uniform(3, stream, (uint64_t)i) * gradient[i] + (rms > 0 ? rms : 1) * v[i];
+        if (fabs(gradient[i]) > fabs(gradient[single[0]])) single[0] = i;
+    }
+    ops_naive.scale(v, 1 / size_of(v, n), n);
+    good = direction_agrees(problem, losses, x, start, gradient, v, n, tally) != 0;
+    for (int k = 0; k < 2 && good; k++) {
+        ops_naive.fill(v, 0, n);
+        v[single[k]] = 1;
+        good = direction_agrees(problem, losses, x, start, gradient, v, n, tally) != 0;
+    }
+    free(v), free(start);
+    return good;
+}
+
+/* All gradients of a problem, computed by `table`. NULL, or the first tensor whose gradient is wrong. */
+static const char *wrong_gradient(Problem *problem, const Ops *table, Tally *tally) {
+    static char name[64];
+    const Ops losses = losses_table();
+    Net *net = problem->net;
+    NetTensor t;
+    int good = isfinite(problem->loss(problem, table));
+    real *gradient = malloc((size_t)net->parameters * sizeof *gradient), *dy = malloc((size_t)net->activations * sizeof *dy);
+    memcpy(gradient, net->g, (size_t)net->parameters * sizeof *gradient);
+    memcpy(dy, net->dy, (size_t)net->activations * sizeof *dy);
+    snprintf(name, sizeof name, "the loss");
+    for (int i = 0; good && net_tensor(net, i, &t); i++) {
+        if (t.in_buffer) continue;
+        good = tensor_agrees(problem, &losses, net->p + t.offset, gradient + t.offset, t.count, (uint64_t)i, tally);
+        snprintf(name, sizeof name, "%s", t.name);
+    }
+    for (int i = 0; good && !problem->gan && i < net->nodes; i++) {
+        Node *node = &net->node[i];
+        if (node->a >= 0) continue;
+        good = tensor_agrees(problem, &losses, node->y, dy + (node->dy - net->dy), (long)node->n * node->h * node->w * node->c,
+                             1000 + (uint64_t)i, tally);
+        snprintf(name, sizeof name, "input %d", i);
+    }
+    free(gradient), free(dy);
+    return good ? NULL : name;
+}
+
+/* ------------------------------------------------------------------------------------------------ networks to look at */
+
+static int one_of_each(Net *net) {                    /* every builder on a path of its own, straight from an input */
+    int x = net_input(net, 4, 6, 3), z = net_input(net, 4, 6, 3), part[16], parts = 0;
+    part[parts++] = dense(net, x, 4);
+    part[parts++] = conv2d(net, x, 2, 3, 2, 1);
+    part[parts++] = conv2d_transpose(net, x, 2, 5, 2, 2);
+    part[parts++] = batchnorm(net, x);
+    part[parts++] = instancenorm(net, x);
+    part[parts++] = leaky_relu(net, x, 0.2);
+    part[parts++] = relu(net, x);
+    part[parts++] = tanh_(net, x);
+    part[parts++] = sigmoid_(net, x);
+    part[parts++] = add(net, x, z);
+    part[parts++] = concat(net, z, x);
+    part[parts++] = reflect_pad(net, x, 2);
+    part[parts++] = upsample(net, x, 2);
+    part[parts++] = avgpool(net, x, 2);
+    part[parts++] = gray(net, x);
+    part[parts++] = reshape(net, z, 6, 2, 6);
+    int sum = dense(net, part[0], 3);
+    for (int i = 1; i < parts; i++) sum = add(net, sum, dense(net, tanh_(net, part[i]), 3));
+    return sum;
+}
+
+static int twice(Net *net) {                          /* nodes that several others read: their gradients add up */
+    int x = net_input(net, 1, 1, 5), y = dense(net, x, 6), z = tanh_(net, y);
+    y = add(net, y, y);
+    z = concat(net, z, z);
+    z = concat(net, z, y);
+    y = add(net, sigmoid_(net, y), y);
+    return add(net, dense(net, concat(net, z, x), 3), dense(net, concat(net, x, y), 3));
+}
+
+static int reshaped(Net *net) {                       /* a node read under two names, which share their memory */
+    int x = net_input(net, 2, 3, 2), y = tanh_(net, dense(net, x, 12)), r = reshape(net, y, 2, 3, 2);
+    int s = reshape(net, r, 3, 2, 2);
+    int t = add(net, conv2d(net, r, 2, 3, 1, 1), r);
+    return add(net, dense(net, concat(net, s, reshape(net, t, 3, 2, 2)), 4), dense(net, y, 4));
+}
+
+static int normalized(Net *net) {
+    int x = conv2d(net, net_input(net, 5, 4, 2), 18, 3, 1, 1);
+    x = leaky_relu(net, batchnorm(net, x), 0.1);
+    x = relu(net, instancenorm(net, conv2d(net, x, 3, 3, 1, 1)));
+    return sigmoid_(net, batchnorm(net, dense(net, x, 4)));
+}
+
+static int skips(Net *net) {                          /* down and up again, with a bridge at each scale, and a residual */
+    int x = net_input(net, 8, 8, 1), noise = net_input(net, 2, 2, 1);
+    int a = relu(net, conv2d(net, reflect_pad(net, x, 1), 3, 3, 1, 0));
+    int b = leaky_relu(net, conv2d(net, a, 4, 4, 2, 1), 0.2);
+    int c = add(net, b, instancenorm(net, conv2d(net, reflect_pad(net, b, 1), 4, 3, 1, 0)));
+    c = concat(net, c, upsample(net, noise, 2));
+    int up = concat(net, relu(net, conv2d_transpose(net, c, 3, 4, 2, 1)), a);
+    int picture = tanh_(net, conv2d(net, up, 3, 5, 1, 2));
+    return concat(net, avgpool(net, gray(net, picture), 4), avgpool(net, picture, 4));
+}
+
+static const struct { const char *name; int (*build)(Net *net); } networks[] = {
+    { "one of each", one_of_each }, { "twice", twice }, { "reshaped", reshaped }, { "normalized", normalized },
+    { "skips", skips },
+};
+enum { NETWORKS = sizeof networks / sizeof *networks };
+
+/* Weights of a size that lets gradients through, and biases, gammas and betas where nothing is 0 or 1 by design */
+static void shake_parameters(Net *net, uint64_t stream) {
+    NetTensor t;
+    real *noise = ops_naive.alloc(net->parameters);
+    net_initialize(net, 7, stream, 1);
+    ops_naive.random_normal(noise, net->parameters, 8, stream);
+    for (int i = 0; net_tensor(net, i, &t); i++)
+        if (t.rank == 1 && !t.in_buffer) ops_naive.axpy(net->p + t.offset, noise + t.offset, (real)0.2, t.count);
+    ops_naive.release(noise);
+}
+
+static double network_loss(Problem *problem, const Ops *table) {
+    Net *net = problem->net;
+    Node *out = &net->node[problem->out];
+    double sum = 0;
+    net->ops = table;
+    net_forward(net, 1);
+    net_zero_activations(net);
+    net_zero_gradients(net);
+    for (long j = 0; j < (long)out->n * out->h * out->w * out->c; j++) {
+        sum += problem->above[j] * out->y[j];
+        out->dy[j] += problem->above[j];
+    }
+    net_backward(net, NET_WEIGHTS | NET_INPUT);
+    return sum;
+}
+
+static Problem network_problem(Net *net, int which, real *above) {
+    net_begin(net, "n", &ops_naive, 3);
+    Problem problem = { .name = networks[which].name, .loss = network_loss, .net = net, .out = networks[which].build(net) };
+    if (!net_finish(net, 1)) exit(1);
+    shake_parameters(net, STREAM(STREAM_G, 0));
+    for (int i = 0; i < net->nodes; i++)
+        if (net->node[i].a < 0)
+            ops_naive.random_normal(net->node[i].y, (long)3 * net->node[i].h * net->node[i].w * net->node[i].c, 9, (uint64_t)i);
+    ops_naive.random_normal(above, net->activations, 10, 0);
+    problem.above = above;
+    return problem;
+}
+
+static void test_networks(void) {
+    static const char *const kinds[] = {
+        "input", "reshape", "dense", "conv2d", "conv2d_transpose", "batchnorm", "instancenorm", "leaky_relu", "relu", "tanh",
+        "sigmoid", "add", "concat", "reflect_pad", "upsample", "avgpool", "gray",
+    };
+    int seen[sizeof kinds / sizeof *kinds] = {0};
+    static real above[20000];
+    const Ops table = watched_table();
+    for (int i = 0; i < NETWORKS; i++) {
+        Net net;
+        Tally tally = {0};
+        Problem problem = network_problem(&net, i, above);
+        const char *wrong = wrong_gradient(&problem, &table, &tally);
+        CHECK(!wrong, "network '%s': the gradient of %s is wrong", problem.name, wrong);
+        CHECK(20 * tally.skipped <= tally.compared, "network '%s': %d directions of %d skipped", problem.name, tally.skipped,
+              tally.compared + tally.skipped);
+        CHECK(2 * tally.sharp >= tally.compared, "network '%s': only %d comparisons of %d are sharp", problem.name, tally.sharp,
+              tally.compared);
+        printf("%s: %d %d %d\n", problem.name, tally.compared, tally.sharp, tally.skipped);
+        for (int k = 0; k < net.nodes; k++)
+            for (size_t j = 0; j < sizeof kinds / sizeof *kinds; j++) seen[j] |= !strcmp(net.node[k].kind->name, kinds[j]);
+        net_free(&net);
+    }
+    for (size_t j = 0; j < sizeof kinds / sizeof *kinds; j++) CHECK(seen[j], "no network has a node '%s'", kinds[j]);
+}
+
+/* What net_backward was not asked for stays as it was, and what it was asked for does not depend on the rest. */
+static void test_what(void) {
+    static real above[20000];
+    for (int i = 0; i < NETWORKS; i++) {
+        Net net;
+        Problem problem = network_problem(&net, i, above);
+        size_t bytes = (size_t)net.parameters * sizeof(real), dbytes = (size_t)net.activations * sizeof(real);
+        network_loss(&problem, &ops_naive);
+        real *g = malloc(bytes), *dy = malloc(dbytes);
+        memcpy(g, net.g, bytes), memcpy(dy, net.dy, dbytes);
+
+        Node *out = &net.node[problem.out];
+        long n = (long)out->n * out->h * out->w * out->c;
+        net_zero_gradients(&net), net_zero_activations(&net);
+        ops_naive.axpy(out->dy, above, 1, n);
+        net_backward(&net, NET_INPUT);
+        CHECK(size_of(net.g, net.parameters) == 0, "network '%s': NET_INPUT alone computes weight gradients", problem.name);
+        CHECK(!memcmp(dy, net.dy, dbytes), "network '%s': NET_INPUT alone gives other gradients", problem.name);
+
+        net_zero_activations(&net);
+        ops_naive.axpy(out->dy, above, 1, n);
+        net_backward(&net, NET_WEIGHTS);
+        CHECK(!memcmp(g, net.g, bytes), "network '%s': NET_WEIGHTS alone gives other gradients", problem.name);
+
+        net_zero_activations(&net);
+        ops_naive.axpy(out->dy, above, 1, n);
+        net_backward(&net, NET_WEIGHTS);
+        ops_naive.axpy(net.g, g, -2, net.parameters);
+        CHECK(size_of(net.g, net.parameters) <= 1e-12 * size_of(g, net.parameters), "network '%s': gradients do not add up",
+              problem.name);
+        free(g), free(dy);
+        net_free(&net);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------- the recipes */
+
+static double recipe_loss(Problem *problem, const Ops *table) {
+    Gan *gan = problem->gan;
+    Report report;
+    gan->ops = gan->g.ops = gan->d.ops = gan->blur.ops = table;
+    gan->step = 0;                                                   /* the same z again */
+    gan_step(gan, &report);
+    return problem->net == &gan->g ? report.loss_g : report.loss_d;
+}
+
+static const struct { const char *recipe; GanOptions options; } trials[] = {
+    { "dcgan", { .batch = 3, .size = 8, .channels = 2, .lr = 1, .seed = 11 } },
+    { "style", { .batch = 2, .size = 16, .channels = 3, .lr = 1, .seed = 12, .content_weight = 1.3, .style_weight = 0.7,
+                 .tv_weight = 0.4 } },
+};
+enum { TRIALS = sizeof trials / sizeof *trials };
+
+/* Pictures, garments and masks by lot: smooth noise in (-1,1), masks in [0,1) */
+static void begin_trial(Gan *gan, int i) {
+    const GanOptions *o = &trials[i].options;
+    long pixels = (long)o->batch * o->size * o->size;
+    gan_begin(gan, recipe_find(trials[i].recipe), o, &ops_naive);
+    if (!gan_finish(gan)) exit(1);
+    shake_parameters(&gan->g, STREAM(STREAM_G, 0));
+    shake_parameters(&gan->d, STREAM(STREAM_D, 0));
+    ops_naive.random_normal(gan->images, pixels * o->channels, o->seed, STREAM(STREAM_DATA, 0));
+    ops_naive.tanh_forward(gan->images, gan->images, pixels * o->channels);
+    if (!gan->recipe->paints) return;
+    ops_naive.random_normal(gan->content, pixels, o->seed, STREAM(STREAM_DATA, 1));
+    ops_naive.tanh_forward(gan->content, gan->content, pixels);
+    ops_naive.random_uniform(gan->mask, pixels, o->seed, STREAM(STREAM_DATA, 2));
+}
+
+static void test_recipes(void) {
+    const Ops table = watched_table();
+    for (const Recipe *r = recipes; r->name; r++) {
+        int tried = 0;
+        for (int i = 0; i < TRIALS; i++) tried |= !strcmp(trials[i].recipe, r->name);
+        CHECK(tried, "recipe '%s' has no gradient check", r->name);
+    }
+    for (int i = 0; i < TRIALS; i++)
+        for (int net = 0; net < 2; net++) {
+            Gan gan;
+            Tally tally = {0};
+            begin_trial(&gan, i);
+            Problem problem = { .name = net ? "L_D" : "L_G", .loss = recipe_loss, .net = net ? &gan.d : &gan.g, .gan = &gan };
+            const char *wrong = wrong_gradient(&problem, &table, &tally);
+            CHECK(!wrong, "recipe '%s': the gradient of %s by %s is wrong", trials[i].recipe, problem.name, wrong);
+            CHECK(20 * tally.skipped <= tally.compared, "recipe '%s', %s: %d directions of %d skipped", trials[i].recipe,
+                  problem.name, tally.skipped, tally.compared + tally.skipped);
+            CHECK(2 * tally.sharp >= tally.compared, "recipe '%s', %s: only %d comparisons of %d are sharp", trials[i].recipe,
+                  problem.name, tally.sharp, tally.compared);
+        printf("%s: %d %d %d\n", problem.name, tally.compared, tally.sharp, tally.skipped);
+            gan_free(&gan);
+        }
+}
+
+int main(void) {
+    test_networks();
+    test_what();
+    test_recipes();
+    return test_report("recipes");
+}

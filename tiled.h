@@ -1,0 +1,342 @@
+/* tiled.h: the table of layers.h with its matrix products done fast on the CPU: dense layers, the convolution passes and
+ * the Gram matrix, all of them on ONE small matrix product that lives in registers, `tile`.
+ *
+ * How to use it: #define LAYERS_IMPLEMENTATION and TILED_IMPLEMENTATION in one .c file, include layers.h, then tiled.h,
+ * and hand &ops_tiled to the network. Compile with -O3 -march=native: the width of the tile follows from the processor
+ * (AVX-512, AVX2 with FMA, or whatever else gcc and clang make of 4-float vectors: SSE, NEON, plain C).
+ *
+ * Three ideas
+ *   1. A tile of ROWS x COLS results stays in registers while the whole sum runs. Each step of the sum loads COLS numbers
+ *      of b and ROWS numbers of a, and does ROWS * COLS multiply-adds: arithmetic, not memory, sets the pace.
+ *   2. In NHWC the patch under one kernel row is `kernel * c` CONTIGUOUS numbers of the padded picture. So a convolution
+ *      is a matrix product whose left-hand rows are pointers into the picture: they may overlap, no patch matrix is built,
+ *      stride is only a distance between pointers, and after padding there is no border to test for.
+ *   3. Work is cut by blocks of data, never by the number of threads, and every number is written by one task:
+ *      the same bits for any number of threads.
+ * The scratch memory only grows, to what the largest layer needs, and is shared: one network runs at a time. */
+#ifndef TILED_H
+#define TILED_H
+#include "layers.h"
+
+extern const Ops ops_tiled;
+#endif
+
+#if defined(TILED_IMPLEMENTATION) && !defined(TILED_IMPLEMENTED)
+#define TILED_IMPLEMENTED
+#include <stdio.h>
+
+#if defined(__AVX512F__)                  /* 32 registers of 16 floats: 6 x 64 results in 24 of them */
+enum { LANES = 16, ROWS = 6, VECS = 4 };
+#elif defined(__AVX2__) && defined(__FMA__)  /* 16 registers of 8: 6 x 16 results in 12 */
+enum { LANES = 8, ROWS = 6, VECS = 2 };
+#else                                     /* 16 registers of 4 or more: 4 x 8 results in 8 */
+enum { LANES = 4, ROWS = 4, VECS = 2 };
+#endif
+enum { COLS = LANES * VECS };
+enum { PIXELS = 192 };                    /* rows of a task: their patches stay in the second-level cache */
+enum { TAPS = 96, GATHER = 128 };         /* weight gradient: kernel taps of a task, and pixels gathered at a time */
+
+typedef float Vec __attribute__((vector_size(LANES * 4), aligned(4)));
+
+static inline long smaller(long a, long b) { return a < b ? a : b; }
+static inline long blocks(long n, long size) { return (n + size - 1) / size; }
+
+/* out[i][j] = sum_{q<runs} sum_{k<length} a[i][q*jump + k*step] b[q*length + k][j]   for i < ROWS, j < COLS
+ * a: ROWS pointers   b: (runs*length, COLS), one panel
+ * The loops over i and v have constant bounds: the compiler unrolls them, and acc never leaves the registers. */
+__attribute__((always_inline))
+static inline void tile(float out[ROWS][COLS], const float *const a[ROWS], int runs, long jump, long length, long step,
+                        const float *b) {
+    Vec acc[ROWS][VECS] = {{{0}}};
+    for (int q = 0; q < runs; q++)
+        for (long k = 0; k < length; k++, b += COLS)
+            for (int i = 0; i < ROWS; i++)
+                for (int v = 0; v < VECS; v++) acc[i][v] += a[i][q * jump + k * step] * ((const Vec *)b)[v];
+    memcpy(out, acc, sizeof acc);
+}
+
+/* to[i][0..cols) += acc[i][0..cols)   for i < rows, the rows of `to` being `stride` apart */
+__attribute__((always_inline))
+static inline void add_tile(float *to, long stride, float acc[ROWS][COLS], long rows, long cols) {
+    if (rows >= ROWS && cols >= COLS)
+        for (int i = 0; i < ROWS; i++)
+            for (int v = 0; v < VECS; v++) ((Vec *)(to + i * stride))[v] += ((Vec *)acc[i])[v];
+    else
+        for (int i = 0; i < smaller(ROWS, rows); i++)
+            for (int j = 0; j < smaller(COLS, cols); j++) to[i * stride + j] += acc[i][j];
+}
+
+/* ---------------------------------------------------------------------------------------------------------- scratch */
+
+/* `count` floats (aligned for Vec) in slot 0..3, kept until a larger request; contents undefined. No memory: the program ends. */
+static float *scratch(int slot, long count) {
+    static float *memory[4];
+    static long capacity[4];
+    if (count > capacity[slot]) {
+        free(memory[slot]);
+        memory[slot] = aligned_alloc(64, ((size_t)count * sizeof(float) + 63) / 64 * 64);
+        if (!memory[slot]) {
+            fprintf(stderr, "tiled.h: no memory for %ld MB of scratch: use a smaller --batch or --size\n", count >> 18);
+            exit(1);
+        }
+        capacity[slot] = count;
+    }
+    return memory[slot];
+}
+
+/* Cut a (K,N) matrix, element (k,j) at b[k*sk + j*sj], into panels of COLS columns, the last one filled up with zeros.
+ * panels: (ceil(N/COLS), K, COLS)   After this, tile reads b front to back. */
+static const float *pack(float *panels, const float *b, long K, long N, long sk, long sj) {
+    #pragma omp parallel for
+    for (long p = 0; p < blocks(N, COLS); p++) {
+        float *to = panels + p * K * COLS;
+        long cols = smaller(COLS, N - p * COLS);
+        const float *from = b + p * COLS * sj;
+        if (sj == 1 && cols == COLS)
+            for (long k = 0; k < K; k++) memcpy(to + k * COLS, from + k * sk, sizeof(float) * COLS);
+        else
+            for (long k = 0; k < K; k++)
+                for (long j = 0; j < COLS; j++) to[k * COLS + j] = j < cols ? from[k * sk + j * sj] : 0;
+    }
+    return panels;
+}
+
+/* ------------------------------------------------------------------------------------------------- matrix products */
+
+/* y[m,j] += sum_k a[m*sm + k*sk] b[k,j]   y: (M,N) rows `N` apart, b packed in panels (K,COLS): one call of every dense pass */
+__attribute__((always_inline))
+static inline void product(float *y, const float *a, long sm, long sk, const float *panels, long M, long K, long N) {
+    long row_blocks = blocks(M, PIXELS), columns = blocks(N, COLS);
+    #pragma omp parallel for collapse(2) schedule(static)
+    for (long p = 0; p < columns; p++)
+        for (long block = 0; block < row_blocks; block++)
+            for (long m = block * PIXELS; m < smaller(M, (block + 1) * PIXELS); m += ROWS) {
+                const float *rows[ROWS];
+                float acc[ROWS][COLS];
+                for (int i = 0; i < ROWS; i++) rows[i] = a + smaller(m + i, M - 1) * sm;   /* past the end: the last row again */
+                tile(acc, rows, 1, 0, K, sk, panels + p * K * COLS);
+                add_tile(y + m * N + p * COLS, N, acc, M - m, N - p * COLS);
+            }
+}
+
+/* y = b + x w     (layers.h: dense_forward) */
+static void tiled_dense_forward(real *y, const real *x, const real *w, const real *b, int n, int in, int out) {
+    const float *panels = pack(scratch(1, blocks(out, COLS) * COLS * in), w, in, out, out, 1);
+    broadcast_bias(y, b, n, out);
+    product(y, x, in, 1, panels, n, in, out);
+}
+/* dx += dy w^T    (layers.h: dense_backward_input) */
+static void tiled_dense_backward_input(real *dx, const real *dy, const real *w, int n, int in, int out) {
+    const float *panels = pack(scratch(1, blocks(in, COLS) * COLS * out), w, out, in, 1, out);
+    product(dx, dy, out, 1, panels, n, out, in);
+}
+/* dw += x^T dy    (layers.h: dense_backward_weight) */
+static void tiled_dense_backward_weight(real *dw, const real *x, const real *dy, int n, int in, int out) {
+    const float *panels = pack(scratch(1, blocks(out, COLS) * COLS * n), dy, n, out, out, 1);
+    product(dw, x, 1, in, panels, in, n, out);
+}
+
+/* G = (F - mu)^T (F - mu) / R    (layers.h: gram_forward) */
+static void tiled_gram_forward(real *g, real *mean, const real *f, long rows, int c) {
+    float *centred = scratch(0, rows * c);
+    fill(g, 0, (long)c * c);
+    if (mean) {
+        fill(mean, 0, c);
+        bias_backward(mean, f, rows, c);
+        scale(mean, 1.f / rows, c);
+    }
+    #pragma omp parallel for
+    for (long r = 0; r < rows; r++)
+        for (int j = 0; j < c; j++) centred[r * c + j] = f[r * c + j] - (mean ? mean[j] : 0);
+    product(g, centred, 1, c, pack(scratch(1, blocks(c, COLS) * COLS * rows), centred, rows, c, c, 1), c, rows, c);
+    scale(g, 1.f / rows, (long)c * c);
+}
+/* dF += (F - mu) (dG + dG^T) / R    (layers.h: gram_backward) */
+static void tiled_gram_backward(real *df, const real *dg, const real *f, const real *mean, long rows, int c) {
+    float *centred = scratch(0, rows * c), *both = scratch(2, (long)c * c);
+    for (int i = 0; i < c; i++)
+        for (int j = 0; j < c; j++) both[i * c + j] = (dg[i * c + j] + dg[j * c + i]) / rows;
+    #pragma omp parallel for
+    for (long r = 0; r < rows; r++)
+        for (int j = 0; j < c; j++) centred[r * c + j] = f[r * c + j] - (mean ? mean[j] : 0);
+    product(df, centred, c, 1, pack(scratch(1, blocks(c, COLS) * COLS * c), both, c, c, c, 1), rows, c, c);
+}
+
+/* ------------------------------------------------------------------------------------------------------ convolution */
+
+/* The picture with room for every pixel that a kernel touches: padded height and width */
+static int padded_height(const Conv *d) {
+    int reach = (d->oh - 1) * d->stride + d->kernel;
+    return reach > d->h + d->pad ? reach : d->h + d->pad;
+}
+static int padded_width(const Conv *d) {
+    int reach = (d->ow - 1) * d->stride + d->kernel;
+    return reach > d->w + d->pad ? reach : d->w + d->pad;
+}
+static int needs_padding(const Conv *d) { return padded_height(d) != d->h || padded_width(d) != d->w; }
+
+/* x: (N,H,W,C) -> (N,HP,WP,C) with zeros around; x itself where no padding is needed */
+static const float *pad_picture(const Conv *d, const float *x) {
+    if (!needs_padding(d)) return x;
+    long row = (long)d->w * d->c, padded_row = (long)padded_width(d) * d->c;
+    int hp = padded_height(d);
+    float *padded = scratch(0, d->n * hp * padded_row);
+    #pragma omp parallel for
+    for (int r = 0; r < d->n * hp; r++) {
+        float *to = padded + r * padded_row;
+        int i = r % hp - d->pad;
+        memset(to, 0, sizeof(float) * (size_t)padded_row);
+        if (i >= 0 && i < d->h) memcpy(to + (long)d->pad * d->c, x + ((long)(r / hp) * d->h + i) * row, sizeof(float) * (size_t)row);
+    }
+    return padded;
+}
+
+/* where in the padded picture the patch of each output pixel begins   (N*OH*OW) */
+static const long *patches(const Conv *d) {
+    long *at = (long *)scratch(3, (long)d->n * d->oh * d->ow * (long)(sizeof(long) / sizeof(float)));
+    int hp = padded_height(d), wp = padded_width(d);
+    #pragma omp parallel for
+    for (int r = 0; r < d->n * d->oh; r++)
+        for (int q = 0; q < d->ow; q++)
+            at[(long)r * d->ow + q] = (((long)(r / d->oh) * hp + (r % d->oh) * d->stride) * wp + q * d->stride) * d->c;
+    return at;
+}
+
+/* weight gradient: in how many slices the pixels are summed */
+static long gradient_slices(long taps) { return blocks(taps, TAPS) < 8 ? 8 : 1; }
+
+/* y += x convolved with w: rows are patches, columns are output channels    (layers.h: convolve) */
+static void tiled_convolve(real *y, const real *x, const real *w, const Conv *d) {
+    long run = (long)d->kernel * d->c, K = d->kernel * run, jump = (long)padded_width(d) * d->c;
+    long count = (long)d->n * d->oh * d->ow, panels = blocks(d->o, COLS);
+    const float *picture = pad_picture(d, x), *packed = pack(scratch(1, panels * K * COLS), w, K, d->o, d->o, 1);
+    const long *patch = patches(d);
+    #pragma omp parallel for schedule(static)
+    for (long block = 0; block < blocks(count, PIXELS); block++)
+        for (long b = 0; b < panels; b++)
+            for (long p = block * PIXELS; p < smaller(count, (block + 1) * PIXELS); p += ROWS) {
+                const float *rows[ROWS];
+                float acc[ROWS][COLS];
+                for (int i = 0; i < ROWS; i++) rows[i] = picture + patch[smaller(p + i, count - 1)];
+                tile(acc, rows, d->kernel, jump, run, 1, packed + b * K * COLS);
+                add_tile(y + p * d->o + b * COLS, d->o, acc, count - p, d->o - b * COLS);
+            }
+}
+static void tiled_conv2d_forward(real *y, const real *x, const real *w, const real *b, const Conv *d) {
+    broadcast_bias(y, b, (long)d->n * d->oh * d->ow, d->o);
+    tiled_convolve(y, x, w, d);
+}
+
+/* dx += the products dy w^T added up where their patches lie: rows are output pixels, columns the K*K*C taps of a patch
+ * (layers.h: conv2d_backward_input). Patches overlap, so an image belongs to one task, and its patches are added in order. */
+static void tiled_conv2d_backward_input(real *dx, const real *dy, const real *w, const Conv *d) {
+    int hp = padded_height(d), wp = padded_width(d), padded = needs_padding(d), per_image = d->oh * d->ow;
+    long run = (long)d->kernel * d->c, taps = d->kernel * run, row = (long)wp * d->c, K = d->o;
+    long panels = blocks(taps, COLS), together = blocks(PIXELS, per_image);         /* images of a task */
+    const float *packed = pack(scratch(1, panels * K * COLS), w, K, taps, 1, K);
+    const long *patch = patches(d);
+    float *sum = padded ? scratch(0, d->n * hp * row) : dx;
+    #pragma omp parallel for schedule(static)
+    for (long first = 0; first < d->n; first += together) {
+        long last = smaller(first + together, d->n);
+        if (padded) memset(sum + first * hp * row, 0, sizeof(float) * (size_t)((last - first) * hp * row));
+        for (long begin = first * per_image; begin < last * per_image; begin += PIXELS)
+            for (long b = 0; b < panels; b++) {
+                long end = smaller(begin + PIXELS, last * per_image), tap = b * COLS, cols = smaller(COLS, taps - tap);
+                int whole = cols == COLS && tap / run == (tap + COLS - 1) / run;   /* all columns in one kernel row? */
+                long offset[COLS];
+                for (long j = 0; j < cols; j++) offset[j] = (tap + j) / run * row + (tap + j) % run;
+                for (long p = begin; p < end; p += ROWS) {
+                    const float *rows[ROWS];
+                    float acc[ROWS][COLS];
+                    for (int i = 0; i < ROWS; i++) rows[i] = dy + smaller(p + i, end - 1) * K;
+                    tile(acc, rows, 1, 0, K, 1, packed + b * K * COLS);
+                    for (long i = 0; i < smaller(ROWS, end - p); i++) {
+                        float *to = sum + patch[p + i];
+                        if (whole)
+                            for (int v = 0; v < VECS; v++) ((Vec *)(to + offset[0]))[v] += ((Vec *)acc[i])[v];
+                        else
+                            for (long j = 0; j < cols; j++) to[offset[j]] += acc[i][j];
+                    }
+                }
+            }
+        if (padded)                                                                 /* take the border off again */
+            for (long r = first * d->h; r < last * d->h; r++) {
+                const float *from = sum + (r / d->h * hp + r % d->h + d->pad) * row + (long)d->pad * d->c;
+                float *to = dx + r * d->w * d->c;
+                for (long j = 0; j < (long)d->w * d->c; j++) to[j] += from[j];
+            }
+    }
+}
+
+/* dw += patches^T dy: rows are the K*K*C taps, columns the output channels, and the sum runs over all pixels
+ * (layers.h: conv2d_backward_weight). GATHER pixels x TAPS taps are copied tight first: the tile walks down their columns.
+ * Where the taps alone make too few tasks, the pixels are cut in slices too, summed apart and added up in order. */
+static void tiled_conv2d_backward_weight(real *dw, const real *x, const real *dy, const Conv *d) {
+    enum { ROW = TAPS + 8 };                                                        /* not a power of two: cache sets */
+    long run = (long)d->kernel * d->c, taps = d->kernel * run, jump = (long)padded_width(d) * d->c, size = taps * d->o;
+    long count = (long)d->n * d->oh * d->ow, panels = blocks(d->o, COLS), slices = gradient_slices(taps);
+    const float *picture = pad_picture(d, x), *packed = pack(scratch(1, panels * count * COLS), dy, count, d->o, d->o, 1);
+    const long *patch = patches(d);
+    float *sums = slices > 1 ? scratch(2, slices * size) : dw;
+    if (slices > 1) fill(sums, 0, slices * size);
+    #pragma omp parallel for collapse(2) schedule(static)
+    for (long slice = 0; slice < slices; slice++)
+        for (long tap = 0; tap < taps; tap += TAPS) {
+            float gathered[GATHER][ROW];
+            long m = smaller(TAPS, taps - tap), end = count * (slice + 1) / slices;
+            memset(gathered, 0, sizeof gathered);
+            for (long p0 = count * slice / slices; p0 < end; p0 += GATHER) {
+                long pixels = smaller(GATHER, end - p0);
+                for (long j = 0, length; j < m; j += length) {                      /* kernel row by kernel row */
+                    long u = (tap + j) / run, v = (tap + j) % run;
+                    length = smaller(run - v, m - j);
+                    for (long p = 0; p < pixels; p++) {
+                        const float *from = picture + patch[p0 + p] + u * jump + v;
+                        for (long k = 0; k < length; k++) gathered[p][j + k] = from[k];
+                    }
+                }
+                for (long b = 0; b < panels; b++)
+                    for (long r = 0; r < m; r += ROWS) {
+                        const float *rows[ROWS];
+                        float acc[ROWS][COLS];
+                        for (int i = 0; i < ROWS; i++) rows[i] = &gathered[0][r + i];
+                        tile(acc, rows, 1, 0, pixels, ROW, packed + (b * count + p0) * COLS);
+                        add_tile(sums + slice * size + (tap + r) * d->o + b * COLS, d->o, acc, m - r, d->o - b * COLS);
+                    }
+            }
+        }
+    for (long slice = 0; slice < slices && slices > 1; slice++) axpy(dw, sums + slice * size, 1, size);
+}
+
+/* the transposed convolution: the same three passes with their roles exchanged (layers.h) */
+static void tiled_conv2d_transpose_forward(real *y, const real *x, const real *w, const real *b, const Conv *d) {
+    broadcast_bias(y, b, (long)d->n * d->h * d->w, d->c);
+    tiled_conv2d_backward_input(y, x, w, d);
+}
+static void tiled_conv2d_transpose_backward_input(real *dx, const real *dy, const real *w, const Conv *d) {
+    tiled_convolve(dx, dy, w, d);
+}
+static void tiled_conv2d_transpose_backward_weight(real *dw, const real *x, const real *dy, const Conv *d) {
+    tiled_conv2d_backward_weight(dw, dy, x, d);
+}
+
+/* what the passes above take from scratch: the padded picture, the largest packed matrix, slices, the patch table */
+static long tiled_conv_scratch(const Conv *d) {
+    long picture = (long)d->n * padded_height(d) * padded_width(d) * d->c, pixels = (long)d->n * d->oh * d->ow;
+    long taps = (long)d->kernel * d->kernel * d->c, columns = blocks(d->o, COLS) * COLS;
+    long weights = blocks(taps, COLS) * COLS * columns, gradient = pixels * columns;
+    long slices = gradient_slices(taps), sums = slices > 1 ? slices * taps * d->o : 0;
+    return picture + (weights > gradient ? weights : gradient) + sums + 2 * pixels;
+}
+
+const Ops ops_tiled = { .name = "cpu", NAIVE_OPS,
+    .conv_scratch = tiled_conv_scratch,
+    .dense_forward = tiled_dense_forward, .dense_backward_input = tiled_dense_backward_input,
+    .dense_backward_weight = tiled_dense_backward_weight, .conv2d_forward = tiled_conv2d_forward,
+    .conv2d_backward_input = tiled_conv2d_backward_input, .conv2d_backward_weight = tiled_conv2d_backward_weight,
+    .conv2d_transpose_forward = tiled_conv2d_transpose_forward,
+    .conv2d_transpose_backward_input = tiled_conv2d_transpose_backward_input,
+    .conv2d_transpose_backward_weight = tiled_conv2d_transpose_backward_weight,
+    .gram_forward = tiled_gram_forward, .gram_backward = tiled_gram_backward };
+#endif

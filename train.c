@@ -1,0 +1,575 @@
+/* train.c: the program `train`: options, data, the training loop, and the folder that a run leaves behind.
+ *
+ *   runs/NAME/options.txt   every option in force, defaults marked      log.csv        a line per step
+ *   samples/step-000500.png samples.png (the newest)   losses.png       checkpoint.safetensors
+ *
+ * The walk: options -> data set -> networks -> per step: a batch of pictures -> gan_step -> log; now and then a sample sheet
+ * and a checkpoint. Exit status: 0 done, 1 bad input or failed training, 2 usage, 130 stopped by Ctrl-C (with a checkpoint). */
+#define _GNU_SOURCE
+#define IMAGES_IMPLEMENTATION
+#define OPTIONS_IMPLEMENTATION
+#include "gan.h"
+#include "images.h"
+#include "options.h"
+#include "tiled.h"
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+/* ---------------------------------------------------------------------------------------------------------- options */
+
+static const char *recipe_name, *data, *style, *out, *device, *augment, *resume, *data_dir;
+static long steps, batch, size, sample_every, checkpoint_every, log_every, threads, seed, limit;
+static double epochs, minutes, lr, beta1, beta2, content_weight, style_weight, tv_weight, clip, style_scale;
+static int dry_run, overwrite, help;
+
+static Option table[] = {
+    { "--recipe", 's', &recipe_name, "dcgan", 0, 0, "what to train, see above", 0 },
+    { "--data", 's', &data, "fashion-mnist", 0, 0, "fashion-mnist[:train|:test], synthetic[:N], an IDX file (.gz too), or a folder", 0 },
+    { "--style", 's', &style, "", 0, 0, "recipe style: a picture, a .pat pattern, a folder of them, or synthetic[:K]", 0 },
+    { "--out", 's', &out, "", 0, 0, "the run's folder (default runs/RECIPE)", 0 },
+    { "--steps", 'i', &steps, NULL, 1, 1e9, "training steps (default by recipe)", 0 },
+    { "--epochs", 'd', &epochs, "0", 0, 1e6, "instead of --steps: how often the data set's size in pictures is drawn", 0 },
+    { "--minutes", 'd', &minutes, "0", 0, 1e6, "stop after so many minutes if --steps are not done by then; 0: no limit", 0 },
+    { "--batch", 'i', &batch, NULL, 1, 4096, "pictures per step (default by recipe)", 0 },
+    { "--size", 'i', &size, NULL, 8, 1024, "height and width of the training pictures (default by recipe)", 0 },
+    { "--lr", 'd', &lr, NULL, 1e-12, 1e6, "Adam's learning rate (default by recipe)", 0 },
+    { "--beta1", 'd', &beta1, NULL, 0, 0.999999, "Adam's first moment decay (default by recipe)", 0 },
+    { "--beta2", 'd', &beta2, NULL, 0, 0.999999, "Adam's second moment decay (default by recipe)", 0 },
+    { "--content-weight", 'd', &content_weight, NULL, 0, 1e6, "recipe style: F9, keep the garment's light and shade", 0 },
+    { "--style-weight", 'd', &style_weight, NULL, 0, 1e6, "recipe style: F8, match the style's Gram matrices", 0 },
+    { "--tv-weight", 'd', &tv_weight, NULL, 0, 1e6, "recipe style: F10, total variation", 0 },
+    { "--style-scale", 'd', &style_scale, "1", 0.1, 32, "recipe style: above 1 shows more of the style picture, smaller", 0 },
+    { "--clip", 'd', &clip, NULL, 0, 1e12, "largest gradient norm, 0: no limit", 0 },
+    { "--augment", 's', &augment, "none", 0, 0, "all, none, or a list of rotation, shift, shear, zoom, flip (=range)", 0 },
+    { "--limit", 'i', &limit, "0", 0, 1e9, "use only the first N pictures of --data; 0: all", 0 },
+    { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "all that is random follows from it", 0 },
+    { "--device", 's', &device, "cpu", 0, 0, "cpu, or naive: the textbook loops", 0 },
+    { "--threads", 'i', &threads, "0", 0, 1024, "OpenMP threads, 0: all; results do not depend on it", 0 },
+    { "--sample-every", 'i', &sample_every, "100", 0, 1e9, "steps between sample sheets, 0: only at the end", 0 },
+    { "--checkpoint-every", 'i', &checkpoint_every, "250", 0, 1e9, "steps between checkpoints, 0: only at the end", 0 },
+    { "--log-every", 'i', &log_every, "25", 1, 1e9, "steps between printed lines", 0 },
+    { "--resume", 's', &resume, "", 0, 0, "continue this run (its folder or checkpoint) with the options it had", 0 },
+    { "--overwrite", 'f', &overwrite, "0", 0, 1, "start anew in a folder that holds a run already", 0 },
+    { "--dry-run", 'f', &dry_run, "0", 0, 1, "two steps to see memory and speed; nothing is written", 0 },
+    { "--data-dir", 's', &data_dir, "", 0, 0, "where Fashion-MNIST lies (default /usr/share/datasets/fashion-mnist)", 0 },
+    { "--help", 'f', &help, "0", 0, 1, "this text", 0 },
+    { 0 }
+};
+
+__attribute__((format(printf, 2, 3), noreturn))
+static void die(int status, const char *format, ...) {
+    va_list list;
+    fflush(stdout);
+    fprintf(stderr, "train: ");
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    fprintf(stderr, "\n");
+    exit(status);
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void print_help(void) {
+    printf("usage: ./train [options]     trains a GAN and leaves samples, loss curves and a checkpoint in a folder\n\n"
+           "  ./train                                        new garments from Fashion-MNIST\n"
+           "  ./train --recipe style --style flowers.pat     prints that pattern onto garments\n"
+           "  ./train --resume runs/dcgan --steps 3000       goes on where a run stopped\n\nrecipes, with their defaults:\n");
+    for (const Recipe *r = recipes; r->name; r++) {
+        printf("  %-8s %s   (%s)\n           --steps %d --batch %d --size %d --lr %g --beta1 %g --beta2 %g", r->name, r->summary, r->source,
+               r->defaults.steps, r->defaults.batch, r->defaults.size, r->defaults.lr, r->defaults.beta1, r->defaults.beta2);
+        if (r->paints) printf(" --content-weight %g --style-weight %g --tv-weight %g", r->defaults.content_weight,
+                              r->defaults.style_weight, r->defaults.tv_weight);
+        printf("\n");
+    }
+    printf("\noptions:\n");
+    options_help(table, stdout);
+}
+
+/* what the recipe says where neither the command line nor a resumed run has spoken */
+static void recipe_default(const char *name, double value) {
+    Option *o = option_find(table, name);
+    char text[40];
+    snprintf(text, sizeof text, "%.17g", value);
+    if (!o->given) options_set("train", o, text, "");
+}
+
+static const Recipe *find_recipe(void) {
+    const Recipe *r = recipe_find(recipe_name);
+    int count = 0;
+    while (recipes[count].name) count++;
+    if (!r) {
+        const char *near = nearest(recipe_name, recipes, count, sizeof *recipes);
+        die(2, "unknown recipe '%s'%s%s%s: --help lists them all", recipe_name, near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+    }
+    recipe_default("--steps", r->defaults.steps), recipe_default("--batch", r->defaults.batch), recipe_default("--size", r->defaults.size);
+    recipe_default("--lr", r->defaults.lr), recipe_default("--beta1", r->defaults.beta1), recipe_default("--beta2", r->defaults.beta2);
+    recipe_default("--content-weight", r->defaults.content_weight), recipe_default("--style-weight", r->defaults.style_weight);
+    recipe_default("--tv-weight", r->defaults.tv_weight), recipe_default("--clip", r->defaults.clip);
+    if (size % 8 && r->paints) die(2, "--size %ld: the recipe %s needs a multiple of 8", size, r->name);
+    if (size % 4) die(2, "--size %ld: the recipe %s needs a multiple of 4", size, r->name);
+    return r;
+}
+
+static const Ops *find_device(void) {
+    if (!strcmp(device, "cpu") || !strcmp(device, "auto")) return &ops_tiled;
+    if (!strcmp(device, "naive")) return &ops_naive;
+    die(2, "--device %s: expected cpu or naive", device);
+}
+
+/* the checkpoint that --resume names: a folder's, or the file itself */
+static const char *resume_path(void) {
+    static char path[4096];
+    struct stat s;
+    if (stat(resume, &s)) die(1, "--resume %s: %s: expected a run's folder or its checkpoint", resume, strerror(errno));
+    snprintf(path, sizeof path, S_ISDIR(s.st_mode) ? "%s/checkpoint.safetensors" : "%s", resume);
+    return path;
+}
+
+/* options of the run to be resumed: they take the place of defaults, the command line goes before them */
+static void resume_options(const char *path) {
+    StFile file;
+    if (!st_open(&file, path)) die(1, "%s", st_error());
+    const char *recipe = st_meta(&file, "recipe");
+    Option *given = option_find(table, "--recipe");
+    if (!recipe) die(1, "%s: not a checkpoint of this program (no recipe in its metadata)", path);
+    if (given->given && strcmp(recipe, recipe_name))
+        die(1, "%s: made with --recipe %s, not %s: leave --recipe away, or train %s in another --out", path, recipe, recipe_name, recipe_name);
+    for (Option *o = table; o->name; o++) {
+        const char *text = st_meta(&file, o->name);
+        if (!text || o->given) continue;
+        options_set("train", o, strdup(text), "checkpoint: ");
+        o->given = 2;
+    }
+    st_close(&file);
+}
+
+/* ------------------------------------------------------------------------------------------------- pictures of a step */
+
+static ImageSet set;
+static Image *styles;                                    /* the style pictures, each at least as large as a crop */
+static int style_count;
+static Augment augmentation;
+static int augmenting;
+
+/* One style picture, made ready for crops: patterns are repeated, others must be large enough. */
+static void style_add(Image *picture, const char *name) {
+    Image ready;
+    long need = size;
+    if (picture->tileable) {
+        int side = (int)ceil(size * fmax(style_scale, 1) * 2);
+        if (!image_tile(&ready, picture, picture->h > side ? picture->h : side, picture->w > side ? picture->w : side)) die(1, "%s", images_error());
+        image_free(picture);
+    } else {
+        ready = *picture;
+    }
+    if (ready.h < need || ready.w < need)
+        die(1, "%s: the style picture is %dx%d, smaller than the %ldx%ld crops it is learned from: give a larger one, or a smaller --size",
+            name, ready.w, ready.h, need, need);
+    styles = realloc(styles, (size_t)(style_count + 1) * sizeof *styles);
+    if (!styles) die(1, "not enough memory for the style pictures");
+    styles[style_count++] = ready;
+}
+
+static void open_styles(void) {
+    Image picture;
+    struct stat s;
+    if (!*style) die(2, "the recipe style needs --style: a picture, a .pat pattern, a folder of them, or synthetic");
+    if (!strncmp(style, "synthetic", 9)) {
+        if (!image_pattern_synthetic(&picture, style[9] == ':' ? atoi(style + 10) % IMAGE_PATTERNS : 0, 128)) die(1, "%s", images_error());
+        picture.tileable = 1;
+        style_add(&picture, style);
+    } else if (!stat(style, &s) && S_ISDIR(s.st_mode)) {
+        ImageSet list;                                   /* a set of native size: take its pictures one by one */
+        ImageSetOptions o = { .channels = 3, .h = (int)size * 2, .w = (int)size * 2, .policy = IMAGE_CROP };
+        if (!imageset_load(&list, style, &o)) die(1, "%s", images_error());
+        for (long i = 0; i < list.count; i++) {
+            if (!image_new(&picture, list.h, list.w, 3) || !imageset_get(&list, i, picture.pixels, NULL)) die(1, "%s", images_error());
+            style_add(&picture, style);
+        }
+        imageset_free(&list);
+    } else {
+        if (!image_load(&picture, style)) die(1, "%s", images_error());
+        style_add(&picture, style);
+    }
+}
+
+static void open_data(const Recipe *recipe) {
+    ImageSetOptions o = { .h = (int)size, .w = (int)size, .channels = recipe->paints ? 1 : 0, .policy = IMAGE_PAD, .photo = recipe->paints,
+                          .limit = limit, .fashion_mnist_dir = *data_dir ? data_dir : NULL };
+    if (!augment_parse(&augmentation, augment)) die(2, "--augment: %s", images_error());
+    augmenting = strcmp(augment, "none") != 0;
+    if (!imageset_load(&set, data, &o)) die(1, "%s", images_error());
+    if (set.skipped) fprintf(stderr, "train: %s: %ld files skipped: %s\n", data, set.skipped, set.note);
+    if (recipe->paints) open_styles();
+}
+
+/* A random square of a style picture, size x size: its side is style_scale * size, or up to a quarter more; half of them flipped.
+ * u: five uniforms   out: (size,size,3) */
+static void style_crop(float *picture, const float u[5]) {
+    const Image *from = &styles[(int)(u[0] * (float)style_count)];
+    Image crop, fitted;
+    int least = (int)lround(size * style_scale), shorter = from->h < from->w ? from->h : from->w;
+    if (least > shorter) least = shorter;
+    int most = least * 5 / 4 < shorter ? least * 5 / 4 : shorter;
+    int side = least + (int)(u[1] * (float)(most - least + 1));
+    int y = (int)(u[2] * (float)(from->h - side + 1)), x = (int)(u[3] * (float)(from->w - side + 1));
+    if (!image_crop(&crop, from, y, x, side, side) || !image_resize(&fitted, &crop, (int)size, (int)size)) die(1, "%s", images_error());
+    for (long i = 0; i < size * size; i++)
+        for (int k = 0; k < 3; k++) {
+            long from_pixel = u[4] < 0.5f ? i : i / size * size + size - 1 - i % size;
+            picture[i * 3 + k] = fitted.pixels[from_pixel * 3 + k];
+        }
+    image_free(&crop);
+    image_free(&fitted);
+}
+
+/* picture `index` of the set into slot i of a batch, augmented with the uniforms of `step` */
+static void fetch(long index, long i, long step, float *pixels, float *mask) {
+    long each = size * size * set.c;
+    float *raw = malloc((size_t)each * sizeof *raw), *raw_mask = malloc((size_t)(size * size) * sizeof *raw), u[8];
+    if (!raw || !raw_mask) die(1, "not enough memory for a picture");
+    if (!imageset_get(&set, index, raw, raw_mask)) die(1, "%s", images_error());
+    for (int k = 0; k < 8; k++) u[k] = philox_uniform((uint64_t)seed, STREAM(STREAM_AUGMENT, step), (uint64_t)(8 * i + k));
+    if (augmenting) image_augment(pixels + i * each, mask ? mask + i * size * size : NULL, raw, mask ? raw_mask : NULL, (int)size, (int)size,
+                                  set.c, &augmentation, u);
+    else {
+        memcpy(pixels + i * each, raw, (size_t)each * sizeof *raw);
+        if (mask) memcpy(mask + i * size * size, raw_mask, (size_t)(size * size) * sizeof *raw);
+    }
+    free(raw);
+    free(raw_mask);
+}
+
+/* This step's pictures onto the device. Which ones follows from (seed, step) alone. */
+static float *host_images, *host_mask;
+static void load_batch(Gan *gan, long step) {
+    long pixels = batch * size * size, pictures = pixels * (gan->recipe->paints ? 1 : gan->options.channels);
+    for (long i = 0; i < batch; i++)
+        fetch(philox_below((uint64_t)seed, STREAM(STREAM_DATA, step), (uint64_t)i, (int)set.count), i, step, host_images,
+              gan->recipe->paints ? host_mask : NULL);
+    gan->ops->upload(gan->recipe->paints ? gan->content : gan->images, host_images, pictures);
+    if (!gan->recipe->paints) return;
+    gan->ops->upload(gan->mask, host_mask, pixels);
+    for (long i = 0; i < batch; i++) {
+        float u[5];
+        for (int k = 0; k < 5; k++) u[k] = philox_uniform((uint64_t)seed, STREAM(STREAM_CROP, step), (uint64_t)(5 * i + k));
+        style_crop(host_images + i * size * size * 3, u);
+    }
+    gan->ops->upload(gan->images, host_images, pixels * 3);
+}
+
+/* ------------------------------------------------------------------------------------------------------ what a run shows */
+
+/* The sample sheet: for dcgan 64 new garments; for style 16 garments of the set, each above its print and the whole painting. */
+static void save_samples(Gan *gan, long step) {
+    enum { GARMENTS = 16, COLUMNS = 8 };
+    int paints = gan->recipe->paints, c = paints ? 3 : gan->options.channels, count = paints ? 3 * GARMENTS : 64;
+    long each = size * size * c, drawn = 0;
+    float *sheet = malloc((size_t)(count + batch) * (size_t)each * sizeof *sheet), *y = malloc((size_t)(batch * each) * sizeof *y);
+    char path[4200];
+    Image picture;
+    if (!sheet || !y) die(1, "not enough memory for the sample sheet");
+    for (long draw = 0; drawn < (paints ? GARMENTS : count); draw++) {
+        if (paints) {                                    /* fixed garments, spread over the set */
+            for (long i = 0; i < batch; i++) {
+                long index = (drawn + i) % GARMENTS * (set.count / GARMENTS) % set.count;
+                if (!imageset_get(&set, index, host_images + i * size * size, host_mask + i * size * size)) die(1, "%s", images_error());
+            }
+            gan->ops->upload(gan->content, host_images, batch * size * size);
+        }
+        gan_sample(gan, (uint64_t)draw, y);
+        for (long i = 0; i < batch && drawn < (paints ? GARMENTS : count); i++, drawn++) {
+            if (!paints) { memcpy(sheet + drawn * each, y + i * each, (size_t)each * sizeof *y); continue; }
+            long block = drawn / COLUMNS * 3 * COLUMNS + drawn % COLUMNS;
+            for (long p = 0; p < size * size; p++)
+                for (int k = 0; k < 3; k++) {
+                    float m = host_mask[i * size * size + p], paint = y[i * each + p * 3 + k];
+                    sheet[block * each + p * 3 + k] = host_images[i * size * size + p];
+                    sheet[(block + COLUMNS) * each + p * 3 + k] = paint * m + (1 - m);
+                    sheet[(block + 2 * COLUMNS) * each + p * 3 + k] = paint;
+                }
+        }
+    }
+    if (!image_grid(&picture, sheet, count, (int)size, (int)size, c, COLUMNS, size < 48 ? 3 : 1, size < 48 ? 3 : 4)) die(1, "%s", images_error());
+    snprintf(path, sizeof path, "%s/samples/step-%06ld.png", out, step);
+    if (!image_save(&picture, path)) fprintf(stderr, "train: %s\n", images_error());
+    snprintf(path, sizeof path, "%s/samples.png", out);
+    if (!image_save(&picture, path)) fprintf(stderr, "train: %s\n", images_error());
+    image_free(&picture);
+    free(sheet);
+    free(y);
+}
+
+/* losses.png from log.csv, so that it shows the whole run, resumed or not */
+static void save_plot(void) {
+    char path[4200], line[512];
+    double *column[3] = {0};                             /* step, loss_d, loss_g */
+    long n = 0, room = 0;
+    snprintf(path, sizeof path, "%s/log.csv", out);
+    FILE *file = fopen(path, "r");
+    if (!file) return;
+    while (fgets(line, sizeof line, file)) {
+        double s, d, g;
+        if (sscanf(line, "%lf,%lf,%lf", &s, &d, &g) != 3) continue;
+        if (n == room) {
+            room = 2 * room + 1024;
+            for (int k = 0; k < 3; k++)
+                if (!(column[k] = realloc(column[k], (size_t)room * sizeof(double)))) die(1, "not enough memory for the plot");
+        }
+        column[0][n] = s, column[1][n] = d, column[2][n++] = g;
+    }
+    fclose(file);
+    Image plot;
+    char title[160];
+    PlotSeries series[2] = { { "discriminator", column[0], column[1], n }, { "generator", column[0], column[2], n } };
+    snprintf(title, sizeof title, "%s: losses", recipe_name);
+    snprintf(path, sizeof path, "%s/losses.png", out);
+    if (!image_plot(&plot, series, 2, title, "step") || !image_save(&plot, path)) fprintf(stderr, "train: %s\n", images_error());
+    else image_free(&plot);
+    for (int k = 0; k < 3; k++) free(column[k]);
+}
+
+static int save_checkpoint(const Gan *gan) {
+    enum { COUNT = sizeof table / sizeof *table };
+    StMeta meta[COUNT];
+    char path[4200], text[COUNT][64];
+    int metas = 0;
+    for (int i = 0; table[i].name; i++) {
+        const char *skip[] = { "--resume", "--dry-run", "--help", "--overwrite", "--threads", "--minutes" };
+        int skipped = 0;
+        for (int k = 0; k < 6; k++) skipped |= !strcmp(table[i].name, skip[k]);
+        if (!skipped) meta[metas++] = (StMeta){ table[i].name, option_text(&table[i], text[i]) };
+    }
+    snprintf(path, sizeof path, "%s/checkpoint.safetensors", out);
+    if (gan_save(gan, path, meta, metas)) return 1;
+    fprintf(stderr, "\ntrain: %s (the last good checkpoint is kept; training goes on)\n", gan_error());
+    return 0;
+}
+
+static void save_options(const Gan *gan) {
+    char path[4200], text[64];
+    snprintf(path, sizeof path, "%s/options.txt", out);
+    FILE *file = fopen(path, "w");
+    if (!file) die(1, "%s: %s: cannot write there, choose another --out", path, strerror(errno));
+    for (Option *o = table; o->name; o++)
+        fprintf(file, "%-20s %s%s\n", o->name, option_text(o, text), o->given ? "" : "    (default)");
+    fprintf(file, "\n");
+    net_print(&gan->g, file);
+    fprintf(file, "\n");
+    net_print(&gan->d, file);
+    if (fclose(file)) die(1, "%s: %s", path, strerror(errno));
+}
+
+/* log.csv: keeps the lines up to `step` (a resumed run repeats none and loses none), then appends */
+static FILE *open_log(long step) {
+    char path[4200], fresh[4210], line[512];
+    snprintf(path, sizeof path, "%s/log.csv", out);
+    snprintf(fresh, sizeof fresh, "%s.tmp", path);
+    FILE *to = fopen(fresh, "w"), *from = step ? fopen(path, "r") : NULL;
+    if (!to) die(1, "%s: %s: cannot write there, choose another --out", fresh, strerror(errno));
+    fprintf(to, "step,loss_d,loss_g,d_real,d_fake,norm_d,norm_g,spread,adversarial,content,style,tv,seconds\n");
+    while (from && fgets(line, sizeof line, from))
+        if (atol(line) >= 1 && atol(line) <= step && strchr(line, '\n')) fputs(line, to);
+    if (from) fclose(from);
+    if (fflush(to) || rename(fresh, path)) die(1, "%s: %s", path, strerror(errno));
+    return to;
+}
+
+/* mkdir -p, and is it ours to write in? */
+static void make_folder(const char *path) {
+    char part[4200];
+    snprintf(part, sizeof part, "%s", path);
+    for (char *c = part + 1;; c++)
+        if (*c == '/' || !*c) {
+            char keep = *c;
+            *c = 0;
+            if (mkdir(part, 0777) && errno != EEXIST) die(1, "--out %s: %s: %s, choose another folder", path, part, strerror(errno));
+            *c = keep;
+            if (!keep) break;
+        }
+    if (access(path, W_OK | X_OK)) die(1, "--out %s: %s, choose another folder", path, strerror(errno));
+}
+
+/* ----------------------------------------------------------------------------------------- is the training still healthy? */
+
+/* Running means over about 50 steps, and what they say in plain words. Each word is given at most once in 500 steps. */
+static void diagnose(const Report *r, long step, double real_spread) {
+    static double d_real = 0.5, d_fake = 0.5, alike = 1;
+    static long last_wins = -1000, last_alike = -1000;
+    d_real += 0.02 * (r->d_real - d_real), d_fake += 0.02 * (r->d_fake - d_fake);
+    alike += 0.02 * (r->spread / (real_spread + 1e-9) - alike);
+    if (step < 100) return;
+    if (d_real > 0.97 && d_fake < 0.03 && step - last_wins >= 500) {
+        last_wins = step;
+        fprintf(stderr, "\ntrain: step %ld: the discriminator wins: it is right %.0f%% of the time, so the generator learns little from it. "
+                "A lower --lr or a larger --batch helps.\n", step, 50 * (d_real + 1 - d_fake));
+    }
+    if (alike < 0.15 && batch > 1 && step - last_alike >= 500) {
+        last_alike = step;
+        fprintf(stderr, "\ntrain: step %ld: the samples collapse onto each other: they differ %.0f times less than the pictures of the set. "
+                "Another --seed, a lower --lr or a larger --batch helps.\n", step, 1 / (alike + 1e-9));
+    }
+}
+
+/* how much the pictures of one batch differ, measured like Report.spread */
+static double batch_spread(const float *x, long n, long each) {
+    double total = 0;
+    for (long k = 0; k < each; k++) {
+        double sum = 0, square = 0;
+        for (long i = 0; i < n; i++) sum += x[i * each + k], square += (double)x[i * each + k] * x[i * each + k];
+        double variance = square / n - sum / n * (sum / n);
+        total += variance > 0 ? sqrt(variance) : 0;
+    }
+    return total / each;
+}
+
+/* The progress: one line that is rewritten on a terminal, plain lines elsewhere */
+static void progress(const Report *r, long step, double rate) {
+    int terminal = isatty(STDOUT_FILENO), filled = (int)(24 * step / steps);
+    long left = rate > 0 ? (long)((double)(steps - step) / rate) : 0;
+    if (terminal) printf("\r[%.*s%.*s] ", filled, "########################", 24 - filled, "........................");
+    printf("step %ld/%ld  D %.3f  G %.3f  D(x) %.2f  D(G(z)) %.2f", step, steps, r->loss_d, r->loss_g, r->d_real, r->d_fake);
+    if (r->style > 0) printf("  content %.3f  style %.3f", r->content, r->style);
+    printf("  %.1f steps/s  ETA %ld:%02ld", rate, left / 60, left % 60);
+    printf(terminal ? "\033[K" : "\n");
+    fflush(stdout);
+}
+
+static volatile sig_atomic_t stop;
+static void on_signal(int s) {
+    stop = s;
+    signal(s, SIG_DFL);                                   /* a second one ends the program at once */
+}
+
+int main(int argc, char **argv) {
+    options_parse("train", table, argc, argv);
+    if (help) return print_help(), 0;
+    const char *from = *resume ? resume_path() : NULL;
+    if (from) resume_options(from);
+    const Recipe *recipe = find_recipe();
+    const Ops *ops = find_device();
+    static char folder[4096];
+    if (from && option_find(table, "--out")->given != 1) {            /* a resumed run stays in its folder */
+        struct stat s;
+        snprintf(folder, sizeof folder, "%s", resume);
+        if (!stat(resume, &s) && !S_ISDIR(s.st_mode)) {
+            char *slash = strrchr(folder, '/');
+            if (slash) *slash = 0; else strcpy(folder, ".");
+        }
+        out = folder;
+    }
+    if (!*out) {
+        snprintf(folder, sizeof folder, "runs/%s", recipe->name);
+        out = folder;
+    }
+    if (strlen(out) > 4000) die(2, "--out: the path is longer than 4000 characters");
+#ifdef _OPENMP
+    if (threads) omp_set_num_threads((int)threads);
+#else
+    if (threads > 1) fprintf(stderr, "train: built without OpenMP: --threads %ld has no effect\n", threads);
+#endif
+    char path[4200];
+    snprintf(path, sizeof path, "%s/checkpoint.safetensors", out);
+    if (!from && !dry_run && !overwrite && !access(path, F_OK))
+        die(1, "%s: this folder holds a run already: --resume %s to go on, another --out to keep it, or --overwrite", path, out);
+    if (!dry_run) {
+        make_folder(out);
+        snprintf(path, sizeof path, "%s/samples", out);
+        make_folder(path);
+    }
+    open_data(recipe);
+    if (epochs > 0) steps = (long)ceil(epochs * (double)set.count / (double)batch);
+
+    Gan gan;
+    Report report;
+    GanOptions o = { (int)batch, (int)size, recipe->paints ? 3 : set.c, (int)steps, lr, beta1, beta2, content_weight, style_weight,
+                     tv_weight, clip, (uint64_t)seed };
+    gan_begin(&gan, recipe, &o, ops);
+    printf("recipe %s: %s\ndata %s: %ld pictures of %dx%dx%d\nG %ld parameters, D %ld parameters; memory: networks %.0f MB, pictures %.0f MB\n",
+           recipe->name, recipe->summary, data, set.count, set.h, set.w, set.c, gan.g.parameters, gan.d.parameters, gan_bytes(&gan) / 1e6,
+           (double)set.count * set.stored_h * set.stored_w * (set.stored_c + (set.mask != NULL)) / 1e6);
+    host_images = malloc((size_t)(batch * size * size * 3) * sizeof(float));
+    host_mask = malloc((size_t)(batch * size * size) * sizeof(float));
+    if (!gan_finish(&gan) || !host_images || !host_mask)
+        die(1, "not enough memory: this run needs %.0f MB: use a smaller --batch or --size", gan_bytes(&gan) / 1e6);
+    if (from && !gan_load(&gan, from)) die(1, "%s", gan_error());
+    if (from) printf("resumed %s at step %ld\n", from, gan.step);
+    if (gan.step >= steps && !dry_run) die(1, "--resume %s: step %ld of %ld is done already: give a larger --steps", resume, gan.step, steps);
+    fflush(stdout);
+
+    if (dry_run) {
+        for (int k = 0; k < 2; k++) {
+            double begin = now();
+            load_batch(&gan, k);
+            gan_step(&gan, &report);
+            double seconds = now() - begin;
+            printf("dry run: step %d: D %.4f G %.4f, %.3f s, %ld steps would take about %.1f minutes\n", k + 1, report.loss_d, report.loss_g,
+                   seconds, steps, seconds * (double)steps / 60);
+        }
+        return 0;
+    }
+    save_options(&gan);
+    FILE *log = open_log(gan.step);
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+
+    double begin = now(), real_spread = 0;
+    long first = gan.step, saved = from ? gan.step : -1;
+    while (gan.step < steps && !stop && !(minutes > 0 && now() - begin > 60 * minutes)) {
+        load_batch(&gan, gan.step);
+        if (gan.step == first)
+            real_spread = batch_spread(host_images, batch, size * size * (recipe->paints ? 3 : set.c));
+        gan_step(&gan, &report);
+        double seconds = now() - begin, rate = (double)(gan.step - first) / seconds;
+        if (!isfinite(report.loss_d) || !isfinite(report.loss_g) || !isfinite(report.norm_d) || !isfinite(report.norm_g)) {
+            const char *where = net_find_not_finite(&gan.d);
+            if (!where) where = net_find_not_finite(&gan.g);
+            fclose(log);
+            die(1, "step %ld: the numbers are no longer finite, first in %s: %s. A lower --lr or --clip 1 helps.", gan.step,
+                where ? where : "the losses", saved >= 0 ? "the last good checkpoint is kept" : "no checkpoint had been written yet");
+        }
+        fprintf(log, "%ld,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n", gan.step, report.loss_d, report.loss_g, report.d_real,
+                report.d_fake, report.norm_d, report.norm_g, report.spread, report.adversarial, report.content, report.style, report.tv, seconds);
+        diagnose(&report, gan.step, real_spread);
+        if (gan.step % log_every == 0 || gan.step == steps) progress(&report, gan.step, rate);
+        if (sample_every && gan.step % sample_every == 0) {
+            save_samples(&gan, gan.step);
+            fflush(log);
+            save_plot();
+        }
+        if (checkpoint_every && gan.step % checkpoint_every == 0 && gan.step < steps) {
+            fflush(log);
+            if (save_checkpoint(&gan)) saved = gan.step;
+        }
+    }
+    if (isatty(STDOUT_FILENO)) printf("\n");
+    int logged = fclose(log) == 0, good = save_checkpoint(&gan);
+    if (!sample_every || gan.step % sample_every) save_samples(&gan, gan.step);
+    save_plot();
+    if (!logged) fprintf(stderr, "train: %s/log.csv: %s: the log is incomplete\n", out, strerror(errno));
+    if (stop) printf("stopped at step %ld; go on with: ./train --resume %s\n", gan.step, out);
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    printf("%ld steps in %.0f s; peak memory %ld MB\nlook at %s/samples.png and %s/losses.png\n", gan.step - first, now() - begin,
+           usage.ru_maxrss / 1024, out, out);
+    gan_free(&gan);
+    imageset_free(&set);
+    return good ? (stop ? 130 : 0) : 1;
+}
