@@ -119,8 +119,9 @@ typedef struct StReader {
 } StReader;
 
 static int st_bad(const StReader *r, const char *expected) {
-    return st_fail(r->path, "byte %ld, in the header%s%.200s: expected %s, at '%c'" ST_AGAIN, 8 + (long)(r->at - r->header),
-                   *r->name ? ", tensor " : "", r->name, expected, isprint((unsigned char)*r->at) ? *r->at : '?');
+    int found = isprint((unsigned char)*r->at) ? *r->at : '?';
+    return st_fail(r->path, "byte %ld, in the header%s%.200s: expected %s, at '%c'" ST_AGAIN,
+                   8 + (long)(r->at - r->header), *r->name ? ", tensor " : "", r->name, expected, found);
 }
 
 /* Skips white space; if c comes next, skips it too and returns 1. */
@@ -175,8 +176,8 @@ static int st_text(StReader *r, const char **text) {
     while (*r->at != '"') {
         int n = (unsigned char)*r->at < 32 ? 0 : st_utf8((unsigned char *)r->at);
         if (n == 0) return st_bad(r, "UTF-8 without control characters, or a closing quote");
-        if (*r->at == '\\') { if (!st_escape(r, &to)) return 0; }
-        else while (n--) *to++ = *r->at++;
+        if (*r->at != '\\') while (n--) *to++ = *r->at++;
+        else if (!st_escape(r, &to)) return 0;
     }
     r->at++;
     *to = 0;                            /* on the closing quote, or before it */
@@ -233,7 +234,8 @@ static int st_header_member(StReader *r, const char *name) {
     if (!strcmp(name, "__metadata__"))
         return r->metadata++ ? st_bad(r, "__metadata__ only once") : st_object(r, st_metadata_member);
     StTensor *t = &r->file->tensors[r->file->count];
-    t->name = r->name = name;
+    *t = (StTensor){.name = name};
+    r->name = name;
     r->seen = 0;
     if (!*name) return st_bad(r, "a name that is not empty before this");
     if (!st_object(r, st_tensor_member)) return 0;
@@ -369,7 +371,7 @@ static int st_read(const StTensor *t, float *f32, double *f64, long count) {
 int st_read_f32(const StTensor *tensor, float *out, long count) { return st_read(tensor, out, NULL, count); }
 int st_read_f64(const StTensor *tensor, double *out, long count) { return st_read(tensor, NULL, out, count); }
 
-/* ---- Writing ---------------------------------------------------------------------------------------------------- */
+/* ---- Writing ----------------------------------------------------------------------------------------------------- */
 
 static void st_put_text(FILE *out, const char *text, char after) {
     putc('"', out);
@@ -430,7 +432,7 @@ int st_write(const char *path, const StTensor *tensors, int count, const StMeta 
         unlink(temporary);
         st_fail(path, "not written (%s); what was there is as it was: check the folder, the room on the disk, "
                 "and the tensors", why);
-    } else {                            /* it has its name; to keep that through a power cut, the folder is synced too */
+    } else {                            /* it has its name; syncing the folder keeps that through a power cut */
         char *slash = strrchr(temporary, '/');
         if (slash) slash[slash == temporary] = 0;
         int folder = open(slash ? temporary : ".", O_RDONLY);

@@ -1,10 +1,10 @@
 /* transfer.c: the program `transfer`: a trained style generator repaints garments of any size.
  *
  * The walk of one picture:
- *   load it -> mask: where is the garment? -> its luminance, at the size at which the generator paints -> a print
- *   -> enlarge the print -> folds and shadows of the garment on it -> laid over the picture where the mask is.
+ *   load it -> mask: where is the garment? -> its luminance, continued smoothly around it -> the generator -> a print
+ *   -> folds and shadows of the garment on it -> laid over the picture where the mask is.
  * Around it: a list of garments from a file, a folder or a data set, and a contact sheet of what became of them.
- * Exit status: 0 done (of a folder: something done), 1 bad input, 2 usage. Results are written whole or not at all. */
+ * Exit status: 0 done (of several garments: at least one), 1 bad input, 2 usage. Files are written whole or not at all. */
 #define _GNU_SOURCE
 #define IMAGES_IMPLEMENTATION
 #define OPTIONS_IMPLEMENTATION
@@ -36,11 +36,11 @@ static int help;
 
 static Option table[] = {
     { "--generator", 's', &generator, "", 0, 0, "a run's folder, or its checkpoint, made by ./train --recipe style", 0 },
-    { "--content", 's', &content, "", 0, 0, "a picture, a folder of pictures, fashion-mnist:LIST or synthetic:LIST", 0 },
+    { "--content", 's', &content, "", 0, 0, "a picture, a folder of them, fashion-mnist:17 or :3-9, or synthetic:5", 0 },
     { "--output", 's', &output, "", 0, 0, "a .png or .jpg file; a folder where there are several garments", 0 },
-    { "--sheet", 's', &sheet, "", 0, 0, "also a contact sheet: each garment next to itself with the print", 0 },
-    { "--size", 'i', &size, "0", 0, 16384, "longer side of the result; 0: the picture's own, but small ones are enlarged", 0 },
-    { "--scale", 'd', &motif, "0", 0, 64, "size of the motifs, 1: as many pixels as in training; 0: by the garment's size", 0 },
+    { "--sheet", 's', &sheet, "", 0, 0, "also a contact sheet: each garment, and beside it the same with the print", 0 },
+    { "--size", 'i', &size, "0", 0, 16384, "longer side of the result; 0: the picture's own, below 128 enlarged to 256", 0 },
+    { "--scale", 'd', &motif, "0", 0, 64, "size of the motifs; 1: as in training; 0: 1, but larger on large pictures", 0 },
     { "--shade", 'd', &shade, "0.85", 0, 1, "how strongly folds and shadows of the garment show on the print", 0 },
     { "--mask", 's', &mask_file, "", 0, 0, "a picture of the content's size, white where the print belongs", 0 },
     { "--background", 's', &background, "keep", 0, 0, "around the garment: keep the picture, or white", 0 },
@@ -56,14 +56,14 @@ static void print_help(void) {
     printf("usage: ./transfer --generator RUN --content GARMENTS --output FILE [options]\n\n"
            "Prints what a generator of ./train --recipe style has learned onto garments of any size.\n\n"
            "  ./transfer --generator runs/style --content shirt.jpg --output print.png\n"
-           "  ./transfer --generator runs/style --content fashion-mnist:3-9,17 --output prints --sheet sheet.png\n\n"
-           "The print goes where the garment is: where --mask is white, else where the picture is opaque, else where it\n"
-           "stands out from a background of nearly one colour, else everywhere.\n"
-           "LIST names test pictures: 17, or 3-9, or 3-9,17. From a folder all .png, .jpg, .bmp and .tga files are taken,\n"
-           "those in subfolders too; their results lie flat in --output: sub/shirt.jpg becomes sub-shirt.png.\n"
-           "The generator learned its motifs on small pictures. --scale 2 paints at half the size and enlarges the print:\n"
-           "larger, softer motifs; --scale 0.5 gives smaller ones. Folds, shadows and edges stay as sharp as the picture.\n\n"
-           "options:\n");
+           "  ./transfer --generator runs/style --content fashion-mnist:3-9 --output prints --sheet sheet.png\n\n"
+           "The print goes where --mask is white; without --mask, where the picture is opaque; in an opaque picture, on\n"
+           "what stands out from a background of nearly one colour; where there is none, on all of it.\n"
+           "Of a folder all .png, .jpg, .bmp and .tga files are taken, in subfolders too: sub/shirt.jpg becomes\n"
+           "sub-shirt.png in the folder --output. fashion-mnist:17 is picture 17 of the test set.\n"
+           "The generator learned its motifs in pixels of its small training pictures. --scale 2 paints at half the size\n"
+           "and enlarges the print: larger, softer motifs; 0.5 makes them smaller. Garments longer than four training\n"
+           "pictures get larger motifs by default. Folds, shadows and edges stay as sharp as the picture.\n\noptions:\n");
     options_help(table, stdout);
 }
 
@@ -81,31 +81,33 @@ static int fail(const char *format, ...) {
     fprintf(stderr, "transfer: %s\n", line);
     return 0;
 }
-static void usage(const char *what) {
-    fail("%s", what);
-    exit(2);
-}
 static int fail_image(void) {                             /* images.h begins its lines with its own name */
     const char *why = images_error();
     return fail("%s", strncmp(why, "images: ", 8) ? why : why + 8);
+}
+static void usage(const char *what) {
+    fail("%s; see --help", what);
+    exit(2);
 }
 
 static int is_folder(const char *path) {
     struct stat s;
     return !stat(path, &s) && S_ISDIR(s.st_mode);
 }
-static int same_file(const char *a, const char *b) {      /* links and "./" included */
+static int same_file(const char *a, const char *b) {      /* by whatever names */
     struct stat s, t;
     return *a && *b && !stat(a, &s) && !stat(b, &t) && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
 }
-static int ends_in(const char *path, const char *const *endings) {
+enum { WRITABLE = 3 };                                    /* kinds of pictures by name: 1..3 can be written, 4, 5 only read */
+static int picture_kind(const char *path) {
+    static const char *const ending[] = { ".png", ".jpg", ".jpeg", ".bmp", ".tga" };
     size_t n = strlen(path);
-    for (; *endings; endings++)
-        if (n > strlen(*endings) && !strcasecmp(path + n - strlen(*endings), *endings)) return 1;
+    for (int i = 0; i < 5; i++)
+        if (n > strlen(ending[i]) && !strcasecmp(path + n - strlen(ending[i]), ending[i])) return i + 1;
     return 0;
 }
 
-/* -------------------------------------------------------------------------------------------------------- the generator */
+/* ---------------------------------------------------------------------------------------------------- the generator */
 
 static StFile checkpoint;
 static char checkpoint_path[4200];
@@ -113,12 +115,13 @@ static const Ops *ops;
 static Gan gan;                                           /* only gan.g is used: the generator for pictures of (g_h, g_w) */
 static int g_h, g_w, channels, trained = 64;
 
-/* The checkpoint, and how many channels its pictures have: the outputs of G's last convolution, weights (K,K,C,O). */
+/* The checkpoint, and how many channels its pictures have: the outputs of G's last convolution, weight (K,K,C,O). */
 static int open_generator(void) {
     int last = -1, node;
-    snprintf(checkpoint_path, sizeof checkpoint_path, is_folder(generator) ? "%.4000s/checkpoint.safetensors" : "%.4000s", generator);
+    snprintf(checkpoint_path, sizeof checkpoint_path, "%.4000s%s", generator,
+             is_folder(generator) ? "/checkpoint.safetensors" : "");
     if (!st_open(&checkpoint, checkpoint_path)) return fail("%s", st_error());
-    const char *recipe = st_meta(&checkpoint, "recipe"), *side = st_meta(&checkpoint, "--size"), *step = st_meta(&checkpoint, "step");
+    const char *recipe = st_meta(&checkpoint, "recipe"), *side = st_meta(&checkpoint, "--size");
     if (!recipe || strcmp(recipe, "style"))
         return fail("%s: %s%s, expected a checkpoint of ./train --recipe style", checkpoint_path,
                     recipe ? "made with --recipe " : "its metadata names no recipe", recipe ? recipe : "");
@@ -127,10 +130,8 @@ static int open_generator(void) {
         if (t->rank == 4 && sscanf(t->name, "g.%d.conv2d.weight", &node) == 1 && node > last)
             last = node, channels = t->shape[3] == 1 || t->shape[3] == 3 ? (int)t->shape[3] : 0;
     }
-    if (!channels)
-        return fail("%s: its generator does not end in a convolution to 1 or 3 channels: train it again with --recipe style", checkpoint_path);
-    if (side && atoi(side) > 0) trained = atoi(side);
-    printf("%s: recipe style, step %s, learned at %d x %d pixels\n", checkpoint_path, step ? step : "unknown", trained, trained);
+    if (!channels) return fail("%s: its generator makes no pictures of 1 or 3 channels: train it again", checkpoint_path);
+    if (side && atoi(side) > 0 && atoi(side) <= 16384) trained = atoi(side);
     return 1;
 }
 
@@ -150,45 +151,49 @@ static int fit_generator(int h, int w) {
     if (gan.g.nodes && g_h == h && g_w == w) return 1;
     if (gan.g.nodes) net_free(&gan.g);
     style_generator(&gan.g, ops, 1, h, w, channels, &gan);
-    double need = net_bytes(&gan.g, 0) + net_scratch_bytes(&gan.g), have = available_bytes();
-    printf("painting at %d x %d pixels takes %.0f MB\n", w, h, need / 1e6);
-    fflush(stdout);
     g_h = h, g_w = w;
+    double need = net_bytes(&gan.g, 0) + net_scratch_bytes(&gan.g), have = available_bytes();
+    printf("painting %d x %d pixels in %.0f MB\n", w, h, need / 1e6);
+    fflush(stdout);
     int room = !(have > 0 && need > have) && net_finish(&gan.g, 0);
-    if (room && net_load(&gan.g, &checkpoint, checkpoint_path, "style")) {
-        for (int i = 0; i < gan.noises; i++) {
-            const Node *z = &gan.g.node[gan.g_noise[i]];
-            ops->random_normal(z->y, (long)z->h * z->w, (uint64_t)seed, STREAM(STREAM_SAMPLE, i));
-        }
-        return 1;
+    if (!room)
+        fail("painting %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a smaller --size or a larger --scale",
+             w, h, need / 1e6, have / 1e6);
+    if (!room || !net_load(&gan.g, &checkpoint, checkpoint_path, "style")) {
+        if (room) fail("%s", gan_error());
+        net_free(&gan.g);
+        return 0;
     }
-    net_free(&gan.g);
-    if (room) return fail("%s", gan_error());
-    return fail("painting at %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a smaller --size or a larger --scale",
-                w, h, need / 1e6, have / 1e6);
+    for (int i = 0; i < gan.noises; i++) {
+        const Node *z = &gan.g.node[gan.g_noise[i]];
+        ops->random_normal(z->y, (long)z->h * z->w, (uint64_t)seed, STREAM(STREAM_SAMPLE, i));
+    }
+    return 1;
 }
 
 /* index i of a row of n pixels that is continued by its mirror image on both sides */
-static int mirrored(int i, int n) {
+static long mirrored(long i, long n) {
     i = (i % (2 * n) + 2 * n) % (2 * n);
     return i < n ? i : 2 * n - 1 - i;
 }
 
-/* What the generator makes of a grey picture of any height and width. Its convolutions see a mirror image beyond the edges,
- * at least MARGIN pixels wide, so that no border shows; this also fills up to the multiple it needs. */
+/* What the generator makes of a grey picture of any height and width. Beyond the edges it sees a mirror image, at least
+ * MARGIN pixels wide, so that no border shows; this also fills up to the multiple it needs. */
 static int generate(Image *print, const Image *grey) {
     enum { MARGIN = 16 };
     int h = (grey->h + 2 * MARGIN + STYLE_MULTIPLE - 1) / STYLE_MULTIPLE * STYLE_MULTIPLE;
     int w = (grey->w + 2 * MARGIN + STYLE_MULTIPLE - 1) / STYLE_MULTIPLE * STYLE_MULTIPLE;
     Image wide, painted;
-    if (!fit_generator(h, w)) return 0;
     if (!image_new(&wide, h, w, 1)) return fail_image();
-    for (int y = 0; y < h; y++)
-        for (int x = 0; x < w; x++)
-            wide.pixels[(long)y * w + x] = grey->pixels[(long)mirrored(y - MARGIN, grey->h) * grey->w + mirrored(x - MARGIN, grey->w)];
+    if (!fit_generator(h, w)) return image_free(&wide), 0;
+    for (long y = 0; y < h; y++)
+        for (long x = 0; x < w; x++)
+            wide.pixels[y * w + x] = grey->pixels[mirrored(y - MARGIN, grey->h) * grey->w + mirrored(x - MARGIN, grey->w)];
     ops->upload(gan.g.node[gan.g_content].y, wide.pixels, (long)h * w);
     image_free(&wide);
     net_forward(&gan.g, 0);
+    const char *bad = net_find_not_finite(&gan.g);
+    if (bad) return fail("%s: %s is not finite: the training went wrong, train again", checkpoint_path, bad);
     if (!image_new(&painted, h, w, channels)) return fail_image();
     ops->download(painted.pixels, gan.g.node[gan.g_picture].y, (long)h * w * channels);
     int good = image_crop(print, &painted, MARGIN, MARGIN, grey->h, grey->w);
@@ -198,158 +203,329 @@ static int generate(Image *print, const Image *grey) {
 
 /* --------------------------------------------------------------------------------------------------------- one garment */
 
-/* (h,w,1) from a picture: .299 R + .587 G + .114 B */
+/* (h,w,1) from (h,w,3): .299 R + .587 G + .114 B */
 static int luminance(Image *grey, const Image *picture) {
     if (!image_new(grey, picture->h, picture->w, 1)) return fail_image();
     for (long i = 0; i < (long)grey->h * grey->w; i++) {
-        const float *p = picture->pixels + i * picture->c;
-        grey->pixels[i] = picture->c == 1 ? p[0] : .299f * p[0] + .587f * p[1] + .114f * p[2];
+        const float *p = picture->pixels + 3 * i;
+        grey->pixels[i] = .299f * p[0] + .587f * p[1] + .114f * p[2];
     }
     return 1;
 }
 
-/* Where the print belongs goes into picture->mask. Says how it was found, NULL after a failure. */
-static const char *find_mask(Image *picture, const char *name) {
+/* --mask takes the place of the mask that the picture came with */
+static int read_mask(Image *picture, const char *name) {
     Image white, grey;
-    if (!*mask_file) {
-        int found = image_garment_mask(picture);
-        if (!found) fail_image();
-        return !found ? NULL : found == 1 ? "what stands out from the background" : found == 2 ? "the opaque part"
-             : "all of it (the background is not uniform: --mask would say where)";
-    }
-    if (!image_load(&white, mask_file)) return fail_image(), NULL;
-    int same = white.h == picture->h && white.w == picture->w, good = same && luminance(&grey, &white);
-    if (!same)
-        fail("%s: this mask has %d x %d pixels, %s has %d x %d: expected the same size", mask_file, white.w, white.h, name,
-             picture->w, picture->h);
+    if (!image_load(&white, mask_file)) return fail_image();
+    int good = white.h == picture->h && white.w == picture->w;
+    if (!good) fail("%s: this mask has %d x %d pixels, %s has %d x %d: expected the same size", mask_file, white.w, white.h,
+                    name, picture->w, picture->h);
+    good = good && luminance(&grey, &white);
     image_free(&white);
-    if (!good) return NULL;
+    if (!good) return 0;
     for (long i = 0; i < (long)grey.h * grey.w; i++) grey.pixels[i] = (grey.pixels[i] + 1) / 2;
     free(picture->mask);
     picture->mask = grey.pixels;
-    return "--mask";
-}
-
-/* The picture at the size of the result. An enlarged mask gets back an edge about one pixel wide. */
-static int set_size(Image *picture) {
-    enum { SMALL = 128, ENLARGED = 256 };
-    Image other;
-    long longer = picture->h > picture->w ? picture->h : picture->w, want = size ? size : longer < SMALL ? ENLARGED : longer;
-    double by = (double)want / (double)longer;
-    if (want == longer) return 1;
-    int h = (int)lround(picture->h * by), w = (int)lround(picture->w * by);
-    if (!image_resize(&other, picture, h > 1 ? h : 1, w > 1 ? w : 1)) return fail_image();
-    for (long i = 0; by > 1 && i < (long)other.h * other.w; i++)
-        other.mask[i] = fminf(fmaxf((other.mask[i] - .5f) * (float)by + .5f, 0), 1);
-    image_free(picture);
-    *picture = other;
     return 1;
 }
 
-/* The smallest box with all of the garment */
-typedef struct Box { int y, x, h, w; } Box;
-static Box garment_box(const Image *picture) {
-    int top = picture->h, left = picture->w, bottom = -1, right = -1;
-    for (int y = 0; y < picture->h; y++)
-        for (int x = 0; x < picture->w; x++) {
-            if (picture->mask[(long)y * picture->w + x] < .02f) continue;
-            top = y < top ? y : top, bottom = y;
-            left = x < left ? x : left, right = x > right ? x : right;
-        }
-    return (Box){ top, left, bottom - top + 1, right - left + 1 };
+/* To (h,w). Enlarging goes by bilinear steps of at most 2: smoother than one large step, whose grid would show. */
+static int resize(Image *picture, int h, int w) {
+    while (picture->h != h || picture->w != w) {
+        Image next;
+        if (!image_resize(&next, picture, h < 2 * picture->h ? h : 2 * picture->h, w < 2 * picture->w ? w : 2 * picture->w))
+            return fail_image();
+        image_free(picture);
+        *picture = next;
+    }
+    return 1;
 }
 
-/* The luminance in [0,1] below which `share` of the garment lies */
-static float quantile(const Image *grey, const float *mask, double share) {
+/* The picture at the size of the result; returns how much it was enlarged, 0 after a failure. Its mask gets back an edge
+ * about one pixel wide. */
+static double set_size(Image *picture) {
+    long longer = picture->h > picture->w ? picture->h : picture->w, want = size ? size : longer < 128 ? 256 : longer;
+    double by = (double)want / (double)longer;
+    int h = (int)lround(picture->h * by), w = (int)lround(picture->w * by);
+    if (!resize(picture, h > 1 ? h : 1, w > 1 ? w : 1)) return 0;
+    for (long i = 0; by > 1 && picture->mask && i < (long)picture->h * picture->w; i++)
+        picture->mask[i] = fminf(fmaxf((picture->mask[i] - .5f) * (float)by + .5f, 0), 1);
+    return by;
+}
+
+/* The mask drawn in by r pixels: to[y,x] = min of from[y+v,x+u], |u|,|v| <= r, along rows first, then along columns */
+static int draw_in(Image *picture, int r) {
+    long h = picture->h, w = picture->w;
+    float *row = malloc((size_t)(h * w) * sizeof *row), *mask = picture->mask;
+    if (!row) return fail("not enough memory for a mask of %ld x %ld pixels", w, h);
+    for (int pass = 0; pass < 2; pass++) {
+        memcpy(row, mask, (size_t)(h * w) * sizeof *row);
+        for (long i = 0; i < h * w; i++)
+            for (long u = -r; u <= r; u++) {
+                long at = pass ? i + u * w : i + u;
+                if (pass ? at >= 0 && at < h * w : at / w == i / w && at >= 0) mask[i] = fminf(mask[i], row[at]);
+            }
+    }
+    free(row);
+    return 1;
+}
+
+/* Outside its mask a grey picture gets the garment's tones, smoothly continued: what is unknown comes from the picture at
+ * half the size, where it has been filled in the same way. Left white, the outline would be the strongest edge in sight:
+ * the generator paints it dark, and instance normalization, scaled to it, leaves plain cloth without a pattern. */
+static int fill_outside(Image *grey) {
+    long n = (long)grey->h * grey->w;
+    Image half;
+    for (long i = 0; i < n; i++) grey->pixels[i] *= grey->mask[i];
+    if (!image_resize(&half, grey, (grey->h + 1) / 2, (grey->w + 1) / 2)) return fail_image();
+    for (long i = 0; i < (long)half.h * half.w; i++)                 /* the mean of what is known, be it one corner */
+        half.pixels[i] /= fmaxf(half.mask[i], 1e-6f), half.mask[i] = fminf(4 * half.mask[i], 1);
+    int good = (n == 1 || fill_outside(&half)) && resize(&half, grey->h, grey->w);
+    for (long i = 0; good && i < n; i++) grey->pixels[i] += (1 - grey->mask[i]) * half.pixels[i];
+    image_free(&half);
+    return good;
+}
+
+/* The luminance in [0,1] below which four fifths of the garment lie: cloth in the light */
+static float light_tone(const Image *grey) {
     double histogram[256] = {0}, total = 0, sum = 0;
     for (long i = 0; i < (long)grey->h * grey->w; i++) {
         int bin = (int)((grey->pixels[i] + 1) * 127.5f + .5f);
-        histogram[bin < 0 ? 0 : bin > 255 ? 255 : bin] += mask[i], total += mask[i];
+        histogram[bin < 0 ? 0 : bin > 255 ? 255 : bin] += grey->mask[i], total += grey->mask[i];
     }
     for (int bin = 0; bin < 256; bin++)
-        if ((sum += histogram[bin]) >= share * total) return (float)bin / 255;
+        if ((sum += histogram[bin]) >= .8 * total) return (float)bin / 255;
     return 1;
 }
 
-static int extend(Image *grey) {      /* XXX experiment */
-    if (grey->h * grey->w <= 4) {
-        float s = 0, m = 1e-6f;
-        for (int i = 0; i < grey->h * grey->w; i++) s += grey->mask[i] * grey->pixels[i], m += grey->mask[i];
-        for (int i = 0; i < grey->h * grey->w; i++) grey->pixels[i] = s / m;
-        return 1;
-    }
-    Image half, back, p; 
-    image_copy(&p, grey);
-    for (int i = 0; i < grey->h * grey->w; i++) p.pixels[i] *= p.mask[i];
-    image_resize(&half, &p, (grey->h + 1) / 2, (grey->w + 1) / 2);
-    for (int i = 0; i < half.h * half.w; i++) if (half.mask[i] > 0) half.pixels[i] /= half.mask[i], half.mask[i] = fminf(1, half.mask[i] * 4);
-    extend(&half);
-    image_resize(&back, &half, grey->h, grey->w);
-    for (int i = 0; i < grey->h * grey->w; i++) grey->pixels[i] = grey->mask[i] * grey->pixels[i] + (1 - grey->mask[i]) * back.pixels[i];
-    return 1;
-}
-
-/* The print for the garment inside `box` of a grey picture */
-static int paint_box(Image *print, const Image *grey, Box box) {
-    Image cut, small, painted;
-    double by = motif > 0 ? motif : 1;
-    int h = (int)lround(box.h / by), w = (int)lround(box.w / by);
-    if (!image_crop(&cut, grey, box.y, box.x, box.h, box.w)) return fail_image();
-    int good = image_resize(&small, &cut, h > 1 ? h : 1, w > 1 ? w : 1);
+/* The part (y, x, h, w) of the picture that holds the garment, grey, without the background: at its edge, as far as `blur`
+ * pixels, the two are mixed, so tones are taken from further inside, if there is any. light: its cloth in the light */
+static int cut_garment(Image *grey, float *light, const Image *picture, int y, int x, int h, int w, int blur) {
+    Image cut, inner;
+    if (!image_crop(&cut, picture, y, x, h, w)) return fail_image();
+    int good = luminance(grey, &cut), inside = 0;
+    grey->mask = cut.mask, cut.mask = NULL;
     image_free(&cut);
-    if (!good) return fail_image();
-    int mode = getenv("FILL") ? atoi(getenv("FILL")) : 0;
-    if (mode == 0)
-        for (long i = 0; i < (long)small.h * small.w; i++)      /* on white, as the garments it learned from */
-            small.pixels[i] = small.mask[i] * small.pixels[i] + (1 - small.mask[i]);
-    else extend(&small);
-    good = generate(&painted, &small);
-    image_free(&small);
-    if (!good) return 0;
-    good = image_resize(print, &painted, box.h, box.w);
-    image_free(&painted);
-    return good ? 1 : fail_image();
+    if (good && !image_copy(&inner, grey)) good = fail_image();
+    if (!good) return image_free(grey), 0;
+    good = draw_in(&inner, blur);
+    for (long i = 0; i < (long)h * w; i++) inside |= inner.mask[i] > .5f;
+    if (inside) { Image t = *grey; *grey = inner; inner = t; }
+    image_free(&inner);
+    *light = fmaxf(light_tone(grey), .05f);
+    if (good && fill_outside(grey)) return 1;
+    image_free(grey);
+    return 0;
 }
 
-/* picture becomes the result: inside its mask the print, darkened where the garment is darker than its light parts. */
-static int lay_print(Image *picture, int on_white) {
+/* The print for a garment: painted at 1/scale of its size, then enlarged */
+static int paint(Image *print, const Image *grey) {
+    Image small;
+    double longer = grey->h > grey->w ? grey->h : grey->w, by = motif > 0 ? motif : fmax(1, longer / (4 * trained));
+    int h = (int)lround(grey->h / by), w = (int)lround(grey->w / by);
+    if (!image_copy(&small, grey)) return fail_image();
+    int good = resize(&small, h > 1 ? h : 1, w > 1 ? w : 1) && generate(print, &small);
+    image_free(&small);
+    if (good && !resize(print, grey->h, grey->w)) image_free(print), good = 0;
+    return good;
+}
+
+/* Inside its mask the picture becomes the print, darker where the garment is darker than its cloth in the light:
+ * y (1 - shade + shade clamp(l / light, .15, 1.25))   y, l: print and luminance in [0,1] */
+static int lay_print(Image *picture, int on_white, int blur, const char *name) {
+    int top = picture->h, left = picture->w, bottom = 0, right = 0;
+    float light = 1, s = (float)shade;
     Image grey, print;
-    Box box = garment_box(picture);
-    if (box.h < 1) return fail("the mask is empty: nothing to print on");
-    if (!luminance(&grey, picture)) return 0;
-    grey.mask = picture->mask;
-    int good = paint_box(&print, &grey, box);
-    float light = fmaxf(quantile(&grey, picture->mask, .8), .05f), s = (float)shade;
-    for (long y = 0; good && y < picture->h; y++)
-        for (long x = 0; x < picture->w; x++) {
-            long i = y * picture->w + x, in = (y - box.y) * box.w + x - box.x;
-            int inside = y >= box.y && y < box.y + box.h && x >= box.x && x < box.x + box.w;
-            float m = inside ? picture->mask[i] : 0, l = (grey.pixels[i] + 1) / 2;
-            float dark = 1 - s + s * fminf(fmaxf(l / light, .15f), 1.25f);
-            for (int k = 0; k < 3; k++) {
-                float under = on_white ? 1 : picture->pixels[i * 3 + k];
-                float over = inside ? fminf((print.pixels[in * print.c + (print.c == 3 ? k : 0)] + 1) / 2 * dark, 1) : 0;
-                picture->pixels[i * 3 + k] = m * (2 * over - 1) + (1 - m) * under;
-            }
+    for (int y = 0; y < picture->h; y++)
+        for (int x = 0; x < picture->w; x++)
+            if (picture->mask[(long)y * picture->w + x] > 0)
+                top = y < top ? y : top, left = x < left ? x : left, bottom = y + 1, right = x + 1 > right ? x + 1 : right;
+    if (!bottom) return fail("%s: its mask is empty, there is nothing to print on: --mask can say where", name);
+    if (!cut_garment(&grey, &light, picture, top, left, bottom - top, right - left, blur)) return 0;
+    int good = paint(&print, &grey);
+    for (long i = 0; good && i < (long)picture->h * picture->w; i++) {
+        float m = picture->mask[i], *under = &picture->pixels[3 * i];
+        long at = (i / picture->w - top) * print.w + i % picture->w - left;          /* the same pixel of the print */
+        for (int k = 0; k < 3 && on_white; k++) under[k] = 1;
+        if (!(m > 0)) continue;
+        float dark = 1 - s + s * fminf(fmaxf((grey.pixels[at] + 1) / 2 / light, .15f), 1.25f);
+        for (int k = 0; k < 3; k++) {
+            float over = fminf((print.pixels[at * print.c + k % print.c] + 1) / 2 * dark, 1);
+            under[k] = m * (2 * over - 1) + (1 - m) * under[k];
         }
-    grey.mask = NULL;
+    }
     image_free(&grey);
     if (good) image_free(&print);
     return good;
 }
 
+/* ------------------------------------------------------------------------------------------------- the list of garments */
+
+/* A file, or (path NULL) a picture of the set; name: its result in an output folder, without ".png" */
+typedef struct Garment { char *path, *name; long index; } Garment;
+static Garment *garment;
+static long garments;
+static ImageSet set;
+
+/* Names are unique: sub/a.png is "sub-a", and if sub-a.jpg comes too, that is "sub-a-2". */
+static int add_garment(const char *path, const char *below, long index) {
+    char name[4200], unique[4300];
+    snprintf(name, sizeof name, "%.4000s", below);
+    char *dot = strrchr(name, '.');
+    if (path && dot && dot > name) *dot = 0;
+    for (char *c = name; *c; c++)
+        if (*c == '/') *c = '-';
+    strcpy(unique, name);
+    for (long i = 0, copy = 2; i < garments; i++)
+        if (!strcasecmp(garment[i].name, unique)) snprintf(unique, sizeof unique, "%s-%ld", name, copy++), i = -1;
+    Garment *more = realloc(garment, (size_t)(garments + 1) * sizeof *more);
+    if (!more) return fail("%s: not enough memory for a list of garments", content);
+    garment = more;
+    more = garment + garments++;
+    *more = (Garment){ path ? strdup(path) : NULL, strdup(unique), index };
+    return (more->path || !path) && more->name ? 1 : fail("%s: not enough memory for a list of garments", content);
+}
+
+/* All pictures in a folder and its subfolders, by name; not those in the folder of results, nor hidden ones. */
+static int add_folder(const char *folder, size_t root, int depth) {
+    struct dirent **entry;
+    int n = scandir(folder, &entry, NULL, alphasort), good = 1;
+    if (n < 0) return fail("%s: %s: expected a folder that can be read", folder, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        char path[4096];
+        int fits = snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name) < 4000;
+        if (good && fits && entry[i]->d_name[0] != '.') {
+            if (!is_folder(path)) good = !picture_kind(path) || add_garment(path, path + root, 0);
+            else if (depth < 16 && !same_file(path, output)) good = add_folder(path, root, depth + 1);
+        }
+        free(entry[i]);
+    }
+    free(entry);
+    return good;
+}
+
+/* fashion-mnist:17 or :3-9 of the test set, and the drawn synthetic:5, as in a shop: on white */
+static int add_set(const char *colon) {
+    ImageSetOptions o = { .channels = 3, .photo = 1, .fashion_mnist_dir = *data_dir ? data_dir : NULL };
+    char source[64], name[64];
+    long from, to;
+    int end = 0, fashion = content[0] == 'f', n = sscanf(colon, ":%6ld%n-%6ld%n", &from, &end, &to, &end);
+    if (n == 1) to = from;
+    if (n < 1 || colon[end] || from < 0 || to < from)
+        return fail("--content %s: expected one number or a range, as in :17 or :3-9", content);
+    if (!fashion) o.h = o.w = 256;
+    if (!fashion && to > 999) return fail("--content %s: there are synthetic garments 0 to 999", content);
+    snprintf(source, sizeof source, fashion ? "fashion-mnist:test" : "synthetic:%ld", to + 1);
+    if (!imageset_load(&set, source, &o)) return fail_image();
+    if (to >= set.count) return fail("--content %s: there are pictures 0 to %ld", content, set.count - 1);
+    for (; from <= to; from++) {
+        snprintf(name, sizeof name, "%.*s-%ld", (int)(colon - content), content, from);
+        if (!add_garment(NULL, name, from)) return 0;
+    }
+    return 1;
+}
+
+static int list_garments(void) {
+    const char *slash = strrchr(content, '/');
+    if (!strncmp(content, "fashion-mnist:", 14) || !strncmp(content, "synthetic:", 10)) return add_set(strchr(content, ':'));
+    if (access(content, F_OK))
+        return fail("%s: %s: expected a picture, a folder of them, fashion-mnist:17 or synthetic:5", content, strerror(errno));
+    if (!is_folder(content)) return add_garment(content, slash ? slash + 1 : content, 0);
+    if (same_file(content, output)) return fail("%s: results would lie among the garments: choose another --output", output);
+    if (!add_folder(content, strlen(content) + 1, 0)) return 0;
+    return garments ? 1 : fail("%s: no .png, .jpg, .bmp or .tga file in it: expected pictures of garments", content);
+}
+
+static int load_garment(Image *picture, const Garment *from) {
+    if (from->path) return image_load(picture, from->path) ? 1 : fail_image();
+    return image_new(picture, set.h, set.w, 3) && imageset_get(&set, from->index, picture->pixels, NULL) ? 1 : fail_image();
+}
+
+/* --------------------------------------------------------------------------------------------------------- the program */
+
+/* The contact sheet, white: a row for each garment, in the left cell as it was, in the right one with the print */
+enum { CELL = 256, GAP = 12, ROWS = 48 };
+static Image page;
+static int rows;
+
+static int show(const Image *picture, int column) {
+    Image cell;
+    if (!image_fit(&cell, picture, CELL, CELL, IMAGE_PAD)) return fail_image();
+    for (int y = 0; y < CELL; y++)
+        memcpy(page.pixels + ((long)(GAP + rows * (CELL + GAP) + y) * page.w + GAP + column * (CELL + GAP)) * 3,
+               cell.pixels + (long)y * CELL * 3, CELL * 3 * sizeof *cell.pixels);
+    image_free(&cell);
+    return 1;
+}
+
+static int transfer(const Garment *from, const char *to) {
+    static const char *const where[] = { "", "what stands out from the background", "its opaque part",
+                                         "all of it: no mask, and no background of one colour", "--mask" };
+    Image picture = { 0 };
+    double by = 0;
+    int found = 0, shown = page.pixels && rows < ROWS;
+    if (from->path && same_file(from->path, to)) return fail("%s: --output would overwrite the garment, choose another", to);
+    int good = load_garment(&picture, from) && (!*mask_file || read_mask(&picture, from->name));
+    good = good && (by = set_size(&picture)) > 0;
+    if (good && !(found = image_garment_mask(&picture))) good = fail_image();
+    if (good && found == 1 && by > 1) good = draw_in(&picture, (int)(by / 2));       /* the middle of a widened edge */
+    if (good) printf("%s: %d x %d pixels, print on %s\n", from->name, picture.w, picture.h, where[*mask_file ? 4 : found]);
+    int on_white = !strcmp(background, "white") || (found == 2 && !*mask_file);      /* what is transparent is shown on white */
+    if (good && shown) good = show(&picture, 0);
+    good = good && lay_print(&picture, on_white, (int)ceil(fmax(by, 1)), from->name) && (!shown || show(&picture, 1));
+    if (good && *to) good = image_save(&picture, to) ? 1 : fail_image();
+    image_free(&picture);
+    if (good && *to) printf("%s\n", to);
+    rows += good && shown;
+    return good;
+}
+
+static int save_sheet(void) {
+    Image used;
+    int good = image_crop(&used, &page, 0, 0, GAP + rows * (CELL + GAP), page.w) && image_save(&used, sheet);
+    if (good) printf("%s: %d garments\n", sheet, rows);
+    image_free(&used);
+    image_free(&page);
+    return good ? 1 : fail_image();
+}
+
 int main(int argc, char **argv) {
     options_parse("transfer", table, argc, argv);
     if (help) return print_help(), 0;
-    (void)usage, (void)same_file; (void)ends_in;
-    ops = &ops_tiled;
-    if (!open_generator()) return 1;
-    Image p;
-    if (!image_load(&p, content)) return fail_image(), 1;
-    const char *how = find_mask(&p, content);
-    if (!how || !set_size(&p)) return 1;
-    puts(how);
-    if (!lay_print(&p, !strcmp(how, "the opaque part"))) return 1;
-    if (!image_save(&p, output)) return fail_image(), 1;
-    return 0;
+    if (!*generator) usage("--generator is missing: a run's folder or checkpoint, made by ./train --recipe style");
+    if (!*content) usage("--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5");
+    if (!*output && !*sheet) usage("--output is missing: the .png or .jpg file to write, or a folder");
+    if (*sheet && (!picture_kind(sheet) || picture_kind(sheet) > WRITABLE))
+        usage("--sheet: expected a name that ends in .png or .jpg");
+    if (!strcmp(sheet, output)) usage("--sheet and --output: expected two names");
+    if (strcmp(background, "keep") && strcmp(background, "white")) usage("--background: expected keep or white");
+    if (strcmp(device, "cpu") && strcmp(device, "naive")) usage("--device: expected cpu or naive");
+    if (strlen(generator) > 3900 || strlen(content) > 3900 || strlen(output) > 3900) usage("a path is too long");
+    ops = strcmp(device, "naive") ? &ops_tiled : &ops_naive;
+#ifdef _OPENMP
+    if (threads) omp_set_num_threads((int)threads);
+#endif
+    if (!open_generator() || !list_garments()) return 1;
+
+    int several = garments > 1 || is_folder(content), folder = *output && (several || is_folder(output)), done = 0;
+    int kind = *output && !(folder && is_folder(output)) ? picture_kind(output) : 0;
+    if (several && kind) usage("--output: several garments need a folder; --sheet is one picture of them all");
+    if (*output && !folder && (!kind || kind > WRITABLE)) usage("--output: expected a name that ends in .png or .jpg");
+    if (folder && ((mkdir(output, 0777) && errno != EEXIST) || access(output, W_OK | X_OK)))
+        return fail("%s: %s: expected a folder to write into, choose another --output", output, strerror(errno)), 1;
+    for (long i = 0; i < garments; i++)
+        if (garment[i].path && same_file(garment[i].path, sheet))
+            return fail("%s: --sheet would overwrite a garment, choose another", sheet), 1;
+    if (*sheet && !image_new(&page, GAP + (int)(garments < ROWS ? garments : ROWS) * (CELL + GAP), GAP + 2 * (CELL + GAP), 3))
+        return fail_image(), 1;
+    for (long i = 0; i < (long)page.h * page.w * 3; i++) page.pixels[i] = 1;
+
+    for (long i = 0; i < garments; i++) {
+        char to[8400];
+        snprintf(to, sizeof to, folder ? "%s/%s.png" : "%s", output, garment[i].name);
+        done += transfer(&garment[i], to);
+    }
+    if (several && !done) fail("%s: none of the %ld garments could be painted", content, garments);
+    if (done && *sheet && !save_sheet()) return 1;
+    return done ? 0 : 1;
 }

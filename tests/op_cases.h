@@ -166,6 +166,16 @@ static Data data_random(const Op *op, const Case *k, uint64_t seed) {
     return x;
 }
 
+static inline Data data_copy(const Data *from) {
+    Data x = *from;
+    for (int i = 0; i < x.count; i++) {
+        if (!from->value[i]) continue;
+        x.value[i] = ops_naive.alloc(x.tensor[i].size);
+        ops_naive.copy(x.value[i], from->value[i], x.tensor[i].size);
+    }
+    return x;
+}
+
 static void data_free(Data *x) {
     for (int i = 0; i < x->count; i++) ops_naive.release(x->value[i]);
 }
@@ -178,6 +188,22 @@ static inline int data_find(const Data *x, const char *name) {
 }
 
 /* ------------------------------------------------------------------------------------------------------- one call */
+
+/* With -fsanitize=address even a read of a guard that spoils nothing ends the program, unless guards_end_it is 0. */
+#ifdef __SANITIZE_ADDRESS__
+#define POISONED 1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+#define POISONED 1
+#endif
+#endif
+#ifdef POISONED
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, bytes) ((void)(at))
+#define ASAN_UNPOISON_MEMORY_REGION(at, bytes) ((void)(at))
+#endif
+static int guards_end_it = 1;
 
 /* Calls one entry of a table on copies of the tensors in the table's own memory, and brings the results back to x.
  * Around each tensor lie guard zones of NaN: a read out of range spoils a result, a write out of range changes a guard.
@@ -198,11 +224,14 @@ static const char *run(const Ops *table, const Op *op, const Case *k, Data *x) {
         table->upload(block, guard, GUARD);
         table->upload(place[i], x->value[i], n);
         table->upload(place[i] + n, guard, GUARD);
+        if (guards_end_it) ASAN_POISON_MEMORY_REGION(block, sizeof guard);
+        if (guards_end_it) ASAN_POISON_MEMORY_REGION(place[i] + n, sizeof guard);
     }
     op->call(table, place, k);
     for (int i = 0; i < x->count; i++) {
         if (!x->value[i]) continue;
         const Tensor *t = &x->tensor[i];
+        ASAN_UNPOISON_MEMORY_REGION(place[i] - GUARD, sizeof(real) * (size_t)(t->size + 2 * GUARD));
         real *before = ops_naive.alloc(t->size);
         memcpy(before, x->value[i], sizeof(real) * (size_t)t->size);
         table->download(x->value[i], place[i], t->size);

@@ -1,8 +1,8 @@
 /* test_damaged.c: 10,000 damaged files, and not one crash, hang or wild allocation.
  *
- * Good files of each format are made here, damaged by a seeded generator, and loaded. A loader must refuse with one line that
- * names the file, or hand out something sane, each byte of which is then touched. Checksums are mostly mended after the
- * damage: otherwise they would refuse everything, and the code behind them would never see a damaged byte.
+ * Good files of each format are made here, damaged by a seeded generator, and loaded. A loader must refuse with one
+ * line that names the file, or hand out something sane, each byte of which is then touched. Checksums are mostly mended
+ * after the damage: else they would refuse everything, and the code behind them would never see a damaged byte.
  *
  *   test_damaged             10,000 files; build it with -fsanitize=address,undefined to see each wrong step
  *   test_damaged SEED        others */
@@ -49,7 +49,7 @@ typedef struct { unsigned char bytes[ROOM]; size_t n; } File;
 static char folder[200], path[300], where[500];          /* where: what to print if the program dies */
 static volatile double sum;                             /* everything that is read is added here, so that it is read */
 
-/* ---- chance: splitmix64, a counter and a hash of it ------------------------------------------------------------------- */
+/* ---- chance: splitmix64, a counter and a hash of it -------------------------------------------------------------- */
 
 static uint64_t counter;
 
@@ -62,7 +62,7 @@ static uint64_t chance(void) {
 
 static size_t below(size_t n) { return n ? (size_t)(chance() % n) : 0; }
 
-/* ---- files and small numbers in them ---------------------------------------------------------------------------------- */
+/* ---- files and small numbers in them ----------------------------------------------------------------------------- */
 
 static void store(const char *to, const File *f) {
     FILE *out = fopen(to, "wb");
@@ -108,25 +108,26 @@ static void replace(File *f, size_t at, size_t old, const void *bytes, size_t ne
     f->n += new - old;
 }
 
-/* ---- good files ------------------------------------------------------------------------------------------------------- */
+/* ---- good files -------------------------------------------------------------------------------------------------- */
 
 static void seed_safetensors(File *f, int k) {
     static const double values[64] = {1, -2, 0.5, 1e300, 4e-320};
     static const uint16_t halves[8] = {0x3C00, 0x7C00, 0xFFFF, 1};
-    static const StTensor four[] = {
-        {"g.1.w", "F32", 4, {2, 3, 1, 4}, values, 96}, {"g.1.b", "F64", 1, {3}, values, 24}, {"h", "F16", 2, {2, 2}, halves, 8},
-        {"brain", "BF16", 1, {4}, halves, 8}, {"\xE8\xA1\xA3 \"\\\n", "I64", 0, {0}, values, 8}, {"none", "U8", 2, {0, 7}, NULL, 0},
+    static const StTensor some[] = {
+        {"g.1.w", "F32", 4, {2, 3, 1, 4}, values, 96},          {"g.1.b", "F64", 1, {3}, values, 24},
+        {"h", "F16", 2, {2, 2}, halves, 8},                     {"brain", "BF16", 1, {4}, halves, 8},
+        {"\xE8\xA1\xA3 \"\\\n", "I64", 0, {0}, values, 8},     {"none", "U8", 2, {0, 7}, NULL, 0},
     };
-    static const StMeta meta[] = {{"step", "500"}, {"options", "{\"recipe\": \"dcgan\",\n\"name\": \"\xF0\x9F\x91\x97\"}"}};
+    static const StMeta meta[] = {{"step", "500"}, {"options", "{\"recipe\": \"dcgan\",\n\"\xF0\x9F\x91\x97\"}"}};
     static StTensor many[40];
     static char names[40][16];
     for (int i = 0; i < 40; i++) {
         snprintf(names[i], sizeof names[i], "n%d", i);
         many[i] = (StTensor){names[i], i % 3 ? "U8" : "F32", 1, {i % 5}, values, (size_t)(i % 5) * (i % 3 ? 1 : 4)};
     }
-    int ok = k == 0 ? st_write(path, four, 6, meta, 2) : k == 1 ? st_write(path, four, 1, NULL, 0) :
+    int ok = k == 0 ? st_write(path, some, 6, meta, 2) : k == 1 ? st_write(path, some, 1, NULL, 0) :
              k == 2 ? st_write(path, many, 40, NULL, 0) : k == 3 ? st_write(path, NULL, 0, meta, 2) :
-             k == 4 ? st_write(path, four + 1, 5, meta, 1) : st_write(path, NULL, 0, NULL, 0);
+             k == 4 ? st_write(path, some + 1, 5, meta, 1) : st_write(path, NULL, 0, NULL, 0);
     if (!ok) { puts(st_error()); exit(1); }
     fetch(path, f);
 }
@@ -152,7 +153,8 @@ static void seed_png(File *f, int k) {
 }
 
 static void seed_jpeg(File *f, int k) {
-    static const int size[SEEDS][4] = {{8, 8, 3, 95}, {17, 9, 3, 80}, {16, 16, 1, 90}, {33, 20, 3, 50}, {1, 1, 3, 90}, {24, 40, 3, 95}};
+    static const int size[SEEDS][4] = {{8, 8, 3, 95},   {17, 9, 3, 80}, {16, 16, 1, 90},     /* w, h, c, quality */
+                                       {33, 20, 3, 50}, {1, 1, 3, 90},  {24, 40, 3, 95}};
     unsigned char pixels[4800];
     seed_picture_bytes(pixels, sizeof pixels);
     f->n = 0;
@@ -169,8 +171,8 @@ static void seed_bmp(File *f, int k) {
     memset(f->bytes, 0, 54);
     memcpy(f->bytes, "BM", 2);
     put(f->bytes + 2, 166, 4, 0), put(f->bytes + 10, 118, 4, 0), put(f->bytes + 14, 40, 4, 0);
-    put(f->bytes + 18, 7, 4, 0), put(f->bytes + 22, 6, 4, 0), put(f->bytes + 26, 1, 2, 0), put(f->bytes + 28, (uint64_t)bits, 2, 0);
-    put(f->bytes + 46, 16, 4, 0);
+    put(f->bytes + 18, 7, 4, 0), put(f->bytes + 22, 6, 4, 0), put(f->bytes + 26, 1, 2, 0);
+    put(f->bytes + 28, (uint64_t)bits, 2, 0), put(f->bytes + 46, 16, 4, 0);
     f->n = 54;
     append(f, pixels, 64);
     for (int i = 0; i < 48; i++) pixels[i] &= 15;
@@ -233,14 +235,16 @@ static void zip(File *f) {
 
 static void seed_gz(File *f, int k) { seed_idx(f, k); zip(f); }
 
-/* ---- damage ----------------------------------------------------------------------------------------------------------- */
+/* ---- damage ------------------------------------------------------------------------------------------------------ */
 
 /* A place in the file; every other time near its beginning, where the headers are. */
 static size_t place(const File *f) { return below(chance() % 2 || f->n < 64 ? f->n : 64); }
 
 static void damage(File *f, const File *other) {
-    static const uint64_t hostile[] = {0, 1, 2, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x4000, 0x4001, 1 << 24, 0x7FFFFFFF, 0x80000000,
-        0xFFFFFFFF, 0xFFFFFFFE, 0x100000000, 0x7FFFFFFFFFFFFFFF, 0x8000000000000000, 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFF8};
+    static const uint64_t hostile[] = {
+        0, 1, 2, 0xFF, 0x4000, 0x4001, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 1 << 24, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE,
+        0xFFFFFFFF, 0x100000000, 0x7FFFFFFFFFFFFFFF, 0x8000000000000000, 0xFFFFFFFFFFFFFFF8, 0xFFFFFFFFFFFFFFFF,
+    };
     static const unsigned char levels[] = {0x00, 0xFF, 0x7F, 0x80};
     static File copy;
     size_t at = place(f), n;
@@ -258,7 +262,8 @@ static void damage(File *f, const File *other) {
     case 4: case 5: {                                   /* a number that hurts; most numbers lie at even places */
         int width = 2 << below(3);
         if (chance() % 4) at &= ~(size_t)1;
-        if (at + (size_t)width <= f->n) put(f->bytes + at, hostile[below(sizeof hostile / sizeof *hostile)], width, chance() % 2);
+        n = below(sizeof hostile / sizeof *hostile);
+        if (at + (size_t)width <= f->n) put(f->bytes + at, hostile[n], width, chance() % 2);
         break;
     }
     case 6:                                             /* a piece is missing, or there twice */
@@ -281,10 +286,12 @@ static void damage(File *f, const File *other) {
 
 /* Damage that is still text: other digits, quotes and braces missing or there too often, words in other places. */
 static void damage_text(File *f) {
-    static const char *words[] = {"{", "}", "[", "]", "\"", ":", ",", "-", "\\", "\\u", "\\ud83d", "\\ud83d\\udc57", "\\u0000", "0", "9",
-        "null", "true", "1e9", "0.5", "18446744073709551615", "9223372036854775807", "9223372036854775808", "4294967296", "-1",
-        "\"dtype\"", "\"shape\"", "\"data_offsets\"", "\"F32\"", "\"BF16\"", "\"__metadata__\":", "\"g.1.w\"", "\"\":\"\",", "[0,0]", "\xC3",
-        "\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},", " ", "\n", "\xED\xA0\x80"};
+    static const char *words[] = {
+        "{", "}", "[", "]", "\"", ":", ",", "-", "\\", "\\u", "\\ud83d", "\\ud83d\\udc57", "\\u0000", "0", "9", "null",
+        "true", "1e9", "0.5", "18446744073709551615", "9223372036854775807", "9223372036854775808", "4294967296", "-1",
+        "\"dtype\"", "\"shape\"", "\"data_offsets\"", "\"F32\"", "\"BF16\"", "\"__metadata__\":", "\"g.1.w\"",
+        "\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},", "[0,0]", "\"\":\"\",", " ", "\n", "\xC3",
+    };
     static char many[3000];
     if (f->n < 10) return;
     uint64_t length = get(f->bytes, 8, 0);
@@ -320,10 +327,11 @@ static void mend_png(File *f) {
     }
 }
 
-/* ---- loading: NULL if all is well, else what is not ------------------------------------------------------------------- */
+/* ---- loading: NULL if all is well, else what is not -------------------------------------------------------------- */
 
 static const char *line_is_good(const char *line, const char *name) {
-    return !*line ? "refused without a word" : strchr(line, '\n') ? "more than one line" : strstr(line, name) ? NULL : line;
+    if (!*line) return "refused without a word";
+    return strchr(line, '\n') ? "more than one line" : strstr(line, name) ? NULL : "the file is not named";
 }
 
 static const char *load_safetensors(int *loaded) {
@@ -331,7 +339,7 @@ static const char *load_safetensors(int *loaded) {
     static double wide[ROOM];
     StFile f;
     *loaded = st_open(&f, path);
-    if (!*loaded) return f.tensors || f.data || f.count ? "a failed open leaves something" : line_is_good(st_error(), path);
+    if (!*loaded) return f.tensors || f.data ? "a failed open leaves something" : line_is_good(st_error(), path);
     const char *bad = NULL;
     size_t all = 0;
     for (int i = 0; i < f.metas; i++) sum += (double)strlen(f.meta[i].key) + (double)strlen(f.meta[i].value);
@@ -342,9 +350,9 @@ static const char *load_safetensors(int *loaded) {
         for (size_t i = 0; i < t->bytes; i++) sum += ((const unsigned char *)t->data)[i];
         all += t->bytes;
         if (t->bytes > ROOM || (count == 0) != (t->bytes == 0)) { bad = "shape and bytes disagree"; break; }
-        int is_float = !strcmp(t->dtype, "F32") || !strcmp(t->dtype, "F64") || !strcmp(t->dtype, "F16") || !strcmp(t->dtype, "BF16");
+        int is_float = strstr(" F64 F32 F16 BF16 ", t->dtype) != NULL;
         int a = st_read_f32(t, narrow, count), b = st_read_f64(t, wide, count);
-        if (a != is_float || b != is_float) bad = "st_read_f32 and st_read_f64 must read floats, all of them, and only them";
+        if (a != is_float || b != is_float) bad = "st_read_f32 and st_read_f64 read floats, all, and only them";
         if (st_find(&f, t->name) != t) bad = "a tensor that cannot be found";
     }
     if (all > ROOM) bad = "more data than the file has";
@@ -352,16 +360,23 @@ static const char *load_safetensors(int *loaded) {
     return bad;
 }
 
+/* low <= x[i] <= 1, for all i. NaN is not. */
+static int in_range(const float *x, size_t n, float low) {
+    int good = 1;
+    for (size_t i = 0; i < n; i++) good &= x[i] >= low && x[i] <= 1;
+    return good;
+}
+
 static const char *load_image(int *loaded) {
     Image image;
     *loaded = image_load(&image, path);
-    if (!*loaded) return image.pixels || image.mask ? "a failed load leaves something" : line_is_good(images_error(), path);
+    if (!*loaded) return image.pixels ? "a failed load leaves something" : line_is_good(images_error(), path);
     const char *bad = NULL;
-    if (image.h < 1 || image.w < 1 || image.h > 16384 || image.w > 16384 || (long)image.h * image.w > 50000000 || image.c != 3)
-        bad = "a size that cannot be";
+    if (image.h < 1 || image.w < 1 || image.h > 16384 || image.w > 16384 || image.c != 3) bad = "a size that cannot be";
+    if (!bad && (long)image.h * image.w > 50000000) bad = "more than 50 megapixels";
     size_t n = bad ? 0 : (size_t)image.h * (size_t)image.w;
-    for (size_t i = 0; i < 3 * n; i++) if (!(fabsf(image.pixels[i]) <= 1)) bad = "a pixel outside [-1, 1]"; else sum += image.pixels[i];
-    for (size_t i = 0; image.mask && i < n; i++) if (!(image.mask[i] >= 0 && image.mask[i] <= 1)) bad = "a mask outside [0, 1]";
+    if (!in_range(image.pixels, 3 * n, -1)) bad = "a pixel outside [-1, 1]";
+    if (image.mask && !in_range(image.mask, n, 0)) bad = "a mask outside [0, 1]";
     image_free(&image);
     return bad;
 }
@@ -369,20 +384,22 @@ static const char *load_image(int *loaded) {
 static const char *load_set(const char *source, int *loaded) {
     ImageSet set;
     *loaded = imageset_load(&set, source, NULL);
-    if (!*loaded) return set.pixels || set.label ? "a failed load leaves something" : line_is_good(images_error(), path);
+    if (!*loaded) return set.pixels ? "a failed load leaves something" : line_is_good(images_error(), path);
     const char *bad = NULL;
-    if (set.count < 1 || set.h < 1 || set.w < 1 || set.h > 16384 || set.w > 16384 || set.c < 1 || set.c > 3) bad = "a size that cannot be";
+    if (set.count < 1 || set.h < 1 || set.w < 1 || set.h > 16384 || set.w > 16384 || set.c < 1 || set.c > 3)
+        bad = "a size that cannot be";
     size_t each = bad ? 0 : (size_t)set.stored_h * (size_t)set.stored_w * (size_t)set.stored_c;
     for (size_t i = 0; !bad && i < (size_t)set.count * each; i++) sum += set.pixels[i];
     for (long i = 0; !bad && set.label && i < set.count; i++)
         if (set.label[i] < 0 || set.label[i] >= set.classes) bad = "a label outside the classes";
     for (int i = 0; set.class_name && i < set.classes; i++) sum += (double)strlen(set.class_name[i]);
     size_t floats = (size_t)set.h * (size_t)set.w;
-    float *pixels = bad ? NULL : malloc(floats * (size_t)set.c * sizeof(float)), *mask = bad ? NULL : malloc(floats * sizeof(float));
+    float *pixels = bad ? NULL : malloc(floats * (size_t)set.c * sizeof(float));
+    float *mask = bad ? NULL : malloc(floats * sizeof(float));
     for (long i = 0; pixels && mask && i < set.count; i += set.count > 1 ? set.count - 1 : 1) {
         if (!imageset_get(&set, i, pixels, mask)) { bad = "a picture that cannot be fetched"; break; }
-        for (size_t k = 0; k < floats * (size_t)set.c; k++) if (!(fabsf(pixels[k]) <= 1)) bad = "a pixel outside [-1, 1]";
-        for (size_t k = 0; k < floats; k++) if (!(mask[k] >= 0 && mask[k] <= 1)) bad = "a mask outside [0, 1]";
+        if (!in_range(pixels, floats * (size_t)set.c, -1)) bad = "a pixel outside [-1, 1]";
+        if (!in_range(mask, floats, 0)) bad = "a mask outside [0, 1]";
     }
     free(pixels);
     free(mask);
@@ -398,10 +415,10 @@ static const char *load_labels(int *loaded) {           /* path holds the labels
     return load_set(pictures, loaded);
 }
 
-/* ---- the run ---------------------------------------------------------------------------------------------------------- */
+/* ---- the run ----------------------------------------------------------------------------------------------------- */
 
-/* The most memory one request may ask for. Tensors cost a few times the file; a picture may have 50 million pixels, which is
- * 600 MB as float RGB, and gzip's best is 1032:1. */
+/* The most memory one request may ask for: tensors cost a few times their file, and a picture may have 50 million
+ * pixels, which are 600 MB as float RGB. */
 #define PICTURE (50000000L * 3 * sizeof(float))
 
 static const struct Format {
@@ -445,7 +462,7 @@ static void damage_format(const struct Format *format, File *f, const File seeds
 int main(int argc, char **argv) {
     static File seeds[FORMATS][SEEDS], f;
     const char *base = getenv("TMPDIR") ? getenv("TMPDIR") : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
+    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 5;
     snprintf(folder, sizeof folder, "%.150s/damaged-XXXXXX", base);
     if (!mkdtemp(folder)) { perror(folder); return 1; }
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -472,7 +489,7 @@ int main(int argc, char **argv) {
         int loaded, accepted = 0, good = 0;
         size_t most = 0;
         snprintf(path, sizeof path, "%s/%s", folder, format->file);
-        for (int k = 0; k < SEEDS; k++) {               /* undamaged, all are accepted: the refusals below mean something */
+        for (int k = 0; k < SEEDS; k++) {               /* undamaged, all are accepted: the refusals mean something */
             store(path, &seeds[format - formats][k]);
             const char *bad = format->load(&loaded);
             good += loaded && !bad;
@@ -481,7 +498,8 @@ int main(int argc, char **argv) {
         for (int i = 0; i < format->files; i++) {
             if (i % 100 == 0) alarm(SANITIZED ? 120 : 20);
             counter = seed * 0x100000001B3 + (uint64_t)(format - formats) * 1000000 + (uint64_t)i * 0xD1342543DE82EF95;
-            snprintf(where, sizeof where, "%s, number %d, seed %llu; the file is %s\n", format->format, i, (unsigned long long)seed, path);
+            snprintf(where, sizeof where, "%s, number %d, seed %llu; the file is %s\n", format->format, i,
+                     (unsigned long long)seed, path);
             damage_format(format, &f, (const File (*)[SEEDS])seeds);
             store(path, &f);
             largest = 0;
@@ -489,13 +507,13 @@ int main(int argc, char **argv) {
             accepted += loaded;
             if (largest > most) most = largest;
             if (!bad && largest > format->memory) bad = "asks for too much memory";
-            CHECK(!bad, "%s, number %d, seed %llu: %s (%zu bytes)", format->format, i, (unsigned long long)seed, bad, largest);
+            CHECK(!bad, "%s, number %d: %s (largest request %zu bytes)", format->format, i, bad, largest);
         }
         alarm(0);
-        printf("  %-12s %5d files: %5d refused, %4d readable; largest request %zu bytes\n", format->format, format->files,
-               format->files - accepted, accepted, most);
-        CHECK(good == SEEDS && accepted > 0 && accepted < format->files, "%s: %d of %d good files are accepted; of the damaged %d",
-              format->format, good, SEEDS, accepted);
+        printf("  %-12s %5d files: %5d refused, %4d readable; largest request %zu bytes\n", format->format,
+               format->files, format->files - accepted, accepted, most);
+        CHECK(good == SEEDS, "%s: %d of %d good files are accepted", format->format, good, SEEDS);
+        CHECK(accepted > 0 && accepted < format->files, "%s: %d damaged files are readable", format->format, accepted);
         unlink(path);
     }
     snprintf(path, sizeof path, "%s/a-images-idx3-ubyte", folder);

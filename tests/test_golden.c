@@ -102,7 +102,8 @@ static void test_checkers(const StFile *file) {
     CHECK(comparison_mistakes() == 0, "first_difference makes %d mistakes", comparison_mistakes());
     static const char *const planted[][2] = {
         { "conv2d_forward", "y" }, { "conv2d_forward", "x" }, { "conv2d_backward_weight", "dw" },
-        { "dense_forward", "b" }, { "clip", "x.before" }, { "adam_step", "p" }, { "bce_logits_forward", "loss" }, { "gram_forward", "g" },
+        { "dense_forward", "b" }, { "clip", "x.before" }, { "adam_step", "p" }, { "bce_logits_forward", "loss" },
+        { "gram_forward", "g" },
     };
     const float errors[] = { 1.001f, -1, NAN };
     for (size_t i = 0; i < sizeof planted / sizeof *planted; i++)

@@ -54,8 +54,8 @@ static void check_error(int result, const char *first, const char *second, int l
 enum { W = 20, H = 12 };
 static void sample_bytes(unsigned char *b, int c) {
     for (int y = 0; y < H; y++) for (int x = 0; x < W; x++) for (int k = 0; k < c; k++)
-        b[(y * W + x) * c + k] = (unsigned char)(k == 3
-                || (c == 2 && k == 1) ? 255 : 10 + 9 * x + (k + 1) * 4 * y - 20 * k * (x > 9));
+        b[(y * W + x) * c + k] = (unsigned char)(10 + 9 * x + (k + 1) * 4 * y - 20 * k * (x > 9));
+    for (int i = 0; i < W * H && c % 2 == 0; i++) b[i * c + c - 1] = 255;
 }
 
 enum { PNG, JPEG, BMP, TGA, TGA_RLE };
@@ -158,8 +158,6 @@ static void test_damaged(void) {
         long cut = 0, flipped = 0;
         if (kind <= TGA_RLE) encode(&file, kind, b, 3);
         else make_pat(&file, 3, b);
-        if (kind == TGA || kind == TGA_RLE) file.n -= file.n > 26
-            && !memcmp(file.b + file.n - 18, "TRUEVISION", 10) ? 26 : 0;
         CHECK(decode(name[kind], &file, file.n), "%s: %s", name[kind], images_error());
         for (size_t n = 1; n < file.n; n++) cut += decode(name[kind], &file, n);
         CHECK(cut == 0, "%s: %ld of %zu cut files were taken for whole", name[kind], cut, file.n - 1);
@@ -212,8 +210,14 @@ static void test_load_errors(void) {
     file.b[22] = file.b[23] = file.b[24] = 0xff, file.b[25] = 0x7f;
     FAILS(image_load(&image, write_file("size.bmp", file.b, file.n)), "20 x 2147483647", "16384");
     encode(&file, JPEG, b, 3);
-    for (size_t i = 0; i + 9 < file.n; i++) if (file.b[i] == 0xff
-            && file.b[i + 1] == 0xc0) { file.b[i + 5] = file.b[i + 6] = 0; break; }
+    size_t table = 0;
+    while (file.b[table] != 0xff || file.b[table + 1] != 0xc4) table++;
+    memset(file.b + table + 5, 255, 2);                         /* 510 symbols in a table of at most 256 */
+    FAILS(image_load(&image, write_file("dht.jpg", file.b, file.n)), "dht.jpg", "Huffman table");
+    encode(&file, JPEG, b, 3);
+    size_t frame = 0;
+    while (file.b[frame] != 0xff || file.b[frame + 1] != 0xc0) frame++;
+    file.b[frame + 5] = file.b[frame + 6] = 0;
     FAILS(image_load(&image, write_file("zero.jpg", file.b, file.n)), "20 x 0", "zero.jpg");
     FAILS(image_load(&image, folder), folder, "folder");
     FAILS(image_load(&image, in_folder("missing.png")), "missing.png", "No such file");
@@ -323,8 +327,8 @@ static void test_resize(void) {
     check_resize(3, 1, (float[]){ 3, 6, 12 }, 2, 1, (float[]){ 4, 10 }, "3 to 2, upright");
     check_resize(1, 5, (float[]){ 1, 2, 4, 8, 16 }, 1, 3, (float[]){ 1.4f, 4.4f, 12.8f }, "5 to 3");
     /* torch.nn.functional.interpolate(mode='bilinear', align_corners=False) */
-    check_resize(2, 2, ramp, 4, 4, (float[]){ 0, .25f, .75f, 1, .5f, .75f, 1.25f, 1.5f, 1.5f, 1.75f, 2.25f, 2.5f, 2,
-            2.25f,
+    check_resize(2, 2, ramp, 4, 4, (float[]){ 0, .25f, .75f, 1, .5f, .75f, 1.25f, 1.5f,
+                                              1.5f, 1.75f, 2.25f, 2.5f, 2, 2.25f,
                                               2.75f, 3 }, "bilinear 2 to 4");
     check_resize(1, 3, ramp, 1, 5, (float[]){ 0, .4f, 1, 1.6f, 2 }, "bilinear 3 to 5");
     check_resize(1, 1, (float[]){ 7 }, 2, 3, (float[]){ 7, 7, 7, 7, 7, 7 }, "one pixel");
@@ -354,8 +358,8 @@ static void test_fit(void) {
     CLOSE(dst.pixels[(5 * 6 + 5) * 3 + 2], 23, 1e-5, 0, "the last corner stays");
     image_free(&dst);
     WORKS(image_fit(&dst, &src, 2, 2, IMAGE_CROP));
-    for (int i = 0; i < 12; i++) CLOSE(dst.pixels[i], src.pixels[(i / 6 * 4 + 1) * 3 + i % 6], 1e-6, 0,
-                                       "the middle is cut out");
+    for (int i = 0; i < 12; i++)
+        CLOSE(dst.pixels[i], src.pixels[(i / 6 * 4 + 1) * 3 + i % 6], 1e-6, 0, "the middle is cut out");
     image_free(&dst);
     WORKS(image_fit(&dst, &src, 4, 4, IMAGE_PAD));             /* a border of many colours: white above and below */
     for (int i = 0; i < 12; i++) CLOSE(dst.pixels[i], 1, 0, 0, "white above");
@@ -408,8 +412,8 @@ static void test_garment_mask(void) {
     WORKS(image_new(&m, 64, 48, 3));
     for (int y = 0; y < 64; y++) for (int x = 0; x < 48; x++) for (int k = 0; k < 3; k++) {
         float noise = .08f * (im_hash((uint32_t)(y * 48 + x)) - .5f);
-        int garment = y >= 10 && y < 60 && x >= 12 && x < 36, hole = y >= 30 && y < 36 && x >= 20 && x < 28,
-            speck = y == 4 && x == 4;
+        int garment = y >= 10 && y < 60 && x >= 12 && x < 36, hole = y >= 30 && y < 36 && x >= 20 && x < 28;
+        int speck = y == 4 && x == 4;
         m.pixels[(y * 48 + x) * 3 + k] = (garment && !hole ? -.5f + .2f * k : speck ? -1 : .9f) + noise;
     }
     Image again;
@@ -463,8 +467,8 @@ static void check_idx(const char *path, int labels) {
           set.h, set.w, set.c);
     CHECK(!strcmp(set.source, path), "the source is remembered");
     CHECK((set.label != NULL) == labels, "%s: labels", path);
-    if (labels) CHECK(set.classes == 4 && set.label[1] == 3 && !strcmp(set.class_name[3], "3"), "%s: label values",
-                      path);
+    if (labels && set.label)
+        CHECK(set.classes == 4 && set.label[1] == 3 && !strcmp(set.class_name[3], "3"), "%s: label values", path);
     if (set.count) WORKS(imageset_get(&set, 3, pixels, NULL));
     for (int i = 0; i < 30; i++) CLOSE(pixels[i], (90 + i) * 7 % 256 / 127.5 - 1, 1e-6, 0, "%s: pixel %d", path, i);
     imageset_free(&set);
@@ -491,13 +495,13 @@ static void test_idx(void) {
     write_file("t-labels-idx1-ubyte", file.b, file.n);
     FAILS(imageset_load(&set, path, NULL), "00000803", "00000801");
 
-    for (size_t n = 4; n < file.n; n++) FAILS(imageset_load(&set, write_file("cut-idx", file.b, n), NULL),
-            "cut-idx", "bytes");
+    for (size_t n = 4; n < file.n; n++)
+        FAILS(imageset_load(&set, write_file("cut-idx", file.b, n), NULL), "cut-idx", "bytes");
     make_gz(&gz, &file, 31);
     int loaded = 0;
     for (size_t n = 1; n < gz.n; n++) loaded += imageset_load(&set, write_file("cut.gz", gz.b, n), NULL);
     CHECK(loaded == 0, "%d cut gzip files were taken for whole", loaded);
-    for (size_t i = 3; i < gz.n; i++) {                         /* every flipped bit is refused, or was of no importance */
+    for (size_t i = 3; i < gz.n; i++) {                     /* a flipped bit is refused, or was of no importance */
         gz.b[i] ^= 16;
         if (imageset_load(&set, write_file("flip.gz", gz.b, gz.n), NULL)) {
             CHECK(set.count == 4 && set.pixels[9] == 63, "byte %zu flipped: wrong data", i);
@@ -510,8 +514,8 @@ static void test_idx(void) {
     make_gz(&gz, &file, 0);
     gz.b[gz.n - 1] = 0x3f;                                      /* a bomb: 1 GB promised in 150 bytes */
     FAILS(imageset_load(&set, write_file("bomb.gz", gz.b, gz.n), NULL), "bomb.gz", "cannot come out");
-    file.n = 0, put_be32(&file, 0x803), put_be32(&file, 0xffffffff), put_be32(&file, 0xffffffff),
-        put_be32(&file, 0xffffffff);
+    file.n = 0, put_be32(&file, 0x803);
+    for (int i = 0; i < 3; i++) put_be32(&file, 0xffffffff);
     FAILS(imageset_load(&set, write_file("vast-idx", file.b, file.n), NULL), "vast-idx", "4294967295");
     file.n = 0, put_be32(&file, 0x803), put_be32(&file, 0x40000000), put_be32(&file, 16384), put_be32(&file, 16384);
     FAILS(imageset_load(&set, write_file("large-idx", file.b, file.n), NULL), "16 bytes",
@@ -576,8 +580,8 @@ static void test_folders(void) {
     write_plain("flat/deeper/c.jpg", 9, 9, -1, -1, -1), write_plain("flat/.hidden/x.png", 9, 9, 0, 0, 0);
     write_plain("flat/.x.png", 9, 9, 0, 0, 0);
     write_file("flat/notes.txt", "not a picture", 13), write_file("flat/broken.png", "\x89PNG\r\n\x1a\n....", 12);
-    if (symlink("..", in_folder("flat/deeper/loop"))
-        || symlink("nowhere", in_folder("flat/dangling"))) perror("symlink");
+    int links = symlink("..", in_folder("flat/deeper/loop")) | symlink("nowhere", in_folder("flat/dangling"));
+    CHECK(links == 0, "two links could be made");
     WORKS(imageset_load(&set, in_folder("flat/"), NULL));
     CHECK(set.count == 3 && set.h == 4 && set.w == 4 && set.c == 3 && !set.label && set.classes == 0 && !set.mask,
           "flat: %ld of %dx%dx%d", set.count, set.h, set.w, set.c);
@@ -588,8 +592,8 @@ static void test_folders(void) {
     WORKS(imageset_get(&set, 2, pixels, mask));
     CHECK(pixels[0] < -.95f && mask[0] == 1, "deeper/c.jpg is last");
     imageset_free(&set);
-    WORKS(imageset_load(&set, in_folder("flat"), &(ImageSetOptions){ .h = 16, .w = 16, .channels = 1, .limit = 1,
-            .photo = 1 }));
+    ImageSetOptions grey = { .h = 16, .w = 16, .channels = 1, .limit = 1, .photo = 1 };
+    WORKS(imageset_load(&set, in_folder("flat"), &grey));
     WORKS(imageset_get(&set, 0, pixels, mask));
     CHECK(set.count == 1 && set.c == 1 && set.mask && mask[0] == 1, "limit, grey and masks of folders");
     CLOSE(pixels[0], 2 * .299 - 1, .005, 0, "red is .299 in grey");
@@ -689,7 +693,7 @@ static void test_patterns(void) {
 static void test_augment(void) {
     enum { N = 9 };
     float in[N * N * 3], mask[N * N], out[N * N * 3], out_mask[N * N], middle[8];
-    const float any[8] = { .9f, .1f, .8f, .7f, .2f, .3f, .1f, .6f };
+    const float any[8] = { .9f, .1f, .8f, .7f, .2f, .7f, .1f, .6f };
     for (int i = 0; i < N * N * 3; i++) in[i] = im_hash((uint32_t)i) * 2 - 1;
     for (int i = 0; i < N * N; i++) mask[i] = im_hash((uint32_t)i + 1000);
     for (int i = 0; i < 8; i++) middle[i] = .5f;
@@ -720,8 +724,7 @@ static void test_augment(void) {
     CLOSE(out_mask[2 * N + 3], mask[(N - 1 - 3) * N + 2], 1e-5, 0, "and the mask");
 
     memcpy(u, middle, sizeof u);
-    a = none, a.shift_x = 4 / 9.f, u[1] = .75f, a.shift_y = 2 / 9.f, u[2] = .25f;
-    /* two right, one up, edges repeated */
+    a = none, a.shift_x = 4 / 9.f, u[1] = .75f, a.shift_y = 2 / 9.f, u[2] = .25f;   /* from 2 right, 1 up */
     image_augment(out, NULL, in, NULL, N, N, 3, &a, u);
     worst = 0;
     for (int i = 0; i < N; i++) for (int j = 0; j < N; j++)
@@ -775,7 +778,8 @@ static void test_grid(void) {
     CHECK(g.h == 3 * 9 + 1 && g.w == 2 * 13 + 1 && g.c == 3, "a grid of %dx%d", g.h, g.w);
     int wrong = 0;
     for (int i = 0; i < 5; i++) for (int y = 0; y < 8; y++) for (int x = 0; x < 12; x++) for (int k = 0; k < 3; k++)
-        wrong += g.pixels[((1 + i / 2 * 9 + y) * g.w + 1 + i % 2 * 13 + x) * 3 + k] != pixels[i * 6 + y / 4 * 3 + x / 4];
+        wrong += g.pixels[((1 + i / 2 * 9 + y) * g.w + 1 + i % 2 * 13 + x) * 3 + k]
+              != pixels[i * 6 + y / 4 * 3 + x / 4];
     CHECK(!wrong, "every pixel is drawn 4 x 4");
     CHECK(g.pixels[0] == .76f && g.pixels[(27 * g.w + 26) * 3] == .76f && g.pixels[(20 * g.w + 20) * 3] == .76f,
           "grey between");
@@ -807,8 +811,8 @@ static void test_text(void) {
     image_free(&m);
     for (int letter = 33; letter < 127; letter++) {             /* every letter is drawn, and none like another */
         int dots = 0, twins = 0;
-        for (int y = 0; y < 8; y++) for (int x = 0; x < 5;
-                                         x++) dots += im_font[(letter - 32) / 16 * 8 + y][(letter - 32) % 16 * 6 + x] == '#';
+        for (int i = 0; i < 40; i++)
+            dots += im_font[(letter - 32) / 16 * 8 + i / 5][(letter - 32) % 16 * 6 + i % 5] == '#';
         for (int other = 33; other < letter; other++) {
             int differs = 0;
             for (int y = 0; y < 8; y++)
@@ -859,7 +863,7 @@ static void test_plot(void) {
     image_free(&p);
     double same[] = { 5, 5, 5 }, zero[] = { 0, 0 }, nan[] = { NAN, NAN, INFINITY }, one[] = { -3 },
         tiny[] = { 1e-320, 3e-320 };
-    double wide[] = { -1e299, 1e299, 1e308, -1e308 }, close[] = { 1, 1 + 1e-15, 1 }, bad_x[] = { NAN, 2, INFINITY };
+    double wide[] = { -1e299, 1e299, 1e308, -1e308 }, close[] = { 1e17, 1e17 + 16 }, bad_x[] = { NAN, 2, INFINITY };
     plot_works(NULL, 0, "no series");
     plot_works((PlotSeries[]){ { "empty", NULL, NULL, 0 } }, 1, "empty");
     plot_works((PlotSeries[]){ { "same", NULL, same, 3 }, { "zero", NULL, zero, 2 } }, 2, "constant");
@@ -868,7 +872,7 @@ static void test_plot(void) {
     plot_works((PlotSeries[]){ { "nan", NULL, nan, 3 } }, 1, "only no numbers");
     plot_works((PlotSeries[]){ { "tiny", tiny, tiny, 2 } }, 1, "denormal");
     plot_works((PlotSeries[]){ { "wide", NULL, wide, 4 } }, 1, "huge");
-    plot_works((PlotSeries[]){ { "close", NULL, close, 3 } }, 1, "nearly constant");
+    plot_works((PlotSeries[]){ { "close", NULL, close, 2 } }, 1, "nearly constant");
     plot_works((PlotSeries[]){ { "x", bad_x, same, 3 } }, 1, "x has gaps");
     FAILS(image_plot(&p, NULL, 9, "nine", ""), "9 series", "at most 8");
 }
@@ -877,8 +881,7 @@ static void test_plot(void) {
 
 static void test_fashion_mnist(void) {
     ImageSet set;
-    if (access("/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz",
-               R_OK)) { printf("  no Fashion-MNIST here\n"); return; }
+    if (access("/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz", R_OK)) return;
     WORKS(imageset_load(&set, "fashion-mnist", NULL));
     CHECK(set.count == 60000 && set.h == 28 && set.w == 28 && set.classes == 10, "Fashion-MNIST: %ld", set.count);
     CHECK(set.label && set.label[0] == 9 && !strcmp(set.class_name[9], "Ankle boot"), "the first is an ankle boot");
@@ -898,7 +901,7 @@ static void test_fashion_mnist(void) {
 
 static void test_gimp_patterns(void) {
     ImageSet set;
-    if (access("/usr/share/gimp/2.0/patterns", R_OK)) { printf("  no GIMP patterns here\n"); return; }
+    if (access("/usr/share/gimp/2.0/patterns", R_OK)) return;
     WORKS(imageset_load(&set, "/usr/share/gimp/2.0/patterns",
                         &(ImageSetOptions){ .h = 32, .w = 32, .policy = IMAGE_CROP }));
     CHECK(set.count == 110 && set.skipped == 0, "GIMP: %ld patterns, %ld not readable: %s", set.count, set.skipped,

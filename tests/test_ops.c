@@ -1,6 +1,7 @@
 /* test_ops.c: a table against ops_naive, entry by entry; and what all tables promise: results stay in their tensors,
  * the same bits for any number of threads, NaN reaches the output, random numbers that are random.
- * The test walks struct Ops: an entry without a test is a failing test. */
+ * The test walks struct Ops: an entry without a test is a failing test. Another table is one line in `tables`.
+ * Set OMP_WAIT_POLICY=passive, as run.sh does: threads that wait busily on a busy computer take ten times as long. */
 #define LAYERS_IMPLEMENTATION
 #define TILED_IMPLEMENTATION
 #include "layers.h"
@@ -125,7 +126,7 @@ static void test_memory(const Ops *table, Marks *marks) {
 /* All tensors of one call, of a table and of ops_naive on the same data. NULL, or what is wrong. */
 static const char *compare(const Ops *table, const Op *op, const Case *k) {
     static char message[200];
-    Data got = data_random(op, k, 11), want = data_random(op, k, 11);
+    Data got = data_random(op, k, 11), want = data_copy(&got);
     const char *wrong = run(&ops_naive, op, k, &want);
     if (!wrong) wrong = run(table, op, k, &got);
     for (int i = 0; i < got.count && !wrong; i++) {
@@ -167,7 +168,7 @@ static void test_accumulation(void) {
         const Op *op = &op_list[i];
         size_t count;
         Case k = cases_of(op, &count)[2];
-        Data onto = data_random(op, &k, 3), zero = data_random(op, &k, 3), start = data_random(op, &k, 3);
+        Data start = data_random(op, &k, 3), onto = data_copy(&start), zero = data_copy(&start);
         for (int j = 0; j < zero.count; j++)
             if (zero.tensor[j].role & INOUT) ops_naive.fill(zero.value[j], 0, zero.tensor[j].size);
         const char *wrong = run(&ops_naive, op, &k, &onto), *wrong_too = run(&ops_naive, op, &k, &zero);
@@ -182,26 +183,32 @@ static void test_accumulation(void) {
 
 /* ---------------------------------------------------------------------------------------------------- determinism */
 
+/* Runs one case with 1, 2 and 3 threads. NULL, or what has other bits than with one thread. */
+static const char *thread_difference(const Ops *table, const Op *op, const Case *k) {
+    const char *wrong = NULL;
+    Data start = data_random(op, k, 5), one = {0};
+    for (int threads = 1; threads <= 3; threads++) {
+        Data x = data_copy(&start);
+        omp_set_num_threads(threads);
+        if (run(table, op, k, &x)) wrong = "the run";
+        for (int i = 0; i < x.count && threads > 1; i++)
+            if (memcmp(x.value[i], one.value[i], sizeof(real) * (size_t)x.tensor[i].size)) wrong = x.tensor[i].name;
+        if (threads == 1) one = x;
+        else data_free(&x);
+    }
+    data_free(&one), data_free(&start);
+    return wrong;
+}
+
 static void test_threads(const Ops *table) {
     int threads = omp_get_max_threads();
     for (int i = 0; i < OPS; i++) {
         size_t count;
         const Case *cases = cases_of(&op_list[i], &count);
         for (size_t j = 0; j < count; j++) {
-            Data one = {0};
-            for (int n = 1; n <= 3; n++) {
-                Data x = data_random(&op_list[i], &cases[j], 5);
-                omp_set_num_threads(n);
-                const char *wrong = run(table, &op_list[i], &cases[j], &x);
-                CHECK(!wrong, "%s %s: %s", table->name, op_list[i].name, wrong);
-                for (int t = 0; t < x.count && n > 1; t++)
-                    CHECK(!memcmp(x.value[t], one.value[t], sizeof(real) * (size_t)x.tensor[t].size),
-                          "%s %s: %s has other bits with %d threads than with one (%s)", table->name, op_list[i].name,
-                          x.tensor[t].name, n, sizes_of(&cases[j]));
-                if (n == 1) one = x;
-                else data_free(&x);
-            }
-            data_free(&one);
+            const char *wrong = thread_difference(table, &op_list[i], &cases[j]);
+            CHECK(!wrong, "%s %s: %s has other bits with 2 or 3 threads than with 1 (%s)", table->name,
+                  op_list[i].name, wrong, sizes_of(&cases[j]));
         }
     }
     omp_set_num_threads(threads);
@@ -217,29 +224,36 @@ static int has_nan(const real *x, long n) {
 
 /* One NaN in any input of a forward function must reach a result, and so must one in the gradient from above: a
  * comparison like `x > 0 ? x : 0` could swallow it, and training would go on with nonsense. Adam's NaN must reach the
- * parameters. */
-static void test_nan(const Ops *table) {
+ * parameters. NULL, or the tensor whose NaN is lost. */
+static const char *nan_lost(const Ops *table, const Op *op) {
     static const Case conv = { .d = CONV(2, 5, 6, 3, 4, 3, 1, 1) }, dense = { .d = { .n = 3, .c = 5, .o = 4 } },
         image = { .d = { .n = 2, .h = 5, .w = 4, .c = 3, .o = 2, .stride = 2, .pad = 1 }, .a = 0, .scale = 1, .t = 2 };
+    size_t count;
+    const Case *cases = cases_of(op, &count);
+    const Case *k = cases == conv_cases ? &conv : cases == dense_cases ? &dense : &image;
+    int backward = strstr(op->name, "_backward") != NULL;
+    const char *lost = NULL;
+    Data start = data_random(op, k, 9);
+    for (int i = 0; i < start.count; i++) {
+        const Tensor *t = &start.tensor[i];
+        if (t->role & OUT || (backward && strcmp(t->name, "dy") && strcmp(t->name, "dg"))) continue;
+        Data x = data_copy(&start);
+        x.value[i][t->size / 2] = (real)NAN;
+        int reached = 0, outputs = strcmp(op->name, "adam_step") ? x.count : 1;
+        if (!run(table, op, k, &x))
+            for (int j = 0; j < outputs; j++)
+                if (!(x.tensor[j].role & IN) && has_nan(x.value[j], x.tensor[j].size)) reached = 1;
+        if (!reached) lost = t->name;
+        data_free(&x);
+    }
+    data_free(&start);
+    return lost;
+}
+
+static void test_nan(const Ops *table) {
     for (int i = 0; i < OPS; i++) {
-        const Op *op = &op_list[i];
-        size_t count;
-        const Case *cases = cases_of(op, &count);
-        const Case *k = cases == conv_cases ? &conv : cases == dense_cases ? &dense : &image;
-        int backward = strstr(op->name, "_backward") != NULL;
-        for (int j = 0; j < MOST_TENSORS; j++) {
-            Data x = data_random(op, k, 9);
-            const char *name = j < x.count ? x.tensor[j].name : "";
-            if (j < x.count && !(x.tensor[j].role & OUT) && (!backward || !strcmp(name, "dy"))) {
-                x.value[j][x.tensor[j].size / 2] = (real)NAN;
-                const char *wrong = run(table, op, k, &x);
-                int reached = 0, outputs = strcmp(op->name, "adam_step") ? x.count : 1;
-                for (int t = 0; t < outputs; t++)
-                    if (!(x.tensor[t].role & IN) && has_nan(x.value[t], x.tensor[t].size)) reached = 1;
-                CHECK(!wrong && reached, "%s %s: NaN in %s is lost", table->name, op->name, name);
-            }
-            data_free(&x);
-        }
+        const char *lost = nan_lost(table, &op_list[i]);
+        CHECK(!lost, "%s %s: NaN in %s is lost", table->name, op_list[i].name, lost);
     }
 }
 
@@ -372,18 +386,42 @@ static void add_slightly_off(real *y, const real *a, const real *b, long n) {
     y[n / 2] *= 1.000002f;
 }
 
+static void add_counts_threads(real *y, const real *a, const real *b, long n) {
+    add_forward(y, a, b, n);
+    y[n / 2] += 1e-3f * (real)omp_get_max_threads();
+}
+static void relu_without_nan(real *y, const real *x, real slope, long n) {
+    for (long i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : slope * fminf(x[i], 0);
+}
+static void adam_skips_nan(real *p, real *m, real *v, const real *g, long n, real lr, real b1, real b2, real eps,
+                           long t) {
+    for (long i = 0; i < n; i++)
+        if (!isnan(g[i])) adam_step(p + i, m + i, v + i, g + i, 1, lr, b1, b2, eps, t);
+}
+
 static void test_checkers(void) {
     CHECK(comparison_mistakes() == 0, "first_difference makes %d mistakes", comparison_mistakes());
     void (*const planted[])(real *, const real *, const real *, long) = {
         add_one_before, add_one_behind, add_reads_behind, add_one_missing, add_changes_input, add_slightly_off,
     };
     const Op *add = find_op("add_forward");
+    guards_end_it = 0;
     CHECK(!compare(&ops_naive, add, &image_cases[3]), "naive is naive");
     for (size_t i = 0; i < sizeof planted / sizeof *planted; i++) {
         Ops broken = ops_naive;
         broken.add_forward = planted[i];
         CHECK(compare(&broken, add, &image_cases[3]), "planted error %d is not seen", (int)i);
     }
+    guards_end_it = 1;
+    Ops broken = ops_naive;
+    broken.add_forward = add_counts_threads;
+    broken.leaky_relu_forward = relu_without_nan;
+    broken.adam_step = adam_skips_nan;
+#ifdef _OPENMP
+    CHECK(thread_difference(&broken, add, &image_cases[3]), "a result that depends on the threads is not seen");
+#endif
+    CHECK(nan_lost(&broken, find_op("leaky_relu_forward")), "a relu that swallows NaN is not seen");
+    CHECK(nan_lost(&broken, find_op("adam_step")), "an Adam that swallows NaN is not seen");
 }
 
 int main(void) {

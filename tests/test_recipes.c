@@ -42,13 +42,7 @@ static void keep_parameters(real *p, real *m, real *v, const real *g, long n, re
 
 /* The naive table with these three: a training step leaves its gradients in net->g and the parameters where they were, so
  * that D is still the same when G's loss is computed. */
-static Ops watched_table(void) {
-    Ops table = ops_naive;
-    table.leaky_relu_forward = watched_leaky_relu;
-    table.total_variation_forward = watched_total_variation;
-    table.adam_step = keep_parameters;
-    return table;
-}
+static Ops watched;
 
 /* The same without the costly backward passes, for the losses at h, -h, 2h, -2h: nobody looks at those gradients. */
 static void no_product(real *to, const real *a, const real *b, int n, int in, int out) {
@@ -56,12 +50,17 @@ static void no_product(real *to, const real *a, const real *b, int n, int in, in
 }
 static void no_convolution(real *to, const real *a, const real *b, const Conv *d) { (void)to, (void)a, (void)b, (void)d; }
 
-static Ops losses_table(void) {
-    Ops table = watched_table();
-    table.dense_backward_input = table.dense_backward_weight = no_product;
-    table.conv2d_backward_input = table.conv2d_backward_weight = no_convolution;
-    table.conv2d_transpose_backward_input = table.conv2d_transpose_backward_weight = no_convolution;
-    return table;
+static Ops losses;
+
+static void make_tables(void) {
+    watched = ops_naive;
+    watched.leaky_relu_forward = watched_leaky_relu;
+    watched.total_variation_forward = watched_total_variation;
+    watched.adam_step = keep_parameters;
+    losses = watched;
+    losses.dense_backward_input = losses.dense_backward_weight = no_product;
+    losses.conv2d_backward_input = losses.conv2d_backward_weight = no_convolution;
+    losses.conv2d_transpose_backward_input = losses.conv2d_transpose_backward_weight = no_convolution;
 }
 
 /* ------------------------------------------------------------------------------------------------------- the checker */
@@ -79,14 +78,16 @@ typedef struct Problem {
 /* How often the checker could compare (and of these, without leaning on the allowance for rounding), and could not. */
 typedef struct Tally { int compared, sharp, skipped; } Tally;
 
-/* Some numbers in a row, say a weight, with their gradient: x[i] += a v[i] */
+static long reals_of(const Node *node) { return (long)node->n * node->h * node->w * node->c; }
+
+/* x = start + a v   all: (n) */
 static void move(real *x, const real *start, const real *v, double a, long n) {
     for (long i = 0; i < n; i++) x[i] = start[i] + a * v[i];
 }
 
 /* Is the derivative along v what the gradient says? -1: a kink is in the way */
-static int direction_agrees(Problem *problem, const Ops *losses, real *x, const real *start, const real *gradient,
-                            const real *v, long n, Tally *tally) {
+static int direction_agrees(Problem *problem, real *x, const real *start, const real *gradient, const real *v, long n,
+                            Tally *tally) {
     static const double at[4] = { 1, -1, 2, -2 }, weight[4] = { 8, -8, -1, 1 };
     double want = 0;
     for (long i = 0; i < n; i++) want += gradient[i] * v[i];
@@ -96,7 +97,7 @@ static int direction_agrees(Problem *problem, const Ops *losses, real *x, const 
         for (int k = 0; k < 4; k++) {
             branches = 0;
             move(x, start, v, at[k] * h, n);
-            double loss = problem->loss(problem, losses);
+            double loss = problem->loss(problem, &losses);
             difference += weight[k] * loss / (12 * h);
             largest = fmax(largest, fabs(loss));
             seen[k] = branches;
@@ -121,8 +122,7 @@ static double size_of(const real *v, long n) {
 /* One tensor: first all of it along a random direction v of length 1, then single elements: the one with the largest
  * gradient, and one drawn by lot. v is half the gradient itself, each element times a random factor in [0,2): that makes
  * dL/dv large and the comparison sharp; and half pure chance: that finds a gradient which should be there and is not. */
-static int tensor_agrees(Problem *problem, const Ops *losses, real *x, const real *gradient, long n, uint64_t stream,
-                         Tally *tally) {
+static int tensor_agrees(Problem *problem, real *x, const real *gradient, long n, uint64_t stream, Tally *tally) {
     real *v = malloc((size_t)n * sizeof *v), *start = malloc((size_t)n * sizeof *start);
     double rms = size_of(gradient, n) / sqrt((double)n);
     long single[2] = { 0, philox_below(1, stream, 0, (int)n) };
@@ -134,11 +134,11 @@ static int tensor_agrees(Problem *problem, const Ops *losses, real *x, const rea
         if (fabs(gradient[i]) > fabs(gradient[single[0]])) single[0] = i;
     }
     ops_naive.scale(v, 1 / size_of(v, n), n);
-    good = direction_agrees(problem, losses, x, start, gradient, v, n, tally) != 0;
+    good = direction_agrees(problem, x, start, gradient, v, n, tally) != 0;
     for (int k = 0; k < 2 && good; k++) {
         ops_naive.fill(v, 0, n);
         v[single[k]] = 1;
-        good = direction_agrees(problem, losses, x, start, gradient, v, n, tally) != 0;
+        good = direction_agrees(problem, x, start, gradient, v, n, tally) != 0;
     }
     free(v), free(start);
     return good;
@@ -147,7 +147,6 @@ static int tensor_agrees(Problem *problem, const Ops *losses, real *x, const rea
 /* All gradients of a problem, computed by `table`. NULL, or the first tensor whose gradient is wrong. */
 static const char *wrong_gradient(Problem *problem, const Ops *table, Tally *tally) {
     static char name[64];
-    const Ops losses = losses_table();
     Net *net = problem->net;
     NetTensor t;
     int good = isfinite(problem->loss(problem, table));
@@ -157,14 +156,13 @@ static const char *wrong_gradient(Problem *problem, const Ops *table, Tally *tal
     snprintf(name, sizeof name, "the loss");
     for (int i = 0; good && net_tensor(net, i, &t); i++) {
         if (t.in_buffer) continue;
-        good = tensor_agrees(problem, &losses, net->p + t.offset, gradient + t.offset, t.count, (uint64_t)i, tally);
+        good = tensor_agrees(problem, net->p + t.offset, gradient + t.offset, t.count, (uint64_t)i, tally);
         snprintf(name, sizeof name, "%s", t.name);
     }
     for (int i = 0; good && !problem->gan && i < net->nodes; i++) {
         Node *node = &net->node[i];
         if (node->a >= 0) continue;
-        good = tensor_agrees(problem, &losses, node->y, dy + (node->dy - net->dy), (long)node->n * node->h * node->w * node->c,
-                             1000 + (uint64_t)i, tally);
+        good = tensor_agrees(problem, node->y, dy + (node->dy - net->dy), reals_of(node), 1000 + (uint64_t)i, tally);
         snprintf(name, sizeof name, "input %d", i);
     }
     free(gradient), free(dy);
@@ -234,7 +232,7 @@ static const struct { const char *name; int (*build)(Net *net); } networks[] = {
     { "one of each", one_of_each }, { "twice", twice }, { "reshaped", reshaped }, { "normalized", normalized },
     { "skips", skips },
 };
-enum { NETWORKS = sizeof networks / sizeof *networks };
+enum { NETWORKS = sizeof networks / sizeof *networks, MOST_ABOVE = 20000 };
 
 /* Weights of a size that lets gradients through, and biases, gammas and betas where nothing is 0 or 1 by design */
 static void shake_parameters(Net *net, uint64_t stream) {
@@ -255,7 +253,7 @@ static double network_loss(Problem *problem, const Ops *table) {
     net_forward(net, 1);
     net_zero_activations(net);
     net_zero_gradients(net);
-    for (long j = 0; j < (long)out->n * out->h * out->w * out->c; j++) {
+    for (long j = 0; j < reals_of(out); j++) {
         sum += problem->above[j] * out->y[j];
         out->dy[j] += problem->above[j];
     }
@@ -266,14 +264,21 @@ static double network_loss(Problem *problem, const Ops *table) {
 static Problem network_problem(Net *net, int which, real *above) {
     net_begin(net, "n", &ops_naive, 3);
     Problem problem = { .name = networks[which].name, .loss = network_loss, .net = net, .out = networks[which].build(net) };
-    if (!net_finish(net, 1)) exit(1);
+    if (!net_finish(net, 1) || net->activations > MOST_ABOVE) exit(1);
     shake_parameters(net, STREAM(STREAM_G, 0));
     for (int i = 0; i < net->nodes; i++)
         if (net->node[i].a < 0)
-            ops_naive.random_normal(net->node[i].y, (long)3 * net->node[i].h * net->node[i].w * net->node[i].c, 9, (uint64_t)i);
+            ops_naive.random_normal(net->node[i].y, reals_of(&net->node[i]), 9, (uint64_t)i);
     ops_naive.random_normal(above, net->activations, 10, 0);
     problem.above = above;
     return problem;
+}
+
+static void check_tally(const char *of, const char *loss, const Tally *tally) {
+    CHECK(20 * tally->skipped <= tally->compared, "%s, %s: %d directions skipped, %d compared", of, loss, tally->skipped,
+          tally->compared);
+    CHECK(2 * tally->sharp >= tally->compared, "%s, %s: only %d comparisons of %d are sharp", of, loss, tally->sharp,
+          tally->compared);
 }
 
 static void test_networks(void) {
@@ -282,19 +287,14 @@ static void test_networks(void) {
         "sigmoid", "add", "concat", "reflect_pad", "upsample", "avgpool", "gray",
     };
     int seen[sizeof kinds / sizeof *kinds] = {0};
-    static real above[20000];
-    const Ops table = watched_table();
+    static real above[MOST_ABOVE];
     for (int i = 0; i < NETWORKS; i++) {
         Net net;
         Tally tally = {0};
         Problem problem = network_problem(&net, i, above);
-        const char *wrong = wrong_gradient(&problem, &table, &tally);
+        const char *wrong = wrong_gradient(&problem, &watched, &tally);
         CHECK(!wrong, "network '%s': the gradient of %s is wrong", problem.name, wrong);
-        CHECK(20 * tally.skipped <= tally.compared, "network '%s': %d directions of %d skipped", problem.name, tally.skipped,
-              tally.compared + tally.skipped);
-        CHECK(2 * tally.sharp >= tally.compared, "network '%s': only %d comparisons of %d are sharp", problem.name, tally.sharp,
-              tally.compared);
-        printf("%s: %d %d %d\n", problem.name, tally.compared, tally.sharp, tally.skipped);
+        check_tally(problem.name, "all gradients", &tally);
         for (int k = 0; k < net.nodes; k++)
             for (size_t j = 0; j < sizeof kinds / sizeof *kinds; j++) seen[j] |= !strcmp(net.node[k].kind->name, kinds[j]);
         net_free(&net);
@@ -304,7 +304,7 @@ static void test_networks(void) {
 
 /* What net_backward was not asked for stays as it was, and what it was asked for does not depend on the rest. */
 static void test_what(void) {
-    static real above[20000];
+    static real above[MOST_ABOVE];
     for (int i = 0; i < NETWORKS; i++) {
         Net net;
         Problem problem = network_problem(&net, i, above);
@@ -314,20 +314,19 @@ static void test_what(void) {
         memcpy(g, net.g, bytes), memcpy(dy, net.dy, dbytes);
 
         Node *out = &net.node[problem.out];
-        long n = (long)out->n * out->h * out->w * out->c;
-        net_zero_gradients(&net), net_zero_activations(&net);
-        ops_naive.axpy(out->dy, above, 1, n);
+            net_zero_gradients(&net), net_zero_activations(&net);
+        ops_naive.axpy(out->dy, above, 1, reals_of(out));
         net_backward(&net, NET_INPUT);
         CHECK(size_of(net.g, net.parameters) == 0, "network '%s': NET_INPUT alone computes weight gradients", problem.name);
         CHECK(!memcmp(dy, net.dy, dbytes), "network '%s': NET_INPUT alone gives other gradients", problem.name);
 
         net_zero_activations(&net);
-        ops_naive.axpy(out->dy, above, 1, n);
+        ops_naive.axpy(out->dy, above, 1, reals_of(out));
         net_backward(&net, NET_WEIGHTS);
         CHECK(!memcmp(g, net.g, bytes), "network '%s': NET_WEIGHTS alone gives other gradients", problem.name);
 
         net_zero_activations(&net);
-        ops_naive.axpy(out->dy, above, 1, n);
+        ops_naive.axpy(out->dy, above, 1, reals_of(out));
         net_backward(&net, NET_WEIGHTS);
         ops_naive.axpy(net.g, g, -2, net.parameters);
         CHECK(size_of(net.g, net.parameters) <= 1e-12 * size_of(g, net.parameters), "network '%s': gradients do not add up",
@@ -350,7 +349,7 @@ static double recipe_loss(Problem *problem, const Ops *table) {
 
 static const struct { const char *recipe; GanOptions options; } trials[] = {
     { "dcgan", { .batch = 3, .size = 8, .channels = 2, .lr = 1, .seed = 11 } },
-    { "style", { .batch = 2, .size = 16, .channels = 3, .lr = 1, .seed = 12, .content_weight = 1.3, .style_weight = 0.7,
+    { "style", { .batch = 2, .size = 8, .channels = 3, .lr = 1, .seed = 12, .content_weight = 1.3, .style_weight = 0.7,
                  .tv_weight = 0.4 } },
 };
 enum { TRIALS = sizeof trials / sizeof *trials };
@@ -372,7 +371,6 @@ static void begin_trial(Gan *gan, int i) {
 }
 
 static void test_recipes(void) {
-    const Ops table = watched_table();
     for (const Recipe *r = recipes; r->name; r++) {
         int tried = 0;
         for (int i = 0; i < TRIALS; i++) tried |= !strcmp(trials[i].recipe, r->name);
@@ -384,20 +382,125 @@ static void test_recipes(void) {
             Tally tally = {0};
             begin_trial(&gan, i);
             Problem problem = { .name = net ? "L_D" : "L_G", .loss = recipe_loss, .net = net ? &gan.d : &gan.g, .gan = &gan };
-            const char *wrong = wrong_gradient(&problem, &table, &tally);
+            const char *wrong = wrong_gradient(&problem, &watched, &tally);
             CHECK(!wrong, "recipe '%s': the gradient of %s by %s is wrong", trials[i].recipe, problem.name, wrong);
-            CHECK(20 * tally.skipped <= tally.compared, "recipe '%s', %s: %d directions of %d skipped", trials[i].recipe,
-                  problem.name, tally.skipped, tally.compared + tally.skipped);
-            CHECK(2 * tally.sharp >= tally.compared, "recipe '%s', %s: only %d comparisons of %d are sharp", trials[i].recipe,
-                  problem.name, tally.sharp, tally.compared);
-        printf("%s: %d %d %d\n", problem.name, tally.compared, tally.sharp, tally.skipped);
+            check_tally(trials[i].recipe, problem.name, &tally);
             gan_free(&gan);
         }
 }
 
+/* ------------------------------------------------------------------------------------------------------- the checker */
+
+/* One wrong operation each, right in shape and nearly right in value */
+static void axpy_forgets(real *y, const real *x, real a, long n) { (void)y, (void)x, (void)a, (void)n; }
+static void tanh_overwrites(real *dx, const real *dy, const real *y, long n) {
+    for (long i = 0; i < n; i++) dx[i] = dy[i] * (1 - y[i] * y[i]);
+}
+static void concat_swaps(real *da, real *db, const real *dy, long rows, int ca, int cb) {
+    ops_naive.concat_backward(ca == cb ? db : da, ca == cb ? da : db, dy, rows, ca, cb);
+}
+static void normalize_constant(real *dx, real *dgamma, real *dbeta, const real *dy, const real *x, const real *gamma,
+                               const real *mean, const real *var, int groups, long rows, int c) {
+    real *unused = ops_naive.alloc(groups * rows * c);
+    ops_naive.normalize_backward(unused, dgamma, dbeta, dy, x, gamma, mean, var, groups, rows, c);
+    for (long i = 0; i < groups * rows * c; i++)                     /* as if mean and variance did not depend on x */
+        dx[i] += gamma[i % c] / sqrt(var[i / (rows * c) * c + i % c] + NORM_EPS) * dy[i];
+    ops_naive.release(unused);
+}
+static void conv2d_slightly_off(real *dw, const real *x, const real *dy, const Conv *d) {
+    long n = (long)d->kernel * d->kernel * d->c * d->o;
+    real *off = ops_naive.alloc(n);
+    ops_naive.conv2d_backward_weight(off, x, dy, d);
+    ops_naive.axpy(dw, off, 1.00001, n);
+    ops_naive.release(off);
+}
+static void conv2d_forgets_corner(real *dw, const real *x, const real *dy, const Conv *d) {
+    real last = dw[(long)d->kernel * d->kernel * d->c * d->o - 1];
+    ops_naive.conv2d_backward_weight(dw, x, dy, d);
+    dw[(long)d->kernel * d->kernel * d->c * d->o - 1] = last;
+}
+static void bce_always_real(real *dlogits, const real *logits, real target, real scale, long n) {
+    ops_naive.bce_logits_backward(dlogits, logits, target * 0 + 1, scale, n);
+}
+static void bce_too_large(real *dlogits, const real *logits, real target, real scale, long n) {
+    ops_naive.bce_logits_backward(dlogits, logits, target, (real)1.01 * scale, n);
+}
+static void error_without_mask(real *da, const real *a, const real *b, const real *weight, real scale, long n) {
+    (void)weight;
+    ops_naive.squared_error_backward(da, a, b, NULL, scale, n);
+}
+static void error_without_weight(real *da, const real *a, const real *b, const real *weight, real scale, long n) {
+    (void)scale;
+    ops_naive.squared_error_backward(da, a, b, weight, 1, n);
+}
+static void gram_without_mean(real *df, const real *dg, const real *f, const real *mean, long rows, int c) {
+    (void)mean;
+    ops_naive.gram_backward(df, dg, f, NULL, rows, c);
+}
+static void variation_wrong_sign(real *dx, const real *x, real scale, int n, int h, int w, int c) {
+    ops_naive.total_variation_backward(dx, x, -scale, n, h, w, c);
+}
+
+static void test_checker(void) {
+    enum { L_G, L_D };
+    Ops wrong[12];
+    for (int i = 0; i < 12; i++) wrong[i] = watched;
+    wrong[0].axpy = axpy_forgets;
+    wrong[1].tanh_backward = tanh_overwrites;
+    wrong[2].concat_backward = concat_swaps;
+    wrong[3].normalize_backward = normalize_constant;
+    wrong[4].conv2d_backward_weight = conv2d_slightly_off;
+    wrong[5].conv2d_backward_weight = conv2d_forgets_corner;
+    wrong[6].bce_logits_backward = bce_always_real;
+    wrong[7].bce_logits_backward = bce_too_large;
+    wrong[8].squared_error_backward = error_without_mask;
+    wrong[9].squared_error_backward = error_without_weight;
+    wrong[10].gram_backward = gram_without_mean;
+    wrong[11].total_variation_backward = variation_wrong_sign;
+
+    static const struct { int table, network; } in_network[] = { {0, 1}, {1, 1}, {2, 0}, {3, 3}, {4, 4}, {5, 4} };
+    for (size_t i = 0; i < sizeof in_network / sizeof *in_network; i++) {
+        static real above[MOST_ABOVE];
+        Net net;
+        Problem problem = network_problem(&net, in_network[i].network, above);
+        CHECK(wrong_gradient(&problem, &wrong[in_network[i].table], &(Tally){0}), "planted error %d is not seen in network '%s'",
+              in_network[i].table, problem.name);
+        net_free(&net);
+    }
+    static const struct { int table, trial, loss; } in_recipe[] = {
+        {3, 0, L_G}, {6, 0, L_D}, {7, 0, L_D}, {7, 0, L_G}, {3, 1, L_G}, {4, 1, L_D}, {6, 1, L_D}, {8, 1, L_G}, {9, 1, L_G},
+        {10, 1, L_G}, {11, 1, L_G},
+    };
+    for (size_t i = 0; i < sizeof in_recipe / sizeof *in_recipe; i++) {
+        Gan gan;
+        begin_trial(&gan, in_recipe[i].trial);
+        Problem problem = { .loss = recipe_loss, .net = in_recipe[i].loss == L_D ? &gan.d : &gan.g, .gan = &gan };
+        CHECK(wrong_gradient(&problem, &wrong[in_recipe[i].table], &(Tally){0}), "planted error %d is not seen in recipe '%s', %s",
+              in_recipe[i].table, trials[in_recipe[i].trial].recipe, in_recipe[i].loss == L_D ? "L_D" : "L_G");
+        gan_free(&gan);
+    }
+
+    real x[4] = { 1, -1e-9, 3, -2 }, y[4];                          /* a kink: one sign of four turns */
+    branches = 0, watched.leaky_relu_forward(y, x, 0, 4);
+    uint64_t before = branches;
+    x[0] = 0.5;
+    branches = 0, watched.leaky_relu_forward(y, x, 0, 4);
+    CHECK(branches == before, "no sign has turned, but the hash differs");
+    x[1] = 1e-9;
+    branches = 0, watched.leaky_relu_forward(y, x, 0, 4);
+    CHECK(branches != before, "a relu's sign turns unseen");
+    branches = 0, watched.total_variation_forward(y, x, 1, 2, 2, 1);
+    before = branches;
+    x[3] = 4;
+    branches = 0, watched.total_variation_forward(y, x, 1, 2, 2, 1);
+    CHECK(branches != before, "a difference of neighbours turns unseen");
+}
+
 int main(void) {
+    make_tables();
     test_networks();
     test_what();
     test_recipes();
+    test_checker();
     return test_report("recipes");
 }
