@@ -69,7 +69,7 @@ static void train_discriminator(Gan *gan, Report *report) {
     net_backward(&gan->d, NET_WEIGHTS);
     report->norm_d = net_gradient_norm(&gan->d);
     net_clip_gradients(&gan->d, report->norm_d, gan->options.clip);
-    net_adam(&gan->d, gan->options.lr, gan->options.beta1, gan->options.beta2);
+    net_adam(&gan->d, gan->options.lr_d > 0 ? gan->options.lr_d : gan->options.lr, gan->options.beta1, gan->options.beta2);
 }
 
 /* Adam on G with what has been gathered in its picture's dy */
@@ -296,7 +296,7 @@ const Recipe recipes[] = {
       .describe = dcgan_describe, .step = dcgan_step },
     { .name = "style", .summary = "prints the style of pictures onto garments",
       .source = "documents 001-004; Li, Wand 2016; Gatys, Ecker, Bethge 2015; F2, F3, F8-F10",
-      .defaults = { .batch = 8, .size = 64, .channels = 3, .steps = 800, .lr = 4e-4, .beta1 = 0.5, .beta2 = 0.99,
+      .defaults = { .batch = 8, .size = 64, .channels = 3, .steps = 800, .lr = 4e-4, .lr_d = 1.2e-3, .beta1 = 0.5, .beta2 = 0.99,
                     .content_weight = 1, .style_weight = 1 },
       .paints = 1, .describe = style_describe, .step = style_step },
     { .name = NULL }
@@ -322,7 +322,8 @@ void gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const 
 static long batch_reals(const Gan *gan) {
     const GanOptions *o = &gan->options;
     long pixels = (long)o->batch * o->size * o->size, pooled = pixels / (CONTENT_POOL * CONTENT_POOL);
-    return count_of(&gan->d, gan->d_picture) + (gan->recipe->paints ? 2 * pixels + 2 * pooled + 3 * gram_at(gan, gan->features) : 0);
+    return count_of(&gan->d, gan->d_picture) + 1
+         + (gan->recipe->paints ? 2 * pixels + 2 * pooled + 3 * gram_at(gan, gan->features) + 512 : 0);
 }
 
 double gan_bytes(const Gan *gan) {

@@ -16,7 +16,7 @@
 typedef struct GanOptions {
     int batch, size, channels;          /* pictures of a step; their height and width; 1 grey, 3 RGB */
     int steps;                          /* how long a run is by default */
-    double lr, beta1, beta2;            /* F19 */
+    double lr, lr_d, beta1, beta2;      /* F19; lr_d: the discriminator's own rate, 0: lr (Heusel et al. 2017) */
     double content_weight, style_weight, tv_weight;      /* F9, F8, F10: of the recipe `style` */
     double clip;                        /* gradient norm limit, 0: none */
     uint64_t seed;

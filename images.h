@@ -1228,6 +1228,22 @@ int imageset_load(ImageSet *out, const char *source, const ImageSetOptions *opti
     return 1;
 }
 
+/* A mask of whole pixels shows as stairs when it is enlarged: average it over 3x3 first, with weights 1 2 1 each way (edges
+ * repeated). After enlarging, 2m - 1/2 makes its edge crisp again, and what was a stair is a slope. */
+static void im_round_mask(Image *image) {
+    int h = image->h, w = image->w;
+    for (int axis = 0; axis < 2; axis++)
+        for (int a = 0; a < (axis ? w : h); a++) {
+            int count = axis ? h : w, step = axis ? w : 1;
+            float *m = image->mask + (axis ? a : a * w), before = m[0];
+            for (int k = 0; k < count; k++) {
+                float here = m[k * step], after = m[(k + 1 < count ? k + 1 : k) * step];
+                m[k * step] = (before + 2 * here + after) / 4;
+                before = here;
+            }
+        }
+}
+
 int imageset_get(const ImageSet *set, long index, float *pixels, float *mask) {
     if (index < 0 || index >= set->count)
         return im_fail("images: %s: picture %ld does not exist, there are %ld", set->source, index, set->count);
@@ -1237,7 +1253,10 @@ int imageset_get(const ImageSet *set, long index, float *pixels, float *mask) {
     size_t n = (size_t)raw.h * raw.w, all = n * raw.c, size = (size_t)set->h * set->w;
     for (size_t i = 0; i < all; i++) raw.pixels[i] = im_from_byte(set->pixels[index * all + i]);
     for (size_t i = 0; raw.mask && i < n; i++) raw.mask[i] = set->mask[index * n + i] / 255.f;
+    int enlarged = raw.mask && set->h > raw.h && set->w > raw.w;
+    if (enlarged) im_round_mask(&raw);
     int ok = image_fit(&fitted, &raw, set->h, set->w, set->policy);
+    for (size_t i = 0; ok && enlarged && i < size; i++) fitted.mask[i] = fminf(fmaxf(2 * fitted.mask[i] - .5f, 0), 1);
     if (ok) im_channels(pixels, set->c, fitted.pixels, fitted.c, size);
     for (size_t i = 0; ok && mask && i < size; i++) mask[i] = fitted.mask ? fitted.mask[i] : 1;
     image_free(&raw);

@@ -480,12 +480,12 @@ static void batchnorm_inference(real *y, const real *x, const real *gamma, const
 /* y = x > 0 ? x : slope x   slope 0 is relu   x, y: (n) */
 static void leaky_relu_forward(real *y, const real *x, real slope, long n) {
     #pragma omp parallel for simd
-    for (long i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : slope * x[i];
+    for (long i = 0; i < n; i++) y[i] = (x[i] > 0 ? 1 : slope) * x[i];
 }
 /* dx += dy (y > 0 ? 1 : slope)   for slope >= 0 the sign of y is the sign of x */
 static void leaky_relu_backward(real *dx, const real *dy, const real *y, real slope, long n) {
     #pragma omp parallel for simd
-    for (long i = 0; i < n; i++) dx[i] += y[i] > 0 ? dy[i] : slope * dy[i];
+    for (long i = 0; i < n; i++) dx[i] += (y[i] > 0 ? 1 : slope) * dy[i];
 }
 
 /* y = tanh x   x, y: (n) */

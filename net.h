@@ -419,12 +419,12 @@ static long net_layout(const Net *net, int training, long *offset) {
         if (net->node[i].b >= 0) last[net->node[i].b] = i;
     }
     for (int i = net->nodes - 1; i >= 0; i--)         /* a reshaped node lives as long as its other name */
-        if (net->node[i].kind == &kind_reshape) last[net->node[i].a] = last[i];
+        if (net->node[i].kind == &kind_reshape && last[i] > last[net->node[i].a]) last[net->node[i].a] = last[i];
     for (int i = 0; i < net->nodes; i++) {
         const Node *node = &net->node[i];
         long need = (node_count(node) + 15) / 16 * 16, at = 0;
         if (node->kind == &kind_reshape) { offset[i] = offset[node->a]; continue; }
-        if (training) at = end;
+        if (training || node->kind == &kind_input) at = end;         /* the caller fills all inputs before the walk */
         for (int j = 0; j < i && !training; j++) {    /* move past every living neighbour until nothing overlaps */
             long size = node_count(&net->node[j]);
             if (last[j] >= i && at < offset[j] + size && offset[j] < at + need) {
@@ -440,7 +440,8 @@ static long net_layout(const Net *net, int training, long *offset) {
 
 double net_bytes(const Net *net, int training) {
     long offset[NET_MAX_NODES], activations = net_layout(net, training, offset);
-    double reals = (double)net->parameters * (training ? 4 : 1) + net->buffers + net->saves + (double)activations * (training ? 2 : 1);
+    double reals = (double)net->parameters * (training ? 4 : 1) + net->buffers + net->saves + 1
+                 + (double)activations * (training ? 2 : 1);
     return reals * sizeof(real);
 }
 double net_scratch_bytes(const Net *net) { return (double)net->scratch * sizeof(real); }

@@ -31,7 +31,7 @@
 
 static const char *recipe_name, *data, *style, *out, *device, *augment, *resume, *data_dir;
 static long steps, batch, size, sample_every, checkpoint_every, log_every, threads, seed, limit;
-static double epochs, minutes, lr, beta1, beta2, content_weight, style_weight, tv_weight, clip, style_scale;
+static double epochs, minutes, lr, lr_d, beta1, beta2, content_weight, style_weight, tv_weight, clip, style_scale;
 static int dry_run, overwrite, help;
 
 static Option table[] = {
@@ -45,6 +45,7 @@ static Option table[] = {
     { "--batch", 'i', &batch, NULL, 1, 4096, "pictures per step (default by recipe)", 0 },
     { "--size", 'i', &size, NULL, 8, 1024, "height and width of the training pictures (default by recipe)", 0 },
     { "--lr", 'd', &lr, NULL, 1e-12, 1e6, "Adam's learning rate (default by recipe)", 0 },
+    { "--lr-d", 'd', &lr_d, NULL, 0, 1e6, "the discriminator's own learning rate, 0: as --lr (default by recipe)", 0 },
     { "--beta1", 'd', &beta1, NULL, 0, 0.999999, "Adam's first moment decay (default by recipe)", 0 },
     { "--beta2", 'd', &beta2, NULL, 0, 0.999999, "Adam's second moment decay (default by recipe)", 0 },
     { "--content-weight", 'd', &content_weight, NULL, 0, 1e6, "recipe style: F9, keep the garment's light and shade", 0 },
@@ -94,8 +95,8 @@ static void print_help(void) {
     for (const Recipe *r = recipes; r->name; r++) {
         printf("  %-8s %s   (%s)\n           --steps %d --batch %d --size %d --lr %g --beta1 %g --beta2 %g", r->name, r->summary, r->source,
                r->defaults.steps, r->defaults.batch, r->defaults.size, r->defaults.lr, r->defaults.beta1, r->defaults.beta2);
-        if (r->paints) printf(" --content-weight %g --style-weight %g --tv-weight %g", r->defaults.content_weight,
-                              r->defaults.style_weight, r->defaults.tv_weight);
+        if (r->paints) printf(" --lr-d %g --content-weight %g --style-weight %g --tv-weight %g", r->defaults.lr_d,
+                              r->defaults.content_weight, r->defaults.style_weight, r->defaults.tv_weight);
         printf("\n");
     }
     printf("\noptions:\n");
@@ -119,7 +120,7 @@ static const Recipe *find_recipe(void) {
         die(2, "unknown recipe '%s'%s%s%s: --help lists them all", recipe_name, near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
     }
     recipe_default("--steps", r->defaults.steps), recipe_default("--batch", r->defaults.batch), recipe_default("--size", r->defaults.size);
-    recipe_default("--lr", r->defaults.lr), recipe_default("--beta1", r->defaults.beta1), recipe_default("--beta2", r->defaults.beta2);
+    recipe_default("--lr", r->defaults.lr), recipe_default("--lr-d", r->defaults.lr_d), recipe_default("--beta1", r->defaults.beta1), recipe_default("--beta2", r->defaults.beta2);
     recipe_default("--content-weight", r->defaults.content_weight), recipe_default("--style-weight", r->defaults.style_weight);
     recipe_default("--tv-weight", r->defaults.tv_weight), recipe_default("--clip", r->defaults.clip);
     if (size % 8 && r->paints) die(2, "--size %ld: the recipe %s needs a multiple of 8", size, r->name);
@@ -499,7 +500,7 @@ int main(int argc, char **argv) {
 
     Gan gan;
     Report report;
-    GanOptions o = { (int)batch, (int)size, recipe->paints ? 3 : set.c, (int)steps, lr, beta1, beta2, content_weight, style_weight,
+    GanOptions o = { (int)batch, (int)size, recipe->paints ? 3 : set.c, (int)steps, lr, lr_d, beta1, beta2, content_weight, style_weight,
                      tv_weight, clip, (uint64_t)seed };
     gan_begin(&gan, recipe, &o, ops);
     printf("recipe %s: %s\ndata %s: %ld pictures of %dx%dx%d\nG %ld parameters, D %ld parameters; memory: networks %.0f MB, pictures %.0f MB\n",

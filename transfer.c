@@ -231,6 +231,8 @@ static int read_mask(Image *picture, const char *name) {
 
 /* To (h,w). Enlarging goes by bilinear steps of at most 2: smoother than one large step, whose grid would show. */
 static int resize(Image *picture, int h, int w) {
+    if ((double)h * w > 5e7)
+        return fail("%d x %d pixels are more than a picture's 50 million: give a smaller --size or a larger --scale", w, h);
     while (picture->h != h || picture->w != w) {
         Image next;
         if (!image_resize(&next, picture, h < 2 * picture->h ? h : 2 * picture->h, w < 2 * picture->w ? w : 2 * picture->w))
@@ -470,7 +472,7 @@ static int transfer(const Garment *from, const char *to) {
     if (good && !(found = image_garment_mask(&picture))) good = fail_image();
     if (good && found == 1 && by > 1) good = draw_in(&picture, (int)(by / 2));       /* the middle of a widened edge */
     if (good) printf("%s: %d x %d pixels, print on %s\n", from->name, picture.w, picture.h, where[*mask_file ? 4 : found]);
-    int on_white = !strcmp(background, "white") || (found == 2 && !*mask_file);      /* what is transparent is shown on white */
+    int on_white = !strcmp(background, "white") || !from->path || (found == 2 && !*mask_file);   /* transparent: shown on white */
     if (good && shown) good = show(&picture, 0);
     good = good && lay_print(&picture, on_white, (int)ceil(fmax(by, 1)), from->name) && (!shown || show(&picture, 1));
     if (good && *to) good = image_save(&picture, to) ? 1 : fail_image();

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh: runs every test program (plain, then under AddressSanitizer and UBSan) and the two programs' command lines, and adds up
+# run.sh TESTS: runs every test program (plain, then under AddressSanitizer and UBSan) and the two programs' command lines, and adds up
 # their closing lines "name: N passed, N failed". A program that dies or prints no such line counts as one failure.
 export TESTS=tests OMP_WAIT_POLICY=passive OMP_NUM_THREADS=2
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
@@ -16,8 +16,8 @@ one() {                                     # one NAME COMMAND...
     printf '%-24s %7d passed, %d failed\n' "$name" "${p:-0}" "$f"
     [ "$f" = 0 ] || grep -E 'FAIL|ERROR|runtime error' "$log" | head -n 20
 }
-for name in images safetensors damaged gradients ops golden recipes gan mixture golden_dcgan; do one "$name" "build/test_$name"; done
-for name in images safetensors damaged gradients ops golden recipes gan golden_dcgan; do one "$name (sanitized)" env TEST_QUICK=1 "build/asan/test_$name"; done
+for name in $1; do one "$name" "build/test_$name"; done
+for name in $1; do one "$name, sanitized" env TEST_QUICK=1 "build/asan/test_$name"; done
 one train sh tests/test_train.sh
 one transfer sh tests/test_transfer.sh
 echo "$passed passed, $failed failed"

@@ -1,0 +1,569 @@
+/* test_gan.c: what a training run promises, in float, on small pictures.
+ *
+ *   The same bits for any number of threads; after save and resume; for training with and without samples in between.
+ *   The naive and the tiled table train alike. A checkpoint that does not fit is refused by name.
+ *   Inference shares memory between activations and computes the same bits. Memory is what net_bytes says. */
+#include "gan.h"
+#include "tiled.h"
+#include "test.h"
+#include <unistd.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+static char folder[200];                              /* of the files that this test writes */
+
+static const char *file_in_folder(const char *name) {
+    static char path[300];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static void set_threads(int n) {
+#ifdef _OPENMP
+    omp_set_num_threads(n);
+#else
+    (void)n;
+#endif
+}
+
+/* ------------------------------------------------------------------------------------------------- training runs */
+
+static GanOptions small_options(const char *recipe, int batch, int size) {
+    GanOptions o = recipe_find(recipe)->defaults;
+    o.batch = batch, o.size = size, o.seed = 5;
+    if (!o.channels) o.channels = 1;
+    return o;
+}
+
+static void begin(Gan *gan, const char *recipe, int batch, int size, const Ops *ops) {
+    GanOptions o = small_options(recipe, batch, size);
+    gan_begin(gan, recipe_find(recipe), &o, ops);
+    if (!gan_finish(gan)) {
+        printf("test_gan: not enough memory\n");
+        exit(1);
+    }
+}
+
+/* The pictures of the step to come: drawn from its number alone, as the training program does */
+static void draw_batch(Gan *gan) {
+    const GanOptions *o = &gan->options;
+    long pixels = (long)o->batch * o->size * o->size;
+    uint64_t draw = 4 * (uint64_t)gan->step;
+    gan->ops->random_normal(gan->images, pixels * o->channels, o->seed, STREAM(STREAM_DATA, draw));
+    gan->ops->tanh_forward(gan->images, gan->images, pixels * o->channels);
+    if (!gan->recipe->paints) return;
+    gan->ops->random_normal(gan->content, pixels, o->seed, STREAM(STREAM_DATA, draw + 1));
+    gan->ops->tanh_forward(gan->content, gan->content, pixels);
+    gan->ops->random_uniform(gan->mask, pixels, o->seed, STREAM(STREAM_DATA, draw + 2));
+}
+
+static void train(Gan *gan, int steps, Report *reports) {
+    for (int i = 0; i < steps; i++) {
+        draw_batch(gan);
+        gan_step(gan, &reports[i]);
+    }
+}
+
+static int same_net(const Net *a, const Net *b) {
+    size_t p = (size_t)a->parameters * sizeof(real), s = (size_t)a->buffers * sizeof(real);
+    return a->parameters == b->parameters && a->buffers == b->buffers && a->adam_steps == b->adam_steps
+        && !memcmp(a->p, b->p, p) && !memcmp(a->m, b->m, p) && !memcmp(a->v, b->v, p)
+        && !memcmp(a->buffer, b->buffer, s);
+}
+
+/* All that a run carries from one step to the next, bit for bit */
+static int same_state(const Gan *a, const Gan *b) {
+    return a->step == b->step && same_net(&a->g, &b->g) && same_net(&a->d, &b->d);
+}
+
+static const struct { const char *recipe; const Ops *ops; int batch, size; } runs[] = {
+    { "dcgan", &ops_naive, 5, 8 }, { "dcgan", &ops_tiled, 9, 28 },
+    { "style", &ops_naive, 3, 16 }, { "style", &ops_tiled, 3, 32 },
+};
+enum { RUNS = sizeof runs / sizeof *runs, STEPS = 3 };
+
+static void test_threads(void) {
+    for (int i = 0; i < RUNS; i++) {
+        Gan one;
+        Report want[STEPS], got[STEPS];
+        set_threads(1);
+        begin(&one, runs[i].recipe, runs[i].batch, runs[i].size, runs[i].ops);
+        train(&one, STEPS, want);
+        for (int threads = 2; threads <= 3; threads++) {
+            Gan many;
+            set_threads(threads);
+            begin(&many, runs[i].recipe, runs[i].batch, runs[i].size, runs[i].ops);
+            train(&many, STEPS, got);
+            CHECK(same_state(&one, &many), "%s, %s: %d threads compute other parameters than one", runs[i].recipe,
+                  runs[i].ops->name, threads);
+            CHECK(!memcmp(want, got, sizeof want), "%s, %s: %d threads report other losses than one", runs[i].recipe,
+                  runs[i].ops->name, threads);
+            uint32_t bits;
+            real *last = &many.d.v[many.d.parameters - 1];
+            memcpy(&bits, last, 4), bits ^= 1, memcpy(last, &bits, 4);
+            CHECK(!same_state(&one, &many), "one wrong bit is not seen");
+            gan_free(&many);
+        }
+        for (int s = 0; s < STEPS; s++)
+            CHECK(isfinite(want[s].loss_d + want[s].loss_g + want[s].norm_d + want[s].norm_g + want[s].spread),
+                  "%s, %s: step %d reports numbers that are not finite", runs[i].recipe, runs[i].ops->name, s);
+        gan_free(&one);
+    }
+    set_threads(1);
+}
+
+/* The two tables sum in different orders: their first losses differ by float's rounding only. (Later steps drift apart:
+ * Adam divides by sqrt(v), so where a gradient is near zero its rounding decides the sign of a full step.) */
+static void test_tables(void) {
+    static const char *const names[] = { "dcgan", "style" };
+    for (int i = 0; i < 2; i++) {
+        Gan naive, tiled;
+        Report a, b;
+        begin(&naive, names[i], 3, 16, &ops_naive);
+        begin(&tiled, names[i], 3, 16, &ops_tiled);
+        train(&naive, 1, &a), train(&tiled, 1, &b);
+        const struct { const char *name; double want, got, rtol; } numbers[] = {
+            { "loss_d", a.loss_d, b.loss_d, 1e-6 }, { "loss_g", a.loss_g, b.loss_g, 1e-5 },     /* after D's update */
+            { "d_real", a.d_real, b.d_real, 1e-6 }, { "d_fake", a.d_fake, b.d_fake, 1e-6 },
+            { "norm_d", a.norm_d, b.norm_d, 1e-5 }, { "norm_g", a.norm_g, b.norm_g, 1e-4 },
+            { "adversarial", a.adversarial, b.adversarial, 1e-5 }, { "content", a.content, b.content, 1e-5 },
+            { "style", a.style, b.style, 1e-5 }, { "tv", a.tv, b.tv, 1e-5 }, { "spread", a.spread, b.spread, 1e-5 },
+        };
+        for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
+            CLOSE(numbers[k].got, numbers[k].want, 0, numbers[k].rtol, "%s: the tables' %s", names[i], numbers[k].name);
+        gan_free(&naive), gan_free(&tiled);
+    }
+}
+
+/* ----------------------------------------------------------------------------------------------------- checkpoints */
+
+static void test_resume(void) {
+    enum { N = 2, M = 2 };
+    static const char *const names[] = { "dcgan", "style" };
+    for (int i = 0; i < 2; i++) {
+        Gan whole, first, second;
+        Report want[N + M], got[N + M];
+        char path[300];
+        snprintf(path, sizeof path, "%s", file_in_folder("resume.safetensors"));
+        begin(&whole, names[i], 2, 16, &ops_tiled);
+        train(&whole, N + M, want);
+        begin(&first, names[i], 2, 16, &ops_tiled);
+        train(&first, N, got);
+        CHECK(gan_save(&first, path, &(StMeta){ "note", "half way" }, 1), "%s", gan_error());
+        begin(&second, names[i], 2, 16, &ops_tiled);
+        train(&second, 1, got + N);                                  /* it has been elsewhere before */
+        CHECK(!same_state(&first, &second), "%s: one step and two give the same", names[i]);
+        CHECK(gan_load(&second, path), "%s", gan_error());
+        CHECK(same_state(&first, &second), "%s: what is loaded is not what was saved", names[i]);
+        train(&second, M, got + N);
+        CHECK(same_state(&whole, &second), "%s: %d + %d steps are not %d", names[i], N, M, N + M);
+        CHECK(!memcmp(want, got, sizeof want), "%s: a resumed run reports other losses", names[i]);
+        CHECK(gan_load(&second, path), "%s", gan_error());
+        second.step++;                                               /* planted: another z, other pictures */
+        train(&second, M, got + N);
+        second.step--;
+        CHECK(!same_state(&whole, &second), "%s: a run that resumes at the wrong step is not seen", names[i]);
+
+        StFile file;
+        CHECK(st_open(&file, path), "%s", st_error());
+        CHECK(!strcmp(st_meta(&file, "note"), "half way") && !strcmp(st_meta(&file, "step"), "2")
+              && !strcmp(st_meta(&file, "recipe"), names[i]), "%s: the checkpoint's metadata", names[i]);
+        st_close(&file);
+        unlink(path);
+        gan_free(&whole), gan_free(&first), gan_free(&second);
+    }
+}
+
+/* Writes a copy of a checkpoint in which the tensor `name` is missing, or (other_type) holds integers. */
+static void save_damaged(const char *from, const char *to, const char *name, int other_type) {
+    StFile file;
+    int kept = 0;
+    CHECK(st_open(&file, from), "%s", st_error());
+    for (int i = 0; i < file.count; i++) {
+        int is = !strcmp(file.tensors[i].name, name);
+        if (is && !other_type) continue;
+        file.tensors[kept] = file.tensors[i];
+        if (is) file.tensors[kept].dtype = "I32";
+        kept++;
+    }
+    CHECK(st_write(to, file.tensors, kept, file.meta, file.metas), "%s", st_error());
+    st_close(&file);
+}
+
+/* Copies all but the last `missing` bytes of a file. */
+static void save_truncated(const char *from, const char *to, long missing) {
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+    if (!in || !out) exit(1);
+    fseek(in, 0, SEEK_END);
+    long size = ftell(in) - missing;
+    rewind(in);
+    for (long i = 0; i < size; i++) putc(getc(in), out);
+    fclose(in), fclose(out);
+}
+
+/* Loading this file must fail, say where (path) and what, and leave the networks as they are. */
+static void check_refused(Gan *gan, Gan *twin, const char *path, const char *what, const char *case_) {
+    CHECK(!gan_load(gan, path), "%s: loaded without complaint", case_);
+    CHECK(!strncmp(gan_error(), path, strlen(path)), "%s: the message does not begin with the path: %s", case_,
+          gan_error());
+    CHECK(strstr(gan_error(), what), "%s: the message does not name %s: %s", case_, what, gan_error());
+    CHECK(!strchr(gan_error(), '\n'), "%s: the message is not one line", case_);
+    if (twin) CHECK(same_state(gan, twin), "%s: the networks have changed", case_);
+}
+
+static void test_load_errors(void) {
+    Gan gan, twin, other;
+    Report report;
+    char good[300], bad[300];
+    snprintf(good, sizeof good, "%s", file_in_folder("good.safetensors"));
+    snprintf(bad, sizeof bad, "%s", file_in_folder("bad.safetensors"));
+    begin(&gan, "dcgan", 2, 8, &ops_tiled);
+    begin(&twin, "dcgan", 2, 8, &ops_tiled);
+    train(&gan, 1, &report), train(&twin, 1, &report);
+
+    begin(&other, "dcgan", 3, 8, &ops_tiled);                        /* another batch size: no tensor depends on it */
+    CHECK(gan_save(&other, good, NULL, 0), "%s", gan_error());
+    CHECK(gan_load(&gan, good) && gan.step == 0 && same_net(&gan.g, &other.g), "another batch size: %s", gan_error());
+    gan_free(&other);
+    CHECK(gan_save(&twin, good, NULL, 0), "%s", gan_error());
+    CHECK(gan_load(&gan, good) && same_state(&gan, &twin), "%s", gan_error());
+
+    check_refused(&gan, &twin, file_in_folder("none.safetensors"), "none.safetensors", "no file");
+    begin(&other, "dcgan", 2, 12, &ops_tiled);
+    CHECK(gan_save(&other, bad, NULL, 0), "%s", gan_error());
+    check_refused(&gan, &twin, bad, "'g.1.dense.weight' is 100x1152, the recipe needs 100x512", "another picture size");
+    StFile file;
+    CHECK(st_open(&file, bad), "%s", st_error());
+    CHECK(!net_load(&gan.g, &file, bad, "dcgan") && strstr(gan_error(), "g.1.dense.weight") && strstr(gan_error(), bad),
+          "net_load, another picture size: %s", gan_error());
+    CHECK(net_load(&other.g, &file, bad, "dcgan"), "net_load: %s", gan_error());
+    st_close(&file);
+    gan_free(&other);
+    begin(&other, "style", 2, 8, &ops_tiled);
+    CHECK(gan_save(&other, bad, NULL, 0), "%s", gan_error());
+    check_refused(&gan, &twin, bad, "--recipe style, expected a checkpoint of --recipe dcgan", "another recipe");
+    check_refused(&other, NULL, good, "--recipe dcgan, expected a checkpoint of --recipe style", "another recipe");
+    gan_free(&other);
+    CHECK(st_write(bad, NULL, 0, NULL, 0), "%s", st_error());
+    check_refused(&gan, &twin, bad, "not a checkpoint of ours", "an empty file of the right format");
+    for (long missing = 1; missing < 3000000; missing *= 40) {
+        save_truncated(good, bad, missing);
+        check_refused(&gan, &twin, bad, "expected", "a truncated file");
+    }
+    static const char *const names[] = { "g.1.dense.weight", "g.3.batchnorm.running_var", "d.5.dense.bias",
+                                         "d.adam_v" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (int other_type = 0; other_type < 2; other_type++) {
+            save_damaged(good, bad, names[i], other_type);
+            check_refused(&gan, NULL, bad, names[i], other_type ? "a tensor of another type" : "a missing tensor");
+        }
+    CHECK(gan_load(&gan, good) && same_state(&gan, &twin), "%s", gan_error());
+    CHECK(!gan_save(&gan, file_in_folder("no/such/folder.safetensors"), NULL, 0), "saved where no folder is");
+    CHECK(strstr(gan_error(), "no/such/folder"), "a folder that is not there: %s", gan_error());
+    unlink(good), unlink(bad);
+    gan_free(&gan), gan_free(&twin);
+}
+
+/* Every parameter and every running statistic is in exactly one tensor, and no two tensors have the same name. */
+static void test_tensors(void) {
+    for (int r = 0; r < 2; r++) {
+        Gan gan;
+        GanOptions o = small_options(recipes[r].name, 2, 16);
+        gan_begin(&gan, &recipes[r], &o, &ops_naive);
+        const Net *nets[2] = { &gan.g, &gan.d };
+        for (int k = 0; k < 2; k++) {
+            const Net *net = nets[k];
+            char *covered = calloc((size_t)(net->parameters + net->buffers), 1);
+            NetTensor t, u;
+            for (int i = 0; net_tensor(net, i, &t); i++) {
+                long product = 1, start = (t.in_buffer ? net->parameters : 0) + t.offset;
+                for (int j = 0; j < t.rank; j++) product *= t.shape[j];
+                CHECK(product == t.count, "%s: the shape holds %ld, not %ld", t.name, product, t.count);
+                CHECK(t.offset >= 0 && t.offset + t.count <= (t.in_buffer ? net->buffers : net->parameters),
+                      "%s lies outside its block", t.name);
+                for (long j = 0; j < t.count; j++) covered[start + j]++;
+                for (int j = 0; j < i && net_tensor(net, j, &u); j++)
+                    CHECK(strcmp(t.name, u.name), "two tensors '%s'", t.name);
+                CHECK(t.name[0] == net->name[0] && t.name[1] == '.', "'%s' does not begin with its network", t.name);
+            }
+            long wrong = 0;
+            for (long j = 0; j < net->parameters + net->buffers; j++) wrong += covered[j] != 1;
+            CHECK(!wrong, "%s, %s: %ld numbers are not in exactly one tensor", recipes[r].name, net->name, wrong);
+            free(covered);
+        }
+        gan_free(&gan);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------- inference */
+
+/* a and b describe the same network. a keeps every activation, b shares memory: do the nodes that nobody reads come out
+ * with the same bits? The caller fills ALL inputs before the walk: none may lie where a node before it writes. */
+static int same_inference(Net *a, Net *b) {
+    int read[NET_MAX_NODES] = {0}, same = 1;
+    if (!net_finish(a, 1) || !net_finish(b, 0)) exit(1);
+    net_initialize(a, 3, 0, 1), net_initialize(b, 3, 0, 1);
+    a->ops->random_uniform(a->buffer, a->buffers, 4, 0);             /* running statistics that are not 0 and 1 */
+    b->ops->random_uniform(b->buffer, b->buffers, 4, 0);
+    for (int i = 0; i < a->nodes; i++) {
+        Node *x = &a->node[i], *y = &b->node[i];
+        long n = (long)x->n * x->h * x->w * x->c;
+        if (x->a >= 0) read[x->a] = 1;
+        if (x->b >= 0) read[x->b] = 1;
+        if (x->a >= 0) continue;
+        a->ops->random_normal(x->y, n, 6, (uint64_t)i), b->ops->random_normal(y->y, n, 6, (uint64_t)i);
+    }
+    net_forward(a, 0), net_forward(b, 0);
+    for (int i = 0; i < a->nodes; i++) {
+        Node *x = &a->node[i];
+        long n = (long)x->n * x->h * x->w * x->c;
+        if (!read[i] && memcmp(x->y, b->node[i].y, (size_t)n * sizeof(real))) same = 0;
+    }
+    return same;
+}
+
+static void test_inference_of_recipes(void) {
+    static const int sizes[][3] = { { 1, 8, 8 }, { 2, 24, 40 }, { 1, 40, 24 }, { 3, 16, 16 } };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        Net a, b;
+        Gan nodes = {0};
+        style_generator(&a, &ops_tiled, sizes[i][0], sizes[i][1], sizes[i][2], 3, &nodes);
+        style_generator(&b, &ops_tiled, sizes[i][0], sizes[i][1], sizes[i][2], 3, &nodes);
+        CHECK(same_inference(&a, &b), "style generator, %dx%d: shared memory gives other bits", sizes[i][1],
+              sizes[i][2]);
+        CHECK(3 * b.activations < a.activations, "style generator, %dx%d: %ld reals for inference, %ld for training",
+              sizes[i][1], sizes[i][2], b.activations, a.activations);
+        net_free(&a), net_free(&b);
+    }
+    for (int size = 4; size <= 28; size += 8) {
+        Gan a, b;
+        GanOptions o = small_options("dcgan", 3, size);
+        gan_begin(&a, recipe_find("dcgan"), &o, &ops_tiled), gan_begin(&b, recipe_find("dcgan"), &o, &ops_tiled);
+        CHECK(same_inference(&a.g, &b.g), "dcgan's generator, size %d: shared memory gives other bits", size);
+        CHECK(same_inference(&a.d, &b.d), "dcgan's discriminator, size %d: shared memory gives other bits", size);
+        gan_free(&a), gan_free(&b);
+    }
+}
+
+/* Nodes thrown together by the dice, every picture 4x4x3, each reading any picture before it */
+static void random_network(Net *net, uint64_t seed) {
+    int picture[40], n = 0;
+    net_begin(net, "n", &ops_naive, 2);
+    picture[n++] = net_input(net, 4, 4, 3);
+    while (n < 24) {
+        uint64_t at = 4 * (uint64_t)n;
+        int from = n < 6 ? 0 : n - 6;                                /* mostly the last few, so that many die young */
+        if (philox_below(seed, 1, at, 5) == 0) from = 0;
+        int x = picture[from + philox_below(seed, 1, at + 1, n - from)];
+        int y = picture[from + philox_below(seed, 1, at + 2, n - from)];
+        switch (philox_below(seed, 1, at + 3, 8)) {
+            case 0: x = net_input(net, 4, 4, 3); break;
+            case 1: x = add(net, x, y); break;
+            case 2: x = reshape(net, x, 4, 4, 3); break;
+            case 3: x = tanh_(net, x); break;
+            case 4: x = leaky_relu(net, x, 0.2); break;
+            case 5: x = conv2d(net, concat(net, x, y), 3, 3, 1, 1); break;
+            case 6: x = upsample(net, avgpool(net, x, 2), 2); break;
+            default: x = reshape(net, dense(net, reshape(net, x, 2, 8, 3), 48), 4, 4, 3);
+        }
+        picture[n++] = x;
+    }
+}
+
+static void test_inference_of_anything(void) {
+    int wrong = 0;
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        Net a, b;
+        random_network(&a, seed), random_network(&b, seed);
+        wrong += !same_inference(&a, &b);
+        net_free(&a), net_free(&b);
+    }
+    CHECK(!wrong, "shared memory gives other bits in %d of 300 random networks", wrong);
+
+    Net a, b;                                                        /* planted: two nodes in one place */
+    random_network(&a, 1), random_network(&b, 1);
+    same_inference(&a, &b);
+    b.node[b.nodes - 1].y = b.node[0].y;
+    int last = a.nodes - 1;
+    CHECK(memcmp(a.node[last].y, b.node[last].y, 96 * sizeof(real)), "an overwritten output is not seen");
+    net_free(&a), net_free(&b);
+}
+
+static void test_sample(void) {
+    static const char *const names[] = { "dcgan", "style" };
+    for (int i = 0; i < 2; i++) {
+        Gan gan, quiet;
+        Report report[2], want[2];
+        begin(&gan, names[i], 2, 16, &ops_tiled), begin(&quiet, names[i], 2, 16, &ops_tiled);
+        long n = 2L * 16 * 16 * gan.options.channels;
+        size_t bytes = (size_t)n * sizeof(real);
+        real *first = malloc(bytes), *again = malloc(bytes), *other = malloc(bytes);
+        train(&gan, 1, report), train(&quiet, 1, want);
+        gan_sample(&gan, 7, first), gan_sample(&gan, 8, other), gan_sample(&gan, 7, again);
+        CHECK(!memcmp(first, again, bytes), "%s: the same draw gives another picture", names[i]);
+        CHECK(memcmp(first, other, bytes), "%s: another draw gives the same picture", names[i]);
+        gan.step += 1000;
+        gan_sample(&gan, 7, again);
+        gan.step -= 1000;
+        CHECK(!memcmp(first, again, bytes), "%s: the same draw at another time gives another picture", names[i]);
+        long outside = 0;
+        for (long k = 0; k < n; k++) outside += !(fabs((double)first[k]) <= 1);
+        CHECK(!outside, "%s: %ld pixels are not in [-1, 1]", names[i], outside);
+        train(&gan, 1, report + 1), train(&quiet, 1, want + 1);
+        CHECK(same_state(&gan, &quiet) && !memcmp(report, want, sizeof want),
+              "%s: looking at samples changes training", names[i]);
+        free(first), free(again), free(other);
+        gan_free(&gan), gan_free(&quiet);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------------- memory */
+
+static double allocated;                              /* bytes asked for */
+static int allocations, blocks_alive, fail_at;        /* allocation number fail_at fails */
+
+static real *counting_alloc(long count) {
+    if (++allocations == fail_at) return NULL;
+    allocated += (double)count * sizeof(real);
+    blocks_alive++;
+    return ops_naive.alloc(count);
+}
+static void counting_release(real *x) {
+    blocks_alive--;
+    ops_naive.release(x);
+}
+
+static void test_memory(void) {
+    Ops counting = ops_naive;
+    counting.alloc = counting_alloc, counting.release = counting_release;
+    for (int r = 0; r < 2; r++) {
+        Gan gan;
+        GanOptions o = small_options(recipes[r].name, 2, 16);
+        for (int training = 0; training < 2; training++) {
+            gan_begin(&gan, &recipes[r], &o, &counting);
+            allocated = 0;
+            CHECK(net_finish(&gan.g, training), "not enough memory");
+            CHECK(allocated == net_bytes(&gan.g, training), "%s, training %d: net_bytes is %.0f, allocated are %.0f",
+                  recipes[r].name, training, net_bytes(&gan.g, training), allocated);
+            gan_free(&gan);
+        }
+        gan_begin(&gan, &recipes[r], &o, &counting);
+        allocated = 0, allocations = 0;
+        CHECK(gan_finish(&gan), "not enough memory");
+        CHECK(allocated == gan_bytes(&gan), "%s: gan_bytes is %.0f, allocated are %.0f", recipes[r].name,
+              gan_bytes(&gan), allocated);
+        gan_free(&gan);
+        for (int i = 1, all = allocations; i <= all; i++) {          /* each allocation in turn finds no memory left */
+            fail_at = i, allocations = 0;
+            gan_begin(&gan, &recipes[r], &o, &counting);
+            CHECK(!gan_finish(&gan), "%s: allocation %d of %d fails unseen", recipes[r].name, i, all);
+            gan_free(&gan);
+            fail_at = 0;
+        }
+        CHECK(blocks_alive == 0, "%s: %d blocks are never released", recipes[r].name, blocks_alive);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------- small promises */
+
+/* Plants a NaN in one number, asks for its name, and takes it away again. */
+static void check_planted(Net *net, real *x, int node, const char *what) {
+    char want[96];
+    real old = *x;
+    snprintf(want, sizeof want, "%s.%d.%s (%s)", net->name, node, net->node[node].kind->name, what);
+    *x = (real)(node % 2 ? NAN : INFINITY);
+    const char *got = net_find_not_finite(net);
+    CHECK(got && !strcmp(got, want), "planted in %s, found in %s", want, got ? got : "nothing");
+    *x = old;
+}
+
+static void test_not_finite(void) {
+    for (int r = 0; r < 2; r++) {
+        Gan gan;
+        Report report;
+        begin(&gan, recipes[r].name, 2, 8, &ops_tiled);
+        train(&gan, 1, &report);
+        Net *nets[2] = { &gan.g, &gan.d };
+        for (int k = 0; k < 2; k++) {
+            Net *net = nets[k];
+            const char *found = net_find_not_finite(net);
+            CHECK(!found, "%s: not finite after one step: %s", recipes[r].name, found);
+            for (int i = 0; i < net->nodes; i++) {
+                Node *node = &net->node[i];
+                long last = (long)node->n * node->h * node->w * node->c - 1, end = node->weights + node->biases - 1;
+                int first = i;
+                while (!strcmp(net->node[first].kind->name, "reshape")) first = net->node[first].a;  /* same memory */
+                check_planted(net, &node->y[last], first, "output");
+                check_planted(net, &node->dy[last], first, "gradient");
+                if (!node->weights) continue;
+                check_planted(net, &net->p[node->weight], i, "parameters");
+                check_planted(net, &net->p[node->weight + end], i, "parameters");
+                check_planted(net, &net->g[node->weight], i, "parameter gradient");
+                check_planted(net, &net->g[node->weight + end], i, "parameter gradient");
+            }
+        }
+        gan_free(&gan);
+    }
+}
+
+static void test_clip(void) {
+    Gan gan;
+    Report report;
+    begin(&gan, "dcgan", 2, 8, &ops_tiled);
+    train(&gan, 1, &report);
+    Net *net = &gan.d;
+    size_t bytes = (size_t)net->parameters * sizeof(real);
+    real *g = malloc(bytes);
+    memcpy(g, net->g, bytes);
+    double norm = net_gradient_norm(net);
+    CLOSE(norm, report.norm_d, 0, 0, "the norm of the discriminator's gradient");
+    net_clip_gradients(net, norm, 0);
+    net_clip_gradients(net, norm, norm);
+    net_clip_gradients(net, norm, 2 * norm);
+    CHECK(!memcmp(g, net->g, bytes), "gradients within the limit are changed");
+    net_clip_gradients(net, norm, norm / 4);
+    CLOSE(net_gradient_norm(net), norm / 4, 0, 1e-6, "the norm after clipping");
+    long wrong = 0;
+    for (long i = 0; i < net->parameters; i++)
+        wrong += !(fabs(net->g[i] - (double)g[i] / 4) <= 1e-6 * fabs((double)g[i]));
+    CHECK(!wrong, "%ld gradients are not a quarter of what they were", wrong);
+    free(g);
+    gan_free(&gan);
+
+    /* In a step: with a limit far below the norm, Adam's first moment is (1 - beta1) times a gradient of that norm. */
+    GanOptions o = small_options("dcgan", 2, 8);
+    o.clip = 1e-3;
+    gan_begin(&gan, recipe_find("dcgan"), &o, &ops_tiled);
+    if (!gan_finish(&gan)) exit(1);
+    train(&gan, 1, &report);
+    CHECK(report.norm_d > o.clip && report.norm_g > o.clip, "the reported norms are those before clipping");
+    Net *nets[2] = { &gan.g, &gan.d };
+    for (int k = 0; k < 2; k++) {
+        real square;
+        gan.ops->sum_squares(&square, nets[k]->m, nets[k]->parameters);
+        CLOSE(sqrt((double)square), (1 - o.beta1) * o.clip, 0, 1e-5, "clipping before Adam, network %s", nets[k]->name);
+    }
+    gan_free(&gan);
+}
+
+int main(void) {
+    snprintf(folder, sizeof folder, "%s/test_gan.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    if (!mkdtemp(folder)) {
+        printf("test_gan: cannot make the folder %s\n", folder);
+        return 1;
+    }
+    test_threads();
+    test_tables();
+    test_resume();
+    test_load_errors();
+    test_tensors();
+    test_inference_of_recipes();
+    test_inference_of_anything();
+    test_sample();
+    test_memory();
+    test_not_finite();
+    test_clip();
+    rmdir(folder);
+    return test_report("gan");
+}

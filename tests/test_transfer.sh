@@ -1,0 +1,148 @@
+#!/bin/sh
+# test_transfer.sh: the program `transfer` as its users meet it: what works, and every way to get it wrong. A wrong call must
+# end with its exit status and exactly one line on standard error that says the right thing, and must leave no file behind.
+# Runs from the top folder, after the build. Makes its own data: a run of two steps, and pictures written byte by byte.
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 1' HUP INT TERM
+passed=0 failed=0
+
+check() {                                   # check WHAT CONDITION...: counts one check, names it when it fails
+    what=$1; shift
+    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "  FAIL $what"; sed 's/^/    /' "$tmp/err"; fi
+}
+lines() { [ "$(wc -l <"$1")" -eq "$2" ]; }
+good() {                                    # good WHAT OPTIONS...: status 0 and nothing on standard error
+    name=$1; shift
+    ./transfer "$@" >"$tmp/log" 2>"$tmp/err"; status=$?
+    check "$name: status $status" [ "$status" -eq 0 ]
+    check "$name: standard error" lines "$tmp/err" 0
+}
+bad() {                                     # bad WHAT STATUS WORDS OPTIONS...: that status, one line with those words, no file
+    name=$1 want=$2 words=$3; shift 3
+    rm -rf "$tmp/new"* && ./transfer "$@" >"$tmp/log" 2>"$tmp/err"; status=$?
+    check "$name: status $status, expected $want" [ "$status" -eq "$want" ]
+    check "$name: one line" lines "$tmp/err" 1
+    check "$name: says '$words'" grep -q "^transfer: .*$words" "$tmp/err"
+    check "$name: leaves no file" [ -z "$(ls -d "$tmp/new"* 2>/dev/null)" ]
+}
+byte() { printf "\\$(printf %o "$1")"; }
+tga() {                                     # tga FILE W H BITS: a grey garment on white; with 32 bits on transparent
+    { printf '\0\0\2\0\0\0\0\0\0\0\0\0'; byte $(($2 % 256)); byte $(($2 / 256)); byte $(($3 % 256)); byte $(($3 / 256)); byte "$4"
+      byte $(($4 == 32 ? 40 : 32))
+      printf "$(awk -v w="$2" -v h="$3" -v bits="$4" 'BEGIN {
+          for (y = 0; y < h; y++) for (x = 0; x < w; x++) {
+              inside = w < 4 || h < 4 || (x > w / 5 && x < w * 4 / 5 && y > h / 8 && y < h * 7 / 8)
+              tone = inside ? 90 + (x * 7 + y * 3) % 60 : 255
+              printf bits == 32 ? "\\%o\\%o\\%o\\%o" : "\\%o\\%o\\%o", tone, tone, tone, inside ? 255 : 0 } }')"
+    } >"$1"
+}
+size_of() { od -An -tu1 -j16 -N8 "$1" | awk '{ print $3 * 256 + $4 "x" $7 * 256 + $8 }'; }      # of a PNG: width x height
+
+./train --recipe style --data synthetic:50 --style synthetic --size 32 --batch 2 --steps 2 --out "$tmp/run" >"$tmp/log" 2>&1 &&
+./train --recipe dcgan --data synthetic:50 --batch 4 --steps 1 --out "$tmp/dcgan" >>"$tmp/log" 2>&1 ||
+    { cat "$tmp/log"; echo "transfer: 0 passed, 1 failed"; exit 1; }
+run=$tmp/run/checkpoint.safetensors
+tga "$tmp/shirt.tga" 50 61 24
+tga "$tmp/alpha.tga" 40 30 32
+
+# what works
+good "a file" --generator "$tmp/run" --content "$tmp/shirt.tga" --output "$tmp/a.png" --threads 1
+check "small pictures are enlarged" [ "$(size_of "$tmp/a.png")" = 210x256 ]
+check "the mask is named" grep -q "stands out" "$tmp/log"
+good "again, two threads" --generator "$run" --content "$tmp/shirt.tga" --output "$tmp/b.png" --threads 2
+check "the same bits" cmp -s "$tmp/a.png" "$tmp/b.png"
+good "another seed" --generator "$run" --content "$tmp/shirt.tga" --output "$tmp/b.png" --seed 2
+check "another print" [ "$(cmp -s "$tmp/a.png" "$tmp/b.png"; echo $?)" = 1 ]
+good "the textbook loops" --generator "$run" --content "$tmp/shirt.tga" --output "$tmp/c.png" --device naive --size 33
+check "--size" [ "$(size_of "$tmp/c.png")" = 27x33 ]
+good "alpha, jpg" --generator "$run" --content "$tmp/alpha.tga" --output "$tmp/d.JPG" --background white
+check "alpha is the mask" grep -q "opaque part" "$tmp/log"
+check "a JPEG file" [ "$(od -An -tx1 -N2 "$tmp/d.JPG" | tr -d ' ')" = ffd8 ]
+good "a mask" --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/shirt.tga" --output "$tmp/d.png" --scale 2 --shade 0
+good "synthetic, sheet only" --generator "$run" --content synthetic:3-4 --sheet "$tmp/sheet.png"
+check "two rows" [ "$(size_of "$tmp/sheet.png")" = 548x548 ]
+for shape in 1x1 1x40 40x1 3x90 131x7; do
+    tga "$tmp/odd.tga" "${shape%x*}" "${shape#*x}" 24
+    good "a picture of $shape" --generator "$run" --content "$tmp/odd.tga" --output "$tmp/odd.png" --size 131
+done
+mkdir -p "$tmp/in/sub" && cp "$tmp/a.png" "$tmp/in/"
+cp "$tmp/shirt.tga" "$tmp/in/sub/a.tga" && cp "$tmp/alpha.tga" "$tmp/in/sub-a.tga"
+echo text >"$tmp/in/notes.txt"
+good "a folder" --generator "$run" --content "$tmp/in" --output "$tmp/prints" --sheet "$tmp/sheet.png"
+check "flat names without collision" [ "$(ls "$tmp/prints" | tr '\n' ' ')" = "a.png sub-a-2.png sub-a.png " ]
+good "results within the folder" --generator "$run" --content "$tmp/in/" --output "$tmp/in/out"
+good "are no garments next time" --generator "$run" --content "$tmp/in" --output "$tmp/in/out"
+check "three results" [ "$(ls "$tmp/in/out" | wc -l)" -eq 3 ]
+rm -r "$tmp/in/out"
+head -c 300 "$tmp/a.png" >"$tmp/in/cut.png"
+./transfer --generator "$run" --content "$tmp/in" --output "$tmp/prints2" >"$tmp/log" 2>"$tmp/err"; status=$?
+check "a damaged file among good ones: status $status" [ "$status" -eq 0 ]
+check "is reported" grep -q "cut.png" "$tmp/err"
+check "in one line" lines "$tmp/err" 1
+check "and skipped" [ "$(ls "$tmp/prints2" | wc -l)" -eq 3 ]
+if [ -e /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz ]; then
+    good "Fashion-MNIST" --generator "$run" --content fashion-mnist:17 --output "$tmp/prints"
+    check "named by its number" [ -s "$tmp/prints/fashion-mnist-17.png" ]
+    bad "a picture that does not exist" 1 "0 to 9999" --generator "$run" --content fashion-mnist:10000 --output "$tmp/new.png"
+fi
+./transfer --help >"$tmp/log" 2>"$tmp/err"; status=$?
+check "--help" [ "$status" -eq 0 ]
+for option in generator content output sheet size scale shade mask background seed device threads data-dir; do
+    check "--help explains --$option" grep -q -e "^  --$option " "$tmp/log"
+done
+
+# what does not
+head -c 20000 "$run" >"$tmp/cut.safetensors"
+cp "$tmp/shirt.tga" "$tmp/noise.safetensors"
+mkdir "$tmp/empty" "$tmp/damaged" && cp "$tmp/in/cut.png" "$tmp/damaged/"
+tga "$tmp/other.tga" 20 20 24
+cp "$tmp/shirt.tga" "$tmp/keep.tga"
+new=$tmp/new.png shirt=$tmp/shirt.tga
+bad "no options" 2 "generator is missing"
+bad "no content" 2 "content is missing" --generator "$run" --output "$new"
+bad "no output" 2 "output is missing" --generator "$run" --content "$shirt"
+bad "unknown option" 2 "did you mean '--shade'" --generator "$run" --content "$shirt" --output "$new" --shadw 1
+bad "--shade nan" 2 "expected a number" --generator "$run" --content "$shirt" --output "$new" --shade nan
+bad "--shade 2" 2 "from 0 to 1" --generator "$run" --content "$shirt" --output "$new" --shade 2
+bad "--size -1" 2 "whole number" --generator "$run" --content "$shirt" --output "$new" --size -1
+bad "--size 1.5" 2 "whole number" --generator "$run" --content "$shirt" --output "$new" --size 1.5
+bad "--device" 2 "naive" --generator "$run" --content "$shirt" --output "$new" --device abacus
+bad "--background" 2 "keep or white" --generator "$run" --content "$shirt" --output "$new" --background blue
+bad "output's ending" 2 "ends in .png" --generator "$run" --content "$shirt" --output "$tmp/new.bmp"
+bad "sheet's ending" 2 "ends in .png" --generator "$run" --content "$shirt" --sheet "$tmp/new.gif"
+bad "a file for a folder" 2 "need a folder" --generator "$run" --content "$tmp/in" --output "$new"
+bad "no generator" 1 "none" --generator "$tmp/none" --content "$shirt" --output "$new"
+bad "a folder without a run" 1 "checkpoint" --generator "$tmp/empty" --content "$shirt" --output "$new"
+bad "another recipe" 1 "recipe dcgan, expected" --generator "$tmp/dcgan" --content "$shirt" --output "$new"
+bad "a cut checkpoint" 1 "cut.safetensors" --generator "$tmp/cut.safetensors" --content "$shirt" --output "$new"
+bad "no checkpoint" 1 "noise.safetensors" --generator "$tmp/noise.safetensors" --content "$shirt" --output "$new"
+bad "no such picture" 1 "none.png" --generator "$run" --content "$tmp/none.png" --output "$new"
+bad "a name with a line break" 1 "a?b" --generator "$run" --content "$tmp/a
+b" --output "$new"
+bad "an empty folder" 1 "no .png" --generator "$run" --content "$tmp/empty" --output "$tmp/new"
+bad "a cut picture" 1 "cut.png" --generator "$run" --content "$tmp/in/cut.png" --output "$new" --sheet "$tmp/new2.png"
+bad "no picture" 1 "notes.txt" --generator "$run" --content "$tmp/in/notes.txt" --output "$new"
+bad "a bad list" 1 "expected one number" --generator "$run" --content synthetic:5-3 --output "$new"
+bad "a bad number" 1 "expected one number" --generator "$run" --content fashion-mnist:x --output "$new"
+bad "no Fashion-MNIST" 1 "not found" --generator "$run" --content fashion-mnist:1 --data-dir "$tmp/empty" --output "$new"
+bad "a mask of another size" 1 "same size" --generator "$run" --content "$shirt" --mask "$tmp/other.tga" --output "$new"
+bad "no such mask" 1 "none.tga" --generator "$run" --content "$shirt" --mask "$tmp/none.tga" --output "$new"
+bad "an output folder that is none" 1 "new.png" --generator "$run" --content "$shirt" --output "$tmp/none/new.png"
+bad "a folder below a file" 1 "expected a folder" --generator "$run" --content "$tmp/in" --output "$shirt/new"
+bad "results among garments" 1 "choose another" --generator "$run" --content "$tmp/in" --output "$tmp/in/."
+bad "a picture over itself" 1 "choose another" --generator "$run" --content "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
+bad "too many pixels" 1 "smaller --size" --generator "$run" --content "$shirt" --output "$new" --size 16384
+bad "too many pixels to paint" 1 "larger --scale" --generator "$run" --content "$shirt" --output "$new" --scale 0.01
+(ulimit -v 300000; ./transfer --generator "$run" --content "$shirt" --output "$new" --threads 1 --scale 0.2) \
+    >"$tmp/log" 2>"$tmp/err"; status=$?
+check "too little memory: status $status" [ "$status" -eq 1 ]
+check "too little memory: one line" lines "$tmp/err" 1
+check "too little memory: what to do" grep -q "larger --scale" "$tmp/err"
+check "the garment is unharmed" cmp -s "$shirt" "$tmp/keep.tga"
+./transfer --generator "$run" --content "$tmp/damaged" --output "$tmp/prints" >"$tmp/log" 2>"$tmp/err"; status=$?
+check "a folder of damaged files: status $status" [ "$status" -eq 1 ]
+check "one line for each, one at the end" lines "$tmp/err" 2
+check "no temporary file is left" [ -z "$(find "$tmp" -name '*.tmp*')" ]
+echo "transfer: $passed passed, $failed failed"
+[ "$failed" = 0 ]
