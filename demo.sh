@@ -6,7 +6,7 @@ if [ -z "$data" ]; then
     test -f "$mnist/train-images-idx3-ubyte.gz" || { data=synthetic; echo "demo: no Fashion-MNIST in $mnist: using the drawn synthetic garments"; }
 fi
 if [ -z "$pattern" ]; then
-    for p in /usr/share/gimp/[23].0/patterns/paint-explosion.pat; do test -f "$p" && pattern=$p; done
+    for p in /usr/share/gimp/[23].0/patterns/redrings.pat; do test -f "$p" && pattern=$p; done
     test -n "$pattern" || { pattern=synthetic:5; echo "demo: no GIMP patterns here: using a drawn textile"; }
 fi
 set -e

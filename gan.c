@@ -296,8 +296,8 @@ const Recipe recipes[] = {
       .describe = dcgan_describe, .step = dcgan_step },
     { .name = "style", .summary = "prints the style of pictures onto garments",
       .source = "documents 001-004; Li, Wand 2016; Gatys, Ecker, Bethge 2015; F2, F3, F8-F10",
-      .defaults = { .batch = 8, .size = 64, .channels = 3, .steps = 800, .lr = 4e-4, .lr_d = 1.2e-3, .beta1 = 0.5, .beta2 = 0.99,
-                    .content_weight = 1, .style_weight = 1 },
+      .defaults = { .batch = 8, .size = 64, .channels = 3, .steps = 1000, .lr = 4e-4, .lr_d = 8e-4, .beta1 = 0.5, .beta2 = 0.99,
+                    .content_weight = 0.3, .style_weight = 3, .clip = 10 },
       .paints = 1, .describe = style_describe, .step = style_step },
     { .name = NULL }
 };

@@ -95,7 +95,7 @@ static void print_help(void) {
     for (const Recipe *r = recipes; r->name; r++) {
         printf("  %-8s %s   (%s)\n           --steps %d --batch %d --size %d --lr %g --beta1 %g --beta2 %g", r->name, r->summary, r->source,
                r->defaults.steps, r->defaults.batch, r->defaults.size, r->defaults.lr, r->defaults.beta1, r->defaults.beta2);
-        if (r->paints) printf(" --lr-d %g --content-weight %g --style-weight %g --tv-weight %g", r->defaults.lr_d,
+        if (r->paints) printf(" --lr-d %g --clip %g\n           --content-weight %g --style-weight %g --tv-weight %g", r->defaults.lr_d, r->defaults.clip,
                               r->defaults.content_weight, r->defaults.style_weight, r->defaults.tv_weight);
         printf("\n");
     }

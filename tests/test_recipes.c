@@ -12,7 +12,8 @@
  * the four points there is no derivative to compare with. The table `watched` below hashes the sign of everything that
  * relu and total variation look at; if the hash differs between the points, h becomes ten times smaller, and the third
  * time the direction is skipped. Skipped directions are counted: at most one of twenty may be.
- * Compile with -Dreal=double. */
+ * Compile with -Dreal=double. With TEST_QUICK in the environment (sanitizers are slow) only every fifth tensor of a
+ * recipe is looked at, and the planted errors are left out. */
 #include "gan.h"
 #include "test.h"
 
@@ -161,7 +162,7 @@ static const char *wrong_gradient(Problem *problem, const Ops *table, Tally *tal
     ops_naive.copy(dy, net->dy, net->activations);
     snprintf(name, sizeof name, "the loss");
     for (int i = 0; good && net_tensor(net, i, &t); i++) {
-        if (t.in_buffer) continue;
+        if (t.in_buffer || (problem->gan && getenv("TEST_QUICK") && i % 5)) continue;
         good = tensor_agrees(problem, net->p + t.offset, gradient + t.offset, t.count, (uint64_t)i, tally);
         snprintf(name, sizeof name, "%s", t.name);
     }
@@ -282,6 +283,7 @@ static Problem network_problem(Net *net, int which, real *above) {
 }
 
 static void check_tally(const char *of, const char *loss, const Tally *tally) {
+    CHECK(tally->compared > 0, "%s, %s: nothing is compared", of, loss);
     CHECK(20 * tally->skipped <= tally->compared, "%s, %s: %d directions skipped, %d compared", of, loss,
           tally->skipped, tally->compared);
     CHECK(2 * tally->sharp >= tally->compared, "%s, %s: only %d comparisons of %d are sharp", of, loss, tally->sharp,
@@ -512,6 +514,6 @@ int main(void) {
     test_networks();
     test_what();
     test_recipes();
-    test_checker();
+    if (!getenv("TEST_QUICK")) test_checker();
     return test_report("recipes");
 }
