@@ -231,7 +231,8 @@ static double content_loss(Gan *gan) {
     Node *picture = node_of(&gan->g, gan->g_picture), *out = node_of(b, gan->blur_out);
     long pixels = (long)gan->options.batch * gan->options.size * gan->options.size, n = count_of(b, gan->blur_out);
     ops->avgpool_forward(gan->soft_mask, gan->mask, out->n, out->h * CONTENT_POOL, out->w * CONTENT_POOL, 1, CONTENT_POOL);
-    ops->avgpool_forward(gan->soft_content, gan->content, out->n, out->h * CONTENT_POOL, out->w * CONTENT_POOL, 1, CONTENT_POOL);
+    ops->avgpool_forward(gan->soft_content, gan->content, out->n, out->h * CONTENT_POOL, out->w * CONTENT_POOL, 1,
+                         CONTENT_POOL);
     ops->copy(b->node[gan->blur_in].y, picture->y, pixels * gan->options.channels);
     net_forward(b, 1);
     net_zero_activations(b);
@@ -281,7 +282,8 @@ static void style_step(Gan *gan, Report *report) {
     report->content = content_loss(gan);                                 /* F9 */
     gan->ops->total_variation_forward(gan->loss, picture->y, picture->n, picture->h, picture->w, picture->c);      /* F10 */
     report->tv = number(gan);
-    gan->ops->total_variation_backward(picture->dy, picture->y, (real)o->tv_weight, picture->n, picture->h, picture->w, picture->c);
+    gan->ops->total_variation_backward(picture->dy, picture->y, (real)o->tv_weight, picture->n, picture->h, picture->w,
+                                       picture->c);
     report->loss_g = report->adversarial + o->style_weight * report->style + o->content_weight * report->content
                    + o->tv_weight * report->tv;
     update_generator(gan, report);
@@ -345,7 +347,8 @@ int gan_finish(Gan *gan) {
         if (!net_finish(&gan->blur, 1)) return 0;
         gan->content = ops->alloc(pixels), gan->mask = ops->alloc(pixels);
         gan->soft_content = ops->alloc(pooled), gan->soft_mask = ops->alloc(pooled);
-        gan->gram = ops->alloc(grams), gan->target = ops->alloc(grams), gan->dgram = ops->alloc(grams), gan->mean = ops->alloc(512);
+        gan->gram = ops->alloc(grams), gan->target = ops->alloc(grams), gan->dgram = ops->alloc(grams),
+        gan->mean = ops->alloc(512);
         if (!gan->content || !gan->mask || !gan->soft_content || !gan->soft_mask || !gan->gram || !gan->target || !gan->dgram
             || !gan->mean) return 0;
     }
@@ -418,19 +421,23 @@ static int slot_read(const Net *net, const Slot *slot, const StFile *file, const
     const StTensor *t = st_find(file, slot->name);
     shape_text(need, sizeof need, slot->rank, slot->shape);
     if (!t) {
-        snprintf(gan_message, sizeof gan_message, "%s: no tensor '%s' (%s): was it made with --recipe %s?", path, slot->name, need, recipe);
+        snprintf(gan_message, sizeof gan_message, "%s: no tensor '%s' (%s): was it made with --recipe %s?", path, slot->name,
+                 need, recipe);
         return 0;
     }
     int same = t->rank == slot->rank;
     for (int k = 0; k < t->rank && same; k++) same = t->shape[k] == slot->shape[k];
     if (!same) {
-        snprintf(gan_message, sizeof gan_message, "%s: tensor '%s' is %s, the recipe needs %s: was it made with --recipe %s and these sizes?",
-                 path, slot->name, shape_text(have, sizeof have, t->rank, t->shape), need, recipe);
+        snprintf(gan_message, sizeof gan_message,
+                 "%s: tensor '%s' is %s, the recipe needs %s: was it made with --recipe %s and these sizes?", path,
+                 slot->name, shape_text(have, sizeof have, t->rank, t->shape), need, recipe);
         return 0;
     }
     real *host = malloc((size_t)slot->count * sizeof(real) + 1);
-    if (!host || !(sizeof(real) == 4 ? st_read_f32(t, (void *)host, slot->count) : st_read_f64(t, (void *)host, slot->count))) {
-        snprintf(gan_message, sizeof gan_message, "%s: tensor '%s': %s", path, slot->name, host ? st_error() : "not enough memory");
+    if (!host ||
+        !(sizeof(real) == 4 ? st_read_f32(t, (void *)host, slot->count) : st_read_f64(t, (void *)host, slot->count))) {
+        snprintf(gan_message, sizeof gan_message, "%s: tensor '%s': %s", path, slot->name,
+                 host ? st_error() : "not enough memory");
         free(host);
         return 0;
     }
@@ -456,7 +463,8 @@ int gan_load(Gan *gan, const char *path) {
     const char *step = st_meta(&file, "step"), *recipe = st_meta(&file, "recipe");
     int good = step && recipe && !strcmp(recipe, gan->recipe->name);
     if (!good)
-        snprintf(gan_message, sizeof gan_message, "%s: %s%s, expected a checkpoint of --recipe %s: give the recipe it was made with", path,
+        snprintf(gan_message, sizeof gan_message,
+                 "%s: %s%s, expected a checkpoint of --recipe %s: give the recipe it was made with", path,
                  recipe ? "made with --recipe " : "not a checkpoint of ours", recipe ? recipe : "", gan->recipe->name);
     for (int net = 0; net < 2 && good; net++)
         for (int i = 0; good && net_slot(net ? &gan->d : &gan->g, i, 1, &slot); i++)

@@ -31,6 +31,11 @@ void options_help(const Option *table, void *file);
 
 /* The candidate (list of `count` strings, `stride` bytes apart) nearest to `word` by edit distance, or NULL when none is near. */
 const char *nearest(const char *word, const void *candidates, int count, long stride);
+
+/* First thing in main. OpenMP's threads spin while they wait for each other; where other programs want the same cores that
+ * makes all of them many times slower, and passive waiting costs one per cent. The library reads OMP_WAIT_POLICY before main
+ * begins, so the program starts itself again with the setting in place; whoever has set the variable keeps his choice. */
+void patient_threads(char **argv);
 #endif
 
 #if defined(OPTIONS_IMPLEMENTATION) && !defined(OPTIONS_IMPLEMENTED)
@@ -40,6 +45,13 @@ const char *nearest(const char *word, const void *candidates, int count, long st
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+void patient_threads(char **argv) {
+    if (getenv("OMP_WAIT_POLICY")) return;
+    setenv("OMP_WAIT_POLICY", "passive", 1);
+    execv("/proc/self/exe", argv);                                 /* returns only where there is no /proc: then go on as we are */
+}
 
 static int edit_distance(const char *a, const char *b) {           /* Levenshtein (1966), one row of the table at a time */
     int row[64], n = (int)strlen(b);

@@ -142,7 +142,7 @@ static int st_utf8(const unsigned char *s) {
     return n;
 }
 
-/* The number that \uXXXX at s stands for; -1 if that is not what is there. */
+/* The number that \uHHHH at s stands for; -1 if that is not what is there. */
 static long st_unicode(const char *s) {
     if (s[0] != '\\' || s[1] != 'u') return -1;
     for (int i = 2; i < 6; i++) if (!isxdigit((unsigned char)s[i])) return -1;

@@ -88,15 +88,18 @@ static double now(void) {
 }
 
 static void print_help(void) {
-    printf("usage: ./train [options]     trains a GAN and leaves samples, loss curves and a checkpoint in a folder\n\n"
-           "  ./train                                        new garments from Fashion-MNIST\n"
-           "  ./train --recipe style --style flowers.pat     prints that pattern onto garments\n"
-           "  ./train --resume runs/dcgan --steps 3000       goes on where a run stopped\n\nrecipes, with their defaults:\n");
+    printf(
+        "usage: ./train [options]     trains a GAN and leaves samples, loss curves and a checkpoint in a folder\n\n"
+        "  ./train                                        new garments from Fashion-MNIST\n"
+        "  ./train --recipe style --style flowers.pat     prints that pattern onto garments\n"
+        "  ./train --resume runs/dcgan --steps 3000       goes on where a run stopped\n\nrecipes, with their defaults:\n");
     for (const Recipe *r = recipes; r->name; r++) {
-        printf("  %-8s %s   (%s)\n           --steps %d --batch %d --size %d --lr %g --beta1 %g --beta2 %g", r->name, r->summary, r->source,
-               r->defaults.steps, r->defaults.batch, r->defaults.size, r->defaults.lr, r->defaults.beta1, r->defaults.beta2);
-        if (r->paints) printf(" --lr-d %g --clip %g\n           --content-weight %g --style-weight %g --tv-weight %g", r->defaults.lr_d, r->defaults.clip,
-                              r->defaults.content_weight, r->defaults.style_weight, r->defaults.tv_weight);
+        printf("  %-8s %s   (%s)\n           --steps %d --batch %d --size %d --lr %g --beta1 %g --beta2 %g", r->name,
+               r->summary, r->source, r->defaults.steps, r->defaults.batch, r->defaults.size, r->defaults.lr,
+               r->defaults.beta1, r->defaults.beta2);
+        if (r->paints)
+            printf(" --lr-d %g --clip %g\n           --content-weight %g --style-weight %g --tv-weight %g", r->defaults.lr_d,
+                   r->defaults.clip, r->defaults.content_weight, r->defaults.style_weight, r->defaults.tv_weight);
         printf("\n");
     }
     printf("\noptions:\n");
@@ -117,12 +120,15 @@ static const Recipe *find_recipe(void) {
     while (recipes[count].name) count++;
     if (!r) {
         const char *near = nearest(recipe_name, recipes, count, sizeof *recipes);
-        die(2, "unknown recipe '%s'%s%s%s: --help lists them all", recipe_name, near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+        die(2, "unknown recipe '%s'%s%s%s: --help lists them all", recipe_name, near ? ", did you mean '" : "",
+            near ? near : "", near ? "'?" : "");
     }
-    recipe_default("--steps", r->defaults.steps), recipe_default("--batch", r->defaults.batch), recipe_default("--size", r->defaults.size);
-    recipe_default("--lr", r->defaults.lr), recipe_default("--lr-d", r->defaults.lr_d), recipe_default("--beta1", r->defaults.beta1), recipe_default("--beta2", r->defaults.beta2);
-    recipe_default("--content-weight", r->defaults.content_weight), recipe_default("--style-weight", r->defaults.style_weight);
-    recipe_default("--tv-weight", r->defaults.tv_weight), recipe_default("--clip", r->defaults.clip);
+    const GanOptions *d = &r->defaults;
+    const struct { const char *name; double value; } list[] = {
+        { "--steps", d->steps }, { "--batch", d->batch }, { "--size", d->size }, { "--lr", d->lr }, { "--lr-d", d->lr_d },
+        { "--beta1", d->beta1 }, { "--beta2", d->beta2 }, { "--clip", d->clip }, { "--content-weight", d->content_weight },
+        { "--style-weight", d->style_weight }, { "--tv-weight", d->tv_weight } };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) recipe_default(list[i].name, list[i].value);
     if (size % 8 && r->paints) die(2, "--size %ld: the recipe %s needs a multiple of 8", size, r->name);
     if (size % 4) die(2, "--size %ld: the recipe %s needs a multiple of 4", size, r->name);
     return r;
@@ -151,7 +157,8 @@ static void resume_options(const char *path) {
     Option *given = option_find(table, "--recipe");
     if (!recipe) die(1, "%s: not a checkpoint of this program (no recipe in its metadata)", path);
     if (given->given && strcmp(recipe, recipe_name))
-        die(1, "%s: made with --recipe %s, not %s: leave --recipe away, or train %s in another --out", path, recipe, recipe_name, recipe_name);
+        die(1, "%s: made with --recipe %s, not %s: leave --recipe away, or train %s in another --out", path, recipe,
+            recipe_name, recipe_name);
     for (Option *o = table; o->name; o++) {
         const char *text = st_meta(&file, o->name);
         if (!text || o->given) continue;
@@ -175,13 +182,15 @@ static void style_add(Image *picture, const char *name) {
     long need = size;
     if (picture->tileable) {
         int side = (int)ceil(size * fmax(style_scale, 1) * 2);
-        if (!image_tile(&ready, picture, picture->h > side ? picture->h : side, picture->w > side ? picture->w : side)) die(1, "%s", images_error());
+        if (!image_tile(&ready, picture, picture->h > side ? picture->h : side, picture->w > side ? picture->w : side))
+            die(1, "%s", images_error());
         image_free(picture);
     } else {
         ready = *picture;
     }
     if (ready.h < need || ready.w < need)
-        die(1, "%s: the style picture is %dx%d, smaller than the %ldx%ld crops it is learned from: give a larger one, or a smaller --size",
+        die(1, "%s: the style picture is %dx%d, smaller than the %ldx%ld crops it is learned from: give a larger one, "
+            "or a smaller --size",
             name, ready.w, ready.h, need, need);
     styles = realloc(styles, (size_t)(style_count + 1) * sizeof *styles);
     if (!styles) die(1, "not enough memory for the style pictures");
@@ -193,7 +202,8 @@ static void open_styles(void) {
     struct stat s;
     if (!*style) die(2, "the recipe style needs --style: a picture, a .pat pattern, a folder of them, or synthetic");
     if (!strncmp(style, "synthetic", 9)) {
-        if (!image_pattern_synthetic(&picture, style[9] == ':' ? atoi(style + 10) % IMAGE_PATTERNS : 0, 128)) die(1, "%s", images_error());
+        if (!image_pattern_synthetic(&picture, style[9] == ':' ? atoi(style + 10) % IMAGE_PATTERNS : 0, 128))
+            die(1, "%s", images_error());
         picture.tileable = 1;
         style_add(&picture, style);
     } else if (!stat(style, &s) && S_ISDIR(s.st_mode)) {
@@ -201,7 +211,8 @@ static void open_styles(void) {
         ImageSetOptions o = { .channels = 3, .h = (int)size * 2, .w = (int)size * 2, .policy = IMAGE_CROP };
         if (!imageset_load(&list, style, &o)) die(1, "%s", images_error());
         for (long i = 0; i < list.count; i++) {
-            if (!image_new(&picture, list.h, list.w, 3) || !imageset_get(&list, i, picture.pixels, NULL)) die(1, "%s", images_error());
+            if (!image_new(&picture, list.h, list.w, 3) || !imageset_get(&list, i, picture.pixels, NULL))
+                die(1, "%s", images_error());
             style_add(&picture, style);
         }
         imageset_free(&list);
@@ -212,8 +223,8 @@ static void open_styles(void) {
 }
 
 static void open_data(const Recipe *recipe) {
-    ImageSetOptions o = { .h = (int)size, .w = (int)size, .channels = recipe->paints ? 1 : 0, .policy = IMAGE_PAD, .photo = recipe->paints,
-                          .limit = limit, .fashion_mnist_dir = *data_dir ? data_dir : NULL };
+    ImageSetOptions o = { .h = (int)size, .w = (int)size, .channels = recipe->paints ? 1 : 0, .policy = IMAGE_PAD,
+                          .photo = recipe->paints, .limit = limit, .fashion_mnist_dir = *data_dir ? data_dir : NULL };
     if (!augment_parse(&augmentation, augment)) die(2, "--augment: %s", images_error());
     augmenting = strcmp(augment, "none") != 0;
     if (!imageset_load(&set, data, &o)) die(1, "%s", images_error());
@@ -231,7 +242,8 @@ static void style_crop(float *picture, const float u[5]) {
     int most = least * 5 / 4 < shorter ? least * 5 / 4 : shorter;
     int side = least + (int)(u[1] * (float)(most - least + 1));
     int y = (int)(u[2] * (float)(from->h - side + 1)), x = (int)(u[3] * (float)(from->w - side + 1));
-    if (!image_crop(&crop, from, y, x, side, side) || !image_resize(&fitted, &crop, (int)size, (int)size)) die(1, "%s", images_error());
+    if (!image_crop(&crop, from, y, x, side, side) || !image_resize(&fitted, &crop, (int)size, (int)size))
+        die(1, "%s", images_error());
     for (long i = 0; i < size * size; i++)
         for (int k = 0; k < 3; k++) {
             long from_pixel = u[4] < 0.5f ? i : i / size * size + size - 1 - i % size;
@@ -248,8 +260,9 @@ static void fetch(long index, long i, long step, float *pixels, float *mask) {
     if (!raw || !raw_mask) die(1, "not enough memory for a picture");
     if (!imageset_get(&set, index, raw, raw_mask)) die(1, "%s", images_error());
     for (int k = 0; k < 8; k++) u[k] = philox_uniform((uint64_t)seed, STREAM(STREAM_AUGMENT, step), (uint64_t)(8 * i + k));
-    if (augmenting) image_augment(pixels + i * each, mask ? mask + i * size * size : NULL, raw, mask ? raw_mask : NULL, (int)size, (int)size,
-                                  set.c, &augmentation, u);
+    if (augmenting)
+        image_augment(pixels + i * each, mask ? mask + i * size * size : NULL, raw, mask ? raw_mask : NULL, (int)size,
+                      (int)size, set.c, &augmentation, u);
     else {
         memcpy(pixels + i * each, raw, (size_t)each * sizeof *raw);
         if (mask) memcpy(mask + i * size * size, raw_mask, (size_t)(size * size) * sizeof *raw);
@@ -283,7 +296,8 @@ static void save_samples(Gan *gan, long step) {
     enum { GARMENTS = 16, COLUMNS = 8 };
     int paints = gan->recipe->paints, c = paints ? 3 : gan->options.channels, count = paints ? 3 * GARMENTS : 64;
     long each = size * size * c, drawn = 0;
-    float *sheet = malloc((size_t)(count + batch) * (size_t)each * sizeof *sheet), *y = malloc((size_t)(batch * each) * sizeof *y);
+    float *sheet = malloc((size_t)(count + batch) * (size_t)each * sizeof *sheet),
+          *y = malloc((size_t)(batch * each) * sizeof *y);
     char path[4200];
     Image picture;
     if (!sheet || !y) die(1, "not enough memory for the sample sheet");
@@ -291,7 +305,8 @@ static void save_samples(Gan *gan, long step) {
         if (paints) {                                    /* fixed garments, spread over the set */
             for (long i = 0; i < batch; i++) {
                 long index = (drawn + i) % GARMENTS * (set.count / GARMENTS) % set.count;
-                if (!imageset_get(&set, index, host_images + i * size * size, host_mask + i * size * size)) die(1, "%s", images_error());
+                if (!imageset_get(&set, index, host_images + i * size * size, host_mask + i * size * size))
+                    die(1, "%s", images_error());
             }
             gan->ops->upload(gan->content, host_images, batch * size * size);
         }
@@ -308,7 +323,8 @@ static void save_samples(Gan *gan, long step) {
                 }
         }
     }
-    if (!image_grid(&picture, sheet, count, (int)size, (int)size, c, COLUMNS, size < 48 ? 3 : 1, size < 48 ? 3 : 4)) die(1, "%s", images_error());
+    if (!image_grid(&picture, sheet, count, (int)size, (int)size, c, COLUMNS, size < 48 ? 3 : 1, size < 48 ? 3 : 4))
+        die(1, "%s", images_error());
     snprintf(path, sizeof path, "%s/samples/step-%06ld.png", out, step);
     if (!image_save(&picture, path)) fprintf(stderr, "train: %s\n", images_error());
     snprintf(path, sizeof path, "%s/samples.png", out);
@@ -332,7 +348,8 @@ static void save_plot(void) {
         if (n == room) {
             room = 2 * room + 1024;
             for (int k = 0; k < 3; k++)
-                if (!(column[k] = realloc(column[k], (size_t)room * sizeof(double)))) die(1, "not enough memory for the plot");
+                if (!(column[k] = realloc(column[k], (size_t)room * sizeof(double))))
+                    die(1, "not enough memory for the plot");
         }
         column[0][n] = s, column[1][n] = d, column[2][n++] = g;
     }
@@ -342,7 +359,8 @@ static void save_plot(void) {
     PlotSeries series[2] = { { "discriminator", column[0], column[1], n }, { "generator", column[0], column[2], n } };
     snprintf(title, sizeof title, "%s: losses", recipe_name);
     snprintf(path, sizeof path, "%s/losses.png", out);
-    if (!image_plot(&plot, series, 2, title, "step") || !image_save(&plot, path)) fprintf(stderr, "train: %s\n", images_error());
+    if (!image_plot(&plot, series, 2, title, "step") || !image_save(&plot, path))
+        fprintf(stderr, "train: %s\n", images_error());
     else image_free(&plot);
     for (int k = 0; k < 3; k++) free(column[k]);
 }
@@ -401,7 +419,8 @@ static void make_folder(const char *path) {
         if (*c == '/' || !*c) {
             char keep = *c;
             *c = 0;
-            if (mkdir(part, 0777) && errno != EEXIST) die(1, "--out %s: %s: %s, choose another folder", path, part, strerror(errno));
+            if (mkdir(part, 0777) && errno != EEXIST)
+                die(1, "--out %s: %s: %s, choose another folder", path, part, strerror(errno));
             *c = keep;
             if (!keep) break;
         }
@@ -419,13 +438,13 @@ static void diagnose(const Report *r, long step, double real_spread) {
     if (step < 100) return;
     if (d_real > 0.97 && d_fake < 0.03 && step - last_wins >= 500) {
         last_wins = step;
-        fprintf(stderr, "\ntrain: step %ld: the discriminator wins: it is right %.0f%% of the time, so the generator learns little from it. "
-                "A lower --lr or a larger --batch helps.\n", step, 50 * (d_real + 1 - d_fake));
+        fprintf(stderr, "\ntrain: step %ld: the discriminator wins: it is right %.0f%% of the time, so the generator learns "
+                "little from it. A lower --lr-d or a larger --batch helps.\n", step, 50 * (d_real + 1 - d_fake));
     }
     if (alike < 0.15 && batch > 1 && step - last_alike >= 500) {
         last_alike = step;
-        fprintf(stderr, "\ntrain: step %ld: the samples collapse onto each other: they differ %.0f times less than the pictures of the set. "
-                "Another --seed, a lower --lr or a larger --batch helps.\n", step, 1 / (alike + 1e-9));
+        fprintf(stderr, "\ntrain: step %ld: the samples collapse onto each other: they differ %.0f times less than the "
+                "pictures of the set. Another --seed, a lower --lr or a larger --batch helps.\n", step, 1 / (alike + 1e-9));
     }
 }
 
@@ -460,6 +479,7 @@ static void on_signal(int s) {
 }
 
 int main(int argc, char **argv) {
+    patient_threads(argv);
     options_parse("train", table, argc, argv);
     if (help) return print_help(), 0;
     const char *from = *resume ? resume_path() : NULL;
@@ -489,7 +509,8 @@ int main(int argc, char **argv) {
     char path[4200];
     snprintf(path, sizeof path, "%s/checkpoint.safetensors", out);
     if (!from && !dry_run && !overwrite && !access(path, F_OK))
-        die(1, "%s: this folder holds a run already: --resume %s to go on, another --out to keep it, or --overwrite", path, out);
+        die(1, "%s: this folder holds a run already: --resume %s to go on, another --out to keep it, or --overwrite", path,
+            out);
     if (!dry_run) {
         make_folder(out);
         snprintf(path, sizeof path, "%s/samples", out);
@@ -500,11 +521,13 @@ int main(int argc, char **argv) {
 
     Gan gan;
     Report report;
-    GanOptions o = { (int)batch, (int)size, recipe->paints ? 3 : set.c, (int)steps, lr, lr_d, beta1, beta2, content_weight, style_weight,
-                     tv_weight, clip, (uint64_t)seed };
+    GanOptions o = { (int)batch, (int)size, recipe->paints ? 3 : set.c, (int)steps, lr, lr_d, beta1, beta2,
+                     content_weight, style_weight, tv_weight, clip, (uint64_t)seed };
     gan_begin(&gan, recipe, &o, ops);
-    printf("recipe %s: %s\ndata %s: %ld pictures of %dx%dx%d\nG %ld parameters, D %ld parameters; memory: networks %.0f MB, pictures %.0f MB\n",
-           recipe->name, recipe->summary, data, set.count, set.h, set.w, set.c, gan.g.parameters, gan.d.parameters, gan_bytes(&gan) / 1e6,
+    printf("recipe %s: %s\ndata %s: %ld pictures of %dx%dx%d\nG %ld parameters, D %ld parameters; memory: networks %.0f MB, "
+           "pictures %.0f MB\n",
+           recipe->name, recipe->summary, data, set.count, set.h, set.w, set.c, gan.g.parameters, gan.d.parameters,
+           gan_bytes(&gan) / 1e6,
            (double)set.count * set.stored_h * set.stored_w * (set.stored_c + (set.mask != NULL)) / 1e6);
     host_images = malloc((size_t)(batch * size * size * 3) * sizeof(float));
     host_mask = malloc((size_t)(batch * size * size) * sizeof(float));
@@ -512,7 +535,8 @@ int main(int argc, char **argv) {
         die(1, "not enough memory: this run needs %.0f MB: use a smaller --batch or --size", gan_bytes(&gan) / 1e6);
     if (from && !gan_load(&gan, from)) die(1, "%s", gan_error());
     if (from) printf("resumed %s at step %ld\n", from, gan.step);
-    if (gan.step >= steps && !dry_run) die(1, "--resume %s: step %ld of %ld is done already: give a larger --steps", resume, gan.step, steps);
+    if (gan.step >= steps && !dry_run)
+        die(1, "--resume %s: step %ld of %ld is done already: give a larger --steps", resume, gan.step, steps);
     fflush(stdout);
 
     if (dry_run) {
@@ -521,8 +545,8 @@ int main(int argc, char **argv) {
             load_batch(&gan, k);
             gan_step(&gan, &report);
             double seconds = now() - begin;
-            printf("dry run: step %d: D %.4f G %.4f, %.3f s, %ld steps would take about %.1f minutes\n", k + 1, report.loss_d, report.loss_g,
-                   seconds, steps, seconds * (double)steps / 60);
+            printf("dry run: step %d: D %.4f G %.4f, %.3f s, %ld steps would take about %.1f minutes\n", k + 1,
+                   report.loss_d, report.loss_g, seconds, steps, seconds * (double)steps / 60);
         }
         return 0;
     }
@@ -544,10 +568,12 @@ int main(int argc, char **argv) {
             if (!where) where = net_find_not_finite(&gan.g);
             fclose(log);
             die(1, "step %ld: the numbers are no longer finite, first in %s: %s. A lower --lr or --clip 1 helps.", gan.step,
-                where ? where : "the losses", saved >= 0 ? "the last good checkpoint is kept" : "no checkpoint had been written yet");
+                where ? where : "the losses",
+                saved >= 0 ? "the last good checkpoint is kept" : "no checkpoint had been written yet");
         }
-        fprintf(log, "%ld,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n", gan.step, report.loss_d, report.loss_g, report.d_real,
-                report.d_fake, report.norm_d, report.norm_g, report.spread, report.adversarial, report.content, report.style, report.tv, seconds);
+        fprintf(log, "%ld,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n", gan.step, report.loss_d,
+                report.loss_g, report.d_real, report.d_fake, report.norm_d, report.norm_g, report.spread, report.adversarial,
+                report.content, report.style, report.tv, seconds);
         diagnose(&report, gan.step, real_spread);
         if (gan.step % log_every == 0 || gan.step == steps) progress(&report, gan.step, rate);
         if (sample_every && gan.step % sample_every == 0) {
@@ -568,8 +594,8 @@ int main(int argc, char **argv) {
     if (stop) printf("stopped at step %ld; go on with: ./train --resume %s\n", gan.step, out);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("%ld steps in %.0f s; peak memory %ld MB\nlook at %s/samples.png and %s/losses.png\n", gan.step - first, now() - begin,
-           usage.ru_maxrss / 1024, out, out);
+    printf("%ld steps in %.0f s; peak memory %ld MB\nlook at %s/samples.png and %s/losses.png\n", gan.step - first,
+           now() - begin, usage.ru_maxrss / 1024, out, out);
     gan_free(&gan);
     imageset_free(&set);
     return good ? (stop ? 130 : 0) : 1;

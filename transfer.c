@@ -492,6 +492,7 @@ static int save_sheet(void) {
 }
 
 int main(int argc, char **argv) {
+    patient_threads(argv);
     options_parse("transfer", table, argc, argv);
     if (help) return print_help(), 0;
     if (!*generator) usage("--generator is missing: a run's folder or checkpoint, made by ./train --recipe style");
