@@ -416,7 +416,8 @@ static int net_slot(const Net *net, int i, int moments, Slot *slot) {
     return 1;
 }
 
-static int slot_read(const Net *net, const Slot *slot, const StFile *file, const char *path, const char *recipe) {
+/* One tensor from the file, its shape and type checked; write = 0 only checks. */
+static int slot_read(const Net *net, const Slot *slot, const StFile *file, const char *path, const char *recipe, int write) {
     char have[96], need[96];
     const StTensor *t = st_find(file, slot->name);
     shape_text(need, sizeof need, slot->rank, slot->shape);
@@ -441,15 +442,16 @@ static int slot_read(const Net *net, const Slot *slot, const StFile *file, const
         free(host);
         return 0;
     }
-    net->ops->upload(slot->here, host, slot->count);
+    if (write) net->ops->upload(slot->here, host, slot->count);
     free(host);
     return 1;
 }
 
 int net_load(Net *net, const StFile *file, const char *path, const char *recipe) {
     Slot slot;
-    for (int i = 0; net_slot(net, i, 0, &slot); i++)
-        if (!slot_read(net, &slot, file, path, recipe)) return 0;
+    for (int write = 0; write < 2; write++)           /* all is looked at before anything is overwritten */
+        for (int i = 0; net_slot(net, i, 0, &slot); i++)
+            if (!slot_read(net, &slot, file, path, recipe, write)) return 0;
     return 1;
 }
 
@@ -466,10 +468,18 @@ int gan_load(Gan *gan, const char *path) {
         snprintf(gan_message, sizeof gan_message,
                  "%s: %s%s, expected a checkpoint of --recipe %s: give the recipe it was made with", path,
                  recipe ? "made with --recipe " : "not a checkpoint of ours", recipe ? recipe : "", gan->recipe->name);
-    for (int net = 0; net < 2 && good; net++)
-        for (int i = 0; good && net_slot(net ? &gan->d : &gan->g, i, 1, &slot); i++)
-            good = slot_read(net ? &gan->d : &gan->g, &slot, &file, path, gan->recipe->name);
-    if (good) gan->step = gan->g.adam_steps = gan->d.adam_steps = atol(step);
+    char *end = NULL;
+    long done = good ? strtol(step, &end, 10) : 0;
+    if (good && (end == step || *end || done < 0)) {
+        snprintf(gan_message, sizeof gan_message, "%s: its step is '%s', expected a number: the file was edited or damaged", path, step);
+        good = 0;
+    }
+    for (int k = 0; k < 4 && good; k++) {             /* all is looked at before anything is overwritten */
+        Net *net = k % 2 ? &gan->d : &gan->g;
+        for (int i = 0; good && net_slot(net, i, 1, &slot); i++)
+            good = slot_read(net, &slot, &file, path, gan->recipe->name, k / 2);
+    }
+    if (good) gan->step = gan->g.adam_steps = gan->d.adam_steps = done;
     st_close(&file);
     return good;
 }

@@ -69,6 +69,10 @@ int image_tile(Image *dst, const Image *src, int h, int w);         /* dst[i,j] 
  * 3: the background is not uniform, or nothing stands out from it: the mask is all ones. 0: out of memory. */
 int image_garment_mask(Image *image);
 
+/* A mask of whole pixels shows as stairs when it is enlarged: this averages it over 3x3 first, with weights 1 2 1 each way
+ * (edges repeated). After enlarging, 2m - 1/2 makes its edge crisp again, and what was a stair is a slope. */
+void image_round_mask(Image *image);
+
 /* ---- sets of pictures ----------------------------------------------------------------------------------------- */
 
 typedef struct ImageSetOptions {        /* all zero is a good default */
@@ -1228,9 +1232,7 @@ int imageset_load(ImageSet *out, const char *source, const ImageSetOptions *opti
     return 1;
 }
 
-/* A mask of whole pixels shows as stairs when it is enlarged: average it over 3x3 first, with weights 1 2 1 each way (edges
- * repeated). After enlarging, 2m - 1/2 makes its edge crisp again, and what was a stair is a slope. */
-static void im_round_mask(Image *image) {
+void image_round_mask(Image *image) {
     int h = image->h, w = image->w;
     for (int axis = 0; axis < 2; axis++)
         for (int a = 0; a < (axis ? w : h); a++) {
@@ -1254,7 +1256,7 @@ int imageset_get(const ImageSet *set, long index, float *pixels, float *mask) {
     for (size_t i = 0; i < all; i++) raw.pixels[i] = im_from_byte(set->pixels[index * all + i]);
     for (size_t i = 0; raw.mask && i < n; i++) raw.mask[i] = set->mask[index * n + i] / 255.f;
     int enlarged = raw.mask && set->h > raw.h && set->w > raw.w;
-    if (enlarged) im_round_mask(&raw);
+    if (enlarged) image_round_mask(&raw);
     int ok = image_fit(&fitted, &raw, set->h, set->w, set->policy);
     for (size_t i = 0; ok && enlarged && i < size; i++) fitted.mask[i] = fminf(fmaxf(2 * fitted.mask[i] - .5f, 0), 1);
     if (ok) im_channels(pixels, set->c, fitted.pixels, fitted.c, size);

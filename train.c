@@ -69,15 +69,32 @@ static Option table[] = {
     { 0 }
 };
 
+/* One line on standard error, whatever the names in it hold. line_open: the terminal shows an unfinished progress line. */
+static int line_open;
+static void say_list(const char *format, va_list list) {
+    char line[9000];
+    vsnprintf(line, sizeof line, format, list);
+    for (char *c = line; *c; c++) if ((unsigned char)*c < 32) *c = '?';
+    if (line_open) printf("\n");
+    line_open = 0;
+    fflush(stdout);
+    fprintf(stderr, "train: %s\n", line);
+}
+
+__attribute__((format(printf, 1, 2)))
+static void say(const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    say_list(format, list);
+    va_end(list);
+}
+
 __attribute__((format(printf, 2, 3), noreturn))
 static void die(int status, const char *format, ...) {
     va_list list;
-    fflush(stdout);
-    fprintf(stderr, "train: ");
     va_start(list, format);
-    vfprintf(stderr, format, list);
+    say_list(format, list);
     va_end(list);
-    fprintf(stderr, "\n");
     exit(status);
 }
 
@@ -162,6 +179,7 @@ static void resume_options(const char *path) {
     for (Option *o = table; o->name; o++) {
         const char *text = st_meta(&file, o->name);
         if (!text || o->given) continue;
+        if (!strcmp(o->name, "--epochs") && option_find(table, "--steps")->given == 1) continue;   /* --steps takes its place */
         options_set("train", o, strdup(text), "checkpoint: ");
         o->given = 2;
     }
@@ -201,9 +219,12 @@ static void open_styles(void) {
     Image picture;
     struct stat s;
     if (!*style) die(2, "the recipe style needs --style: a picture, a .pat pattern, a folder of them, or synthetic");
-    if (!strncmp(style, "synthetic", 9)) {
-        if (!image_pattern_synthetic(&picture, style[9] == ':' ? atoi(style + 10) % IMAGE_PATTERNS : 0, 128))
-            die(1, "%s", images_error());
+    if (!strcmp(style, "synthetic") || !strncmp(style, "synthetic:", 10)) {
+        char *end = NULL;
+        long kind = style[9] ? strtol(style + 10, &end, 10) : 0;
+        if (kind < 0 || kind >= IMAGE_PATTERNS || (end && (end == style + 10 || *end)))
+            die(1, "--style %s: the drawn patterns are synthetic:0 to synthetic:%d", style, IMAGE_PATTERNS - 1);
+        if (!image_pattern_synthetic(&picture, (int)kind, 128)) die(1, "%s", images_error());
         picture.tileable = 1;
         style_add(&picture, style);
     } else if (!stat(style, &s) && S_ISDIR(s.st_mode)) {
@@ -228,7 +249,7 @@ static void open_data(const Recipe *recipe) {
     if (!augment_parse(&augmentation, augment)) die(2, "--augment: %s", images_error());
     augmenting = strcmp(augment, "none") != 0;
     if (!imageset_load(&set, data, &o)) die(1, "%s", images_error());
-    if (set.skipped) fprintf(stderr, "train: %s: %ld files skipped: %s\n", data, set.skipped, set.note);
+    if (set.skipped) say("%s: %ld files skipped: %s", data, set.skipped, set.note);
     if (recipe->paints) open_styles();
 }
 
@@ -326,9 +347,9 @@ static void save_samples(Gan *gan, long step) {
     if (!image_grid(&picture, sheet, count, (int)size, (int)size, c, COLUMNS, size < 48 ? 3 : 1, size < 48 ? 3 : 4))
         die(1, "%s", images_error());
     snprintf(path, sizeof path, "%s/samples/step-%06ld.png", out, step);
-    if (!image_save(&picture, path)) fprintf(stderr, "train: %s\n", images_error());
+    if (!image_save(&picture, path)) say("%s", images_error());
     snprintf(path, sizeof path, "%s/samples.png", out);
-    if (!image_save(&picture, path)) fprintf(stderr, "train: %s\n", images_error());
+    if (!image_save(&picture, path)) say("%s", images_error());
     image_free(&picture);
     free(sheet);
     free(y);
@@ -360,7 +381,7 @@ static void save_plot(void) {
     snprintf(title, sizeof title, "%s: losses", recipe_name);
     snprintf(path, sizeof path, "%s/losses.png", out);
     if (!image_plot(&plot, series, 2, title, "step") || !image_save(&plot, path))
-        fprintf(stderr, "train: %s\n", images_error());
+        say("%s", images_error());
     else image_free(&plot);
     for (int k = 0; k < 3; k++) free(column[k]);
 }
@@ -378,7 +399,7 @@ static int save_checkpoint(const Gan *gan) {
     }
     snprintf(path, sizeof path, "%s/checkpoint.safetensors", out);
     if (gan_save(gan, path, meta, metas)) return 1;
-    fprintf(stderr, "\ntrain: %s (the last good checkpoint is kept; training goes on)\n", gan_error());
+    say("%s", gan_error());
     return 0;
 }
 
@@ -396,12 +417,14 @@ static void save_options(const Gan *gan) {
     if (fclose(file)) die(1, "%s: %s", path, strerror(errno));
 }
 
-/* log.csv: keeps the lines up to `step` (a resumed run repeats none and loses none), then appends */
-static FILE *open_log(long step) {
+/* log.csv: the lines up to `step` of the run in the folder `origin` (none is repeated, none lost), then this run appends */
+static FILE *open_log(long step, const char *origin) {
     char path[4200], fresh[4210], line[512];
+    snprintf(path, sizeof path, "%s/log.csv", origin);
+    FILE *from = step ? fopen(path, "r") : NULL;
     snprintf(path, sizeof path, "%s/log.csv", out);
     snprintf(fresh, sizeof fresh, "%s.tmp", path);
-    FILE *to = fopen(fresh, "w"), *from = step ? fopen(path, "r") : NULL;
+    FILE *to = fopen(fresh, "w");
     if (!to) die(1, "%s: %s: cannot write there, choose another --out", fresh, strerror(errno));
     fprintf(to, "step,loss_d,loss_g,d_real,d_fake,norm_d,norm_g,spread,adversarial,content,style,tv,seconds\n");
     while (from && fgets(line, sizeof line, from))
@@ -438,13 +461,13 @@ static void diagnose(const Report *r, long step, double real_spread) {
     if (step < 100) return;
     if (d_real > 0.97 && d_fake < 0.03 && step - last_wins >= 500) {
         last_wins = step;
-        fprintf(stderr, "\ntrain: step %ld: the discriminator wins: it is right %.0f%% of the time, so the generator learns "
-                "little from it. A lower --lr-d or a larger --batch helps.\n", step, 50 * (d_real + 1 - d_fake));
+        say("step %ld: the discriminator wins: it is right %.0f%% of the time, so the generator learns little from it. "
+            "A lower --lr-d or a larger --batch helps.", step, 50 * (d_real + 1 - d_fake));
     }
     if (alike < 0.15 && batch > 1 && step - last_alike >= 500) {
         last_alike = step;
-        fprintf(stderr, "\ntrain: step %ld: the samples collapse onto each other: they differ %.0f times less than the "
-                "pictures of the set. Another --seed, a lower --lr or a larger --batch helps.\n", step, 1 / (alike + 1e-9));
+        say("step %ld: the samples collapse onto each other: they differ %.0f times less than the pictures of the set. "
+            "Another --seed, a lower --lr or a larger --batch helps.", step, 1 / (alike + 1e-9));
     }
 }
 
@@ -469,6 +492,7 @@ static void progress(const Report *r, long step, double rate) {
     if (r->style > 0) printf("  content %.3f  style %.3f", r->content, r->style);
     printf("  %.1f steps/s  ETA %ld:%02ld", rate, left / 60, left % 60);
     printf(terminal ? "\033[K" : "\n");
+    line_open = terminal;
     fflush(stdout);
 }
 
@@ -486,16 +510,9 @@ int main(int argc, char **argv) {
     if (from) resume_options(from);
     const Recipe *recipe = find_recipe();
     const Ops *ops = find_device();
-    static char folder[4096];
-    if (from && option_find(table, "--out")->given != 1) {            /* a resumed run stays in its folder */
-        struct stat s;
-        snprintf(folder, sizeof folder, "%s", resume);
-        if (!stat(resume, &s) && !S_ISDIR(s.st_mode)) {
-            char *slash = strrchr(folder, '/');
-            if (slash) *slash = 0; else strcpy(folder, ".");
-        }
-        out = folder;
-    }
+    static char folder[4096], origin[4096] = ".";         /* origin: the folder of the run to be resumed */
+    if (from && strchr(from, '/')) snprintf(origin, sizeof origin, "%.*s", (int)(strrchr(from, '/') - from), from);
+    if (from && option_find(table, "--out")->given != 1) out = origin;              /* it stays there unless told otherwise */
     if (!*out) {
         snprintf(folder, sizeof folder, "runs/%s", recipe->name);
         out = folder;
@@ -504,18 +521,15 @@ int main(int argc, char **argv) {
 #ifdef _OPENMP
     if (threads) omp_set_num_threads((int)threads);
 #else
-    if (threads > 1) fprintf(stderr, "train: built without OpenMP: --threads %ld has no effect\n", threads);
+    if (threads > 1) say("built without OpenMP: --threads %ld has no effect", threads);
 #endif
     char path[4200];
     snprintf(path, sizeof path, "%s/checkpoint.safetensors", out);
-    if (!from && !dry_run && !overwrite && !access(path, F_OK))
+    struct stat here, there;                             /* a run may go on in its own folder, but not over another's */
+    int same = from && !stat(from, &there) && !stat(path, &here) && here.st_ino == there.st_ino && here.st_dev == there.st_dev;
+    if (!same && !dry_run && !overwrite && !access(path, F_OK))
         die(1, "%s: this folder holds a run already: --resume %s to go on, another --out to keep it, or --overwrite", path,
             out);
-    if (!dry_run) {
-        make_folder(out);
-        snprintf(path, sizeof path, "%s/samples", out);
-        make_folder(path);
-    }
     open_data(recipe);
     if (epochs > 0) steps = (long)ceil(epochs * (double)set.count / (double)batch);
 
@@ -550,8 +564,11 @@ int main(int argc, char **argv) {
         }
         return 0;
     }
+    make_folder(out);
+    snprintf(path, sizeof path, "%s/samples", out);
+    make_folder(path);
     save_options(&gan);
-    FILE *log = open_log(gan.step);
+    FILE *log = open_log(gan.step, origin);
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
 
@@ -586,11 +603,12 @@ int main(int argc, char **argv) {
             if (save_checkpoint(&gan)) saved = gan.step;
         }
     }
-    if (isatty(STDOUT_FILENO)) printf("\n");
+    if (line_open) printf("\n");
+    line_open = 0;
     int logged = fclose(log) == 0, good = save_checkpoint(&gan);
     if (!sample_every || gan.step % sample_every) save_samples(&gan, gan.step);
     save_plot();
-    if (!logged) fprintf(stderr, "train: %s/log.csv: %s: the log is incomplete\n", out, strerror(errno));
+    if (!logged) say("%s/log.csv: %s: the log is incomplete", out, strerror(errno));
     if (stop) printf("stopped at step %ld; go on with: ./train --resume %s\n", gan.step, out);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);

@@ -440,28 +440,49 @@ static int list_garments(void) {
 
 static int load_garment(Image *picture, const Garment *from) {
     if (from->path) return image_load(picture, from->path) ? 1 : fail_image();
-    return image_new(picture, set.h, set.w, 3) && imageset_get(&set, from->index, picture->pixels, NULL) ? 1 : fail_image();
+    if (!image_new(picture, set.h, set.w, 3)) return fail_image();
+    picture->mask = malloc((size_t)set.h * (size_t)set.w * sizeof *picture->mask);
+    if (!picture->mask) return fail("not enough memory for a mask of %d x %d pixels", set.w, set.h);
+    if (!imageset_get(&set, from->index, picture->pixels, picture->mask)) return fail_image();
+    image_round_mask(picture);
+    return 1;
 }
 
 /* --------------------------------------------------------------------------------------------------------- the program */
 
 /* The contact sheet, white: a row for each garment, in the left cell as it was, in the right one with the print */
-enum { CELL = 256, GAP = 12, ROWS = 48 };
+enum { CELL = 256, GAP = 12, PAIRS = 4, ROWS = 192 };      /* PAIRS garments a line, each beside its print */
 static Image page;
 static int rows;
 
 static int show(const Image *picture, int column) {
     Image cell;
+    int top = GAP + rows / PAIRS * (CELL + GAP), left = GAP + (2 * (rows % PAIRS) + column) * (CELL + GAP);
     if (!image_fit(&cell, picture, CELL, CELL, IMAGE_PAD)) return fail_image();
     for (int y = 0; y < CELL; y++)
-        memcpy(page.pixels + ((long)(GAP + rows * (CELL + GAP) + y) * page.w + GAP + column * (CELL + GAP)) * 3,
-               cell.pixels + (long)y * CELL * 3, CELL * 3 * sizeof *cell.pixels);
+        memcpy(page.pixels + ((long)(top + y) * page.w + left) * 3, cell.pixels + (long)y * CELL * 3, CELL * 3 * sizeof *cell.pixels);
     image_free(&cell);
     return 1;
 }
 
+/* image_garment_mask; a picture of a set brings a mask of its own, wide by a pixel, and keeps it where the finer one has taken
+ * white cloth for background. */
+static int find_garment(Image *picture, int of_set) {
+    float *own = of_set ? picture->mask : NULL;
+    double fine = 0, wide = 0;
+    if (of_set) picture->mask = NULL;
+    int found = image_garment_mask(picture);
+    for (long i = 0; found && own && i < (long)picture->h * picture->w; i++) fine += picture->mask[i], wide += own[i];
+    if (fine < .95 * wide) {
+        free(picture->mask);
+        picture->mask = own, own = NULL, found = 2;
+    }
+    free(own);
+    return found;
+}
+
 static int transfer(const Garment *from, const char *to) {
-    static const char *const where[] = { "", "what stands out from the background", "its opaque part",
+    static const char *const where[] = { "", "what stands out from the background", "its own mask",
                                          "all of it: no mask, and no background of one colour", "--mask" };
     Image picture = { 0 };
     double by = 0;
@@ -469,8 +490,8 @@ static int transfer(const Garment *from, const char *to) {
     if (from->path && same_file(from->path, to)) return fail("%s: --output would overwrite the garment, choose another", to);
     int good = load_garment(&picture, from) && (!*mask_file || read_mask(&picture, from->name));
     good = good && (by = set_size(&picture)) > 0;
-    if (good && !(found = image_garment_mask(&picture))) good = fail_image();
-    if (good && found == 1 && by > 1) good = draw_in(&picture, (int)(by / 2));       /* the middle of a widened edge */
+    if (good && !(found = find_garment(&picture, !from->path && !*mask_file))) good = fail_image();
+    if (good && (found == 1 || !from->path) && by > 1) good = draw_in(&picture, (int)(by / 2));       /* the middle of a widened edge */
     if (good) printf("%s: %d x %d pixels, print on %s\n", from->name, picture.w, picture.h, where[*mask_file ? 4 : found]);
     int on_white = !strcmp(background, "white") || !from->path || (found == 2 && !*mask_file);   /* transparent: shown on white */
     if (good && shown) good = show(&picture, 0);
@@ -484,7 +505,7 @@ static int transfer(const Garment *from, const char *to) {
 
 static int save_sheet(void) {
     Image used;
-    int good = image_crop(&used, &page, 0, 0, GAP + rows * (CELL + GAP), page.w) && image_save(&used, sheet);
+    int good = image_crop(&used, &page, 0, 0, GAP + (rows + PAIRS - 1) / PAIRS * (CELL + GAP), page.w) && image_save(&used, sheet);
     if (good) printf("%s: %d garments\n", sheet, rows);
     image_free(&used);
     image_free(&page);
@@ -519,7 +540,8 @@ int main(int argc, char **argv) {
     for (long i = 0; i < garments; i++)
         if (garment[i].path && same_file(garment[i].path, sheet))
             return fail("%s: --sheet would overwrite a garment, choose another", sheet), 1;
-    if (*sheet && !image_new(&page, GAP + (int)(garments < ROWS ? garments : ROWS) * (CELL + GAP), GAP + 2 * (CELL + GAP), 3))
+    if (*sheet && !image_new(&page, GAP + (int)((garments < ROWS ? garments + PAIRS - 1 : ROWS) / PAIRS) * (CELL + GAP),
+                             GAP + 2 * (int)(garments < PAIRS ? garments : PAIRS) * (CELL + GAP), 3))
         return fail_image(), 1;
     for (long i = 0; i < (long)page.h * page.w * 3; i++) page.pixels[i] = 1;
 

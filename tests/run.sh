@@ -2,6 +2,7 @@
 # run.sh TESTS: runs every test program (plain, then under AddressSanitizer and UBSan) and the two programs' command lines, and adds up
 # their closing lines "name: N passed, N failed". A program that dies or prints no such line counts as one failure.
 export TESTS=tests OMP_WAIT_POLICY=passive OMP_NUM_THREADS=2
+: "${TMPDIR:=$(test -w /dev/shm && echo /dev/shm || echo /tmp)}"; export TMPDIR
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
 passed=0 failed=0 log=build/test.log
 one() {                                     # one NAME COMMAND...

@@ -260,7 +260,7 @@ static void test_load_errors(void) {
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         for (int other_type = 0; other_type < 2; other_type++) {
             save_damaged(good, bad, names[i], other_type);
-            check_refused(&gan, NULL, bad, names[i], other_type ? "a tensor of another type" : "a missing tensor");
+            check_refused(&gan, &twin, bad, names[i], other_type ? "a tensor of another type" : "a missing tensor");
         }
     CHECK(gan_load(&gan, good) && gan.step == 1, "the good one after all of these: %s", gan_error());
     CHECK(!gan_save(&gan, file_in_folder("no/such/folder.safetensors"), NULL, 0), "saved where no folder is");

@@ -16,6 +16,9 @@
  * recipe is looked at, and the planted errors are left out. */
 #include "gan.h"
 #include "test.h"
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 _Static_assert(sizeof(real) == 8, "compile with -Dreal=double");
 
@@ -510,6 +513,9 @@ static void test_checker(void) {
 }
 
 int main(void) {
+#ifdef _OPENMP
+    omp_set_num_threads(1);                          /* networks this small wait longer for threads than they compute */
+#endif
     make_tables();
     test_networks();
     test_what();

@@ -61,7 +61,7 @@ check "alpha is the mask" grep -q "opaque part" "$tmp/log"
 check "a JPEG file" [ "$(od -An -tx1 -N2 "$tmp/d.JPG" | tr -d ' ')" = ffd8 ]
 good "a mask" --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/shirt.tga" --output "$tmp/d.png" --scale 2 --shade 0
 good "synthetic, sheet only" --generator "$run" --content synthetic:3-4 --sheet "$tmp/sheet.png"
-check "two rows" [ "$(size_of "$tmp/sheet.png")" = 548x548 ]
+check "two pairs" [ "$(size_of "$tmp/sheet.png")" = 1084x280 ]
 for shape in 1x1 1x40 40x1 3x90 131x7; do
     tga "$tmp/odd.tga" "${shape%x*}" "${shape#*x}" 24
     good "a picture of $shape" --generator "$run" --content "$tmp/odd.tga" --output "$tmp/odd.png" --size 131

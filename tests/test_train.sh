@@ -1,0 +1,311 @@
+#!/bin/sh
+# test_train.sh: the program `train` as its users meet it: what works, and every way to get it wrong. A wrong call must end
+# with its exit status and exactly one line on standard error that says the right thing, must leave no folder behind, and must
+# not touch a byte of a run that is there. Runs from the top folder, after the build. Makes its own data, byte by byte.
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 1' HUP INT TERM
+passed=0 failed=0
+
+check() {                                   # check WHAT CONDITION...: counts one check, names it when it fails
+    what=$1; shift
+    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "  FAIL $what"; sed 's/^/    /' "$tmp/err"; fi
+}
+lines() { [ "$(wc -l <"$1")" -eq "$2" ]; }
+differ() { ! cmp -s "$1" "$2"; }
+good() {                                    # good WHAT OPTIONS...: status 0 and nothing on standard error
+    name=$1; shift
+    ./train "$@" >"$tmp/log" 2>"$tmp/err"; status=$?
+    check "$name: status $status" [ "$status" -eq 0 ]
+    check "$name: standard error" lines "$tmp/err" 0
+}
+seal() { (cd "$tmp/kept" && find . -type f -exec cksum {} + | sort); }
+judge() {                                   # judge WANTED WORDS: what a wrong call left: $status, one line, no file, kept as it was
+    check "$name: status $status, expected $1" [ "$status" -eq "$1" ]
+    check "$name: one line" lines "$tmp/err" 1
+    check "$name: says '$2'" grep -q -e "^train: .*$2" "$tmp/err"
+    check "$name: leaves no file" [ ! -e "$tmp/new" ]
+    check "$name: the run that is there is unharmed" [ "$(seal)" = "$sealed" ]
+}
+bad() {                                     # bad WHAT STATUS WORDS OPTIONS...: that status, one line with those words, no file
+    name=$1 want=$2 words=$3; shift 3
+    rm -rf "$tmp/new" && ./train "$@" >"$tmp/log" 2>"$tmp/err"; status=$?
+    judge "$want" "$words"
+}
+logged() {                                  # logged RUN N: log.csv has the steps 1..N, each once, in order
+    awk -F, -v n="$2" 'NR > 1 && ($1 != NR - 1 || NF != 13) { wrong = 1 } END { exit wrong || NR - 1 != n }' "$1/log.csv"
+}
+losses() { sed 's/,[^,]*$//' "$1/log.csv"; }                      # log.csv without its last column, the seconds
+names() { sed -n 's/^    { "\(--[a-z0-9-]*\)",.*/\1/p' train.c; }   # every option of the table
+byte() { printf "\\$(printf %o "$1")"; }
+tga() {                                     # tga FILE SIDE: a picture of that height and width, with the name's ending .tga
+    { printf '\0\0\2\0\0\0\0\0\0\0\0\0'; byte "$2"; byte 0; byte "$2"; byte 0; byte 24; byte 32
+      printf "$(awk -v n="$2" 'BEGIN { for (i = 0; i < 3 * n * n; i++) printf "\\%o", i * 37 % 256 }')"; } >"$1"
+}
+png_header() {                              # png_header FILE SIDE CRC: a PNG that says so in its header, and ends
+    printf '\211PNG\r\n\032\n\0\0\0\015IHDR'"$2$2"'\010\002\0\0\0'"$3"'\0\0\0\0IEND\256B`\202' >"$1"
+}
+idx() {                                     # idx FILE DIMENSIONS COUNT SIDE BYTES: an IDX file with that header and so many bytes
+    { printf '\0\0\010'; byte "$2"; printf '\0\0\0'; byte "$3"; printf '\0\0\0'; byte "$4"; printf '\0\0\0'; byte "$4"
+      printf "$(awk -v n="$5" 'BEGIN { for (i = 0; i < n; i++) printf "\\%o", i * 11 % 256 }')"; } >"$1"
+}
+pat() {                                     # pat FILE CHANNELS SIDE: a GIMP pattern
+    { printf '\0\0\0\034\0\0\0\001\0\0\0'; byte "$3"; printf '\0\0\0'; byte "$3"; printf '\0\0\0'; byte "$2"; printf 'GPATdot\0'
+      printf "$(awk -v n="$(($2 * $3 * $3))" 'BEGIN { for (i = 0; i < n; i++) printf "\\%o", i * 29 % 256 }')"; } >"$1"
+}
+started() {                                 # started: waits until the run in the background has done its third step
+    tries=0
+    until grep -q '^step 3/' "$tmp/log"; do tries=$((tries + 1)); [ $tries -lt 200 ] || return 1; sleep 0.1 2>/dev/null || sleep 1; done
+}
+
+data="--data synthetic:40 --size 8 --batch 4"
+paint="--recipe style --data synthetic:40 --size 16 --batch 2"
+quick="$data --steps 2"
+
+# ---- a run, and what it leaves ----
+good "dcgan" $data --steps 8 --sample-every 3 --out "$tmp/kept"
+sealed=$(seal)
+for file in options.txt log.csv losses.png samples.png checkpoint.safetensors samples/step-000003.png samples/step-000006.png \
+            samples/step-000008.png; do
+    check "a run leaves $file" [ -s "$tmp/kept/$file" ]
+done
+check "and nothing else" [ "$(find "$tmp/kept" -type f | wc -l)" -eq 8 ]
+check "samples.png is the newest sheet" cmp -s "$tmp/kept/samples.png" "$tmp/kept/samples/step-000008.png"
+check "log.csv has a line for each step" logged "$tmp/kept" 8
+check "log.csv names its columns" grep -q '^step,loss_d,loss_g,d_real,d_fake,norm_d,norm_g,.*,seconds$' "$tmp/kept/log.csv"
+check "options.txt: the given" grep -q '^--size  *8$' "$tmp/kept/options.txt"
+check "options.txt: a default" grep -q '^--seed  *1  *(default)$' "$tmp/kept/options.txt"
+check "options.txt: a recipe's default" grep -q '^--lr  *0.0002  *(default)$' "$tmp/kept/options.txt"
+./train --help >"$tmp/help" 2>"$tmp/err"; status=$?
+check "--help: status $status" [ "$status" -eq 0 ]
+check "the table of options is found" [ "$(names | wc -l)" -gt 25 ]
+for option in $(names); do
+    check "--help explains $option" grep -q -e "^  $option .*[a-z]" "$tmp/help"
+    check "options.txt tells $option" grep -q -e "^$option " "$tmp/kept/options.txt"
+done
+for recipe in dcgan style; do check "--help explains $recipe" grep -q "^  $recipe .*(.*)" "$tmp/help"; done
+good "--dry-run" $data --dry-run --out "$tmp/new"
+check "--dry-run leaves no file" [ ! -e "$tmp/new" ]
+check "--dry-run takes two steps" [ "$(grep -c '^dry run: step' "$tmp/log")" = 2 ]
+good "--dry-run in the folder of a run" $data --dry-run --out "$tmp/kept"
+check "--dry-run keeps a run" [ "$(seal)" = "$sealed" ]
+good "--overwrite" --out="$tmp/over" $quick
+good "--overwrite again" $data --steps 1 --out "$tmp/over" --overwrite
+check "--overwrite starts anew" logged "$tmp/over" 1
+good "the textbook loops" $quick --device naive --out "$tmp/naive"
+good "a folder in folders that are not there" $quick --out "$tmp/a/b/c/"
+check "is made" [ -s "$tmp/a/b/c/checkpoint.safetensors" ]
+
+# ---- the same seed, the same bits; in two parts as in one. Every run is made in the same folder: its name is in the checkpoint ----
+for recipe in dcgan style; do
+    case $recipe in dcgan) run="$data --augment all" ;; *) run="$paint --style synthetic:1" ;; esac
+    for n in 1 2 3; do
+        good "$recipe, $n threads" $run --steps 8 --threads $n --out "$tmp/run"
+        mv "$tmp/run" "$tmp/$recipe$n"
+    done
+    for n in 2 3; do
+        check "$recipe: the weights of 1 and $n threads" cmp -s "$tmp/${recipe}1/checkpoint.safetensors" "$tmp/$recipe$n/checkpoint.safetensors"
+        check "$recipe: the losses of 1 and $n threads" [ "$(losses "$tmp/${recipe}1")" = "$(losses "$tmp/$recipe$n")" ]
+    done
+    good "$recipe, four steps" $run --steps 4 --out "$tmp/run"
+    if [ $recipe = dcgan ]; then good "dcgan, four more" --resume "$tmp/run" --steps 8
+    else good "style, four more" --resume "$tmp/run/checkpoint.safetensors" --steps 8; fi
+    check "$recipe: 4 + 4 steps are 8, to the bit" cmp -s "$tmp/run/checkpoint.safetensors" "$tmp/${recipe}1/checkpoint.safetensors"
+    check "$recipe: 4 + 4 losses are 8" [ "$(losses "$tmp/run")" = "$(losses "$tmp/${recipe}1")" ]
+    check "$recipe: each step once" logged "$tmp/run" 8
+    check "$recipe: 4 + 4 steps paint as 8" cmp -s "$tmp/run/samples.png" "$tmp/${recipe}1/samples.png"
+    rm -r "$tmp/run"
+done
+good "another seed" $data --augment all --steps 8 --seed 2 --out "$tmp/run"
+check "other losses" [ "$(losses "$tmp/run")" != "$(losses "$tmp/dcgan1")" ]
+check "--augment all and none differ" [ "$(losses "$tmp/kept")" != "$(losses "$tmp/dcgan1")" ]
+good "a run goes on in another folder" --resume "$tmp/kept" --steps 9 --out "$tmp/moved"
+check "with its whole log" logged "$tmp/moved" 9
+check "and stays as it was" [ "$(seal)" = "$sealed" ]
+good "--resume with another --lr" --resume "$tmp/moved" --steps 10 --lr 0.001
+check "the new --lr" grep -q '^--lr  *0.001$' "$tmp/moved/options.txt"
+check "the old --batch" grep -q '^--batch  *4' "$tmp/moved/options.txt"
+good "--epochs" $data --epochs 0.5 --out "$tmp/epochs"
+check "half of 40 pictures by 4 are 5 steps" logged "$tmp/epochs" 5
+good "--epochs, then --steps" --resume "$tmp/epochs" --steps 7
+check "are 7 steps" logged "$tmp/epochs" 7
+good "then --epochs again" --resume "$tmp/epochs" --epochs 0.8
+check "are 8 steps" logged "$tmp/epochs" 8
+
+# ---- other data, other styles ----
+mkdir -p "$tmp/flat" "$tmp/classes/shirt" "$tmp/classes/shoe" "$tmp/styles" "$tmp/empty"
+cp "$tmp/kept/samples/"*.png "$tmp/flat" && tga "$tmp/flat/a.tga" 20 && echo hidden >"$tmp/flat/.hidden"
+cp "$tmp/kept/samples/step-000003.png" "$tmp/classes/shirt" && cp "$tmp/flat/a.tga" "$tmp/classes/shoe"
+cp "$tmp/kept/losses.png" "$tmp/styles" && pat "$tmp/styles/dots.pat" 3 7
+idx "$tmp/pictures" 3 10 9 810
+gzip -c "$tmp/pictures" >"$tmp/pictures.gz"
+good "a folder of pictures" --data "$tmp/flat/" --size 8 --batch 4 --steps 2 --out "$tmp/flat1"
+check "4 pictures" grep -q ': 4 pictures of 8x8x3$' "$tmp/log"
+good "class folders" --data "$tmp/classes" --size 8 --batch 4 --steps 2 --out "$tmp/classes1"
+check "2 pictures" grep -q ': 2 pictures of 8x8x3$' "$tmp/log"
+good "one picture" --data "$tmp/flat/a.tga" --size 8 --batch 4 --steps 2 --out "$tmp/one1"
+good "an IDX file" --data "$tmp/pictures" --size 8 --batch 4 --steps 2 --out "$tmp/run" --overwrite
+check "10 pictures" grep -q ': 10 pictures of 8x8x1$' "$tmp/log"
+losses "$tmp/run" >"$tmp/plain"
+good "an IDX file, packed" --data "$tmp/pictures.gz" --size 8 --batch 4 --steps 2 --out "$tmp/run" --overwrite
+check "holds the same pictures" [ "$(losses "$tmp/run")" = "$(cat "$tmp/plain")" ]
+good "--limit" $quick --limit 5 --out "$tmp/limit"
+check "5 pictures" grep -q ': 5 pictures' "$tmp/log"
+for style in "$tmp/styles" "$tmp/styles/dots.pat" "$tmp/kept/losses.png" synthetic synthetic:5; do
+    good "--style $style" $paint --steps 2 --style "$style" --out "$tmp/run" --overwrite
+done
+good "style from pictures onto pictures" --recipe style --data "$tmp/flat" --style "$tmp/flat/a.tga" --size 16 --batch 2 --steps 2 \
+    --style-scale 0.5 --augment flip,rotation=10 --out "$tmp/run" --overwrite
+cp "$tmp/flat/a.tga" "$tmp/styles/b.tga" && cp -r "$tmp/flat" "$tmp/mixed" && echo text >"$tmp/mixed/notes.png"
+./train --data "$tmp/mixed" --size 8 --batch 4 --steps 2 --out "$tmp/mixed1" >"$tmp/log" 2>"$tmp/err"; status=$?
+check "an unreadable file among pictures: status $status" [ "$status" -eq 0 ]
+check "is reported in one line" lines "$tmp/err" 1
+check "by its name" grep -q '1 files skipped.*notes.png' "$tmp/err"
+if [ -e /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz ]; then
+    good "Fashion-MNIST" --data fashion-mnist:test --limit 20 --size 8 --batch 4 --steps 2 --out "$tmp/fashion"
+    check "20 pictures of it" grep -q ': 20 pictures' "$tmp/log"
+fi
+
+# ---- to stop, and to go on ----
+for signal in INT TERM; do
+    rm -rf "$tmp/stopped"
+    ./train $data --steps 1000000 --minutes 1 --log-every 1 --sample-every 0 --checkpoint-every 0 --out "$tmp/stopped" >"$tmp/log" 2>"$tmp/err" &
+    check "$signal: the run starts" started
+    kill -s $signal $!
+    wait $!; status=$?
+    check "$signal: status $status, expected 130" [ "$status" -eq 130 ]
+    check "$signal: standard error" lines "$tmp/err" 0
+    at=$(sed -n 's/^stopped at step \([0-9]*\); .*/\1/p' "$tmp/log")
+    check "$signal: says where" [ "${at:-0}" -ge 3 ]
+    check "$signal: the log" logged "$tmp/stopped" "$at"
+    check "$signal: the samples" [ -s "$tmp/stopped/samples.png" ]
+    good "$signal: and on" --resume "$tmp/stopped" --steps $((at + 2))
+    check "$signal: two more" logged "$tmp/stopped" $((at + 2))
+done
+good "--minutes" $data --steps 1000000 --minutes 0.003 --log-every 1000 --sample-every 0 --out "$tmp/minutes"
+check "--minutes: a checkpoint" [ -s "$tmp/minutes/checkpoint.safetensors" ]
+steps=$(($(wc -l <"$tmp/minutes/log.csv") - 1))
+check "--minutes: $steps steps" [ "$steps" -ge 1 ]
+good "--minutes: and on" --resume "$tmp/minutes" --steps $((steps + 1))
+(unset OMP_WAIT_POLICY && exec ./train $quick --out "$tmp/waits") >"$tmp/log" 2>"$tmp/err"; status=$?
+check "without OMP_WAIT_POLICY: status $status" [ "$status" -eq 0 ]
+
+# ---- wrong options ----
+new="--out $tmp/new"
+bad "--batch 0" 2 "--batch 0: expected a whole number from 1" $new $data --batch 0
+bad "--batch x" 2 "--batch x: expected a whole number" $new $data --batch x
+bad "--batch 1.5" 2 "whole number" $new $data --batch 1.5
+bad "--batch nothing" 2 "whole number" $new $data --batch=
+bad "--batch 4x" 2 "whole number" $new $data --batch 4x
+bad "--steps 0" 2 "--steps 0" $new $data --steps 0
+bad "--seed -1" 2 "--seed -1" $new $data --seed -1
+bad "--lr nan" 2 "--lr nan: expected a number" $new $data --lr nan
+bad "--lr inf" 2 "--lr inf: expected a number" $new $data --lr=inf
+bad "--lr -1" 2 "--lr -1: expected a number" $new $data --lr -1
+bad "--beta1 1" 2 "--beta1 1: " $new $data --beta1 1
+bad "unknown recipe" 2 "unknown recipe 'dcgn', did you mean 'dcgan'" $new $data --recipe dcgn
+bad "unknown recipe, nothing near" 2 "unknown recipe 'portrait'" $new $data --recipe portrait
+bad "unknown option" 2 "unknown option '--bach', did you mean '--batch'" $new $data --bach 4
+bad "unknown word" 2 "unknown option 'dcgan'" dcgan
+bad "an option without its value" 2 "--batch needs a value" $new $data --batch
+bad "--size 30, dcgan" 2 "multiple of 4" $new $data --size 30
+bad "--size 20, style" 2 "multiple of 8" $new $paint --style synthetic --size 20
+bad "--device" 2 "cpu or naive" $new $data --device abacus
+bad "--augment" 2 "sheer.* unknown" $new $data --augment flip,sheer
+bad "--augment range" 2 "augment" $new $data --augment rotation=x
+bad "no --style" 2 "needs --style" $new $paint
+
+# ---- wrong data ----
+head -c 300 "$tmp/kept/samples.png" >"$tmp/cut.png"
+png_header "$tmp/zero.png" '\0\0\0\0' '\264\351\353\105'
+png_header "$tmp/huge.png" '\0\001\206\240' '\047\060\234\237'
+png_header "$tmp/crc.png" '\0\001\206\240' '\0\0\0\0'
+mkdir "$tmp/junk" && echo text >"$tmp/junk/a.txt" && echo text >"$tmp/junk/b.png" && cp "$tmp/cut.png" "$tmp/junk/c.png"
+tga "$tmp/small.tga" 10
+pat "$tmp/seven.pat" 7 4
+idx "$tmp/magic" 1 10 9 810
+idx "$tmp/short" 3 10 9 809
+idx "$tmp/long" 3 10 9 811
+idx "$tmp/none" 3 0 9 0
+head -c 100 "$tmp/pictures.gz" >"$tmp/cut.gz"
+with="--size 8 --batch 4 --steps 2 $new"
+bad "no such data" 1 "$tmp/nowhere: No such file.*expected a folder" $with --data "$tmp/nowhere"
+bad "a name with a line break" 1 "no?where" $with --data "$tmp/no
+where"
+bad "an empty folder" 1 "$tmp/empty: none of the 0 files.*known are PNG" $with --data "$tmp/empty"
+bad "a folder without a picture" 1 "$tmp/junk: none of the 3 files.*known are PNG.*first: .*$tmp/junk/" $with --data "$tmp/junk"
+bad "a text for a picture" 1 "none of the 1 files" $with --data "$tmp/junk/a.txt"
+bad "a cut picture" 1 "cut.png" $with --data "$tmp/cut.png"
+bad "0x0 pixels" 1 "zero.png.*0 x 0 pixels" $with --data "$tmp/zero.png"
+bad "100000x100000 pixels" 1 "huge.png.*100000 x 100000 pixels" $with --data "$tmp/huge.png"
+bad "IDX, wrong magic" 1 "magic.*00000801.*expected 00000803" $with --data "$tmp/magic"
+bad "IDX, too short" 1 "short: 825 bytes, .* promises 826" $with --data "$tmp/short"
+bad "IDX, too long" 1 "long: 827 bytes, .* promises 826" $with --data "$tmp/long"
+bad "IDX, no picture" 1 "none: the header says" $with --data "$tmp/none"
+bad "IDX, cut gzip" 1 "cut.gz: damaged gzip" $with --data "$tmp/cut.gz"
+bad "synthetic:0" 1 "synthetic:N" $with --data synthetic:0
+bad "synthetic:x" 1 "synthetic:N" $with --data synthetic:x
+bad "no Fashion-MNIST" 1 "$tmp/empty.*not found" $with --data fashion-mnist --data-dir "$tmp/empty"
+bad "no such part of it" 1 "fashion-mnist:train and" $with --data fashion-mnist:half
+bad "no such style" 1 "nowhere.png: No such file" $paint $new --style "$tmp/nowhere.png"
+bad "style: an empty folder" 1 "$tmp/empty: none of the 0 files" $paint $new --style "$tmp/empty"
+bad "style: a cut PNG" 1 "cut.png: .*" $paint $new --style "$tmp/cut.png"
+bad "style: 0x0 pixels" 1 "zero.png: .*0 x 0 pixels" $paint $new --style "$tmp/zero.png"
+bad "style: 100000x100000 pixels" 1 "huge.png: .*100000 x 100000 pixels" $paint $new --style "$tmp/huge.png"
+bad "style: the same, wrong CRC" 1 "crc.png: " $paint $new --style "$tmp/crc.png"
+bad "style: a pattern of 7 channels" 1 "seven.pat: " $paint $new --style "$tmp/seven.pat"
+bad "style: a text" 1 "a.txt: not a known picture" $paint $new --style "$tmp/junk/a.txt"
+bad "style: smaller than a crop" 1 "small.tga: .*10x10, smaller than the 16x16 crops" $paint $new --style "$tmp/small.tga"
+for style in synthetic:6 synthetic:-1 synthetic:x synthetic: ; do bad "--style $style" 1 "synthetic:0 to" $paint $new --style $style; done
+bad "--style syntetic" 1 "syntetic: No such file" $paint $new --style syntetic
+
+# ---- wrong folders, wrong checkpoints ----
+kept=$tmp/kept
+head -c 100000 "$kept/checkpoint.safetensors" >"$tmp/cut.safetensors"
+bad "--out below a file" 1 "small.tga.*Not a directory" $quick --out "$tmp/small.tga/run"
+bad "--out is a file" 1 "small.tga" $quick --out "$tmp/small.tga"
+bad "--out holds a run" 1 "$kept.*--resume $kept.*--overwrite" $quick --out "$kept"
+bad "--out holds another run than --resume's" 1 "$kept.*holds a run" --resume "$tmp/moved" --steps 20 --out "$kept"
+bad "--overwrite, and wrong data" 1 "nowhere" --data "$tmp/nowhere" --out "$kept" --overwrite
+bad "--resume: no such folder" 1 "$tmp/nowhere: No such file" --resume "$tmp/nowhere"
+bad "--resume: no run" 1 "$tmp/empty/checkpoint.safetensors" --resume "$tmp/empty"
+bad "--resume: another recipe" 1 "made with --recipe dcgan, not style" --resume "$kept" --recipe style --style synthetic
+bad "--resume: another --size" 1 "'g.1.dense.weight' is 100x512, the recipe needs 100x2048" --resume "$kept" --size 16 --steps 20
+bad "--resume: all done" 1 "step 8 of 8 is done already: give a larger --steps" --resume "$kept"
+bad "--resume: less than all" 1 "step 8 of 5 is done already" --resume "$kept" --steps 5
+bad "--resume: a cut checkpoint" 1 "cut.safetensors: " --resume "$tmp/cut.safetensors" --steps 20
+bad "--resume: a text" 1 "a.txt: " --resume "$tmp/junk/a.txt" --steps 20
+bad "--resume: its data is gone" 1 "nowhere" --resume "$kept" --steps 20 --data "$tmp/nowhere"
+name="too little memory"
+(ulimit -v 400000; ./train --batch 512 --size 256 --data synthetic:40 $new --threads 1) >"$tmp/log" 2>"$tmp/err"; status=$?
+judge 1 "this run needs .* MB: use a smaller --batch or --size"
+
+# ---- a disk that is full, numbers that run away: the last good checkpoint stays ----
+cp -r "$kept" "$tmp/full"
+(trap '' XFSZ; ulimit -f 2000; ./train --resume "$tmp/full" --steps 10) >"$tmp/log" 2>"$tmp/err"; status=$?
+name="a full disk"
+judge 1 "$tmp/full/checkpoint.safetensors: .*File too large"
+check "$name: the old checkpoint" cmp -s "$kept/checkpoint.safetensors" "$tmp/full/checkpoint.safetensors"
+good "with room again" --resume "$tmp/full" --steps 11
+check "each step once" logged "$tmp/full" 11
+rm -r "$tmp/full" && cp -r "$tmp/style1" "$tmp/full"
+./train --resume "$tmp/full" --steps 100 --lr 1e6 --lr-d 1e6 --clip 0 --checkpoint-every 0 >"$tmp/log" 2>"$tmp/err"; status=$?
+name="numbers run away"
+judge 1 "no longer finite, first in [gd]\.[0-9]*\.[a-z].*last good checkpoint is kept.*lower --lr"
+check "$name: the old checkpoint" cmp -s "$tmp/style1/checkpoint.safetensors" "$tmp/full/checkpoint.safetensors"
+good "with the old --lr" --resume "$tmp/full" --steps 11
+check "each step once again" logged "$tmp/full" 11
+check "no temporary file is left" [ -z "$(find "$tmp" -name '*.tmp*')" ]
+
+# ---- a plain word when the training is ill ----
+ill="$data --steps 220 --sample-every 0 --checkpoint-every 0 --log-every 500 --overwrite --out $tmp/run"
+./train $ill --lr 1e-5 --lr-d 0.01 >"$tmp/log" 2>"$tmp/err"; status=$?
+check "a discriminator that wins: status $status" [ "$status" -eq 0 ]
+check "is told, once" [ "$(grep -c '^train: step [0-9]*: the discriminator wins' "$tmp/err")" = 1 ]
+./train $ill --lr 0.05 --lr-d 0.0002 >"$tmp/log" 2>"$tmp/err"; status=$?
+check "samples that collapse: status $status" [ "$status" -eq 0 ]
+check "are told, once" [ "$(grep -c '^train: step [0-9]*: the samples collapse' "$tmp/err")" = 1 ]
+good "a healthy run of as many steps" $ill
+
+echo "train: $passed passed, $failed failed"
+[ "$failed" = 0 ]
