@@ -12,7 +12,6 @@ check() {                                   # check WHAT CONDITION...: counts on
     if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "  FAIL $what"; sed 's/^/    /' "$tmp/err"; fi
 }
 lines() { [ "$(wc -l <"$1")" -eq "$2" ]; }
-differ() { ! cmp -s "$1" "$2"; }
 good() {                                    # good WHAT OPTIONS...: status 0 and nothing on standard error
     name=$1; shift
     ./train "$@" >"$tmp/log" 2>"$tmp/err"; status=$?
@@ -295,6 +294,10 @@ judge 1 "no longer finite, first in [gd]\.[0-9]*\.[a-z].*last good checkpoint is
 check "$name: the old checkpoint" cmp -s "$tmp/style1/checkpoint.safetensors" "$tmp/full/checkpoint.safetensors"
 good "with the old --lr" --resume "$tmp/full" --steps 11
 check "each step once again" logged "$tmp/full" 11
+name="numbers run away at once"
+./train $paint --style synthetic --lr 1e6 --lr-d 1e6 --clip 0 --steps 100 --out "$tmp/nan" >"$tmp/log" 2>"$tmp/err"; status=$?
+judge 1 "no longer finite, first in .*no checkpoint had been written"
+check "$name: no checkpoint" [ ! -e "$tmp/nan/checkpoint.safetensors" ]
 check "no temporary file is left" [ -z "$(find "$tmp" -name '*.tmp*')" ]
 
 # ---- a plain word when the training is ill ----
