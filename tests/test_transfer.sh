@@ -57,7 +57,7 @@ check "another print" [ "$(cmp -s "$tmp/a.png" "$tmp/b.png"; echo $?)" = 1 ]
 good "the textbook loops" --generator "$run" --content "$tmp/shirt.tga" --output "$tmp/c.png" --device naive --size 33
 check "--size" [ "$(size_of "$tmp/c.png")" = 27x33 ]
 good "alpha, jpg" --generator "$run" --content "$tmp/alpha.tga" --output "$tmp/d.JPG" --background white
-check "alpha is the mask" grep -q "opaque part" "$tmp/log"
+check "alpha is the mask" grep -q "its own mask" "$tmp/log"
 check "a JPEG file" [ "$(od -An -tx1 -N2 "$tmp/d.JPG" | tr -d ' ')" = ffd8 ]
 good "a mask" --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/shirt.tga" --output "$tmp/d.png" --scale 2 --shade 0
 good "synthetic, sheet only" --generator "$run" --content synthetic:3-4 --sheet "$tmp/sheet.png"
