@@ -20,7 +20,7 @@ ARCH   := $(or $(ARCH),$(call try,-march=native),$(call try,-mcpu=native))
 # loops over independent outputs run on all cores; without OpenMP the pragmas are ignored and everything still works
 ifeq ($(OMP),1)
 OPENMP := $(or $(call try,-fopenmp),$(call try,-Xpreprocessor -fopenmp -lomp))
-ifeq ($(OPENMP),)
+ifneq ($(if $(OPENMP),,$(shell command -v $(firstword $(CC)))),)
 $(info $(CC) has no OpenMP here: building for one core (macOS: brew install libomp; clang on Debian: libomp-dev))
 endif
 endif

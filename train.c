@@ -484,9 +484,11 @@ static double batch_spread(const float *x, long n, long each) {
 }
 
 /* The progress: one line that is rewritten on a terminal, plain lines elsewhere */
-static void progress(const Report *r, long step, double rate) {
+static void progress(const Report *r, long step, double rate, double seconds) {
     int terminal = isatty(STDOUT_FILENO), filled = (int)(24 * step / steps);
-    long left = rate > 0 ? (long)((double)(steps - step) / rate) : 0;
+    double rest = rate > 0 ? (double)(steps - step) / rate : 0;
+    if (minutes > 0 && rest > 60 * minutes - seconds) rest = 60 * minutes - seconds;
+    long left = rest > 0 ? (long)rest : 0;
     if (terminal) printf("\r[%.*s%.*s] ", filled, "########################", 24 - filled, "........................");
     printf("step %ld/%ld  D %.3f  G %.3f  D(x) %.2f  D(G(z)) %.2f", step, steps, r->loss_d, r->loss_g, r->d_real, r->d_fake);
     if (r->style > 0) printf("  content %.3f  style %.3f", r->content, r->style);
@@ -592,7 +594,7 @@ int main(int argc, char **argv) {
                 report.loss_g, report.d_real, report.d_fake, report.norm_d, report.norm_g, report.spread, report.adversarial,
                 report.content, report.style, report.tv, seconds);
         diagnose(&report, gan.step, real_spread);
-        if (gan.step % log_every == 0 || gan.step == steps) progress(&report, gan.step, rate);
+        if (gan.step % log_every == 0 || gan.step == steps) progress(&report, gan.step, rate, seconds);
         if (sample_every && gan.step % sample_every == 0) {
             save_samples(&gan, gan.step);
             fflush(log);
