@@ -325,7 +325,7 @@ static void save_samples(Gan *gan, long step) {
     for (long draw = 0; drawn < (paints ? GARMENTS : count); draw++) {
         if (paints) {                                    /* fixed garments, spread over the set */
             for (long i = 0; i < batch; i++) {
-                long index = (drawn + i) % GARMENTS * (set.count / GARMENTS) % set.count;
+                long index = (drawn + i) % GARMENTS * set.count / GARMENTS;
                 if (!imageset_get(&set, index, host_images + i * size * size, host_mask + i * size * size))
                     die(1, "%s", images_error());
             }

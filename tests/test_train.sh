@@ -44,7 +44,7 @@ tga() {                                     # tga FILE SIDE: a picture of that h
 png_header() {                              # png_header FILE SIDE CRC: a PNG that says so in its header, and ends
     printf '\211PNG\r\n\032\n\0\0\0\015IHDR'"$2$2"'\010\002\0\0\0'"$3"'\0\0\0\0IEND\256B`\202' >"$1"
 }
-idx() {                                     # idx FILE DIMENSIONS COUNT SIDE BYTES: an IDX file with that header and so many bytes
+idx() {                                     # idx FILE DIMENSIONS COUNT SIDE BYTES: a file of Fashion-MNIST's format
     { printf '\0\0\010'; byte "$2"; printf '\0\0\0'; byte "$3"; printf '\0\0\0'; byte "$4"; printf '\0\0\0'; byte "$4"
       printf "$(awk -v n="$5" 'BEGIN { for (i = 0; i < n; i++) printf "\\%o", i * 11 % 256 }')"; } >"$1"
 }
@@ -108,7 +108,8 @@ for recipe in dcgan style; do
         mv "$tmp/run" "$tmp/$recipe$n"
     done
     for n in 2 3; do
-        check "$recipe: the weights of 1 and $n threads" cmp -s "$one/checkpoint.safetensors" "$tmp/$recipe$n/checkpoint.safetensors"
+        check "$recipe: the weights of 1 and $n threads" \
+            cmp -s "$one/checkpoint.safetensors" "$tmp/$recipe$n/checkpoint.safetensors"
         check "$recipe: the losses of 1 and $n threads" [ "$(losses "$one")" = "$(losses "$tmp/$recipe$n")" ]
     done
     good "$recipe, four steps" $run --steps 4 --out "$tmp/run"
@@ -144,7 +145,7 @@ cp "$tmp/kept/losses.png" "$tmp/styles" && pat "$tmp/styles/dots.pat" 3 7
 idx "$tmp/pictures" 3 10 9 810
 gzip -c "$tmp/pictures" >"$tmp/pictures.gz"
 good "a folder of pictures" --data "$tmp/flat/" --size 8 --batch 4 --steps 2 --out "$tmp/flat1"
-check "4 pictures" grep -q ': 4 pictures of 8x8x3$' "$tmp/log"
+check "4 pictures of it" grep -q ': 4 pictures of 8x8x3$' "$tmp/log"
 good "class folders" --data "$tmp/classes" --size 8 --batch 4 --steps 2 --out "$tmp/classes1"
 check "2 pictures" grep -q ': 2 pictures of 8x8x3$' "$tmp/log"
 good "one picture" --data "$tmp/flat/a.tga" --size 8 --batch 4 --steps 2 --out "$tmp/one1"
@@ -277,7 +278,7 @@ bad "--overwrite, and wrong data" 1 "nowhere" --data "$tmp/nowhere" --out "$kept
 bad "--resume: no such folder" 1 "$tmp/nowhere: No such file" --resume "$tmp/nowhere"
 bad "--resume: no run" 1 "$tmp/empty/checkpoint.safetensors" --resume "$tmp/empty"
 bad "--resume: another recipe" 1 "made with --recipe dcgan, not style" --resume "$kept" --recipe style --style synthetic
-bad "--resume: another --size" 1 "'g.1.dense.weight' is 100x512, the recipe needs 100x2048" --resume "$kept" --size 16 --steps 20
+bad "--resume: other --size" 1 "'g.1.dense.weight' is 100x512, the recipe needs 100x2048" --resume "$kept" --size 16 --steps 20
 bad "--resume: all done" 1 "step 8 of 8 is done already: give a larger --steps" --resume "$kept"
 bad "--resume: less than all" 1 "step 8 of 5 is done already" --resume "$kept" --steps 5
 bad "--resume: a cut checkpoint" 1 "cut.safetensors: " --resume "$tmp/cut.safetensors" --steps 20
