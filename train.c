@@ -12,6 +12,7 @@
 #include "images.h"
 #include "options.h"
 #include "tiled.h"
+#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
@@ -228,15 +229,21 @@ static void open_styles(void) {
         picture.tileable = 1;
         style_add(&picture, style);
     } else if (!stat(style, &s) && S_ISDIR(s.st_mode)) {
-        ImageSet list;                                   /* a set of native size: take its pictures one by one */
-        ImageSetOptions o = { .channels = 3, .h = (int)size * 2, .w = (int)size * 2, .policy = IMAGE_CROP };
-        if (!imageset_load(&list, style, &o)) die(1, "%s", images_error());
-        for (long i = 0; i < list.count; i++) {
-            if (!image_new(&picture, list.h, list.w, 3) || !imageset_get(&list, i, picture.pixels, NULL))
-                die(1, "%s", images_error());
-            style_add(&picture, style);
+        struct dirent **entry;
+        int n = scandir(style, &entry, NULL, alphasort), skipped = 0;
+        for (int i = 0; i < n; i++) {
+            char path[4200];
+            snprintf(path, sizeof path, "%s/%s", style, entry[i]->d_name);
+            if (entry[i]->d_name[0] != '.') {
+                if (image_load(&picture, path)) style_add(&picture, path);
+                else skipped++;
+            }
+            free(entry[i]);
         }
-        imageset_free(&list);
+        if (n >= 0) free(entry);
+        if (!style_count)
+            die(1, "--style %s: none of the %d files there is a readable picture: expected PNG, JPEG, BMP, TGA or .pat", style, skipped);
+        if (skipped) say("--style %s: %d files skipped, the last: %s", style, skipped, images_error());
     } else {
         if (!image_load(&picture, style)) die(1, "%s", images_error());
         style_add(&picture, style);
@@ -409,7 +416,7 @@ static void save_options(const Gan *gan) {
     FILE *file = fopen(path, "w");
     if (!file) die(1, "%s: %s: cannot write there, choose another --out", path, strerror(errno));
     for (Option *o = table; o->name; o++)
-        fprintf(file, "%-20s %s%s\n", o->name, option_text(o, text), o->given ? "" : "    (default)");
+        fprintf(file, "%-20s %s%s\n", o->name, option_text(o, text), o->given == 1 ? "" : o->given == 2 ? "    (as in the run resumed)" : "    (default)");
     fprintf(file, "\n");
     net_print(&gan->g, file);
     fprintf(file, "\n");
@@ -533,6 +540,8 @@ int main(int argc, char **argv) {
         die(1, "%s: this folder holds a run already: --resume %s to go on, another --out to keep it, or --overwrite", path,
             out);
     open_data(recipe);
+    if (epochs > 0 && option_find(table, "--steps")->given == 1 && option_find(table, "--epochs")->given == 1)
+        die(2, "--steps %ld and --epochs %g: expected one of the two", steps, epochs);
     if (epochs > 0) steps = (long)ceil(epochs * (double)set.count / (double)batch);
 
     Gan gan;
