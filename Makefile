@@ -33,7 +33,9 @@ OPT    := -O3 $(ARCH) -fno-math-errno -ffp-contract=fast
 WARN   := -Wall -Wextra $(if $(OPENMP),,-Wno-unknown-pragmas)
 CFLAGS  = -std=gnu11 $(OPT) $(WARN) $(OPENMP) -isystem $(STB_DIR) -I.
 LDLIBS  = -lm
-HEADERS = layers.h tiled.h net.h gan.h images.h safetensors.h options.h
+# whoever changes CC, OMP or ARCH gets everything built anew: the file's date changes when the command does
+STAMP  := $(shell mkdir -p build; echo '$(CC) $(CFLAGS)' | cmp -s - build/command || echo '$(CC) $(CFLAGS)' > build/command)
+HEADERS = build/command layers.h tiled.h net.h gan.h images.h safetensors.h options.h
 
 all: train transfer
 train transfer: %: %.c build/gan.o $(HEADERS) | stb

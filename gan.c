@@ -109,6 +109,7 @@ static double spread(Gan *gan) {
 /* ------------------------------------------------------------------------------------------------------ recipe: dcgan
  * Document 001 (9d598e07), made consistent as Radford, Metz and Chintala (2015) would: z of 100 -> 7x7x128 -> 14x14x64 ->
  * 28x28, batch norm and relu between, tanh at the end; D halves twice with 5x5 kernels, leaky relu 0.2, one logit.
+ * F5: G(z; theta) and D(x; phi) are the two lists of nodes below.
  * F1: min_G max_D E[log D(x)] + E[log(1 - D(G(z)))], by F3 for D and the non-saturating F2 for G. */
 
 static void dcgan_describe(Gan *gan) {

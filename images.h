@@ -1210,6 +1210,8 @@ static int im_load_source(ImageSet *set, const char *source, const ImageSetOptio
     if (stat(source, &info))
         return im_fail("images: %s: %s; expected a folder of pictures, an IDX file, \"fashion-mnist\" or \"synthetic\"",
                        source, strerror(errno));
+    if (!S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
+        return im_fail("images: %s: is not a regular file or a folder", source);
     FILE *file = S_ISREG(info.st_mode) ? fopen(source, "rb") : NULL;
     size_t n = file ? fread(head, 1, 4, file) : 0;
     if (file) fclose(file);

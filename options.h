@@ -116,7 +116,7 @@ void options_parse(const char *program, Option *table, int argc, char **argv) {
         const char *equals = strchr(argv[i], '=');
         size_t length = equals ? (size_t)(equals - argv[i]) : strlen(argv[i]);
         snprintf(name, sizeof name, "%.*s", (int)length, argv[i]);
-        Option *o = option_find(table, name);
+        Option *o = option_find(table, strcmp(name, "-h") ? name : "--help");
         if (!o || argv[i][0] != '-') {
             const char *near = nearest(name, table, count, sizeof *table);
             fprintf(stderr, "%s: unknown option '%s'%s%s%s: --help lists them all\n", program, argv[i], near ? ", did you mean '" : "",

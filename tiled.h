@@ -24,6 +24,8 @@ extern const Ops ops_tiled;
 #if defined(TILED_IMPLEMENTATION) && !defined(TILED_IMPLEMENTED)
 #define TILED_IMPLEMENTED
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #if defined(__AVX512F__)                  /* 32 registers of 16 floats: 6 x 64 results in 24 of them */
 enum { LANES = 16, ROWS = 6, VECS = 4 };

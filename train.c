@@ -14,12 +14,15 @@
 #include "tiled.h"
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -255,7 +258,8 @@ static void open_data(const Recipe *recipe) {
                           .photo = recipe->paints, .limit = limit, .fashion_mnist_dir = *data_dir ? data_dir : NULL };
     if (!augment_parse(&augmentation, augment)) die(2, "--augment: %s", images_error());
     augmenting = strcmp(augment, "none") != 0;
-    if (!imageset_load(&set, data, &o)) die(1, "%s", images_error());
+    if (!imageset_load(&set, data, &o))
+        die(1, "%s%s", images_error(), option_find(table, "--data")->given == 2 ? " (the resumed run's --data: give it anew)" : "");
     if (set.skipped) say("%s: %ld files skipped: %s", data, set.skipped, set.note);
     if (recipe->paints) open_styles();
 }
@@ -457,6 +461,30 @@ static void make_folder(const char *path) {
     if (access(path, W_OK | X_OK)) die(1, "--out %s: %s, choose another folder", path, strerror(errno));
 }
 
+/* The folder is ours alone until the program ends (another run is refused), and rid of what a killed run left half written.
+ * A run that starts anew also takes the old one's files away, so that nothing of it can pass for the new one's. */
+static void own_folder(int anew) {
+    static const char *const old[] = { "checkpoint.safetensors", "samples.png", "losses.png", "log.csv" };
+    char path[4600];
+    int lock = open(out, O_RDONLY);                       /* stays open: the lock goes with the process, however it ends */
+    if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB))
+        die(1, "--out %s: %s, choose another folder", out, lock < 0 ? strerror(errno) : "another ./train is writing there");
+    for (int i = 0; i < 4 && anew; i++) {
+        snprintf(path, sizeof path, "%s/%s", out, old[i]);
+        unlink(path);
+    }
+    for (int sub = 0; sub < 2; sub++) {
+        snprintf(path, sizeof path, "%s%s", out, sub ? "/samples" : "");
+        DIR *folder = opendir(path);
+        for (struct dirent *e; folder && (e = readdir(folder));) {
+            int half = !strncmp(e->d_name, "checkpoint.safetensors.tmp-", 27), sample = sub && anew && !strncmp(e->d_name, "step-", 5);
+            snprintf(path, sizeof path, "%s%s/%.255s", out, sub ? "/samples" : "", e->d_name);
+            if (half || sample) unlink(path);
+        }
+        if (folder) closedir(folder);
+    }
+}
+
 /* ----------------------------------------------------------------------------------------- is the training still healthy? */
 
 /* Running means over about 50 steps, and what they say in plain words. Each word is given at most once in 500 steps. */
@@ -492,15 +520,26 @@ static double batch_spread(const float *x, long n, long each) {
 
 /* The progress: one line that is rewritten on a terminal, plain lines elsewhere */
 static void progress(const Report *r, long step, double rate, double seconds) {
-    int terminal = isatty(STDOUT_FILENO), filled = (int)(24 * step / steps);
+    int terminal = isatty(STDOUT_FILENO), bar = 0, filled;
     double rest = rate > 0 ? (double)(steps - step) / rate : 0;
     if (minutes > 0 && rest > 60 * minutes - seconds) rest = 60 * minutes - seconds;
     long left = rest > 0 ? (long)rest : 0;
-    if (terminal) printf("\r[%.*s%.*s] ", filled, "########################", 24 - filled, "........................");
-    printf("step %ld/%ld  D %.3f  G %.3f  D(x) %.2f  D(G(z)) %.2f", step, steps, r->loss_d, r->loss_g, r->d_real, r->d_fake);
-    if (r->style > 0) printf("  content %.3f  style %.3f", r->content, r->style);
-    printf("  %.1f steps/s  ETA %ld:%02ld", rate, left / 60, left % 60);
-    printf(terminal ? "\033[K" : "\n");
+    char line[400], more[80] = "";
+    const char *compact = "%ld/%ld D %.3f G %.3f D(x) %.2f D(G(z)) %.2f %.1f steps/s ETA %ld:%02ld%s";
+    const char *plain = "step %ld/%ld  D %.3f  G %.3f  D(x) %.2f  D(G(z)) %.2f  %.1f steps/s  ETA %ld:%02ld%s";
+    if (r->style > 0) snprintf(more, sizeof more, "  content %.3f  style %.3f", r->content, r->style);
+    int n = snprintf(line, sizeof line, terminal ? compact : plain, step, steps, r->loss_d, r->loss_g, r->d_real, r->d_fake,
+                     rate, left / 60, left % 60, terminal ? "" : more);
+    if (terminal) {                                       /* one row, however wide the window: the bar takes what is left */
+        struct winsize window;
+        int columns = ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) || !window.ws_col ? 80 : window.ws_col;
+        if (n > columns - 1) line[columns - 1] = 0;
+        bar = columns - n - 4 < 24 ? columns - n - 4 : 24;
+        filled = bar > 0 ? (int)(bar * step / steps) : 0;
+        printf("\r");
+        if (bar > 4) printf("[%.*s%.*s] ", filled, "########################", bar - filled, "........................");
+    }
+    printf(terminal ? "%s\033[K" : "%s\n", line);
     line_open = terminal;
     fflush(stdout);
 }
@@ -561,7 +600,7 @@ int main(int argc, char **argv) {
     if (from && !gan_load(&gan, from)) die(1, "%s", gan_error());
     if (from) printf("resumed %s at step %ld\n", from, gan.step);
     if (gan.step >= steps && !dry_run)
-        die(1, "--resume %s: step %ld of %ld is done already: give a larger --steps", resume, gan.step, steps);
+        die(1, "--resume %s: step %ld of %ld is done already: give a larger --steps (or --epochs)", resume, gan.step, steps);
     fflush(stdout);
 
     if (dry_run) {
@@ -576,12 +615,15 @@ int main(int argc, char **argv) {
         return 0;
     }
     make_folder(out);
+    own_folder(!from);
     snprintf(path, sizeof path, "%s/samples", out);
     make_folder(path);
     save_options(&gan);
     FILE *log = open_log(gan.step, origin);
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
+    signal(SIGHUP, on_signal);
+    signal(SIGPIPE, SIG_IGN);                             /* whoever read our lines has gone: the run goes on */
 
     double begin = now(), real_spread = 0;
     long first = gan.step, saved = from ? gan.step : -1;

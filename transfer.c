@@ -255,19 +255,22 @@ static double set_size(Image *picture) {
     return by;
 }
 
-/* The mask drawn in by r pixels: to[y,x] = min of from[y+v,x+u], |u|,|v| <= r, along rows first, then along columns */
+/* The mask drawn in by r pixels: to[y,x] = min of from[y+v,x+u], |u|,|v| <= r, along rows first, then along columns.
+ * The minimum over a reach of k each way, taken at three places 2k + 1 apart, is that over a reach of 3k + 1: few passes. */
 static int draw_in(Image *picture, int r) {
     long h = picture->h, w = picture->w;
     float *row = malloc((size_t)(h * w) * sizeof *row), *mask = picture->mask;
     if (!row) return fail("not enough memory for a mask of %ld x %ld pixels", w, h);
-    for (int pass = 0; pass < 2; pass++) {
-        memcpy(row, mask, (size_t)(h * w) * sizeof *row);
-        for (long i = 0; i < h * w; i++)
-            for (long u = -r; u <= r; u++) {
-                long at = pass ? i + u * w : i + u;
-                if (pass ? at >= 0 && at < h * w : at / w == i / w && at >= 0) mask[i] = fminf(mask[i], row[at]);
+    for (int axis = 0; axis < 2; axis++)
+        for (long reach = 0, step; reach < r; reach += step) {
+            step = 2 * reach + 1 < r - reach ? 2 * reach + 1 : r - reach;
+            memcpy(row, mask, (size_t)(h * w) * sizeof *row);
+            for (long i = 0; i < h * w; i++) {
+                long at = axis ? i / w : i % w, end = axis ? h : w, d = axis ? step * w : step;
+                if (at - step >= 0) mask[i] = fminf(mask[i], row[i - d]);
+                if (at + step < end) mask[i] = fminf(mask[i], row[i + d]);
             }
-    }
+        }
     free(row);
     return 1;
 }
@@ -488,6 +491,7 @@ static int transfer(const Garment *from, const char *to) {
     double by = 0;
     int found = 0, shown = page.pixels && rows < ROWS;
     if (from->path && same_file(from->path, to)) return fail("%s: --output would overwrite the garment, choose another", to);
+    if (same_file(mask_file, to)) return fail("%s: --output would overwrite the mask, choose another", to);
     int good = load_garment(&picture, from) && (!*mask_file || read_mask(&picture, from->name));
     good = good && (by = set_size(&picture)) > 0;
     if (good && !(found = find_garment(&picture, !from->path && !*mask_file))) good = fail_image();
@@ -540,6 +544,7 @@ int main(int argc, char **argv) {
     for (long i = 0; i < garments; i++)
         if (garment[i].path && same_file(garment[i].path, sheet))
             return fail("%s: --sheet would overwrite a garment, choose another", sheet), 1;
+    if (same_file(mask_file, sheet)) return fail("%s: --sheet would overwrite the mask, choose another", sheet), 1;
     if (*sheet && !image_new(&page, GAP + (int)((garments < ROWS ? garments + PAIRS - 1 : ROWS) / PAIRS) * (CELL + GAP),
                              GAP + 2 * (int)(garments < PAIRS ? garments : PAIRS) * (CELL + GAP), 3))
         return fail_image(), 1;
@@ -551,6 +556,7 @@ int main(int argc, char **argv) {
         done += transfer(&garment[i], to);
     }
     if (several && !done) fail("%s: none of the %ld garments could be painted", content, garments);
+    if (done && same_file(sheet, output)) return fail("%s: --sheet would overwrite --output, choose another", sheet), 1;
     if (done && *sheet && !save_sheet()) return 1;
     return done ? 0 : 1;
 }

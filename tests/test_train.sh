@@ -197,6 +197,21 @@ good "--minutes: and on" --resume "$tmp/minutes" --steps $((steps + 1))
 check "without OMP_WAIT_POLICY: status $status" [ "$status" -eq 0 ]
 
 # ---- wrong options ----
+# ---- two runs, one folder; and a new run over an old one ----
+./train $data --steps 4 --sample-every 1 --out "$tmp/shared" >/dev/null 2>&1
+./train $data --steps 200000 --minutes 1 --sample-every 0 --checkpoint-every 0 --overwrite --out "$tmp/shared" >/dev/null 2>&1 &
+other=$!
+until [ ! -e "$tmp/shared/checkpoint.safetensors" ] || ! kill -0 $other 2>/dev/null; do sleep 0.1; done
+sleep 1
+check "--overwrite takes the old checkpoint away" [ ! -e "$tmp/shared/checkpoint.safetensors" ]
+check "--overwrite takes the old samples away" [ ! -e "$tmp/shared/samples/step-000004.png" ]
+./train $data --steps 4 --overwrite --out "$tmp/shared" >"$tmp/log" 2>"$tmp/err"; status=$?
+check "a second run in the folder: status $status" [ "$status" -eq 1 ]
+check "a second run in the folder: one line" lines "$tmp/err" 1
+check "a second run in the folder: says so" grep -q "another ./train is writing there" "$tmp/err"
+kill -HUP $other; wait $other
+check "a lost terminal leaves a checkpoint" [ -s "$tmp/shared/checkpoint.safetensors" ]
+
 new="--out $tmp/new"
 bad "--batch 0" 2 "--batch 0: expected a whole number from 1" $new $data --batch 0
 bad "--batch x" 2 "--batch x: expected a whole number" $new $data --batch x
@@ -249,6 +264,8 @@ bad "IDX, too short" 1 "short: 825 bytes, .* promises 826" $with --data "$tmp/sh
 bad "IDX, too long" 1 "long: 827 bytes, .* promises 826" $with --data "$tmp/long"
 bad "IDX, no picture" 1 "none: the header says" $with --data "$tmp/none"
 bad "IDX, cut gzip" 1 "cut.gz: damaged gzip" $with --data "$tmp/cut.gz"
+mkfifo "$tmp/fifo"
+bad "data: a pipe" 1 "fifo: is not a regular file or a folder" $with --data "$tmp/fifo"
 bad "synthetic:0" 1 "synthetic:N" $with --data synthetic:0
 bad "synthetic:x" 1 "synthetic:N" $with --data synthetic:x
 bad "no Fashion-MNIST" 1 "$tmp/empty.*not found" $with --data fashion-mnist --data-dir "$tmp/empty"
