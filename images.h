@@ -747,11 +747,11 @@ static int im_read_idx(ImBytes *file, const char *path, int dims, uint32_t size[
             ok = im_fail("images: %s: the header says that size %d of %s is %u", path, i, shape[dims], size[i]);
         want *= size[i];                                                        /* at most 2^30 * 2^14 * 2^14 */
     }
-    if (ok && dims == 3 && (long long)size[1] * size[2] > IM_AREA)
-        ok = im_fail("images: %s: pictures of %u x %u pixels, expected at most 50 megapixels", path, size[2], size[1]);
     if (ok && file->n != header + want)
         ok = im_fail("images: %s: %zu bytes, but its header promises %zu: copy or download it again", path, file->n,
                      header + want);
+    if (ok && dims == 3 && (long long)size[1] * size[2] > IM_AREA)
+        ok = im_fail("images: %s: pictures of %u x %u pixels, expected at most 50 megapixels", path, size[2], size[1]);
     if (!ok) { free(file->data); file->data = NULL; }
     return ok;
 }
