@@ -32,8 +32,9 @@ void options_help(const Option *table, void *file);
 /* The candidate (list of `count` strings, `stride` bytes apart) nearest to `word` by edit distance, or NULL when none is near. */
 const char *nearest(const char *word, const void *candidates, int count, long stride);
 
-/* First thing in main. OpenMP's threads spin while they wait for each other; where other programs want the same cores that
- * makes all of them many times slower, and passive waiting costs one per cent. The library reads OMP_WAIT_POLICY before main
+/* First thing in main. OpenMP's threads spin while they wait for each other; where other programs want the same cores, that
+ * can make training several times slower. Waiting passively costs a tenth to a quarter on an idle machine (BENCHMARKS.md);
+ * OMP_WAIT_POLICY=active ./train takes that back. The library reads OMP_WAIT_POLICY before main
  * begins, so the program starts itself again with the setting in place; whoever has set the variable keeps his choice. */
 void patient_threads(char **argv);
 #endif
