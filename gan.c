@@ -1,12 +1,14 @@
 /* gan.c: the recipes. Each is a paragraph: its networks, its objective, its training step; gan.h says how to drive them.
  * The code of the headers below is compiled here, once for every program. With -Dreal=double all of it becomes double
- * precision (the gradient checks do that); the tile of tiled.h exists in float only. */
+ * precision (the gradient checks do that); the tile of tiled.h, and the devices to choose from, exist in float only. */
 #define LAYERS_IMPLEMENTATION
 #define NET_IMPLEMENTATION
 #define SAFETENSORS_IMPLEMENTATION
 #ifndef real
 #define TILED_IMPLEMENTATION
-#include "tiled.h"
+#define OPTIONS_IMPLEMENTATION
+#define DEVICE_IMPLEMENTATION
+#include "device.h"
 #endif
 #include "gan.h"
 #include <math.h>
@@ -16,28 +18,15 @@
 
 /* ------------------------------------------------------------------------------------------------ the pieces of a step */
 
-static double number(const Gan *gan) {
-    real x;
-    gan->ops->download(&x, gan->loss, 1);
-    return (double)x;
-}
+/* What a step measures, each at its place in gan->numbers, on the device: one download at the end of the step brings all.
+ * SQUARE: of the gradient's norm. STYLE: one for each of D's features. */
+enum { LOSS_REAL, LOSS_FAKE, D_REAL, D_FAKE, SQUARE_D, SQUARE_G, ADVERSARIAL, CONTENT, TV, SPREAD, STYLE,
+       NUMBERS = STYLE + GAN_FEATURES };
 
 static Node *node_of(Net *net, int i) { return &net->node[i]; }
 static long count_of(const Net *net, int i) {
     const Node *node = &net->node[i];
     return (long)node->n * node->h * node->w * node->c;
-}
-
-/* mean sigmoid(logits) of what D has just looked at: D(x), a probability */
-static double mean_probability(Gan *gan) {
-    long n = count_of(&gan->d, gan->d_logits);
-    double sum = 0;
-    real *logits = malloc((size_t)n * sizeof(real));
-    if (!logits) return NAN;
-    gan->ops->download(logits, gan->d.node[gan->d_logits].y, n);
-    for (long i = 0; i < n; i++) sum += 1 / (1 + exp(-(double)logits[i]));
-    free(logits);
-    return sum / n;
 }
 
 /* D's forward pass over pictures (batch,size,size,channels) */
@@ -46,39 +35,53 @@ static void discriminate(Gan *gan, const real *pictures) {
     net_forward(&gan->d, 1);
 }
 
-/* F4 on D's logits with one target for all; its gradient is added to the logits' dy. Returns the loss. */
-static double adversarial_loss(Gan *gan, double target) {
+/* D(x) of what D has just looked at, a probability */
+static void measure_probability(Gan *gan, int number) {
+    gan->ops->mean_sigmoid(gan->numbers + number, node_of(&gan->d, gan->d_logits)->y, count_of(&gan->d, gan->d_logits));
+}
+
+/* F4 on D's logits with one target for all; its gradient becomes the logits' dy */
+static void adversarial_loss(Gan *gan, double target, int number) {
     Node *logits = node_of(&gan->d, gan->d_logits);
     long n = count_of(&gan->d, gan->d_logits);
     net_zero_activations(&gan->d);
-    gan->ops->bce_logits_forward(gan->loss, logits->y, (real)target, n);
+    gan->ops->bce_logits_forward(gan->numbers + number, logits->y, (real)target, n);
     gan->ops->bce_logits_backward(logits->dy, logits->y, (real)target, 1, n);
-    return number(gan);
+}
+
+/* One step of Adam (F19), the gradient's norm bounded before */
+static void update(Gan *gan, Net *net, double lr, int square) {
+    net_gradient_square(net, gan->numbers + square);
+    net_clip_gradients(net, gan->numbers + square, gan->options.clip);
+    net_adam(net, lr, gan->options.beta1, gan->options.beta2);
 }
 
 /* F3: L_D = -[log D(x) + log(1 - D(G))], one Adam step on D.   x: gan->images, G: what the generator holds */
-static void train_discriminator(Gan *gan, Report *report) {
+static void train_discriminator(Gan *gan) {
     net_zero_gradients(&gan->d);
     discriminate(gan, gan->images);
-    report->d_real = mean_probability(gan);
-    report->loss_d = adversarial_loss(gan, 1);
+    measure_probability(gan, D_REAL);
+    adversarial_loss(gan, 1, LOSS_REAL);
     net_backward(&gan->d, NET_WEIGHTS);
     discriminate(gan, gan->g.node[gan->g_picture].y);
-    report->d_fake = mean_probability(gan);
-    report->loss_d += adversarial_loss(gan, 0);
+    measure_probability(gan, D_FAKE);
+    adversarial_loss(gan, 0, LOSS_FAKE);
     net_backward(&gan->d, NET_WEIGHTS);
-    report->norm_d = net_gradient_norm(&gan->d);
-    net_clip_gradients(&gan->d, report->norm_d, gan->options.clip);
-    net_adam(&gan->d, gan->options.lr_d > 0 ? gan->options.lr_d : gan->options.lr, gan->options.beta1, gan->options.beta2);
+    update(gan, &gan->d, gan->options.lr_d > 0 ? gan->options.lr_d : gan->options.lr, SQUARE_D);
 }
 
-/* Adam on G with what has been gathered in its picture's dy */
-static void update_generator(Gan *gan, Report *report) {
+/* What D's losses say about its picture becomes the dy of G's picture */
+static void backward_through_discriminator(Gan *gan) {
+    net_backward(&gan->d, NET_INPUT);
+    net_zero_activations(&gan->g);
+    gan->ops->axpy(gan->g.node[gan->g_picture].dy, gan->d.node[gan->d_picture].dy, 1, count_of(&gan->g, gan->g_picture));
+}
+
+/* One Adam step on G with what has been gathered in its picture's dy */
+static void train_generator(Gan *gan) {
     net_zero_gradients(&gan->g);
     net_backward(&gan->g, NET_WEIGHTS);
-    report->norm_g = net_gradient_norm(&gan->g);
-    net_clip_gradients(&gan->g, report->norm_g, gan->options.clip);
-    net_adam(&gan->g, gan->options.lr, gan->options.beta1, gan->options.beta2);
+    update(gan, &gan->g, gan->options.lr, SQUARE_G);
 }
 
 /* G's noise inputs ~ N(0,1), from the streams of this purpose and draw */
@@ -86,24 +89,6 @@ static void draw_noise(Gan *gan, int purpose, uint64_t draw) {
     for (int i = 0; i < gan->noises; i++)
         gan->ops->random_normal(gan->g.node[gan->g_noise[i]].y, count_of(&gan->g, gan->g_noise[i]), gan->options.seed,
                                 STREAM(purpose, draw * 4 + (uint64_t)i));
-}
-
-/* Report.spread: how much G's pictures differ from each other, pixel by pixel (mode collapse shows as 0) */
-static double spread(Gan *gan) {
-    const Node *picture = node_of(&gan->g, gan->g_picture);
-    long size = count_of(&gan->g, gan->g_picture), each = size / picture->n;
-    real *y = malloc((size_t)size * sizeof(real));
-    double total = 0;
-    if (!y) return NAN;
-    gan->ops->download(y, picture->y, size);
-    for (long k = 0; k < each; k++) {
-        double sum = 0, square = 0;
-        for (int n = 0; n < picture->n; n++) sum += y[n * each + k], square += (double)y[n * each + k] * y[n * each + k];
-        double variance = square / picture->n - sum / picture->n * (sum / picture->n);
-        total += variance > 0 ? sqrt(variance) : variance == variance ? 0 : variance;
-    }
-    free(y);
-    return total / each;
 }
 
 /* ------------------------------------------------------------------------------------------------------ recipe: dcgan
@@ -137,20 +122,15 @@ static void dcgan_describe(Gan *gan) {
     gan->d_logits = dense(d, x, 1);
 }
 
-static void dcgan_step(Gan *gan, Report *report) {
-    Net *g = &gan->g, *d = &gan->d;
-    long n = count_of(g, gan->g_picture);
-
+static void dcgan_step(Gan *gan) {
     draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);
-    net_forward(g, 1);
-    train_discriminator(gan, report);                                    /* F3 */
+    net_forward(&gan->g, 1);
+    train_discriminator(gan);                                            /* F3 */
 
-    discriminate(gan, g->node[gan->g_picture].y);                        /* F2: L_G = -log D(G(z)) */
-    report->loss_g = adversarial_loss(gan, 1);
-    net_backward(d, NET_INPUT);
-    net_zero_activations(g);
-    gan->ops->axpy(g->node[gan->g_picture].dy, d->node[gan->d_picture].dy, 1, n);
-    update_generator(gan, report);
+    discriminate(gan, gan->g.node[gan->g_picture].y);
+    adversarial_loss(gan, 1, ADVERSARIAL);                               /* F2: L_G = -log D(G(z)) */
+    backward_through_discriminator(gan);
+    train_generator(gan);
 }
 
 /* ------------------------------------------------------------------------------------------------------ recipe: style
@@ -226,7 +206,7 @@ static void gram_of_feature(Gan *gan, int k, real *gram) {
 }
 
 /* F9 inside the mask, on the averaged pictures; its gradient goes to the dy of G's picture */
-static double content_loss(Gan *gan) {
+static void content_loss(Gan *gan) {
     const Ops *ops = gan->ops;
     Net *b = &gan->blur;
     Node *picture = node_of(&gan->g, gan->g_picture), *out = node_of(b, gan->blur_out);
@@ -237,57 +217,48 @@ static double content_loss(Gan *gan) {
     ops->copy(b->node[gan->blur_in].y, picture->y, pixels * gan->options.channels);
     net_forward(b, 1);
     net_zero_activations(b);
-    ops->squared_error_forward(gan->loss, out->y, gan->soft_content, gan->soft_mask, n);
+    ops->squared_error_forward(gan->numbers + CONTENT, out->y, gan->soft_content, gan->soft_mask, n);
     ops->squared_error_backward(out->dy, out->y, gan->soft_content, gan->soft_mask, (real)gan->options.content_weight, n);
     net_backward(b, NET_INPUT);
     ops->axpy(picture->dy, b->node[gan->blur_in].dy, 1, pixels * gan->options.channels);
-    return number(gan);
 }
 
 /* F8 over D's features; its gradients go to the features' dy */
-static double style_loss(Gan *gan) {
-    double sum = 0;
+static void style_loss(Gan *gan) {
     for (int k = 0; k < gan->features; k++) {
         Node *f = node_of(&gan->d, gan->d_feature[k]);
         long at = gram_at(gan, k), n = (long)f->c * f->c;
         gram_of_feature(gan, k, gan->gram + at);
-        gan->ops->style_loss_forward(gan->loss, gan->gram + at, gan->target + at, n);
-        sum += number(gan);
+        gan->ops->style_loss_forward(gan->numbers + STYLE + k, gan->gram + at, gan->target + at, n);
         gan->ops->fill(gan->dgram + at, 0, n);
         gan->ops->style_loss_backward(gan->dgram + at, gan->gram + at, gan->target + at, (real)gan->options.style_weight, n);
         gan->ops->gram_backward(f->dy, gan->dgram + at, f->y, gan->mean, (long)f->n * f->h * f->w, f->c);
     }
-    return sum;
 }
 
-static void style_step(Gan *gan, Report *report) {
-    const GanOptions *o = &gan->options;
-    Net *g = &gan->g, *d = &gan->d;
-    Node *picture = node_of(g, gan->g_picture);
-    long n = count_of(g, gan->g_picture);
+/* F10 on G's picture; its gradient goes to the picture's dy */
+static void smoothness_loss(Gan *gan) {
+    Node *y = node_of(&gan->g, gan->g_picture);
+    gan->ops->total_variation_forward(gan->numbers + TV, y->y, y->n, y->h, y->w, y->c);
+    gan->ops->total_variation_backward(y->dy, y->y, (real)gan->options.tv_weight, y->n, y->h, y->w, y->c);
+}
 
+static void style_step(Gan *gan) {
     draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);
-    gan->ops->copy(g->node[gan->g_content].y, gan->content, count_of(g, gan->g_content));
-    net_forward(g, 1);
-    train_discriminator(gan, report);                                    /* F3 */
+    gan->ops->copy(gan->g.node[gan->g_content].y, gan->content, count_of(&gan->g, gan->g_content));
+    net_forward(&gan->g, 1);
+    train_discriminator(gan);                                            /* F3 */
 
     discriminate(gan, gan->images);                                      /* what the style's Gram matrices are now */
     for (int k = 0; k < gan->features; k++) gram_of_feature(gan, k, gan->target + gram_at(gan, k));
 
-    discriminate(gan, picture->y);
-    report->adversarial = adversarial_loss(gan, 1);                      /* F2 */
-    report->style = style_loss(gan);                                     /* F8 */
-    net_backward(d, NET_INPUT);
-    net_zero_activations(g);
-    gan->ops->axpy(picture->dy, d->node[gan->d_picture].dy, 1, n);
-    report->content = content_loss(gan);                                 /* F9 */
-    gan->ops->total_variation_forward(gan->loss, picture->y, picture->n, picture->h, picture->w, picture->c);      /* F10 */
-    report->tv = number(gan);
-    gan->ops->total_variation_backward(picture->dy, picture->y, (real)o->tv_weight, picture->n, picture->h, picture->w,
-                                       picture->c);
-    report->loss_g = report->adversarial + o->style_weight * report->style + o->content_weight * report->content
-                   + o->tv_weight * report->tv;
-    update_generator(gan, report);
+    discriminate(gan, gan->g.node[gan->g_picture].y);
+    adversarial_loss(gan, 1, ADVERSARIAL);                               /* F2 */
+    style_loss(gan);                                                     /* F8 */
+    backward_through_discriminator(gan);
+    content_loss(gan);                                                   /* F9 */
+    smoothness_loss(gan);                                                /* F10 */
+    train_generator(gan);
 }
 
 /* -------------------------------------------------------------------------------------------------------- the recipes */
@@ -325,7 +296,7 @@ void gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const 
 static long batch_reals(const Gan *gan) {
     const GanOptions *o = &gan->options;
     long pixels = (long)o->batch * o->size * o->size, pooled = pixels / (CONTENT_POOL * CONTENT_POOL);
-    return count_of(&gan->d, gan->d_picture) + 1
+    return count_of(&gan->d, gan->d_picture) + NUMBERS
          + (gan->recipe->paints ? 2 * pixels + 2 * pooled + 3 * gram_at(gan, gan->features) + 512 : 0);
 }
 
@@ -341,8 +312,8 @@ int gan_finish(Gan *gan) {
     long pixels = (long)o->batch * o->size * o->size, pooled = pixels / (CONTENT_POOL * CONTENT_POOL);
     if (!net_finish(&gan->g, 1) || !net_finish(&gan->d, 1)) return 0;
     gan->images = ops->alloc(count_of(&gan->d, gan->d_picture));
-    gan->loss = ops->alloc(1);
-    if (!gan->images || !gan->loss) return 0;
+    gan->numbers = ops->alloc(NUMBERS);
+    if (!gan->images || !gan->numbers) return 0;
     if (gan->recipe->paints) {
         long grams = gram_at(gan, gan->features);
         if (!net_finish(&gan->blur, 1)) return 0;
@@ -360,7 +331,7 @@ int gan_finish(Gan *gan) {
 
 void gan_free(Gan *gan) {
     real *block[] = { gan->images, gan->content, gan->mask, gan->soft_content, gan->soft_mask, gan->gram, gan->target,
-                      gan->dgram, gan->mean, gan->loss };
+                      gan->dgram, gan->mean, gan->numbers };
     for (int i = 0; i < 10; i++)
         if (block[i]) gan->ops->release(block[i]);
     net_free(&gan->g);
@@ -369,10 +340,24 @@ void gan_free(Gan *gan) {
     memset(gan, 0, sizeof *gan);
 }
 
+/* The step's one look at the device. L_G = F2 + style_weight F8 + content_weight F9 + tv_weight F10; what a recipe lacks is 0 */
+static Report report_of(const Gan *gan) {
+    const GanOptions *o = &gan->options;
+    real x[NUMBERS];
+    gan->ops->download(x, gan->numbers, NUMBERS);
+    Report r = { .loss_d = (double)x[LOSS_REAL] + x[LOSS_FAKE], .d_real = x[D_REAL], .d_fake = x[D_FAKE],
+                 .norm_d = sqrt((double)x[SQUARE_D]), .norm_g = sqrt((double)x[SQUARE_G]), .adversarial = x[ADVERSARIAL],
+                 .content = x[CONTENT], .tv = x[TV], .spread = x[SPREAD] };
+    for (int k = 0; k < GAN_FEATURES; k++) r.style += x[STYLE + k];
+    r.loss_g = r.adversarial + o->style_weight * r.style + o->content_weight * r.content + o->tv_weight * r.tv;
+    return r;
+}
+
 void gan_step(Gan *gan, Report *report) {
-    memset(report, 0, sizeof *report);
-    gan->recipe->step(gan, report);
-    report->spread = spread(gan);
+    const Node *picture = node_of(&gan->g, gan->g_picture);
+    gan->recipe->step(gan);
+    gan->ops->spread(gan->numbers + SPREAD, picture->y, picture->n, count_of(&gan->g, gan->g_picture) / picture->n);
+    *report = report_of(gan);
     gan->step++;
 }
 

@@ -25,7 +25,7 @@ typedef struct GanOptions {
 /* What a step did. Losses are those before its updates; d_real and d_fake are mean sigmoid(logits): D(x) and D(G(z)). */
 typedef struct Report {
     double loss_d, loss_g, d_real, d_fake, norm_d, norm_g;
-    double adversarial, content, style, tv;              /* the parts of loss_g (recipe `style`) */
+    double adversarial, content, style, tv;              /* the parts of loss_g; 0 where the recipe has no such part */
     double spread;                                       /* mean standard deviation over the batch of G's pixels, per pixel: 0 = all alike */
 } Report;
 
@@ -36,7 +36,7 @@ typedef struct Recipe {
     GanOptions defaults;
     int paints;                          /* 1: G repaints garments in the style of pictures (needs content, mask, style) */
     void (*describe)(Gan *gan);
-    void (*step)(Gan *gan, Report *report);
+    void (*step)(Gan *gan);
 } Recipe;
 
 enum { GAN_FEATURES = 3 };
@@ -56,7 +56,7 @@ struct Gan {
     real *content, *mask;                /* recipe style: garments (batch,size,size,1) in [-1,1], and where they are, [0,1] */
     real *soft_mask, *soft_content;      /* the same after average pooling */
     real *gram, *target, *dgram, *mean;  /* F8: Gram matrices of the features: the picture's, the style's, a gradient, means */
-    real *loss;                          /* one number on the device */
+    real *numbers;                       /* what the step measures, for Report */
 };
 
 /* The list of recipes, ended by an entry whose name is NULL; and a recipe by name, or NULL. */

@@ -22,10 +22,14 @@
  *   - F-numbers name the formulas; notebooks-as-md/README.md has the index. */
 #ifndef LAYERS_H
 #define LAYERS_H
+#include <math.h>
 #include <stdint.h>
 
 #ifndef real
 #define real float
+#endif
+#ifdef __cplusplus
+extern "C" {
 #endif
 
 /* The geometry of a convolution from (n,h,w,c) to (n,oh,ow,o) with a square kernel and zero padding.
@@ -47,6 +51,7 @@ typedef struct Ops {
     void (*axpy)(real *y, const real *x, real a, long n);
     void (*scale)(real *x, real a, long n);
     void (*clip)(real *x, real limit, long n);
+    void (*clip_norm)(real *x, const real *square, real limit, long n);       /* square: what sum_squares wrote */
     void (*sum_squares)(real *out, const real *x, long n);
     void (*random_uniform)(real *x, long n, uint64_t seed, uint64_t stream);
     void (*random_normal)(real *x, long n, uint64_t seed, uint64_t stream);
@@ -91,6 +96,7 @@ typedef struct Ops {
     void (*gray_forward)(real *y, const real *x, long rows, int c);
     void (*gray_backward)(real *dx, const real *dy, long rows, int c);
     /* losses: forward writes one number, backward adds `scale` times its gradient */
+    void (*mean_sigmoid)(real *out, const real *logits, long n);
     void (*bce_logits_forward)(real *loss, const real *logits, real target, long n);
     void (*bce_logits_backward)(real *dlogits, const real *logits, real target, real scale, long n);
     void (*squared_error_forward)(real *loss, const real *a, const real *b, const real *weight, long n);
@@ -101,6 +107,7 @@ typedef struct Ops {
     void (*style_loss_backward)(real *dg, const real *g, const real *target, real scale, long n);
     void (*total_variation_forward)(real *loss, const real *x, int n, int h, int w, int c);
     void (*total_variation_backward)(real *dx, const real *x, real scale, int n, int h, int w, int c);
+    void (*spread)(real *out, const real *x, int n, long each);
     /* F19 */
     void (*adam_step)(real *p, real *m, real *v, const real *g, long n, real lr, real beta1, real beta2, real eps, long t);
 } Ops;
@@ -109,14 +116,70 @@ extern const Ops ops_naive;
 
 #define NORM_EPS 1e-5              /* added to a variance before its square root is taken (F17) */
 
+/* --------------------------------------------------------------------------------------------- random numbers, shared
+ * These few functions stand here in full, because cuda_kernels.cu compiles the same text for the GPU: the same bits. */
+#ifdef __CUDACC__
+#define CPU_AND_GPU __host__ __device__ static inline
+#else
+#define CPU_AND_GPU static inline
+#endif
+
 /* Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011).
  * out: four random 32-bit words; key = seed, counter = (index, stream). A block cipher without memory: any thread, CPU or
  * GPU, first run or resumed run, that asks for the same (seed, stream, index) gets the same four words. */
-void philox4x32(uint32_t out[4], uint64_t seed, uint64_t stream, uint64_t index);
+CPU_AND_GPU void philox4x32(uint32_t out[4], uint64_t seed, uint64_t stream, uint64_t index) {
+    uint32_t c0 = (uint32_t)index, c1 = (uint32_t)(index >> 32), c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    for (int round = 0; round < 10; round++) {
+        uint64_t a = (uint64_t)0xD2511F53u * c0, b = (uint64_t)0xCD9E8D57u * c2;
+        c0 = (uint32_t)(b >> 32) ^ c1 ^ k0;
+        c1 = (uint32_t)b;
+        c2 = (uint32_t)(a >> 32) ^ c3 ^ k1;
+        c3 = (uint32_t)a;
+        k0 += 0x9E3779B9u;                            /* the golden ratio and sqrt(3) - 1, as 32-bit fractions */
+        k1 += 0xBB67AE85u;
+    }
+    out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+}
 
 /* Element i of a stream as a uniform number in [0,1) with 24 random bits, and as an integer in [0,n), for 0 < n < 2^31. */
-float philox_uniform(uint64_t seed, uint64_t stream, uint64_t i);
-int philox_below(uint64_t seed, uint64_t stream, uint64_t i, int n);
+CPU_AND_GPU float philox_fraction(uint32_t word) { return (float)(word >> 8) * 0x1p-24f; }
+CPU_AND_GPU float philox_uniform(uint64_t seed, uint64_t stream, uint64_t i) {
+    uint32_t r[4];
+    philox4x32(r, seed, stream, i / 4);
+    return philox_fraction(r[i % 4]);
+}
+
+CPU_AND_GPU int philox_below(uint64_t seed, uint64_t stream, uint64_t i, int n) {
+    uint32_t r[4];
+    philox4x32(r, seed, stream, i / 4);
+    return (int)((uint64_t)r[i % 4] * (uint64_t)n >> 32);
+}
+
+/* Two words to two independent normals: r = sqrt(-2 ln u1), (r cos 2 pi u2, r sin 2 pi u2)   (Box and Muller, 1958)
+ * ln, sin and cos are spelled out with fmaf, which every IEEE machine rounds alike: a GPU draws the same bits. */
+CPU_AND_GPU void box_muller(float z[2], uint32_t k1, uint32_t k2) {
+    int e;
+    float m = frexpf(fmaf((float)k1, 0x1p-32f, 0x1p-33f), &e);       /* u1 = (k1 + 1/2) / 2^32 = m 2^e, in (0,1] */
+    if (m < 0.70710678f) m *= 2, e--;
+    float s = (m - 1) / (m + 1), s2 = s * s;                         /* ln m = 2 (s + s^3/3 + s^5/5 + ...) */
+    float series = fmaf(s2, fmaf(s2, fmaf(s2, fmaf(s2, 1 / 9.f, 1 / 7.f), 1 / 5.f), 1 / 3.f), 1.f);
+    float r = sqrtf(-2 * fmaf((float)e, 0.69314718f, (s + s) * series));
+    float t = (float)(k2 & 0x3FFFFFFF) * 0x1p-30f * 1.57079633f, t2 = t * t;   /* the angle inside its quarter turn */
+    float cosine = fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, 2.0876757e-9f, -2.7557319e-7f), 2.4801587e-5f),
+                        -1.3888889e-3f), 4.1666668e-2f), -0.5f), 1.f);
+    float sine = t * fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, -2.5052108e-8f, 2.7557319e-6f), -1.9841270e-4f),
+                          8.3333333e-3f), -1.6666667e-1f), 1.f);
+    switch (k2 >> 30) {                                              /* which quarter */
+        case 0: z[0] = r * cosine, z[1] = r * sine; break;
+        case 1: z[0] = -r * sine, z[1] = r * cosine; break;
+        case 2: z[0] = -r * cosine, z[1] = -r * sine; break;
+        default: z[0] = r * sine, z[1] = -r * cosine;
+    }
+}
+#ifdef __cplusplus
+}
+#endif
 #endif
 
 #if defined(LAYERS_IMPLEMENTATION) && !defined(LAYERS_IMPLEMENTED)
@@ -155,6 +218,13 @@ static void clip(real *x, real limit, long n) {
     for (long i = 0; i < n; i++) x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
 }
 
+/* x *= min(1, limit / sqrt(square))   x: (n), square: (1), limit > 0   sum_squares, then this, bound a gradient's norm.
+ * Where square is NaN so is some x already: all are left as they are, for whoever looks for the first. */
+static void clip_norm(real *x, const real *square, real limit, long n) {
+    double norm = sqrt((double)*square);
+    if (norm > limit) scale(x, (real)(limit / norm), n);
+}
+
 /* out = sum_i x_i^2   x: (n), out: (1)   The square of a gradient's norm; not finite as soon as one x is not.
  * The sum is cut into 64 slices of 16 lanes whatever the number of threads: that fixes its order, and so its bits. */
 static void sum_squares(real *out, const real *x, long n) {
@@ -175,55 +245,6 @@ static void sum_squares(real *out, const real *x, long n) {
 }
 
 /* ---------------------------------------------------------------------------------------------------- random numbers */
-
-void philox4x32(uint32_t out[4], uint64_t seed, uint64_t stream, uint64_t index) {
-    uint32_t c0 = (uint32_t)index, c1 = (uint32_t)(index >> 32), c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
-    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-    for (int round = 0; round < 10; round++) {
-        uint64_t a = (uint64_t)0xD2511F53u * c0, b = (uint64_t)0xCD9E8D57u * c2;
-        c0 = (uint32_t)(b >> 32) ^ c1 ^ k0;
-        c1 = (uint32_t)b;
-        c2 = (uint32_t)(a >> 32) ^ c3 ^ k1;
-        c3 = (uint32_t)a;
-        k0 += 0x9E3779B9u;                            /* the golden ratio and sqrt(3) - 1, as 32-bit fractions */
-        k1 += 0xBB67AE85u;
-    }
-    out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
-}
-
-float philox_uniform(uint64_t seed, uint64_t stream, uint64_t i) {
-    uint32_t r[4];
-    philox4x32(r, seed, stream, i / 4);
-    return (float)(r[i % 4] >> 8) * 0x1p-24f;
-}
-
-int philox_below(uint64_t seed, uint64_t stream, uint64_t i, int n) {
-    uint32_t r[4];
-    philox4x32(r, seed, stream, i / 4);
-    return (int)((uint64_t)r[i % 4] * (uint64_t)n >> 32);
-}
-
-/* Two words to two independent normals: r = sqrt(-2 ln u1), (r cos 2 pi u2, r sin 2 pi u2)   (Box and Muller, 1958)
- * ln, sin and cos are spelled out with fmaf, which every IEEE machine rounds alike: a GPU draws the same bits. */
-static void box_muller(float z[2], uint32_t k1, uint32_t k2) {
-    int e;
-    float m = frexpf(fmaf((float)k1, 0x1p-32f, 0x1p-33f), &e);       /* u1 = (k1 + 1/2) / 2^32 = m 2^e, in (0,1] */
-    if (m < 0.70710678f) m *= 2, e--;
-    float s = (m - 1) / (m + 1), s2 = s * s;                         /* ln m = 2 (s + s^3/3 + s^5/5 + ...) */
-    float series = fmaf(s2, fmaf(s2, fmaf(s2, fmaf(s2, 1 / 9.f, 1 / 7.f), 1 / 5.f), 1 / 3.f), 1.f);
-    float r = sqrtf(-2 * fmaf((float)e, 0.69314718f, (s + s) * series));
-    float t = (float)(k2 & 0x3FFFFFFF) * 0x1p-30f * 1.57079633f, t2 = t * t;   /* the angle inside its quarter turn */
-    float cosine = fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, 2.0876757e-9f, -2.7557319e-7f), 2.4801587e-5f),
-                        -1.3888889e-3f), 4.1666668e-2f), -0.5f), 1.f);
-    float sine = t * fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, -2.5052108e-8f, 2.7557319e-6f), -1.9841270e-4f),
-                          8.3333333e-3f), -1.6666667e-1f), 1.f);
-    switch (k2 >> 30) {                                              /* which quarter */
-        case 0: z[0] = r * cosine, z[1] = r * sine; break;
-        case 1: z[0] = -r * sine, z[1] = r * cosine; break;
-        case 2: z[0] = -r * cosine, z[1] = -r * sine; break;
-        default: z[0] = r * sine, z[1] = -r * cosine;
-    }
-}
 
 /* x_i uniform in [0,1)   x: (n) */
 static void random_uniform(real *x, long n, uint64_t seed, uint64_t stream) {
@@ -618,6 +639,13 @@ static void gray_backward(real *dx, const real *dy, long rows, int c) {
 
 /* ----------------------------------------------------------------------------------------------------------- losses */
 
+/* out = 1/n sum_i 1 / (1 + exp(-l_i))   logits l: (n), out: (1)   how real D finds what it sees: D(x), or D(G(z)) */
+static void mean_sigmoid(real *out, const real *logits, long n) {
+    double sum = 0;
+    for (long i = 0; i < n; i++) sum += 1 / (1 + exp(-(double)logits[i]));
+    *out = (real)(sum / n);
+}
+
 /* F4: L = 1/n sum_i max(l_i,0) - l_i t + log(1 + exp(-|l_i|))   logits: (n), target t in [0,1] for all, loss: (1)
  * Equal to -[t log s + (1-t) log(1-s)] with s = sigmoid(l), but finite for every l. t = 1 and t = 0 are F3's two halves;
  * t = 1 on the generator's pictures is F2. */
@@ -731,6 +759,25 @@ static void total_variation_backward(real *dx, const real *x, real scale, int n,
         }
 }
 
+/* out = 1/E sum_k sqrt(1/N sum_n (x[n,k] - mu_k)^2)   mu_k = 1/N sum_n x[n,k]   x: (N,E), out: (1)
+ * How much the N pictures of a batch differ, pixel by pixel: 0 when all are alike. Slices as in sum_squares. */
+static void spread(real *out, const real *x, int n, long each) {
+    enum { SLICES = 64 };
+    double partial[SLICES], total = 0;
+    #pragma omp parallel for
+    for (int s = 0; s < SLICES; s++) {
+        partial[s] = 0;
+        for (long k = each * s / SLICES; k < each * (s + 1) / SLICES; k++) {
+            double sum = 0, square = 0;
+            for (int i = 0; i < n; i++) sum += x[i * each + k];
+            for (int i = 0; i < n; i++) square += (x[i * each + k] - sum / n) * (x[i * each + k] - sum / n);
+            partial[s] += sqrt(square / n);
+        }
+    }
+    for (int s = 0; s < SLICES; s++) total += partial[s];
+    *out = (real)(total / each);
+}
+
 /* --------------------------------------------------------------------------------------------------------- F19: Adam */
 
 /* m = beta1 m + (1-beta1) g   v = beta2 v + (1-beta2) g^2   p -= lr m^ / (sqrt(v^) + eps)
@@ -747,7 +794,7 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n, real lr,
 
 /* The table, in two halves: what tiled.h takes over as it is, and what it does faster. */
 #define NAIVE_OPS .alloc = naive_alloc, .release = naive_release, .upload = naive_copy, .download = naive_copy, \
-    .fill = fill, .copy = naive_copy, .axpy = axpy, .scale = scale, .clip = clip, \
+    .fill = fill, .copy = naive_copy, .axpy = axpy, .scale = scale, .clip = clip, .clip_norm = clip_norm, \
     .sum_squares = sum_squares, .random_uniform = random_uniform, .random_normal = random_normal, \
     .bias_backward = bias_backward, .normalize_forward = normalize_forward, .normalize_backward = normalize_backward, \
     .batchnorm_track = batchnorm_track, .batchnorm_inference = batchnorm_inference, \
@@ -759,11 +806,11 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n, real lr,
     .upsample_forward = upsample_forward, .upsample_backward = upsample_backward, \
     .avgpool_forward = avgpool_forward, .avgpool_backward = avgpool_backward, \
     .gray_forward = gray_forward, .gray_backward = gray_backward, \
-    .bce_logits_forward = bce_logits_forward, .bce_logits_backward = bce_logits_backward, \
+    .mean_sigmoid = mean_sigmoid, .bce_logits_forward = bce_logits_forward, .bce_logits_backward = bce_logits_backward, \
     .squared_error_forward = squared_error_forward, .squared_error_backward = squared_error_backward, \
     .style_loss_forward = style_loss_forward, .style_loss_backward = style_loss_backward, \
     .total_variation_forward = total_variation_forward, .total_variation_backward = total_variation_backward, \
-    .adam_step = adam_step
+    .spread = spread, .adam_step = adam_step
 #define NAIVE_PRODUCTS .conv_scratch = naive_conv_scratch, \
     .dense_forward = dense_forward, .dense_backward_input = dense_backward_input, \
     .dense_backward_weight = dense_backward_weight, .conv2d_forward = conv2d_forward, \

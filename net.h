@@ -102,8 +102,8 @@ void net_zero_activations(Net *net);
 void net_backward(Net *net, int what);
 
 void net_zero_gradients(Net *net);
-double net_gradient_norm(Net *net);                   /* sqrt(sum g^2); not finite as soon as one gradient is not */
-void net_clip_gradients(Net *net, double norm, double limit);     /* g *= limit / norm where norm > limit > 0 */
+void net_gradient_square(Net *net, real *square);     /* sum g^2, to the device; not finite as soon as one gradient is not */
+void net_clip_gradients(Net *net, const real *square, double limit);     /* g *= min(1, limit / sqrt(square)); limit 0: none */
 void net_adam(Net *net, double lr, double beta1, double beta2);   /* F19, eps 1e-8 */
 
 /* The tensors a checkpoint holds: tensor i has a name ("g.3.conv2d.weight"), a shape, and stands at `offset` of the
@@ -507,14 +507,9 @@ void net_backward(Net *net, int what) {
 
 void net_zero_gradients(Net *net) { net->ops->fill(net->g, 0, net->parameters); }
 
-double net_gradient_norm(Net *net) {
-    real square;
-    net->ops->sum_squares(net->number, net->g, net->parameters);
-    net->ops->download(&square, net->number, 1);
-    return sqrt((double)square);
-}
-void net_clip_gradients(Net *net, double norm, double limit) {
-    if (limit > 0 && norm > limit) net->ops->scale(net->g, (real)(limit / norm), net->parameters);
+void net_gradient_square(Net *net, real *square) { net->ops->sum_squares(square, net->g, net->parameters); }
+void net_clip_gradients(Net *net, const real *square, double limit) {
+    if (limit > 0) net->ops->clip_norm(net->g, square, (real)limit, net->parameters);
 }
 void net_adam(Net *net, double lr, double beta1, double beta2) {
     net->ops->adam_step(net->p, net->m, net->v, net->g, net->parameters, (real)lr, (real)beta1, (real)beta2, (real)1e-8,

@@ -7,11 +7,10 @@
  * and a checkpoint. Exit status: 0 done, 1 bad input or failed training, 2 usage, 130 stopped by Ctrl-C (with a checkpoint). */
 #define _GNU_SOURCE
 #define IMAGES_IMPLEMENTATION
-#define OPTIONS_IMPLEMENTATION
+#include "device.h"
 #include "gan.h"
 #include "images.h"
 #include "options.h"
-#include "tiled.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +32,7 @@
 
 /* ---------------------------------------------------------------------------------------------------------- options */
 
-static const char *recipe_name, *data, *style, *out, *device, *augment, *resume, *data_dir;
+static const char *recipe_name, *data, *style, *out, *device, *precision, *augment, *resume, *data_dir;
 static long steps, batch, size, sample_every, checkpoint_every, log_every, threads, seed, limit;
 static double epochs, minutes, lr, lr_d, beta1, beta2, content_weight, style_weight, tv_weight, clip, style_scale;
 static int dry_run, overwrite, help;
@@ -60,7 +59,8 @@ static Option table[] = {
     { "--augment", 's', &augment, "none", 0, 0, "all, none, or a list of rotation, shift, shear, zoom, flip (=range)", 0 },
     { "--limit", 'i', &limit, "0", 0, 1e9, "use only the first N pictures of --data; 0: all", 0 },
     { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "all that is random follows from it", 0 },
-    { "--device", 's', &device, "cpu", 0, 0, "cpu, or naive: the textbook loops", 0 },
+    { "--device", 's', &device, "auto", 0, 0, "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one", 0 },
+    { "--precision", 's', &precision, "float32", 0, 0, "cuda's matrix products: float32; faster and coarser: tf32, bf16", 0 },
     { "--threads", 'i', &threads, "0", 0, 1024, "OpenMP threads, 0: all; results do not depend on it", 0 },
     { "--sample-every", 'i', &sample_every, "100", 0, 1e9, "steps between sample sheets, 0: only at the end", 0 },
     { "--checkpoint-every", 'i', &checkpoint_every, "250", 0, 1e9, "steps between checkpoints, 0: only at the end", 0 },
@@ -153,12 +153,6 @@ static const Recipe *find_recipe(void) {
     if (size % 8 && r->paints) die(2, "--size %ld: the recipe %s needs a multiple of 8", size, r->name);
     if (size % 4) die(2, "--size %ld: the recipe %s needs a multiple of 4", size, r->name);
     return r;
-}
-
-static const Ops *find_device(void) {
-    if (!strcmp(device, "cpu") || !strcmp(device, "auto")) return &ops_tiled;
-    if (!strcmp(device, "naive")) return &ops_naive;
-    die(2, "--device %s: expected cpu or naive", device);
 }
 
 /* the checkpoint that --resume names: a folder's, or the file itself */
@@ -544,6 +538,22 @@ static void progress(const Report *r, long step, double rate, double seconds) {
     fflush(stdout);
 }
 
+/* A run that is too large for the memory that is free ends here, with the batch that would fit. */
+static void check_memory(const Gan *gan) {
+    double need = gan_bytes(gan), have = device_free_bytes(gan->ops);
+    GanOptions o = gan->options;
+    Gan smaller;
+    if (!(have > 0 && need > have)) return;
+    while (--o.batch > 0) {
+        gan_begin(&smaller, gan->recipe, &o, gan->ops);
+        if (gan_bytes(&smaller) <= have) break;
+    }
+    char advice[64] = "not even --batch 1 fits: use a smaller --size";
+    if (o.batch) snprintf(advice, sizeof advice, "--batch %d fits", o.batch);
+    die(1, "not enough memory: this run needs %.0f MB, %.0f MB are free (%s): %s", need / 1e6, have / 1e6,
+        device_name(gan->ops), advice);
+}
+
 static volatile sig_atomic_t stop;
 static void on_signal(int s) {
     stop = s;
@@ -557,7 +567,8 @@ int main(int argc, char **argv) {
     const char *from = *resume ? resume_path() : NULL;
     if (from) resume_options(from);
     const Recipe *recipe = find_recipe();
-    const Ops *ops = find_device();
+    const Ops *ops = device_open(device, precision);
+    if (!ops) die(2, "%s", device_error());
     static char folder[4096], origin[4096] = ".";         /* origin: the folder of the run to be resumed */
     if (from && strchr(from, '/')) snprintf(origin, sizeof origin, "%.*s", (int)(strrchr(from, '/') - from), from);
     if (from && option_find(table, "--out")->given != 1) out = origin;              /* it stays there unless told otherwise */
@@ -588,11 +599,12 @@ int main(int argc, char **argv) {
     GanOptions o = { (int)batch, (int)size, recipe->paints ? 3 : set.c, (int)steps, lr, lr_d, beta1, beta2,
                      content_weight, style_weight, tv_weight, clip, (uint64_t)seed };
     gan_begin(&gan, recipe, &o, ops);
-    printf("recipe %s: %s\ndata %s: %ld pictures of %dx%dx%d\nG %ld parameters, D %ld parameters; memory: networks %.0f MB, "
+    printf("recipe %s: %s\ndata %s: %ld pictures of %dx%dx%d\ndevice %s\nG %ld parameters, D %ld parameters; memory: networks %.0f MB, "
            "pictures %.0f MB\n",
-           recipe->name, recipe->summary, data, set.count, set.h, set.w, set.c, gan.g.parameters, gan.d.parameters,
-           gan_bytes(&gan) / 1e6,
+           recipe->name, recipe->summary, data, set.count, set.h, set.w, set.c, device_name(ops), gan.g.parameters,
+           gan.d.parameters, gan_bytes(&gan) / 1e6,
            (double)set.count * set.stored_h * set.stored_w * (set.stored_c + (set.mask != NULL)) / 1e6);
+    check_memory(&gan);
     host_images = malloc((size_t)(batch * size * size * 3) * sizeof(float));
     host_mask = malloc((size_t)(batch * size * size) * sizeof(float));
     if (!gan_finish(&gan) || !host_images || !host_mask)

@@ -7,11 +7,10 @@
  * Exit status: 0 done (of several garments: at least one), 1 bad input, 2 usage. Files are written whole or not at all. */
 #define _GNU_SOURCE
 #define IMAGES_IMPLEMENTATION
-#define OPTIONS_IMPLEMENTATION
+#include "device.h"
 #include "gan.h"
 #include "images.h"
 #include "options.h"
-#include "tiled.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -29,7 +28,7 @@
 
 /* ---------------------------------------------------------------------------------------------------------- options */
 
-static const char *generator, *content, *output, *sheet, *mask_file, *background, *device, *data_dir;
+static const char *generator, *content, *output, *sheet, *mask_file, *background, *device, *precision, *data_dir;
 static long size, seed, threads;
 static double motif, shade;
 static int help;
@@ -45,7 +44,8 @@ static Option table[] = {
     { "--mask", 's', &mask_file, "", 0, 0, "a picture of the content's size, white where the print belongs", 0 },
     { "--background", 's', &background, "keep", 0, 0, "around the garment: keep the picture, or white", 0 },
     { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "another seed draws another print", 0 },
-    { "--device", 's', &device, "cpu", 0, 0, "cpu, or naive: the textbook loops", 0 },
+    { "--device", 's', &device, "auto", 0, 0, "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one", 0 },
+    { "--precision", 's', &precision, "float32", 0, 0, "cuda's matrix products: float32; faster and coarser: tf32, bf16", 0 },
     { "--threads", 'i', &threads, "0", 0, 1024, "OpenMP threads, 0: all; results do not depend on it", 0 },
     { "--data-dir", 's', &data_dir, "", 0, 0, "where Fashion-MNIST lies (default /usr/share/datasets/fashion-mnist)", 0 },
     { "--help", 'f', &help, "0", 0, 1, "this text", 0 },
@@ -135,25 +135,14 @@ static int open_generator(void) {
     return 1;
 }
 
-/* Bytes that a program may still ask for; 0: this system does not say. */
-static double available_bytes(void) {
-    char line[256];
-    double kilobytes = 0;
-    FILE *file = fopen("/proc/meminfo", "r");
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "MemAvailable: %lf", &kilobytes) == 1) break;
-    if (file) fclose(file);
-    return 1024 * kilobytes;
-}
-
 /* The generator for pictures of (h,w): weights from the checkpoint, noise from the seed. */
 static int fit_generator(int h, int w) {
     if (gan.g.nodes && g_h == h && g_w == w) return 1;
     if (gan.g.nodes) net_free(&gan.g);
     style_generator(&gan.g, ops, 1, h, w, channels, &gan);
     g_h = h, g_w = w;
-    double need = net_bytes(&gan.g, 0) + net_scratch_bytes(&gan.g), have = available_bytes();
-    printf("painting %d x %d pixels in %.0f MB\n", w, h, need / 1e6);
+    double need = net_bytes(&gan.g, 0) + net_scratch_bytes(&gan.g), have = device_free_bytes(ops);
+    printf("painting %d x %d pixels in %.0f MB on %s\n", w, h, need / 1e6, device_name(ops));
     fflush(stdout);
     int room = !(have > 0 && need > have) && net_finish(&gan.g, 0);
     if (!room)
@@ -527,9 +516,8 @@ int main(int argc, char **argv) {
         usage("--sheet: expected a name that ends in .png or .jpg");
     if (!strcmp(sheet, output)) usage("--sheet and --output: expected two names");
     if (strcmp(background, "keep") && strcmp(background, "white")) usage("--background: expected keep or white");
-    if (strcmp(device, "cpu") && strcmp(device, "naive")) usage("--device: expected cpu or naive");
     if (strlen(generator) > 3900 || strlen(content) > 3900 || strlen(output) > 3900) usage("a path is too long");
-    ops = strcmp(device, "naive") ? &ops_tiled : &ops_naive;
+    if (!(ops = device_open(device, precision))) usage(device_error());
 #ifdef _OPENMP
     if (threads) omp_set_num_threads((int)threads);
 #endif

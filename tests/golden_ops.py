@@ -203,6 +203,17 @@ for n, rate, beta1 in (6, single(2e-4), single(0.5)), (33, single(0.01), single(
         m, v = (optimiser.state[p][name] for name in ('exp_avg', 'exp_avg_sq'))
         case('adam_step', dict(n=1, h=1, w=1, c=n, a=beta1, scale=rate, t=t), g=p.grad, p=p, m=m, v=v, **before)
 
+# ---- what a training step reports, and the limit on its gradients. The list of operations passes clip_norm a + 0.1.
+for n, a in (7, single(0.5)), (130, single(20)):                     # above the limit, below it
+    x = normal(n)
+    square, limit = x.square().sum().float().double(), single(np.float32(a) + np.float32(0.1))
+    case('clip_norm', dict(n=1, h=1, w=1, c=n, a=a), square=square, x_before=x, x=x * (limit / square.sqrt()).clamp(max=1))
+    logits = normal(n) * 5
+    case('mean_sigmoid', dict(n=1, h=1, w=1, c=n), logits=logits, out=torch.sigmoid(logits).mean())
+for shape in (2, 3, 4, 5), (9, 2, 7, 3):
+    x = normal(*shape)
+    case('spread', pictures(x), x=nhwc(x), out=x.std(0, unbiased=False).mean())
+
 
 # ---- the file: an 8-byte length, a JSON header, the data
 def write(path):

@@ -49,6 +49,7 @@ typedef struct Case {
     OP(axpy, (P2, a, ALL), T(INOUT, y, ALL), T(IN, x, ALL)) \
     OP(scale, (P1, a, ALL), T(INOUT, x, ALL)) \
     OP(clip, (P1, a, ALL), T(INOUT, x, ALL)) \
+    OP(clip_norm, (P2, a + (real)0.1, ALL), T(INOUT, x, ALL), T(IN|POSITIVE, square, 1)) \
     OP(sum_squares, (P2, ALL), T(OUT, out, 1), T(IN, x, ALL)) \
     OP(random_uniform, (P1, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, x, ALL)) \
     OP(random_normal, (P1, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, x, ALL)) \
@@ -93,6 +94,7 @@ typedef struct Case {
     OP(avgpool_backward, (P2, N, H*S, W*S, C, S), T(INOUT, dx, ALL*S*S), T(IN, dy, ALL)) \
     OP(gray_forward, (P2, ROWS, C), T(OUT, y, ROWS), T(IN, x, ALL)) \
     OP(gray_backward, (P2, ROWS, C), T(INOUT, dx, ALL), T(IN, dy, ROWS)) \
+    OP(mean_sigmoid, (P2, ALL), T(OUT, out, 1), T(IN, logits, ALL)) \
     OP(bce_logits_forward, (P2, a, ALL), T(OUT, loss, 1), T(IN, logits, ALL)) \
     OP(bce_logits_backward, (P2, a, scale, ALL), T(INOUT, dlogits, ALL), T(IN, logits, ALL)) \
     OP(squared_error_forward, (P4, ALL), \
@@ -105,6 +107,7 @@ typedef struct Case {
     OP(style_loss_backward, (P3, scale, C*C), T(INOUT, dg, C*C), T(IN, g, C*C), T(IN, target, C*C)) \
     OP(total_variation_forward, (P2, N, H, W, C), T(OUT, loss, 1), T(IN, x, ALL)) \
     OP(total_variation_backward, (P2, scale, N, H, W, C), T(INOUT, dx, ALL), T(IN, x, ALL)) \
+    OP(spread, (P2, N, H*W*C), T(OUT, out, 1), T(IN, x, ALL)) \
     OP(adam_step, (P4, ALL, scale, a, (real)0.999, (real)1e-8, k->t), \
        T(INOUT, p, ALL), T(INOUT, m, ALL), T(INOUT|POSITIVE, v, ALL), T(IN, g, ALL))
 

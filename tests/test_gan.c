@@ -3,10 +3,14 @@
  *   The same bits for any number of threads; after save and resume; for training with and without samples in between.
  *   The naive and the tiled table train alike. A checkpoint that does not fit is refused by name.
  *   Inference shares memory between activations and computes the same bits. Memory is what net_bytes says.
+ *   The host never touches the memory of the table, which may be a GPU's.
  * With TEST_QUICK in the environment (sanitizers are slow) there is less of everything. */
 #include "gan.h"
 #include "tiled.h"
 #include "test.h"
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #ifdef _OPENMP
 #include <omp.h>
@@ -469,6 +473,165 @@ static void test_memory(void) {
     }
 }
 
+/* ------------------------------------------------------------------------------------------- memory that is elsewhere
+ * ops_naive with its memory locked away, as a GPU's is: it can be read and written while an operation runs, and at no
+ * other time. Host code that touches it ends the program; memory of the host that an operation is given is counted. */
+
+static char *vault;
+static size_t vault_used;
+static int strangers;                                 /* pointers that were on the wrong side */
+#define VAULT ((size_t)1 << 30)                       /* of addresses; nothing is ever reused, so all of it is zeros */
+
+static void vault_access(int how) {
+    if (vault_used && mprotect(vault, vault_used, how)) exit(1);
+}
+static int in_vault(const real *x) { return (const char *)x >= vault && (const char *)x < vault + vault_used; }
+static void see_reals(const real *x) { strangers += x && !in_vault(x); }
+static void see_conv(const Conv *d) { (void)d; }      /* is the host's on every table */
+static void see_number(double x) { (void)x; }
+
+static real *guarded_alloc(long count) {
+    size_t at = vault_used, bytes = ((size_t)count * sizeof(real) / 4096 + 1) * 4096;
+    if (at + bytes > VAULT) return NULL;
+    vault_used += bytes;
+    return (real *)(void *)(vault + at);
+}
+static void guarded_release(real *x) { see_reals(x); }
+static void guarded_upload(real *here, const real *host, long n) {
+    strangers += !in_vault(here) || in_vault(host);
+    vault_access(PROT_READ | PROT_WRITE);
+    ops_naive.upload(here, host, n);
+    vault_access(PROT_NONE);
+}
+static void guarded_download(real *host, const real *here, long n) {
+    strangers += !in_vault(here) || in_vault(host);
+    vault_access(PROT_READ | PROT_WRITE);
+    ops_naive.download(host, here, n);
+    vault_access(PROT_NONE);
+}
+static long guarded_conv_scratch(const Conv *d) { return ops_naive.conv_scratch(d); }
+
+/* the number of arguments, the entry, the types of its arguments: a line of struct Ops each */
+#define GUARDED(_) \
+    _(3, fill, Out, real, long) _(3, copy, Out, In, long) _(4, axpy, Out, In, real, long) _(3, scale, Out, real, long) \
+    _(3, clip, Out, real, long) _(4, clip_norm, Out, In, real, long) _(3, sum_squares, Out, In, long) \
+    _(4, random_uniform, Out, long, uint64_t, uint64_t) _(4, random_normal, Out, long, uint64_t, uint64_t) \
+    _(7, dense_forward, Out, In, In, In, int, int, int) _(6, dense_backward_input, Out, In, In, int, int, int) \
+    _(6, dense_backward_weight, Out, In, In, int, int, int) _(4, bias_backward, Out, In, long, int) \
+    _(5, conv2d_forward, Out, In, In, In, const Conv *) _(4, conv2d_backward_input, Out, In, In, const Conv *) \
+    _(4, conv2d_backward_weight, Out, In, In, const Conv *) _(5, conv2d_transpose_forward, Out, In, In, In, const Conv *) \
+    _(4, conv2d_transpose_backward_input, Out, In, In, const Conv *) \
+    _(4, conv2d_transpose_backward_weight, Out, In, In, const Conv *) \
+    _(9, normalize_forward, Out, Out, Out, In, In, In, int, long, int) \
+    _(11, normalize_backward, Out, Out, Out, In, In, In, In, In, int, long, int) \
+    _(7, batchnorm_track, Out, Out, In, In, real, long, int) _(8, batchnorm_inference, Out, In, In, In, In, In, long, int) \
+    _(4, leaky_relu_forward, Out, In, real, long) _(5, leaky_relu_backward, Out, In, In, real, long) \
+    _(3, tanh_forward, Out, In, long) _(4, tanh_backward, Out, In, In, long) _(3, sigmoid_forward, Out, In, long) \
+    _(4, sigmoid_backward, Out, In, In, long) _(4, add_forward, Out, In, In, long) \
+    _(6, concat_forward, Out, In, In, long, int, int) _(6, concat_backward, Out, Out, In, long, int, int) \
+    _(7, reflect_pad_forward, Out, In, int, int, int, int, int) _(7, reflect_pad_backward, Out, In, int, int, int, int, int) \
+    _(7, upsample_forward, Out, In, int, int, int, int, int) _(7, upsample_backward, Out, In, int, int, int, int, int) \
+    _(7, avgpool_forward, Out, In, int, int, int, int, int) _(7, avgpool_backward, Out, In, int, int, int, int, int) \
+    _(4, gray_forward, Out, In, long, int) _(4, gray_backward, Out, In, long, int) _(3, mean_sigmoid, Out, In, long) \
+    _(4, bce_logits_forward, Out, In, real, long) _(5, bce_logits_backward, Out, In, real, real, long) \
+    _(5, squared_error_forward, Out, In, In, In, long) _(6, squared_error_backward, Out, In, In, In, real, long) \
+    _(5, gram_forward, Out, Out, In, long, int) _(6, gram_backward, Out, In, In, In, long, int) \
+    _(4, style_loss_forward, Out, In, In, long) _(5, style_loss_backward, Out, In, In, real, long) \
+    _(6, total_variation_forward, Out, In, int, int, int, int) _(7, total_variation_backward, Out, In, real, int, int, int, int) \
+    _(4, spread, Out, In, int, long) _(10, adam_step, Out, Out, Out, In, long, real, real, real, real, long)
+
+typedef real *Out;
+typedef const real *In;
+#define SEE(x) _Generic((x), real *: see_reals, const real *: see_reals, const Conv *: see_conv, default: see_number)(x);
+#define CALL(name, ...) vault_access(PROT_READ | PROT_WRITE); ops_naive.name(__VA_ARGS__); vault_access(PROT_NONE);
+#define DEFINE3(name, A, B, C) static void guarded_##name(A a, B b, C c) { SEE(a) SEE(b) SEE(c) CALL(name, a, b, c) }
+#define DEFINE4(name, A, B, C, D) static void guarded_##name(A a, B b, C c, D d) { \
+    SEE(a) SEE(b) SEE(c) SEE(d) CALL(name, a, b, c, d) }
+#define DEFINE5(name, A, B, C, D, E) static void guarded_##name(A a, B b, C c, D d, E e) { \
+    SEE(a) SEE(b) SEE(c) SEE(d) SEE(e) CALL(name, a, b, c, d, e) }
+#define DEFINE6(name, A, B, C, D, E, F) static void guarded_##name(A a, B b, C c, D d, E e, F f) { \
+    SEE(a) SEE(b) SEE(c) SEE(d) SEE(e) SEE(f) CALL(name, a, b, c, d, e, f) }
+#define DEFINE7(name, A, B, C, D, E, F, G) static void guarded_##name(A a, B b, C c, D d, E e, F f, G g) { \
+    SEE(a) SEE(b) SEE(c) SEE(d) SEE(e) SEE(f) SEE(g) CALL(name, a, b, c, d, e, f, g) }
+#define DEFINE8(name, A, B, C, D, E, F, G, H) static void guarded_##name(A a, B b, C c, D d, E e, F f, G g, H h) { \
+    SEE(a) SEE(b) SEE(c) SEE(d) SEE(e) SEE(f) SEE(g) SEE(h) CALL(name, a, b, c, d, e, f, g, h) }
+#define DEFINE9(name, A, B, C, D, E, F, G, H, I) static void guarded_##name(A a, B b, C c, D d, E e, F f, G g, H h, I i) { \
+    SEE(a) SEE(b) SEE(c) SEE(d) SEE(e) SEE(f) SEE(g) SEE(h) SEE(i) CALL(name, a, b, c, d, e, f, g, h, i) }
+#define DEFINE10(name, A, B, C, D, E, F, G, H, I, J) \
+    static void guarded_##name(A a, B b, C c, D d, E e, F f, G g, H h, I i, J j) { \
+    SEE(a) SEE(b) SEE(c) SEE(d) SEE(e) SEE(f) SEE(g) SEE(h) SEE(i) SEE(j) CALL(name, a, b, c, d, e, f, g, h, i, j) }
+#define DEFINE11(name, A, B, C, D, E, F, G, H, I, J, K) \
+    static void guarded_##name(A a, B b, C c, D d, E e, F f, G g, H h, I i, J j, K k) { \
+    SEE(a) SEE(b) SEE(c) SEE(d) SEE(e) SEE(f) SEE(g) SEE(h) SEE(i) SEE(j) SEE(k) CALL(name, a, b, c, d, e, f, g, h, i, j, k) }
+#define DEFINE(count, name, ...) DEFINE##count(name, __VA_ARGS__)
+#define ENTRY(count, name, ...) .name = guarded_##name,
+GUARDED(DEFINE)
+static const Ops ops_guarded = { .name = "guarded", .alloc = guarded_alloc, .release = guarded_release,
+    .upload = guarded_upload, .download = guarded_download, .conv_scratch = guarded_conv_scratch, GUARDED(ENTRY) };
+
+/* Does a child that runs this on x die of it? */
+static int dies(void (*of)(real *x), real *x) {
+    int status = 0;
+    fflush(stdout);
+    pid_t child = fork();
+    if (!child) {
+        signal(SIGSEGV, SIG_DFL);
+        of(x);
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    return WIFSIGNALED(status);
+}
+static void touch(real *x) { *(volatile real *)x = 1; }
+static void touch_in_an_operation(real *x) { ops_guarded.fill(x, 1, 1); }
+
+static void test_guarded(void) {
+    static const char *const names[] = { "dcgan", "style" };
+    void (*entry[sizeof(Ops) / sizeof(void (*)(void))])(void);
+    memcpy(entry, &ops_guarded, sizeof entry);
+    for (size_t i = 0; i < sizeof entry / sizeof *entry; i++)
+        CHECK(entry[i], "entry %d of struct Ops is not guarded", (int)i);
+    vault = mmap(NULL, VAULT, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (vault == MAP_FAILED) exit(1);
+    real *x = ops_guarded.alloc(1), host[1] = { 2 };
+    CHECK(dies(touch, x), "the host can touch locked memory");
+    CHECK(!dies(touch_in_an_operation, x), "an operation cannot touch locked memory");
+    ops_guarded.copy(x, host, 1);
+    CHECK(strangers == 1, "memory of the host in an operation is not seen");
+    strangers = 0;
+
+    for (int i = 0; i < 2; i++) {
+        Gan gan, plain;
+        Report got[3], want[3];
+        char path[300], twin[300];
+        long n = 2L * 8 * 8 * (i ? 3 : 1);
+        real *picture = malloc((size_t)n * sizeof *picture), *as_plain = malloc((size_t)n * sizeof *picture);
+        snprintf(path, sizeof path, "%s", file_in_folder("guarded.safetensors"));
+        snprintf(twin, sizeof twin, "%s", file_in_folder("plain.safetensors"));
+        begin(&gan, names[i], 2, 8, &ops_guarded), begin(&plain, names[i], 2, 8, &ops_naive);
+        gan.options.clip = plain.options.clip = 0.01;
+        train(&gan, 2, got), train(&plain, 2, want);
+        CHECK(gan_save(&gan, path, NULL, 0) && gan_save(&plain, twin, NULL, 0), "%s", gan_error());
+        StFile a, b;
+        int opened = st_open(&a, path) && st_open(&b, twin), same = opened && a.count == b.count;
+        for (int k = 0; same && k < a.count; k++)
+            same = a.tensors[k].bytes == b.tensors[k].bytes && !memcmp(a.tensors[k].data, b.tensors[k].data, a.tensors[k].bytes);
+        CHECK(same, "%s: locked memory gives another checkpoint", names[i]);
+        if (opened) st_close(&a), st_close(&b);
+        CHECK(gan_load(&gan, twin) && gan_load(&plain, path), "%s", gan_error());
+        train(&gan, 1, got + 2), train(&plain, 1, want + 2);
+        gan_sample(&gan, 3, picture), gan_sample(&plain, 3, as_plain);
+        CHECK(!memcmp(got, want, sizeof got), "%s: locked memory gives other losses", names[i]);
+        CHECK(!memcmp(picture, as_plain, (size_t)n * sizeof *picture), "%s: locked memory gives other pictures", names[i]);
+        CHECK(!net_find_not_finite(&gan.g) && !net_find_not_finite(&gan.d), "%s: not finite", names[i]);
+        CHECK(!strangers, "%s: %d pointers are on the wrong side", names[i], strangers);
+        unlink(path), unlink(twin);
+        free(picture), free(as_plain);
+        gan_free(&gan), gan_free(&plain);
+    }
+    munmap(vault, VAULT);
+}
+
 /* ------------------------------------------------------------------------------------------------- small promises */
 
 /* Plants a NaN in one number, asks for its name, and takes it away again. */
@@ -520,14 +683,16 @@ static void test_clip(void) {
     size_t bytes = (size_t)net->parameters * sizeof(real);
     real *g = malloc(bytes);
     memcpy(g, net->g, bytes);
-    double norm = net_gradient_norm(net);
+    net_gradient_square(net, net->number);
+    double norm = sqrt((double)*net->number);
     CLOSE(norm, report.norm_d, 0, 0, "the norm of the discriminator's gradient");
-    net_clip_gradients(net, norm, 0);
-    net_clip_gradients(net, norm, norm);
-    net_clip_gradients(net, norm, 2 * norm);
+    net_clip_gradients(net, net->number, 0);
+    net_clip_gradients(net, net->number, norm * 1.000001);
+    net_clip_gradients(net, net->number, 2 * norm);
     CHECK(!memcmp(g, net->g, bytes), "gradients within the limit are changed");
-    net_clip_gradients(net, norm, norm / 4);
-    CLOSE(net_gradient_norm(net), norm / 4, 0, 1e-6, "the norm after clipping");
+    net_clip_gradients(net, net->number, norm / 4);
+    net_gradient_square(net, net->number);
+    CLOSE(sqrt((double)*net->number), norm / 4, 0, 1e-6, "the norm after clipping");
     long wrong = 0;
     for (long i = 0; i < net->parameters; i++)
         wrong += !(fabs(net->g[i] - (double)g[i] / 4) <= 1e-6 * fabs((double)g[i]));
@@ -567,6 +732,7 @@ int main(void) {
     test_inference_of_anything();
     test_sample();
     test_memory();
+    test_guarded();
     test_not_finite();
     test_clip();
     rmdir(folder);

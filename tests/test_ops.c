@@ -16,7 +16,12 @@ static void omp_set_num_threads(int n) { (void)n; }
 static int omp_get_max_threads(void) { return 1; }
 #endif
 
+#ifdef WITH_CUDA                                                     /* linked with cuda_kernels.cu, or with what cuda_on_cpu makes of it */
+#include "device.h"
+static const Ops *const tables[] = { &ops_cuda };
+#else
 static const Ops *const tables[] = { &ops_naive, &ops_tiled };
+#endif
 enum { TABLES = sizeof tables / sizeof *tables };
 
 /* ------------------------------------------------------------------------------------------------------ the sizes */
@@ -237,6 +242,7 @@ static const char *nan_lost(const Ops *table, const Op *op) {
     for (int i = 0; i < start.count; i++) {
         const Tensor *t = &start.tensor[i];
         if (t->role & OUT || (backward && strcmp(t->name, "dy") && strcmp(t->name, "dg"))) continue;
+        if (!strcmp(t->name, "square")) continue;        /* of clip_norm: NaN means no limit, x has the NaN already */
         Data x = data_copy(&start);
         x.value[i][t->size / 2] = (real)NAN;
         int reached = 0, outputs = strcmp(op->name, "adam_step") ? x.count : 1;
@@ -255,6 +261,26 @@ static void test_nan(const Ops *table) {
         const char *lost = nan_lost(table, &op_list[i]);
         CHECK(!lost, "%s %s: NaN in %s is lost", table->name, op_list[i].name, lost);
     }
+}
+
+/* A norm within its limit, or one that is NaN, leaves every bit of x as it is; beyond any limit it leaves nothing. */
+static void test_clip_norm(const Ops *table) {
+    enum { LENGTH = 1003 };
+    const real squares[4] = { 0, (real)3.999999, (real)NAN, (real)INFINITY };
+    static real sent[LENGTH], back[LENGTH];
+    real *x = table->alloc(LENGTH), *square = table->alloc(1);
+    ops_naive.random_normal(sent, LENGTH, 8, 0);
+    for (int i = 0; i < 4; i++) {
+        table->upload(x, sent, LENGTH), table->upload(square, &squares[i], 1);
+        table->clip_norm(x, square, 2, LENGTH);
+        table->download(back, x, LENGTH);
+        if (i == 3) ops_naive.scale(sent, 0, LENGTH);
+        int same = 0;
+        for (int j = 0; j < LENGTH; j++) same += back[j] == sent[j];
+        CHECK(same == LENGTH, "%s: clip_norm(2) of a square of %g: %d of %d numbers are right", table->name,
+              (double)squares[i], same, LENGTH);
+    }
+    table->release(x), table->release(square);
 }
 
 /* ------------------------------------------------------------------------------------------------- random numbers */
@@ -425,6 +451,11 @@ static void test_checkers(void) {
 }
 
 int main(void) {
+#ifdef WITH_CUDA
+    const char *missing = cuda_open(0);
+    CHECK(!missing, "%s", missing);
+    if (missing) return test_report("ops");
+#endif
     test_checkers();
     test_philox();
     test_box_muller();
@@ -433,6 +464,7 @@ int main(void) {
         test_table(tables[i]);
         test_threads(tables[i]);
         test_nan(tables[i]);
+        test_clip_norm(tables[i]);
         test_random(tables[i]);
     }
     return test_report("ops");

@@ -78,6 +78,7 @@ check "log.csv has a line for each step" logged "$tmp/kept" 8
 check "log.csv names its columns" grep -q '^step,loss_d,loss_g,d_real,d_fake,norm_d,norm_g,.*,seconds$' "$tmp/kept/log.csv"
 check "options.txt: the given" grep -q '^--size  *8$' "$tmp/kept/options.txt"
 check "options.txt: a default" grep -q '^--seed  *1  *(default)$' "$tmp/kept/options.txt"
+check "options.txt: the device that was asked for" grep -q '^--device  *auto  *(default)$' "$tmp/kept/options.txt"
 check "options.txt: a recipe's default" grep -q '^--lr  *0.0002  *(default)$' "$tmp/kept/options.txt"
 ./train --help >"$tmp/help" 2>"$tmp/err"; status=$?
 check "--help: status $status" [ "$status" -eq 0 ]
@@ -95,7 +96,10 @@ check "--dry-run keeps a run" [ "$(seal)" = "$sealed" ]
 good "--overwrite" --out="$tmp/over" $quick
 good "--overwrite again" $data --steps 1 --out "$tmp/over" --overwrite
 check "--overwrite starts anew" logged "$tmp/over" 1
-good "the textbook loops" $quick --device naive --out "$tmp/naive"
+for device in cpu naive; do
+    good "--device $device" $quick --device $device --out "$tmp/$device"
+    check "--device $device is named" grep -q "^device $device, [0-9]* thread" "$tmp/log"
+done
 good "a folder in folders that are not there" $quick --out "$tmp/a/b/c/"
 check "is made" [ -s "$tmp/a/b/c/checkpoint.safetensors" ]
 
@@ -130,6 +134,8 @@ check "and stays as it was" [ "$(seal)" = "$sealed" ]
 good "--resume with another --lr" --resume "$tmp/moved" --steps 10 --lr 0.001
 check "the new --lr" grep -q '^--lr  *0.001$' "$tmp/moved/options.txt"
 check "the old --batch" grep -q '^--batch  *4' "$tmp/moved/options.txt"
+good "--resume on another device" --resume "$tmp/moved" --steps 11 --device naive
+check "the new --device" grep -q '^--device  *naive$' "$tmp/moved/options.txt"
 good "--epochs" $data --epochs 0.5 --out "$tmp/epochs"
 check "half of 40 pictures by 4 are 5 steps" logged "$tmp/epochs" 5
 good "--epochs, then --steps" --resume "$tmp/epochs" --steps 7
@@ -231,7 +237,18 @@ bad "unknown word" 2 "unknown option 'dcgan'" dcgan
 bad "an option without its value" 2 "--batch needs a value" $new $data --batch
 bad "--size 30, dcgan" 2 "multiple of 4" $new $data --size 30
 bad "--size 20, style" 2 "multiple of 8" $new $paint --style synthetic --size 20
-bad "--device" 2 "cpu or naive" $new $data --device abacus
+bad "--device" 2 "--device abacus: expected auto, cpu, naive or cuda" $new $data --device abacus
+bad "--device, nearly" 2 "did you mean 'naive'" $new $data --device naiv
+bad "--device nothing" 2 "--device '': expected" $new $data --device=
+bad "--precision" 2 "--precision float: expected float32, tf32 or bf16, did you mean 'float32'" $new $data --precision float
+for precision in tf32 bf16; do
+    bad "--precision $precision" 2 "only the device cuda has it" $new $data --precision $precision --device cpu
+done
+./train $data --dry-run --device cuda >"$tmp/log" 2>"$tmp/err"; status=$?
+if grep -q "without CUDA" "$tmp/err"; then
+    bad "--device cuda" 2 "built without CUDA: run make again .*nvcc.* --device cpu" $new $data --device cuda
+    bad "--precision tf32, no --device" 2 "only the device cuda has it" $new $data --precision tf32
+fi
 bad "--augment" 2 "sheer.* unknown" $new $data --augment flip,sheer
 bad "--augment range" 2 "augment" $new $data --augment rotation=x
 bad "no --style" 2 "needs --style" $new $paint
@@ -301,9 +318,11 @@ bad "--resume: less than all" 1 "step 8 of 5 is done already" --resume "$kept" -
 bad "--resume: a cut checkpoint" 1 "cut.safetensors: " --resume "$tmp/cut.safetensors" --steps 20
 bad "--resume: a text" 1 "a.txt: " --resume "$tmp/junk/a.txt" --steps 20
 bad "--resume: its data is gone" 1 "nowhere" --resume "$kept" --steps 20 --data "$tmp/nowhere"
+bad "more memory than there is" 1 "needs [0-9]* MB, [0-9]* MB are free (cpu, .*): .*--batch [0-9]* fits" --batch 4096 --size 1024 \
+    --data synthetic:1 --device cpu --out "$kept" --overwrite
 name="too little memory"
-(ulimit -v 400000; ./train --batch 512 --size 256 --data synthetic:40 $new --threads 1) >"$tmp/log" 2>"$tmp/err"; status=$?
-judge 1 "this run needs .* MB: use a smaller --batch or --size"
+(ulimit -v 400000; ./train --batch 4 --size 256 --data synthetic:40 $new --threads 1 --device cpu) >"$tmp/log" 2>"$tmp/err"; status=$?
+judge 1 "not enough memory: this run needs .* MB"
 
 # ---- a disk that is full, numbers that run away: the last good checkpoint stays ----
 cp -r "$kept" "$tmp/full"

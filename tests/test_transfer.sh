@@ -88,7 +88,7 @@ if [ -e /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz ]; then
 fi
 ./transfer --help >"$tmp/log" 2>"$tmp/err"; status=$?
 check "--help" [ "$status" -eq 0 ]
-for option in generator content output sheet size scale shade mask background seed device threads data-dir; do
+for option in generator content output sheet size scale shade mask background seed device precision threads data-dir; do
     check "--help explains --$option" grep -q -e "^  --$option " "$tmp/log"
 done
 
@@ -107,7 +107,13 @@ bad "--shade nan" 2 "expected a number" --generator "$run" --content "$shirt" --
 bad "--shade 2" 2 "from 0 to 1" --generator "$run" --content "$shirt" --output "$new" --shade 2
 bad "--size -1" 2 "whole number" --generator "$run" --content "$shirt" --output "$new" --size -1
 bad "--size 1.5" 2 "whole number" --generator "$run" --content "$shirt" --output "$new" --size 1.5
-bad "--device" 2 "naive" --generator "$run" --content "$shirt" --output "$new" --device abacus
+bad "--device" 2 "expected auto, cpu, naive or cuda" --generator "$run" --content "$shirt" --output "$new" --device abacus
+bad "--precision" 2 "did you mean 'bf16'" --generator "$run" --content "$shirt" --output "$new" --precision bf61
+bad "--precision bf16" 2 "only the device cuda" --generator "$run" --content "$shirt" --output "$new" --device cpu --precision bf16
+./transfer --generator "$run" --content "$shirt" --output "$tmp/c.png" --device cuda >"$tmp/log" 2>"$tmp/err"
+if grep -q "without CUDA" "$tmp/err"; then
+    bad "--device cuda" 2 "nvcc.* --device cpu" --generator "$run" --content "$shirt" --output "$new" --device cuda
+fi
 bad "--background" 2 "keep or white" --generator "$run" --content "$shirt" --output "$new" --background blue
 bad "output's ending" 2 "ends in .png" --generator "$run" --content "$shirt" --output "$tmp/new.bmp"
 bad "sheet's ending" 2 "ends in .png" --generator "$run" --content "$shirt" --sheet "$tmp/new.gif"
@@ -134,7 +140,7 @@ bad "results among garments" 1 "choose another" --generator "$run" --content "$t
 bad "a picture over itself" 1 "choose another" --generator "$run" --content "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
 bad "too many pixels" 1 "smaller --size" --generator "$run" --content "$shirt" --output "$new" --size 16384
 bad "too many pixels to paint" 1 "larger --scale" --generator "$run" --content "$shirt" --output "$new" --scale 0.01
-(ulimit -v 300000; ./transfer --generator "$run" --content "$shirt" --output "$new" --threads 1 --scale 0.2) \
+(ulimit -v 300000; ./transfer --generator "$run" --content "$shirt" --output "$new" --threads 1 --scale 0.2 --device cpu) \
     >"$tmp/log" 2>"$tmp/err"; status=$?
 check "too little memory: status $status" [ "$status" -eq 1 ]
 check "too little memory: one line" lines "$tmp/err" 1

@@ -1,0 +1,1225 @@
+/* cuda_kernels.cu: the table of layers.h once more, by hand on the GPU: ops_cuda, and ops_cuda_tf32 and ops_cuda_bf16 with
+ * their matrix products on tensor cores. No cuDNN, no cuBLAS: every kernel is here. Above each host function of this file stands
+ * nothing but what is new: its formula and its shapes are those of the C function of the same name in layers.h.
+ *
+ * A GPU in five sentences
+ *   A kernel is a function that a grid of blocks of threads runs; a block stays on one multiprocessor, and its threads run in
+ *   warps of 32 that take every step together. Global memory is far (hundreds of cycles) and wide: neighbouring threads should
+ *   read neighbouring floats, then a warp's 32 loads are one transfer. Shared memory is near, a few tens of KB per block, and
+ *   what one thread writes there another may read after __syncthreads(). Registers are nearest and private. A kernel is fast
+ *   when every number that comes from far is used many times near: that is all the craft of the products below.
+ *
+ * What is here, from plain to intricate
+ *   memory         one stream: kernels and copies run in the order they were asked for, while the CPU goes on
+ *   each, each_row one thread, one number: all element-wise operations
+ *   sum, sum_rows  sums over everything, and over the rows of each channel: losses, norms, normalisation, biases
+ *   product        dense layers, convolutions, transposed convolutions and their gradients: one matrix product, four kernels of
+ *                  growing speed (cuda_ladder selects one): naive, shared-memory tile, register tile, tensor cores
+ *
+ * Deterministic: no float atomics; every sum is cut into slices whose number depends on the sizes alone, and its parts are added
+ * in a fixed order. The same bits from run to run, on one GPU and on any other that rounds alike.
+ * tests/cuda_on_cpu compiles this same file with g++ and runs it, checked, without a GPU. */
+#include "device.h"
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+#include <math.h>
+#include <mma.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <type_traits>
+
+constexpr int THREADS = 256;                              /* of a block, nearly everywhere: eight warps */
+
+/* ------------------------------------------------------------------------------------------------------------- memory */
+
+constexpr int STAGES = 2;
+constexpr size_t STAGE_BYTES = 1 << 20;
+static cudaStream_t stream;
+static char *stage[STAGES];                           /* pinned host memory: copies from it run while the CPU goes on */
+static cudaEvent_t stage_free[STAGES];                /* when the copy from a stage is done */
+static int stage_next;
+static cudaDeviceProp device;
+
+/* Kernels report their errors at the next call that waits: the program cannot go on, the last checkpoint is whole. */
+static void check(cudaError_t error, const char *what) {
+    if (error == cudaSuccess) return;
+    fprintf(stderr, "cuda: %s: %s (%s): nothing was saved since the last checkpoint; --device cpu needs no GPU\n", what,
+            cudaGetErrorString(error), cudaGetErrorName(error));
+    exit(1);
+}
+
+int cuda_devices(void) {
+    int count = 0;
+    if (cudaGetDeviceCount(&count) != cudaSuccess) count = 0;
+    cudaGetLastError();                               /* "none" is an answer here, not an error to find later */
+    return count;
+}
+
+const char *cuda_open(int precision) {
+    static char message[400];
+    int count = 0, driver = 0, runtime = 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    cudaDriverGetVersion(&driver), cudaRuntimeGetVersion(&runtime);
+    if (error == cudaErrorInsufficientDriver) {
+        snprintf(message, sizeof message, "the NVIDIA driver knows CUDA up to %d.%d, this program was built with %d.%d: update the driver, "
+                 "or build with an older toolkit", driver / 1000, driver % 100 / 10, runtime / 1000, runtime % 100 / 10);
+        return message;
+    }
+    if (error != cudaSuccess || count == 0) {
+        snprintf(message, sizeof message, "no NVIDIA GPU found (%s): use --device cpu", cudaGetErrorString(error == cudaSuccess ? cudaErrorNoDevice : error));
+        return message;
+    }
+    if ((error = cudaGetDeviceProperties(&device, 0)) == cudaSuccess && device.major * 10 + device.minor < 75) {
+        snprintf(message, sizeof message, "%s has compute capability %d.%d, the kernels need 7.5 (Turing) or newer: use --device cpu",
+                 device.name, device.major, device.minor);
+        return message;
+    }
+    if (error == cudaSuccess && precision && device.major < 8) {
+        snprintf(message, sizeof message, "--precision %s needs tensor cores of compute capability 8.0 (Ampere) or newer, %s has %d.%d: "
+                 "use --precision float32", precision == 1 ? "tf32" : "bf16", device.name, device.major, device.minor);
+        return message;
+    }
+    if (error == cudaSuccess && !stream) {
+        error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+        for (int i = 0; i < STAGES && error == cudaSuccess; i++) {
+            error = cudaMallocHost((void **)&stage[i], STAGE_BYTES);
+            if (error == cudaSuccess) error = cudaEventCreateWithFlags(&stage_free[i], cudaEventDisableTiming);
+        }
+    }
+    if (error == cudaSuccess) return NULL;
+    cudaGetLastError();
+    snprintf(message, sizeof message, "the GPU cannot be used: %s (%s): use --device cpu", cudaGetErrorString(error), cudaGetErrorName(error));
+    return message;
+}
+
+const char *cuda_name(void) { return device.name; }
+double cuda_free_bytes(void) {
+    size_t free_ = 0, total = 0;
+    check(cudaMemGetInfo(&free_, &total), "asking for free memory");
+    return (double)free_;
+}
+void cuda_synchronize(void) { check(cudaStreamSynchronize(stream), "computing"); }
+
+static float *alloc(long count) {
+    float *x = NULL;
+    if (count < 0 || cudaMalloc((void **)&x, sizeof(float) * (size_t)(count ? count : 1)) != cudaSuccess) {
+        cudaGetLastError();
+        return NULL;
+    }
+    check(cudaMemsetAsync(x, 0, sizeof(float) * (size_t)(count ? count : 1), stream), "clearing memory");
+    return x;
+}
+static void release(float *x) {
+    if (x) cuda_synchronize();
+    check(cudaFree(x), "releasing memory");
+}
+
+/* Through the stages in turn: while one is copied by the GPU, the CPU fills the other. Returns at once, `host` may be reused. */
+static void upload(float *here, const float *host, long n) {
+    const char *from = (const char *)host;
+    char *to = (char *)here;
+    for (size_t left = sizeof(float) * (size_t)n, part; left; left -= part, from += part, to += part) {
+        int s = stage_next++ % STAGES;
+        part = left < STAGE_BYTES ? left : STAGE_BYTES;
+        check(cudaEventSynchronize(stage_free[s]), "uploading");
+        memcpy(stage[s], from, part);
+        check(cudaMemcpyAsync(to, stage[s], part, cudaMemcpyHostToDevice, stream), "uploading");
+        check(cudaEventRecord(stage_free[s], stream), "uploading");
+    }
+}
+/* Waits for everything that was asked for before. */
+static void download(float *host, const float *here, long n) {
+    check(cudaGetLastError(), "starting a kernel");
+    check(cudaMemcpyAsync(host, here, sizeof(float) * (size_t)n, cudaMemcpyDeviceToHost, stream), "downloading");
+    cuda_synchronize();
+}
+
+/* Memory that operations borrow for their partial sums: grown when one needs more than any before, so no step allocates twice.
+ * All work is in one stream: the next borrower runs after the last one is done. */
+enum { FOR_SUMS, FOR_SLICES, FOR_GRAM, SCRATCHES };
+static void *scratch(int which, size_t bytes) {
+    static void *memory[SCRATCHES];
+    static size_t size[SCRATCHES];
+    if (bytes > size[which]) {
+        cuda_synchronize();
+        check(cudaFree(memory[which]), "releasing memory");
+        memory[which] = NULL, size[which] = 0;
+        check(cudaMalloc(&memory[which], bytes), "borrowing memory (a smaller --batch needs less)");
+        size[which] = bytes;
+    }
+    return memory[which];
+}
+
+/* ----------------------------------------------------------------------------------------------- one thread, one number */
+
+/* Thread i computes f(i). Neighbouring threads touch neighbouring numbers, so that every transfer is full; nothing is shared. */
+template <class F> __global__ void each_kernel(F f, long n) {
+    long i = (long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) f(i);
+}
+template <class F> static void each(long n, F f) {
+    if (n > 0) each_kernel<<<(unsigned)((n + THREADS - 1) / THREADS), THREADS, 0, stream>>>(f, n);
+}
+
+/* f(row, channel) for all rows of a (rows,c) matrix. A block is `lanes` channels wide, a power of two up to a warp, and
+ * THREADS/lanes rows high: consecutive threads are consecutive channels, whatever c is, and nobody has to divide by c. */
+static int lanes_for(int c) {
+    int lanes = 1;
+    while (lanes < c && lanes < 32) lanes *= 2;
+    return lanes;
+}
+template <class F> __global__ void each_row_kernel(F f, long rows, int c) {
+    int j = (int)(blockIdx.y * blockDim.x + threadIdx.x);
+    for (long r = (long)blockIdx.x * blockDim.y + threadIdx.y; r < rows && j < c; r += (long)gridDim.x * blockDim.y) f(r, j);
+}
+template <class F> static void each_row(long rows, int c, F f) {
+    int lanes = lanes_for(c);
+    long high = THREADS / lanes, blocks = (rows + high - 1) / high;
+    if (rows > 0 && c > 0)
+        each_row_kernel<<<dim3((unsigned)(blocks < 1 << 20 ? blocks : 1 << 20), (unsigned)((c + lanes - 1) / lanes)),
+                          dim3((unsigned)lanes, (unsigned)high), 0, stream>>>(f, rows, c);
+}
+
+static void fill(float *x, float value, long n) {
+    each(n, [=] __device__ (long i) { x[i] = value; });
+}
+static void copy(float *y, const float *x, long n) {
+    check(cudaMemcpyAsync(y, x, sizeof(float) * (size_t)n, cudaMemcpyDeviceToDevice, stream), "copying");
+}
+static void axpy(float *y, const float *x, float a, long n) {
+    each(n, [=] __device__ (long i) { y[i] += a * x[i]; });
+}
+static void scale(float *x, float a, long n) {
+    each(n, [=] __device__ (long i) { x[i] *= a; });
+}
+static void clip(float *x, float limit, long n) {
+    each(n, [=] __device__ (long i) { x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i]; });
+}
+static void clip_norm(float *x, const float *square, float limit, long n) {
+    each(n, [=] __device__ (long i) {
+        float norm = sqrtf(*square);
+        if (norm > limit) x[i] *= limit / norm;
+    });
+}
+
+static void leaky_relu_forward(float *y, const float *x, float slope, long n) {
+    each(n, [=] __device__ (long i) { y[i] = (x[i] > 0 ? 1 : slope) * x[i]; });
+}
+static void leaky_relu_backward(float *dx, const float *dy, const float *y, float slope, long n) {
+    each(n, [=] __device__ (long i) { dx[i] += (y[i] > 0 ? 1 : slope) * dy[i]; });
+}
+static void tanh_forward(float *y, const float *x, long n) {
+    each(n, [=] __device__ (long i) { y[i] = tanhf(x[i]); });
+}
+static void tanh_backward(float *dx, const float *dy, const float *y, long n) {
+    each(n, [=] __device__ (long i) { dx[i] += dy[i] * (1 - y[i] * y[i]); });
+}
+__device__ static inline float sigmoid(float x) {
+    float e = expf(-fabsf(x));
+    return x >= 0 ? 1 / (1 + e) : e / (1 + e);
+}
+static void sigmoid_forward(float *y, const float *x, long n) {
+    each(n, [=] __device__ (long i) { y[i] = sigmoid(x[i]); });
+}
+static void sigmoid_backward(float *dx, const float *dy, const float *y, long n) {
+    each(n, [=] __device__ (long i) { dx[i] += dy[i] * y[i] * (1 - y[i]); });
+}
+static void add_forward(float *y, const float *a, const float *b, long n) {
+    each(n, [=] __device__ (long i) { y[i] = a[i] + b[i]; });
+}
+
+/* A thread computes one element, a backward function by GATHERING: layers.h adds a padded pixel's gradient to the pixel it was
+ * copied from; here every pixel looks for its copies, so that no two threads add to the same number. */
+static void concat_forward(float *y, const float *a, const float *b, long rows, int ca, int cb) {
+    each_row(rows, ca + cb, [=] __device__ (long r, int j) { y[r * (ca + cb) + j] = j < ca ? a[r * ca + j] : b[r * cb + j - ca]; });
+}
+static void concat_backward(float *da, float *db, const float *dy, long rows, int ca, int cb) {
+    each_row(rows, ca + cb, [=] __device__ (long r, int j) {
+        if (j < ca && da) da[r * ca + j] += dy[r * (ca + cb) + j];
+        if (j >= ca && db) db[r * cb + j - ca] += dy[r * (ca + cb) + j];
+    });
+}
+__device__ static inline int reflect(int i, int size) { return i < 0 ? -i : i >= size ? 2 * (size - 1) - i : i; }
+static void reflect_pad_forward(float *y, const float *x, int n, int h, int w, int c, int pad) {
+    int hp = h + 2 * pad, wp = w + 2 * pad;
+    each_row((long)n * hp * wp, c, [=] __device__ (long r, int k) {
+        int i = reflect((int)(r / wp % hp) - pad, h), j = reflect((int)(r % wp) - pad, w);
+        y[r * c + k] = x[((r / wp / hp * h + i) * w + j) * c + k];
+    });
+}
+static void reflect_pad_backward(float *dx, const float *dy, int n, int h, int w, int c, int pad) {
+    int hp = h + 2 * pad, wp = w + 2 * pad;
+    each_row((long)n * h * w, c, [=] __device__ (long r, int k) {
+        int i = (int)(r / w % h), j = (int)(r % w);
+        /* where pixel i stands in the padded row: itself, mirrored before the start, mirrored behind the end */
+        int at_i[3] = { i + pad, pad - i, 2 * (h - 1) - i + pad }, at_j[3] = { j + pad, pad - j, 2 * (w - 1) - j + pad };
+        float sum = 0;
+        for (int a = 0; a < 3; a++)
+            for (int b = 0; b < 3; b++) {
+                if ((a == 1 && (i == 0 || at_i[1] < 0)) || (a == 2 && (i == h - 1 || at_i[2] >= hp))) continue;
+                if ((b == 1 && (j == 0 || at_j[1] < 0)) || (b == 2 && (j == w - 1 || at_j[2] >= wp))) continue;
+                sum += dy[((r / w / h * hp + at_i[a]) * wp + at_j[b]) * c + k];
+            }
+        dx[r * c + k] += sum;
+    });
+}
+static void upsample_forward(float *y, const float *x, int n, int h, int w, int c, int f) {
+    each_row((long)n * h * f * w * f, c, [=] __device__ (long r, int k) {
+        y[r * c + k] = x[(r / (w * f) / f * w + r % (w * f) / f) * c + k];
+    });
+}
+/* the sum of the f x f block at pixel r of an (n,h,w) picture, in the picture (n, h f, w f) */
+__device__ static inline float block_sum_of(const float *x, long r, int w, int c, int f, int k) {
+    float sum = 0;
+    for (int i = 0; i < f; i++)
+        for (int j = 0; j < f; j++) sum += x[((r / w * f + i) * w * f + r % w * f + j) * c + k];
+    return sum;
+}
+static void upsample_backward(float *dx, const float *dy, int n, int h, int w, int c, int f) {
+    each_row((long)n * h * w, c, [=] __device__ (long r, int k) { dx[r * c + k] += block_sum_of(dy, r, w, c, f, k); });
+}
+static void avgpool_forward(float *y, const float *x, int n, int h, int w, int c, int f) {
+    int wide = w / f;
+    each_row((long)n * (h / f) * wide, c, [=] __device__ (long r, int k) { y[r * c + k] = block_sum_of(x, r, wide, c, f, k) / (f * f); });
+}
+static void avgpool_backward(float *dx, const float *dy, int n, int h, int w, int c, int f) {
+    each_row((long)n * h * w, c, [=] __device__ (long r, int k) {
+        dx[r * c + k] += dy[(r / w / f * (w / f) + r % w / f) * c + k] / (f * f);
+    });
+}
+static void gray_forward(float *y, const float *x, long rows, int c) {
+    each(rows, [=] __device__ (long r) {
+        float sum = 0;
+        for (int j = 0; j < c; j++) sum += x[r * c + j];
+        y[r] = sum / c;
+    });
+}
+static void gray_backward(float *dx, const float *dy, long rows, int c) {
+    each_row(rows, c, [=] __device__ (long r, int j) { dx[r * c + j] += dy[r] / c; });
+}
+
+static void adam_step(float *p, float *m, float *v, const float *g, long n, float lr, float beta1, float beta2, float eps, long t) {
+    float step = (float)(lr / (1 - pow((double)beta1, (double)t))), unbias = (float)(1 / (1 - pow((double)beta2, (double)t)));
+    each(n, [=] __device__ (long i) {
+        m[i] = beta1 * m[i] + (1 - beta1) * g[i];
+        v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
+        p[i] -= step * m[i] / (sqrtf(v[i] * unbias) + eps);
+    });
+}
+
+/* ------------------------------------------------------------------------------------------------------ random numbers */
+
+/* The same functions as the CPU's, so the same bits (layers.h says how): a thread draws block i of four words. */
+static void random_uniform(float *x, long n, uint64_t seed, uint64_t stream_number) {
+    each((n + 3) / 4, [=] __device__ (long i) {
+        uint32_t k[4];
+        philox4x32(k, seed, stream_number, (uint64_t)i);
+        for (int j = 0; j < 4 && 4 * i + j < n; j++) x[4 * i + j] = philox_fraction(k[j]);
+    });
+}
+static void random_normal(float *x, long n, uint64_t seed, uint64_t stream_number) {
+    each((n + 3) / 4, [=] __device__ (long i) {
+        uint32_t k[4];
+        float z[4];
+        philox4x32(k, seed, stream_number, (uint64_t)i);
+        box_muller(z, k[0], k[1]);
+        box_muller(z + 2, k[2], k[3]);
+        for (int j = 0; j < 4 && 4 * i + j < n; j++) x[4 * i + j] = z[j];
+    });
+}
+
+/* ---------------------------------------------------------------------------------------------------------------- sums */
+
+struct Two { double a, b; };                          /* two sums at once; in double, so their order hardly shows */
+
+/* The sum over the 32 threads of a warp, in thread 0: registers are passed from lane to lane, no memory, no barrier. */
+__device__ static inline Two warp_sum(Two v) {
+    for (int distance = 16; distance > 0; distance /= 2) {
+        v.a += __shfl_down_sync(0xffffffffu, v.a, distance);
+        v.b += __shfl_down_sync(0xffffffffu, v.b, distance);
+    }
+    return v;
+}
+/* The sum over the block, in thread 0: each warp's by shuffles, then the warps' by the first one.   shared: a Two per warp */
+__device__ static inline Two block_sum(Two v) {
+    __shared__ Two part[THREADS / 32];
+    v = warp_sum(v);
+    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = v;
+    __syncthreads();
+    Two none = { 0, 0 };
+    v = threadIdx.x < THREADS / 32 ? part[threadIdx.x] : none;
+    return threadIdx.x < 32 ? warp_sum(v) : none;
+}
+
+/* sum_i f(i): SUM_BLOCKS blocks leave a partial sum each, one more block adds those and hands them to finish(a, b). */
+constexpr int SUM_BLOCKS = 256;
+template <class F> __global__ void sum_kernel(Two *partial, F f, long n) {
+    Two total = { 0, 0 };
+    for (long i = (long)blockIdx.x * THREADS + threadIdx.x; i < n; i += (long)gridDim.x * THREADS) {
+        Two v = f(i);
+        total.a += v.a, total.b += v.b;
+    }
+    total = block_sum(total);
+    if (threadIdx.x == 0) partial[blockIdx.x] = total;
+}
+template <class F> __global__ void finish_kernel(const Two *partial, int count, F finish) {
+    Two none = { 0, 0 }, total = block_sum((int)threadIdx.x < count ? partial[threadIdx.x] : none);
+    if (threadIdx.x == 0) finish(total.a, total.b);
+}
+template <class F, class Finish> static void sum(long n, F f, Finish finish) {
+    Two *partial = (Two *)scratch(FOR_SUMS, SUM_BLOCKS * sizeof(Two));
+    int blocks = n < SUM_BLOCKS * THREADS ? (int)((n + THREADS - 1) / THREADS) : SUM_BLOCKS;
+    if (blocks < 1) blocks = 1;
+    sum_kernel<<<blocks, THREADS, 0, stream>>>(partial, f, n);
+    finish_kernel<<<1, THREADS, 0, stream>>>(partial, blocks, finish);
+}
+
+static void sum_squares(float *out, const float *x, long n) {
+    sum(n, [=] __device__ (long i) -> Two { return { (double)x[i] * x[i], 0 }; },
+        [=] __device__ (double a, double) { *out = (float)a; });
+}
+__device__ static inline double sigmoid_double(double x) {
+    double e = exp(-fabs(x));
+    return x >= 0 ? 1 / (1 + e) : e / (1 + e);
+}
+static void mean_sigmoid(float *out, const float *logits, long n) {
+    sum(n, [=] __device__ (long i) -> Two { return { sigmoid_double(logits[i]), 0 }; },
+        [=] __device__ (double a, double) { *out = (float)(a / n); });
+}
+static void bce_logits_forward(float *loss, const float *logits, float target, long n) {
+    sum(n, [=] __device__ (long i) -> Two {
+            double l = logits[i];
+            return { (l > 0 ? l : 0) - l * target + log1p(exp(-fabs(l))), 0 };
+        }, [=] __device__ (double a, double) { *loss = (float)(a / n); });
+}
+static void bce_logits_backward(float *dlogits, const float *logits, float target, float scale_, long n) {
+    each(n, [=] __device__ (long i) { dlogits[i] += scale_ / n * (sigmoid(logits[i]) - target); });
+}
+static void squared_error_forward(float *loss, const float *a, const float *b, const float *weight, long n) {
+    sum(n, [=] __device__ (long i) -> Two {
+            double m = weight ? weight[i] : 1, e = (double)a[i] - b[i];
+            return { m * e * e, m };
+        }, [=] __device__ (double error, double total) { *loss = (float)(total == 0 ? 0 : error / total); });
+}
+static void squared_error_backward(float *da, const float *a, const float *b, const float *weight, float scale_, long n) {
+    double *total = (double *)((Two *)scratch(FOR_SUMS, (SUM_BLOCKS + 1) * sizeof(Two)) + SUM_BLOCKS);
+    sum(n, [=] __device__ (long i) -> Two { return { weight ? weight[i] : 1., 0 }; },
+        [=] __device__ (double m, double) { *total = m; });
+    each(n, [=] __device__ (long i) {
+        if (*total != 0) da[i] += (float)(2 * scale_ / *total) * (weight ? weight[i] : 1) * (a[i] - b[i]);
+    });
+}
+static void style_loss_forward(float *loss, const float *g, const float *target, long n) {
+    sum(n, [=] __device__ (long i) -> Two {
+            double e = (double)g[i] - target[i];
+            return { e * e, (double)target[i] * target[i] };
+        }, [=] __device__ (double error, double norm) { *loss = (float)(norm == 0 ? 0 : error / norm); });
+}
+static void style_loss_backward(float *dg, const float *g, const float *target, float scale_, long n) {
+    double *norm = (double *)((Two *)scratch(FOR_SUMS, (SUM_BLOCKS + 1) * sizeof(Two)) + SUM_BLOCKS);
+    sum(n, [=] __device__ (long i) -> Two { return { (double)target[i] * target[i], 0 }; },
+        [=] __device__ (double square, double) { *norm = square; });
+    each(n, [=] __device__ (long i) {
+        if (*norm != 0) dg[i] += (float)(2 * scale_ / *norm) * (g[i] - target[i]);
+    });
+}
+static void total_variation_forward(float *loss, const float *x, int n, int h, int w, int c) {
+    long row = (long)w * c, count = (long)n * h * row;
+    sum(count, [=] __device__ (long i) -> Two {
+            double down = i / row % h + 1 < h ? fabs((double)x[i + row] - x[i]) : 0;
+            double right = i % row / c + 1 < w ? fabs((double)x[i + c] - x[i]) : 0;
+            return { down + right, 0 };
+        }, [=] __device__ (double a, double) { *loss = (float)(a / (double)count); });
+}
+__device__ static inline int sign(float e) { return (e > 0) - (e < 0); }
+static void total_variation_backward(float *dx, const float *x, float scale_, int n, int h, int w, int c) {
+    long row = (long)w * c, count = (long)n * h * row;
+    float k = (float)(scale_ / (double)count);
+    each(count, [=] __device__ (long i) {             /* the pixel's four neighbours: up, down, left, right */
+        long p = i / row % h, q = i % row / c;
+        int slope = 0;
+        if (p > 0) slope += sign(x[i] - x[i - row]);
+        if (p + 1 < h) slope -= sign(x[i + row] - x[i]);
+        if (q > 0) slope += sign(x[i] - x[i - c]);
+        if (q + 1 < w) slope -= sign(x[i + c] - x[i]);
+        dx[i] += k * slope;
+    });
+}
+/* the sum over pixels k of the standard deviation of its n values: a thread takes a pixel, in two passes */
+static void spread(float *out, const float *x, int n, long each_) {
+    sum(each_, [=] __device__ (long k) -> Two {
+            double mean = 0, square = 0;
+            for (int i = 0; i < n; i++) mean += x[i * each_ + k];
+            mean /= n;
+            for (int i = 0; i < n; i++) square += (x[i * each_ + k] - mean) * (x[i * each_ + k] - mean);
+            return { sqrt(square / n), 0 };
+        }, [=] __device__ (double a, double) { *out = (float)(a / (double)each_); });
+}
+
+/* ------------------------------------------------------------------------------------------- sums over rows, per channel */
+
+/* f(row, channel, group) over the rows of each group and channel of a (groups,rows,c) tensor.
+ * Block (tile, slice, group): `lanes` channels wide as in each_row, its threads go down the rows of their slice. A thread adds up
+ * to 64 numbers in float, then those in double: as exact as double, at float's price.
+ * shared: a Two per thread; the block's rows of threads are folded in halves until one is left. */
+struct Pair { float a, b; };
+template <class F> __global__ void sum_rows_kernel(Two *partial, F f, long rows, int c) {
+    __shared__ Two part[THREADS];
+    int lanes = (int)blockDim.x, high = (int)blockDim.y, j = (int)(blockIdx.x * lanes + threadIdx.x), g = (int)blockIdx.z;
+    int t = (int)threadIdx.y * lanes + (int)threadIdx.x;
+    long end = rows * (blockIdx.y + 1) / gridDim.y;
+    Two total = { 0, 0 };
+    for (long r = rows * blockIdx.y / gridDim.y + threadIdx.y; r < end && j < c; ) {
+        Pair few = { 0, 0 };
+        for (int k = 0; k < 64 && r < end; k++, r += high) {
+            Pair v = f(r, j, g);
+            few.a += v.a, few.b += v.b;
+        }
+        total.a += few.a, total.b += few.b;
+    }
+    part[t] = total;
+    for (int half = high / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if ((int)threadIdx.y < half) part[t].a += part[t + half * lanes].a, part[t].b += part[t + half * lanes].b;
+    }
+    if (threadIdx.y == 0 && j < c) partial[((long)g * gridDim.y + blockIdx.y) * c + j] = part[t];
+}
+/* finish(group, channel, a, b): a warp adds the slices of one channel. */
+template <class F> __global__ void finish_rows_kernel(const Two *partial, int slices, int groups, int c, F finish) {
+    long k = (long)blockIdx.x * blockDim.y + threadIdx.y;
+    if (k >= (long)groups * c) return;
+    int g = (int)(k / c), j = (int)(k % c);
+    Two total = { 0, 0 };
+    for (int s = (int)threadIdx.x; s < slices; s += 32) {
+        Two v = partial[((long)g * slices + s) * c + j];
+        total.a += v.a, total.b += v.b;
+    }
+    total = warp_sum(total);
+    if (threadIdx.x == 0) finish(g, j, total.a, total.b);
+}
+template <class F, class Finish> static void sum_rows(int groups, long rows, int c, F f, Finish finish) {
+    int lanes = lanes_for(c), high = THREADS / lanes, tiles = (c + lanes - 1) / lanes;
+    long slices = rows / (high * 8L), most = 2048L / tiles / groups;           /* enough blocks for any GPU, work enough for a thread */
+    if (slices > most) slices = most;
+    if (slices < 1) slices = 1;
+    Two *partial = (Two *)scratch(FOR_SUMS, (size_t)slices * groups * c * sizeof(Two));
+    sum_rows_kernel<<<dim3((unsigned)tiles, (unsigned)slices, (unsigned)groups), dim3((unsigned)lanes, (unsigned)high), 0, stream>>>(partial, f, rows, c);
+    finish_rows_kernel<<<(unsigned)(((long)groups * c + 7) / 8), dim3(32, 8), 0, stream>>>(partial, (int)slices, groups, c, finish);
+}
+
+static void bias_backward(float *db, const float *dy, long rows, int c) {
+    sum_rows(1, rows, c, [=] __device__ (long r, int j, int) -> Pair { return { dy[r * c + j], 0 }; },
+             [=] __device__ (int, int j, double a, double) { db[j] += (float)a; });
+}
+
+static void normalize_forward(float *y, float *mean, float *var, const float *x, const float *gamma, const float *beta,
+                              int groups, long rows, int c) {
+    sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) -> Pair { return { x[(g * rows + r) * c + j], 0 }; },
+             [=] __device__ (int g, int j, double a, double) { mean[(long)g * c + j] = (float)(a / rows); });
+    sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) -> Pair {
+                 float e = x[(g * rows + r) * c + j] - mean[(long)g * c + j];
+                 return { e * e, 0 };
+             }, [=] __device__ (int g, int j, double a, double) { var[(long)g * c + j] = (float)(a / rows); });
+    each_row(groups * rows, c, [=] __device__ (long r, int j) {
+        long k = groups == 1 ? j : r / rows * c + j;
+        y[r * c + j] = gamma[j] * rsqrtf(var[k] + (float)NORM_EPS) * (x[r * c + j] - mean[k]) + beta[j];
+    });
+}
+static void normalize_backward(float *dx, float *dgamma, float *dbeta, const float *dy, const float *x, const float *gamma,
+                               const float *mean, const float *var, int groups, long rows, int c) {
+    Two *sums = (Two *)scratch(FOR_GRAM, (size_t)groups * c * sizeof(Two));        /* sum dy and sum dy h of each group and channel */
+    sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) -> Pair {
+                 long i = (g * rows + r) * c + j, k = (long)g * c + j;
+                 return { dy[i], dy[i] * (x[i] - mean[k]) * rsqrtf(var[k] + (float)NORM_EPS) };
+             }, [=] __device__ (int g, int j, double a, double b) { sums[(long)g * c + j] = { a, b }; });
+    each(c, [=] __device__ (long j) {
+        for (int g = 0; g < groups; g++) {
+            if (dgamma) dgamma[j] += (float)sums[(long)g * c + j].b;
+            if (dbeta) dbeta[j] += (float)sums[(long)g * c + j].a;
+        }
+    });
+    each_row(groups * rows, c, [=] __device__ (long r, int j) {
+        long i = r * c + j, k = groups == 1 ? j : r / rows * c + j;
+        float rstd = rsqrtf(var[k] + (float)NORM_EPS), h = (x[i] - mean[k]) * rstd;
+        dx[i] += gamma[j] * rstd * (dy[i] - (float)(sums[k].a / rows) - h * (float)(sums[k].b / rows));
+    });
+}
+static void batchnorm_track(float *running_mean, float *running_var, const float *mean, const float *var, float momentum, long rows, int c) {
+    double unbiased = rows > 1 ? (double)rows / (double)(rows - 1) : 1;
+    each(c, [=] __device__ (long j) {
+        running_mean[j] += momentum * (mean[j] - running_mean[j]);
+        running_var[j] += momentum * ((float)(var[j] * unbiased) - running_var[j]);
+    });
+}
+static void batchnorm_inference(float *y, const float *x, const float *gamma, const float *beta, const float *running_mean,
+                                const float *running_var, long rows, int c) {
+    each_row(rows, c, [=] __device__ (long r, int j) {
+        y[r * c + j] = gamma[j] * rsqrtf(running_var[j] + (float)NORM_EPS) * (x[r * c + j] - running_mean[j]) + beta[j];
+    });
+}
+
+/* ------------------------------------------------------------------------------------------------------------- products
+ * Everything expensive is one sum: out[m,n] = sum_k left[m,k] right[k,n], for
+ *                      m (lines)             n (columns)   k (depth)          left[m,k]         right[k,n]
+ *   forward            pixel (n,p,q)         o             tap (u,v,c)        x under the tap   w[u,v,c,o]
+ *   weight gradient    tap (u,v,c)           o             pixel (n,p,q)      x under the tap   dy[n,p,q,o]
+ *   input gradient     pixel (n,i,j)         c             tap (u,v,o)        dy that saw it    w[u,v,c,o]
+ * A transposed convolution swaps the first and the last; a dense layer is a 1x1 convolution of 1x1 pictures. No left matrix is
+ * ever stored (it would be K*K times the picture): an operand is a small struct that FINDS an element, in two parts, so that
+ * what belongs to a line is computed once and kept in registers, and what belongs to a depth once per step:
+ *   Line line(m), Depth depth(k)       decode the two indices; out of range gives what `at` answers with NULL
+ *   at(Line, Depth)                    where the element lies in memory, or NULL for a zero
+ *   ALONG_DEPTH                        whether k, k+1 are neighbours in memory (else lines m, m+1 are)
+ *   quads                              whether four such neighbours, counted from a multiple of four, are one 16-byte load
+ *
+ * With stride s the input gradient falls into s*s phases: pixels with (i+pad) % s = a and (j+pad) % s = b are reached by the taps
+ * u = a, a+s, .. and v = b, b+s, .. alone. Each phase is a product of its own (blockIdx.z counts them); taken together they
+ * would multiply s*s - 1 zeros for every number. */
+
+/* n / d for 0 <= n < 2^31 as a multiplication and a shift: a GPU has no instruction to divide (Granlund, Montgomery 1994). */
+struct Div { unsigned d, multiplier, shift; };
+static Div div_by(int d) {
+    Div v = { (unsigned)d, 0, 0 };
+    while (v.shift < 31 && 1u << v.shift < v.d) v.shift++;
+    v.multiplier = (unsigned)((((uint64_t)1 << 32) * (((uint64_t)1 << v.shift) - v.d)) / v.d + 1);
+    return v;
+}
+__device__ static inline int operator/(int n, const Div &v) {
+    return (int)((unsigned)(((uint64_t)(unsigned)n * v.multiplier) >> 32) + (unsigned)n >> v.shift);
+}
+
+constexpr int NOWHERE = -(1 << 30);                   /* a coordinate that is outside of every picture */
+
+/* The input x of a convolution: pixels (n,p,q) by taps (u,v,c). Lines are pixels. */
+struct Patches {
+    struct Line { int i, j; unsigned at; };           /* the patch's corner; 32 bits reach 4 thousand million numbers */
+    struct Depth { int u, v; unsigned at; };
+    static constexpr bool ALONG_DEPTH = true;
+    const float *x;
+    int h, w, c, kernel, stride, pad, lines, depths, quads;
+    Div by_picture, by_row, by_c, by_kernel;
+    __device__ void select(int) {}
+    __device__ Line line(int m) const {
+        int n = m / by_picture, r = m - n * (int)by_picture.d, p = r / by_row, q = r - p * (int)by_row.d;
+        int i = m < lines ? p * stride - pad : NOWHERE, j = q * stride - pad;
+        return { i, j, (unsigned)(((unsigned)n * h + i) * w + j) * c };
+    }
+    __device__ Depth depth(int k) const {
+        int uv = k / by_c, u = uv / by_kernel, v = uv - u * kernel;
+        return { k < depths ? u : NOWHERE, v, (unsigned)((u * w + v) * c + k - uv * c) };
+    }
+    __device__ const float *at(Line l, Depth d) const {
+        return (unsigned)(l.i + d.u) < (unsigned)h && (unsigned)(l.j + d.v) < (unsigned)w ? x + (l.at + d.at) : NULL;
+    }
+};
+/* The same numbers with lines and depth exchanged: lines are taps. */
+struct PatchesTransposed {
+    typedef Patches::Depth Line;
+    typedef Patches::Line Depth;
+    static constexpr bool ALONG_DEPTH = false;
+    Patches p;
+    int lines, depths, quads;
+    __device__ void select(int) {}
+    __device__ Line line(int m) const { return p.depth(m); }
+    __device__ Depth depth(int k) const { return p.line(k); }
+    __device__ const float *at(Line l, Depth d) const { return p.at(d, l); }
+};
+/* The gradient dy as the input pixels (n,i,j) of one phase see it, by taps (u,v,o): pixel number t of phase a is i = first + s t,
+ * and tap number r is u = a + s r, so p = (i + pad - u)/s = base + t - r. */
+struct Phase {
+    int a, first, base, count, taps;
+    __device__ void select(int a_, int size, int kernel, int stride, int pad) {
+        a = a_, first = (a - pad % stride + stride) % stride, base = (first + pad - a) / stride;
+        count = first < size ? (size - first - 1) / stride + 1 : 0, taps = a < kernel ? (kernel - a - 1) / stride + 1 : 0;
+    }
+};
+struct Sources {
+    struct Line { int p, q; unsigned at; };
+    struct Depth { int u, v; unsigned at; };
+    static constexpr bool ALONG_DEPTH = true;
+    const float *dy;
+    int n, h, w, oh, ow, o, kernel, stride, pad, lines, depths, quads;
+    Div by_o, by_taps[2];                             /* by col.taps: kernel/stride rounded up, or down */
+    Phase row, col;
+    __device__ void select(int phase) {
+        row.select(phase / stride, h, kernel, stride, pad), col.select(phase % stride, w, kernel, stride, pad);
+        lines = n * row.count * col.count, depths = row.taps * col.taps * o;
+        if (col.taps != (int)by_taps[0].d) by_taps[0] = by_taps[1];
+    }
+    __device__ Line line(int m) const {
+        if (m >= lines) return { NOWHERE, 0, 0 };
+        int r = m / col.count, p = row.base + r % row.count, q = col.base + m % col.count;
+        return { p, q, ((unsigned)(r / row.count * oh + p) * ow + q) * o };
+    }
+    __device__ Depth depth(int k) const {
+        if (k >= depths) return { -NOWHERE, 0, 0 };
+        int uv = k / by_o, u = uv / by_taps[0], v = uv - u * (int)by_taps[0].d;
+        return { u, v, (unsigned)(k - uv * o - (u * ow + v) * o) };
+    }
+    __device__ const float *at(Line l, Depth d) const {
+        return (unsigned)(l.p - d.u) < (unsigned)oh && (unsigned)(l.q - d.v) < (unsigned)ow ? dy + (l.at + d.at) : NULL;
+    }
+};
+
+/* A matrix with `lines` neighbours in memory, depth by depth: w (taps by o), and dy (pixels by o). */
+struct Matrix {
+    typedef int Line;
+    typedef int Depth;
+    static constexpr bool ALONG_DEPTH = false;
+    const float *x;
+    int lines, depths, quads;
+    template <class Left> __device__ void follow(const Left &) {}
+    __device__ Line line(int m) const { return m < lines ? m : -1; }
+    __device__ Depth depth(int k) const { return k < depths ? k : -1; }
+    __device__ const float *at(Line l, Depth d) const { return l >= 0 && d >= 0 ? x + (long)d * lines + l : NULL; }
+};
+/* w for the input gradient: lines are c, depth the taps (u,v,o) of one phase. */
+struct PhaseOfWeights {
+    struct Depth { long at; };
+    typedef int Line;
+    static constexpr bool ALONG_DEPTH = true;
+    const float *w;
+    int o, kernel, stride, lines, depths, quads, a, b;
+    Div by_o, by_taps;
+    __device__ void follow(const Sources &left) {     /* the same phase, the same depths */
+        a = left.row.a, b = left.col.a, by_taps = left.by_taps[0], o = left.o, stride = left.stride, kernel = left.kernel;
+        by_o = left.by_o, depths = left.depths;
+    }
+    __device__ Line line(int m) const { return m < lines ? m : -1; }
+    __device__ Depth depth(int k) const {
+        if (k >= depths) return { -1 };
+        int uv = k / by_o, r = uv / by_taps, u = a + stride * r, v = b + stride * (uv - r * (int)by_taps.d);
+        return { (long)(u * kernel + v) * lines * o + k - uv * o };
+    }
+    __device__ const float *at(Line l, Depth d) const { return l >= 0 && d.at >= 0 ? w + d.at + (long)l * o : NULL; }
+};
+
+/* Where the products go: y = bias + scale sum, or y += scale sum. Cut into slices along the depth (when a product has too few
+ * tiles for the GPU), each slice leaves its part in a copy of y of its own, and add_slices adds those in order. */
+struct Out {
+    float *y, *parts;
+    const float *bias;
+    float scale;
+    int accumulate, columns, quads;
+    long count;                                       /* numbers in y */
+    __device__ void put(long row, int n, int slice, float sum) const {
+        if (parts) parts[slice * count + row + n] = sum;
+        else y[row + n] = (accumulate ? y[row + n] : bias ? bias[n] : 0) + scale * sum;
+    }
+    __device__ void put_four(long row, int n, int slice, float4 sum) const {       /* columns n .. n+3, n a multiple of four */
+        if (!quads) {
+            put(row, n, slice, sum.x);
+            if (n + 1 < columns) put(row, n + 1, slice, sum.y);
+            if (n + 2 < columns) put(row, n + 2, slice, sum.z);
+            if (n + 3 < columns) put(row, n + 3, slice, sum.w);
+            return;
+        }
+        float4 *to = (float4 *)((parts ? parts + slice * count : y) + row + n);
+        if (!parts) {
+            float4 old = make_float4(0, 0, 0, 0);
+            if (accumulate) old = *to;
+            else if (bias) old = make_float4(bias[n], bias[n + 1], bias[n + 2], bias[n + 3]);
+            sum = make_float4(old.x + scale * sum.x, old.y + scale * sum.y, old.z + scale * sum.z, old.w + scale * sum.w);
+        }
+        *to = sum;
+    }
+};
+struct OutRows : Out {                                /* y[m,n] */
+    __device__ void select(int) {}
+    __device__ long row(int m) const { return (long)m * columns; }
+};
+struct OutPhase : Out {                               /* y[n,i,j,c]: the pixels of one phase */
+    int h, w, kernel, stride, pad;
+    Phase p, q;
+    __device__ void select(int phase) {
+        p.select(phase / stride, h, kernel, stride, pad), q.select(phase % stride, w, kernel, stride, pad);
+    }
+    __device__ long row(int m) const {
+        int r = m / q.count, i = p.first + stride * (r % p.count), j = q.first + stride * (m % q.count);
+        return (((long)(r / p.count) * h + i) * w + j) * columns;
+    }
+};
+static void add_slices(const Out &o, int slices) {
+    Out out = o;
+    each_row(out.count / out.columns, out.columns, [=] __device__ (long r, int n) {
+        long i = r * out.columns + n;
+        float sum = 0;
+        for (int s = 0; s < slices; s++) sum += out.parts[s * out.count + i];
+        out.y[i] = (out.accumulate ? out.y[i] : out.bias ? out.bias[n] : 0) + out.scale * sum;
+    });
+}
+
+/* Rung 1, naive: a thread computes one output and reads 2 K numbers from far for it, 8 bytes for every multiply-add: as fast
+ * as global memory and its caches deliver. Block (16,16): 16 columns, 16 lines. shared: nothing. */
+template <class Left, class Right, class Out> __global__ void naive_kernel(Left left, Right right, Out out) {
+    left.select(blockIdx.z), right.follow(left), out.select(blockIdx.z);
+    int m = (int)(blockIdx.x * 16 + threadIdx.y), n = (int)(blockIdx.y * 16 + threadIdx.x);
+    if (m >= left.lines || n >= right.lines) return;
+    float sum = 0;
+    for (int k = 0; k < left.depths; k++) {
+        const float *a = left.at(left.line(m), left.depth(k)), *b = right.at(right.line(n), right.depth(k));
+        if (a && b) sum += *a * *b;
+    }
+    out.put(out.row(m), n, 0, sum);
+}
+
+/* Rung 2, shared-memory tile: the block fetches a 16 x 16 tile of each operand together, then every thread reads 16 numbers of
+ * each from near: every number from far is used 16 times. Still two shared loads for one multiply-add: now those are the limit.
+ * shared: the two tiles; the 17th column puts the 16 numbers of a column into different banks. */
+template <class Left, class Right, class Out> __global__ void shared_tile_kernel(Left left, Right right, Out out) {
+    __shared__ float a[16][17], b[16][17];            /* a[line][depth], b[depth][column] */
+    left.select(blockIdx.z), right.follow(left), out.select(blockIdx.z);
+    int tx = (int)threadIdx.x, ty = (int)threadIdx.y, m = (int)blockIdx.x * 16 + ty, n = (int)blockIdx.y * 16 + tx;
+    typename Left::Line line = left.line(m);
+    typename Right::Line column = right.line(n);
+    float sum = 0;
+    for (int k = 0; k < left.depths; k += 16) {
+        const float *p = left.at(line, left.depth(k + tx)), *q = right.at(column, right.depth(k + ty));
+        a[ty][tx] = p ? *p : 0;
+        b[ty][tx] = q ? *q : 0;
+        __syncthreads();                              /* both tiles are whole */
+        for (int i = 0; i < 16; i++) sum += a[ty][i] * b[i][tx];
+        __syncthreads();                              /* all have read them: the next may come */
+    }
+    if (m < left.lines && n < right.lines) out.put(out.row(m), n, 0, sum);
+}
+
+/* What tensor cores take (rung 4). They have these types since Ampere: for an older GPU the kernels are compiled empty, and
+ * cuda_open refuses the precision. */
+struct Tf32;
+struct Bf16;
+template <class T> struct Tensor;
+#if !defined __CUDA_ARCH__ || __CUDA_ARCH__ >= 800
+#define TENSOR_CORES
+#endif
+
+/* LINES x DEPTH numbers of an operand on their way from far to near, four to a thread and load, held in registers in between:
+ * `fetch` asks for them, and the thread computes on while they travel; `store` puts them into shared memory.
+ * Along the depth: a row of the tile is a line, a thread keeps its lines. Along the lines: a row is a depth.
+ * QUADS_ONLY leaves out the way for operands that cannot be read in fours: it costs registers even where it is not taken. */
+template <class Operand, int LINES, int DEPTH, bool QUADS_ONLY> struct Tile {
+    static constexpr bool ALONG = Operand::ALONG_DEPTH;
+    static constexpr int ROWS = ALONG ? LINES : DEPTH, QUADS = (ALONG ? DEPTH : LINES) / 4, STEP = THREADS / QUADS;
+    static constexpr int COUNT = (ROWS + STEP - 1) / STEP;                   /* quads of one thread */
+    typename Operand::Line line[ALONG ? COUNT : 1];
+    float4 quad[COUNT];
+    int row, at, first;
+
+    __device__ void begin(const Operand &op, int first_line) {
+        row = (int)threadIdx.x / QUADS, at = (int)threadIdx.x % QUADS * 4, first = first_line;
+        if (ALONG)
+            #pragma unroll
+            for (int i = 0; i < COUNT; i++) line[i] = op.line(first + row + i * STEP);
+        else line[0] = op.line(first + at);
+    }
+    __device__ void fetch(const Operand &op, int k) {
+        #pragma unroll
+        for (int i = 0; i < COUNT; i++) {
+            int r = row + i * STEP;
+            quad[i] = make_float4(0, 0, 0, 0);
+            if (ROWS % STEP && r >= ROWS) continue;
+            if (QUADS_ONLY || op.quads) {
+                const float *p = ALONG ? op.at(line[i], op.depth(k + at)) : op.at(line[0], op.depth(k + r));
+                if (p) quad[i] = *(const float4 *)p;
+            } else {
+                float one[4];
+                #pragma unroll
+                for (int e = 0; e < 4; e++) {
+                    const float *p = ALONG ? op.at(line[i], op.depth(k + at + e)) : op.at(op.line(first + at + e), op.depth(k + r));
+                    one[e] = p ? *p : 0;
+                }
+                quad[i] = make_float4(one[0], one[1], one[2], one[3]);
+            }
+        }
+    }
+    /* to[depth][line], `stride` apart */
+    __device__ void store(float *to, int stride) const {
+        #pragma unroll
+        for (int i = 0; i < COUNT; i++) {
+            int r = row + i * STEP;
+            if (ROWS % STEP && r >= ROWS) continue;
+            if (ALONG) {
+                float *p = to + at * stride + r;
+                p[0] = quad[i].x, p[stride] = quad[i].y, p[2 * stride] = quad[i].z, p[3 * stride] = quad[i].w;
+            } else *(float4 *)(to + r * stride + at) = quad[i];
+        }
+    }
+    /* as it came: to[row][four neighbours], rounded to what the tensor cores of type T take */
+    template <class T> __device__ void store_rounded(typename Tensor<T>::Element *to, int stride) const {
+        #pragma unroll
+        for (int i = 0; i < COUNT; i++) {
+            int r = row + i * STEP;
+            if (!(ROWS % STEP) || r < ROWS) Tensor<T>::round_four(to + r * stride + at, quad[i]);
+        }
+    }
+};
+
+/* Rung 3, register tile: a block computes BM x BN outputs, a thread TM x TN of them in registers. For every depth it reads TM + TN
+ * numbers from near and multiplies each with each: TM*TN/(TM+TN) multiply-adds a load, four for 8 x 8, where rung 2 has a half.
+ * A thread's lines and columns lie in fours, BM/(TM/4) and BN/(TN/4) apart: 16-byte loads, neighbours for neighbouring threads.
+ * shared: two buffers of both tiles, DEPTH deep. While one is computed on, the next is fetched from far into registers and then
+ * stored to the other, so one barrier a step is enough: who stores, stores where nobody reads before it. */
+constexpr int PAD = 4;
+template <int BM, int BN, int DEPTH, int TM, int TN, class Left, class Right, class Out>
+__global__ void __launch_bounds__(THREADS, 2) register_tile_kernel(Left left, Right right, Out out, int slices) {
+    static_assert(BM / TM * (BN / TN) == THREADS, "every thread has one register tile");
+    __shared__ __align__(16) float a[2][DEPTH][BM + PAD], b[2][DEPTH][BN + PAD];
+    int phase = (int)blockIdx.z / slices, slice = (int)blockIdx.z % slices;
+    left.select(phase), right.follow(left);
+    int m0 = (int)blockIdx.x * BM, n0 = (int)blockIdx.y * BN;
+    if (m0 >= left.lines) return;                     /* the whole block: this phase has fewer pixels than the largest */
+    int tx = (int)threadIdx.x % (BN / TN) * 4, ty = (int)threadIdx.x / (BN / TN) * 4;
+    long steps = (left.depths + DEPTH - 1) / DEPTH;
+    int step = (int)(steps * slice / slices), end = (int)(steps * (slice + 1) / slices);
+    Tile<Left, BM, DEPTH, TM * TN == 64> from_left;
+    Tile<Right, BN, DEPTH, TM * TN == 64> from_right;
+    float sum[TM][TN];
+    #pragma unroll
+    for (int i = 0; i < TM; i++)
+        #pragma unroll
+        for (int j = 0; j < TN; j++) sum[i][j] = 0;
+
+    from_left.begin(left, m0), from_right.begin(right, n0);
+    if (step < end) {
+        from_left.fetch(left, step * DEPTH), from_right.fetch(right, step * DEPTH);
+        from_left.store(a[step % 2][0], BM + PAD), from_right.store(b[step % 2][0], BN + PAD);
+    }
+    __syncthreads();
+    for (; step < end; step++) {
+        const int now = step % 2;
+        if (step + 1 < end) from_left.fetch(left, (step + 1) * DEPTH), from_right.fetch(right, (step + 1) * DEPTH);
+        #pragma unroll
+        for (int k = 0; k < DEPTH; k++) {
+            float p[TM], q[TN];
+            #pragma unroll
+            for (int i = 0; i < TM; i += 4) *(float4 *)&p[i] = *(const float4 *)&a[now][k][ty + i * (BM / TM)];
+            #pragma unroll
+            for (int j = 0; j < TN; j += 4) *(float4 *)&q[j] = *(const float4 *)&b[now][k][tx + j * (BN / TN)];
+            #pragma unroll
+            for (int i = 0; i < TM; i++)
+                #pragma unroll
+                for (int j = 0; j < TN; j++) sum[i][j] += p[i] * q[j];
+        }
+        if (step + 1 < end) from_left.store(a[now ^ 1][0], BM + PAD), from_right.store(b[now ^ 1][0], BN + PAD);
+        __syncthreads();
+    }
+    out.select(phase);
+    #pragma unroll
+    for (int i = 0; i < TM; i++) {
+        int m = m0 + ty + i / 4 * 4 * (BM / TM) + i % 4;
+        if (m >= left.lines) continue;
+        long row = out.row(m);
+        #pragma unroll
+        for (int j = 0; j < TN; j += 4) {
+            int n = n0 + tx + j * (BN / TN);
+            if (n < right.lines) out.put_four(row, n, slice, make_float4(sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3]));
+        }
+    }
+}
+
+/* Rung 4, tensor cores: a warp multiplies 16 x 16 fragments in one instruction. They take rounded numbers and add in float32:
+ * tf32 keeps 10 bits behind the point and float32's range, bf16 keeps 7, is half as large and twice as fast. That is the
+ * documents' mixed precision: master weights, statistics and sums stay float32 in memory, and the rounding happens here, on the
+ * way into shared memory. bf16 has float32's range, so no loss needs scaling.
+ * A block computes BM x BN outputs, its eight warps stand 4 x 2 and take BM/4 x BN/2 each. The pipeline is rung 3's.
+ * shared: two buffers of both tiles, each laid out as it comes (along the depth or along the lines): a fragment loads either way;
+ * at the end the same memory takes each warp's fragments on their way out. */
+template <> struct Tensor<Bf16> {
+    typedef __nv_bfloat16 Element;
+    static constexpr int K = 16, DEPTH = 32, PAD = 8;
+    __device__ static void round_four(__nv_bfloat16 *to, float4 v) {
+        uint2 four = { __bfloat16_as_ushort(__float2bfloat16(v.x)) | (unsigned)__bfloat16_as_ushort(__float2bfloat16(v.y)) << 16,
+                       __bfloat16_as_ushort(__float2bfloat16(v.z)) | (unsigned)__bfloat16_as_ushort(__float2bfloat16(v.w)) << 16 };
+        *(uint2 *)to = four;
+    }
+#ifdef TENSOR_CORES
+    typedef __nv_bfloat16 Fragment;
+#endif
+};
+template <> struct Tensor<Tf32> {
+    typedef float Element;
+    static constexpr int K = 8, DEPTH = 16, PAD = 4;
+#ifdef TENSOR_CORES
+    typedef nvcuda::wmma::precision::tf32 Fragment;
+    __device__ static void round_four(float *to, float4 v) {
+        using nvcuda::wmma::__float_to_tf32;
+        *(float4 *)to = make_float4(__float_to_tf32(v.x), __float_to_tf32(v.y), __float_to_tf32(v.z), __float_to_tf32(v.w));
+    }
+#endif
+};
+template <int BM, int BN, class T, class Left, class Right, class Out>
+__global__ void __launch_bounds__(THREADS) tensor_kernel(Left left, Right right, Out out, int slices) {
+#ifdef TENSOR_CORES
+    using namespace nvcuda;
+    typedef typename Tensor<T>::Fragment F;
+    typedef typename Tensor<T>::Element Element;
+    constexpr int DEPTH = Tensor<T>::DEPTH, PAD = Tensor<T>::PAD, K = Tensor<T>::K, WM = BM / 4, WN = BN / 2, STAGE = 16 * 20;
+    constexpr int LDA = (Left::ALONG_DEPTH ? DEPTH : BM) + PAD, LDB = (Right::ALONG_DEPTH ? DEPTH : BN) + PAD;
+    constexpr int A = (Left::ALONG_DEPTH ? BM : DEPTH) * LDA, B = (Right::ALONG_DEPTH ? BN : DEPTH) * LDB;
+    constexpr int BYTES = 2 * (A + B) * (int)sizeof(Element), LEAST = THREADS / 32 * STAGE * (int)sizeof(float);
+    __shared__ __align__(32) unsigned char memory[BYTES > LEAST ? BYTES : LEAST];
+    Element *a = (Element *)memory, *b = a + 2 * A;   /* a[2][A], b[2][B] */
+
+    int phase = (int)blockIdx.z / slices, slice = (int)blockIdx.z % slices;
+    left.select(phase), right.follow(left), out.select(phase);
+    int m0 = (int)blockIdx.x * BM, n0 = (int)blockIdx.y * BN, warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    if (m0 >= left.lines) return;
+    int wm = warp / 2 * WM, wn = warp % 2 * WN;       /* this warp's corner in the block's tile */
+    long steps = (left.depths + DEPTH - 1) / DEPTH;
+    int step = (int)(steps * slice / slices), end = (int)(steps * (slice + 1) / slices);
+    Tile<Left, BM, DEPTH, false> from_left;
+    Tile<Right, BN, DEPTH, false> from_right;
+    wmma::fragment<wmma::accumulator, 16, 16, K, float> sum[WM / 16][WN / 16];
+    #pragma unroll
+    for (int i = 0; i < WM / 16; i++)
+        #pragma unroll
+        for (int j = 0; j < WN / 16; j++) wmma::fill_fragment(sum[i][j], 0.f);
+
+    from_left.begin(left, m0), from_right.begin(right, n0);
+    if (step < end) {
+        from_left.fetch(left, step * DEPTH), from_right.fetch(right, step * DEPTH);
+        from_left.template store_rounded<T>(a, LDA), from_right.template store_rounded<T>(b, LDB);
+    }
+    __syncthreads();
+    for (int now = 0; step < end; step++, now ^= 1) {
+        if (step + 1 < end) from_left.fetch(left, (step + 1) * DEPTH), from_right.fetch(right, (step + 1) * DEPTH);
+        #pragma unroll
+        for (int k = 0; k < DEPTH; k += K) {
+            typedef typename std::conditional<Left::ALONG_DEPTH, wmma::row_major, wmma::col_major>::type LeftOrder;
+            typedef typename std::conditional<Right::ALONG_DEPTH, wmma::col_major, wmma::row_major>::type RightOrder;
+            wmma::fragment<wmma::matrix_a, 16, 16, K, F, LeftOrder> p[WM / 16];
+            #pragma unroll
+            for (int i = 0; i < WM / 16; i++) {
+                int m = wm + 16 * i;
+                wmma::load_matrix_sync(p[i], a + now * A + (Left::ALONG_DEPTH ? m * LDA + k : k * LDA + m), LDA);
+            }
+            #pragma unroll
+            for (int j = 0; j < WN / 16; j++) {
+                int n = wn + 16 * j;
+                wmma::fragment<wmma::matrix_b, 16, 16, K, F, RightOrder> q;
+                wmma::load_matrix_sync(q, b + now * B + (Right::ALONG_DEPTH ? n * LDB + k : k * LDB + n), LDB);
+                #pragma unroll
+                for (int i = 0; i < WM / 16; i++) wmma::mma_sync(sum[i][j], p[i], q, sum[i][j]);
+            }
+        }
+        if (step + 1 < end) from_left.template store_rounded<T>(a + (now ^ 1) * A, LDA), from_right.template store_rounded<T>(b + (now ^ 1) * B, LDB);
+        __syncthreads();
+    }
+    float *mine = (float *)memory + warp * STAGE;     /* 16 x 16 of this warp, rows 20 apart; lane: half a row */
+    #pragma unroll
+    for (int i = 0; i < WM / 16; i++)
+        #pragma unroll
+        for (int j = 0; j < WN / 16; j++) {
+            wmma::store_matrix_sync(mine, sum[i][j], 20, wmma::mem_row_major);
+            __syncwarp();
+            int m = m0 + wm + 16 * i + lane / 2, n = n0 + wn + 16 * j + lane % 2 * 8;
+            const float4 *half = (const float4 *)(mine + lane / 2 * 20 + lane % 2 * 8);
+            if (m < left.lines) {
+                long row = out.row(m);
+                if (n < right.lines) out.put_four(row, n, slice, half[0]);
+                if (n + 4 < right.lines) out.put_four(row, n + 4, slice, half[1]);
+            }
+            __syncwarp();
+        }
+#endif
+}
+
+/* How a product is cut: the tile, and the slices of its depth. Follows from the sizes alone. */
+struct Plan { int bm, bn, slices; };
+static Plan plan(int lines, int columns, int depths, int phases, double count) {
+    const int ENOUGH = 256;                           /* blocks that keep a large GPU busy */
+    Plan p = { 128, 64, 1 };
+    if (columns <= 16) p.bm = 256, p.bn = 16;
+    else if (columns > 64 && (double)lines * columns * phases >= 128. * 128 * ENOUGH) p.bn = 128;
+    long tiles = (long)((lines + p.bm - 1) / p.bm) * ((columns + p.bn - 1) / p.bn) * phases, most = depths / 128;
+    if (tiles <= ENOUGH / 2) p.slices = (int)(ENOUGH / tiles < most ? ENOUGH / tiles : most);
+    while (p.slices > 1 && p.slices * count > 64e6) p.slices--;
+    if (p.slices < 1) p.slices = 1;
+    return p;
+}
+
+static int ladder;
+void cuda_ladder(int rung) { ladder = rung; }
+
+enum { FLOAT32, TF32, BF16 };                         /* --precision */
+template <int PRECISION, class Left, class Right, class Out>
+static void product(Left left, Right right, Out out, int phases, int lines, int depths) {
+    Plan p = plan(lines, right.lines, depths, phases, (double)out.count);
+    if (ladder == 1 || ladder == 2) {
+        dim3 grid((unsigned)((lines + 15) / 16), (unsigned)((right.lines + 15) / 16), (unsigned)phases), block(16, 16);
+        if (ladder == 1) naive_kernel<Left, Right, Out><<<grid, block, 0, stream>>>(left, right, out);
+        else shared_tile_kernel<Left, Right, Out><<<grid, block, 0, stream>>>(left, right, out);
+        return;
+    }
+    out.parts = p.slices > 1 ? (float *)scratch(FOR_SLICES, sizeof(float) * (size_t)out.count * (size_t)p.slices) : NULL;
+    typedef typename std::conditional<PRECISION == BF16, Bf16, Tf32>::type T;
+    void (*kernel)(Left, Right, Out, int) = NULL;
+    if (p.bn == 128 && !(left.quads && right.quads)) p.bn = 64;
+    if (PRECISION == FLOAT32 || ladder == 3)
+        kernel = p.bn == 128 ? register_tile_kernel<128, 128, 8, 8, 8, Left, Right, Out>
+               : p.bn == 64 ? register_tile_kernel<128, 64, 16, 8, 4, Left, Right, Out>
+                            : register_tile_kernel<256, 16, 16, 4, 4, Left, Right, Out>;
+    else if constexpr (PRECISION != FLOAT32) {
+        if (p.bn == 16) p.bm = 128, p.bn = 64;
+        kernel = p.bn == 128 ? tensor_kernel<128, 128, T, Left, Right, Out> : tensor_kernel<128, 64, T, Left, Right, Out>;
+    }
+    dim3 grid((unsigned)((lines + p.bm - 1) / p.bm), (unsigned)((right.lines + p.bn - 1) / p.bn), (unsigned)(phases * p.slices));
+    kernel<<<grid, THREADS, 0, stream>>>(left, right, out, p.slices);
+    if (p.slices > 1) add_slices(out, p.slices);
+}
+
+static int aligned(const void *x, int neighbours) { return (uintptr_t)x % 16 == 0 && neighbours % 4 == 0; }
+static int up(int a, int b) { return (a + b - 1) / b; }
+static long pixels_in(const Conv *d) { return (long)d->n * d->h * d->w; }
+static long pixels_out(const Conv *d) { return (long)d->n * d->oh * d->ow; }
+
+static Patches patches(const float *x, const Conv *d) {
+    Patches p;
+    p.x = x, p.h = d->h, p.w = d->w, p.c = d->c, p.kernel = d->kernel, p.stride = d->stride, p.pad = d->pad;
+    p.lines = (int)pixels_out(d), p.depths = d->kernel * d->kernel * d->c, p.quads = aligned(x, d->c);
+    p.by_picture = div_by(d->oh * d->ow), p.by_row = div_by(d->ow), p.by_c = div_by(d->c), p.by_kernel = div_by(d->kernel);
+    return p;
+}
+static Matrix matrix(const float *x, int lines, int depths) {
+    Matrix m = { x, lines, depths, aligned(x, lines) };
+    return m;
+}
+template <class O> static O output(float *y, const float *bias, float scale_, int accumulate, long rows, int columns) {
+    O out;
+    out.y = y, out.parts = NULL, out.bias = bias, out.scale = scale_, out.accumulate = accumulate, out.columns = columns;
+    out.quads = aligned(y, columns), out.count = rows * columns;
+    return out;
+}
+
+/* y = b + sum x w, or y += sum x w: forward, and a transposed convolution's input gradient */
+template <int PRECISION> static void convolve(float *y, const float *x, const float *w, const float *b, int accumulate, const Conv *d) {
+    Patches left = patches(x, d);
+    product<PRECISION>(left, matrix(w, d->o, left.depths), output<OutRows>(y, b, 1, accumulate, pixels_out(d), d->o), 1, left.lines, left.depths);
+}
+/* dx = b + sum dy w, or dx += sum dy w: input gradient, and a transposed convolution's forward pass */
+template <int PRECISION> static void convolve_back(float *dx, const float *dy, const float *w, const float *b, int accumulate, const Conv *d) {
+    Sources left;
+    PhaseOfWeights right;
+    left.dy = dy, left.n = d->n, left.h = d->h, left.w = d->w, left.oh = d->oh, left.ow = d->ow, left.o = d->o;
+    left.kernel = d->kernel, left.stride = d->stride, left.pad = d->pad, left.by_o = div_by(d->o), left.quads = aligned(dy, d->o);
+    left.by_taps[0] = div_by(up(d->kernel, d->stride)), left.by_taps[1] = div_by(d->kernel > d->stride ? d->kernel / d->stride : 1);
+    right.w = w, right.lines = d->c, right.quads = aligned(w, d->o);
+    OutPhase out = output<OutPhase>(dx, b, 1, accumulate, pixels_in(d), d->c);
+    out.h = d->h, out.w = d->w, out.kernel = d->kernel, out.stride = d->stride, out.pad = d->pad;
+    int s = d->stride, taps = up(d->kernel, s);
+    product<PRECISION>(left, right, out, s * s, d->n * up(d->h, s) * up(d->w, s), taps * taps * d->o);
+}
+/* dw = scale sum x dy, or dw += */
+template <int PRECISION> static void correlate(float *dw, const float *x, const float *dy, float scale_, int accumulate, const Conv *d) {
+    PatchesTransposed left;
+    left.p = patches(x, d), left.lines = left.p.depths, left.depths = left.p.lines, left.quads = left.p.quads;
+    product<PRECISION>(left, matrix(dy, d->o, left.depths), output<OutRows>(dw, NULL, scale_, accumulate, left.lines, d->o), 1, left.lines, left.depths);
+}
+
+static long conv_scratch(const Conv *d) {
+    int taps = d->kernel * d->kernel * d->c, s = d->stride, phase = up(d->kernel, s) * up(d->kernel, s) * d->o;
+    double count[3] = { (double)pixels_out(d) * d->o, (double)pixels_in(d) * d->c, (double)taps * d->o }, need = 0;
+    Plan p[3] = { plan((int)pixels_out(d), d->o, taps, 1, count[0]),
+                  plan(d->n * up(d->h, s) * up(d->w, s), d->c, phase, s * s, count[1]),
+                  plan(taps, d->o, (int)pixels_out(d), 1, count[2]) };
+    for (int i = 0; i < 3; i++)
+        if (p[i].slices > 1 && p[i].slices * count[i] > need) need = p[i].slices * count[i];
+    return (long)need;
+}
+
+template <int PRECISION> static void conv2d_forward(float *y, const float *x, const float *w, const float *b, const Conv *d) {
+    convolve<PRECISION>(y, x, w, b, 0, d);
+}
+template <int PRECISION> static void conv2d_backward_input(float *dx, const float *dy, const float *w, const Conv *d) {
+    convolve_back<PRECISION>(dx, dy, w, NULL, 1, d);
+}
+template <int PRECISION> static void conv2d_backward_weight(float *dw, const float *x, const float *dy, const Conv *d) {
+    correlate<PRECISION>(dw, x, dy, 1, 1, d);
+}
+template <int PRECISION> static void conv2d_transpose_forward(float *y, const float *x, const float *w, const float *b, const Conv *d) {
+    convolve_back<PRECISION>(y, x, w, b, 0, d);
+}
+template <int PRECISION> static void conv2d_transpose_backward_input(float *dx, const float *dy, const float *w, const Conv *d) {
+    convolve<PRECISION>(dx, dy, w, NULL, 1, d);
+}
+template <int PRECISION> static void conv2d_transpose_backward_weight(float *dw, const float *x, const float *dy, const Conv *d) {
+    correlate<PRECISION>(dw, dy, x, 1, 1, d);
+}
+
+static Conv as_conv(int n, int in, int out) {         /* a dense layer: 1x1 pictures, 1x1 kernel */
+    Conv d = { n, 1, 1, in, 1, 1, out, 1, 1, 0 };
+    return d;
+}
+template <int PRECISION> static void dense_forward(float *y, const float *x, const float *w, const float *b, int n, int in, int out) {
+    Conv d = as_conv(n, in, out);
+    convolve<PRECISION>(y, x, w, b, 0, &d);
+}
+template <int PRECISION> static void dense_backward_input(float *dx, const float *dy, const float *w, int n, int in, int out) {
+    Conv d = as_conv(n, in, out);
+    convolve_back<PRECISION>(dx, dy, w, NULL, 1, &d);
+}
+template <int PRECISION> static void dense_backward_weight(float *dw, const float *x, const float *dy, int n, int in, int out) {
+    Conv d = as_conv(n, in, out);
+    correlate<PRECISION>(dw, x, dy, 1, 1, &d);
+}
+
+/* F - mu in borrowed memory, or F itself where mean is NULL: then a Gram matrix is a weight gradient of F with itself, and its
+ * gradient a 1x1 convolution of F with (dG + dG^T)/R. In float32 whatever the precision: the style loss lives on differences. */
+static const float *centred(const float *f, const float *mean, long rows, int c, float **more, long need) {
+    float *memory = (float *)scratch(FOR_GRAM, sizeof(float) * (size_t)(need + (mean ? rows * c : 0)));
+    *more = memory;
+    if (!mean) return f;
+    float *e = memory + need;
+    each_row(rows, c, [=] __device__ (long r, int j) { e[r * c + j] = f[r * c + j] - mean[j]; });
+    return e;
+}
+static void gram_forward(float *g, float *mean, const float *f, long rows, int c) {
+    float *none;
+    Conv d = as_conv((int)rows, c, c);
+    if (mean)
+        sum_rows(1, rows, c, [=] __device__ (long r, int j, int) -> Pair { return { f[r * c + j], 0 }; },
+                 [=] __device__ (int, int j, double a, double) { mean[j] = (float)(a / rows); });
+    const float *e = centred(f, mean, rows, c, &none, 0);
+    correlate<FLOAT32>(g, e, e, 1 / (float)rows, 0, &d);
+}
+static void gram_backward(float *df, const float *dg, const float *f, const float *mean, long rows, int c) {
+    float *w;
+    Conv d = as_conv((int)rows, c, c);
+    const float *e = centred(f, mean, rows, c, &w, ((long)c * c + 3) / 4 * 4);
+    each_row(c, c, [=] __device__ (long i, int j) { w[i * c + j] = (dg[i * c + j] + dg[(long)j * c + i]) / rows; });
+    convolve<FLOAT32>(df, e, w, NULL, 1, &d);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- the tables */
+
+#define TABLE(name_, PRECISION) { .name = name_, .alloc = alloc, .release = release, .upload = upload, .download = download, \
+    .conv_scratch = conv_scratch, .fill = fill, .copy = copy, .axpy = axpy, .scale = scale, .clip = clip, .clip_norm = clip_norm, \
+    .sum_squares = sum_squares, .random_uniform = random_uniform, .random_normal = random_normal, \
+    .dense_forward = dense_forward<PRECISION>, .dense_backward_input = dense_backward_input<PRECISION>, \
+    .dense_backward_weight = dense_backward_weight<PRECISION>, .bias_backward = bias_backward, \
+    .conv2d_forward = conv2d_forward<PRECISION>, .conv2d_backward_input = conv2d_backward_input<PRECISION>, \
+    .conv2d_backward_weight = conv2d_backward_weight<PRECISION>, .conv2d_transpose_forward = conv2d_transpose_forward<PRECISION>, \
+    .conv2d_transpose_backward_input = conv2d_transpose_backward_input<PRECISION>, \
+    .conv2d_transpose_backward_weight = conv2d_transpose_backward_weight<PRECISION>, \
+    .normalize_forward = normalize_forward, .normalize_backward = normalize_backward, \
+    .batchnorm_track = batchnorm_track, .batchnorm_inference = batchnorm_inference, \
+    .leaky_relu_forward = leaky_relu_forward, .leaky_relu_backward = leaky_relu_backward, \
+    .tanh_forward = tanh_forward, .tanh_backward = tanh_backward, \
+    .sigmoid_forward = sigmoid_forward, .sigmoid_backward = sigmoid_backward, \
+    .add_forward = add_forward, .concat_forward = concat_forward, .concat_backward = concat_backward, \
+    .reflect_pad_forward = reflect_pad_forward, .reflect_pad_backward = reflect_pad_backward, \
+    .upsample_forward = upsample_forward, .upsample_backward = upsample_backward, \
+    .avgpool_forward = avgpool_forward, .avgpool_backward = avgpool_backward, \
+    .gray_forward = gray_forward, .gray_backward = gray_backward, .mean_sigmoid = mean_sigmoid, \
+    .bce_logits_forward = bce_logits_forward, .bce_logits_backward = bce_logits_backward, \
+    .squared_error_forward = squared_error_forward, .squared_error_backward = squared_error_backward, \
+    .gram_forward = gram_forward, .gram_backward = gram_backward, \
+    .style_loss_forward = style_loss_forward, .style_loss_backward = style_loss_backward, \
+    .total_variation_forward = total_variation_forward, .total_variation_backward = total_variation_backward, \
+    .spread = spread, .adam_step = adam_step }
+
+const Ops ops_cuda = TABLE("cuda", FLOAT32);
+const Ops ops_cuda_tf32 = TABLE("cuda_tf32", TF32);
+const Ops ops_cuda_bf16 = TABLE("cuda_bf16", BF16);
