@@ -34,6 +34,7 @@ constexpr int THREADS = 256;                              /* of a block, nearly 
 
 /* ------------------------------------------------------------------------------------------------------------- memory */
 
+constexpr int OLDEST = 75;                            /* compute capability times ten: Turing */
 constexpr int STAGES = 2;
 constexpr size_t STAGE_BYTES = 1 << 20;
 static cudaStream_t stream;
@@ -52,7 +53,8 @@ static void check(cudaError_t error, const char *what) {
 
 int cuda_devices(void) {
     int count = 0;
-    if (cudaGetDeviceCount(&count) != cudaSuccess) count = 0;
+    if (cudaGetDeviceCount(&count) != cudaSuccess || cudaGetDeviceProperties(&device, 0) != cudaSuccess
+        || device.major * 10 + device.minor < OLDEST) count = 0;
     cudaGetLastError();                               /* "none" is an answer here, not an error to find later */
     return count;
 }
@@ -62,17 +64,18 @@ const char *cuda_open(int precision) {
     int count = 0, driver = 0, runtime = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
     cudaDriverGetVersion(&driver), cudaRuntimeGetVersion(&runtime);
-    if (error == cudaErrorInsufficientDriver) {
+    if (error == cudaErrorInsufficientDriver && driver > 0) {
         snprintf(message, sizeof message, "the NVIDIA driver knows CUDA up to %d.%d, this program was built with %d.%d: update the driver, "
                  "or build with an older toolkit", driver / 1000, driver % 100 / 10, runtime / 1000, runtime % 100 / 10);
         return message;
     }
     if (error != cudaSuccess || count == 0) {
-        snprintf(message, sizeof message, "no NVIDIA GPU found (%s): use --device cpu", cudaGetErrorString(error == cudaSuccess ? cudaErrorNoDevice : error));
+        snprintf(message, sizeof message, "no NVIDIA GPU found (%s)", driver == 0 ? "there is no driver"
+                 : cudaGetErrorString(error == cudaSuccess ? cudaErrorNoDevice : error));
         return message;
     }
-    if ((error = cudaGetDeviceProperties(&device, 0)) == cudaSuccess && device.major * 10 + device.minor < 75) {
-        snprintf(message, sizeof message, "%s has compute capability %d.%d, the kernels need 7.5 (Turing) or newer: use --device cpu",
+    if ((error = cudaGetDeviceProperties(&device, 0)) == cudaSuccess && device.major * 10 + device.minor < OLDEST) {
+        snprintf(message, sizeof message, "%s has compute capability %d.%d, the kernels need 7.5 (Turing) or newer",
                  device.name, device.major, device.minor);
         return message;
     }
@@ -90,7 +93,7 @@ const char *cuda_open(int precision) {
     }
     if (error == cudaSuccess) return NULL;
     cudaGetLastError();
-    snprintf(message, sizeof message, "the GPU cannot be used: %s (%s): use --device cpu", cudaGetErrorString(error), cudaGetErrorName(error));
+    snprintf(message, sizeof message, "the GPU cannot be used: %s (%s)", cudaGetErrorString(error), cudaGetErrorName(error));
     return message;
 }
 
@@ -1040,7 +1043,7 @@ static Plan plan(int lines, int columns, int depths, int phases, double count) {
     return p;
 }
 
-static int ladder;
+static int ladder;                                    /* 4, for tests: the largest tiles, however small the product */
 void cuda_ladder(int rung) { ladder = rung; }
 
 enum { FLOAT32, TF32, BF16 };                         /* --precision */
@@ -1056,6 +1059,7 @@ static void product(Left left, Right right, Out out, int phases, int lines, int 
     out.parts = p.slices > 1 ? (float *)scratch(FOR_SLICES, sizeof(float) * (size_t)out.count * (size_t)p.slices) : NULL;
     typedef typename std::conditional<PRECISION == BF16, Bf16, Tf32>::type T;
     void (*kernel)(Left, Right, Out, int) = NULL;
+    if (ladder == 4 && p.bn == 64) p.bn = 128;
     if (p.bn == 128 && !(left.quads && right.quads)) p.bn = 64;
     if (PRECISION == FLOAT32 || ladder == 3)
         kernel = p.bn == 128 ? register_tile_kernel<128, 128, 8, 8, 8, Left, Right, Out>

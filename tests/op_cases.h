@@ -210,12 +210,16 @@ static int guards_end_it = 1;
 
 /* Calls one entry of a table on copies of the tensors in the table's own memory, and brings the results back to x.
  * Around each tensor lie guard zones of NaN: a read out of range spoils a result, a write out of range changes a guard.
- * They are odd in length: a tensor inside a block of parameters is aligned to nothing either.
+ * They are odd in length: a tensor inside a block of parameters is aligned to nothing either. With guard_length = 64 tensors
+ * are aligned as fresh memory is: for code that then reads faster.
  * NULL, or what the operation did that it must not do. */
+static int guard_length = 67;
 static const char *run(const Ops *table, const Op *op, const Case *k, Data *x) {
-    enum { GUARD = 67 };
+    enum { MOST = 67 };
     static char message[200];
-    real guard[GUARD], back[GUARD], *place[MOST_TENSORS] = {0};
+    real guard[MOST], back[MOST], *place[MOST_TENSORS] = {0};
+    const int GUARD = guard_length;
+    const size_t bytes = sizeof(real) * (size_t)GUARD;
     message[0] = 0;
     for (int i = 0; i < GUARD; i++) guard[i] = (real)NAN;
     for (int i = 0; i < x->count; i++) {
@@ -227,8 +231,8 @@ static const char *run(const Ops *table, const Op *op, const Case *k, Data *x) {
         table->upload(block, guard, GUARD);
         table->upload(place[i], x->value[i], n);
         table->upload(place[i] + n, guard, GUARD);
-        if (guards_end_it) ASAN_POISON_MEMORY_REGION(block, sizeof guard);
-        if (guards_end_it) ASAN_POISON_MEMORY_REGION(place[i] + n, sizeof guard);
+        if (guards_end_it) ASAN_POISON_MEMORY_REGION(block, bytes);
+        if (guards_end_it) ASAN_POISON_MEMORY_REGION(place[i] + n, bytes);
     }
     op->call(table, place, k);
     for (int i = 0; i < x->count; i++) {
@@ -242,7 +246,7 @@ static const char *run(const Ops *table, const Op *op, const Case *k, Data *x) {
             snprintf(message, sizeof message, "changes its input %s", t->name);
         for (int end = 0; end < 2; end++) {
             table->download(back, end ? place[i] + t->size : place[i] - GUARD, GUARD);
-            if (memcmp(back, guard, sizeof guard))
+            if (memcmp(back, guard, bytes))
                 snprintf(message, sizeof message, "writes %s the end of %s", end ? "behind" : "before", t->name);
         }
         ops_naive.release(before);

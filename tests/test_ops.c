@@ -45,12 +45,15 @@ static const Case conv_cases[] = {
     { .d = CONV(1, 31, 37, 3, 65, 3, 2, 1) },
     { .d = CONV(2, 20, 21, 3, 9, 7, 1, 3) },
     { .d = CONV(2, 29, 33, 17, 37, 3, 1, 1) },
+    { .d = CONV(2, 9, 7, 12, 132, 3, 2, 1) },                        /* fours everywhere: 16-byte loads */
+    { .d = CONV(3, 12, 10, 68, 8, 4, 2, 1) },
+    { .d = CONV(2, 11, 8, 20, 64, 3, 1, 1) },
     { .d = { 2, 28, 28, 3, 14, 14, 20, 5, 2, 1 } }, /* TensorFlow's "same": pads 1 above and left, 2 below and right */
 };
 static const Case dense_cases[] = {
     { .d = { .n = 1, .c = 1, .o = 1 } }, { .d = { .n = 1, .c = 100, .o = 1 } }, { .d = { .n = 7, .c = 1, .o = 65 } },
     { .d = { .n = 13, .c = 100, .o = 129 } }, { .d = { .n = 65, .c = 67, .o = 6 } },
-    { .d = { .n = 5, .c = 1000, .o = 17 } }, { .d = { .n = 395, .c = 33, .o = 70 } },
+    { .d = { .n = 5, .c = 1000, .o = 17 } }, { .d = { .n = 395, .c = 33, .o = 70 } }, { .d = { .n = 140, .c = 36, .o = 200 } },
 };
 static const Case image_cases[] = {         /* o: concat's second width; stride: upsample's factor; a: see Case */
     { .d = { .n = 1, .h = 1, .w = 1, .c = 1, .o = 1, .stride = 1, .pad = 0 }, .a = 0, .scale = 1, .t = 1 },
@@ -128,15 +131,30 @@ static void test_memory(const Ops *table, Marks *marks) {
     MARK(marks, alloc), MARK(marks, release), MARK(marks, upload), MARK(marks, download), MARK(marks, conv_scratch);
 }
 
-/* All tensors of one call, of a table and of ops_naive on the same data. NULL, or what is wrong. */
+/* Keeps so many bits behind the point of every number that the entry reads; then a product that rounds to as many is exact. */
+static void round_inputs(Data *x, int bits) {
+    for (int i = 0; i < x->count; i++)
+        for (long j = 0; j < x->tensor[i].size && x->tensor[i].role & IN && x->value[i]; j++) {
+            int e;
+            double m = frexp((double)x->value[i][j], &e);
+            x->value[i][j] = (real)ldexp(nearbyint(ldexp(m, bits + 1)), e - bits - 1);
+        }
+}
+
+/* All tensors of one call, of a table and of ops_naive on the same data. NULL, or what is wrong.
+ * input_bits: round what is read to so many bits; the tolerance becomes slack times itself, and extra more. */
+static int input_bits;
+static double slack = 1, extra;
 static const char *compare(const Ops *table, const Op *op, const Case *k) {
     static char message[200];
-    Data got = data_random(op, k, 11), want = data_copy(&got);
+    Data got = data_random(op, k, 11);
+    if (input_bits) round_inputs(&got, input_bits);
+    Data want = data_copy(&got);
     const char *wrong = run(&ops_naive, op, k, &want);
     if (!wrong) wrong = run(table, op, k, &got);
     for (int i = 0; i < got.count && !wrong; i++) {
         if (!got.value[i] || got.tensor[i].role & IN) continue;
-        long at = first_difference(got.value[i], want.value[i], got.tensor[i].size, rtol_of(op, k));
+        long at = first_difference(got.value[i], want.value[i], got.tensor[i].size, slack * rtol_of(op, k) + extra);
         if (at < 0) continue;
         snprintf(message, sizeof message, "%s[%ld] = %.9g, naive %.9g", got.tensor[i].name, at,
                  (double)got.value[i][at], (double)want.value[i][at]);
@@ -166,6 +184,55 @@ static void test_table(const Ops *table) {
     marks.name[SLOTS / 2] = NULL;
     CHECK(first_unmarked(&marks) == SLOTS / 2, "an entry without a test is not noticed");
 }
+
+#ifdef WITH_CUDA
+/* The matrix products alone: on aligned tensors (16-byte loads), on every rung of the ladder, and with tensor cores. */
+static void test_products(const Ops *table, const char *how) {
+    for (int i = 0; i < OPS; i++) {
+        size_t count;
+        const Case *cases = cases_of(&op_list[i], &count);
+        if (strncmp(op_list[i].name, "conv2d", 6) && strncmp(op_list[i].name, "dense", 5) && strncmp(op_list[i].name, "gram", 4)) continue;
+        for (size_t j = 0; j < count; j++) {
+            const char *wrong = compare(table, &op_list[i], &cases[j]);
+            CHECK(!wrong, "%s %s, %s: %s (%s)", table->name, op_list[i].name, how, wrong, sizes_of(&cases[j]));
+        }
+    }
+}
+
+/* Tensor cores multiply rounded numbers exactly and add in float32. So on numbers that are rounded already the products are as
+ * close to naive's as any float32 sum, save that the cores cut off what hangs over where others round: four times the tolerance.
+ * On other numbers each product is off by two roundings, 2^-8 each with bf16's 7 bits and 2^-11 with tf32's 10, and the sum by as
+ * much of its own size; the largest of some thousand numbers by four times that. */
+static void test_precision(const Ops *table, int bits) {
+    const Case *k = &conv_cases[sizeof conv_cases / sizeof *conv_cases - 2];
+    input_bits = bits;
+    slack = 4;
+    test_products(table, "rounded numbers");
+    cuda_ladder(4);
+    test_products(table, "rounded numbers, largest tiles");
+    cuda_ladder(0);
+    input_bits = bits + 1;
+    CHECK(compare(table, find_op("conv2d_forward"), k), "%s: one bit more is not seen", table->name);
+    input_bits = 0, slack = 1, extra = 4 * ldexp(1, -bits - 1);
+    test_products(table, "all bits");
+    extra = 0;
+}
+
+static void test_cuda(void) {
+    static const char *const rungs[] = { "", "naive", "shared-memory tile", "register tile", "largest tile" };
+    guard_length = 64;
+    for (int rung = 0; rung <= 4; rung++) {
+        cuda_ladder(rung);
+        test_products(&ops_cuda, rung ? rungs[rung] : "aligned");
+    }
+    cuda_ladder(0);
+    if (!cuda_open(2)) {                                             /* else a GPU without such tensor cores */
+        test_precision(&ops_cuda_tf32, 10);
+        test_precision(&ops_cuda_bf16, 7);
+    }
+    guard_length = 67;
+}
+#endif
 
 /* What naive gives onto g is g plus what it gives onto zero: backward functions add, forward functions overwrite. */
 static void test_accumulation(void) {
@@ -467,5 +534,8 @@ int main(void) {
         test_clip_norm(tables[i]);
         test_random(tables[i]);
     }
+#ifdef WITH_CUDA
+    test_cuda();
+#endif
     return test_report("ops");
 }
