@@ -1,8 +1,9 @@
 # make            builds ./train and ./transfer
 # make demo       installs what is missing, trains two recipes, prints a pattern onto garments, lists the pictures to open
 # make test       everything is checked; the last line is 'N passed, N failed'
-# make bench      GFLOP/s per layer, and a whole training step against PyTorch where it is installed
-# Knobs: CC=clang  OMP=0  STB_DIR=folder  DATA=fashion-mnist|synthetic|folder  PATTERN=picture  MINUTES=2  ARCH=-march=x86-64-v3
+# make bench      GFLOP/s per layer; layers and whole training steps against PyTorch where it is installed. DEVICE=cuda: on the GPU
+# make check-kernels KERNELS=my.cu    runs CUDA kernels on the CPU and reports races, wrong addresses, missing barriers; needs no GPU
+# Knobs: CC=clang  OMP=0  CUDA=0  STB_DIR=folder  DATA=fashion-mnist|synthetic|folder  PATTERN=picture  MINUTES=2  ARCH=-march=x86-64-v3
 
 CC      = cc
 OMP     = 1
@@ -33,13 +34,34 @@ OPT    := -O3 $(ARCH) -fno-math-errno -ffp-contract=fast
 WARN   := -Wall -Wextra $(if $(OPENMP),,-Wno-unknown-pragmas)
 CFLAGS  = -std=gnu11 $(OPT) $(WARN) $(OPENMP) -isystem $(STB_DIR) -I.
 LDLIBS  = -lm
-# whoever changes CC, OMP or ARCH gets everything built anew: the file's date changes when the command does
-STAMP  := $(shell mkdir -p build; echo '$(CC) $(CFLAGS)' | cmp -s - build/command || echo '$(CC) $(CFLAGS)' > build/command)
-HEADERS = build/command layers.h tiled.h net.h gan.h images.h safetensors.h options.h
+
+# CUDA, where there is nvcc (in PATH, or /usr/local/cuda; CUDA=0 goes without). A GPU here: kernels for it alone. Else for each
+# generation from Turing to Hopper that this nvcc knows, and as PTX, which the drivers of newer GPUs translate
+NVCC   := $(if $(filter 0,$(CUDA)),,$(or $(NVCC),$(shell command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null)))
+ifneq ($(NVCC),)
+GPU    := $(shell nvidia-smi -L 2>/dev/null | grep -m 1 GPU)
+SM     := $(filter 75 80 86 89 90,$(patsubst sm_%,%,$(if $(GPU),,$(shell $(NVCC) --list-gpu-code))))
+CUDA_ARCH := $(or $(CUDA_ARCH),$(if $(GPU),-arch=native,$(foreach a,$(SM),-gencode=arch=compute_$(a),code=sm_$(a)) \
+             -gencode=arch=compute_$(lastword $(SM)),code=compute_$(lastword $(SM))))
+# --extended-lambda    kernels take the loop body of an element-wise operation as an argument
+# -t 0                 the generations are compiled side by side
+NVFLAGS = -std=c++20 -O3 --extended-lambda -t 0 $(CUDA_ARCH) -Xcompiler -Wall,-Wextra -I.
+CUDA_FLAGS   = -DWITH_CUDA
+CUDA_OBJECTS = build/cuda_kernels.o
+CUDA_LIBS   := -L$(dir $(shell readlink -f $(NVCC)))../lib64 -lcudart_static -lstdc++ -lpthread -ldl -lrt
+endif
+# whoever changes CC, OMP, ARCH or CUDA gets everything built anew: the file's date changes when the command does
+COMMAND = $(CC) $(CFLAGS) $(NVCC) $(NVFLAGS)
+STAMP  := $(shell mkdir -p build; echo '$(COMMAND)' | cmp -s - build/command || echo '$(COMMAND)' > build/command)
+HEADERS = build/command layers.h tiled.h device.h net.h gan.h images.h safetensors.h options.h
+# gan.o with and without the device cuda: the programs take what there is, the tests the one without
+GAN     = $(if $(NVCC),build/gan_cuda.o,build/gan.o)
 
 all: train transfer
-train transfer: %: %.c build/gan.o $(HEADERS) | stb
-	$(CC) $(CFLAGS) -o $@ $< build/gan.o $(LDLIBS)
+train transfer: %: %.c $(GAN) $(CUDA_OBJECTS) $(HEADERS) | stb
+	$(CC) $(CFLAGS) -o $@ $< $(GAN) $(CUDA_OBJECTS) $(LDLIBS) $(CUDA_LIBS)
+build/cuda_kernels.o: cuda_kernels.cu layers.h device.h build/command
+	$(NVCC) $(NVFLAGS) -c -o $@ $<
 stb:
 	@test -f $(STB_DIR)/stb_image.h && test -f $(STB_DIR)/stb_image_write.h || { echo "stb_image.h and stb_image_write.h are not in $(STB_DIR):" \
 	  "on Debian and Ubuntu 'make setup' installs libstb-dev; elsewhere fetch the two files and run make STB_DIR=their-folder"; exit 1; }
@@ -67,6 +89,7 @@ test: setup
 	@sh tests/run.sh '$(TESTS)'
 
 build/gan.o:                           EXTRA =
+build/gan_cuda.o:                      EXTRA = -DWITH_CUDA
 build/gan_double.o:                    EXTRA = -Dreal=double
 build/asan/gan.o:                      EXTRA = $(SANE)
 build/asan/gan_double.o:               EXTRA = $(SANE) -Dreal=double
@@ -78,7 +101,7 @@ $(WITH_GAN:%=build/asan/test_%):       build/asan/gan.o
 build/test_recipes:                    build/gan_double.o
 build/asan/test_recipes:               build/asan/gan_double.o
 
-build/gan.o build/gan_double.o build/asan/gan.o build/asan/gan_double.o: gan.c $(HEADERS)
+build/gan.o build/gan_cuda.o build/gan_double.o build/asan/gan.o build/asan/gan_double.o: gan.c $(HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(EXTRA) -c -o $@ gan.c
 BUILD_TEST = @mkdir -p $(@D); echo "$(CC) $@"; $(CC) $(CFLAGS) $(EXTRA) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
@@ -88,10 +111,10 @@ build/asan/test_%: tests/test_%.c $(PARTS) | stb
 	$(BUILD_TEST)
 
 bench: all build/bench
-	@sh tests/bench.sh
-build/bench: tests/bench.c gan.c $(HEADERS)
+	@sh tests/bench.sh $(or $(DEVICE),cpu)
+build/bench: tests/bench.c gan.c $(HEADERS) $(CUDA_OBJECTS)
 	@mkdir -p build
-	$(CC) $(CFLAGS) -o $@ tests/bench.c $(LDLIBS)
+	$(CC) $(CFLAGS) $(CUDA_FLAGS) -o $@ tests/bench.c $(CUDA_OBJECTS) $(LDLIBS) $(CUDA_LIBS)
 
 clean:
 	rm -rf build train transfer

@@ -1079,8 +1079,17 @@ static int up(int a, int b) { return (a + b - 1) / b; }
 static long pixels_in(const Conv *d) { return (long)d->n * d->h * d->w; }
 static long pixels_out(const Conv *d) { return (long)d->n * d->oh * d->ow; }
 
+/* Operands count their numbers in 32 bits: half the registers, and 16 GB are enough for one tensor. */
+static void check_size(const Conv *d) {
+    double most = (double)pixels_in(d) * d->c > (double)pixels_out(d) * d->o ? (double)pixels_in(d) * d->c : (double)pixels_out(d) * d->o;
+    if (most <= UINT32_MAX && pixels_in(d) <= INT32_MAX && pixels_out(d) <= INT32_MAX) return;
+    fprintf(stderr, "cuda: a convolution of %.0f numbers: expected at most %.0f: use a smaller --batch or --size\n", most, (double)UINT32_MAX);
+    exit(1);
+}
+
 static Patches patches(const float *x, const Conv *d) {
     Patches p;
+    check_size(d);
     p.x = x, p.h = d->h, p.w = d->w, p.c = d->c, p.kernel = d->kernel, p.stride = d->stride, p.pad = d->pad;
     p.lines = (int)pixels_out(d), p.depths = d->kernel * d->kernel * d->c, p.quads = aligned(x, d->c);
     p.by_picture = div_by(d->oh * d->ow), p.by_row = div_by(d->ow), p.by_c = div_by(d->c), p.by_kernel = div_by(d->kernel);
@@ -1106,6 +1115,7 @@ template <int PRECISION> static void convolve(float *y, const float *x, const fl
 template <int PRECISION> static void convolve_back(float *dx, const float *dy, const float *w, const float *b, int accumulate, const Conv *d) {
     Sources left;
     PhaseOfWeights right;
+    check_size(d);
     left.dy = dy, left.n = d->n, left.h = d->h, left.w = d->w, left.oh = d->oh, left.ow = d->ow, left.o = d->o;
     left.kernel = d->kernel, left.stride = d->stride, left.pad = d->pad, left.by_o = div_by(d->o), left.quads = aligned(dy, d->o);
     left.by_taps[0] = div_by(up(d->kernel, d->stride)), left.by_taps[1] = div_by(d->kernel > d->stride ? d->kernel / d->stride : 1);

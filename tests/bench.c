@@ -1,7 +1,13 @@
 /* bench.c: how fast, in figures anybody can reproduce with `make bench`. Never a pass/fail test.
- *   bench            per layer: naive and tiled, GFLOP/s, and the share of the multiply-add peak measured here
- *   bench step       trains dcgan, batch 64: one step for every line on standard input, its milliseconds on standard output
- *                    (bench_torch.py alternates these steps with PyTorch's) */
+ *   bench                                      CPU, per layer: naive and tiled, GFLOP/s, and the share of the multiply-add peak measured here
+ *   bench serve [--device D] [--precision P]   measures what it is asked for on standard input, one line of answer to each line, so that
+ *                                              bench_torch.py can alternate it with PyTorch in one run:
+ *     list                                     the device, the compiler, and the layers with their Conv numbers, as JSON
+ *     layer I PASS RUNG REPS                   layer I, pass 0 forward, 1 grad input, 2 grad weight, REPS times: milliseconds of one.
+ *                                              RUNG 0 the fast kernels of this precision; 1 naive; cuda: 2 shared-memory tile, 3 register tile
+ *     step RECIPE BATCH SIZE CHANNELS REPS     REPS whole training steps: milliseconds of one, peak memory in MB (cuda: the GPU's,
+ *                                              without its context)
+ *   What cannot be answered gets a line that begins with "error". The first asking allocates and warms up; that is not timed. */
 #include "../gan.c"
 #include <time.h>
 #ifdef _OPENMP
@@ -38,64 +44,139 @@ static double peak(void) {
         double rate = 2.0 * CHAINS * LANES * (double)rounds * threads / (now() - begin) * 1e-9;
         if (rate > best) best = rate;
     }
+    (void)sink;                                           /* only written: so that the chains are computed */
     return best;
 }
 
-typedef struct Layer { const char *name; Conv d; int transpose; } Layer;
+/* ------------------------------------------------------------------------------------------------------------ the device */
 
-static double time_pass(const Ops *ops, const Layer *l, int pass, float *x, float *y, float *w, double least) {
+static int is_cuda(const Ops *ops) { return !strncmp(ops->name, "cuda", 4); }
+
+/* waits for what the GPU has still to do; the CPU has always done what it was asked for */
+static void finish(const Ops *ops) {
+#ifdef WITH_CUDA
+    if (is_cuda(ops)) cuda_synchronize();
+#endif
+    (void)ops;
+}
+
+/* the table for a rung of the ladder; NULL: this device has no such rung */
+static const Ops *climb(const Ops *ops, int rung) {
+#ifdef WITH_CUDA
+    if (is_cuda(ops)) {
+        cuda_ladder(rung);
+        return rung >= 0 && rung <= 3 ? ops : NULL;
+    }
+#endif
+    return rung == 0 ? ops : rung == 1 ? &ops_naive : NULL;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ the layers */
+
+typedef struct Layer { const char *name; Conv d; int transpose, cuda; } Layer;       /* cuda: on a GPU only, too long elsewhere */
+
+static const Layer list[] = {
+    { "D28 conv 1->64 k5 s2", { 64, 28, 28, 1, 14, 14, 64, 5, 2, 2 }, 0, 0 },
+    { "D28 conv 64->128 k5 s2", { 64, 14, 14, 64, 7, 7, 128, 5, 2, 2 }, 0, 0 },
+    { "G28 transposed 128->64 k5 s2", { 64, 14, 14, 64, 7, 7, 128, 5, 2, 2 }, 1, 0 },
+    { "G28 transposed 64->1 k5 s2", { 64, 28, 28, 1, 14, 14, 64, 5, 2, 2 }, 1, 0 },
+    { "D64 conv 3->64 k4 s2", { 64, 64, 64, 3, 32, 32, 64, 4, 2, 1 }, 0, 0 },
+    { "D64 conv 64->128 k4 s2", { 64, 32, 32, 64, 16, 16, 128, 4, 2, 1 }, 0, 0 },
+    { "D64 conv 128->256 k4 s2", { 64, 16, 16, 128, 8, 8, 256, 4, 2, 1 }, 0, 0 },
+    { "D64 conv 256->512 k4 s2", { 64, 8, 8, 256, 4, 4, 512, 4, 2, 1 }, 0, 0 },
+    { "G64 transposed 512->256 k4 s2", { 64, 8, 8, 256, 4, 4, 512, 4, 2, 1 }, 1, 0 },
+    { "G64 transposed 256->128 k4 s2", { 64, 16, 16, 128, 8, 8, 256, 4, 2, 1 }, 1, 0 },
+    { "G64 transposed 128->64 k4 s2", { 64, 32, 32, 64, 16, 16, 128, 4, 2, 1 }, 1, 0 },
+    { "G64 transposed 64->3 k4 s2", { 64, 64, 64, 3, 32, 32, 64, 4, 2, 1 }, 1, 0 },
+    { "G64 transposed 512->256 k4 s2", { 128, 8, 8, 256, 4, 4, 512, 4, 2, 1 }, 1, 1 },
+    { "G64 transposed 256->128 k4 s2", { 128, 16, 16, 128, 8, 8, 256, 4, 2, 1 }, 1, 1 },
+    { "G64 transposed 128->64 k4 s2", { 128, 32, 32, 64, 16, 16, 128, 4, 2, 1 }, 1, 1 },
+    { "G64 transposed 64->3 k4 s2", { 128, 64, 64, 3, 32, 32, 64, 4, 2, 1 }, 1, 1 },
+    { "conv 64->64 k3 256x256", { 1, 256, 256, 64, 256, 256, 64, 3, 1, 1 }, 0, 0 },
+    { "conv 128->128 k3 256x256", { 1, 256, 256, 128, 256, 256, 128, 3, 1, 1 }, 0, 0 },
+    { "conv 256->256 k3 256x256", { 1, 256, 256, 256, 256, 256, 256, 3, 1, 1 }, 0, 0 },
+    { "conv 64->64 k3 256x256", { 4, 256, 256, 64, 256, 256, 64, 3, 1, 1 }, 0, 1 },
+    { "conv 128->128 k3 256x256", { 4, 256, 256, 128, 256, 256, 128, 3, 1, 1 }, 0, 1 },
+    { "conv 256->256 k3 256x256", { 4, 256, 256, 256, 256, 256, 256, 3, 1, 1 }, 0, 1 },
+};
+enum { LISTED = sizeof list / sizeof *list };
+
+static double flops(const Conv *d) { return 2.0 * d->n * d->oh * d->ow * d->o * d->kernel * d->kernel * d->c; }
+
+/* A layer's numbers. Results go to a place of their own: gradients are added to what is there, and what is added a thousand times
+ * must not be an input of the next measurement. */
+typedef struct Tensors { real *x, *y, *w, *out; } Tensors;
+
+static void release(const Ops *ops, Tensors *t) {
+    real *all[] = { t->x, t->y, t->w, t->out };
+    for (int i = 0; i < 4; i++)
+        if (all[i]) ops->release(all[i]);
+    memset(t, 0, sizeof *t);
+}
+
+static int prepare(const Ops *ops, Tensors *t, const Conv *d) {
+    long nx = (long)d->n * d->h * d->w * d->c, ny = (long)d->n * d->oh * d->ow * d->o, nw = (long)d->kernel * d->kernel * d->c * d->o;
+    long most = nx > ny ? nx : ny;
+    t->x = ops->alloc(nx), t->y = ops->alloc(ny), t->w = ops->alloc(nw), t->out = ops->alloc(most > nw ? most : nw);
+    if (!t->x || !t->y || !t->w || !t->out) {
+        release(ops, t);
+        return 0;
+    }
+    ops->random_normal(t->x, nx, 1, 1);
+    ops->random_normal(t->y, ny, 1, 2);
+    ops->random_normal(t->w, nw, 1, 3);
+    return 1;
+}
+
+/* seconds of one pass, measured over `reps` of them */
+static double time_pass(const Ops *ops, const Layer *l, const Tensors *t, int pass, long reps) {
+    const Conv *d = &l->d;
+    const real *in = l->transpose ? t->y : t->x, *dout = l->transpose ? t->x : t->y;
+    finish(ops);
+    double begin = now();
+    for (long r = 0; r < reps; r++) {
+        if (pass == 0) (l->transpose ? ops->conv2d_transpose_forward : ops->conv2d_forward)(t->out, in, t->w, NULL, d);
+        if (pass == 1) (l->transpose ? ops->conv2d_transpose_backward_input : ops->conv2d_backward_input)(t->out, dout, t->w, d);
+        if (pass == 2) (l->transpose ? ops->conv2d_transpose_backward_weight : ops->conv2d_backward_weight)(t->out, in, dout, d);
+    }
+    finish(ops);
+    return (now() - begin) / (double)reps;
+}
+
+static double best_of(const Ops *ops, const Layer *l, const Tensors *t, int pass, double least) {
     double best = 1e9, spent = 0;
     for (int r = 0; r < 20 && (r < 1 || spent < least); r++) {
-        double begin = now();
-        if (pass == 0) (l->transpose ? ops->conv2d_transpose_forward : ops->conv2d_forward)(l->transpose ? x : y, l->transpose ? y : x, w, NULL, &l->d);
-        if (pass == 1) (l->transpose ? ops->conv2d_transpose_backward_input : ops->conv2d_backward_input)(l->transpose ? y : x, l->transpose ? x : y, w, &l->d);
-        if (pass == 2) (l->transpose ? ops->conv2d_transpose_backward_weight : ops->conv2d_backward_weight)(w, l->transpose ? y : x, l->transpose ? x : y, &l->d);
-        double t = now() - begin;
-        spent += t;
-        if (t < best) best = t;
+        double s = time_pass(ops, l, t, pass, 1);
+        spent += s;
+        if (s < best) best = s;
     }
     return best;
 }
 
 static void layers(void) {
-    static const Layer list[] = {
-        { "D28 conv 1->64 k5 s2", { 64, 28, 28, 1, 14, 14, 64, 5, 2, 2 }, 0 },
-        { "D28 conv 64->128 k5 s2", { 64, 14, 14, 64, 7, 7, 128, 5, 2, 2 }, 0 },
-        { "G28 transposed 128->64 k5 s2", { 64, 14, 14, 64, 7, 7, 128, 5, 2, 2 }, 1 },
-        { "G28 transposed 64->1 k5 s2", { 64, 28, 28, 1, 14, 14, 64, 5, 2, 2 }, 1 },
-        { "D64 conv 3->64 k4 s2", { 64, 64, 64, 3, 32, 32, 64, 4, 2, 1 }, 0 },
-        { "D64 conv 64->128 k4 s2", { 64, 32, 32, 64, 16, 16, 128, 4, 2, 1 }, 0 },
-        { "D64 conv 128->256 k4 s2", { 64, 16, 16, 128, 8, 8, 256, 4, 2, 1 }, 0 },
-        { "D64 conv 256->512 k4 s2", { 64, 8, 8, 256, 4, 4, 512, 4, 2, 1 }, 0 },
-        { "conv 64->64 k3 256x256", { 1, 256, 256, 64, 256, 256, 64, 3, 1, 1 }, 0 },
-        { "conv 128->128 k3 256x256", { 1, 256, 256, 128, 256, 256, 128, 3, 1, 1 }, 0 },
-    };
     const char *pass_name[3] = { "forward", "grad input", "grad weight" };
     double top = peak();
     printf("multiply-add peak measured here: %.0f GFLOP/s; tile %d x %d\n\n", top, ROWS, COLS);
     printf("| layer (batch 64; 256x256: 1) | pass | naive GFLOP/s | tiled GFLOP/s | tiled / naive | of peak |\n|---|---|---|---|---|---|\n");
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
-        const Conv *d = &list[i].d;
-        long nx = (long)d->n * d->h * d->w * d->c, ny = (long)d->n * d->oh * d->ow * d->o, nw = (long)d->kernel * d->kernel * d->c * d->o;
-        float *x = ops_tiled.alloc(nx), *y = ops_tiled.alloc(ny), *w = ops_tiled.alloc(nw);
+    for (int i = 0; i < LISTED; i++) {
         Layer small = list[i];                            /* the naive loop takes seconds: measure it on fewer images or rows */
+        Tensors t = {0};
+        if (list[i].cuda) continue;
         if (small.d.n > 2) small.d.n = 2;
         else small.d.h = small.d.oh = 32;
-        double flops = 2.0 * (double)ny * d->kernel * d->kernel * d->c;
-        double small_flops = flops * small.d.n / d->n * small.d.oh / d->oh;
-        if (!x || !y || !w) { fprintf(stderr, "bench: not enough memory\n"); exit(1); }
-        ops_tiled.random_normal(x, nx, 1, 1);
-        ops_tiled.random_normal(y, ny, 1, 2);
-        ops_tiled.random_normal(w, nw, 1, 3);
+        while (flops(&small.d) > 2.5e9) small.d.h = small.d.oh /= 2;
+        if (!prepare(&ops_tiled, &t, &list[i].d)) { fprintf(stderr, "bench: not enough memory\n"); exit(1); }
         for (int pass = 0; pass < 3; pass++) {
-            double fast = flops / time_pass(&ops_tiled, &list[i], pass, x, y, w, 0.5) * 1e-9;
-            double slow = small_flops / time_pass(&ops_naive, &small, pass, x, y, w, 0.2) * 1e-9;
+            double fast = flops(&list[i].d) / best_of(&ops_tiled, &list[i], &t, pass, 0.5) * 1e-9;
+            double slow = flops(&small.d) / best_of(&ops_naive, &small, &t, pass, 0.2) * 1e-9;
             printf("| %s | %s | %.2f | %.1f | %.0f | %.0f%% |\n", pass ? "" : list[i].name, pass_name[pass], slow, fast, fast / slow, 100 * fast / top);
             fflush(stdout);
         }
-        ops_tiled.release(x), ops_tiled.release(y), ops_tiled.release(w);
+        release(&ops_tiled, &t);
     }
 }
+
+/* ----------------------------------------------------------------------------------------------------------------- serve */
 
 /* peak resident memory of this process in MB (Linux; getrusage would report what the parent held when it forked) */
 static long peak_memory(void) {
@@ -108,28 +189,106 @@ static long peak_memory(void) {
     return kb / 1024;
 }
 
-static void steps(void) {
-    Gan gan;
+static void answer_list(const Ops *ops) {
+    const char *comma = "";
+    printf("{\"device\": \"%s\", \"compiler\": \"%s\", \"layers\": [", device_name(ops), __VERSION__);
+    for (int i = 0; i < LISTED; i++) {
+        const Conv *d = &list[i].d;
+        if (list[i].cuda && !is_cuda(ops)) continue;
+        printf("%s{\"i\": %d, \"name\": \"%s\", \"transpose\": %d, \"n\": %d, \"h\": %d, \"w\": %d, \"c\": %d, \"oh\": %d, \"ow\": %d, \"o\": %d, "
+               "\"kernel\": %d, \"stride\": %d, \"pad\": %d, \"flops\": %.0f}", comma, i, list[i].name, list[i].transpose, d->n, d->h, d->w, d->c,
+               d->oh, d->ow, d->o, d->kernel, d->stride, d->pad, flops(d));
+        comma = ", ";
+    }
+    printf("]}\n");
+}
+
+static void answer_layer(const Ops *ops, int i, int pass, int rung, long reps) {
+    static Tensors t;                                     /* of the layer asked for last */
+    static int held = -1, warm[4][3];
+    if (i < 0 || i >= LISTED || pass < 0 || pass > 2 || rung < 0 || rung > 3 || reps < 1) { printf("error: no such layer, pass, rung or count\n"); return; }
+    const Ops *table = climb(ops, rung);
+    if (!table) { printf("error: no rung %d on %s\n", rung, device_name(ops)); return; }
+    if (held != i) {
+        release(ops, &t);
+        held = -1;
+        if (!prepare(ops, &t, &list[i].d)) { printf("error: not enough memory for layer %d\n", i); return; }
+        held = i;
+        memset(warm, 0, sizeof warm);
+    }
+    /* a GPU that another program has used since is first given back to this one */
+    if (!warm[rung][pass]++ || is_cuda(ops)) time_pass(table, &list[i], &t, pass, 1);
+    printf("%.6f\n", 1e3 * time_pass(table, &list[i], &t, pass, reps));
+}
+
+static void answer_step(const Ops *ops, const char *name, int batch, int size, int channels, long reps) {
+    static Gan gan;                                       /* of the configuration asked for last */
+    static char held[100];
+    static double gpu;                                    /* what it took of the GPU's memory */
+    char wanted[160];
     Report report;
-    GanOptions o = recipe_find("dcgan")->defaults;
-    char line[16];
-    o.channels = 1, o.seed = 1;
-    gan_begin(&gan, recipe_find("dcgan"), &o, &ops_tiled);
-    if (!gan_finish(&gan)) { fprintf(stderr, "bench: not enough memory\n"); exit(1); }
-    ops_tiled.random_normal(gan.images, 64 * 28 * 28, 1, 9);
-    ops_tiled.tanh_forward(gan.images, gan.images, 64 * 28 * 28);
+    const Recipe *recipe = recipe_find(name);
+    if (!recipe || batch < 1 || size < 8 || size % (recipe->paints ? STYLE_MULTIPLE : 4) || channels < 1 || channels > 4 || reps < 1) {
+        printf("error: no such recipe, batch, size (a multiple of 4; style: 8), channels or count\n");
+        return;
+    }
+    climb(ops, 0);
+    snprintf(wanted, sizeof wanted, "%s %d %d %d", name, batch, size, channels);
+    if (strcmp(held, wanted)) {
+        long pixels = (long)batch * size * size;
+        GanOptions o = recipe->defaults;
+        if (*held) gan_free(&gan);
+        *held = 0;
+        o.batch = batch, o.size = size, o.channels = channels, o.seed = 1;
+        double before = device_free_bytes(ops);
+        gan_begin(&gan, recipe, &o, ops);
+        if (!gan_finish(&gan)) { printf("error: not enough memory for %s\n", wanted); gan_free(&gan); return; }
+        ops->random_normal(gan.images, pixels * channels, 1, 9);
+        ops->tanh_forward(gan.images, gan.images, pixels * channels);
+        if (recipe->paints) {
+            ops->random_uniform(gan.content, pixels, 1, 10);
+            ops->random_uniform(gan.mask, pixels, 1, 11);
+        }
+        gan_step(&gan, &report);                          /* borrows all the memory that later steps need */
+        gpu = before - device_free_bytes(ops);
+        strcpy(held, wanted);
+    }
+    if (is_cuda(ops)) gan_step(&gan, &report);
+    finish(ops);
+    double begin = now();
+    for (long r = 0; r < reps; r++) gan_step(&gan, &report);
+    finish(ops);
+    printf("%.6f %ld\n", 1e3 * (now() - begin) / (double)reps, is_cuda(ops) ? (long)(gpu / 1048576) : peak_memory());
+}
+
+static int serve(const char *device, const char *precision) {
+    const Ops *ops = device_open(device, precision);
+    char line[200], name[100];
+    int a, b, c;
+    long reps;
+    if (!ops) { fprintf(stderr, "bench: %s\n", device_error()); return 1; }
     while (fgets(line, sizeof line, stdin)) {
-        double begin = now();
-        gan_step(&gan, &report);
-        double ms = 1e3 * (now() - begin);
-        printf("%.4f %ld\n", ms, peak_memory());
+        if (!strcmp(line, "list\n")) answer_list(ops);
+        else if (sscanf(line, "layer %d %d %d %ld", &a, &b, &c, &reps) == 4) answer_layer(ops, a, b, c, reps);
+        else if (sscanf(line, "step %99s %d %d %d %ld", name, &a, &b, &c, &reps) == 5) answer_step(ops, name, a, b, c, reps);
+        else printf("error: expected list, layer I PASS RUNG REPS or step RECIPE BATCH SIZE CHANNELS REPS\n");
         fflush(stdout);
     }
-    gan_free(&gan);
+    return 0;
 }
 
 int main(int argc, char **argv) {
-    if (argc > 1 && !strcmp(argv[1], "step")) steps();
-    else layers();
-    return 0;
+    const char *device = "cpu", *precision = "float32";
+    if (argc == 1) {
+        layers();
+        return 0;
+    }
+    int good = !strcmp(argv[1], "serve") && argc % 2 == 0;
+    for (int i = 2; i < argc && good; i += 2)
+        if (!strcmp(argv[i], "--device")) device = argv[i + 1];
+        else if (!strcmp(argv[i], "--precision")) precision = argv[i + 1];
+        else good = 0;
+    if (good) return serve(device, precision);
+    fprintf(stderr, "usage: bench, or bench serve [--device cpu|naive|cuda|auto] [--precision float32|tf32|bf16]\n");
+    return 1;
 }

@@ -16,25 +16,23 @@ for arch; do
     echo "$arch, $threads threads a block, $("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/nvcc \1/p'):"
     echo
     c++filt <"$out" | awk -v arch="$arch" -v threads="${threads:-256}" '
-    BEGIN {   # of a multiprocessor: warps, blocks, shared memory, and what the system keeps of that for every block
+    BEGIN {   # of a multiprocessor: warps, blocks, KB of shared memory, and what the system keeps of that for every block
+        limits["75"] = "32 16 64 0"; limits["80"] = "64 32 164 1"; limits["86"] = "48 16 100 1"; limits["89"] = "48 24 100 1"
+        limits["90"] = "64 32 228 1"
         sm = substr(arch, 4) + 0
-        warps = sm == 75 ? 32 : sm == 86 || sm == 89 || sm >= 120 ? 48 : 64
-        blocks = sm == 75 || sm == 86 ? 16 : sm == 89 || sm >= 120 ? 24 : 32
-        shared = 1024 * (sm == 75 ? 64 : sm == 80 || sm == 87 ? 164 : sm == 86 || sm == 89 || sm >= 120 ? 100 : 228)
-        kept = sm == 75 ? 0 : 1024
+        if (!(sm in limits)) { print "cuda_registers.sh: the limits of " arch " are not in its table" > "/dev/stderr"; exit }
+        split(limits[sm], limit, " ")
+        warps = limit[1]; blocks = limit[2]; shared = 1024 * limit[3]; kept = 1024 * limit[4]
         print "| kernel | registers | shared memory, bytes | spills, bytes | blocks | warps | of the warps |"
         print "|---|---|---|---|---|---|---|"
-    }
-    function field(word,   i) {                           # the number before a word of this line
-        for (i = 2; i <= NF; i++) if (index($i, word) == 1) return $(i - 1) + 0
-        return 0
+        fflush()
     }
     /Compiling entry function/ { name = $0; sub(/^[^\047]*\047/, "", name); sub(/\047 for .*/, "", name); sub(/^void /, "", name); sub(/\(.*/, "", name) }
     /spill stores/ { spills = $0; gsub(/.*frame, | bytes spill (stores|loads)/, "", spills); split(spills, s, ", "); spills = s[1] + s[2] }
     /Used [0-9]+ registers/ && name ~ /^(naive|shared_tile|register_tile|tensor)_kernel/ {
         if (sm < 80 && name ~ /^tensor/) next             # empty there: tensor cores are used from 8.0 on
-        used = field("registers"); smem = 0
-        if (match($0, /[0-9]+ bytes smem/)) smem = substr($0, RSTART, RLENGTH) + 0
+        match($0, /Used [0-9]+/); used = substr($0, RSTART + 5, RLENGTH - 5) + 0
+        smem = match($0, /[0-9]+ bytes smem/) ? substr($0, RSTART, RLENGTH) + 0 : 0
         each = int((used * 32 + 255) / 256) * 256         # registers are given to a warp in units of 256, by one of four schedulers
         per = threads / 32
         fit = int(int(65536 / 4 / each) * 4 / per)

@@ -1,0 +1,113 @@
+/* test_cuda.c: whole recipes on the device cuda against the CPU: the same losses for ten steps, the same pictures, the same bits
+ * twice, and a checkpoint that goes from one device to the other. Linked with what nvcc makes of cuda_kernels.cu, on a GPU, or with
+ * what cuda_on_cpu makes of it; there the sizes are small. Single operations are test_ops.c's, built with WITH_CUDA. */
+#include "device.h"
+#include "gan.h"
+#include "tiled.h"
+#include "test.h"
+#include <unistd.h>
+
+enum { STEPS = 10 };
+
+typedef struct Run { Gan gan; Report report[STEPS]; long pixels; real *picture; } Run;
+
+static void begin(Run *run, const char *recipe, const Ops *ops, int batch, int size) {
+    GanOptions o = recipe_find(recipe)->defaults;
+    o.batch = batch, o.size = size, o.channels = recipe_find(recipe)->paints ? 3 : 1, o.seed = 5, o.tv_weight = 0.1;
+    gan_begin(&run->gan, recipe_find(recipe), &o, ops);
+    CHECK(gan_finish(&run->gan), "%s: memory", ops->name);
+    run->pixels = (long)batch * size * size * o.channels;
+    run->picture = ops_naive.alloc(run->pixels);
+}
+static void end(Run *run) {
+    gan_free(&run->gan);
+    ops_naive.release(run->picture);
+}
+
+/* The batch of a step: smooth pictures; for style also garments and masks. */
+static void feed(Gan *gan) {
+    const GanOptions *o = &gan->options;
+    long grey = (long)o->batch * o->size * o->size, all = grey * o->channels;
+    real *x = ops_naive.alloc(all);
+    for (long i = 0; i < all; i++)
+        x[i] = (real)(0.8 * sin(0.9 * (double)(i / o->channels % o->size) + 0.37 * (double)(gan->step + i % 7)));
+    gan->ops->upload(gan->images, x, all);
+    if (gan->recipe->paints) {
+        gan->ops->upload(gan->content, x, grey);
+        for (long i = 0; i < grey; i++) x[i] = i % o->size > 2;
+        gan->ops->upload(gan->mask, x, grey);
+    }
+    ops_naive.release(x);
+}
+static void train(Run *run, int from, int to) {
+    for (int i = from; i < to; i++) {
+        feed(&run->gan);
+        gan_step(&run->gan, &run->report[i]);
+    }
+    gan_sample(&run->gan, 3, run->picture);
+}
+
+/* Both devices round differently, and training amplifies that: a bias right behind zero gradients takes Adam's full step in the
+ * direction of rounding noise. After ten steps the losses agree to about 1e-5 of their size; tolerance, their size times 2e-4. */
+static void compare(const Run *got, const Run *want, double tolerance, const char *what) {
+    for (int i = 0; i < STEPS; i++) {
+        const double *a = (const double *)&got->report[i], *b = (const double *)&want->report[i];
+        for (size_t k = 0; k < sizeof(Report) / sizeof(double); k++)
+            CLOSE(a[k], b[k], tolerance, tolerance, "%s: step %d, number %d of the report", what, i + 1, (int)k);
+    }
+    double worst = 0;
+    for (long i = 0; i < got->pixels; i++) worst = fmax(worst, fabs((double)got->picture[i] - want->picture[i]));
+    CHECK(worst <= 25 * tolerance, "%s: pictures differ by %g", what, worst);
+}
+static int same(const Run *a, const Run *b) {
+    return !memcmp(a->report, b->report, sizeof a->report) && !memcmp(a->picture, b->picture, sizeof(real) * (size_t)a->pixels);
+}
+
+static void test_recipe(const char *recipe, int batch, int size) {
+    Run cpu = {0}, gpu = {0}, again = {0}, moved = {0};
+    char path[1024];
+    snprintf(path, sizeof path, "%s/test_cuda.%d.safetensors", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", (int)getpid());
+    begin(&cpu, recipe, &ops_tiled, batch, size), begin(&gpu, recipe, &ops_cuda, batch, size);
+    begin(&again, recipe, &ops_cuda, batch, size), begin(&moved, recipe, &ops_tiled, batch, size);
+    train(&cpu, 0, STEPS);
+    train(&gpu, 0, STEPS / 2);
+    CHECK(gan_save(&gpu.gan, path, NULL, 0), "%s", gan_error());
+    train(&gpu, STEPS / 2, STEPS);
+    train(&again, 0, STEPS);
+    compare(&gpu, &cpu, 2e-4, recipe);
+    CHECK(same(&gpu, &again), "%s: another run has other bits", recipe);
+
+    CHECK(gan_load(&moved.gan, path), "%s", gan_error());
+    memcpy(moved.report, gpu.report, sizeof moved.report);
+    train(&moved, STEPS / 2, STEPS);                                 /* the second half on the CPU */
+    compare(&moved, &cpu, 2e-4, "half of the run on each device");
+    gpu.report[STEPS - 1].loss_g *= 1.001;
+    CHECK(!same(&gpu, &again), "a changed loss is not seen");
+    remove(path);
+    end(&cpu), end(&gpu), end(&again), end(&moved);
+}
+
+/* Tensor cores: losses near float32's, the same bits twice. */
+static void test_precision(const Ops *ops, double tolerance, int batch, int size) {
+    Run cpu = {0}, gpu = {0}, again = {0};
+    begin(&cpu, "dcgan", &ops_tiled, batch, size), begin(&gpu, "dcgan", ops, batch, size), begin(&again, "dcgan", ops, batch, size);
+    train(&cpu, 0, STEPS), train(&gpu, 0, STEPS), train(&again, 0, STEPS);
+    compare(&gpu, &cpu, tolerance, ops->name);
+    CHECK(same(&gpu, &again), "%s: another run has other bits", ops->name);
+    CHECK(memcmp(gpu.report, cpu.report, sizeof gpu.report), "%s: nothing was rounded", ops->name);
+    end(&cpu), end(&gpu), end(&again);
+}
+
+int main(int argc, char **argv) {
+    int large = argc > 1 && !strcmp(argv[1], "large");
+    const char *missing = cuda_open(0);
+    CHECK(!missing, "%s", missing);
+    if (missing) return test_report("cuda");
+    test_recipe("dcgan", large ? 64 : 3, large ? 28 : 8);
+    test_recipe("style", large ? 8 : 2, large ? 64 : 16);
+    if (!cuda_open(2)) {
+        test_precision(&ops_cuda_tf32, 1e-2, large ? 64 : 3, large ? 28 : 8);
+        test_precision(&ops_cuda_bf16, 5e-2, large ? 64 : 3, large ? 28 : 8);
+    }
+    return test_report("cuda");
+}
