@@ -85,8 +85,11 @@ SANE     = -O1 -g -fsanitize=address,undefined -fno-sanitize=shift-base -fno-san
 PARTS    = $(HEADERS) tests/test.h tests/op_cases.h tests/tolerances.h
 
 test: setup
-	@$(MAKE) --no-print-directory -j2 all $(TESTS:%=build/test_%) $(TESTS:%=build/asan/test_%)
+	@$(MAKE) --no-print-directory -j2 test-programs
 	@sh tests/run.sh '$(TESTS)'
+
+# a second make, because setup may just have installed the compiler that it asks about
+test-programs: all $(TESTS:%=build/test_%) $(TESTS:%=build/asan/test_%) kernel-tests
 
 build/gan.o:                           EXTRA =
 build/gan_cuda.o:                      EXTRA = -DWITH_CUDA
@@ -110,6 +113,31 @@ build/test_%: tests/test_%.c $(PARTS) | stb
 build/asan/test_%: tests/test_%.c $(PARTS) | stb
 	$(BUILD_TEST)
 
+# ---- the kernels of cuda_kernels.cu: on the CPU, every access checked (tests/cuda_on_cpu; it takes g++), and on a GPU where there is one ----
+
+CUDA_ON_CPU       = tests/cuda_on_cpu
+CUDA_ON_CPU_FLAGS = -I. -std=c++20
+include $(CUDA_ON_CPU)/rules.mk
+EMULATED := $(if $(shell command -v g++),$(addprefix build/emulated/,test_ops test_cuda train transfer))
+ON_GPU    = $(if $(GPU),build/gpu/test_ops build/gpu/test_cuda)
+
+build/emulated/cuda_kernels.o: cuda_kernels.cu layers.h device.h build/command $(CUDA_ON_CPU_TOOLS)
+	@mkdir -p $(@D); echo "$(CXX) $@"
+	@$(cuda_on_cpu_compile)
+$(EMULATED): build/emulated/cuda_kernels.o $(CUDA_ON_CPU_O)
+$(ON_GPU): $(CUDA_OBJECTS)
+$(filter-out %/test_ops,$(EMULATED) $(ON_GPU)): build/gan_cuda.o
+BUILD_CUDA_TEST = @mkdir -p $(@D); echo "$(CC) $@"; $(CC) $(CFLAGS) -DWITH_CUDA -o $@ $(filter %.c %.o,$^)
+build/emulated/test_%: tests/test_%.c $(PARTS) | stb
+	$(BUILD_CUDA_TEST) -lstdc++ $(LDLIBS)
+build/emulated/%: %.c $(HEADERS) | stb
+	$(BUILD_CUDA_TEST) -lstdc++ $(LDLIBS)
+build/gpu/test_%: tests/test_%.c $(PARTS) | stb
+	$(BUILD_CUDA_TEST) $(LDLIBS) $(CUDA_LIBS)
+kernel-tests: $(EMULATED) $(ON_GPU)
+check-kernels:
+	@$(MAKE) --no-print-directory -C $(CUDA_ON_CPU) check-kernels KERNELS=$(KERNELS)
+
 bench: all build/bench
 	@sh tests/bench.sh $(or $(DEVICE),cpu)
 build/bench: tests/bench.c gan.c $(HEADERS) $(CUDA_OBJECTS)
@@ -118,4 +146,4 @@ build/bench: tests/bench.c gan.c $(HEADERS) $(CUDA_OBJECTS)
 
 clean:
 	rm -rf build train transfer
-.PHONY: all stb setup demo test bench clean
+.PHONY: all stb setup demo test test-programs kernel-tests check-kernels bench clean

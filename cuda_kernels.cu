@@ -142,17 +142,26 @@ static void download(float *host, const float *here, long n) {
 /* Memory that operations borrow for their partial sums: grown when one needs more than any before, so no step allocates twice.
  * All work is in one stream: the next borrower runs after the last one is done. */
 enum { FOR_SUMS, FOR_SLICES, FOR_GRAM, SCRATCHES };
+static void *scratch_memory[SCRATCHES];
+static size_t scratch_size[SCRATCHES];
 static void *scratch(int which, size_t bytes) {
-    static void *memory[SCRATCHES];
-    static size_t size[SCRATCHES];
-    if (bytes > size[which]) {
+    if (bytes > scratch_size[which]) {
         cuda_synchronize();
-        check(cudaFree(memory[which]), "releasing memory");
-        memory[which] = NULL, size[which] = 0;
-        check(cudaMalloc(&memory[which], bytes), "borrowing memory (a smaller --batch needs less)");
-        size[which] = bytes;
+        check(cudaFree(scratch_memory[which]), "releasing memory");
+        scratch_memory[which] = NULL, scratch_size[which] = 0;
+        check(cudaMalloc(&scratch_memory[which], bytes), "borrowing memory (a smaller --batch needs less)");
+        scratch_size[which] = bytes;
     }
-    return memory[which];
+    return scratch_memory[which];
+}
+
+void cuda_close(void) {
+    if (!stream) return;
+    cuda_synchronize();
+    for (int i = 0; i < SCRATCHES; i++) check(cudaFree(scratch_memory[i]), "releasing memory"), scratch_memory[i] = NULL, scratch_size[i] = 0;
+    for (int i = 0; i < STAGES; i++) check(cudaFreeHost(stage[i]), "releasing memory"), check(cudaEventDestroy(stage_free[i]), "closing");
+    check(cudaStreamDestroy(stream), "closing");
+    stream = NULL;
 }
 
 /* ----------------------------------------------------------------------------------------------- one thread, one number */
@@ -590,7 +599,7 @@ static Div div_by(int d) {
     return v;
 }
 __device__ static inline int operator/(int n, const Div &v) {
-    return (int)((unsigned)(((uint64_t)(unsigned)n * v.multiplier) >> 32) + (unsigned)n >> v.shift);
+    return (int)(((unsigned)((uint64_t)(unsigned)n * v.multiplier >> 32) + (unsigned)n) >> v.shift);
 }
 
 constexpr int NOWHERE = -(1 << 30);                   /* a coordinate that is outside of every picture */

@@ -25,6 +25,7 @@ const char *cuda_open(int precision);                     /* 0 float32, 1 tf32, 
 int cuda_devices(void);                                   /* how many can be used; silent */
 const char *cuda_name(void);
 double cuda_free_bytes(void);
+void cuda_close(void);                                    /* gives back all that cuda_open and the operations hold */
 void cuda_synchronize(void);                              /* waits until all that was asked for is done */
 void cuda_ladder(int rung);      /* for benchmarks and tests: 0 the fast kernels; 1 naive, 2 shared-memory tile, 3 register tile */
 #ifdef __cplusplus

@@ -1,15 +1,17 @@
 /* test_cuda.c: whole recipes on the device cuda against the CPU: the same losses for ten steps, the same pictures, the same bits
- * twice, and a checkpoint that goes from one device to the other. Linked with what nvcc makes of cuda_kernels.cu, on a GPU, or with
- * what cuda_on_cpu makes of it; there the sizes are small. Single operations are test_ops.c's, built with WITH_CUDA. */
+ * twice, and a checkpoint that goes from one device to the other. Linked with what nvcc makes of cuda_kernels.cu, for a GPU:
+ * test_cuda large; or with what cuda_on_cpu makes of it: then pictures are tiny, steps few, and most of them use the kernel that
+ * computes no more than they need (rung 2). Single operations are test_ops.c's, built with WITH_CUDA. */
 #include "device.h"
 #include "gan.h"
 #include "tiled.h"
 #include "test.h"
 #include <unistd.h>
 
-enum { STEPS = 10 };
+enum { MOST_STEPS = 10 };
+static int steps;
 
-typedef struct Run { Gan gan; Report report[STEPS]; long pixels; real *picture; } Run;
+typedef struct Run { Gan gan; Report report[MOST_STEPS]; long pixels; real *picture; } Run;
 
 static void begin(Run *run, const char *recipe, const Ops *ops, int batch, int size) {
     GanOptions o = recipe_find(recipe)->defaults;
@@ -50,7 +52,7 @@ static void train(Run *run, int from, int to) {
 /* Both devices round differently, and training amplifies that: a bias right behind zero gradients takes Adam's full step in the
  * direction of rounding noise. After ten steps the losses agree to about 1e-5 of their size; tolerance, their size times 2e-4. */
 static void compare(const Run *got, const Run *want, double tolerance, const char *what) {
-    for (int i = 0; i < STEPS; i++) {
+    for (int i = 0; i < steps; i++) {
         const double *a = (const double *)&got->report[i], *b = (const double *)&want->report[i];
         for (size_t k = 0; k < sizeof(Report) / sizeof(double); k++)
             CLOSE(a[k], b[k], tolerance, tolerance, "%s: step %d, number %d of the report", what, i + 1, (int)k);
@@ -69,32 +71,32 @@ static void test_recipe(const char *recipe, int batch, int size) {
     snprintf(path, sizeof path, "%s/test_cuda.%d.safetensors", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", (int)getpid());
     begin(&cpu, recipe, &ops_tiled, batch, size), begin(&gpu, recipe, &ops_cuda, batch, size);
     begin(&again, recipe, &ops_cuda, batch, size), begin(&moved, recipe, &ops_tiled, batch, size);
-    train(&cpu, 0, STEPS);
-    train(&gpu, 0, STEPS / 2);
+    train(&cpu, 0, steps);
+    train(&gpu, 0, steps / 2);
     CHECK(gan_save(&gpu.gan, path, NULL, 0), "%s", gan_error());
-    train(&gpu, STEPS / 2, STEPS);
-    train(&again, 0, STEPS);
+    train(&gpu, steps / 2, steps);
+    train(&again, 0, steps);
     compare(&gpu, &cpu, 2e-4, recipe);
     CHECK(same(&gpu, &again), "%s: another run has other bits", recipe);
 
     CHECK(gan_load(&moved.gan, path), "%s", gan_error());
     memcpy(moved.report, gpu.report, sizeof moved.report);
-    train(&moved, STEPS / 2, STEPS);                                 /* the second half on the CPU */
+    train(&moved, steps / 2, steps);                                 /* the second half on the CPU */
     compare(&moved, &cpu, 2e-4, "half of the run on each device");
-    gpu.report[STEPS - 1].loss_g *= 1.001;
+    gpu.report[steps - 1].loss_g *= 1.001;
     CHECK(!same(&gpu, &again), "a changed loss is not seen");
     remove(path);
     end(&cpu), end(&gpu), end(&again), end(&moved);
 }
 
-/* Tensor cores: losses near float32's, the same bits twice. */
+/* Each precision on the fast kernels: losses near the CPU's, other bits than the CPU's, the same bits twice. */
 static void test_precision(const Ops *ops, double tolerance, int batch, int size) {
     Run cpu = {0}, gpu = {0}, again = {0};
     begin(&cpu, "dcgan", &ops_tiled, batch, size), begin(&gpu, "dcgan", ops, batch, size), begin(&again, "dcgan", ops, batch, size);
-    train(&cpu, 0, STEPS), train(&gpu, 0, STEPS), train(&again, 0, STEPS);
+    train(&cpu, 0, steps), train(&gpu, 0, steps), train(&again, 0, steps);
     compare(&gpu, &cpu, tolerance, ops->name);
     CHECK(same(&gpu, &again), "%s: another run has other bits", ops->name);
-    CHECK(memcmp(gpu.report, cpu.report, sizeof gpu.report), "%s: nothing was rounded", ops->name);
+    CHECK(memcmp(gpu.report, cpu.report, sizeof gpu.report), "%s: the CPU's very bits: was it asked at all?", ops->name);
     end(&cpu), end(&gpu), end(&again);
 }
 
@@ -103,11 +105,17 @@ int main(int argc, char **argv) {
     const char *missing = cuda_open(0);
     CHECK(!missing, "%s", missing);
     if (missing) return test_report("cuda");
+    steps = large ? MOST_STEPS : 2;
+    cuda_ladder(large ? 0 : 2);
     test_recipe("dcgan", large ? 64 : 3, large ? 28 : 8);
     test_recipe("style", large ? 8 : 2, large ? 64 : 16);
-    if (!cuda_open(2)) {
-        test_precision(&ops_cuda_tf32, 1e-2, large ? 64 : 3, large ? 28 : 8);
-        test_precision(&ops_cuda_bf16, 5e-2, large ? 64 : 3, large ? 28 : 8);
+    cuda_ladder(0);
+    steps = large ? MOST_STEPS : 1;
+    test_precision(&ops_cuda, 2e-4, large ? 128 : 2, large ? 64 : 4);
+    if (!cuda_open(2)) {                                             /* else a GPU without such tensor cores */
+        test_precision(&ops_cuda_tf32, 1e-2, large ? 64 : 2, large ? 28 : 4);
+        test_precision(&ops_cuda_bf16, 5e-2, large ? 64 : 2, large ? 28 : 4);
     }
+    cuda_close();
     return test_report("cuda");
 }
