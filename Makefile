@@ -84,7 +84,8 @@ TESTS    = $(ALONE) $(WITH_GAN) $(DOUBLE)
 SANE     = -O1 -g -fsanitize=address,undefined -fno-sanitize=shift-base -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 PARTS    = $(HEADERS) tests/test.h tests/op_cases.h tests/tolerances.h
 
-test: setup
+test:
+	@sh setup.sh g++
 	@$(MAKE) --no-print-directory -j2 test-programs
 	@sh tests/run.sh '$(TESTS)'
 

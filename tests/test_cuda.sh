@@ -8,7 +8,7 @@ trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
 passed=0 failed=0
 export CUDA_ON_CPU_LEAKS=0
-small="--data synthetic --size 8 --batch 1 --steps 1"
+small="--data synthetic --size 8 --batch 32 --steps 1"
 
 check() {                                   # check WHAT CONDITION...: counts one check, names it when it fails
     what=$1; shift
