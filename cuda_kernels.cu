@@ -65,8 +65,8 @@ const char *cuda_open(int precision) {
     cudaError_t error = cudaGetDeviceCount(&count);
     cudaDriverGetVersion(&driver), cudaRuntimeGetVersion(&runtime);
     if (error == cudaErrorInsufficientDriver && driver > 0) {
-        snprintf(message, sizeof message, "the NVIDIA driver knows CUDA up to %d.%d, this program was built with %d.%d: update the driver, "
-                 "or build with an older toolkit", driver / 1000, driver % 100 / 10, runtime / 1000, runtime % 100 / 10);
+        snprintf(message, sizeof message, "the NVIDIA driver knows CUDA up to %d.%d, this program was built with %d.%d: "
+                 "update the driver, or build with an older toolkit", driver / 1000, driver % 100 / 10, runtime / 1000, runtime % 100 / 10);
         return message;
     }
     if (error != cudaSuccess || count == 0) {
@@ -80,8 +80,8 @@ const char *cuda_open(int precision) {
         return message;
     }
     if (error == cudaSuccess && precision && device.major < 8) {
-        snprintf(message, sizeof message, "--precision %s needs tensor cores of compute capability 8.0 (Ampere) or newer, %s has %d.%d: "
-                 "use --precision float32", precision == 1 ? "tf32" : "bf16", device.name, device.major, device.minor);
+        snprintf(message, sizeof message, "--precision %s needs tensor cores of compute capability 8.0 (Ampere) or newer, "
+                 "%s has %d.%d: use --precision float32", precision == 1 ? "tf32" : "bf16", device.name, device.major, device.minor);
         return message;
     }
     if (error == cudaSuccess && !stream) {
@@ -158,8 +158,12 @@ static void *scratch(int which, size_t bytes) {
 void cuda_close(void) {
     if (!stream) return;
     cuda_synchronize();
-    for (int i = 0; i < SCRATCHES; i++) check(cudaFree(scratch_memory[i]), "releasing memory"), scratch_memory[i] = NULL, scratch_size[i] = 0;
-    for (int i = 0; i < STAGES; i++) check(cudaFreeHost(stage[i]), "releasing memory"), check(cudaEventDestroy(stage_free[i]), "closing");
+    for (int i = 0; i < SCRATCHES; i++) {
+        check(cudaFree(scratch_memory[i]), "releasing memory");
+        scratch_memory[i] = NULL, scratch_size[i] = 0;
+    }
+    for (int i = 0; i < STAGES; i++)
+        check(cudaFreeHost(stage[i]), "releasing memory"), check(cudaEventDestroy(stage_free[i]), "closing");
     check(cudaStreamDestroy(stream), "closing");
     stream = NULL;
 }
@@ -294,7 +298,9 @@ static void upsample_backward(float *dx, const float *dy, int n, int h, int w, i
 }
 static void avgpool_forward(float *y, const float *x, int n, int h, int w, int c, int f) {
     int wide = w / f;
-    each_row((long)n * (h / f) * wide, c, [=] __device__ (long r, int k) { y[r * c + k] = block_sum_of(x, r, wide, c, f, k) / (f * f); });
+    each_row((long)n * (h / f) * wide, c, [=] __device__ (long r, int k) {
+        y[r * c + k] = block_sum_of(x, r, wide, c, f, k) / (f * f);
+    });
 }
 static void avgpool_backward(float *dx, const float *dy, int n, int h, int w, int c, int f) {
     each_row((long)n * h * w, c, [=] __device__ (long r, int k) {
@@ -513,12 +519,14 @@ template <class F> __global__ void finish_rows_kernel(const Two *partial, int sl
 }
 template <class F, class Finish> static void sum_rows(int groups, long rows, int c, F f, Finish finish) {
     int lanes = lanes_for(c), high = THREADS / lanes, tiles = (c + lanes - 1) / lanes;
-    long slices = rows / (high * 8L), most = 2048L / tiles / groups;           /* enough blocks for any GPU, work enough for a thread */
+    long slices = rows / (high * 8L), most = 2048L / tiles / groups;     /* blocks enough for any GPU, work enough for a thread */
     if (slices > most) slices = most;
     if (slices < 1) slices = 1;
     Two *partial = (Two *)scratch(FOR_SUMS, (size_t)slices * groups * c * sizeof(Two));
-    sum_rows_kernel<<<dim3((unsigned)tiles, (unsigned)slices, (unsigned)groups), dim3((unsigned)lanes, (unsigned)high), 0, stream>>>(partial, f, rows, c);
-    finish_rows_kernel<<<(unsigned)(((long)groups * c + 7) / 8), dim3(32, 8), 0, stream>>>(partial, (int)slices, groups, c, finish);
+    dim3 grid((unsigned)tiles, (unsigned)slices, (unsigned)groups), block((unsigned)lanes, (unsigned)high);
+    unsigned eights = (unsigned)(((long)groups * c + 7) / 8);
+    sum_rows_kernel<<<grid, block, 0, stream>>>(partial, f, rows, c);
+    finish_rows_kernel<<<eights, dim3(32, 8), 0, stream>>>(partial, (int)slices, groups, c, finish);
 }
 
 static void bias_backward(float *db, const float *dy, long rows, int c) {
@@ -541,7 +549,7 @@ static void normalize_forward(float *y, float *mean, float *var, const float *x,
 }
 static void normalize_backward(float *dx, float *dgamma, float *dbeta, const float *dy, const float *x, const float *gamma,
                                const float *mean, const float *var, int groups, long rows, int c) {
-    Two *sums = (Two *)scratch(FOR_GRAM, (size_t)groups * c * sizeof(Two));        /* sum dy and sum dy h of each group and channel */
+    Two *sums = (Two *)scratch(FOR_GRAM, (size_t)groups * c * sizeof(Two));        /* sum dy and sum dy h, per group and channel */
     sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) -> Pair {
                  long i = (g * rows + r) * c + j, k = (long)g * c + j;
                  return { dy[i], dy[i] * (x[i] - mean[k]) * rsqrtf(var[k] + (float)NORM_EPS) };
@@ -558,7 +566,8 @@ static void normalize_backward(float *dx, float *dgamma, float *dbeta, const flo
         dx[i] += gamma[j] * rstd * (dy[i] - (float)(sums[k].a / rows) - h * (float)(sums[k].b / rows));
     });
 }
-static void batchnorm_track(float *running_mean, float *running_var, const float *mean, const float *var, float momentum, long rows, int c) {
+static void batchnorm_track(float *running_mean, float *running_var, const float *mean, const float *var,
+                            float momentum, long rows, int c) {
     double unbiased = rows > 1 ? (double)rows / (double)(rows - 1) : 1;
     each(c, [=] __device__ (long j) {
         running_mean[j] += momentum * (mean[j] - running_mean[j]);
@@ -1016,7 +1025,10 @@ __global__ void __launch_bounds__(THREADS) tensor_kernel(Left left, Right right,
                 for (int i = 0; i < WM / 16; i++) wmma::mma_sync(sum[i][j], p[i], q, sum[i][j]);
             }
         }
-        if (step + 1 < end) from_left.template store_rounded<T>(a + (now ^ 1) * A, LDA), from_right.template store_rounded<T>(b + (now ^ 1) * B, LDB);
+        if (step + 1 < end) {
+            from_left.template store_rounded<T>(a + (now ^ 1) * A, LDA);
+            from_right.template store_rounded<T>(b + (now ^ 1) * B, LDB);
+        }
         __syncthreads();
     }
     float *mine = (float *)memory + warp * STAGE;     /* 16 x 16 of this warp, rows 20 apart; lane: half a row */
@@ -1092,7 +1104,8 @@ static long pixels_out(const Conv *d) { return (long)d->n * d->oh * d->ow; }
 static void check_size(const Conv *d) {
     double most = (double)pixels_in(d) * d->c > (double)pixels_out(d) * d->o ? (double)pixels_in(d) * d->c : (double)pixels_out(d) * d->o;
     if (most <= UINT32_MAX && pixels_in(d) <= INT32_MAX && pixels_out(d) <= INT32_MAX) return;
-    fprintf(stderr, "cuda: a convolution of %.0f numbers: expected at most %.0f: use a smaller --batch or --size\n", most, (double)UINT32_MAX);
+    fprintf(stderr, "cuda: a convolution of %.0f numbers: expected at most %.0f: use a smaller --batch or --size\n", most,
+            (double)UINT32_MAX);
     exit(1);
 }
 
@@ -1116,18 +1129,22 @@ template <class O> static O output(float *y, const float *bias, float scale_, in
 }
 
 /* y = b + sum x w, or y += sum x w: forward, and a transposed convolution's input gradient */
-template <int PRECISION> static void convolve(float *y, const float *x, const float *w, const float *b, int accumulate, const Conv *d) {
+template <int PRECISION>
+static void convolve(float *y, const float *x, const float *w, const float *b, int accumulate, const Conv *d) {
     Patches left = patches(x, d);
-    product<PRECISION>(left, matrix(w, d->o, left.depths), output<OutRows>(y, b, 1, accumulate, pixels_out(d), d->o), 1, left.lines, left.depths);
+    OutRows out = output<OutRows>(y, b, 1, accumulate, pixels_out(d), d->o);
+    product<PRECISION>(left, matrix(w, d->o, left.depths), out, 1, left.lines, left.depths);
 }
 /* dx = b + sum dy w, or dx += sum dy w: input gradient, and a transposed convolution's forward pass */
-template <int PRECISION> static void convolve_back(float *dx, const float *dy, const float *w, const float *b, int accumulate, const Conv *d) {
+template <int PRECISION>
+static void convolve_back(float *dx, const float *dy, const float *w, const float *b, int accumulate, const Conv *d) {
     Sources left;
     PhaseOfWeights right;
     check_size(d);
     left.dy = dy, left.n = d->n, left.h = d->h, left.w = d->w, left.oh = d->oh, left.ow = d->ow, left.o = d->o;
-    left.kernel = d->kernel, left.stride = d->stride, left.pad = d->pad, left.by_o = div_by(d->o), left.quads = aligned(dy, d->o);
-    left.by_taps[0] = div_by(up(d->kernel, d->stride)), left.by_taps[1] = div_by(d->kernel > d->stride ? d->kernel / d->stride : 1);
+    left.kernel = d->kernel, left.stride = d->stride, left.pad = d->pad, left.quads = aligned(dy, d->o), left.by_o = div_by(d->o);
+    left.by_taps[0] = div_by(up(d->kernel, d->stride));
+    left.by_taps[1] = div_by(d->kernel > d->stride ? d->kernel / d->stride : 1);
     right.w = w, right.lines = d->c, right.quads = aligned(w, d->o);
     OutPhase out = output<OutPhase>(dx, b, 1, accumulate, pixels_in(d), d->c);
     out.h = d->h, out.w = d->w, out.kernel = d->kernel, out.stride = d->stride, out.pad = d->pad;
@@ -1135,10 +1152,12 @@ template <int PRECISION> static void convolve_back(float *dx, const float *dy, c
     product<PRECISION>(left, right, out, s * s, d->n * up(d->h, s) * up(d->w, s), taps * taps * d->o);
 }
 /* dw = scale sum x dy, or dw += */
-template <int PRECISION> static void correlate(float *dw, const float *x, const float *dy, float scale_, int accumulate, const Conv *d) {
+template <int PRECISION>
+static void correlate(float *dw, const float *x, const float *dy, float scale_, int accumulate, const Conv *d) {
     PatchesTransposed left;
     left.p = patches(x, d), left.lines = left.p.depths, left.depths = left.p.lines, left.quads = left.p.quads;
-    product<PRECISION>(left, matrix(dy, d->o, left.depths), output<OutRows>(dw, NULL, scale_, accumulate, left.lines, d->o), 1, left.lines, left.depths);
+    OutRows out = output<OutRows>(dw, NULL, scale_, accumulate, left.lines, d->o);
+    product<PRECISION>(left, matrix(dy, d->o, left.depths), out, 1, left.lines, left.depths);
 }
 
 static long conv_scratch(const Conv *d) {
@@ -1161,7 +1180,8 @@ template <int PRECISION> static void conv2d_backward_input(float *dx, const floa
 template <int PRECISION> static void conv2d_backward_weight(float *dw, const float *x, const float *dy, const Conv *d) {
     correlate<PRECISION>(dw, x, dy, 1, 1, d);
 }
-template <int PRECISION> static void conv2d_transpose_forward(float *y, const float *x, const float *w, const float *b, const Conv *d) {
+template <int PRECISION>
+static void conv2d_transpose_forward(float *y, const float *x, const float *w, const float *b, const Conv *d) {
     convolve_back<PRECISION>(y, x, w, b, 0, d);
 }
 template <int PRECISION> static void conv2d_transpose_backward_input(float *dx, const float *dy, const float *w, const Conv *d) {
@@ -1175,7 +1195,8 @@ static Conv as_conv(int n, int in, int out) {         /* a dense layer: 1x1 pict
     Conv d = { n, 1, 1, in, 1, 1, out, 1, 1, 0 };
     return d;
 }
-template <int PRECISION> static void dense_forward(float *y, const float *x, const float *w, const float *b, int n, int in, int out) {
+template <int PRECISION>
+static void dense_forward(float *y, const float *x, const float *w, const float *b, int n, int in, int out) {
     Conv d = as_conv(n, in, out);
     convolve<PRECISION>(y, x, w, b, 0, &d);
 }

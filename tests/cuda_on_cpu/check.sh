@@ -12,7 +12,7 @@ while read -r line name text; do
     status=$?
     if [ $status != 1 ]; then bad "$name: status $status, expected 1"
     elif [ "$(wc -l < "$log")" != 1 ]; then bad "$name: not one message"
-    elif ! grep -F "cuda_on_cpu: planted.cu:$line: " "$log" | grep -qF "$text"; then bad "$name: expected planted.cu:$line: $text"
+    elif ! grep "^cuda_on_cpu: planted.cu:$line[:,] " "$log" | grep -qF "$text"; then bad "$name: expected planted.cu:$line: $text"
     else ok; fi
 done < "$BUILD/planted.list"
 CUDA_ON_CPU_LEAKS=0 "$BUILD/planted" none > "$log" 2>&1 && [ ! -s "$log" ] && ok || bad "planted without an error says something"

@@ -67,8 +67,8 @@ static unsigned launch_number = 1;
 static void (*body)(void *);
 static void *body_arg;
 static const char *kernel_raw;
-static string kernel_name;
-static std::set<string> kernels;
+static string &kernel_name = *new string;
+static std::set<string> &kernels = *new std::set<string>;
 static long launches;
 static std::vector<uint32_t> block_ticks;                 /* of this launch: when each block began */
 static bool reverse;
@@ -102,7 +102,9 @@ static string where(const void *pc) {
     for (char line[4096]; f && fgets(line, sizeof line, f);) {
         string s = line;
         s = s.substr(0, s.find('\n'));
-        if (s.find("cuda_on_cpu/include/") != string::npos || s.find("??") == 0 || s.find("/usr/include") == 0) continue;
+        size_t slash = s.rfind('/') + 1, colon = s.find(':', slash);
+        string file = s.substr(slash, colon - slash);
+        if (file == "cuda_runtime.h" || file == "cuda_bf16.h" || file == "mma.h" || file == "cuda_on_cpu.cpp" || file == "??") continue;
         if (r.empty()) r = s;
         last = s;
     }
@@ -154,7 +156,8 @@ static string describe(uintptr_t o) {                     /* what lies at this o
     auto f = freed.upper_bound(p);
     if (f != freed.begin() && (--f, p < f->first + f->second)) return format("byte %zu of %zu bytes that were given to cudaFree", p - f->first, f->second);
     auto a = allocations.upper_bound(p);
-    if (a != allocations.end() && (a == allocations.begin() || a->first - p < p - std::prev(a)->first - std::prev(a)->second.size))
+    bool within = a != allocations.begin() && p < std::prev(a)->first + std::prev(a)->second.size;
+    if (!within && a != allocations.end() && (a == allocations.begin() || a->first - p < p - std::prev(a)->first - std::prev(a)->second.size))
         return format("%zu bytes before the %zu bytes from cudaMalloc at %s", a->first - p, a->second.size, where(a->second.pc).c_str());
     if (a == allocations.begin()) return "nothing from cudaMalloc";
     --a;
@@ -205,7 +208,7 @@ static inline bool ordered(uint32_t time, int thread) {
 }
 [[noreturn]] __attribute__((noinline, cold)) static void unwritten(uintptr_t o, int kind, const void *pc) {
     fail(pc, format("uninitialised: %s %s, which nobody has written%s", kind == READ ? "reads" : "atomically updates",
-                    describe(o).c_str(), o < SHARED ? " in this block" : ""));
+                    describe(o).c_str(), o < SHARED ? " in this block so far (or a barrier is missing)" : ""));
 }
 /* one access to what one cell stands for; o is its offset in the window, or anything >= WINDOW for __device__ variables */
 static inline __attribute__((always_inline)) void check(Cell &c, Places &q, uintptr_t o, int kind, const void *pc) {
@@ -571,7 +574,7 @@ static bool release_block() {
 /* ---- launches ---- */
 
 static cudaError_t last_error, broken;                    /* broken: no device, or a driver too old: every call says so */
-static string unasked;                                    /* a launch that failed, until somebody asks for the error */
+static string &unasked = *new string;                                    /* a launch that failed, until somebody asks for the error */
 static size_t max_dynamic = 99 << 10;
 static void flush_for(cudaStream_t s);
 static void set_up();
@@ -798,11 +801,12 @@ static bool on_device(const void *p, size_t n) {
 }
 cudaError_t cuda_on_cpu_malloc(void **p, size_t n) {
     ENTER;
-    static uintptr_t top = BASE + SHARED, turn = 0;       /* next fit, so that freed addresses come back as late as can be */
+    static const uintptr_t bottom = BASE + SHARED + (1 << 20);
+    static uintptr_t top = bottom, turn = 0;                    /* next fit, so that freed addresses come back as late as can be */
     if (n == 0) return *p = NULL, cudaSuccess;
     if (n > device_memory - device_used) return last_error = cudaErrorMemoryAllocation;
     size_t room = (n + 511) / 256 * 256;                  /* at least 256 bytes to the next */
-    if (turn > (64 << 20)) top = BASE + SHARED, turn = 0; /* small pieces keep their pages; begin again before they are many */
+    if (turn > (64 << 20)) top = bottom, turn = 0;       /* small pieces keep their pages; begin again before they are many */
     for (int round = 0;; round++) {
         if (round == 2) return last_error = cudaErrorMemoryAllocation;
         auto next = allocations.upper_bound(top);
@@ -813,7 +817,7 @@ cudaError_t cuda_on_cpu_malloc(void **p, size_t n) {
         while (next != allocations.end() && next->first < top + room)
             top = next->first + (next->second.size + 511) / 256 * 256, ++next;
         if (top + room <= BASE + WINDOW) break;
-        top = BASE + SHARED;
+        top = bottom;
     }
     auto f = freed.lower_bound(top);
     if (f != freed.begin() && std::prev(f)->first + std::prev(f)->second > top) --f;
@@ -900,7 +904,7 @@ static void check_copy(const char *what, const void *to, const void *from, size_
 struct Pending { void *to; const void *from; size_t n; struct CudaOnCpuStream *stream; unsigned long upto, number; };
 struct CudaOnCpuStream { unsigned flags; unsigned long number; std::deque<Pending> pending; };
 struct CudaOnCpuEvent { CudaOnCpuStream *stream; unsigned long number; double time; unsigned flags; bool recorded; };
-static CudaOnCpuStream null_stream;
+static CudaOnCpuStream &null_stream = *new CudaOnCpuStream{ 0, 0, {} };
 static std::set<CudaOnCpuStream *> &streams = *new std::set<CudaOnCpuStream *>;
 static std::set<CudaOnCpuEvent *> &events = *new std::set<CudaOnCpuEvent *>;
 static CudaOnCpuStream *stream_of(cudaStream_t s) { return s ? s : &null_stream; }

@@ -114,15 +114,15 @@ __global__ void after_load(const float *p, float *q, int barrier) {
     __shared__ float t[64];
     t[threadIdx.x] = p[threadIdx.x];
     if (barrier) __syncthreads();
-    q[threadIdx.x] = t[63 - threadIdx.x];                 // BUG after_load: race: reads byte
+    q[threadIdx.x] = t[63 - threadIdx.x];                 // BUG after_load: nobody has written in this block so far (or a barrier is missing)
 }
 __global__ void before_load(const float *p, float *q) {
     __shared__ float t[64];
     float sum = 0;
     for (int k = 0; k < 128; k += 64) {
-        t[threadIdx.x] = p[k + threadIdx.x];              // BUG before_load: race: writes byte 0 of shared `t` (256 bytes), which
+        t[threadIdx.x] = p[k + threadIdx.x];
         __syncthreads();
-        for (int i = 0; i < 64; i++) sum += t[i];
+        for (int i = 0; i < 64; i++) sum += t[i];         // BUG before_load: race: reads byte 0 of shared `t` (256 bytes), which thread (0,0,0) wrote
     }
     q[threadIdx.x] = sum;
 }
@@ -130,8 +130,8 @@ __global__ void tree(const float *p, float *q) {
     __shared__ float t[128];
     t[threadIdx.x] = p[threadIdx.x];
     __syncthreads();
-    for (int h = 64; h > 0; h /= 2)
-        if (threadIdx.x < h) t[threadIdx.x] += t[threadIdx.x + h];  // BUG tree: race: reads byte 128 of shared `t` (512 bytes), which thread (32,0,0) wrote
+    for (unsigned h = 64; h > 0; h /= 2)
+        if (threadIdx.x < h) t[threadIdx.x] += t[threadIdx.x + h];  // BUG tree: race: writes byte 4 of shared `t` (512 bytes), which thread (0,0,0) read at planted.cu
     q[threadIdx.x] = t[0];
 }
 __global__ void same_place(float *q) {
@@ -142,12 +142,12 @@ __global__ void same_place(float *q) {
 }
 __global__ void global_race(float *q) {
     q[threadIdx.x] = 1;
-    q[threadIdx.x] = q[threadIdx.x ^ 32] + 1;             // BUG global_race: race: reads byte 0 of the 4000 bytes
+    if (threadIdx.x >= 32) q[threadIdx.x] = q[threadIdx.x - 32] + 1;  // BUG global_race: race: reads byte 0 of the 4000 bytes
 }
 __global__ void warp_shared(const float *p, float *q) {
     __shared__ float t[32];
     t[threadIdx.x] = p[threadIdx.x];
-    q[threadIdx.x] = t[threadIdx.x ^ 1];                  // BUG warp_shared: no __syncthreads or __syncwarp in between
+    q[threadIdx.x] = t[threadIdx.x ^ 1];                  // BUG warp_shared: reads byte 4 of shared `t`
 }
 __global__ void shuffle_is_none(const float *p, float *q) {
     __shared__ float t[32];
@@ -159,13 +159,13 @@ __global__ void half_warp(const float *p, float *q) {
     __shared__ float t[32];
     t[threadIdx.x] = p[threadIdx.x];
     __syncwarp(threadIdx.x < 16 ? 0x0000ffff : 0xffff0000);
-    q[threadIdx.x] = t[threadIdx.x ^ 16];                 // BUG half_warp: race: reads byte 0 of shared `t` (128 bytes), which thread (0,0,0) wrote
+    q[threadIdx.x] = t[threadIdx.x ^ 16];                 // BUG half_warp: race: reads byte 64 of shared `t` (128 bytes), which thread (16,0,0) wrote
 }
 __global__ void warp_is_not_block(const float *p, float *q) {
     __shared__ float t[64];
     t[threadIdx.x] = p[threadIdx.x];
     __syncwarp();
-    q[threadIdx.x] = t[threadIdx.x ^ 32];                 // BUG warp_is_not_block: race: reads
+    q[threadIdx.x] = t[threadIdx.x ^ 32];                 // BUG warp_is_not_block: reads byte 128 of shared `t`
 }
 __global__ void two_blocks(float *q) {
     q[threadIdx.x] = (float)blockIdx.x;                   // BUG two_blocks: race: writes byte 0 of the 4000 bytes
@@ -184,7 +184,7 @@ __global__ void plain_sum(float *q) {
 }
 __global__ void atomic_and_plain(float *q) {
     if (threadIdx.x < 64) atomicAdd(q, 1.f);
-    if (threadIdx.x == 64) q[1] = q[0];                   // BUG atomic_and_plain: atomically updated
+    if (threadIdx.x == 64) q[1] = q[0];                   // BUG atomic_and_plain: atomically updated at planted.cu
 }
 __global__ void no_fence(float *part, unsigned *count, float *q) {
     __shared__ bool last;
@@ -228,16 +228,16 @@ __global__ void divergent(float *q) {
 }
 __global__ void two_barriers(float *q) {
     if (threadIdx.x < 20)
-        __syncthreads();                                  // BUG two_barriers: divergence: waits at __syncthreads, but thread (20,0,0) waits at another one, line
-    else
         __syncthreads();
+    else
+        __syncthreads();                                  // BUG two_barriers: divergence: waits at __syncthreads, but thread (0,0,0) waits at another one, line
     q[threadIdx.x] = 1;
 }
 __global__ void early_return(float *q, int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
     q[i] = 1;
-    __syncthreads();                                      // BUG early_return: divergence: waits at __syncthreads, but thread (40,0,0) has returned
+    __syncthreads();                                      // BUG early_return: divergence: waits at __syncthreads, but thread (8,0,0) has returned
     q[i] += 1;
 }
 __global__ void not_in_mask(float *q) {
@@ -283,7 +283,7 @@ __global__ void wmma_line(const float *p, unsigned ld) {
 __global__ void wmma_store(float *q) {
     wmma::fragment<wmma::accumulator, 16, 16, 16, float> sum;
     wmma::fill_fragment(sum, 1.f);
-    wmma::store_matrix_sync(q + 800, sum, 16, wmma::mem_col_major);  // BUG wmma_store: out of bounds: writes 4 bytes at 0 bytes past the 4000 bytes
+    wmma::store_matrix_sync(q + 800, sum, 16, wmma::mem_col_major);  // BUG wmma_store: out of bounds: writes 4 bytes at 32 bytes past the 4000 bytes
 }
 __global__ void wmma_half(float *q) {
     wmma::fragment<wmma::accumulator, 16, 16, 16, float> sum;

@@ -104,7 +104,8 @@ static void shared(void) {                                /* behind "__shared__"
     size_t end = scan(at, ";");
     text = in.substr(at, end - at);
     at = end + 1;
-    lines = newlines(prefix + text);
+    lines = newlines(text);
+    out += newlines(prefix);
     for (const char *w : { "static", "extern", "volatile" })
         for (size_t p; (p = prefix.find(w)) != string::npos;) prefix.erase(p, strlen(w));
     for (char &c : prefix) if (c == '\n') c = ' ';

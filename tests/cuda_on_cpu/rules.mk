@@ -12,10 +12,11 @@ CUDA_ON_CPU_O = $(CUDA_ON_CPU_BUILD)/cuda_on_cpu.o
 CUDA_ON_CPU_TOOLS = $(CUDA_ON_CPU_BUILD)/rewrite $(wildcard $(CUDA_ON_CPU)/include/*.h)
 
 # -fsanitize=thread      gcc calls our hooks; libtsan is NOT linked
-# -fno-...               nothing that makes one wide access of several narrow ones, or a call of memset or memcpy of a loop
+# -fno-...               nothing that makes one wide access of several narrow ones, or a call of memset or memcpy of a loop;
+#                        and functions that can be told apart by their return addresses
 CUDA_ON_CPU_CXX = -x c++ -std=c++17 -O2 -g1 -Wall -Wextra -U_FORTIFY_SOURCE -fsanitize=thread,alignment,bounds \
     --param=tsan-instrument-func-entry-exit=0 -fno-sanitize-recover=all -fno-tree-vectorize -fno-tree-slp-vectorize \
-    -fno-store-merging -fno-tree-loop-distribute-patterns -fno-threadsafe-statics -I$(CUDA_ON_CPU)/include
+    -fno-store-merging -fno-tree-loop-distribute-patterns -fno-threadsafe-statics -fno-partial-inlining -fno-optimize-sibling-calls -I$(CUDA_ON_CPU)/include
 CUDA_ON_CPU_ARCH ?= 800
 
 cuda_on_cpu_compile = $(CXX) $(CUDA_ON_CPU_CXX) $(CUDA_ON_CPU_FLAGS) -D__CUDACC__=1 -D__CUDA_ARCH__=$(CUDA_ON_CPU_ARCH) -DCUDA_ON_CPU \
