@@ -4,10 +4,13 @@
  *       { "--batch", 'i', &batch, "64", 1, 65536, "pictures per step" }, ...  { 0 } };
  *   options_parse("train", table, argc, argv);
  *
- * Kinds: 'i' long, 'd' double, 's' string (const char *), 'f' flag (int; no value follows). Where a fallback is NULL the program
- * fills the value in later. A wrong option ends the program with status 2 and one line that says what was expected. */
+ * Kinds: 'i' long, 'd' double, 's' string (const char *), 'f' flag (int; no value follows), 'l' list (OptionList: the option may be
+ * given several times). Where a fallback is NULL the program fills the value in later. A wrong option ends the program with status 2 and one line that says what was expected. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
+
+enum { OPTION_LIST = 8 };
+typedef struct OptionList { int count; const char *item[OPTION_LIST]; } OptionList;
 
 typedef struct Option {
     const char *name;
@@ -93,6 +96,15 @@ void options_set(const char *program, Option *option, const char *text, const ch
     char *end;
     double x = 0;
     if (option->kind == 's') { *(const char **)option->value = text; return; }
+    if (option->kind == 'l') {
+        OptionList *list = option->value;
+        if (list->count == OPTION_LIST) {
+            fprintf(stderr, "%s: %s%s is given more than %d times\n", program, where, option->name, OPTION_LIST);
+            exit(2);
+        }
+        if (*text) list->item[list->count++] = text;
+        return;
+    }
     if (option->kind == 'f') { *(int *)option->value = strcmp(text, "0") != 0; return; }
     errno = 0;
     x = strtod(text, &end);
@@ -134,6 +146,7 @@ void options_parse(const char *program, Option *table, int argc, char **argv) {
 }
 
 const char *option_text(const Option *option, char text[64]) {
+    if (option->kind == 'l') return "";                                /* only programs without an options.txt have lists */
     if (option->kind == 's') return *(const char **)option->value ? *(const char **)option->value : "";
     if (option->kind == 'f') snprintf(text, 64, "%d", *(int *)option->value);
     else if (option->kind == 'i') snprintf(text, 64, "%ld", *(long *)option->value);
@@ -149,7 +162,7 @@ const char *option_text(const Option *option, char text[64]) {
 void options_help(const Option *table, void *file) {
     for (const Option *o = table; o->name; o++) {
         char left[40];
-        snprintf(left, sizeof left, "%s%s", o->name, o->kind == 'i' ? " N" : o->kind == 'd' ? " X" : o->kind == 's' ? " TEXT" : "");
+        snprintf(left, sizeof left, "%s%s", o->name, o->kind == 'i' ? " N" : o->kind == 'd' ? " X" : o->kind == 'f' ? "" : " TEXT");
         fprintf(file, "  %-24s %s%s%s%s\n", left, o->help, o->fallback && *o->fallback && o->kind != 'f' ? " (default " : "",
                 o->fallback && o->kind != 'f' ? o->fallback : "", o->fallback && *o->fallback && o->kind != 'f' ? ")" : "");
     }

@@ -1,8 +1,9 @@
-/* transfer.c: the program `transfer`: a trained style generator repaints garments of any size.
+/* transfer.c: the program `transfer`: pictures repainted in a style, garments of any size printed with a pattern.
  *
  * The walk of one picture:
- *   load it -> mask: where is the garment? -> its luminance, continued smoothly around it -> the generator -> a print
- *   -> folds and shadows of the garment on it -> laid over the picture where the mask is.
+ *   load it -> mask: where is the garment? -> --method patches: patches.h paints it from the style's own patches; or
+ *   --method generator: its luminance, continued smoothly around it -> the trained generator -> a print -> folds and shadows of
+ *   the garment on it -> laid over the picture where the mask is.
  * Around it: a list of garments from a file, a folder or a data set, and a contact sheet of what became of them.
  * Exit status: 0 done (of several garments: at least one), 1 bad input, 2 usage. Files are written whole or not at all. */
 #define _GNU_SOURCE
@@ -11,6 +12,8 @@
 #include "gan.h"
 #include "images.h"
 #include "options.h"
+#define PATCHES_IMPLEMENTATION
+#include "patches.h"
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -28,19 +31,28 @@
 
 /* ---------------------------------------------------------------------------------------------------------- options */
 
-static const char *generator, *content, *output, *sheet, *mask_file, *background, *device, *precision, *data_dir;
+static const char *method, *generator, *content, *output, *sheet, *mode, *style_weights, *mask_file, *background, *device, *precision,
+    *data_dir;
+static OptionList styles;
 static long size, seed, threads;
-static double motif, shade;
+static double motif, shade, content_weight, preserve_color, detail;
 static int help;
 
 static Option table[] = {
-    { "--generator", 's', &generator, "", 0, 0, "a run's folder, or its checkpoint, made by ./train --recipe style", 0 },
+    { "--method", 's', &method, "", 0, 0, "patches: from the style's own patches, nothing to train; generator: a trained one", 0 },
+    { "--style", 'l', &styles, "", 0, 0, "patches: a painting, a textile, a .pat pattern; may be given several times", 0 },
+    { "--style-weights", 's', &style_weights, "", 0, 0, "patches: shares of several styles, as in 2,1 (default equal)", 0 },
+    { "--mode", 's', &mode, "auto", 0, 0, "patches: paint: all of the picture; print: on the garment; auto: print if there is one", 0 },
+    { "--generator", 's', &generator, "", 0, 0, "generator: a run's folder, or its checkpoint, made by ./train --recipe style", 0 },
     { "--content", 's', &content, "", 0, 0, "a picture, a folder of them, fashion-mnist:17 or :3-9, or synthetic:5", 0 },
     { "--output", 's', &output, "", 0, 0, "a .png or .jpg file; a folder where there are several garments", 0 },
     { "--sheet", 's', &sheet, "", 0, 0, "also a contact sheet: each garment, and beside it the same with the print", 0 },
     { "--size", 'i', &size, "0", 0, 16384, "longer side of the result; 0: the picture's own, below 128 enlarged to 256", 0 },
-    { "--scale", 'd', &motif, "0", 0, 64, "size of the motifs; 1: as in training; 0: 1, but larger on large pictures", 0 },
+    { "--style-scale", 'd', &motif, "0", 0, 64, "size of the motifs, 1: as in the style or in training; 0: a good one", 0 },
     { "--shade", 'd', &shade, "0.85", 0, 1, "how strongly folds and shadows of the garment show on the print", 0 },
+    { "--content-weight", 'd', &content_weight, "0", 0, 1, "patches: how strongly light and dark follow the content (paint 0.5, print 0.1)", 0 },
+    { "--detail", 'd', &detail, "0", 0, 1, "patches: fine detail of the content, added at the end (paint 0.35, print 0)", 0 },
+    { "--preserve-color", 'd', &preserve_color, "0", 0, 1, "patches: 1 gives the style the content's colours first", 0 },
     { "--mask", 's', &mask_file, "", 0, 0, "a picture of the content's size, white where the print belongs", 0 },
     { "--background", 's', &background, "keep", 0, 0, "around the garment: keep the picture, or white", 0 },
     { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "another seed draws another print", 0 },
@@ -53,19 +65,25 @@ static Option table[] = {
 };
 
 static void print_help(void) {
-    printf("usage: ./transfer --generator RUN --content GARMENTS --output FILE [options]\n\n"
-           "Prints what a generator of ./train --recipe style has learned onto garments of any size.\n\n"
-           "  ./transfer --generator runs/style --content shirt.jpg --output print.png\n"
+    printf("usage: ./transfer --style PICTURE --content PICTURES --output FILE [options]\n"
+           "       ./transfer --generator RUN --content GARMENTS --output FILE [options]\n\n"
+           "Repaints pictures in the style of others, and prints patterns onto garments of any size. With --style every\n"
+           "patch of the picture becomes the patch of the style that is most like it: nothing to train. With --generator\n"
+           "the print is what a generator of ./train --recipe style has learned.\n\n"
+           "  ./transfer --style painting.jpg --content photo.jpg --output painted.png\n"
+           "  ./transfer --style leopard.pat --content shirt.jpg --output print.png\n"
            "  ./transfer --generator runs/style --content fashion-mnist:3-9 --output prints --sheet sheet.png\n\n"
            "The print goes where --mask is white; without --mask, where the picture is opaque; in an opaque picture, on\n"
            "what stands out from a background of nearly one colour; where there is none, on all of it.\n"
            "Of a folder all .png, .jpg, .bmp and .tga files are taken, in subfolders too: sub/shirt.jpg becomes\n"
            "sub-shirt.png in the folder --output. fashion-mnist:17 is picture 17 of the test set.\n"
-           "The generator learned its motifs in pixels of its small training pictures. --scale 2 paints at half the size\n"
+           "The generator learned its motifs in pixels of its small training pictures. --style-scale 2 paints at half the size\n"
            "and enlarges the print: larger, softer motifs; 0.5 makes them smaller. Garments longer than four training\n"
            "pictures get larger motifs by default. Folds, shadows and edges stay as sharp as the picture.\n\noptions:\n");
     options_help(table, stdout);
 }
+
+static const Ops *ops;
 
 /* One line on standard error, whatever a file name holds. Returns 0. */
 __attribute__((format(printf, 1, 2)))
@@ -107,11 +125,61 @@ static int picture_kind(const char *path) {
     return 0;
 }
 
+/* ------------------------------------------------------------------------------------------------- patches of a style */
+
+static Image style[OPTION_LIST];
+static double style_weight[OPTION_LIST];
+
+static int open_styles(void) {
+    const char *at = style_weights;
+    for (int i = 0; i < styles.count; i++) {
+        char *end = (char *)(uintptr_t)at;
+        if (!image_load(&style[i], styles.item[i])) return fail_image();
+        style_weight[i] = *style_weights ? strtod(at, &end) : 1;
+        if (*style_weights && (end == at || !(style_weight[i] > 0 && style_weight[i] <= 1e6) || *end != (i + 1 < styles.count ? ',' : 0)))
+            return fail("--style-weights %s: expected %d numbers above 0, with commas between", style_weights, styles.count);
+        at = end + 1;
+    }
+    return 1;
+}
+
+/* one line that is written again and again, where somebody looks */
+static int progress(void *nobody, int level, int levels, int iteration, double fraction) {
+    (void)nobody, (void)iteration;
+    if (isatty(1)) printf(fraction < 1 ? "\r  level %d of %d, %3.0f%%" : "\r                          \r", level + 1, levels, 100 * fraction);
+    fflush(stdout);
+    return 1;
+}
+
+/* the value of an option, where it was given */
+static void set_if_given(const char *name, double *to, double value) {
+    if (option_find(table, name)->given) *to = value;
+}
+
+static int paint_patches(Image *picture, int print) {
+    PatchesOptions o = patches_default(print ? PATCHES_PRINT : PATCHES_PAINT);
+    Image result;
+    double have = device_free_bytes(ops);
+    set_if_given("--content-weight", &o.content_weight, content_weight);
+    set_if_given("--detail", &o.detail, detail);
+    set_if_given("--preserve-color", &o.preserve_color, preserve_color);
+    set_if_given("--shade", &o.shade, shade);
+    if (motif > 0) o.style_scale = motif;
+    o.seed = (uint64_t)seed, o.progress = progress;
+    if (have > 0) o.memory = have;
+    printf("%s %d x %d pixels in %.0f MB at most\n", print ? "printing" : "painting", picture->w, picture->h,
+           patches_bytes(picture->h, picture->w, style, styles.count, &o) / 1e6);
+    fflush(stdout);
+    if (!patches_transfer(&result, picture, style, style_weight, styles.count, &o)) return fail("%s", patches_error());
+    image_free(picture);
+    *picture = result;
+    return 1;
+}
+
 /* ---------------------------------------------------------------------------------------------------- the generator */
 
 static StFile checkpoint;
 static char checkpoint_path[4200];
-static const Ops *ops;
 static Gan gan;                                           /* only gan.g is used: the generator for pictures of (g_h, g_w) */
 static int g_h, g_w, channels, trained = 64;
 
@@ -146,7 +214,7 @@ static int fit_generator(int h, int w) {
     fflush(stdout);
     int room = !(have > 0 && need > have) && net_finish(&gan.g, 0);
     if (!room)
-        fail("painting %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a smaller --size or a larger --scale",
+        fail("painting %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a smaller --size or a larger --style-scale",
              w, h, need / 1e6, have / 1e6);
     if (!room || !net_load(&gan.g, &checkpoint, checkpoint_path, "style")) {
         if (room) fail("%s", gan_error());
@@ -202,26 +270,10 @@ static int luminance(Image *grey, const Image *picture) {
     return 1;
 }
 
-/* --mask takes the place of the mask that the picture came with */
-static int read_mask(Image *picture, const char *name) {
-    Image white, grey;
-    if (!image_load(&white, mask_file)) return fail_image();
-    int good = white.h == picture->h && white.w == picture->w;
-    if (!good) fail("%s: this mask has %d x %d pixels, %s has %d x %d: expected the same size", mask_file, white.w, white.h,
-                    name, picture->w, picture->h);
-    good = good && luminance(&grey, &white);
-    image_free(&white);
-    if (!good) return 0;
-    for (long i = 0; i < (long)grey.h * grey.w; i++) grey.pixels[i] = (grey.pixels[i] + 1) / 2;
-    free(picture->mask);
-    picture->mask = grey.pixels;
-    return 1;
-}
-
 /* To (h,w). Enlarging goes by bilinear steps of at most 2: smoother than one large step, whose grid would show. */
 static int resize(Image *picture, int h, int w) {
     if ((double)h * w > 5e7)
-        return fail("%d x %d pixels are more than a picture's 50 million: give a smaller --size or a larger --scale", w, h);
+        return fail("%d x %d pixels are more than a picture's 50 million: give a smaller --size or a larger --style-scale", w, h);
     while (picture->h != h || picture->w != w) {
         Image next;
         if (!image_resize(&next, picture, h < 2 * picture->h ? h : 2 * picture->h, w < 2 * picture->w ? w : 2 * picture->w))
@@ -229,6 +281,21 @@ static int resize(Image *picture, int h, int w) {
         image_free(picture);
         *picture = next;
     }
+    return 1;
+}
+
+/* --mask takes the place of the mask that the picture came with */
+static int read_mask(Image *picture, const char *name) {
+    Image white, grey;
+    if (!image_load(&white, mask_file)) return fail_image();
+    if (white.h != picture->h || white.w != picture->w)
+        printf("%s: from %d x %d to the %d x %d pixels of %s\n", mask_file, white.w, white.h, picture->w, picture->h, name);
+    int good = resize(&white, picture->h, picture->w) && luminance(&grey, &white);
+    image_free(&white);
+    if (!good) return 0;
+    for (long i = 0; i < (long)grey.h * grey.w; i++) grey.pixels[i] = (grey.pixels[i] + 1) / 2;
+    free(picture->mask);
+    picture->mask = grey.pixels;
     return 1;
 }
 
@@ -443,13 +510,13 @@ static int load_garment(Image *picture, const Garment *from) {
 /* --------------------------------------------------------------------------------------------------------- the program */
 
 /* The contact sheet, white: a row for each garment, in the left cell as it was, in the right one with the print */
-enum { CELL = 256, GAP = 12, PAIRS = 4, ROWS = 192 };      /* PAIRS garments a line, each beside its print */
+enum { CELL = 256, GAP = 12, PAIRS = 4, ROWS = 192 };      /* PAIRS garments a line, each beside the style and its print */
 static Image page;
-static int rows;
+static int rows, cells;                                   /* pictures shown; cells of each: 2, or 3 with the style */
 
 static int show(const Image *picture, int column) {
     Image cell;
-    int top = GAP + rows / PAIRS * (CELL + GAP), left = GAP + (2 * (rows % PAIRS) + column) * (CELL + GAP);
+    int top = GAP + rows / PAIRS * (CELL + GAP), left = GAP + (cells * (rows % PAIRS) + column) * (CELL + GAP);
     if (!image_fit(&cell, picture, CELL, CELL, IMAGE_PAD)) return fail_image();
     for (int y = 0; y < CELL; y++)
         memcpy(page.pixels + ((long)(top + y) * page.w + left) * 3, cell.pixels + (long)y * CELL * 3, CELL * 3 * sizeof *cell.pixels);
@@ -473,6 +540,22 @@ static int find_garment(Image *picture, int of_set) {
     return found;
 }
 
+/* The picture in the style: on the garment that its mask shows, or all of it. found: as image_garment_mask */
+static int lay_patches(Image *picture, int on_white, int found, const char *name) {
+    int masked = *mask_file || found == 2, print = !strcmp(mode, "print") || (!strcmp(mode, "auto") && (masked || found == 1));
+    long some = 0;
+    for (long i = 0; i < (long)picture->h * picture->w; i++) {
+        some += picture->mask[i] > .5f;
+        for (int k = 0; on_white && k < 3; k++) {
+            float *p = &picture->pixels[3 * i + k];
+            *p = picture->mask[i] * *p + 1 - picture->mask[i];
+        }
+    }
+    if (!some) return fail("%s: its mask is empty, there is nothing to print on: --mask can say where", name);
+    if (!print && !masked) free(picture->mask), picture->mask = NULL;
+    return paint_patches(picture, print);
+}
+
 static int transfer(const Garment *from, const char *to) {
     static const char *const where[] = { "", "what stands out from the background", "its own mask",
                                          "all of it: no mask, and no background of one colour", "--mask" };
@@ -481,14 +564,18 @@ static int transfer(const Garment *from, const char *to) {
     int found = 0, shown = page.pixels && rows < ROWS;
     if (from->path && same_file(from->path, to)) return fail("%s: --output would overwrite the garment, choose another", to);
     if (same_file(mask_file, to)) return fail("%s: --output would overwrite the mask, choose another", to);
+    for (int i = 0; i < styles.count; i++)
+        if (same_file(styles.item[i], to)) return fail("%s: --output would overwrite the style, choose another", to);
     int good = load_garment(&picture, from) && (!*mask_file || read_mask(&picture, from->name));
     good = good && (by = set_size(&picture)) > 0;
     if (good && !(found = find_garment(&picture, !from->path && !*mask_file))) good = fail_image();
     if (good && (found == 1 || !from->path) && by > 1) good = draw_in(&picture, (int)(by / 2));       /* the middle of a widened edge */
     if (good) printf("%s: %d x %d pixels, print on %s\n", from->name, picture.w, picture.h, where[*mask_file ? 4 : found]);
     int on_white = !strcmp(background, "white") || !from->path || (found == 2 && !*mask_file);   /* transparent: shown on white */
-    if (good && shown) good = show(&picture, 0);
-    good = good && lay_print(&picture, on_white, (int)ceil(fmax(by, 1)), from->name) && (!shown || show(&picture, 1));
+    if (good && shown) good = show(&picture, 0) && (cells == 2 || show(&style[0], 1));
+    good = good && (styles.count ? lay_patches(&picture, on_white, found, from->name)
+                                 : lay_print(&picture, on_white, (int)ceil(fmax(by, 1)), from->name));
+    good = good && (!shown || show(&picture, cells - 1));
     if (good && *to) good = image_save(&picture, to) ? 1 : fail_image();
     image_free(&picture);
     if (good && *to) printf("%s\n", to);
@@ -509,7 +596,13 @@ int main(int argc, char **argv) {
     patient_threads(argv);
     options_parse("transfer", table, argc, argv);
     if (help) return print_help(), 0;
-    if (!*generator) usage("--generator is missing: a run's folder or checkpoint, made by ./train --recipe style");
+    if (*generator && styles.count) usage("--generator and --style: expected one of them");
+    if (!*generator && !styles.count)
+        usage("--style is missing: a picture (or --generator: a run's folder, made by ./train --recipe style)");
+    if (*method && strcmp(method, "patches") && strcmp(method, "generator")) usage("--method: expected patches or generator");
+    if (*method && (*method == 'g') != !!*generator) usage("--method: patches needs --style, generator needs --generator");
+    if (strcmp(mode, "auto") && strcmp(mode, "paint") && strcmp(mode, "print")) usage("--mode: expected auto, paint or print");
+    cells = styles.count ? 3 : 2;
     if (!*content) usage("--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5");
     if (!*output && !*sheet) usage("--output is missing: the .png or .jpg file to write, or a folder");
     if (*sheet && (!picture_kind(sheet) || picture_kind(sheet) > WRITABLE))
@@ -521,7 +614,7 @@ int main(int argc, char **argv) {
 #ifdef _OPENMP
     if (threads) omp_set_num_threads((int)threads);
 #endif
-    if (!open_generator() || !list_garments()) return 1;
+    if (!(styles.count ? open_styles() : open_generator()) || !list_garments()) return 1;
 
     int several = garments > 1 || is_folder(content), folder = *output && (several || is_folder(output)), done = 0;
     int kind = *output && !(folder && is_folder(output)) ? picture_kind(output) : 0;
@@ -533,8 +626,10 @@ int main(int argc, char **argv) {
         if (garment[i].path && same_file(garment[i].path, sheet))
             return fail("%s: --sheet would overwrite a garment, choose another", sheet), 1;
     if (same_file(mask_file, sheet)) return fail("%s: --sheet would overwrite the mask, choose another", sheet), 1;
+    for (int i = 0; i < styles.count; i++)
+        if (same_file(styles.item[i], sheet)) return fail("%s: --sheet would overwrite the style, choose another", sheet), 1;
     if (*sheet && !image_new(&page, GAP + (int)((garments < ROWS ? garments + PAIRS - 1 : ROWS) / PAIRS) * (CELL + GAP),
-                             GAP + 2 * (int)(garments < PAIRS ? garments : PAIRS) * (CELL + GAP), 3))
+                             GAP + cells * (int)(garments < PAIRS ? garments : PAIRS) * (CELL + GAP), 3))
         return fail_image(), 1;
     for (long i = 0; i < (long)page.h * page.w * 3; i++) page.pixels[i] = 1;
 

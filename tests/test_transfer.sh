@@ -59,7 +59,7 @@ check "--size" [ "$(size_of "$tmp/c.png")" = 27x33 ]
 good "alpha, jpg" --generator "$run" --content "$tmp/alpha.tga" --output "$tmp/d.JPG" --background white
 check "alpha is the mask" grep -q "its own mask" "$tmp/log"
 check "a JPEG file" [ "$(od -An -tx1 -N2 "$tmp/d.JPG" | tr -d ' ')" = ffd8 ]
-good "a mask" --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/shirt.tga" --output "$tmp/d.png" --scale 2 --shade 0
+good "a mask" --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/shirt.tga" --output "$tmp/d.png" --style-scale 2 --shade 0
 good "synthetic, sheet only" --generator "$run" --content synthetic:3-4 --sheet "$tmp/sheet.png"
 check "two pairs" [ "$(size_of "$tmp/sheet.png")" = 1084x280 ]
 for shape in 1x1 1x40 40x1 3x90 131x7; do
@@ -86,9 +86,27 @@ if [ -e /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz ]; then
     check "named by its number" [ -s "$tmp/prints/fashion-mnist-17.png" ]
     bad "a picture that does not exist" 1 "0 to 9999" --generator "$run" --content fashion-mnist:10000 --output "$tmp/new.png"
 fi
+good "a mask of another size" --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/odd.tga" --output "$tmp/d.png"
+check "is resized, and that is said" grep -q "odd.tga: from 131 x 7 to the 50 x 61 pixels" "$tmp/log"
+
+# patches of a style, nothing trained
+tga "$tmp/style.tga" 40 40 24
+good "a print of patches" --style "$tmp/style.tga" --content "$tmp/shirt.tga" --output "$tmp/a.png" --size 64 --threads 1
+check "goes on the garment" grep -q "^printing" "$tmp/log"
+check "its size" [ "$(size_of "$tmp/a.png")" = 52x64 ]
+good "two threads" --method patches --style "$tmp/style.tga" --content "$tmp/shirt.tga" --output "$tmp/b.png" --size 64 --threads 2
+check "the same bits" cmp -s "$tmp/a.png" "$tmp/b.png"
+good "another seed" --style "$tmp/style.tga" --content "$tmp/shirt.tga" --output "$tmp/b.png" --size 64 --seed 2
+check "another print" [ "$(cmp -s "$tmp/a.png" "$tmp/b.png"; echo $?)" = 1 ]
+good "paint" --mode paint --style "$tmp/style.tga" --content "$tmp/shirt.tga" --output "$tmp/b.png" --size 64 --detail 0.1 --content-weight 0.9
+check "all of the picture" grep -q "^painting" "$tmp/log"
+good "two styles" --style "$tmp/style.tga" --style "$tmp/alpha.tga" --style-weights 2,1 --preserve-color 1 --style-scale 2 --size 64 \
+    --content "$tmp/shirt.tga" --sheet "$tmp/sheet.png"
+check "a sheet of three" [ "$(size_of "$tmp/sheet.png")" = 816x280 ]
+
 ./transfer --help >"$tmp/log" 2>"$tmp/err"; status=$?
 check "--help" [ "$status" -eq 0 ]
-for option in generator content output sheet size scale shade mask background seed device precision threads data-dir; do
+for option in method style style-weights mode generator content output sheet size style-scale shade content-weight detail preserve-color mask background seed device precision threads data-dir; do
     check "--help explains --$option" grep -q -e "^  --$option " "$tmp/log"
 done
 
@@ -96,10 +114,10 @@ done
 head -c 20000 "$run" >"$tmp/cut.safetensors"
 cp "$tmp/shirt.tga" "$tmp/noise.safetensors"
 mkdir "$tmp/empty" "$tmp/damaged" && cp "$tmp/in/cut.png" "$tmp/damaged/"
-tga "$tmp/other.tga" 20 20 24
+tga "$tmp/tiny.tga" 8 8 24
 cp "$tmp/shirt.tga" "$tmp/keep.tga"
 new=$tmp/new.png shirt=$tmp/shirt.tga
-bad "no options" 2 "generator is missing"
+bad "no options" 2 "style is missing"
 bad "no content" 2 "content is missing" --generator "$run" --output "$new"
 bad "no output" 2 "output is missing" --generator "$run" --content "$shirt"
 bad "unknown option" 2 "did you mean '--shade'" --generator "$run" --content "$shirt" --output "$new" --shadw 1
@@ -132,19 +150,35 @@ bad "no picture" 1 "notes.txt" --generator "$run" --content "$tmp/in/notes.txt" 
 bad "a bad list" 1 "expected one number" --generator "$run" --content synthetic:5-3 --output "$new"
 bad "a bad number" 1 "expected one number" --generator "$run" --content fashion-mnist:x --output "$new"
 bad "no Fashion-MNIST" 1 "not found" --generator "$run" --content fashion-mnist:1 --data-dir "$tmp/empty" --output "$new"
-bad "a mask of another size" 1 "same size" --generator "$run" --content "$shirt" --mask "$tmp/other.tga" --output "$new"
 bad "no such mask" 1 "none.tga" --generator "$run" --content "$shirt" --mask "$tmp/none.tga" --output "$new"
+patches="--size 64 --content $shirt"
+bad "no such style" 1 "none.png" $patches --style "$tmp/none.png" --output "$new"
+bad "a cut style" 1 "cut.png" $patches --style "$tmp/in/cut.png" --output "$new"
+bad "a style too small" 1 "16" $patches --style "$tmp/tiny.tga" --output "$new"
+bad "a picture too small" 1 "16" --style "$tmp/style.tga" --content "$tmp/tiny.tga" --size 8 --output "$new"
+bad "one weight for two styles" 1 "expected 2 numbers" $patches --style "$tmp/style.tga" --style "$tmp/alpha.tga" --style-weights 2 --output "$new"
+bad "two weights for one style" 1 "expected 1 numbers" $patches --style "$tmp/style.tga" --style-weights 2,1 --output "$new"
+bad "a weight of nothing" 1 "above 0" $patches --style "$tmp/style.tga" --style-weights 0 --output "$new"
+bad "a weight that is none" 1 "above 0" $patches --style "$tmp/style.tga" --style-weights nan --output "$new"
+bad "nine styles" 2 "more than 8 times" $patches $(for i in 1 2 3 4 5 6 7 8 9; do echo --style "$tmp/style.tga"; done) --output "$new"
+bad "a style and a generator" 2 "one of them" $patches --style "$tmp/style.tga" --generator "$run" --output "$new"
+bad "--method" 2 "patches or generator" $patches --method magic --style "$tmp/style.tga" --output "$new"
+bad "--method generator without one" 2 "generator needs --generator" $patches --method generator --style "$tmp/style.tga" --output "$new"
+bad "--mode" 2 "auto, paint or print" $patches --mode draw --style "$tmp/style.tga" --output "$new"
+bad "--style-scale" 1 "style_scale\|style-scale" $patches --style "$tmp/style.tga" --style-scale 50 --output "$new"
+bad "a result over the style" 1 "overwrite the style" $patches --style "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
+bad "a sheet over the style" 1 "overwrite the style" $patches --style "$tmp/in/a.png" --sheet "$tmp/in/../in/a.png"
 bad "an output folder that is none" 1 "new.png" --generator "$run" --content "$shirt" --output "$tmp/none/new.png"
 bad "a folder below a file" 1 "expected a folder" --generator "$run" --content "$tmp/in" --output "$shirt/new"
 bad "results among garments" 1 "choose another" --generator "$run" --content "$tmp/in" --output "$tmp/in/."
 bad "a picture over itself" 1 "choose another" --generator "$run" --content "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
 bad "too many pixels" 1 "smaller --size" --generator "$run" --content "$shirt" --output "$new" --size 16384
-bad "too many pixels to paint" 1 "larger --scale" --generator "$run" --content "$shirt" --output "$new" --scale 0.01
-(ulimit -v 300000; ./transfer --generator "$run" --content "$shirt" --output "$new" --threads 1 --scale 0.2 --device cpu) \
+bad "too many pixels to paint" 1 "larger --style-scale" --generator "$run" --content "$shirt" --output "$new" --style-scale 0.01
+(ulimit -v 300000; ./transfer --generator "$run" --content "$shirt" --output "$new" --threads 1 --style-scale 0.2 --device cpu) \
     >"$tmp/log" 2>"$tmp/err"; status=$?
 check "too little memory: status $status" [ "$status" -eq 1 ]
 check "too little memory: one line" lines "$tmp/err" 1
-check "too little memory: what to do" grep -q "larger --scale" "$tmp/err"
+check "too little memory: what to do" grep -q "larger --style-scale" "$tmp/err"
 check "the garment is unharmed" cmp -s "$shirt" "$tmp/keep.tga"
 ./transfer --generator "$run" --content "$tmp/damaged" --output "$tmp/prints" >"$tmp/log" 2>"$tmp/err"; status=$?
 check "a folder of damaged files: status $status" [ "$status" -eq 1 ]

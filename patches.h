@@ -1,0 +1,942 @@
+/* patches.h: style transfer of one picture without any training: every small patch of the picture is replaced by the patch
+ * of the style that is most like it, from coarse to fine.
+ *
+ *     #define IMAGES_IMPLEMENTATION              // in exactly one .c file; IMAGES_ may stand in another
+ *     #define PATCHES_IMPLEMENTATION
+ *     #include "images.h"
+ *     #include "patches.h"
+ *
+ *     Image photo, cloth, result;
+ *     PatchesOptions o = patches_default(PATCHES_PRINT);
+ *     if (!image_load(&photo, "shirt.jpg") || !image_load(&cloth, "leopard.png")) puts(images_error());
+ *     else if (!patches_transfer(&result, &photo, &cloth, NULL, 1, &o)) puts(patches_error());
+ *
+ * Two modes
+ *   PATCHES_PAINT   the whole picture (where it is opaque, if it has a mask) is painted anew in the style
+ *   PATCHES_PRINT   the style is a cloth: its pattern is laid on the garment, whose folds and shadows stay. The garment is
+ *                   the content's mask; without one, what image_garment_mask finds. Elsewhere no bit of the picture changes
+ *
+ * The idea (texture optimisation: Kwatra, Essa, Bobick, Kwatra, "Texture optimization for example-based synthesis", 2005;
+ * for style transfer: Elad and Milanfar, "Style transfer via texture synthesis", 2017; the normalised distance: Granot,
+ * Feinstein, Shocher, Bagon, Irani, "Drop the GAN", 2022). x: the result, s: the style, both on one level of a pyramid:
+ *   1. match   for every patch q of x:  k(q) = argmin_k D(q,k) / (min_q' D(q',k) + eps),   D(q,k) = |q - k|^2
+ *              (without the denominator the few smoothest patches win everywhere; with it, all of the style is used)
+ *   2. vote    every pixel of x becomes the average of the style's pixels that the matched patches lay upon it
+ *   3. pull    its luminance goes some way towards a guide, made of the content's; then again from 1, and on to finer levels
+ * A patch has 7 x 7 pixels of four numbers: R, G, B and t * luminance, where x shows t * guide instead: the patch found is
+ * not only like x, it is as light or dark as the content. Patches are compared in their first 38 principal components.
+ *
+ * Deterministic: the same bits for any number of threads. Results for another processor may differ in last bits. */
+#ifndef PATCHES_H
+#define PATCHES_H
+#ifndef IMAGES_H
+#include "images.h"
+#endif
+#include <stdint.h>
+
+typedef enum PatchesMode { PATCHES_PAINT, PATCHES_PRINT } PatchesMode;
+enum { PATCHES_STYLES = 8, PATCHES_LEVELS = 16, PATCHES_SMALLEST = 16 };
+
+typedef struct PatchesOptions {
+    PatchesMode mode;
+    double content_weight;  /* 0..1: how strongly the content's luminance guides                     paint .5   print .1 */
+    double style_scale;     /* 1/8..8: size of the motifs. 1, paint: the style is as long as what is painted; print: it
+                             * covers the garment; a tileable style: as drawn on a garment of 256 pixels */
+    double preserve_color;  /* 0..1: 1 gives the style the content's colours first                                     0 */
+    double detail;          /* 0..1: fine luminance detail of the content, added at the end          paint .35  print  0 */
+    double shade;           /* 0..1: folds and shadows of the content, multiplied in at the end      paint  0   print .85 */
+    int size;               /* 32..4096: larger pictures are painted at this longer side and enlarged               1024 */
+    int levels;             /* 0..16: of the pyramid, each .7 of the one before; 0: down to a short side of 32         0 */
+    int iterations;         /* 1..32: matches and votes a level                                                        4 */
+    uint64_t seed;          /* another seed: another result                                                            1 */
+    double memory;          /* bytes that may be taken: more is an error before anything is allocated                2e9 */
+    int (*progress)(void *user, int level, int levels, int iteration, double fraction);   /* or NULL. Returns 0 to stop */
+    void *user;
+} PatchesOptions;
+
+PatchesOptions patches_default(PatchesMode mode);
+
+/* out: a new picture of the content's size, RGB, with the mask that was used. content, style[i]: grey or RGB, sides of at
+ * least 16 pixels; weight[i] > 0: shares of the styles (NULL: equal). Returns 0 after an error, out is empty then.
+ * Errors: an option out of range, a picture too small, empty, or with a pixel that is not finite, an empty mask, memory,
+ * progress() returned 0. */
+int patches_transfer(Image *out, const Image *content, const Image *style, const double *weight, int styles,
+                     const PatchesOptions *o);
+
+/* The most memory, in bytes, that patches_transfer takes for a content of (h,w), its result included; exact within a few
+ * percent where all of the picture is painted. 0: it would refuse these sizes. */
+double patches_bytes(int h, int w, const Image *style, int styles, const PatchesOptions *o);
+
+const char *patches_error(void);            /* the last failure, one line */
+#endif
+
+#if defined(PATCHES_IMPLEMENTATION) && !defined(PATCHES_IMPLEMENTED)
+#define PATCHES_IMPLEMENTED
+#include "layers.h"                         /* philox: random numbers that are a function of (seed, stream, index) */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PM_SIDE = 7, PM_RUN = 4 * PM_SIDE, PM_TAPS = PM_SIDE * PM_RUN };   /* a patch: 7 runs of 28 contiguous floats */
+enum { PM_KEPT = 38, PM_WIDE = PM_KEPT + 2 };           /* components kept; with the two numbers that make D a product */
+enum { PM_STRIDE = 3, PM_MARGIN = PM_SIDE / 2 + PM_STRIDE - 1 };   /* widest grid of queries; room for it around x */
+enum { PM_QUERIES = 17000, PM_KEYS = 16000, PM_SAMPLE = 4096, PM_BINS = 1024 };
+
+#if defined(__AVX512F__)                    /* the register tile of tiled.h, by its reasons: 6 x 64 results */
+enum { PM_LANES = 16, PM_ROWS = 6, PM_VECS = 4 };
+#elif defined(__AVX2__) && defined(__FMA__)
+enum { PM_LANES = 8, PM_ROWS = 6, PM_VECS = 2 };
+#else
+enum { PM_LANES = 4, PM_ROWS = 4, PM_VECS = 2 };
+#endif
+enum { PM_COLS = PM_LANES * PM_VECS, PM_BLOCK = 96 };   /* queries (or keys) of a task: they stay in the first-level cache */
+typedef float PmVec __attribute__((vector_size(PM_LANES * 4), aligned(4)));
+typedef int PmMask __attribute__((vector_size(PM_LANES * 4), aligned(4)));
+
+static char pm_error[1200];
+const char *patches_error(void) { return pm_error; }
+
+__attribute__((format(printf, 1, 2)))
+static int pm_fail(const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    vsnprintf(pm_error, sizeof pm_error, format, list);
+    va_end(list);
+    return 0;
+}
+
+static inline long pm_smaller(long a, long b) { return a < b ? a : b; }
+static inline float pm_clamp(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
+static inline float pm_luminance(const float *p) { return .299f * p[0] + .587f * p[1] + .114f * p[2]; }
+
+/* ------------------------------------------------------------------------------------------------ the nearest patch */
+
+/* acc[i][j] = sum_{r<runs} sum_{t<length} a[i][r*jump + t] b[r*length + t][j]   a: PM_ROWS pointers
+ * b: (runs*length, PM_COLS) */
+__attribute__((always_inline))
+static inline void pm_tile(PmVec acc[PM_ROWS][PM_VECS], const float *const a[PM_ROWS], int runs, long jump, int length,
+                           const float *b) {
+    PmVec sum[PM_ROWS][PM_VECS] = {{{0}}};
+    for (int r = 0; r < runs; r++)
+        for (int t = 0; t < length; t++, b += PM_COLS)
+            for (int i = 0; i < PM_ROWS; i++)
+                for (int v = 0; v < PM_VECS; v++) sum[i][v] += a[i][r * jump + t] * ((const PmVec *)b)[v];
+    memcpy(acc, sum, sizeof sum);
+}
+
+/* Rows into panels that pm_tile reads front to back: panels[p][t][j] = scale[i] rows[i][t], i = p*PM_COLS + j. scale may be
+ * NULL: 1.
+ * Columns past the last row are infinitely far from everything: 1e30 in both of the numbers that stand for squares. */
+static void pm_pack(float *panels, const float *rows, long n, const float *scale) {
+    #pragma omp parallel for
+    for (long p = 0; p < (n + PM_COLS - 1) / PM_COLS; p++)
+        for (int t = 0; t < PM_WIDE; t++)
+            for (int j = 0; j < PM_COLS; j++) {
+                long i = p * PM_COLS + j;
+                float pad = t < PM_KEPT ? 0 : 1e30f;
+                panels[(p * PM_WIDE + t) * PM_COLS + j] = i < n ? rows[i * PM_WIDE + t] * (scale ? scale[i] : 1) : pad;
+            }
+}
+
+/* least[i] = min_k D(i,k), at[i] = the first k where it is reached. D is a product,
+ *     D(q,k) = |q|^2 - 2 q.k + |k|^2 = q'.k'   with   q' = (-2q, |q|^2, 1),  k' = (k, 1, |k|^2)
+ * and is never stored: each tile of it is looked at in the registers where it was computed. A new least is rare (about
+ * ln(n) times in a row of n), so most tiles end after a comparison of vectors.
+ * rows: (count, PM_WIDE)   panels: the other side, packed, n of them   least, at: (count)   A task owns PM_BLOCK rows. */
+static void pm_sweep(float *least, int *at, const float *rows, long count, const float *panels, long n) {
+    #pragma omp parallel for schedule(dynamic)
+    for (long first = 0; first < count; first += PM_BLOCK) {
+        long last = pm_smaller(first + PM_BLOCK, count);
+        for (long i = first; i < last; i++) least[i] = 3e38f, at[i] = 0;
+        for (long p = 0; p < (n + PM_COLS - 1) / PM_COLS; p++)
+            for (long i = first; i < last; i += PM_ROWS) {
+                const float *a[PM_ROWS];
+                PmVec acc[PM_ROWS][PM_VECS];
+                PmMask less = {0};
+                long any[sizeof less / sizeof(long)], some = 0;
+                for (int r = 0; r < PM_ROWS; r++) a[r] = rows + pm_smaller(i + r, last - 1) * PM_WIDE;  /* the last again */
+                pm_tile(acc, a, 1, 0, PM_WIDE, panels + p * PM_WIDE * PM_COLS);
+                for (int r = 0; r < PM_ROWS; r++)
+                    for (int v = 0; v < PM_VECS; v++) less |= acc[r][v] < (PmVec){0} + least[pm_smaller(i + r, last - 1)];
+                memcpy(any, &less, sizeof any);
+                for (size_t w = 0; w < sizeof any / sizeof *any; w++) some |= any[w];
+                for (long r = 0; some && r < pm_smaller(PM_ROWS, last - i); r++)
+                    for (int j = 0; j < PM_COLS; j++) {
+                        float d = acc[r][j / PM_LANES][j % PM_LANES];
+                        if (d < least[i + r]) least[i + r] = d, at[i + r] = (int)(p * PM_COLS + j);
+                    }
+            }
+    }
+}
+
+/* best[q] = argmin_k weight[k] D(q,k),   weight[k] = 1 / (min_q' D(q',k) + eps),   eps = .002 * PM_TAPS   (Granot et al.)
+ * queries: (nq, PM_WIDE) q'   keys: (nk, PM_WIDE) k'   panels: room for the larger of both   score: (nq), of no further use
+ * The weight goes into the key: weight (q'.k') = q'.(weight k'). best is first used for the keys: room for nq and nk. */
+static void pm_nearest(int *best, float *score, float *weight, const float *queries, long nq, float *panels,
+                       const float *keys, long nk) {
+    pm_pack(panels, queries, nq, NULL);
+    pm_sweep(weight, best, keys, nk, panels, nq);
+    for (long k = 0; k < nk; k++) weight[k] = 1 / (fmaxf(weight[k], 0) + .002f * PM_TAPS);
+    pm_pack(panels, keys, nk, weight);
+    pm_sweep(score, best, queries, nq, panels, nk);
+}
+
+/* ------------------------------------------------------------------------------------------------ principal components */
+
+/* rows: (n, PM_TAPS), centred in place.  mean = 1/n sum_i rows[i],  C = 1/n sum_i (rows[i] - mean)^T (rows[i] - mean)
+ * basis: (PM_TAPS, PM_KEPT), orthonormal columns that span (nearly) the eigenvectors of C's largest eigenvalues, by subspace
+ * iteration V <- orthonormal(C V). A column without variance (a style of one colour) is zero: it then adds nothing to D.
+ * work: PM_TAPS * (PM_TAPS + 2 PM_KEPT) doubles */
+static void pm_components(float *basis, float *mean, float *rows, long n, double *work) {
+    double *c = work, *v = c + PM_TAPS * PM_TAPS, *u = v + PM_TAPS * PM_KEPT, trace = 0;
+    #pragma omp parallel for
+    for (int t = 0; t < PM_TAPS; t++) {
+        double sum = 0;
+        for (long i = 0; i < n; i++) sum += rows[i * PM_TAPS + t];
+        mean[t] = (float)(sum / (double)n);
+        for (long i = 0; i < n; i++) rows[i * PM_TAPS + t] -= mean[t];
+    }
+    #pragma omp parallel for
+    for (int s = 0; s < PM_TAPS; s++) {
+        float sum[PM_TAPS] = {0};
+        for (long i = 0; i < n; i++)
+            for (int t = 0; t < PM_TAPS; t++) sum[t] += rows[i * PM_TAPS + s] * rows[i * PM_TAPS + t];
+        for (int t = 0; t < PM_TAPS; t++) c[s * PM_TAPS + t] = sum[t] / (double)n;
+    }
+    for (int t = 0; t < PM_TAPS; t++) trace += c[t * PM_TAPS + t];
+    for (int i = 0; i < PM_TAPS * PM_KEPT; i++) v[i] = philox_uniform(1, 1, (uint64_t)i) - .5f;   /* v, u: a vector a row */
+    for (int round = 0; round < 12; round++)
+        for (int k = 0; k < PM_KEPT; k++) {
+            double *to = u + k * PM_TAPS, size = 0;
+            if (k == 0) {
+                #pragma omp parallel for
+                for (int i = 0; i < PM_KEPT * PM_TAPS; i++) {
+                    double sum = 0;
+                    for (int t = 0; t < PM_TAPS; t++) sum += c[i % PM_TAPS * PM_TAPS + t] * v[i / PM_TAPS * PM_TAPS + t];
+                    u[i] = sum;
+                }
+            }
+            for (int before = 0; before < k; before++) {                     /* modified Gram-Schmidt */
+                double dot = 0;
+                for (int t = 0; t < PM_TAPS; t++) dot += to[t] * v[before * PM_TAPS + t];
+                for (int t = 0; t < PM_TAPS; t++) to[t] -= dot * v[before * PM_TAPS + t];
+            }
+            for (int t = 0; t < PM_TAPS; t++) size += to[t] * to[t];
+            size = sqrt(size);
+            for (int t = 0; t < PM_TAPS; t++) v[k * PM_TAPS + t] = size > 1e-9 * trace && size > 1e-12 ? to[t] / size : 0;
+        }
+    for (int i = 0; i < PM_TAPS * PM_KEPT; i++) basis[i] = (float)v[i % PM_KEPT * PM_TAPS + i / PM_KEPT];
+}
+
+/* The patches at at[i] (pixels from the start of a picture of `width` pixels of 4 numbers), in components:
+ *     y = V^T (patch - mean);   rows[i] = (-2y, |y|^2, 1) for queries, (y, 1, |y|^2) for keys     rows: (n, PM_WIDE)
+ * A patch is 7 runs in the picture: a row of a matrix product as it lies there, nothing is gathered (tiled.h's idea 2).
+ * panels: room for PM_TAPS * (PM_WIDE rounded up to PM_COLS) */
+static void pm_project(float *rows, const float *picture, long width, const int *at, long n, const float *basis,
+                       const float *mean, float *panels, int queries) {
+    enum { PANELS = (PM_KEPT + PM_COLS - 1) / PM_COLS };
+    float origin[PM_KEPT] = {0};
+    for (int t = 0; t < PM_TAPS; t++)
+        for (int k = 0; k < PM_KEPT; k++) origin[k] += mean[t] * basis[t * PM_KEPT + k];
+    for (int p = 0; p < PANELS; p++)
+        for (int t = 0; t < PM_TAPS; t++)
+            for (int j = 0; j < PM_COLS; j++)
+                panels[(p * PM_TAPS + t) * PM_COLS + j] =
+                    p * PM_COLS + j < PM_KEPT ? basis[t * PM_KEPT + p * PM_COLS + j] : 0;
+    #pragma omp parallel for
+    for (long i = 0; i < n; i += PM_ROWS) {
+        const float *a[PM_ROWS];
+        float y[PM_ROWS][PANELS][PM_COLS], acc[PM_ROWS][PM_COLS];
+        for (int r = 0; r < PM_ROWS; r++) a[r] = picture + 4L * at[pm_smaller(i + r, n - 1)];
+        for (int p = 0; p < PANELS; p++) {
+            pm_tile((PmVec (*)[PM_VECS])acc, a, PM_SIDE, 4 * width, PM_RUN, panels + p * PM_TAPS * PM_COLS);
+            for (int r = 0; r < PM_ROWS; r++) memcpy(y[r][p], acc[r], sizeof acc[r]);
+        }
+        for (int r = 0; r < PM_ROWS && i + r < n; r++) {
+            float *to = rows + (i + r) * PM_WIDE, square = 0;
+            for (int k = 0; k < PM_KEPT; k++) {
+                float x = ((float *)y[r])[k] - origin[k];
+                to[k] = queries ? -2 * x : x, square += x * x;
+            }
+            to[PM_KEPT] = queries ? square : 1, to[PM_KEPT + 1] = queries ? 1 : square;
+        }
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------------- statistics */
+
+/* to[i] = mean of from over [i-r, i+r] inside the row, for `lines` rows of n numbers `step` apart, rows `next` apart */
+static void pm_box(float *to, const float *from, long lines, long next, long n, long step, long r) {
+    #pragma omp parallel for
+    for (long line = 0; line < lines; line++) {
+        const float *x = from + line * next;
+        double sum = 0;
+        for (long i = 0; i < pm_smaller(r, n); i++) sum += x[i * step];
+        for (long i = 0; i < n; i++) {
+            if (i + r < n) sum += x[(i + r) * step];
+            if (i - r > 0) sum -= x[(i - r - 1) * step];
+            long low = i - r > 0 ? i - r : 0, high = pm_smaller(i + r, n - 1);
+            to[line * next + i * step] = (float)(sum / (double)(high - low + 1));
+        }
+    }
+}
+
+/* x (h,w) blurred in place: three boxes of 2r+1 each way, nearly a Gaussian of variance 3 ((2r+1)^2 - 1) / 12 = sigma^2 */
+static void pm_blur(float *x, float *spare, long h, long w, double sigma) {
+    long r = lround((sqrt(4 * sigma * sigma + 1) - 1) / 2);
+    for (int pass = 0; pass < 3 && r > 0; pass++) {
+        pm_box(spare, x, h, w, w, 1, r);
+        pm_box(x, spare, w, 1, h, w, r);
+    }
+}
+
+/* x (h,w) is kept where mask > .9; elsewhere it becomes the blurred mean of what is kept, far away the mean of all of it:
+ * no patch, and no fold, sees the edge of the background.  a, b, spare: (h,w) of scratch */
+static void pm_extend(float *x, const float *mask, long h, long w, double sigma, float *a, float *b, float *spare) {
+    double sum = 0, count = 0;
+    for (long i = 0; i < h * w; i++) b[i] = mask[i] > .9f, a[i] = b[i] * x[i], sum += a[i], count += b[i];
+    if (count == 0 || count == (double)(h * w)) return;
+    pm_blur(a, spare, h, w, sigma);
+    pm_blur(b, spare, h, w, sigma);
+    for (long i = 0; i < h * w; i++)
+        if (!(mask[i] > .9f)) x[i] = (a[i] + 1e-3f * (float)(sum / count)) / (b[i] + 1e-3f);
+}
+
+/* Sums of (1, u, u u^T) over colours u = (luminance, R - luminance, B - luminance): their mean and covariance */
+typedef struct PmMoments { double n, sum[3], square[3][3]; } PmMoments;
+static double pm_mean(const PmMoments *m, int j) { return m->sum[j] / fmax(m->n, 1e-30); }
+static double pm_cov(const PmMoments *m, int j, int k) {
+    return m->square[j][k] / fmax(m->n, 1e-30) - pm_mean(m, j) * pm_mean(m, k);
+}
+
+/* p: (n,3) RGB in [0,1], counted where mask > .5 (NULL: everywhere), each with `weight` */
+static void pm_count(PmMoments *m, const float *p, const float *mask, long n, double weight) {
+    for (long i = 0; i < n; i++, p += 3) {
+        if (mask && !(mask[i] > .5f)) continue;
+        double l = pm_luminance(p), u[3] = { l, p[0] - l, p[2] - l };
+        m->n += weight;
+        for (int j = 0; j < 3; j++) {
+            m->sum[j] += weight * u[j];
+            for (int k = 0; k < 3; k++) m->square[j][k] += weight * u[j] * u[k];
+        }
+    }
+}
+
+/* cov + ridge I = L L^T, L lower triangular (Cholesky) */
+static void pm_cholesky(double l[3][3], const PmMoments *m, double ridge) {
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j <= i; j++) {
+            double sum = pm_cov(m, i, j) + (i == j) * ridge;
+            for (int k = 0; k < j; k++) sum -= l[i][k] * l[j][k];
+            l[i][j] = i == j ? sqrt(fmax(sum, ridge)) : sum / l[j][j];
+        }
+}
+
+/* Colours with the moments `from` get those of `to`:  u' = L_to L_from^-1 (u - mean_from) + mean_to     p: (n,3)
+ * Luminance comes first, so it depends on luminance alone; the ridge keeps a colour that hardly varies from being blown up.
+ * (Gatys et al., "Preserving color in neural artistic style transfer", 2016.)  share: how far the way is gone */
+static void pm_recolour(float *p, long n, const PmMoments *from, const PmMoments *to, double share) {
+    double a[3][3], b[3][3];
+    pm_cholesky(a, from, 1e-3);
+    pm_cholesky(b, to, 1e-6);
+    for (long i = 0; i < n; i++, p += 3) {
+        double l = pm_luminance(p), u[3] = { l, p[0] - l, p[2] - l }, z[3], v[3];
+        for (int j = 0; j < 3; j++) {
+            z[j] = u[j] - pm_mean(from, j);
+            for (int k = 0; k < j; k++) z[j] -= a[j][k] * z[k];
+            z[j] /= a[j][j];
+            v[j] = pm_mean(to, j);
+            for (int k = 0; k <= j; k++) v[j] += b[j][k] * z[k];
+        }
+        double rgb[3] = { v[0] + v[1], v[0] - (.299 * v[1] + .114 * v[2]) / .587, v[0] + v[2] };
+        for (int k = 0; k < 3; k++) p[k] += (float)share * (pm_clamp((float)rgb[k], 0, 1) - p[k]);
+    }
+}
+
+/* A distribution as a histogram over [low, high]; quantile(r): the number below which a share r of it lies */
+typedef struct PmRanks { double low, high, sum[PM_BINS + 1]; } PmRanks;
+static int pm_bin(const PmRanks *d, double v) {
+    double at = d->high > d->low ? (v - d->low) / (d->high - d->low) * PM_BINS : 0;
+    return at < 0 ? 0 : at >= PM_BINS ? PM_BINS - 1 : (int)at;
+}
+static void pm_cumulate(PmRanks *d) {                   /* sum[b+1]: weight of bin b -> sum[b]: share below bin b */
+    for (int b = 0; b < PM_BINS; b++) d->sum[b + 1] += d->sum[b];
+    for (int b = 0; b <= PM_BINS; b++) d->sum[b] /= fmax(d->sum[PM_BINS], 1e-30);
+}
+static double pm_quantile(const PmRanks *d, double rank) {
+    int b = 0;
+    while (b < PM_BINS - 1 && d->sum[b + 1] < rank) b++;
+    double width = d->sum[b + 1] - d->sum[b], part = width > 0 ? (rank - d->sum[b]) / width : .5;
+    return d->low + (d->high - d->low) * (b + fmin(fmax(part, 0), 1)) / PM_BINS;
+}
+
+/* -------------------------------------------------------------------------------------------------------------- plan */
+
+typedef struct PmLevel {                    /* one level of the pyramid */
+    int h, w;                               /* of x */
+    int stride;                             /* of the grid of queries */
+    int atlas_h, atlas_w;                   /* the styles, one below the other, in one picture of 4 numbers a pixel */
+    int top[PATCHES_STYLES], sh[PATCHES_STYLES], sw[PATCHES_STYLES];    /* a patch may begin in sh rows from top on */
+    double step[PATCHES_STYLES];            /* of the grid of keys; 1: all of them */
+} PmLevel;
+
+typedef struct Pm {                         /* everything a run holds */
+    const PatchesOptions *o;
+    int h, w, styles, levels, style_h[PATCHES_STYLES], style_w[PATCHES_STYLES], tileable[PATCHES_STYLES];
+    double share[PATCHES_STYLES];
+    PmLevel level[PATCHES_LEVELS];
+    long max_queries, max_keys;
+    Image style[PATCHES_STYLES], guide, x;  /* guide: (h,w,1) with the mask; x: the result so far; all in [0,1] */
+    void *memory;                           /* one block; the arrays below lie in it */
+    float *plane[4];                        /* (h,w) each */
+    float *atlas, *picture;                 /* the style and x with its margin, 4 numbers a pixel */
+    unsigned char *begins;                  /* may a patch begin at this pixel of the atlas? */
+    int *key_at, *query_at, *slot, *best, *match, *refined;
+    float *rows, *query_rows, *panels, *weight, *query_weight, *basis, *mean, *basis_panels;
+    double *work;
+} Pm;
+
+/* Sizes of everything, for x of (h,w): 0 where they are impossible. */
+static int pm_plan(Pm *m, int h, int w, const Image *style, int styles, const double *weight, const PatchesOptions *o) {
+    double total = 0, longer = h > w ? h : w;
+    memset(m, 0, sizeof *m);
+    m->o = o, m->h = h, m->w = w, m->styles = styles;
+    for (int i = 0; i < styles; i++) total += weight ? weight[i] : 1;
+    for (int i = 0; i < styles; i++) {
+        const Image *s = &style[i];
+        double own = s->h > s->w ? s->h : s->w, cover = fmax((double)h / s->h, (double)w / s->w);
+        double by = o->style_scale * (s->tileable ? longer / 256 : o->mode == PATCHES_PRINT ? cover : longer / own);
+        m->share[i] = (weight ? weight[i] : 1) / total, m->tileable[i] = s->tileable;
+        m->style_h[i] = (int)fmax(lround(s->h * by), PM_SIDE + 4), m->style_w[i] = (int)fmax(lround(s->w * by), PM_SIDE + 4);
+        if ((double)m->style_h[i] * m->style_w[i] > 4e7 || m->style_h[i] > 16384 || m->style_w[i] > 16384) return 0;
+    }
+    double shorter = h < w ? h : w, scale = 1;
+    int levels = 1, most = o->levels ? o->levels : PATCHES_LEVELS;
+    while (levels < most && shorter * pow(.7, levels) >= (o->levels ? PATCHES_SMALLEST : 32)) levels++;
+    m->levels = levels;
+    for (int n = levels - 1; n >= 0; n--, scale *= .7) {                  /* the last level is x itself */
+        PmLevel *l = &m->level[n];
+        l->h = (int)lround(h * scale), l->w = (int)lround(w * scale);
+        for (l->stride = 1; l->stride < PM_STRIDE; l->stride++)
+            if ((l->h / l->stride + 2L) * (l->w / l->stride + 2L) <= PM_QUERIES) break;
+        for (int i = 0; i < styles; i++) {
+            int room = m->tileable[i] ? 0 : PM_SIDE - 1;               /* a tileable style is continued by its begin */
+            l->sh[i] = (int)fmax(lround(m->style_h[i] * scale), PM_SIDE + 4) - room;
+            l->sw[i] = (int)fmax(lround(m->style_w[i] * scale), PM_SIDE + 4) - room;
+            l->top[i] = l->atlas_h, l->atlas_h += l->sh[i] + PM_SIDE - 1;
+            if (l->sw[i] + PM_SIDE - 1 > l->atlas_w) l->atlas_w = l->sw[i] + PM_SIDE - 1;
+            l->step[i] = fmax(1, sqrt((double)l->sh[i] * l->sw[i] / fmax(1, PM_KEYS * m->share[i])));
+        }
+        if ((double)l->atlas_h * l->atlas_w > 4e7) return 0;
+    }
+    long all = (h + 2L) * (w + 2L), thin = (h / PM_STRIDE + 2L) * (w / PM_STRIDE + 2L);
+    m->max_queries = all <= PM_QUERIES ? all : thin > PM_QUERIES ? thin : PM_QUERIES;
+    m->max_keys = PM_KEYS + PATCHES_STYLES;
+    return 1;
+}
+
+/* Places all arrays in one block that begins at `block`; returns its size. One function says how much and where. */
+static size_t pm_place(Pm *m, char *block) {
+    const PmLevel *l = &m->level[m->levels - 1];
+    size_t area = (size_t)m->h * (size_t)m->w, atlas = (size_t)l->atlas_h * (size_t)l->atlas_w, size = 0;
+    size_t keys = (size_t)m->max_keys, queries = (size_t)m->max_queries, more = (keys > queries ? keys : queries) + PM_COLS;
+    size_t margin = (size_t)(m->h + 2 * PM_MARGIN) * (size_t)(m->w + 2 * PM_MARGIN);
+    size_t rows = keys * PM_WIDE, gathered = PM_SAMPLE * PM_TAPS;
+    struct { void *array; size_t count, each; } list[] = {
+        { &m->plane[0], area, 4 }, { &m->plane[1], area, 4 }, { &m->plane[2], area, 4 }, { &m->plane[3], area, 4 },
+        { &m->atlas, 4 * atlas, 4 }, { &m->begins, atlas, 1 }, { &m->picture, 4 * margin, 4 },
+        { &m->rows, rows > gathered ? rows : gathered, 4 }, { &m->query_rows, queries * PM_WIDE, 4 },
+        { &m->panels, more * PM_WIDE, 4 }, { &m->weight, keys, 4 }, { &m->query_weight, queries, 4 },
+        { &m->key_at, keys, 4 }, { &m->query_at, queries, 4 }, { &m->slot, queries, 4 }, { &m->best, more, 4 },
+        { &m->match, queries, 4 }, { &m->refined, queries, 4 },
+        { &m->basis, PM_TAPS * PM_KEPT, 4 }, { &m->mean, PM_TAPS, 4 },
+        { &m->basis_panels, PM_TAPS * (PM_KEPT + PM_COLS), 4 }, { &m->work, PM_TAPS * (PM_TAPS + 2 * PM_KEPT), 8 } };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        void *here = block ? block + size : NULL;
+        memcpy(list[i].array, &here, sizeof here);                        /* whatever it points to */
+        size += (list[i].count * list[i].each + 63) / 64 * 64;
+    }
+    return size;
+}
+
+/* ------------------------------------------------------------------------------------------------- one level: x -> x */
+
+/* The grid of keys, at a fresh random phase u: rows floor((i + uy) step), columns floor((j + ux) step). Returns how many. */
+static long pm_keys(Pm *m, const PmLevel *l, uint64_t stream) {
+    long n = 0;
+    for (int s = 0; s < m->styles; s++) {
+        float uy = philox_uniform(m->o->seed, stream, 2 + 2 * (uint64_t)s);
+        float ux = philox_uniform(m->o->seed, stream, 3 + 2 * (uint64_t)s);
+        int rows = (int)(l->sh[s] / l->step[s]), cols = (int)(l->sw[s] / l->step[s]);
+        for (int i = 0; i < (rows > 1 ? rows : 1); i++)
+            for (int j = 0; j < (cols > 1 ? cols : 1); j++) {
+                long y = pm_smaller((long)((i + uy) * l->step[s]), l->sh[s] - 1);
+                long x = pm_smaller((long)((j + ux) * l->step[s]), l->sw[s] - 1);
+                m->key_at[n++] = (int)((l->top[s] + y) * l->atlas_w + x);
+            }
+    }
+    return n;
+}
+
+/* |a - b|^2 of two patches where they lie, in all 196 numbers; rows of the pictures are ja and jb floats apart */
+static float pm_distance(const float *a, long ja, const float *b, long jb) {
+    float sum = 0;
+    for (int r = 0; r < PM_SIDE; r++, a += ja, b += jb) {
+        #pragma omp simd reduction(+:sum)
+        for (int t = 0; t < PM_RUN; t++) sum += (a[t] - b[t]) * (a[t] - b[t]);
+    }
+    return sum;
+}
+
+/* The keys were a grid: is there a better patch beside the one found, or beside those that the neighbours found?
+ * Candidates: match[q] + (dy,dx), |dy|,|dx| <= reach, and from the neighbour q' = q + d on the grid of queries
+ * match[q'] - d, which continues what the neighbour shows (Ashikhmin, "Synthesizing natural textures", 2001). Cost: D in all
+ * 196 numbers, times the weight of the key that it comes from. Reads match, writes refined: no order matters. */
+static void pm_refine(Pm *m, const PmLevel *l, int rows, int cols, long width) {
+    double step = 1;
+    for (int s = 0; s < m->styles; s++) step = fmax(step, l->step[s]);
+    int reach = step > 1 ? (int)fmin(2, fmax(1, lround(step / 2))) : 0, side = 2 * reach + 1;
+    #pragma omp parallel for schedule(dynamic, 64)
+    for (int g = 0; g < rows * cols; g++) {
+        static const int neighbour[4][2] = { {-1, 0}, {1, 0}, {0, -1}, {0, 1} };
+        int q = m->slot[g], best = q < 0 ? 0 : m->match[q];
+        if (q < 0) continue;
+        const float *patch = m->picture + 4L * m->query_at[q];
+        float least = m->query_weight[q] * pm_distance(patch, 4 * width, m->atlas + 4L * best, 4L * l->atlas_w);
+        for (int c = 0; c < side * side + 4; c++) {
+            int from = q, dy = c / side - reach, dx = c % side - reach;
+            if (c >= side * side) {
+                const int *d = neighbour[c - side * side];
+                int i = g / cols + d[0], j = g % cols + d[1];
+                from = i < 0 || i >= rows || j < 0 || j >= cols ? -1 : m->slot[i * cols + j];
+                if (from < 0) continue;
+                dy = -d[0] * l->stride, dx = -d[1] * l->stride;
+            }
+            int y = m->match[from] / l->atlas_w + dy, x = m->match[from] % l->atlas_w + dx, at = y * l->atlas_w + x;
+            if (y < 0 || y >= l->atlas_h || x < 0 || x >= l->atlas_w || !m->begins[at] || at == best) continue;
+            float cost = m->query_weight[from] * pm_distance(patch, 4 * width, m->atlas + 4L * at, 4L * l->atlas_w);
+            if (cost < least) least = cost, best = at;
+        }
+        m->refined[q] = best;
+    }
+}
+
+/* x[p] = sum_q g(p - q) s[k(q) + p - q] / sum_q g(p - q)   over the patches that cover pixel p; where there is none, p keeps
+ * its value.   g(d) = exp(-(|d - centre| / (7/3))^2): the middle of a patch counts most.  x: (h,w,3)   phase: of the grid */
+static void pm_vote(float *x, const PmLevel *l, const float *atlas, const int *match, const int *slot, int rows, int cols,
+                    int phase_y, int phase_x) {
+    enum { HALF = PM_SIDE / 2 };
+    float g[PM_SIDE];
+    for (int d = 0; d < PM_SIDE; d++) g[d] = expf(-(float)((d - HALF) * (d - HALF)) * 9 / (PM_SIDE * PM_SIDE));
+    #pragma omp parallel for schedule(dynamic)
+    for (int py = 0; py < l->h; py++)
+        for (int px = 0; px < l->w; px++) {
+            float sum[3] = {0}, total = 0;
+            int y = py + phase_y + HALF, x0 = px + phase_x + HALF;    /* query i covers padded rows i*stride .. + 6 */
+            for (int i = y / l->stride; i >= 0 && y - i * l->stride < PM_SIDE; i--)
+                for (int j = x0 / l->stride; j >= 0 && x0 - j * l->stride < PM_SIDE; j--) {
+                    if (i >= rows || j >= cols || slot[i * cols + j] < 0) continue;
+                    int dy = y - i * l->stride, dx = x0 - j * l->stride;
+                    const float *s = atlas + 4L * (match[slot[i * cols + j]] + dy * l->atlas_w + dx);
+                    float weight = g[dy] * g[dx];
+                    for (int k = 0; k < 3; k++) sum[k] += weight * s[k];
+                    total += weight;
+                }
+            for (int k = 0; total > 0 && k < 3; k++) x[(py * (long)l->w + px) * 3 + k] = sum[k] / total;
+        }
+}
+
+/* The styles at this level, in the atlas */
+static int pm_atlas(Pm *m, const PmLevel *l, float t) {
+    memset(m->begins, 0, (size_t)l->atlas_h * (size_t)l->atlas_w);
+    memset(m->atlas, 0, (size_t)l->atlas_h * (size_t)l->atlas_w * 4 * sizeof *m->atlas);
+    for (int i = 0; i < m->styles; i++) {
+        int room = m->tileable[i] ? 0 : PM_SIDE - 1, h = l->sh[i] + room, w = l->sw[i] + room;
+        Image s;
+        if (!image_resize(&s, &m->style[i], h, w)) return pm_fail("%s", images_error());
+        for (int y = 0; y < l->sh[i] + PM_SIDE - 1; y++)
+            for (int x = 0; x < l->sw[i] + PM_SIDE - 1; x++) {
+                long at = (l->top[i] + y) * (long)l->atlas_w + x;
+                const float *p = s.pixels + (y % h * (long)w + x % w) * 3;
+                memcpy(m->atlas + 4 * at, p, 3 * sizeof *p);
+                m->atlas[4 * at + 3] = t * pm_luminance(p);
+                m->begins[at] = y < l->sh[i] && x < l->sw[i];
+            }
+        image_free(&s);
+    }
+    return 1;
+}
+
+/* All iterations of a level. guide: (h,w,1) and mask of this level's size   done, all: work for the progress report */
+static int pm_level(Pm *m, int number, const Image *guide, double *done, double all) {
+    const PmLevel *l = &m->level[number];
+    const PatchesOptions *o = m->o;
+    long width = l->w + 2 * PM_MARGIN, keys;
+    float t = (float)(o->content_weight * 7 / 6), *x = m->x.pixels;
+    if (!pm_atlas(m, l, t)) return 0;
+    keys = pm_keys(m, l, (uint64_t)number << 8);
+    long every = (keys + PM_SAMPLE - 1) / PM_SAMPLE, sample = (keys + every - 1) / every;
+    for (long i = 0; i < sample * PM_SIDE; i++)
+        memcpy(m->rows + i / PM_SIDE * PM_TAPS + i % PM_SIDE * PM_RUN,
+               m->atlas + 4 * (m->key_at[i / PM_SIDE * every] + i % PM_SIDE * (long)l->atlas_w), PM_RUN * sizeof(float));
+    pm_components(m->basis, m->mean, m->rows, sample, m->work);
+
+    for (int it = 0; it < o->iterations; it++) {
+        uint64_t stream = (uint64_t)number << 8 | (uint64_t)it;
+        int phase_y = philox_below(o->seed, stream, 0, l->stride), phase_x = philox_below(o->seed, stream, 1, l->stride);
+        int rows = (l->h - 2 + phase_y + l->stride) / l->stride + 1, cols = (l->w - 2 + phase_x + l->stride) / l->stride + 1;
+        #pragma omp parallel for
+        for (int y = 0; y < l->h + 2 * PM_MARGIN; y++)                     /* x and the guide, mirrored around */
+            for (int xx = 0; xx < width; xx++) {
+                int i = y - PM_MARGIN, j = xx - PM_MARGIN;
+                i = i < 0 ? -i : i >= l->h ? 2 * l->h - 2 - i : i, j = j < 0 ? -j : j >= l->w ? 2 * l->w - 2 - j : j;
+                float *to = m->picture + (y * width + xx) * 4;
+                memcpy(to, x + (i * (long)l->w + j) * 3, 3 * sizeof *to);
+                to[3] = t * guide->pixels[i * (long)l->w + j];
+            }
+        long queries = 0;
+        for (int i = 0; i < rows * cols; i++) {                            /* patches that touch the mask */
+            int y0 = i / cols * l->stride - phase_y - PM_SIDE / 2, inside = 0;
+            int x0 = i % cols * l->stride - phase_x - PM_SIDE / 2;
+            for (int y = y0 < 0 ? 0 : y0; y < y0 + PM_SIDE && y < l->h; y++)
+                for (int xx = x0 < 0 ? 0 : x0; xx < x0 + PM_SIDE && xx < l->w; xx++)
+                    inside |= guide->mask[y * (long)l->w + xx] > 0;
+            m->slot[i] = inside ? (int)queries : -1;
+            if (inside) m->query_at[queries++] = (y0 + PM_MARGIN) * (int)width + x0 + PM_MARGIN;
+        }
+        keys = pm_keys(m, l, stream);
+        if (!queries) continue;
+        pm_project(m->rows, m->atlas, l->atlas_w, m->key_at, keys, m->basis, m->mean, m->basis_panels, 0);
+        pm_project(m->query_rows, m->picture, width, m->query_at, queries, m->basis, m->mean, m->basis_panels, 1);
+        pm_nearest(m->best, m->query_weight, m->weight, m->query_rows, queries, m->panels, m->rows, keys);
+        for (long q = 0; q < queries; q++) m->match[q] = m->key_at[m->best[q]], m->query_weight[q] = m->weight[m->best[q]];
+        pm_refine(m, l, rows, cols, width);
+        pm_vote(x, l, m->atlas, m->refined, m->slot, rows, cols, phase_y, phase_x);
+
+        int last = number == m->levels - 1 && it == o->iterations - 1;
+        float pull = (float)(o->content_weight * (1 - .5 * it / o->iterations));
+        for (long i = 0; !last && i < (long)l->h * l->w; i++) {            /* x += w / (1 + w) (guide - luminance(x)) */
+            float d = pull / (1 + pull) * (guide->pixels[i] - pm_luminance(x + 3 * i));
+            for (int k = 0; k < 3; k++) x[3 * i + k] += d;
+        }
+        *done += (double)rows * cols;
+        if (o->progress && !o->progress(o->user, number + 1, m->levels, it + 1, fmin(*done / all, 1)))
+            return pm_fail("patches: stopped");
+    }
+    return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------- before and after */
+
+/* The guide: where the result is to be light or dark. l: luminance of the content, m: mask, all means over the mask.
+ *   l0 = (l - mean l) / sd l
+ *   paint: half of it evened out, so that a dark corner gets as much drawing as a bright one:
+ *          z = (l - a) / sqrt(v + .003), a and v mean and variance nearby (blurs);  l0 <- l0 / 2 + (z - mean z) / sd z / 2
+ *   g = sd_style l0 + mean_style;   paint: half way from there to the style's histogram, quantile_style(rank(l0))
+ * Standard deviations have floors: a plain white shirt stays plain, its noise is not blown up to a pattern. */
+static void pm_standardise(float *x, const float *mask, long n, float floor) {
+    double sum = 0, square = 0, count = 0;
+    for (long i = 0; i < n; i++)
+        if (mask[i] > .5f) sum += x[i], square += (double)x[i] * x[i], count++;
+    double mean = sum / fmax(count, 1), sd = sqrt(fmax(square / fmax(count, 1) - mean * mean, 0));
+    for (long i = 0; i < n; i++) x[i] = (x[i] - (float)mean) / fmaxf((float)sd, floor);
+}
+
+static void pm_guide(Pm *m, float *g, const float *pixels, const float *mask, const PmMoments *style) {
+    long n = (long)m->h * m->w, shorter = m->h < m->w ? m->h : m->w;
+    int paint = m->o->mode == PATCHES_PAINT;
+    float *d = m->plane[0], *a = m->plane[1], *v = m->plane[2], *spare = m->plane[3];
+    float sd = (float)sqrt(fmax(pm_cov(style, 0, 0), 0));
+    for (long i = 0; i < n; i++) g[i] = pm_luminance(pixels + 3 * i);
+    if (paint) {
+        double sigma = .12 * (double)shorter;
+        for (long i = 0; i < n; i++) d[i] = mask[i], a[i] = g[i] * mask[i];
+        pm_blur(d, spare, m->h, m->w, sigma);
+        pm_blur(a, spare, m->h, m->w, sigma);
+        for (long i = 0; i < n; i++) a[i] = g[i] - a[i] / (d[i] + 1e-3f), v[i] = a[i] * a[i] * mask[i];       /* a: l - a */
+        pm_blur(v, spare, m->h, m->w, sigma);
+        for (long i = 0; i < n; i++) a[i] /= sqrtf(v[i] / (d[i] + 1e-3f) + .003f);
+        pm_standardise(a, mask, n, .2f);
+    }
+    pm_standardise(g, mask, n, .03f);
+    for (long i = 0; paint && i < n; i++) g[i] = (g[i] + a[i]) / 2;
+    pm_standardise(g, mask, n, .3f);
+    if (paint) {
+        PmRanks content = { -4, 4, {0} }, tones = { 0, 1, {0} };
+        float map[PM_BINS];
+        for (long i = 0; i < n; i++)
+            if (mask[i] > .5f) content.sum[pm_bin(&content, g[i]) + 1] += 1;
+        for (int s = 0; s < m->styles; s++)
+            for (long i = 0, all = (long)m->style[s].h * m->style[s].w; i < all; i++)
+                tones.sum[pm_bin(&tones, pm_luminance(m->style[s].pixels + 3 * i)) + 1] += m->share[s] / (double)all;
+        pm_cumulate(&content), pm_cumulate(&tones);
+        for (int b = 0; b < PM_BINS; b++) map[b] = (float)pm_quantile(&tones, (content.sum[b] + content.sum[b + 1]) / 2);
+        for (long i = 0; i < n; i++) g[i] = (map[pm_bin(&content, g[i])] + sd * g[i] + (float)pm_mean(style, 0)) / 2;
+    } else
+        for (long i = 0; i < n; i++) g[i] = sd * g[i] + (float)pm_mean(style, 0);
+    for (long i = 0; i < n; i++) g[i] = pm_clamp(g[i], 0, 1);
+    pm_extend(g, mask, m->h, m->w, .05 * (double)shorter, d, a, spare);
+}
+
+/* Where print begins: the style itself, side by side; a large one is centred, a tileable one starts anywhere. Several share
+ * the cloth in squares, about 5 across: the u_i = frac(u + i (sqrt(5) - 1)/2) of the squares fill [0,1) evenly in any order,
+ * and style s gets those in its share of [0,1). */
+static void pm_tiles(const Pm *m, float *x) {
+    uint64_t seed = m->o->seed;
+    int cell = (m->h < m->w ? m->h : m->w) / 5;
+    for (long i = 0; i < (long)m->h * m->w; i++) {
+        int y = (int)(i / m->w), z = (int)(i % m->w), s = 0;
+        double u = philox_uniform(seed, 1 << 16, 0) + (y / cell * (m->w / cell + 1) + z / cell) * .6180339887498949;
+        for (u -= floor(u) + m->share[0]; u >= 0 && s < m->styles - 1; u -= m->share[s]) s++;
+        int h = m->style_h[s], w = m->style_w[s], at = 2 * s + 4;
+        y += m->tileable[s] ? philox_below(seed, 1 << 16, (uint64_t)at, h) : h > m->h ? (h - m->h) / 2 : 0;
+        z += m->tileable[s] ? philox_below(seed, 1 << 16, (uint64_t)at + 1, w) : w > m->w ? (w - m->w) / 2 : 0;
+        memcpy(x + 3 * i, m->style[s].pixels + (y % h * (long)w + z % w) * 3, 3 * sizeof *x);
+    }
+}
+
+/* src, grey or RGB in [-1,1] -> RGB in [0,1], a copy */
+static int pm_rgb(Image *out, const Image *src) {
+    if (!image_new(out, src->h, src->w, 3)) return pm_fail("%s", images_error());
+    for (long i = 0; i < (long)src->h * src->w * 3; i++)
+        out->pixels[i] = pm_clamp((src->pixels[src->c == 3 ? i : i / 3] + 1) / 2, 0, 1);
+    return 1;
+}
+static int pm_resize(Image *image, int h, int w) {
+    Image to;
+    if (image->h == h && image->w == w) return 1;
+    if (!image_resize(&to, image, h, w)) return pm_fail("%s", images_error());
+    image_free(image);
+    *image = to;
+    return 1;
+}
+
+/* Paints the picture x0 (m->h, m->w; RGB in [0,1], with its mask): the result is m->x */
+static int pm_paint(Pm *m, const Image *garment, const Image *style) {
+    const PatchesOptions *o = m->o;
+    PmMoments content = {0}, colours = {0};
+    long n = (long)m->h * m->w;
+    double all = 0, done = 0;
+    pm_count(&content, garment->pixels, garment->mask, n, 1);
+    for (int s = 0; s < m->styles; s++) {
+        if (!pm_rgb(&m->style[s], &style[s]) || !pm_resize(&m->style[s], m->style_h[s], m->style_w[s])) return 0;
+        long area = (long)m->style_h[s] * m->style_w[s];
+        PmMoments own = {0};
+        pm_count(&own, m->style[s].pixels, NULL, area, 1);
+        if (o->preserve_color > 0) pm_recolour(m->style[s].pixels, area, &own, &content, o->preserve_color);
+        pm_count(&colours, m->style[s].pixels, NULL, area, m->share[s] / (double)area);
+    }
+    if (!image_new(&m->guide, m->h, m->w, 1) || !image_copy(&m->x, garment)) return pm_fail("%s", images_error());
+    free(m->x.mask), m->x.mask = NULL;
+    m->guide.mask = malloc((size_t)n * sizeof(float));
+    if (!m->guide.mask) return pm_fail("patches: out of memory for a picture of %d x %d pixels", m->w, m->h);
+    memcpy(m->guide.mask, garment->mask, (size_t)n * sizeof(float));
+    pm_guide(m, m->guide.pixels, garment->pixels, garment->mask, &colours);
+    if (o->mode == PATCHES_PRINT) pm_tiles(m, m->x.pixels);
+    else {
+        pm_recolour(m->x.pixels, n, &content, &colours, 1);
+        for (long i = 0; i < n; i++) {                /* the content in the style's colours, as light as the guide */
+            float d = m->guide.pixels[i] - pm_luminance(m->x.pixels + 3 * i);
+            for (int k = 0; k < 3; k++) m->x.pixels[3 * i + k] = pm_clamp(m->x.pixels[3 * i + k] + d, 0, 1);
+        }
+    }
+    for (int i = 0; i < m->levels; i++)
+        all += o->iterations * (m->level[i].h / m->level[i].stride + 1.) * (m->level[i].w / m->level[i].stride + 1.);
+    for (int i = 0; i < m->levels; i++) {
+        const PmLevel *l = &m->level[i];
+        Image guide;
+        if (!pm_resize(&m->x, l->h, l->w)) return 0;
+        if (!image_resize(&guide, &m->guide, l->h, l->w)) return pm_fail("%s", images_error());
+        int good = pm_level(m, i, &guide, &done, all);
+        image_free(&guide);
+        if (!good) return 0;
+    }
+    if (o->detail > 0) {                                    /* x += detail (g - blurred g) */
+        float *blurred = m->plane[0];
+        memcpy(blurred, m->guide.pixels, (size_t)n * sizeof(float));
+        pm_blur(blurred, m->plane[1], m->h, m->w, .02 * (m->h < m->w ? m->h : m->w));
+        for (long i = 0; i < 3 * n; i++) m->x.pixels[i] += (float)o->detail * (m->guide.pixels[i / 3] - blurred[i / 3]);
+    }
+    return 1;
+}
+
+/* What the picture becomes where the mask is: y f, with the folds
+ *     f = 1 - shade + shade clamp((l + soft) / (light + soft), .15, 1.25)
+ * l: luminance of the content; light: four fifths of the garment are darker; soft: a dark garment's folds have, in these
+ * numbers, the contrast of lacquer. Near its edge, where a light background bleeds into it, l is at most what lies further
+ * inside: no pale seam, but drawn outlines stay.   Then out = mask y + (1 - mask) content.
+ * part: the garment's part of the picture, at (top, left), with its mask; planes: PM_PLANES of its size, if shade > 0 */
+enum { PM_PLANES = 6 };
+static void pm_lay(Image *out, const Image *part, const Image *y, int top, int left, float shade, float *planes) {
+    long n = (long)part->h * part->w, longer = part->h > part->w ? part->h : part->w;
+    float *l = planes, *inside = l + n, *inner = inside + n, light = 1, soft = 0;
+    if (shade > 0) {
+        PmRanks tones = { 0, 1, {0} };
+        memcpy(inner, part->mask, (size_t)n * sizeof(float));
+        pm_blur(inner, inside, part->h, part->w, .01 * (double)longer);
+        for (long i = 0; i < n; i++) {
+            inside[i] = l[i] = pm_luminance(part->pixels + 3 * i), inner[i] = inner[i] > .97f && part->mask[i] > .9f;
+            if (part->mask[i] > .5f) tones.sum[pm_bin(&tones, l[i]) + 1] += 1;
+        }
+        pm_cumulate(&tones);
+        light = fmaxf((float)pm_quantile(&tones, .8), .02f), soft = .15f * fmaxf(1 - 2 * light, 0);
+        pm_extend(inside, inner, part->h, part->w, .01 * (double)longer, inner + n, inner + 2 * n, inner + 3 * n);
+    }
+    for (long i = 0; i < n; i++) {
+        float m = part->mask[i], f = 1;
+        float *to = out->pixels + ((top + i / part->w) * (long)out->w + left + i % part->w) * 3;
+        if (!(m > 0)) continue;
+        if (shade > 0) f = 1 - shade + shade * pm_clamp((fminf(l[i], inside[i]) + soft) / (light + soft), .15f, 1.25f);
+        for (int k = 0; k < 3; k++) to[k] = m * (2 * pm_clamp(y->pixels[3 * i + k] * f, 0, 1) - 1) + (1 - m) * to[k];
+    }
+}
+
+static void pm_free(Pm *m) {
+    for (int i = 0; i < PATCHES_STYLES; i++) image_free(&m->style[i]);
+    image_free(&m->guide);
+    image_free(&m->x);
+    free(m->memory);
+    m->memory = NULL;
+}
+
+static int pm_check(const Image *image, const char *what, int number) {
+    if (!image->pixels || image->h < PATCHES_SMALLEST || image->w < PATCHES_SMALLEST || (image->c != 1 && image->c != 3))
+        return pm_fail("patches: %s %d has %d x %d pixels of %d channels: expected at least %d x %d, grey or RGB", what,
+                       number, image->w, image->h, image->c, PATCHES_SMALLEST, PATCHES_SMALLEST);
+    for (long i = 0; i < (long)image->h * image->w * image->c; i++)
+        if (!isfinite(image->pixels[i])) return pm_fail("patches: %s %d has a pixel that is not a number", what, number);
+    for (long i = 0; image->mask && i < (long)image->h * image->w; i++)
+        if (!(image->mask[i] >= 0 && image->mask[i] <= 1))
+            return pm_fail("patches: %s %d has a mask outside 0..1", what, number);
+    return 1;
+}
+static int pm_check_options(const PatchesOptions *o, const double *weight, int styles) {
+    struct { const char *name; double value, low, high; } range[] = {
+        { "mode", o->mode, 0, 1 }, { "content_weight", o->content_weight, 0, 1 }, { "style_scale", o->style_scale, .125, 8 },
+        { "preserve_color", o->preserve_color, 0, 1 }, { "detail", o->detail, 0, 1 }, { "shade", o->shade, 0, 1 },
+        { "size", o->size, 32, 4096 }, { "levels", o->levels, 0, PATCHES_LEVELS }, { "iterations", o->iterations, 1, 32 },
+        { "memory", o->memory, 0, 1e15 }, { "the number of styles", styles, 1, PATCHES_STYLES } };
+    for (size_t i = 0; i < sizeof range / sizeof *range; i++)
+        if (!(range[i].value >= range[i].low && range[i].value <= range[i].high))
+            return pm_fail("patches: %s is %g: expected %g to %g", range[i].name, range[i].value, range[i].low,
+                           range[i].high);
+    for (int i = 0; weight && i < styles; i++)
+        if (!(weight[i] > 1e-9 && weight[i] < 1e9))
+            return pm_fail("patches: weight %d is %g: expected 1e-9 to 1e9", i + 1, weight[i]);
+    return 1;
+}
+
+PatchesOptions patches_default(PatchesMode mode) {
+    PatchesOptions o = { .mode = mode, .content_weight = .5, .style_scale = 1, .detail = .35, .size = 1024, .iterations = 4,
+                         .seed = 1, .memory = 2e9 };
+    if (mode == PATCHES_PRINT) o.content_weight = .1, o.detail = 0, o.shade = .85;
+    return o;
+}
+
+/* The block, and the pictures beside it. In floats: out and the part cut out of it (4 + 4 a pixel of the content), the
+ * garment, guide, x and its next size (12 a pixel painted), the styles (3), and what one needs while it is resized: itself,
+ * and one axis; where the working size is smaller, also the result enlarged and the folds. Less is held at any one time. */
+static double pm_bytes(const Pm *m, double content_area, const Image *style) {
+    Pm sizes = *m;
+    double area = (double)m->h * m->w, styles = 0, most = 0, folds = m->o->shade > 0 ? PM_PLANES * content_area : 0;
+    for (int i = 0; i < m->styles; i++) {
+        double own = (double)style[i].h * style[i].w, s = (double)m->style_h[i] * m->style_w[i];
+        double axis = (double)m->style_h[i] * style[i].w;
+        styles += s, most = fmax(most, fmax(2 * s, axis + fmax(own, s)));
+    }
+    double enlarge = content_area > 1.01 * area ? 6 * content_area : 0;
+    return (double)pm_place(&sizes, NULL)
+         + 4 * (8 * content_area + 12 * area + 3 * styles + fmax(3 * most, fmax(folds, enlarge)));
+}
+
+/* A plan for painting (h,w): at that size, or smaller where o->size says so */
+static int pm_plan_for(Pm *m, int h, int w, const Image *style, const double *weight, int styles, const PatchesOptions *o) {
+    double by = fmin(1, (double)o->size / (h > w ? h : w));
+    int lower = (int)lround(h * by), right = (int)lround(w * by);
+    if (lower < PATCHES_SMALLEST || right < PATCHES_SMALLEST)
+        return pm_fail("patches: %d x %d pixels to paint at size %d leave a side below %d: give a larger size", w, h,
+                       o->size, PATCHES_SMALLEST);
+    return pm_plan(m, lower, right, style, styles, weight, o)
+        || pm_fail("patches: a style has more than 40 million pixels, or 16384 on a side, at style_scale %g: give less",
+                   o->style_scale);
+}
+
+double patches_bytes(int h, int w, const Image *style, int styles, const PatchesOptions *o) {
+    Pm m = {0};
+    if (!pm_check_options(o, NULL, styles) || h < 1 || w < 1 || !pm_plan_for(&m, h, w, style, NULL, styles, o)) return 0;
+    return pm_bytes(&m, (double)h * w, style);
+}
+
+/* The rows (or columns, step w) low..high-1 where the mask is above 0, and 4 more each way, but at least PATCHES_SMALLEST */
+static void pm_extent(int *low, int *high, const float *mask, long n, long lines, long step, long next) {
+    *low = (int)n, *high = 0;
+    for (int i = 0; i < n; i++)
+        for (long j = 0; j < lines; j++)
+            if (mask[i * step + j * next] > 0) { *low = i < *low ? i : *low, *high = i + 1; break; }
+    *low = *low > 4 ? *low - 4 : 0;
+    *high = (int)pm_smaller(n, *high + 4 > *low + PATCHES_SMALLEST ? *high + 4 : *low + PATCHES_SMALLEST);
+    *low = (int)pm_smaller(*low, *high - PATCHES_SMALLEST);
+}
+
+/* The walk: mask -> the part with the garment -> plan, memory -> to working size -> paint -> folds, laid in its place.
+ * out: a copy of the content, RGB */
+static int pm_transfer(Pm *m, Image *out, Image *part, Image *garment, const Image *style, const double *weight, int styles,
+                       const PatchesOptions *o) {
+    long area = (long)out->h * out->w, inside = 0;
+    int top, left, bottom, right;
+    if (o->mode == PATCHES_PRINT && !image_garment_mask(out)) return pm_fail("%s", images_error());
+    if (!out->mask) {
+        if (!(out->mask = malloc((size_t)area * sizeof(float)))) return pm_fail("patches: out of memory for a mask");
+        for (long i = 0; i < area; i++) out->mask[i] = 1;
+    }
+    for (long i = 0; i < area; i++) inside += out->mask[i] > .5f;
+    if (inside < 64) return pm_fail("patches: the mask holds %ld pixels, expected at least 64: is it empty?", inside);
+    pm_extent(&top, &bottom, out->mask, out->h, out->w, out->w, 1);
+    pm_extent(&left, &right, out->mask, out->w, out->h, 1, out->w);
+    if (!pm_plan_for(m, bottom - top, right - left, style, weight, styles, o)) return 0;
+    double need = pm_bytes(m, (double)area, style);
+    if (o->memory > 0 && need > o->memory)
+        return pm_fail("patches: painting %d x %d pixels takes %.1f MB of memory, %.1f MB are allowed: give a smaller size",
+                       m->w, m->h, need / 1e6, o->memory / 1e6);
+    if (!(m->memory = aligned_alloc(64, pm_place(m, NULL))))
+        return pm_fail("patches: out of memory: painting %d x %d pixels takes %.1f MB: give a smaller size", m->w, m->h,
+                       need / 1e6);
+    pm_place(m, m->memory);
+    if (!image_crop(part, out, top, left, bottom - top, right - left)) return pm_fail("%s", images_error());
+    for (long i = 0; i < (long)part->h * part->w * 3; i++) part->pixels[i] = pm_clamp((part->pixels[i] + 1) / 2, 0, 1);
+    if (!image_resize(garment, part, m->h, m->w)) return pm_fail("%s", images_error());
+    if (!pm_paint(m, garment, style) || !pm_resize(&m->x, part->h, part->w)) return 0;
+    float *planes = o->shade > 0 ? malloc((size_t)part->h * (size_t)part->w * PM_PLANES * sizeof(float)) : NULL;
+    if (o->shade > 0 && !planes) return pm_fail("patches: out of memory for the folds");
+    pm_lay(out, part, &m->x, top, left, (float)o->shade, planes);
+    free(planes);
+    return 1;
+}
+
+int patches_transfer(Image *out, const Image *content, const Image *style, const double *weight, int styles,
+                     const PatchesOptions *o) {
+    Pm m = {0};
+    Image part = {0}, garment = {0};
+    memset(out, 0, sizeof *out);
+    if (!pm_check_options(o, weight, styles) || !pm_check(content, "content", 1)) return 0;
+    for (int i = 0; i < styles; i++)
+        if (!pm_check(&style[i], "style", i + 1)) return 0;
+    if (!image_copy(out, content)) return pm_fail("%s", images_error());
+    if (out->c == 1) {                                                     /* grey: the same three times */
+        Image rgb;
+        if (!image_new(&rgb, out->h, out->w, 3)) return image_free(out), pm_fail("%s", images_error());
+        for (long i = 0; i < (long)out->h * out->w * 3; i++) rgb.pixels[i] = out->pixels[i / 3];
+        rgb.mask = out->mask, out->mask = NULL;
+        image_free(out);
+        *out = rgb;
+    }
+    int good = pm_transfer(&m, out, &part, &garment, style, weight, styles, o);
+    image_free(&part);
+    image_free(&garment);
+    pm_free(&m);
+    if (!good) image_free(out);
+    return good;
+}
+#endif
