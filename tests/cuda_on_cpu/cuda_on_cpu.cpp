@@ -35,7 +35,7 @@ static const uintptr_t BASE = 0x300000000000, SLOTS = 1 << 20, SHARED = 64 << 20
 static Cell *const shadow = (Cell *)0x310000000000, *const bytes = (Cell *)0x320000000000;
 static Places *const shadow_places = (Places *)0x330000000000, *const bytes_places = (Places *)0x340000000000;
 static const size_t STACK = 256 << 10;
-static const uint32_t RECENT = 2;                         /* ticks before the first launch: 1 is "written by the host" */
+static const uint32_t RECENT = 2, FORGET = 0xf0000000;    /* the first tick (1 is "written by the host"), and when to begin anew */
 
 extern const uint3 threadIdx, blockIdx, blockDim, gridDim;
 uint3 cuda_on_cpu_thread asm("threadIdx"), cuda_on_cpu_block asm("blockIdx"), cuda_on_cpu_size asm("blockDim"),
@@ -49,7 +49,7 @@ extern char __start_cuda_constant[] __attribute__((weak)), __stop_cuda_constant[
 /* ---- the state of the running block ---- */
 
 enum { READY, AT_BLOCK, AT_WARP, DONE };
-struct Thread { int state, op, line, value; unsigned mask; uint32_t floor; uint3 index; int coroutine; };
+struct Thread { int state, op, line, value; unsigned mask; uint32_t floor; uint3 index; int coroutine; const void *pc; };      /* pc: where it waits */
 static Thread threads[1024];
 static uint64_t posted[1024], results[1024];              /* what lanes bring to a warp operation, and what all then see */
 static uint32_t clocks[1024][32];                         /* after partial __syncwarps: up to when lane j is ordered before i */
@@ -58,7 +58,6 @@ static char *stacks;
 static void *scheduler, *contexts[1024];                  /* contexts[i]: where coroutine i was left */
 static std::vector<int> idle;                             /* coroutines whose thread is done; the last one is warm in the cache */
 static jmp_buf query;
-static const char *source_file = "?";                     /* of the launch or the last barrier: warp messages know only the line */
 static int me, warp, count_, inside, querying, refused;
 static uint32_t lane_bit, tick = RECENT, launch_tick, block_tick, barrier_tick, floor_, warp_tick[32];
 static uintptr_t limit, my_stack;                         /* limit: WINDOW inside kernels, 0 outside */
@@ -140,6 +139,7 @@ void cuda_on_cpu_report(const void *pc, const char *f, ...) {
     abort();
 }
 static string describe(uintptr_t o) {                     /* what lies at this offset of the window */
+    if (o >= WINDOW) return "a __device__ variable";
     if (o < SLOTS) return format("byte %zu of dynamic shared memory (this launch has %zu bytes)", o, dynamic_size);
     uintptr_t p = BASE + o;
     if (o < SHARED) {
@@ -311,7 +311,7 @@ __attribute__((noinline)) static void outside(const void *q, size_t n, int kind,
     uintptr_t p = (uintptr_t)q;
     const char *verb = kind == READ ? "reads" : "writes";
     if (!inside) {
-        if (p - BASE < WINDOW) fail(pc, format("host code %s device memory, %s", verb, describe(p - BASE).c_str()));
+        if (p - BASE < WINDOW) fail(pc, format("%s device memory, %s", verb, describe(p - BASE).c_str()));
         return;
     }
     if (p - my_stack < STACK) return;
@@ -436,7 +436,6 @@ static void *make_context(char *, char *top, void (*start)()) {
     return sp - 6;
 }
 #else                                                     /* the same with what every C library has; slower */
-static ucontext_t *boot;
 void cuda_on_cpu_switch(void **from, void *to) {
     struct Saved { jmp_buf b; } here;
     *from = &here;
@@ -445,7 +444,7 @@ void cuda_on_cpu_switch(void **from, void *to) {
     _longjmp(((Saved *)to)->b, 1);
 }
 static void *make_context(char *low, char *top, void (*start)()) {
-    boot = new ucontext_t;                                /* one for each coroutine: a few in a program's life */
+    ucontext_t *boot = new ucontext_t;                    /* one for each coroutine: a few in a program's life */
     getcontext(boot);
     boot->uc_stack.ss_sp = low, boot->uc_stack.ss_size = (size_t)(top - low);
     makecontext(boot, start, 0);
@@ -473,33 +472,34 @@ static void enter(int t) {
 /* only inside a kernel is there somebody to wait for */
 static void device_only(const char *what) { if (!inside) fail(NULL, string(what) + " called on the host"); }
 int cuda_on_cpu_lane() { return me % 32; }
-unsigned cuda_on_cpu_barrier(const char *file, int line, int value) {
+unsigned cuda_on_cpu_barrier(int line, int value) {
     device_only("__syncthreads");
     Thread &T = threads[me];
-    source_file = file, T.line = line, T.op = CPU_SYNCTHREADS, T.value = value;
+    T.pc = __builtin_return_address(0), T.line = line, T.op = CPU_SYNCTHREADS, T.value = value;
     wait(AT_BLOCK);
     return (unsigned)T.mask;
 }
 static const char *const op_names[] = { "__syncthreads", "__syncwarp", "a shuffle", "a vote", "a match", "a wmma function" };
-const uint64_t *cuda_on_cpu_warp(int op, unsigned mask, uint64_t value, int line) {
+const uint64_t *cuda_on_cpu_warp(int op, unsigned mask, uint64_t value, const void *pc) {
     device_only(op_names[op]);
-    if (!(mask & lane_bit)) fail_at(source_file, line, format("%s: the mask %#x does not name the calling lane %d", op_names[op], mask, me % 32));
     Thread &T = threads[me];
-    T.op = op, T.mask = mask, T.line = line;
+    T.pc = pc ? pc : __builtin_return_address(0), T.op = op, T.mask = mask;
+    if (!(mask & lane_bit)) fail(T.pc, format("%s: the mask %#x does not name the calling lane %d", op_names[op], mask, me % 32));
     posted[me] = value;
     wait(AT_WARP);
     return results + (me & ~31);
 }
-uint64_t cuda_on_cpu_shfl(unsigned mask, uint64_t value, int source, int line) {
-    const uint64_t *all = cuda_on_cpu_warp(CPU_SHFL, mask, value, line);
+uint64_t cuda_on_cpu_shfl(unsigned mask, uint64_t value, int source) {
+    const void *pc = __builtin_return_address(0);
+    const uint64_t *all = cuda_on_cpu_warp(CPU_SHFL, mask, value, pc);
     int t = (me & ~31) + source;
     if (source != me % 32 && (!(mask >> source & 1) || t >= count_ || (threads[t].state == DONE && threads[t].op != CPU_SHFL)))
-        fail_at(source_file, line, format("a shuffle reads from lane %d, which %s", source, t >= count_ ? "does not exist in this block"
-                : !(mask >> source & 1) ? "its mask does not name" : "has returned"));
+        fail(pc, format("a shuffle reads from lane %d, which %s", source, t >= count_ ? "does not exist in this block"
+                        : !(mask >> source & 1) ? "its mask does not name" : "has returned"));
     return all[source];
 }
-unsigned cuda_on_cpu_ballot(unsigned mask, int value, int line) {
-    const uint64_t *all = cuda_on_cpu_warp(CPU_VOTE, mask, value != 0, line);
+unsigned cuda_on_cpu_ballot(unsigned mask, int value) {
+    const uint64_t *all = cuda_on_cpu_warp(CPU_VOTE, mask, value != 0, __builtin_return_address(0));
     unsigned r = 0;
     for (int i = 0; i < 32 && (me & ~31) + i < count_; i++) if (mask >> i & 1) r |= (unsigned)all[i] << i;
     return r;
@@ -514,6 +514,10 @@ static bool release_warp(int first) {
     for (int i = 0; i < n; i++) {
         Thread &T = threads[first + i];
         if (T.state != AT_WARP) continue;
+        if (T.op == CPU_WMMA && alive != 0xffffffff) {
+            me = first + i, cuda_on_cpu_thread = T.index;
+            fail(T.pc, format("a wmma function with %d lanes; it needs the 32 of a whole warp", __builtin_popcount(alive)));
+        }
         unsigned group = T.mask & alive, there = 0;
         for (int j = 0; j < n; j++) {
             Thread &U = threads[first + j];
@@ -545,8 +549,8 @@ static bool release_warp(int first) {
         Thread &U = threads[first + j];
         if (!(T.mask & alive & 1u << j) || (U.state == AT_WARP && U.op == T.op && U.mask == T.mask)) continue;
         me = first + waiting, cuda_on_cpu_thread = T.index;
-        fail_at(source_file, T.line, format("divergence: lane %d waits at %s with mask %#x, but lane %d, which the mask names, waits at %s (line %d)%s",
-                waiting, op_names[T.op], T.mask, j, op_names[U.op], U.line, U.state == AT_WARP && U.mask != T.mask ? format(" with mask %#x", U.mask).c_str() : ""));
+        fail(T.pc, format("divergence: lane %d waits at %s with mask %#x, but lane %d, which the mask names, waits at %s at %s%s",
+                waiting, op_names[T.op], T.mask, j, op_names[U.op], where(U.pc).c_str(), U.state == AT_WARP && U.mask != T.mask ? format(" with mask %#x", U.mask).c_str() : ""));
     }
     return false;
 }
@@ -561,9 +565,9 @@ static bool release_block() {
         Thread &at = T.state == AT_BLOCK ? T : first, &other = T.state == AT_BLOCK ? first : T;
         me = (int)(&at - threads), cuda_on_cpu_thread = at.index;
         string other_name = thread_name((int)(&other - threads));
-        fail_at(source_file, at.line, other.state == DONE
+        fail(at.pc, other.state == DONE
                 ? format("divergence: waits at __syncthreads, but thread %s has returned", other_name.c_str())
-                : format("divergence: waits at __syncthreads, but thread %s waits at another one, line %d", other_name.c_str(), other.line));
+                : format("divergence: waits at __syncthreads, but thread %s waits at another one, at %s", other_name.c_str(), where(other.pc).c_str()));
     }
     if (first.state == DONE) return false;
     barrier_tick = ++tick;
@@ -635,17 +639,17 @@ void cuda_on_cpu::Launch::run(const char *name, void (*thread)(void *), void *ar
         return bad(cudaErrorInvalidConfiguration, format("a grid of %ux%ux%u blocks", grid.x, grid.y, grid.z));
     if (shared > max_dynamic) return bad(cudaErrorInvalidValue, format("%zu bytes of dynamic shared memory, the device has %zu", shared, max_dynamic));
     flush_for(stream);
-    kernel_name = name, kernel_raw = NULL, source_file = file;
+    kernel_name = name, kernel_raw = NULL;
     cuda_on_cpu_grid = grid, cuda_on_cpu_size = block;
     body = thread, body_arg = arg, count_ = (int)n, dynamic_size = shared, static_size = 0;
     if (dynamic_known > shared) memset((void *)shadow, 0, (dynamic_known + 3) / 4 * sizeof(Cell)), dynamic_known = 0;
-    if (tick > 0xf0000000u) {                             /* four billion barriers: forget who wrote what, keep that it was written */
+    if (tick > FORGET) {                             /* four billion barriers: forget who wrote what, keep that it was written */
         for (auto &a : allocations)
             for (uintptr_t o = a.first - BASE; o < a.first - BASE + a.second.size; o++) {
                 if (o % 4 == 0 && shadow[o / 4].wtime) shadow[o / 4].wtime = 1, shadow[o / 4].rtime = 0;
                 if (shadow[o / 4].flags & SPLIT) bytes[o].wtime = bytes[o].wtime != 0, bytes[o].rtime = 0;
             }
-        memset((void *)(shadow), 0, SHARED / 4 * sizeof(Cell));
+        madvise(shadow, SHARED / 4 * sizeof(Cell), MADV_DONTNEED), dynamic_known = 0;         /* zeros again */
         memset(clocks, 0, sizeof clocks), memset(fence, 0, sizeof fence);
         tick = RECENT;
     }
@@ -716,7 +720,7 @@ static void on_signal(int number, siginfo_t *info, void *context) {
     uintptr_t p = (uintptr_t)info->si_addr;
     signal(number, SIG_DFL);
     if (!inside) {                                        /* the host's own affair, unless it took a device's pointer */
-        if (number == SIGSEGV && p - BASE < WINDOW) fail(pc + 1, "host code touches device memory");
+        if (number == SIGSEGV && p - BASE < WINDOW) fail(pc + 1, "touches device memory");
         return;
     }
     fail(pc + 1, number == SIGFPE ? "integer division by zero" : number == SIGILL ? "__trap()"

@@ -197,7 +197,7 @@ __global__ void no_fence(float *part, unsigned *count, float *q) {
 }
 __device__ int device_counter;
 __global__ void device_variable(void) {
-    device_counter++;                                     // BUG device_variable: race: reads
+    device_counter++;                                     // BUG device_variable: race: reads a __device__ variable, which thread (0,0,0) wrote
 }
 __global__ void bf16_race(__nv_bfloat16 *q) {
     __shared__ __nv_bfloat16 t[64];
@@ -221,6 +221,23 @@ __global__ void inlined(float *q) {
     q[threadIdx.x] = neighbour(t);
 }
 
+struct Sums { double sum, square, most; };
+__device__ Sums add_up(Sums a, Sums b) {                  /* too long for gcc to inline it of its own accord: a structure is passed */
+    Sums r = a;
+    for (int i = 0; i < 3; i++) {
+        if (b.most > r.most) r.most = sqrt(b.most) + log(b.square) * exp(b.sum);
+        if (b.sum > r.most) r.sum = sqrt(a.most) - log(a.square) / exp(a.sum);
+        if (r.square < r.most) r.square = cbrt(r.most) - log(r.square) / exp(a.sum) + pow(b.sum, a.most);
+    }
+    return r;
+}
+__global__ void by_value(const Sums *p, Sums *q) {
+    __shared__ Sums s[32];
+    s[threadIdx.x] = add_up(p[threadIdx.x], p[0]);
+    Sums first = add_up(p[1], p[0]);
+    q[threadIdx.x] = add_up(first, s[threadIdx.x ^ 1]);   // BUG by_value: uninitialised: reads
+}
+
 /* ---- barriers and warps ---- */
 __global__ void divergent(float *q) {
     if (threadIdx.x < 20) __syncthreads();                // BUG divergent: divergence: waits at __syncthreads, but thread (20,0,0) has returned
@@ -230,7 +247,7 @@ __global__ void two_barriers(float *q) {
     if (threadIdx.x < 20)
         __syncthreads();
     else
-        __syncthreads();                                  // BUG two_barriers: divergence: waits at __syncthreads, but thread (0,0,0) waits at another one, line
+        __syncthreads();                                  // BUG two_barriers: divergence: waits at __syncthreads, but thread (0,0,0) waits at another one, at planted.cu:
     q[threadIdx.x] = 1;
 }
 __global__ void early_return(float *q, int n) {
@@ -272,6 +289,17 @@ template <int PLANTED> __global__ void matrices(const __nv_bfloat16 *p, float *q
     wmma::mma_sync(sum, f, g, sum);
     wmma::store_matrix_sync(q, sum, 16, wmma::mem_row_major);
 }
+template <int PLANTED> __global__ void wmma_store_then_read(float *q) {   /* no lane knows which elements are its own */
+    __shared__ __align__(32) float t[16 * 20];
+    wmma::fragment<wmma::accumulator, 16, 16, 16, float> sum;
+    wmma::fill_fragment(sum, 1.f);
+    for (int round = 0; round < 2; round++) {
+        wmma::store_matrix_sync(t, sum, 20, wmma::mem_row_major);  // BUG wmma_read_after: race: writes byte
+        if (PLANTED != 0) __syncwarp();
+        q[threadIdx.x] = t[threadIdx.x / 2 * 20 + threadIdx.x % 2 * 8 + 3];  // BUG wmma_store_after: uninitialised: reads byte 44 of shared `t`
+        if (PLANTED != 1) __syncwarp();
+    }
+}
 __global__ void wmma_address(const __nv_bfloat16 *p, int shift) {
     wmma::fragment<wmma::matrix_a, 16, 16, 16, __nv_bfloat16, wmma::row_major> f;
     wmma::load_matrix_sync(f, p + shift, 16);             // BUG wmma_address: load_matrix_sync: address
@@ -283,12 +311,18 @@ __global__ void wmma_line(const float *p, unsigned ld) {
 __global__ void wmma_store(float *q) {
     wmma::fragment<wmma::accumulator, 16, 16, 16, float> sum;
     wmma::fill_fragment(sum, 1.f);
-    wmma::store_matrix_sync(q + 800, sum, 16, wmma::mem_col_major);  // BUG wmma_store: out of bounds: writes 4 bytes at 32 bytes past the 4000 bytes
+    wmma::store_matrix_sync(q + 800, sum, 16, wmma::mem_col_major);  // BUG wmma_store: out of bounds: writes 4 bytes at 44 bytes past the 4000 bytes
 }
 __global__ void wmma_half(float *q) {
     wmma::fragment<wmma::accumulator, 16, 16, 16, float> sum;
     wmma::fill_fragment(sum, 1.f);
     if (threadIdx.x < 16) wmma::store_matrix_sync(q, sum, 16, wmma::mem_row_major);  // BUG wmma_half: wmma
+}
+
+__global__ void wmma_short(float *q) {
+    wmma::fragment<wmma::accumulator, 16, 16, 16, float> sum;
+    wmma::fill_fragment(sum, 1.f);
+    wmma::store_matrix_sync(q, sum, 16, wmma::mem_row_major);  // BUG wmma_short: a wmma function with 16 lanes
 }
 
 /* ---- shared memory, launches ---- */
@@ -350,6 +384,7 @@ int main(int argc, char **argv) {
     if IS(bf16_race) cudaFree(h), cudaMalloc(&h, 128), bf16_race<<<1, 64>>>(h);
     if IS(functor) functor<<<1, 32>>>(Shift{ x }, 999);
     if IS(inlined) inlined<<<1, 32>>>(y);
+    if IS(by_value) by_value<<<1, 32>>>((Sums *)x, (Sums *)y);
     if IS(divergent) divergent<<<1, 32>>>(y);
     if IS(two_barriers) two_barriers<<<1, 32>>>(y);
     if IS(early_return) early_return<<<2, 32>>>(y, 40);
@@ -359,10 +394,13 @@ int main(int argc, char **argv) {
     if IS(lane_returned) lane_returned<<<1, 32>>>(x);
     if IS(small_block) small_block<<<1, 8>>>(x);
     if IS(wmma_sync) matrices<0><<<1, 32>>>((__nv_bfloat16 *)x, y, zero, 16);
+    if IS(wmma_store_after) wmma_store_then_read<0><<<1, 32>>>(y);
+    if IS(wmma_read_after) wmma_store_then_read<1><<<1, 32>>>(y);
     if IS(wmma_address) wmma_address<<<1, 32>>>((__nv_bfloat16 *)x, 8);
     if IS(wmma_line) wmma_line<<<1, 32>>>(x, 9);
     if IS(wmma_store) wmma_store<<<1, 32>>>(y);
     if IS(wmma_half) wmma_half<<<1, 32>>>(y);
+    if IS(wmma_short) wmma_short<<<1, 16>>>(y);
     if IS(too_much_static) too_much_static<<<1, 32>>>(y);
     if IS(no_threads) nothing_else<<<1, zero>>>(y);       // BUG no_threads: the launch of nothing_else fails: a block of 0x1x1 threads; nobody asked cudaGetLastError
     if IS(many_threads) nothing_else<<<1, dim3(64, 32)>>>(y);  // BUG many_threads: fails: a block of 64x32x1 threads
@@ -375,7 +413,7 @@ int main(int argc, char **argv) {
         cudaGetLastError();
         dynamic<<<1, 32, 200000>>>(y);                    // BUG more_than_all: fails: 200000 bytes of dynamic shared memory, the device has 101376
     }
-    if IS(host_reads) host[0] = x[zero];                  // BUG host_reads: host code reads device memory
+    if IS(host_reads) host[0] = x[zero];                  // BUG host_reads: host: reads device memory
     if IS(copy_too_long) cudaMemcpy(host, small, 404, cudaMemcpyDeviceToHost);  // BUG copy_too_long: out of bounds: cudaMemcpy of 404 bytes at byte 0 of the 400 bytes
     if IS(direction) cudaMemcpy(host, small, 400, cudaMemcpyHostToDevice);      // BUG direction: the destination is host memory, the direction says otherwise
     if IS(free_twice) cudaFree(small), cudaFree(small);   // BUG free_twice: a second time

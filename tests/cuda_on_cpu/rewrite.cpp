@@ -195,7 +195,8 @@ int main(void) {
             while (word(in[end])) end++;
             string w = in.substr(at, end - at);
             if (w.compare(0, 2, "__")) out += w, at = end;
-            else if (at = end, w == "__global__") kernel = true, round = 0;
+            else if (at = end, w == "__global__")       /* flatten: all is inlined, as nvcc does; gcc calls no hook for */
+                out += "__attribute__((flatten))", kernel = true, round = 0;                /* structures as arguments */
             else if (w == "__shared__") shared();
             else if (w == "__device__") out += variable("cuda_device");
             else if (w == "__constant__") out += variable("cuda_constant");

@@ -4,7 +4,7 @@
  *   k<<<grid, block>>>(args)       cuda_on_cpu::Launch(grid, block).kernel("k", [&](auto... a) { k(a...); })(args)
  *   __shared__ float a[8], b;      one slot of shared memory for each variable, and a reference to it
  *   extern __shared__ float s[];   float *s, the launch's dynamic shared memory
- *   __global__ ... {               { and a call that tells the kernel's name
+ *   __global__ ... {               all calls inlined, { and a call that tells the kernel's name
  *   __device__, __constant__       nothing before functions, a section of their own for variables
  * One compilation serves host and device: __CUDACC__ is defined, and __CUDA_ARCH__ is 800 in host functions too. */
 #ifndef CUDA_ON_CPU_RUNTIME_H
@@ -59,26 +59,26 @@ constexpr int warpSize = 32;
 
 enum CudaOnCpuOp { CPU_SYNCTHREADS, CPU_SYNCWARP, CPU_SHFL, CPU_VOTE, CPU_MATCH, CPU_WMMA };
 void cuda_on_cpu_kernel(const char *name, unsigned bound = 1024, unsigned = 0);  /* the first thing a kernel does */
-unsigned cuda_on_cpu_barrier(const char *file, int line, int value);             /* how many threads came with value != 0 */
-/* waits for the lanes in mask; lane i's values are then at [i] until this lane's next operation */
-const uint64_t *cuda_on_cpu_warp(int op, unsigned mask, uint64_t value, int line);
-uint64_t cuda_on_cpu_shfl(unsigned mask, uint64_t value, int source, int line);
-unsigned cuda_on_cpu_ballot(unsigned mask, int value, int line);
+unsigned cuda_on_cpu_barrier(int line, int value);                               /* how many threads came with value != 0 */
+/* waits for the lanes in mask; lane i's value is then at [i] until this lane's next operation. pc: where, if not the caller */
+const uint64_t *cuda_on_cpu_warp(int op, unsigned mask, uint64_t value, const void *pc = NULL);
+uint64_t cuda_on_cpu_shfl(unsigned mask, uint64_t value, int source);
+unsigned cuda_on_cpu_ballot(unsigned mask, int value);
 void cuda_on_cpu_fence(void);
 int cuda_on_cpu_lane(void);
-#define __syncthreads()          ((void)cuda_on_cpu_barrier(__FILE__, __LINE__, 0))
-#define __syncthreads_count(p)   ((int)cuda_on_cpu_barrier(__FILE__, __LINE__, (p) != 0))
-#define __syncthreads_or(p)      ((int)(cuda_on_cpu_barrier(__FILE__, __LINE__, (p) != 0) > 0))
-#define __syncthreads_and(p)     ((int)(cuda_on_cpu_barrier(__FILE__, __LINE__, (p) == 0) == 0))
-#define __syncwarp(...)          ((void)cuda_on_cpu_warp(CPU_SYNCWARP, cuda_on_cpu::mask(__VA_ARGS__), 0, __LINE__))
-#define __ballot_sync(m, p)      cuda_on_cpu_ballot(m, (p) != 0, __LINE__)
-#define __any_sync(m, p)         ((int)(cuda_on_cpu_ballot(m, (p) != 0, __LINE__) != 0))
-#define __all_sync(m, p)         ((int)(cuda_on_cpu_ballot(m, (p) == 0, __LINE__) == 0))
+#define __syncthreads()          ((void)cuda_on_cpu_barrier(__LINE__, 0))
+#define __syncthreads_count(p)   ((int)cuda_on_cpu_barrier(__LINE__, (p) != 0))
+#define __syncthreads_or(p)      ((int)(cuda_on_cpu_barrier(__LINE__, (p) != 0) > 0))
+#define __syncthreads_and(p)     ((int)(cuda_on_cpu_barrier(__LINE__, (p) == 0) == 0))
+#define __syncwarp(...)          ((void)cuda_on_cpu_warp(CPU_SYNCWARP, cuda_on_cpu::mask(__VA_ARGS__), 0))
+#define __ballot_sync(m, p)      cuda_on_cpu_ballot(m, (p) != 0)
+#define __any_sync(m, p)         ((int)(cuda_on_cpu_ballot(m, (p) != 0) != 0))
+#define __all_sync(m, p)         ((int)(cuda_on_cpu_ballot(m, (p) == 0) == 0))
 #define __activemask()           cuda_on_cpu_active()
-#define __shfl_sync(m, ...)      cuda_on_cpu::shfl(0, __LINE__, m, __VA_ARGS__)
-#define __shfl_up_sync(m, ...)   cuda_on_cpu::shfl(1, __LINE__, m, __VA_ARGS__)
-#define __shfl_down_sync(m, ...) cuda_on_cpu::shfl(2, __LINE__, m, __VA_ARGS__)
-#define __shfl_xor_sync(m, ...)  cuda_on_cpu::shfl(3, __LINE__, m, __VA_ARGS__)
+#define __shfl_sync(m, ...)      cuda_on_cpu::shfl(0, m, __VA_ARGS__)
+#define __shfl_up_sync(m, ...)   cuda_on_cpu::shfl(1, m, __VA_ARGS__)
+#define __shfl_down_sync(m, ...) cuda_on_cpu::shfl(2, m, __VA_ARGS__)
+#define __shfl_xor_sync(m, ...)  cuda_on_cpu::shfl(3, m, __VA_ARGS__)
 #define __threadfence()          cuda_on_cpu_fence()
 #define __threadfence_system()   cuda_on_cpu_fence()
 #define __threadfence_block()    ((void)0)
@@ -86,7 +86,7 @@ int cuda_on_cpu_lane(void);
 
 namespace cuda_on_cpu {
 static inline unsigned mask(unsigned m = 0xffffffff) { return m; }
-template <class T> static inline T shfl(int kind, int line, unsigned mask, T v, int d, int width = 32) {
+template <class T> static inline T shfl(int kind, unsigned mask, T v, int d, int width = 32) {
     static_assert(sizeof(T) <= 8, "shuffles move at most 8 bytes");
     int lane = cuda_on_cpu_lane(), first = lane & ~(width - 1), from = lane;
     if (kind == 0) from = first + (d & (width - 1));
@@ -95,7 +95,7 @@ template <class T> static inline T shfl(int kind, int line, unsigned mask, T v, 
     if (kind == 3 && (lane ^ d) < first + width) from = lane ^ d;
     uint64_t bits = 0;
     __builtin_memcpy(&bits, &v, sizeof v);
-    bits = cuda_on_cpu_shfl(mask, bits, from, line);
+    bits = cuda_on_cpu_shfl(mask, bits, from);
     __builtin_memcpy(&v, &bits, sizeof v);
     return v;
 }

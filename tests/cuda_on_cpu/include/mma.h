@@ -1,6 +1,6 @@
 /* mma.h: nvcuda::wmma on the CPU, for bf16 (16x16x16, 32x8x16, 8x32x16) and tf32 (16x16x8), float accumulators.
- * Lane l of the warp holds elements l*n .. l*n + n-1 of the row-major matrix, n = num_elements. A GPU scatters them in
- * another way, which no program may depend on. tf32 factors lose their lower 13 bits in mma_sync, as in the hardware:
+ * Which lane holds which element is a secret of the hardware: `element` scatters them in a way that no program hits by chance, so
+ * that a missing __syncwarp beside a load or store is found. tf32 factors lose their lower 13 bits in mma_sync, as in the hardware:
  * truncated if the program has not rounded them with __float_to_tf32. */
 #ifndef CUDA_ON_CPU_MMA_H
 #define CUDA_ON_CPU_MMA_H
@@ -32,6 +32,7 @@ template <class Use, int M, int N, int K, class T, class Layout = void> struct f
 };
 template <class F, class T> static inline void fill_fragment(F &f, const T &v) { for (auto &e : f.x) e = v; }
 
+static inline CUDA_ON_CPU_UNCHECKED int element(int lane, int i) { return 4 * (i / 4 * 32 + lane * 5 % 32) + i % 4; }
 /* the rules of both directions: 256-bit aligned, the leading dimension a multiple of 16 bytes, the same for all lanes */
 static inline CUDA_ON_CPU_UNCHECKED void check_matrix(const char *what, const void *p, unsigned ld, unsigned need, int size, const void *pc) {
     if ((uintptr_t)p % 32) cuda_on_cpu_report(pc, "%s: address %p is not a multiple of 32 bytes, which wmma needs", what, p);
@@ -39,14 +40,14 @@ static inline CUDA_ON_CPU_UNCHECKED void check_matrix(const char *what, const vo
     if (ld < need) cuda_on_cpu_report(pc, "%s: leading dimension %u is less than the %u elements of a line", what, ld, need);
     int lane = cuda_on_cpu_lane();
     uint64_t mine = (uint64_t)(uintptr_t)p ^ (uint64_t)ld << 48;
-    const uint64_t *all = cuda_on_cpu_warp(CPU_WMMA, 0xffffffff, mine, __LINE__);
+    const uint64_t *all = cuda_on_cpu_warp(CPU_WMMA, 0xffffffff, mine, pc);
     for (int i = 0; i < 32; i++)
         if (all[i] != mine) cuda_on_cpu_report(pc, "%s: lanes %d and %d pass different addresses or leading dimensions", what, lane, i);
 }
 template <class F, class P> CUDA_ON_CPU_UNCHECKED static inline void load(F &f, const P *p, unsigned ld, bool row, const void *pc) {
     check_matrix("load_matrix_sync", p, ld, row ? f.cols : f.rows, sizeof *p, pc);
-    int e = cuda_on_cpu_lane() * f.num_elements;
-    for (int i = 0; i < f.num_elements; i++, e++) {
+    for (int i = 0; i < f.num_elements; i++) {
+        int e = element(cuda_on_cpu_lane(), i);
         const P *from = p + (row ? e / f.cols * ld + e % f.cols : e % f.cols * ld + e / f.cols);
         cuda_on_cpu_access(from, sizeof *from, 0, pc);
         f.x[i] = *from;
@@ -65,8 +66,8 @@ template <int M, int N, int K> __attribute__((noinline)) CUDA_ON_CPU_UNCHECKED
 static void store_matrix_sync(float *p, const fragment<accumulator, M, N, K, float> &f, unsigned ld, layout_t l) {
     const void *pc = __builtin_return_address(0);
     check_matrix("store_matrix_sync", p, ld, l == mem_row_major ? N : M, sizeof *p, pc);
-    int e = cuda_on_cpu_lane() * f.num_elements;
-    for (int i = 0; i < f.num_elements; i++, e++) {
+    for (int i = 0; i < f.num_elements; i++) {
+        int e = element(cuda_on_cpu_lane(), i);
         float *to = p + (l == mem_row_major ? e / N * ld + e % N : e % N * ld + e / N);
         cuda_on_cpu_access(to, sizeof *to, 1, pc);
         *to = f.x[i];
@@ -82,15 +83,17 @@ static void mma_sync(fragment<accumulator, M, N, K, float> &d, const fragment<ma
     static unsigned char turn[32];
     int lane = cuda_on_cpu_lane();
     float *A = buffer[turn[lane] ^= 1], *B = A + M * K;
-    for (int i = 0; i < a.num_elements; i++) A[lane * a.num_elements + i] = factor(a.x[i]);
-    for (int i = 0; i < b.num_elements; i++) B[lane * b.num_elements + i] = factor(b.x[i]);
-    cuda_on_cpu_warp(CPU_WMMA, 0xffffffff, 0, __LINE__);
-    /* this lane's 8 sums stand side by side in one row */
+    for (int i = 0; i < a.num_elements; i++) A[element(lane, i)] = factor(a.x[i]);
+    for (int i = 0; i < b.num_elements; i++) B[element(lane, i)] = factor(b.x[i]);
+    cuda_on_cpu_warp(CPU_WMMA, 0xffffffff, 0, __builtin_return_address(0));
     typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
-    const float *left = A + lane * 8 / N * K, *right = B + lane * 8 % N;
-    Four s = *(const Four *)c.x, t = *(const Four *)(c.x + 4);
-    for (int k = 0; k < K; k++) s += left[k] * *(const Four *)(right + k * N), t += left[k] * *(const Four *)(right + k * N + 4);
-    *(Four *)d.x = s, *(Four *)(d.x + 4) = t;
+    for (int i = 0; i < d.num_elements; i += 4) {         /* four sums side by side in one row */
+        int e = element(lane, i);
+        const float *left = A + e / N * K, *right = B + e % N;
+        Four s = *(const Four *)(c.x + i);
+        for (int k = 0; k < K; k++) s += left[k] * *(const Four *)(right + k * N);
+        *(Four *)(d.x + i) = s;
+    }
 }
 } }
 #endif
