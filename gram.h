@@ -166,7 +166,11 @@ typedef struct Gram {
     Features f;
     long channels[GRAM_LAYERS], offset[GRAM_LAYERS];     /* of each layer: c, and where its Gram matrix and its means stand in target */
     long targets, most, rows;                            /* sizes: of target, of the largest Gram matrix, of the largest layer */
-    real *target, *gram, *dgram, *average, *ones, *number;
+    real *target, *gram, *dgram, *average, *number;
+    const Node *picture, *seen;                          /* of this level: the input z, and the content layer or NULL; */
+    long features;                                       /* how many numbers that is, */
+    real *wanted, *ones;                                 /* what they are for the content; ones (rows) */
+    double size;                                         /* and their mean square */
 } Gram;
 
 static const double gram_zero[3] = { 0 };
@@ -221,6 +225,16 @@ static int gram_describe(Gram *g, int h, int w) {
     return 1;
 }
 
+/* a picture into the network's input */
+static int gram_upload(Gram *g, const Image *picture) {
+    long n = 3L * picture->h * picture->w;
+    real *host = malloc(sizeof(real) * (size_t)n);
+    for (long i = 0; host && i < n; i++) host[i] = picture->pixels[i];
+    if (host) g->ops->upload(g->net.node[g->f.picture].y, host, n);
+    free(host);
+    return host ? 1 : gram_fail("not enough memory for a picture of %d x %d", picture->w, picture->h);
+}
+
 /* described, with memory and weights, and the picture in its input. 0: g->net is empty */
 static int gram_open(Gram *g, const Image *picture) {
     int good = gram_describe(g, picture->h, picture->w);
@@ -228,14 +242,7 @@ static int gram_open(Gram *g, const Image *picture) {
         good = gram_fail("not enough memory for pictures of %d x %d pixels: take smaller ones", picture->w, picture->h);
     if (good && g->o->vgg) good = features_load(&g->f, &g->net, g->o->weights) ? 1 : gram_fail("%s", features_error());
     if (good && !g->o->vgg) features_draw(&g->f, &g->net, g->o->seed, g->gray);
-    if (good) {
-        long n = 3L * picture->h * picture->w;
-        real *host = malloc(sizeof(real) * (size_t)n);
-        for (long i = 0; host && i < n; i++) host[i] = picture->pixels[i];
-        if (host) g->ops->upload(g->net.node[g->f.picture].y, host, n);
-        else good = gram_fail("not enough memory");
-        free(host);
-    }
+    good = good && gram_upload(g, picture);
     if (!good) net_free(&g->net);
     return good;
 }
@@ -305,60 +312,82 @@ static double gram_style(Gram *g, int l, double scale, int look) {
     return loss;
 }
 
+/* A level begins: the network for the content picture, and what it sees there. 0, and a line: no memory. */
+static int gram_begin(Gram *g, const Image *content) {
+    if (!gram_open(g, content)) return 0;
+    const int seen = features_node(&g->f, g->o->content_layer);
+    g->picture = &g->net.node[g->f.picture], g->seen = g->o->content > 0 ? &g->net.node[seen] : NULL;
+    g->features = g->seen ? (long)g->seen->h * g->seen->w * g->seen->c : 0;
+    g->wanted = g->ops->alloc(g->features), g->ones = g->ops->alloc(g->rows);
+    if (!g->wanted || !g->ones) return gram_fail("not enough memory for pictures of %d x %d pixels", content->w, content->h);
+    g->ops->fill(g->ones, 1, g->rows);
+    g->size = 1;
+    if (!g->seen) return 1;
+    net_forward(&g->net, 0);
+    g->ops->copy(g->wanted, g->seen->y, g->features);
+    g->ops->sum_squares(g->number, g->wanted, g->features);
+    g->size = fmax(gram_number(g) / (double)g->features, 1e-12);     /* F9 divided by this is relative, as F8 is */
+    return 1;
+}
+static void gram_end(Gram *g) {
+    if (g->wanted) g->ops->release(g->wanted);
+    if (g->ones) g->ops->release(g->ones);
+    g->wanted = g->ones = NULL;
+    net_free(&g->net);
+}
+
+/* L and dL/dz of the picture z in the network's input: into picture->dy; the numbers into `at`, if `look`. */
+static void gram_loss(Gram *g, GramStep *at, int look) {
+    const GramOptions *o = g->o;
+    const Ops *ops = g->ops;
+    const Node *z = g->picture, *seen = g->seen;
+    net_forward(&g->net, 0);
+    net_zero_activations(&g->net);
+    at->content = at->tv = at->total = 0;
+    for (int l = 0; l < g->layers; l++) {
+        at->style[l] = gram_style(g, l, o->style / g->layers, look);
+        at->total += o->style / g->layers * at->style[l];
+    }
+    if (seen) ops->squared_error_backward(seen->dy, seen->y, g->wanted, NULL, (real)(o->content / g->size), g->features);
+    if (o->tv > 0) ops->total_variation_backward(z->dy, z->y, (real)o->tv, 1, z->h, z->w, 3);
+    net_backward(&g->net, NET_INPUT);
+    if (!look) return;
+    if (seen) ops->squared_error_forward(g->number, seen->y, g->wanted, NULL, g->features), at->content = gram_number(g) / g->size;
+    ops->total_variation_forward(g->number, z->y, 1, z->h, z->w, 3), at->tv = gram_number(g);
+    at->total += o->content * at->content + o->tv * at->tv;
+}
+
 /* Optimises the picture z (h,w,3) at one level towards g->target and the content. 1 done, 2 stopped by the callback, 0 failed. */
 static int gram_level(Gram *g, Image *z, const Image *content, GramStep *at) {
     const GramOptions *o = g->o;
     const Ops *ops = g->ops;
-    int result = 1;
-    if (!gram_open(g, content)) return 0;
-    const Node *x = &g->net.node[g->f.picture], *seen = o->content > 0 ? &g->net.node[features_node(&g->f, o->content_layer)] : NULL;
-    long n = 3L * z->h * z->w, features = seen ? (long)seen->h * seen->w * seen->c : 0;
-    real *m = ops->alloc(n), *v = ops->alloc(n), *wanted = ops->alloc(features), *host = malloc(sizeof(real) * (size_t)n);
-    g->ones = ops->alloc(g->rows);
-    double size = 1;
-    if (!m || !v || !wanted || !host || !g->ones) { result = gram_fail("not enough memory for pictures of %d x %d pixels", z->w, z->h); goto end; }
-    ops->fill(g->ones, 1, g->rows);
-    if (seen) {
-        net_forward(&g->net, 0);
-        ops->copy(wanted, seen->y, features);
-        ops->sum_squares(g->number, wanted, features);
-        size = fmax(gram_number(g) / (double)features, 1e-12);       /* F9 divided by this is relative, as F8 is */
+    long n = 3L * z->h * z->w;
+    real *m = NULL, *v = NULL, *x;
+    int result = 0;
+    if (!gram_begin(g, content)) goto end;
+    m = ops->alloc(n), v = ops->alloc(n), x = g->picture->y;
+    if (!m || !v) { gram_fail("not enough memory for pictures of %d x %d pixels", z->w, z->h); goto end; }
+    if (!gram_upload(g, z)) goto end;
+    result = 1;
+    for (at->step = 0; at->step < o->steps; at->step++) {
+        int look = o->progress && ((o->every > 0 && at->step % o->every == 0) || at->step + 1 == o->steps);
+        gram_loss(g, at, look);
+        if (look && !o->progress(o->context, at)) { result = 2; break; }
+        double rate = o->lr * (1 - 0.9 * at->step / o->steps);
+        ops->adam_step(x, m, v, g->picture->dy, n, (real)rate, (real)0.9, (real)0.999, (real)1e-8, at->step + 1);
+        if (!o->whiten) ops->clip(x, 1, n);
     }
-    for (long i = 0; i < n; i++) host[i] = z->pixels[i];
-    ops->upload(x->y, host, n);
-    for (int step = 0; step < o->steps && result == 1; step++) {
-        int look = o->progress && ((o->every > 0 && step % o->every == 0) || step + 1 == o->steps);
-        net_forward(&g->net, 0);
-        net_zero_activations(&g->net);
-        at->step = step, at->content = at->tv = at->total = 0;
-        for (int l = 0; l < g->layers; l++) {
-            at->style[l] = gram_style(g, l, o->style / g->layers, look);
-            at->total += o->style / g->layers * at->style[l];
-        }
-        if (seen) ops->squared_error_backward(seen->dy, seen->y, wanted, NULL, (real)(o->content / size), features);
-        if (o->tv > 0) ops->total_variation_backward(x->dy, x->y, (real)o->tv, 1, z->h, z->w, 3);
-        if (look) {
-            if (seen) ops->squared_error_forward(g->number, seen->y, wanted, NULL, features), at->content = gram_number(g) / size;
-            ops->total_variation_forward(g->number, x->y, 1, z->h, z->w, 3), at->tv = gram_number(g);
-            at->total += o->content * at->content + o->tv * at->tv;
-            if (!o->progress(o->context, at)) result = 2;
-        }
-        net_backward(&g->net, NET_INPUT);
-        ops->adam_step(x->y, m, v, x->dy, n, (real)(o->lr * (1 - 0.9 * step / o->steps)), (real)0.9, (real)0.999, (real)1e-8, step + 1);
-        if (!o->whiten) ops->clip(x->y, 1, n);
-    }
-    ops->sum_squares(g->number, x->y, n);
-    if (!isfinite(gram_number(g))) result = gram_fail("the picture is not finite after %d steps of %d x %d: lower lr", at->step + 1, z->w, z->h);
-    ops->download(host, x->y, n);
-    for (long i = 0; i < n; i++) z->pixels[i] = (float)host[i];
+    ops->sum_squares(g->number, x, n);
+    if (!isfinite(gram_number(g))) result = gram_fail("the picture of %d x %d is not finite any more: lower lr", z->w, z->h);
+    real *host = result ? malloc(sizeof(real) * (size_t)n) : NULL;
+    if (result && !host) result = gram_fail("not enough memory for a picture of %d x %d", z->w, z->h);
+    if (host) ops->download(host, x, n);
+    for (long i = 0; host && i < n; i++) z->pixels[i] = (float)host[i];
+    free(host);
 end:
     if (m) ops->release(m);
     if (v) ops->release(v);
-    if (wanted) ops->release(wanted);
-    if (g->ones) ops->release(g->ones);
-    g->ones = NULL;
-    free(host);
-    net_free(&g->net);
+    gram_end(g);
     return result;
 }
 
@@ -463,7 +492,6 @@ int gram_transfer(Image *out, const Image *content, const Image *style, const do
         for (long i = 0; result && i < 3L * out->h * out->w; i++) out->pixels[i] = fminf(fmaxf(out->pixels[i], -1), 1);
     }
 end:
-    if (g.net.nodes) net_free(&g.net);
     real *block[] = { g.target, g.gram, g.dgram, g.average, g.number };
     for (int i = 0; i < 5; i++)
         if (block[i]) ops->release(block[i]);
