@@ -307,6 +307,27 @@ static void avgpool_backward(float *dx, const float *dy, int n, int h, int w, in
         dx[r * c + k] += dy[(r / w / f * (w / f) + r % w / f) * c + k] / (f * f);
     });
 }
+/* where the first maximum of the f x f block stands whose first pixel stands at `first`, in rows of w pixels; NaN is a maximum */
+__device__ static inline long block_maximum_of(const float *x, long first, int w, int c, int f) {
+    long best = first;
+    for (int u = 1; u < f * f; u++) {
+        long at = first + ((long)(u / f) * w + u % f) * c;
+        if (x[at] > x[best] || x[at] != x[at]) best = at;
+    }
+    return best;
+}
+static void maxpool_forward(float *y, const float *x, int n, int h, int w, int c, int f) {
+    int high = h / f, wide = w / f;
+    each_row((long)n * high * wide, c, [=] __device__ (long r, int k) {
+        y[r * c + k] = x[block_maximum_of(x, ((r / wide / high * h + r / wide % high * f) * w + r % wide * f) * c + k, w, c, f)];
+    });
+}
+static void maxpool_backward(float *dx, const float *dy, const float *x, int n, int h, int w, int c, int f) {
+    int high = h / f, wide = w / f;
+    each_row((long)n * high * wide, c, [=] __device__ (long r, int k) {
+        dx[block_maximum_of(x, ((r / wide / high * h + r / wide % high * f) * w + r % wide * f) * c + k, w, c, f)] += dy[r * c + k];
+    });
+}
 static void gray_forward(float *y, const float *x, long rows, int c) {
     each(rows, [=] __device__ (long r) {
         float sum = 0;
@@ -1256,6 +1277,7 @@ static void gram_backward(float *df, const float *dg, const float *f, const floa
     .reflect_pad_forward = reflect_pad_forward, .reflect_pad_backward = reflect_pad_backward, \
     .upsample_forward = upsample_forward, .upsample_backward = upsample_backward, \
     .avgpool_forward = avgpool_forward, .avgpool_backward = avgpool_backward, \
+    .maxpool_forward = maxpool_forward, .maxpool_backward = maxpool_backward, \
     .gray_forward = gray_forward, .gray_backward = gray_backward, .mean_sigmoid = mean_sigmoid, \
     .bce_logits_forward = bce_logits_forward, .bce_logits_backward = bce_logits_backward, \
     .squared_error_forward = squared_error_forward, .squared_error_backward = squared_error_backward, \

@@ -93,6 +93,8 @@ typedef struct Ops {
     void (*upsample_backward)(real *dx, const real *dy, int n, int h, int w, int c, int factor);
     void (*avgpool_forward)(real *y, const real *x, int n, int h, int w, int c, int factor);
     void (*avgpool_backward)(real *dx, const real *dy, int n, int h, int w, int c, int factor);
+    void (*maxpool_forward)(real *y, const real *x, int n, int h, int w, int c, int factor);
+    void (*maxpool_backward)(real *dx, const real *dy, const real *x, int n, int h, int w, int c, int factor);
     void (*gray_forward)(real *y, const real *x, long rows, int c);
     void (*gray_backward)(real *dx, const real *dy, long rows, int c);
     /* losses: forward writes one number, backward adds `scale` times its gradient */
@@ -623,6 +625,37 @@ static void avgpool_backward(real *dx, const real *dy, int n, int h, int w, int 
                 dx[((long)r * w + j) * c + k] += dy[((long)(r / f) * (w / f) + j / f) * c + k] / (f * f);
 }
 
+/* is a the maximum of a and b? NaN is, whatever the other one: it must not be lost */
+static int larger(real a, real b) { return a > b || a != a; }
+
+/* y[n,i,j,c] = max of x over the f x f block of (i,j)   x: (N,H,W,C)  y: (N,H/f,W/f,C)   both quotients rounded down: rows and
+ * columns that fill no block are not seen */
+static void maxpool_forward(real *y, const real *x, int n, int h, int w, int c, int f) {
+    int oh = h / f, ow = w / f;
+    #pragma omp parallel for
+    for (int r = 0; r < n * oh; r++)
+        for (int j = 0; j < ow; j++)
+            for (int u = 0; u < f * f; u++) {
+                const real *from = x + (((long)(r / oh) * h + r % oh * f + u / f) * w + j * f + u % f) * c;
+                real *to = y + ((long)r * ow + j) * c;
+                for (int k = 0; k < c; k++) to[k] = u == 0 || larger(from[k], to[k]) ? from[k] : to[k];
+            }
+}
+/* dx[the block's first maximum in row order] += dy[n,i,j,c]   found again in x, so that nothing needs storing */
+static void maxpool_backward(real *dx, const real *dy, const real *x, int n, int h, int w, int c, int f) {
+    int oh = h / f, ow = w / f;
+    #pragma omp parallel for
+    for (int r = 0; r < n * oh; r++)
+        for (long k = 0; k < (long)ow * c; k++) {
+            long first = (((long)(r / oh) * h + r % oh * f) * w + k / c * f) * c + k % c, best = first;
+            for (int u = 1; u < f * f; u++) {
+                long at = first + ((long)(u / f) * w + u % f) * c;
+                if (larger(x[at], x[best])) best = at;
+            }
+            dx[best] += dy[r * (long)ow * c + k];
+        }
+}
+
 /* y[r] = 1/C sum_c x[r,c]   light and shade without colour   x: (rows,C)  y: (rows) */
 static void gray_forward(real *y, const real *x, long rows, int c) {
     for (long r = 0; r < rows; r++) {
@@ -805,6 +838,7 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n, real lr,
     .reflect_pad_forward = reflect_pad_forward, .reflect_pad_backward = reflect_pad_backward, \
     .upsample_forward = upsample_forward, .upsample_backward = upsample_backward, \
     .avgpool_forward = avgpool_forward, .avgpool_backward = avgpool_backward, \
+    .maxpool_forward = maxpool_forward, .maxpool_backward = maxpool_backward, \
     .gray_forward = gray_forward, .gray_backward = gray_backward, \
     .mean_sigmoid = mean_sigmoid, .bce_logits_forward = bce_logits_forward, .bce_logits_backward = bce_logits_backward, \
     .squared_error_forward = squared_error_forward, .squared_error_backward = squared_error_backward, \

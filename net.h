@@ -35,7 +35,7 @@ struct Node {
     const Kind *kind;
     int a, b;                                         /* the nodes it reads, or -1 */
     int n, h, w, c;                                   /* the shape of its output: (n,h,w,c) */
-    Conv conv;                                        /* convolutions: the geometry; pad, upsample, avgpool: conv.pad */
+    Conv conv;                                        /* convolutions: the geometry; pad, upsample, pools: conv.pad */
     real slope;                                       /* leaky_relu */
     long weight, weights, bias, biases;               /* offset and count in the parameter block; norms: gamma and beta */
     int shape[4], rank;                               /* of the weight */
@@ -77,14 +77,16 @@ int concat(Net *net, int a, int b);                                             
 int reflect_pad(Net *net, int x, int pad);                                           /* -> (h + 2 pad, w + 2 pad) */
 int upsample(Net *net, int x, int factor);                                           /* nearest: -> (h factor, w factor) */
 int avgpool(Net *net, int x, int factor);                                            /* mean of blocks: -> (h / factor, w / factor) */
+int maxpool(Net *net, int x, int factor);                                            /* the largest of each block, rounded down */
 int gray(Net *net, int x);                                                           /* mean over channels: -> c = 1 */
 
 /* Bytes that net_finish will allocate, and the scratch its convolutions will borrow from the table (shared by all networks). */
 double net_bytes(const Net *net, int training);
 double net_scratch_bytes(const Net *net);
 
-/* Allocate. training = 1: gradients, Adam's moments, every activation kept. training = 0: activations share memory once they
- * have been read for the last time; only net_forward(net, 0) may be called. Returns 0 when there is not enough memory. */
+/* Allocate. training = NET_WEIGHTS (1): gradients, Adam's moments, every activation kept. NET_INPUT: the same without weights'
+ * gradients and moments: a network that only judges, net_backward(net, NET_INPUT). 0: activations share memory once they have
+ * been read for the last time; only net_forward(net, 0) may be called. Returns 0 when there is not enough memory. */
 int net_finish(Net *net, int training);
 void net_free(Net *net);
 
@@ -249,6 +251,12 @@ static void avgpool_node_forward(const Net *net, Node *node) {
 static void avgpool_node_backward(const Net *net, Node *node) {
     if (wants(net, node->a)) net->ops->avgpool_backward(A.dy, node->dy, A.n, A.h, A.w, A.c, node->conv.pad);
 }
+static void maxpool_node_forward(const Net *net, Node *node) {
+    net->ops->maxpool_forward(node->y, A.y, A.n, A.h, A.w, A.c, node->conv.pad);
+}
+static void maxpool_node_backward(const Net *net, Node *node) {
+    if (wants(net, node->a)) net->ops->maxpool_backward(A.dy, node->dy, A.y, A.n, A.h, A.w, A.c, node->conv.pad);
+}
 static void gray_node_forward(const Net *net, Node *node) {
     net->ops->gray_forward(node->y, A.y, node_rows(node), A.c);
 }
@@ -272,6 +280,7 @@ static const Kind kind_concat = { "concat", concat_node_forward, concat_node_bac
 static const Kind kind_reflect_pad = { "reflect_pad", reflect_pad_node_forward, reflect_pad_node_backward };
 static const Kind kind_upsample = { "upsample", upsample_node_forward, upsample_node_backward };
 static const Kind kind_avgpool = { "avgpool", avgpool_node_forward, avgpool_node_backward };
+static const Kind kind_maxpool = { "maxpool", maxpool_node_forward, maxpool_node_backward };
 static const Kind kind_gray = { "gray", gray_node_forward, gray_node_backward };
 
 /* ---------------------------------------------------------------------------------------------------------- builders */
@@ -403,6 +412,12 @@ int avgpool(Net *net, int x, int factor) {
     net->node[i].conv.pad = factor;
     return i;
 }
+int maxpool(Net *net, int x, int factor) {
+    Node *in = &net->node[x];
+    int i = net_node(net, &kind_maxpool, x, -1, in->h / factor, in->w / factor, in->c);
+    net->node[i].conv.pad = factor;
+    return i;
+}
 int gray(Net *net, int x) { return net_node(net, &kind_gray, x, -1, net->node[x].h, net->node[x].w, 1); }
 
 /* ------------------------------------------------------------------------------------------------------------ memory */
@@ -440,7 +455,7 @@ static long net_layout(const Net *net, int training, long *offset) {
 
 double net_bytes(const Net *net, int training) {
     long offset[NET_MAX_NODES], activations = net_layout(net, training, offset);
-    double reals = (double)net->parameters * (training ? 4 : 1) + net->buffers + net->saves + 1
+    double reals = (double)net->parameters * (training & NET_WEIGHTS ? 4 : 1) + net->buffers + net->saves + 1
                  + (double)activations * (training ? 2 : 1);
     return reals * sizeof(real);
 }
@@ -452,12 +467,11 @@ int net_finish(Net *net, int training) {
     net->activations = net_layout(net, training, offset);
     net->p = ops->alloc(net->parameters), net->buffer = ops->alloc(net->buffers), net->save = ops->alloc(net->saves);
     net->y = ops->alloc(net->activations), net->number = ops->alloc(1);
-    if (training) {
+    if (training & NET_WEIGHTS)
         net->g = ops->alloc(net->parameters), net->m = ops->alloc(net->parameters), net->v = ops->alloc(net->parameters);
-        net->dy = ops->alloc(net->activations);
-    }
+    if (training) net->dy = ops->alloc(net->activations);
     if (!net->p || !net->buffer || !net->save || !net->y || !net->number) return 0;
-    if (training && (!net->g || !net->m || !net->v || !net->dy)) return 0;
+    if ((training && !net->dy) || (training & NET_WEIGHTS && (!net->g || !net->m || !net->v))) return 0;
     for (int i = 0; i < net->nodes; i++) {
         net->node[i].y = net->y + offset[i];
         net->node[i].dy = training ? net->dy + offset[i] : NULL;

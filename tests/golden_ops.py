@@ -214,6 +214,15 @@ for shape in (2, 3, 4, 5), (9, 2, 7, 3):
     x = normal(*shape)
     case('spread', pictures(x), x=nhwc(x), out=x.std(0, unbiased=False).mean())
 
+# ---- max pooling: a row and a column that fill no block; numbers so coarse that many blocks have two maxima
+for (n, c, h, w), factor in ((2, 3, 7, 9), 2), ((1, 5, 8, 10), 3):
+    x = ((2 * normal(n, c, h, w)).round() / 2).requires_grad_()
+    y = F.max_pool2d(x, factor)
+    dy = normal(*y.shape)
+    # the list of operations passes a picture of (h S + S - 1, w S + S/2) for an output of (h, w)
+    assert (h, w) == (y.shape[2] * factor + factor - 1, y.shape[3] * factor + factor // 2)
+    case('maxpool', pictures(y, stride=factor), x=nhwc(x), y=nhwc(y), dy=nhwc(dy), dx=nhwc(gradients(y, dy, x)[0]))
+
 
 # ---- the file: an 8-byte length, a JSON header, the data
 def write(path):

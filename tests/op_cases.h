@@ -92,6 +92,9 @@ typedef struct Case {
     OP(upsample_backward, (P2, N, H, W, C, S), T(INOUT, dx, ALL), T(IN, dy, ALL*S*S)) \
     OP(avgpool_forward, (P2, N, H*S, W*S, C, S), T(OUT, y, ALL), T(IN, x, ALL*S*S)) \
     OP(avgpool_backward, (P2, N, H*S, W*S, C, S), T(INOUT, dx, ALL*S*S), T(IN, dy, ALL)) \
+    OP(maxpool_forward, (P2, N, H*S + S - 1, W*S + S/2, C, S), T(OUT, y, ALL), T(IN, x, N*(H*S + S - 1)*(W*S + S/2)*C)) \
+    OP(maxpool_backward, (P3, N, H*S + S - 1, W*S + S/2, C, S), \
+       T(INOUT, dx, N*(H*S + S - 1)*(W*S + S/2)*C), T(IN, dy, ALL), T(IN, x, N*(H*S + S - 1)*(W*S + S/2)*C)) \
     OP(gray_forward, (P2, ROWS, C), T(OUT, y, ROWS), T(IN, x, ALL)) \
     OP(gray_backward, (P2, ROWS, C), T(INOUT, dx, ALL), T(IN, dy, ROWS)) \
     OP(mean_sigmoid, (P2, ALL), T(OUT, out, 1), T(IN, logits, ALL)) \

@@ -144,6 +144,7 @@ static const struct { const char *backward, *forward; const Case *cases; size_t 
     { "reflect_pad_backward", "reflect_pad_forward", CASES(image_cases), "" },
     { "upsample_backward", "upsample_forward", CASES(image_cases), "" },
     { "avgpool_backward", "avgpool_forward", CASES(image_cases), "" },
+    { "maxpool_backward", "maxpool_forward", CASES(image_cases), "" },
     { "gray_backward", "gray_forward", CASES(image_cases), "" },
     { "bce_logits_backward", "bce_logits_forward", CASES(image_cases), "" },
     { "squared_error_backward", "squared_error_forward", CASES(image_cases), "" },

@@ -16,8 +16,10 @@ static double rtol_of(const Op *op, const Case *k) {
         /* moved, not computed, or drawn with arithmetic that rounds alike everywhere: the same bits */
         { "fill", 0, 1 }, { "copy", 0, 1 }, { "clip", 0, 1 }, { "random_uniform", 0, 1 }, { "random_normal", 0, 1 },
         { "concat_forward", 0, 1 }, { "reflect_pad_forward", 0, 1 }, { "upsample_forward", 0, 1 },
+        { "maxpool_forward", 0, 1 },
         /* one to three roundings; a multiply-add may round once or twice */
         { "axpy", 2, 1 }, { "scale", 2, 1 }, { "add_forward", 2, 1 }, { "concat_backward", 2, 1 },
+        { "maxpool_backward", 2, 1 },
         { "gray_backward", 2, 1 }, { "leaky_relu_forward", 2, 1 }, { "leaky_relu_backward", 2, 1 },
         { "batchnorm_track", 4, 1 }, { "clip_norm", 4, 1 }, /* a root, a quotient and a product */
         /* tanh and exp of another library differ in the last two bits; 1 - y^2 cancels near |y| = 1 */

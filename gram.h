@@ -1,0 +1,502 @@
+/* gram.h: style transfer of one picture by optimisation (Gatys, Ecker, Bethge: "A neural algorithm of artistic style", 2015).
+ *
+ * A network of features looks at pictures. Style is which features occur together, wherever they are: the Gram matrices of some
+ * layers. Content is what a deeper layer sees where. The pixels themselves are the parameters; Adam changes them until
+ *
+ *   L = content |F - F_content|^2 / |F_content|^2 + style mean_l |G_l - G_l*|^2 / |G_l*|^2 + tv TV(z)          (F9, F8, F10)
+ *
+ * is small. With VGG16 or VGG19 (a file of weights that the user has) this is the paper. The built-in features need no file: random
+ * filters (features_random), which tell coarse shapes apart only after three things are done for them, each to be seen by undoing it:
+ *   - coarse to fine: the picture is optimised at 43, 61, 88 .. 256 pixels, each result enlarged to start the next;
+ *   - colours are whitened: z = A^-1 (x - m), m and A^2 being mean and covariance of the style's colours, so that three channels
+ *     that mostly go together become three that do not; in RGB the same features give coloured noise;
+ *   - Gram matrices are centred (covariances), and the means are compared beside them: + |mu_l - mu_l*|^2 / |mu_l*|^2.
+ *
+ *   GramOptions o = gram_defaults(0);
+ *   if (!gram_transfer(&result, &content, &style, NULL, 1, &o, ops)) puts(gram_error());
+ *
+ * One .c file says #define GRAM_IMPLEMENTATION; it needs the code of featurenet.h, net.h, safetensors.h, images.h. */
+#ifndef GRAM_H
+#define GRAM_H
+#include "featurenet.h"
+#include "images.h"
+
+enum { GRAM_LAYERS = 8, GRAM_LEVELS = 24 };
+enum { GRAM_CONTENT, GRAM_NOISE, GRAM_PICTURE };        /* what the optimisation starts from */
+
+/* What the progress callback is shown. Losses are those before the step's update, without their weights. */
+typedef struct GramStep {
+    int level, levels, h, w, step, steps;               /* level 0 is the coarsest; step counts from 0 */
+    int layers;
+    const char *layer[GRAM_LAYERS];
+    double style[GRAM_LAYERS], content, tv, total;
+} GramStep;
+
+typedef struct GramOptions {
+    int vgg;                             /* 0: the built-in features; 16 or 19 */
+    const StFile *weights;               /* VGG's, opened by the caller; NULL with vgg 0 */
+    int pooling;                         /* VGG: FEATURES_MAX or FEATURES_AVERAGE */
+    const char *style_layers;            /* names separated by spaces, at most GRAM_LAYERS */
+    const char *content_layer;
+    double content, style, tv;           /* weights >= 0 */
+    double lr;                           /* Adam's rate, falling to a tenth at the end of each level; in units of z */
+    int steps;                           /* of each level, >= 1 */
+    int smallest;                        /* shorter side of the coarsest level, sides shrink by 0.7 each; 0: one level */
+    double scale;                        /* longer side of the style pictures, in longer sides of the content: 1 */
+    int whiten, centred;                 /* as above; whiten 0: z is the picture, kept in [-1,1] */
+    int init;                            /* GRAM_CONTENT (its colours matched to the style's if whiten), GRAM_NOISE, GRAM_PICTURE: */
+    const Image *start;                  /* .. this one */
+    uint64_t seed;                       /* of the built-in filters, and of the noise */
+    int every;                           /* progress is called at each `every`th step and at the last of a level */
+    int (*progress)(void *context, const GramStep *step);        /* or NULL; returns 0 to stop here, with the picture as it is */
+    void *context;
+} GramOptions;
+
+/* vgg 0, 16 or 19. VGG's: relu1_1 relu2_1 relu3_1 relu4_1 relu5_1, content at relu4_2, one level, RGB, as in the paper. */
+GramOptions gram_defaults(int vgg);
+
+/* out: a new picture (h,w,3) of the content's size in [-1,1]. content, style[0..styles): RGB pictures (c = 3) in [-1,1], sides from 16
+ * pixels up. weight: of each style, >= 0, NULL: all alike; the targets are the weighted means of the styles' Gram matrices and means.
+ * The same bits for the same options on one table, whatever the number of threads. 0, and a line in gram_error(): bad options, VGG's file
+ * does not fit, no memory, numbers that are not finite. *out is then empty. */
+int gram_transfer(Image *out, const Image *content, const Image *style, const double *weight, int styles, const GramOptions *o, const Ops *ops);
+
+/* Memory gram_transfer needs where ops computes, in bytes, with scratch; pictures on the host are not counted. 0: bad options. */
+double gram_bytes(const Image *content, const Image *style, int styles, const GramOptions *o, const Ops *ops);
+const char *gram_error(void);
+#endif
+
+#if defined(GRAM_IMPLEMENTATION) && !defined(GRAM_IMPLEMENTED)
+#define GRAM_IMPLEMENTED
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char gram_message[700];
+const char *gram_error(void) { return gram_message; }
+
+__attribute__((format(printf, 1, 2)))
+static int gram_fail(const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    vsnprintf(gram_message, sizeof gram_message, format, list);
+    va_end(list);
+    return 0;
+}
+
+GramOptions gram_defaults(int vgg) {
+    if (vgg)
+        return (GramOptions){ .vgg = vgg, .style_layers = "relu1_1 relu2_1 relu3_1 relu4_1 relu5_1", .content_layer = "relu4_2",
+                              .content = 0.05, .style = 1, .tv = 0.01, .lr = 0.04, .steps = 300, .scale = 1, .seed = 1, .every = 10 };
+    return (GramOptions){ .style_layers = "relu1_1 relu1_2 relu2_1 relu2_2 relu3_1 relu3_2", .content_layer = "luminance",
+                          .content = 0.25, .style = 1, .tv = 0.1, .lr = 0.08, .steps = 60, .smallest = 32, .scale = 1,
+                          .whiten = 1, .centred = 1, .seed = 1, .every = 10 };
+}
+
+/* ----------------------------------------------------------------------------------------------------------- colours */
+
+/* out = s^p for a symmetric positive (3,3) matrix, by Jacobi's rotations: s = V diag(e) V^T, s^p = V diag(e^p) V^T */
+static void colour_power(double out[9], const double s[9], double p) {
+    double a[9], v[9] = { 1, 0, 0, 0, 1, 0, 0, 0, 1 };
+    memcpy(a, s, sizeof a);
+    for (int sweep = 0; sweep < 30; sweep++)
+        for (int i = 0; i < 2; i++)
+            for (int j = i + 1; j < 3; j++) {
+                double angle = 0.5 * atan2(2 * a[3 * i + j], a[4 * j] - a[4 * i]), c = cos(angle), t = sin(angle);
+                for (int k = 0; k < 3; k++) {            /* columns i and j of a and v, then rows of a */
+                    double x = a[3 * k + i], y = a[3 * k + j], vx = v[3 * k + i], vy = v[3 * k + j];
+                    a[3 * k + i] = c * x - t * y, a[3 * k + j] = t * x + c * y;
+                    v[3 * k + i] = c * vx - t * vy, v[3 * k + j] = t * vx + c * vy;
+                }
+                for (int k = 0; k < 3; k++) {
+                    double x = a[3 * i + k], y = a[3 * j + k];
+                    a[3 * i + k] = c * x - t * y, a[3 * j + k] = t * x + c * y;
+                }
+            }
+    for (int i = 0; i < 9; i++) {
+        out[i] = 0;
+        for (int k = 0; k < 3; k++) out[i] += v[i / 3 * 3 + k] * pow(fmax(a[4 * k], 1e-8), p) * v[i % 3 * 3 + k];
+    }
+}
+static void colour_product(double out[9], const double a[9], const double b[9]) {
+    for (int i = 0; i < 9; i++) {
+        out[i] = 0;
+        for (int k = 0; k < 3; k++) out[i] += a[i / 3 * 3 + k] * b[3 * k + i % 3];
+    }
+}
+
+/* mean and covariance of the colours of pictures, weighted; a little is added to the diagonal, so that one flat colour has a root */
+static void colour_statistics(double mean[3], double covariance[9], const Image *picture, const double *weight, int count) {
+    double all = 0;
+    memset(mean, 0, 3 * sizeof *mean), memset(covariance, 0, 9 * sizeof *covariance);
+    for (int k = 0; k < count; k++) {
+        long n = (long)picture[k].h * picture[k].w;
+        double share = (weight ? weight[k] : 1) / (double)n;
+        for (long p = 0; p < n; p++)
+            for (int i = 0; i < 3; i++) {
+                mean[i] += share * picture[k].pixels[3 * p + i];
+                for (int j = 0; j < 3; j++) covariance[3 * i + j] += share * picture[k].pixels[3 * p + i] * picture[k].pixels[3 * p + j];
+            }
+        all += weight ? weight[k] : 1;
+    }
+    for (int i = 0; i < 3; i++) mean[i] /= all;
+    for (int i = 0; i < 9; i++) covariance[i] = covariance[i] / all - mean[i / 3] * mean[i % 3] + (i % 4 ? 0 : 1e-3);
+}
+
+/* x = to + M (x - from), pixel by pixel */
+static void colour_map(Image *x, const double m[9], const double from[3], const double to[3]) {
+    for (long p = 0; p < (long)x->h * x->w; p++) {
+        float *at = x->pixels + 3 * p;
+        double d[3] = { at[0] - from[0], at[1] - from[1], at[2] - from[2] };
+        for (int i = 0; i < 3; i++) at[i] = (float)(to[i] + m[3 * i] * d[0] + m[3 * i + 1] * d[1] + m[3 * i + 2] * d[2]);
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------- one level */
+
+typedef struct Gram {
+    const GramOptions *o;
+    const Ops *ops;
+    int layers;
+    char name[GRAM_LAYERS][12], deepest[12];
+    double mean[3], root[9], unroot[9], gray[3];         /* x = mean + root z; luminance = gray . z + a constant */
+    Net net;                                             /* of the picture being looked at */
+    Features f;
+    long channels[GRAM_LAYERS], offset[GRAM_LAYERS];     /* of each layer: c, and where its Gram matrix and its means stand in target */
+    long targets, most, rows;                            /* sizes: of target, of the largest Gram matrix, of the largest layer */
+    real *target, *gram, *dgram, *average, *number;
+    const Node *picture, *seen;                          /* of this level: the input z, and the content layer or NULL; */
+    long features;                                       /* how many numbers that is, */
+    real *wanted, *ones;                                 /* what they are for the content; ones (rows) */
+    double size;                                         /* and their mean square */
+} Gram;
+
+static const double gram_zero[3] = { 0 };
+
+/* the words of style_layers, and the layer nearest to the end. 0: one that does not exist, or bad numbers */
+static int gram_check(Gram *g, const GramOptions *o, const Ops *ops) {
+    char list[200], *save = NULL;
+    memset(g, 0, sizeof *g);
+    g->o = o, g->ops = ops;
+    if (!(o->content >= 0 && o->style >= 0 && o->tv >= 0 && o->lr > 0 && o->scale > 0) || o->steps < 1)
+        return gram_fail("content %g, style %g, tv %g, lr %g, scale %g, steps %d: expected weights >= 0, the others above 0", o->content,
+                         o->style, o->tv, o->lr, o->scale, o->steps);
+    if (!o->vgg != !o->weights) return gram_fail("VGG%d %s a file of weights", o->vgg, o->vgg ? "needs" : "has no use for");
+    if (strlen(o->style_layers) >= sizeof list) return gram_fail("style layers '%s': too many", o->style_layers);
+    snprintf(g->deepest, sizeof g->deepest, "%.11s", o->content > 0 ? o->content_layer : "");
+    strcpy(list, o->style_layers);
+    for (char *word = strtok_r(list, " ,", &save); word; word = strtok_r(NULL, " ,", &save)) {
+        if (g->layers == GRAM_LAYERS) return gram_fail("style layers '%s': expected at most %d", o->style_layers, GRAM_LAYERS);
+        snprintf(g->name[g->layers], sizeof g->name[0], "%.11s", word);
+        if (strcmp(word, g->deepest) > 0) strcpy(g->deepest, g->name[g->layers]);        /* relu4_2 comes after relu4_1 in the alphabet too */
+        g->layers++;
+    }
+    return g->layers ? 1 : gram_fail("style layers '%s': expected names such as relu1_1", o->style_layers);
+}
+
+static int gram_multiple(const Gram *g) { return !g->o->vgg ? 4 : g->o->pooling == FEATURES_AVERAGE ? features_multiple(g->deepest) : 1; }
+
+/* a side of about `size` pixels that the network accepts */
+static int gram_side(const Gram *g, double size) {
+    int multiple = gram_multiple(g), n = (int)(size / multiple + 0.5) * multiple, least = (16 + multiple - 1) / multiple * multiple;
+    return n < least ? least : n;
+}
+
+/* The network for pictures of (h,w), described; g->channels, rows and sizes follow from it. */
+static int gram_describe(Gram *g, int h, int w) {
+    const GramOptions *o = g->o;
+    net_begin(&g->net, "features", g->ops, 1);
+    if (!(o->vgg ? features_vgg(&g->f, &g->net, o->vgg, g->deepest, h, w, o->pooling, o->weights) : features_random(&g->f, &g->net, h, w)))
+        return gram_fail("%s", features_error());
+    if (o->content > 0 && features_node(&g->f, o->content_layer) < 0)
+        return gram_fail("content layer '%.40s': the features have no such layer", o->content_layer);
+    g->targets = g->most = g->rows = 0;
+    for (int l = 0; l < g->layers; l++) {
+        int node = features_node(&g->f, g->name[l]);
+        if (node < 0) return gram_fail("style layer '%s': the features have no such layer", g->name[l]);
+        long c = g->channels[l] = g->net.node[node].c, rows = (long)g->net.node[node].h * g->net.node[node].w;
+        g->offset[l] = g->targets;
+        g->targets += c * c + c;
+        if (c * c > g->most) g->most = c * c;
+        if (rows > g->rows) g->rows = rows;
+    }
+    return 1;
+}
+
+/* a picture into the network's input */
+static int gram_upload(Gram *g, const Image *picture) {
+    long n = 3L * picture->h * picture->w;
+    real *host = malloc(sizeof(real) * (size_t)n);
+    for (long i = 0; host && i < n; i++) host[i] = picture->pixels[i];
+    if (host) g->ops->upload(g->net.node[g->f.picture].y, host, n);
+    free(host);
+    return host ? 1 : gram_fail("not enough memory for a picture of %d x %d", picture->w, picture->h);
+}
+
+/* described, with memory and weights, and the picture in its input. 0: g->net is empty */
+static int gram_open(Gram *g, const Image *picture) {
+    int good = gram_describe(g, picture->h, picture->w);
+    if (good && !net_finish(&g->net, NET_INPUT))
+        good = gram_fail("not enough memory for pictures of %d x %d pixels: take smaller ones", picture->w, picture->h);
+    if (good && g->o->vgg) good = features_load(&g->f, &g->net, g->o->weights) ? 1 : gram_fail("%s", features_error());
+    if (good && !g->o->vgg) features_draw(&g->f, &g->net, g->o->seed, g->gray);
+    good = good && gram_upload(g, picture);
+    if (!good) net_free(&g->net);
+    return good;
+}
+
+static const Node *gram_node(const Gram *g, int l) { return &g->net.node[features_node(&g->f, g->name[l])]; }
+
+/* layer l: gram = its Gram matrix, average = its means */
+static void gram_measure(Gram *g, int l) {
+    const Node *node = gram_node(g, l);
+    g->ops->gram_forward(g->gram, g->o->centred ? g->average : NULL, node->y, (long)node->h * node->w, node->c);
+}
+
+static double gram_number(const Gram *g) {
+    real x;
+    g->ops->download(&x, g->number, 1);
+    return x;
+}
+
+/* target: the weighted mean of what the layers say of the styles at this level, r content pixels to one of the full size */
+static int gram_targets(Gram *g, const Image *style, const double *weight, int styles, double longer) {
+    double all = 0;
+    for (int k = 0; k < styles; k++) all += weight ? weight[k] : 1;
+    for (int k = 0; k < styles; k++) {
+        Image small;
+        double r = longer * g->o->scale / (style[k].h > style[k].w ? style[k].h : style[k].w);
+        if (!image_resize(&small, &style[k], gram_side(g, r * style[k].h), gram_side(g, r * style[k].w))) return gram_fail("%s", images_error());
+        if (g->o->whiten) colour_map(&small, g->unroot, g->mean, gram_zero);
+        int good = gram_open(g, &small);
+        image_free(&small);
+        if (!good) return 0;
+        if (!g->target) {                                /* sizes are known now, and are those of every level */
+            g->target = g->ops->alloc(g->targets), g->gram = g->ops->alloc(g->most), g->dgram = g->ops->alloc(g->most);
+            g->average = g->ops->alloc(g->most), g->number = g->ops->alloc(1);
+            if (!g->target || !g->gram || !g->dgram || !g->average || !g->number) return gram_fail("not enough memory for the Gram matrices");
+        }
+        if (k == 0) g->ops->fill(g->target, 0, g->targets);
+        net_forward(&g->net, 0);
+        for (int l = 0; l < g->layers; l++) {
+            long c = g->channels[l];
+            real share = (real)((weight ? weight[k] : 1) / all);
+            gram_measure(g, l);
+            g->ops->axpy(g->target + g->offset[l], g->gram, share, c * c);
+            if (g->o->centred) g->ops->axpy(g->target + g->offset[l] + c * c, g->average, share, c);
+        }
+        net_free(&g->net);
+    }
+    return 1;
+}
+
+/* F8 of layer l: its gradient onto the layer's dy; its value if `look` */
+static double gram_style(Gram *g, int l, double scale, int look) {
+    const Ops *ops = g->ops;
+    const Node *node = gram_node(g, l);
+    long c = node->c, rows = (long)node->h * node->w;
+    const real *target = g->target + g->offset[l];
+    double loss = 0;
+    gram_measure(g, l);
+    ops->fill(g->dgram, 0, c * c);
+    ops->style_loss_backward(g->dgram, g->gram, target, (real)scale, c * c);
+    ops->gram_backward(node->dy, g->dgram, node->y, g->o->centred ? g->average : NULL, rows, (int)c);
+    if (look) ops->style_loss_forward(g->number, g->gram, target, c * c), loss = gram_number(g);
+    if (!g->o->centred) return loss;
+    ops->fill(g->dgram, 0, c);                           /* the means: dmu_i / rows to every row, the product of ones (rows,1) and dmu */
+    ops->style_loss_backward(g->dgram, g->average, target + c * c, (real)(scale / (double)rows), c);
+    ops->dense_backward_input(node->dy, g->ones, g->dgram, (int)rows, (int)c, 1);
+    if (look) ops->style_loss_forward(g->number, g->average, target + c * c, c), loss += gram_number(g);
+    return loss;
+}
+
+/* A level begins: the network for the content picture, and what it sees there. 0, and a line: no memory. */
+static int gram_begin(Gram *g, const Image *content) {
+    if (!gram_open(g, content)) return 0;
+    const int seen = features_node(&g->f, g->o->content_layer);
+    g->picture = &g->net.node[g->f.picture], g->seen = g->o->content > 0 ? &g->net.node[seen] : NULL;
+    g->features = g->seen ? (long)g->seen->h * g->seen->w * g->seen->c : 0;
+    g->wanted = g->ops->alloc(g->features), g->ones = g->ops->alloc(g->rows);
+    if (!g->wanted || !g->ones) return gram_fail("not enough memory for pictures of %d x %d pixels", content->w, content->h);
+    g->ops->fill(g->ones, 1, g->rows);
+    g->size = 1;
+    if (!g->seen) return 1;
+    net_forward(&g->net, 0);
+    g->ops->copy(g->wanted, g->seen->y, g->features);
+    g->ops->sum_squares(g->number, g->wanted, g->features);
+    g->size = fmax(gram_number(g) / (double)g->features, 1e-12);     /* F9 divided by this is relative, as F8 is */
+    return 1;
+}
+static void gram_end(Gram *g) {
+    if (g->wanted) g->ops->release(g->wanted);
+    if (g->ones) g->ops->release(g->ones);
+    g->wanted = g->ones = NULL;
+    net_free(&g->net);
+}
+
+/* L and dL/dz of the picture z in the network's input: into picture->dy; the numbers into `at`, if `look`. */
+static void gram_loss(Gram *g, GramStep *at, int look) {
+    const GramOptions *o = g->o;
+    const Ops *ops = g->ops;
+    const Node *z = g->picture, *seen = g->seen;
+    net_forward(&g->net, 0);
+    net_zero_activations(&g->net);
+    at->content = at->tv = at->total = 0;
+    for (int l = 0; l < g->layers; l++) {
+        at->style[l] = gram_style(g, l, o->style / g->layers, look);
+        at->total += o->style / g->layers * at->style[l];
+    }
+    if (seen) ops->squared_error_backward(seen->dy, seen->y, g->wanted, NULL, (real)(o->content / g->size), g->features);
+    if (o->tv > 0) ops->total_variation_backward(z->dy, z->y, (real)o->tv, 1, z->h, z->w, 3);
+    net_backward(&g->net, NET_INPUT);
+    if (!look) return;
+    if (seen) ops->squared_error_forward(g->number, seen->y, g->wanted, NULL, g->features), at->content = gram_number(g) / g->size;
+    ops->total_variation_forward(g->number, z->y, 1, z->h, z->w, 3), at->tv = gram_number(g);
+    at->total += o->content * at->content + o->tv * at->tv;
+}
+
+/* Optimises the picture z (h,w,3) at one level towards g->target and the content. 1 done, 2 stopped by the callback, 0 failed. */
+static int gram_level(Gram *g, Image *z, const Image *content, GramStep *at) {
+    const GramOptions *o = g->o;
+    const Ops *ops = g->ops;
+    long n = 3L * z->h * z->w;
+    real *m = NULL, *v = NULL, *x;
+    int result = 0;
+    if (!gram_begin(g, content)) goto end;
+    m = ops->alloc(n), v = ops->alloc(n), x = g->picture->y;
+    if (!m || !v) { gram_fail("not enough memory for pictures of %d x %d pixels", z->w, z->h); goto end; }
+    if (!gram_upload(g, z)) goto end;
+    result = 1;
+    for (at->step = 0; at->step < o->steps; at->step++) {
+        int look = o->progress && ((o->every > 0 && at->step % o->every == 0) || at->step + 1 == o->steps);
+        gram_loss(g, at, look);
+        if (look && !o->progress(o->context, at)) { result = 2; break; }
+        double rate = o->lr * (1 - 0.9 * at->step / o->steps);
+        ops->adam_step(x, m, v, g->picture->dy, n, (real)rate, (real)0.9, (real)0.999, (real)1e-8, at->step + 1);
+        if (!o->whiten) ops->clip(x, 1, n);
+    }
+    ops->sum_squares(g->number, x, n);
+    if (!isfinite(gram_number(g))) result = gram_fail("the picture of %d x %d is not finite any more: lower lr", z->w, z->h);
+    real *host = result ? malloc(sizeof(real) * (size_t)n) : NULL;
+    if (result && !host) result = gram_fail("not enough memory for a picture of %d x %d", z->w, z->h);
+    if (host) ops->download(host, x, n);
+    for (long i = 0; host && i < n; i++) z->pixels[i] = (float)host[i];
+    free(host);
+end:
+    if (m) ops->release(m);
+    if (v) ops->release(v);
+    gram_end(g);
+    return result;
+}
+
+/* ------------------------------------------------------------------------------------------------------ the whole way */
+
+/* The sides of each level, coarsest first, and how many levels. */
+static int gram_levels(const Gram *g, const Image *content, int side[GRAM_LEVELS][2]) {
+    int shorter = content->h < content->w ? content->h : content->w, levels = 1;
+    double ratio[GRAM_LEVELS] = { 1 };
+    while (g->o->smallest > 0 && levels < GRAM_LEVELS && shorter * ratio[levels - 1] * 0.7 >= g->o->smallest)
+        ratio[levels] = ratio[levels - 1] * 0.7, levels++;
+    for (int i = 0; i < levels; i++) {
+        side[i][0] = gram_side(g, content->h * ratio[levels - 1 - i]);
+        side[i][1] = gram_side(g, content->w * ratio[levels - 1 - i]);
+    }
+    return levels;
+}
+
+static int gram_pictures(const Image *content, const Image *style, const double *weight, int styles, const GramOptions *o) {
+    double all = 0;
+    if (styles < 1) return gram_fail("no style picture");
+    for (int k = 0; k < styles; k++) {
+        if (weight && !(weight[k] >= 0)) return gram_fail("style weight %g: expected 0 or more", weight[k]);
+        all += weight ? weight[k] : 1;
+    }
+    if (!(all > 0 && isfinite(all))) return gram_fail("the weights of the styles add up to %g: expected more than 0", all);
+    for (int k = -2; k < styles; k++) {
+        const Image *p = k == -2 ? content : k == -1 ? (o->init == GRAM_PICTURE ? o->start : content) : &style[k];
+        if (!p || p->c != 3 || p->h < 16 || p->w < 16)
+            return gram_fail("a %s picture of %d x %d, %d channels: expected RGB and sides from 16 pixels up", k < -1 ? "content" : k < 0 ? "start" : "style",
+                             p ? p->w : 0, p ? p->h : 0, p ? p->c : 0);
+    }
+    return 1;
+}
+
+double gram_bytes(const Image *content, const Image *style, int styles, const GramOptions *o, const Ops *ops) {
+    Gram g;
+    double most = 0;
+    if (!gram_check(&g, o, ops)) return 0;
+    for (int k = -1; k < styles; k++) {                  /* the networks live one after the other */
+        const Image *p = k < 0 ? content : &style[k];
+        double r = k < 0 ? 1 : o->scale * fmax(content->h, content->w) / fmax(p->h, p->w);
+        if (!gram_describe(&g, gram_side(&g, r * p->h), gram_side(&g, r * p->w))) return 0;
+        double bytes = net_bytes(&g.net, NET_INPUT) + net_scratch_bytes(&g.net);
+        if (k < 0) {                                     /* Adam's moments, the content's features, ones */
+            const Node *seen = o->content > 0 ? &g.net.node[features_node(&g.f, o->content_layer)] : NULL, *x = &g.net.node[g.f.picture];
+            bytes += sizeof(real) * (6.0 * x->h * x->w + (double)g.rows + (seen ? (double)seen->h * seen->w * seen->c : 0));
+        }
+        most = fmax(most, bytes + sizeof(real) * ((double)g.targets + 3.0 * (double)g.most + 1));
+    }
+    return most;
+}
+
+int gram_transfer(Image *out, const Image *content, const Image *style, const double *weight, int styles, const GramOptions *o, const Ops *ops) {
+    Gram g;
+    GramStep at = {0};
+    Image guide = {0}, start = {0}, z = {0};
+    int side[GRAM_LEVELS][2], result = 1;
+    static const double light[3] = { 0.299, 0.587, 0.114 };
+    *out = (Image){0};
+    if (!gram_check(&g, o, ops) || !gram_pictures(content, style, weight, styles, o)) return 0;
+    if (!image_copy(&guide, content) || (o->init == GRAM_PICTURE && !image_copy(&start, o->start))) { result = gram_fail("%s", images_error()); goto end; }
+    if (o->whiten) {
+        /* the content's colours c (covariance C) become T (c - mean): the map that moves them least and gives them the style's
+         * covariance S, T = C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2 (Monge's problem for two Gaussians; Olkin, Pukelsheim 1982) */
+        double mean[3], c[9], s[9], half[9], unhalf[9], a[9], b[9];
+        colour_statistics(g.mean, s, style, weight, styles);
+        colour_power(g.root, s, 0.5), colour_power(g.unroot, s, -0.5);
+        colour_statistics(mean, c, content, NULL, 1);
+        colour_power(half, c, 0.5), colour_power(unhalf, c, -0.5);
+        colour_product(a, half, s), colour_product(b, a, half);
+        colour_power(a, b, 0.5);
+        colour_product(b, unhalf, a), colour_product(a, b, unhalf);
+        colour_product(b, g.unroot, a);
+        colour_map(&guide, b, mean, gram_zero);
+        if (start.pixels) colour_map(&start, g.unroot, g.mean, gram_zero);
+    }
+    for (int i = 0; i < 3; i++) g.gray[i] = o->whiten ? light[0] * g.root[i] + light[1] * g.root[3 + i] + light[2] * g.root[6 + i] : light[i];
+    at.levels = gram_levels(&g, content, side), at.steps = o->steps, at.layers = g.layers;
+    for (int l = 0; l < g.layers; l++) at.layer[l] = g.name[l];
+    for (at.level = 0; at.level < at.levels && result == 1; at.level++) {
+        Image wanted = {0}, next = {0};
+        at.h = side[at.level][0], at.w = side[at.level][1];
+        const Image *from = at.level ? &z : start.pixels ? &start : &guide;
+        int good = image_resize(&wanted, &guide, at.h, at.w) && image_resize(&next, from, at.h, at.w);
+        if (!good) gram_fail("%s", images_error());
+        for (long i = 0; good && at.level == 0 && o->init == GRAM_NOISE && i < 3L * at.h * at.w; i++) {
+            uint32_t k[4];
+            float normal[2];
+            philox4x32(k, o->seed, 1 << 20, (uint64_t)i);
+            box_muller(normal, k[0], k[1]);
+            next.pixels[i] = 0.3f * normal[0];
+        }
+        image_free(&z);
+        z = next;
+        result = good && gram_targets(&g, style, weight, styles, at.h > at.w ? at.h : at.w) ? gram_level(&g, &z, &wanted, &at) : 0;
+        image_free(&wanted);
+    }
+    if (result) {
+        if (o->whiten) colour_map(&z, g.root, gram_zero, g.mean);
+        if (!image_resize(out, &z, content->h, content->w)) result = gram_fail("%s", images_error());
+        for (long i = 0; result && i < 3L * out->h * out->w; i++) out->pixels[i] = fminf(fmaxf(out->pixels[i], -1), 1);
+    }
+end:
+    real *block[] = { g.target, g.gram, g.dgram, g.average, g.number };
+    for (int i = 0; i < 5; i++)
+        if (block[i]) ops->release(block[i]);
+    image_free(&guide), image_free(&start), image_free(&z);
+    if (!result) image_free(out);
+    return result != 0;
+}
+#endif
