@@ -1,8 +1,8 @@
 /* transfer.c: the program `transfer`: pictures repainted in a style, garments of any size printed with a pattern.
  *
  * The walk of one picture:
- *   load it -> mask: where is the garment? -> --method patches: patches.h paints it from the style's own patches; or
- *   --method generator: its luminance, continued smoothly around it -> the trained generator -> a print -> folds and shadows of
+ *   load it -> mask: where is the garment? -> --method patches: patches.h paints it from the style's own patches; or --method
+ *   gram: gram.h optimises it until a network's features look like the style's; or --method generator: its luminance, continued smoothly around it -> the trained generator -> a print -> folds and shadows of
  *   the garment on it -> laid over the picture where the mask is.
  * Around it: a list of garments from a file, a folder or a data set, and a contact sheet of what became of them.
  * Exit status: 0 done (of several garments: at least one), 1 bad input, 2 usage. Files are written whole or not at all. */
@@ -12,7 +12,10 @@
 #include "gan.h"
 #include "images.h"
 #include "options.h"
+#define FEATURENET_IMPLEMENTATION
+#define GRAM_IMPLEMENTATION
 #define PATCHES_IMPLEMENTATION
+#include "gram.h"
 #include "patches.h"
 #include <ctype.h>
 #include <dirent.h>
@@ -32,17 +35,17 @@
 /* ---------------------------------------------------------------------------------------------------------- options */
 
 static const char *method, *generator, *content, *output, *sheet, *mode, *style_weights, *mask_file, *background, *device, *precision,
-    *data_dir;
+    *data_dir, *features, *style_layers, *content_layer, *pooling, *init;
 static OptionList styles;
-static long size, seed, threads;
-static double motif, shade, content_weight, preserve_color, detail;
+static long size, seed, threads, steps;
+static double motif, shade, content_weight, style_weight, tv_weight, preserve_color, detail;
 static int help;
 
 static Option table[] = {
-    { "--method", 's', &method, "", 0, 0, "patches: from the style's own patches, nothing to train; generator: a trained one", 0 },
-    { "--style", 'l', &styles, "", 0, 0, "patches: a painting, a textile, a .pat pattern; may be given several times", 0 },
-    { "--style-weights", 's', &style_weights, "", 0, 0, "patches: shares of several styles, as in 2,1 (default equal)", 0 },
-    { "--mode", 's', &mode, "auto", 0, 0, "patches: paint: all of the picture; print: on the garment; auto: print if there is one", 0 },
+    { "--method", 's', &method, "", 0, 0, "patches: from the style's own patches (default); gram: optimise; generator: a trained one", 0 },
+    { "--style", 'l', &styles, "", 0, 0, "a painting, a textile, a .pat pattern; may be given several times", 0 },
+    { "--style-weights", 's', &style_weights, "", 0, 0, "shares of several styles, as in 2,1 (default equal)", 0 },
+    { "--mode", 's', &mode, "auto", 0, 0, "paint: all of the picture; print: on the garment; auto: print if there is one", 0 },
     { "--generator", 's', &generator, "", 0, 0, "generator: a run's folder, or its checkpoint, made by ./train --recipe style", 0 },
     { "--content", 's', &content, "", 0, 0, "a picture, a folder of them, fashion-mnist:17 or :3-9, or synthetic:5", 0 },
     { "--output", 's', &output, "", 0, 0, "a .png or .jpg file; a folder where there are several garments", 0 },
@@ -50,11 +53,20 @@ static Option table[] = {
     { "--size", 'i', &size, "0", 0, 16384, "longer side of the result; 0: the picture's own, below 128 enlarged to 256", 0 },
     { "--style-scale", 'd', &motif, "0", 0, 64, "size of the motifs, 1: as in the style or in training; 0: a good one", 0 },
     { "--shade", 'd', &shade, "0.85", 0, 1, "how strongly folds and shadows of the garment show on the print", 0 },
-    { "--content-weight", 'd', &content_weight, "0", 0, 1, "patches: how strongly light and dark follow the content (paint 0.5, print 0.1)", 0 },
+    { "--content-weight", 'd', &content_weight, "0", 0, 1e6, "patches, 0 to 1: how strongly light and dark follow the content (paint 0.5,\n"
+      "                           print 0.1); gram: weight of the content loss (0.25; with --features 0.05)", 0 },
     { "--detail", 'd', &detail, "0", 0, 1, "patches: fine detail of the content, added at the end (paint 0.35, print 0)", 0 },
     { "--preserve-color", 'd', &preserve_color, "0", 0, 1, "patches: 1 gives the style the content's colours first", 0 },
     { "--mask", 's', &mask_file, "", 0, 0, "a picture of the content's size, white where the print belongs", 0 },
     { "--background", 's', &background, "keep", 0, 0, "around the garment: keep the picture, or white", 0 },
+    { "--features", 's', &features, "", 0, 0, "gram: weights of VGG16 or VGG19, torchvision's names, .safetensors; without, random ones", 0 },
+    { "--style-layers", 's', &style_layers, "", 0, 0, "gram: as in 'relu1_1 relu2_1' (VGG: relu1_1 .. relu5_1)", 0 },
+    { "--content-layer", 's', &content_layer, "", 0, 0, "gram: VGG's relu4_2; without --features luminance", 0 },
+    { "--pooling", 's', &pooling, "max", 0, 0, "gram with --features: max or average", 0 },
+    { "--style-weight", 'd', &style_weight, "1", 0, 1e6, "gram: weight of the style loss", 0 },
+    { "--tv-weight", 'd', &tv_weight, "0", 0, 1e6, "gram: weight of the total variation (0.1; with --features 0.01)", 0 },
+    { "--steps", 'i', &steps, "0", 0, 1000000, "gram: of each level (60; with --features 300 in one level)", 0 },
+    { "--init", 's', &init, "content", 0, 0, "gram: start from the content, from noise, or from a picture", 0 },
     { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "another seed draws another print", 0 },
     { "--device", 's', &device, "auto", 0, 0, "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one", 0 },
     { "--precision", 's', &precision, "float32", 0, 0, "cuda's matrix products: float32; faster and coarser: tf32, bf16", 0 },
@@ -128,15 +140,15 @@ static int picture_kind(const char *path) {
 /* ------------------------------------------------------------------------------------------------- patches of a style */
 
 static Image style[OPTION_LIST];
-static double style_weight[OPTION_LIST];
+static double style_share[OPTION_LIST];
 
 static int open_styles(void) {
     const char *at = style_weights;
     for (int i = 0; i < styles.count; i++) {
         char *end = (char *)(uintptr_t)at;
         if (!image_load(&style[i], styles.item[i])) return fail_image();
-        style_weight[i] = *style_weights ? strtod(at, &end) : 1;
-        if (*style_weights && (end == at || !(style_weight[i] > 0 && style_weight[i] <= 1e6) || *end != (i + 1 < styles.count ? ',' : 0)))
+        style_share[i] = *style_weights ? strtod(at, &end) : 1;
+        if (*style_weights && (end == at || !(style_share[i] > 0 && style_share[i] <= 1e6) || *end != (i + 1 < styles.count ? ',' : 0)))
             return fail("--style-weights %s: expected %d numbers above 0, with commas between", style_weights, styles.count);
         at = end + 1;
     }
@@ -170,9 +182,67 @@ static int paint_patches(Image *picture, int print) {
     printf("%s %d x %d pixels in %.0f MB at most\n", print ? "printing" : "painting", picture->w, picture->h,
            patches_bytes(picture->h, picture->w, style, styles.count, &o) / 1e6);
     fflush(stdout);
-    if (!patches_transfer(&result, picture, style, style_weight, styles.count, &o)) return fail("%s", patches_error());
+    if (!patches_transfer(&result, picture, style, style_share, styles.count, &o)) return fail("%s", patches_error());
     image_free(picture);
     *picture = result;
+    return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------------ optimisation */
+
+static StFile weights;                                    /* of VGG */
+static GramStep last;
+
+static int gram_progress(void *nobody, const GramStep *step) {
+    (void)nobody;
+    last = *step;
+    if (isatty(1)) printf("\r  %d x %d, step %d of %d, loss %.4f   ", step->w, step->h, step->step + 1, step->steps, step->total);
+    fflush(stdout);
+    return 1;
+}
+
+/* VGG's depth: its third block ends with features.14 in VGG16 and with features.16 in VGG19. 0: no weights; -1: an error */
+static int open_features(void) {
+    if (!*features) return 0;
+    if (!weights.count && !st_open(&weights, features)) return fail("%s", st_error()), -1;
+    if (st_find(&weights, "features.0.weight")) return st_find(&weights, "features.16.weight") ? 19 : 16;
+    return fail("%s: no tensor 'features.0.weight': expected VGG16 or VGG19 with torchvision's names", features), -1;
+}
+
+/* the picture optimised; where there is a mask, laid on it there */
+static int paint_gram(Image *picture) {
+    int vgg = open_features();
+    if (vgg < 0) return 0;
+    GramOptions o = gram_defaults(vgg);
+    Image start = { 0 }, result;
+    set_if_given("--content-weight", &o.content, content_weight);
+    set_if_given("--style-weight", &o.style, style_weight);
+    set_if_given("--tv-weight", &o.tv, tv_weight);
+    if (*style_layers) o.style_layers = style_layers;
+    if (*content_layer) o.content_layer = content_layer;
+    if (steps) o.steps = (int)steps;
+    if (motif > 0) o.scale = motif;
+    o.weights = vgg ? &weights : NULL, o.pooling = strcmp(pooling, "max") ? FEATURES_AVERAGE : FEATURES_MAX;
+    o.init = !strcmp(init, "content") ? GRAM_CONTENT : !strcmp(init, "noise") ? GRAM_NOISE : GRAM_PICTURE;
+    if (o.init == GRAM_PICTURE && !image_load(&start, init)) return fail_image();
+    o.start = &start, o.seed = (uint64_t)seed, o.progress = gram_progress;
+    double need = gram_bytes(picture, style, styles.count, &o, ops), have = device_free_bytes(ops);
+    if (have > 0 && need > have)
+        return image_free(&start), fail("optimising %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a smaller --size",
+                                        picture->w, picture->h, need / 1e6, have / 1e6);
+    if (need > 0) printf("optimising %d x %d pixels in %.0f MB on %s\n", picture->w, picture->h, need / 1e6, device_name(ops));
+    fflush(stdout);
+    int good = gram_transfer(&result, picture, style, style_share, styles.count, &o, ops);
+    image_free(&start);
+    if (!good) return fail("%s", gram_error());
+    printf("%sloss %.4f: content %.4f, total variation %.4f, style", isatty(1) ? "\r" : "", last.total, last.content, last.tv);
+    for (int i = 0; i < last.layers; i++) printf(" %s %.4f", last.layer[i], last.style[i]);
+    printf("\n");
+    for (long i = 0; i < (long)picture->h * picture->w * 3; i++) {
+        float m = picture->mask ? picture->mask[i / 3] : 1;
+        picture->pixels[i] = m * result.pixels[i] + (1 - m) * picture->pixels[i];
+    }
+    image_free(&result);
     return 1;
 }
 
@@ -541,7 +611,7 @@ static int find_garment(Image *picture, int of_set) {
 }
 
 /* The picture in the style: on the garment that its mask shows, or all of it. found: as image_garment_mask */
-static int lay_patches(Image *picture, int on_white, int found, const char *name) {
+static int lay_style(Image *picture, int on_white, int found, const char *name) {
     int masked = *mask_file || found == 2, print = !strcmp(mode, "print") || (!strcmp(mode, "auto") && (masked || found == 1));
     long some = 0;
     for (long i = 0; i < (long)picture->h * picture->w; i++) {
@@ -553,7 +623,7 @@ static int lay_patches(Image *picture, int on_white, int found, const char *name
     }
     if (!some) return fail("%s: its mask is empty, there is nothing to print on: --mask can say where", name);
     if (!print && !masked) free(picture->mask), picture->mask = NULL;
-    return paint_patches(picture, print);
+    return *method == 'g' ? paint_gram(picture) : paint_patches(picture, print);
 }
 
 static int transfer(const Garment *from, const char *to) {
@@ -573,7 +643,7 @@ static int transfer(const Garment *from, const char *to) {
     if (good) printf("%s: %d x %d pixels, print on %s\n", from->name, picture.w, picture.h, where[*mask_file ? 4 : found]);
     int on_white = !strcmp(background, "white") || !from->path || (found == 2 && !*mask_file);   /* transparent: shown on white */
     if (good && shown) good = show(&picture, 0) && (cells == 2 || show(&style[0], 1));
-    good = good && (styles.count ? lay_patches(&picture, on_white, found, from->name)
+    good = good && (styles.count ? lay_style(&picture, on_white, found, from->name)
                                  : lay_print(&picture, on_white, (int)ceil(fmax(by, 1)), from->name));
     good = good && (!shown || show(&picture, cells - 1));
     if (good && *to) good = image_save(&picture, to) ? 1 : fail_image();
@@ -599,8 +669,11 @@ int main(int argc, char **argv) {
     if (*generator && styles.count) usage("--generator and --style: expected one of them");
     if (!*generator && !styles.count)
         usage("--style is missing: a picture (or --generator: a run's folder, made by ./train --recipe style)");
-    if (*method && strcmp(method, "patches") && strcmp(method, "generator")) usage("--method: expected patches or generator");
-    if (*method && (*method == 'g') != !!*generator) usage("--method: patches needs --style, generator needs --generator");
+    if (*method && strcmp(method, "patches") && strcmp(method, "gram") && strcmp(method, "generator"))
+        usage("--method: expected patches, gram or generator");
+    if (*method && !strcmp(method, "generator") != !!*generator)
+        usage("--method: patches and gram need --style, generator needs --generator");
+    if (strcmp(pooling, "max") && strcmp(pooling, "average")) usage("--pooling: expected max or average");
     if (strcmp(mode, "auto") && strcmp(mode, "paint") && strcmp(mode, "print")) usage("--mode: expected auto, paint or print");
     cells = styles.count ? 3 : 2;
     if (!*content) usage("--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5");

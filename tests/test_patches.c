@@ -582,8 +582,8 @@ static int progress(void *user, int level, int levels, int iteration, double fra
     return ++steps != stop_at;
 }
 #define FAILS(text) do { \
-    CHECK(!patches_transfer(&r, &c, s, weight, styles, &o) && !r.pixels && strstr(patches_error(), text)
-          && !strchr(patches_error(), '\n'), \
+    int failed_ = !patches_transfer(&r, &c, s, weight, styles, &o); \
+    CHECK(failed_ && !r.pixels && strstr(patches_error(), text) && !strchr(patches_error(), '\n'), \
           "expected an error with '%s', got '%s'", text, patches_error()); \
     o = small(PATCHES_PRINT), weight = NULL, styles = 1; } while (0)
 

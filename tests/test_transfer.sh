@@ -104,9 +104,22 @@ good "two styles" --style "$tmp/style.tga" --style "$tmp/alpha.tga" --style-weig
     --content "$tmp/shirt.tga" --sheet "$tmp/sheet.png"
 check "a sheet of three" [ "$(size_of "$tmp/sheet.png")" = 816x280 ]
 
+# optimisation
+gram="--method gram --style $tmp/style.tga --content $tmp/shirt.tga --size 40"
+good "gram" $gram --steps 3 --output "$tmp/a.png" --threads 1
+check "the loss of each layer" grep -q "^loss .*content .*relu1_1 .*relu3_2" "$tmp/log"
+good "gram, two threads" $gram --steps 3 --output "$tmp/b.png" --threads 2
+check "the same bits" cmp -s "$tmp/a.png" "$tmp/b.png"
+good "gram from noise" $gram --steps 2 --init noise --mode paint --content-weight 2 --tv-weight 1 --style-weight 3 --output "$tmp/b.png"
+good "gram from a picture" $gram --steps 1 --init "$tmp/alpha.tga" --style-layers 'relu1_1 relu2_2' --output "$tmp/b.png"
+for depth in 16 19; do
+    good "VGG$depth's features" $gram --steps 2 --features tests/data/vgg$depth.safetensors --pooling average --output "$tmp/b.png"
+    check "its layers" grep -q "relu5_1" "$tmp/log"
+done
+
 ./transfer --help >"$tmp/log" 2>"$tmp/err"; status=$?
 check "--help" [ "$status" -eq 0 ]
-for option in method style style-weights mode generator content output sheet size style-scale shade content-weight detail preserve-color mask background seed device precision threads data-dir; do
+for option in method style style-weights mode generator content output sheet size style-scale shade content-weight detail preserve-color features style-layers content-layer pooling style-weight tv-weight steps init mask background seed device precision threads data-dir; do
     check "--help explains --$option" grep -q -e "^  --$option " "$tmp/log"
 done
 
@@ -162,12 +175,17 @@ bad "a weight of nothing" 1 "above 0" $patches --style "$tmp/style.tga" --style-
 bad "a weight that is none" 1 "above 0" $patches --style "$tmp/style.tga" --style-weights nan --output "$new"
 bad "nine styles" 2 "more than 8 times" $patches $(for i in 1 2 3 4 5 6 7 8 9; do echo --style "$tmp/style.tga"; done) --output "$new"
 bad "a style and a generator" 2 "one of them" $patches --style "$tmp/style.tga" --generator "$run" --output "$new"
-bad "--method" 2 "patches or generator" $patches --method magic --style "$tmp/style.tga" --output "$new"
+bad "--method" 2 "patches, gram or generator" $patches --method magic --style "$tmp/style.tga" --output "$new"
 bad "--method generator without one" 2 "generator needs --generator" $patches --method generator --style "$tmp/style.tga" --output "$new"
 bad "--mode" 2 "auto, paint or print" $patches --mode draw --style "$tmp/style.tga" --output "$new"
 bad "--style-scale" 1 "style_scale\|style-scale" $patches --style "$tmp/style.tga" --style-scale 50 --output "$new"
 bad "a result over the style" 1 "overwrite the style" $patches --style "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
 bad "a sheet over the style" 1 "overwrite the style" $patches --style "$tmp/in/a.png" --sheet "$tmp/in/../in/a.png"
+bad "--pooling" 2 "max or average" $gram --pooling min --output "$new"
+bad "no such features" 1 "none" $gram --features "$tmp/none" --output "$new"
+bad "features that are none" 1 "features.0.weight" $gram --features "$run" --output "$new"
+bad "no such layer" 1 "relu9_1" $gram --style-layers relu9_1 --output "$new"
+bad "no picture to begin with" 1 "none.png" $gram --init "$tmp/none.png" --output "$new"
 bad "an output folder that is none" 1 "new.png" --generator "$run" --content "$shirt" --output "$tmp/none/new.png"
 bad "a folder below a file" 1 "expected a folder" --generator "$run" --content "$tmp/in" --output "$shirt/new"
 bad "results among garments" 1 "choose another" --generator "$run" --content "$tmp/in" --output "$tmp/in/."
