@@ -46,7 +46,7 @@ static cudaDeviceProp device;
 /* Kernels report their errors at the next call that waits: the program cannot go on, the last checkpoint is whole. */
 static void check(cudaError_t error, const char *what) {
     if (error == cudaSuccess) return;
-    fprintf(stderr, "cuda: %s: %s (%s): nothing was saved since the last checkpoint; --device cpu needs no GPU\n", what,
+    fprintf(stderr, "cuda: %s: %s (%s): nothing is written after that; --device cpu needs no GPU\n", what,
             cudaGetErrorString(error), cudaGetErrorName(error));
     exit(1);
 }
@@ -59,9 +59,18 @@ int cuda_devices(void) {
     return count;
 }
 
+/* The generation (80: Ampere) that the kernels this GPU runs were compiled for; an error when there are none for it. */
+__global__ void empty_kernel() {}
+static cudaError_t compiled_for(int *generation) {
+    cudaFuncAttributes attributes;
+    cudaError_t error = cudaFuncGetAttributes(&attributes, empty_kernel);
+    if (error == cudaSuccess) *generation = attributes.ptxVersion;
+    return error;
+}
+
 const char *cuda_open(int precision) {
     static char message[400];
-    int count = 0, driver = 0, runtime = 0;
+    int count = 0, driver = 0, runtime = 0, code = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
     cudaDriverGetVersion(&driver), cudaRuntimeGetVersion(&runtime);
     if (error == cudaErrorInsufficientDriver && driver > 0) {
@@ -84,12 +93,18 @@ const char *cuda_open(int precision) {
                  "%s has %d.%d: use --precision float32", precision == 1 ? "tf32" : "bf16", device.name, device.major, device.minor);
         return message;
     }
+    if (error == cudaSuccess && (error = compiled_for(&code)) == cudaSuccess && precision && code < 80) {
+        snprintf(message, sizeof message, "--precision %s: the kernels were compiled for compute capability %d.%d, before its tensor "
+                 "cores: make again on this machine, or use --precision float32", precision == 1 ? "tf32" : "bf16", code / 10, code % 10);
+        return message;
+    }
     if (error == cudaSuccess && !stream) {
         error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
         for (int i = 0; i < STAGES && error == cudaSuccess; i++) {
             error = cudaMallocHost((void **)&stage[i], STAGE_BYTES);
             if (error == cudaSuccess) error = cudaEventCreateWithFlags(&stage_free[i], cudaEventDisableTiming);
         }
+        if (error != cudaSuccess) stream = NULL;      /* the program ends with this; ask again, and all is tried again */
     }
     if (error == cudaSuccess) return NULL;
     cudaGetLastError();
@@ -101,7 +116,7 @@ const char *cuda_name(void) { return device.name; }
 double cuda_free_bytes(void) {
     size_t free_ = 0, total = 0;
     check(cudaMemGetInfo(&free_, &total), "asking for free memory");
-    return (double)free_;
+    return free_ ? (double)free_ : 1;                 /* 0 would mean unknown */
 }
 void cuda_synchronize(void) { check(cudaStreamSynchronize(stream), "computing"); }
 
@@ -149,7 +164,7 @@ static void *scratch(int which, size_t bytes) {
         cuda_synchronize();
         check(cudaFree(scratch_memory[which]), "releasing memory");
         scratch_memory[which] = NULL, scratch_size[which] = 0;
-        check(cudaMalloc(&scratch_memory[which], bytes), "borrowing memory (a smaller --batch needs less)");
+        check(cudaMalloc(&scratch_memory[which], bytes), "borrowing memory (a smaller --batch or --size needs less)");
         scratch_size[which] = bytes;
     }
     return scratch_memory[which];
@@ -500,8 +515,9 @@ static void spread(float *out, const float *x, int n, long each_) {
 /* ------------------------------------------------------------------------------------------- sums over rows, per channel */
 
 /* f(row, channel, group) over the rows of each group and channel of a (groups,rows,c) tensor.
- * Block (tile, slice, group): `lanes` channels wide as in each_row, its threads go down the rows of their slice. A thread adds up
- * to 64 numbers in float, then those in double: as exact as double, at float's price.
+ * Block (tile, slice, group): `lanes` channels wide as in each_row, its threads go down the rows of their slice. A thread adds 16
+ * numbers in float, and such sums in double, which most GPUs have few units for: the error stays below 16 * 2^-24 of the largest
+ * of those sums, whatever the number of rows.
  * shared: a Two per thread; the block's rows of threads are folded in halves until one is left. */
 struct Pair { float a, b; };
 template <class F> __global__ void sum_rows_kernel(Two *partial, F f, long rows, int c) {
@@ -512,7 +528,7 @@ template <class F> __global__ void sum_rows_kernel(Two *partial, F f, long rows,
     Two total = { 0, 0 };
     for (long r = rows * blockIdx.y / gridDim.y + threadIdx.y; r < end && j < c; ) {
         Pair few = { 0, 0 };
-        for (int k = 0; k < 64 && r < end; k++, r += high) {
+        for (int k = 0; k < 16 && r < end; k++, r += high) {
             Pair v = f(r, j, g);
             few.a += v.a, few.b += v.b;
         }
@@ -570,11 +586,15 @@ static void normalize_forward(float *y, float *mean, float *var, const float *x,
 }
 static void normalize_backward(float *dx, float *dgamma, float *dbeta, const float *dy, const float *x, const float *gamma,
                                const float *mean, const float *var, int groups, long rows, int c) {
-    Two *sums = (Two *)scratch(FOR_GRAM, (size_t)groups * c * sizeof(Two));        /* sum dy and sum dy h, per group and channel */
+    Two *sums = (Two *)scratch(FOR_GRAM, (size_t)groups * c * (sizeof(Two) + sizeof(Pair)));   /* of dy and dy h, per group, channel */
+    Pair *means = (Pair *)(sums + (long)groups * c);
     sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) -> Pair {
                  long i = (g * rows + r) * c + j, k = (long)g * c + j;
                  return { dy[i], dy[i] * (x[i] - mean[k]) * rsqrtf(var[k] + (float)NORM_EPS) };
-             }, [=] __device__ (int g, int j, double a, double b) { sums[(long)g * c + j] = { a, b }; });
+             }, [=] __device__ (int g, int j, double a, double b) {
+                 sums[(long)g * c + j] = { a, b };
+                 means[(long)g * c + j] = { (float)(a / rows), (float)(b / rows) };
+             });
     each(c, [=] __device__ (long j) {
         for (int g = 0; g < groups; g++) {
             if (dgamma) dgamma[j] += (float)sums[(long)g * c + j].b;
@@ -584,7 +604,7 @@ static void normalize_backward(float *dx, float *dgamma, float *dbeta, const flo
     each_row(groups * rows, c, [=] __device__ (long r, int j) {
         long i = r * c + j, k = groups == 1 ? j : r / rows * c + j;
         float rstd = rsqrtf(var[k] + (float)NORM_EPS), h = (x[i] - mean[k]) * rstd;
-        dx[i] += gamma[j] * rstd * (dy[i] - (float)(sums[k].a / rows) - h * (float)(sums[k].b / rows));
+        dx[i] += gamma[j] * rstd * (dy[i] - means[k].a - h * means[k].b);
     });
 }
 static void batchnorm_track(float *running_mean, float *running_var, const float *mean, const float *var,
@@ -618,7 +638,8 @@ static void batchnorm_inference(float *y, const float *x, const float *gamma, co
  *
  * With stride s the input gradient falls into s*s phases: pixels with (i+pad) % s = a and (j+pad) % s = b are reached by the taps
  * u = a, a+s, .. and v = b, b+s, .. alone. Each phase is a product of its own (blockIdx.z counts them); taken together they
- * would multiply s*s - 1 zeros for every number. */
+ * would multiply s*s - 1 zeros for every number. Kernel 5, stride 2, pad 2: phase 0 is pixels 0, 2, 4 .., reached by taps 0, 2, 4;
+ * phase 1 is pixels 1, 3, 5 .., by taps 1 and 3; pixel i = 2t sees through tap u = 2r what stands at p = t + 1 - r. */
 
 /* n / d for 0 <= n < 2^31 as a multiplication and a shift: a GPU has no instruction to divide (Granlund, Montgomery 1994). */
 struct Div { unsigned d, multiplier, shift; };
@@ -809,9 +830,9 @@ template <class Left, class Right, class Out> __global__ void naive_kernel(Left 
 
 /* Rung 2, shared-memory tile: the block fetches a 16 x 16 tile of each operand together, then every thread reads 16 numbers of
  * each from near: every number from far is used 16 times. Still two shared loads for one multiply-add: now those are the limit.
- * shared: the two tiles; the 17th column puts the 16 numbers of a column into different banks. */
+ * shared: the two tiles. A warp reads two numbers of a, which all its lanes share, and a row of b: no two lanes want one bank. */
 template <class Left, class Right, class Out> __global__ void shared_tile_kernel(Left left, Right right, Out out) {
-    __shared__ float a[16][17], b[16][17];            /* a[line][depth], b[depth][column] */
+    __shared__ float a[16][16], b[16][16];            /* a[line][depth], b[depth][column] */
     left.select(blockIdx.z), right.follow(left), out.select(blockIdx.z);
     int tx = (int)threadIdx.x, ty = (int)threadIdx.y, m = (int)blockIdx.x * 16 + ty, n = (int)blockIdx.y * 16 + tx;
     typename Left::Line line = left.line(m);
@@ -839,7 +860,8 @@ template <class T> struct Tensor;
 
 /* LINES x DEPTH numbers of an operand on their way from far to near, four to a thread and load, held in registers in between:
  * `fetch` asks for them, and the thread computes on while they travel; `store` puts them into shared memory.
- * Along the depth: a row of the tile is a line, a thread keeps its lines. Along the lines: a row is a depth.
+ * Along the depth: a row of the tile is a line, a thread keeps its lines. Along the lines: a row is a depth. For example 128 lines, 8
+ * deep, along the depth: two quads a row, so the 256 threads fetch all 128 rows at once, a quad each: STEP 128, COUNT 1.
  * QUADS_ONLY leaves out the way for operands that cannot be read in fours: it costs registers even where it is not taken. */
 template <class Operand, int LINES, int DEPTH, bool QUADS_ONLY> struct Tile {
     static constexpr bool ALONG = Operand::ALONG_DEPTH;
@@ -902,7 +924,8 @@ template <class Operand, int LINES, int DEPTH, bool QUADS_ONLY> struct Tile {
  * numbers from near and multiplies each with each: TM*TN/(TM+TN) multiply-adds a load, four for 8 x 8, where rung 2 has a half.
  * A thread's lines and columns lie in fours, BM/(TM/4) and BN/(TN/4) apart: 16-byte loads, neighbours for neighbouring threads.
  * shared: two buffers of both tiles, DEPTH deep. While one is computed on, the next is fetched from far into registers and then
- * stored to the other, so one barrier a step is enough: who stores, stores where nobody reads before it. */
+ * stored to the other, so one barrier a step is enough: who stores, stores where nobody reads before it.
+ *     step s:  fetch s+1 from far | multiply s, from one buffer | store s+1 into the other | barrier | step s+1: fetch s+2 | .. */
 constexpr int PAD = 4;
 template <int BM, int BN, int DEPTH, int TM, int TN, class Left, class Right, class Out>
 __global__ void __launch_bounds__(THREADS, 2) register_tile_kernel(Left left, Right right, Out out, int slices) {
@@ -961,12 +984,13 @@ __global__ void __launch_bounds__(THREADS, 2) register_tile_kernel(Left left, Ri
     }
 }
 
-/* Rung 4, tensor cores: a warp multiplies 16 x 16 fragments in one instruction. They take rounded numbers and add in float32:
+/* Rung 4, tensor cores: a warp multiplies 16 x 16 fragments in one call (mma_sync). The cores take rounded numbers and add in float32:
  * tf32 keeps 10 bits behind the point and float32's range, bf16 keeps 7, is half as large and twice as fast. That is the
  * documents' mixed precision: master weights, statistics and sums stay float32 in memory, and the rounding happens here, on the
  * way into shared memory. bf16 has float32's range, so no loss needs scaling.
  * A block computes BM x BN outputs, its eight warps stand 4 x 2 and take BM/4 x BN/2 each. The pipeline is rung 3's.
- * shared: two buffers of both tiles, each laid out as it comes (along the depth or along the lines): a fragment loads either way;
+ * shared: two buffers of both tiles, each laid out as it comes: left tiles along the depth are row_major fragments, along the lines
+ * col_major, right tiles the other way round;
  * at the end the same memory takes each warp's fragments on their way out. */
 template <> struct Tensor<Bf16> {
     typedef __nv_bfloat16 Element;
@@ -1068,17 +1092,20 @@ __global__ void __launch_bounds__(THREADS) tensor_kernel(Left left, Right right,
             }
             __syncwarp();
         }
+#elif defined __CUDA_ARCH__
+    __trap();                                         /* cuda_open lets nobody come here */
 #endif
 }
 
 /* How a product is cut: the tile, and the slices of its depth. Follows from the sizes alone. */
 struct Plan { int bm, bn, slices; };
-static Plan plan(int lines, int columns, int depths, int phases, double count) {
+static Plan plan(long lines, int columns, long depths, int phases, double count) {
     const int ENOUGH = 256;                           /* blocks that keep a large GPU busy */
     Plan p = { 128, 64, 1 };
+    if (lines <= 0 || columns <= 0) return p;
     if (columns <= 16) p.bm = 256, p.bn = 16;
     else if (columns > 64 && (double)lines * columns * phases >= 128. * 128 * ENOUGH) p.bn = 128;
-    long tiles = (long)((lines + p.bm - 1) / p.bm) * ((columns + p.bn - 1) / p.bn) * phases, most = depths / 128;
+    long tiles = (lines + p.bm - 1) / p.bm * ((columns + p.bn - 1) / p.bn) * phases, most = depths / 128;
     if (tiles <= ENOUGH / 2) p.slices = (int)(ENOUGH / tiles < most ? ENOUGH / tiles : most);
     while (p.slices > 1 && p.slices * count > 64e6) p.slices--;
     if (p.slices < 1) p.slices = 1;
@@ -1092,6 +1119,7 @@ enum { FLOAT32, TF32, BF16 };                         /* --precision */
 template <int PRECISION, class Left, class Right, class Out>
 static void product(Left left, Right right, Out out, int phases, int lines, int depths) {
     Plan p = plan(lines, right.lines, depths, phases, (double)out.count);
+    if (lines <= 0 || right.lines <= 0) return;       /* nothing to compute: an empty batch */
     if (ladder == 1 || ladder == 2) {
         dim3 grid((unsigned)((lines + 15) / 16), (unsigned)((right.lines + 15) / 16), (unsigned)phases), block(16, 16);
         if (ladder == 1) naive_kernel<Left, Right, Out><<<grid, block, 0, stream>>>(left, right, out);
@@ -1121,12 +1149,12 @@ static int up(int a, int b) { return (a + b - 1) / b; }
 static long pixels_in(const Conv *d) { return (long)d->n * d->h * d->w; }
 static long pixels_out(const Conv *d) { return (long)d->n * d->oh * d->ow; }
 
-/* Operands count their numbers in 32 bits: half the registers, and 16 GB are enough for one tensor. */
+/* Operands count numbers in 32 bits and pixels in 31: half the registers, and 16 GB are enough for one tensor. */
 static void check_size(const Conv *d) {
-    double most = (double)pixels_in(d) * d->c > (double)pixels_out(d) * d->o ? (double)pixels_in(d) * d->c : (double)pixels_out(d) * d->o;
-    if (most <= UINT32_MAX && pixels_in(d) <= INT32_MAX && pixels_out(d) <= INT32_MAX) return;
-    fprintf(stderr, "cuda: a convolution of %.0f numbers: expected at most %.0f: use a smaller --batch or --size\n", most,
-            (double)UINT32_MAX);
+    double in = (double)pixels_in(d) * d->c, out = (double)pixels_out(d) * d->o, most = in > out ? in : out;
+    if (most <= UINT32_MAX && pixels_in(d) <= INT32_MAX && pixels_out(d) <= INT32_MAX && d->stride < 256) return;
+    fprintf(stderr, "cuda: a convolution of %.0f numbers, stride %d: expected at most %.0f numbers, %d pixels, stride 255: use a smaller "
+            "--batch or --size\n", most, d->stride, (double)UINT32_MAX, INT32_MAX);
     exit(1);
 }
 
@@ -1182,11 +1210,11 @@ static void correlate(float *dw, const float *x, const float *dy, float scale_, 
 }
 
 static long conv_scratch(const Conv *d) {
-    int taps = d->kernel * d->kernel * d->c, s = d->stride, phase = up(d->kernel, s) * up(d->kernel, s) * d->o;
+    long taps = (long)d->kernel * d->kernel * d->c, s = d->stride, phase = (long)up(d->kernel, d->stride) * up(d->kernel, d->stride) * d->o;
     double count[3] = { (double)pixels_out(d) * d->o, (double)pixels_in(d) * d->c, (double)taps * d->o }, need = 0;
-    Plan p[3] = { plan((int)pixels_out(d), d->o, taps, 1, count[0]),
-                  plan(d->n * up(d->h, s) * up(d->w, s), d->c, phase, s * s, count[1]),
-                  plan(taps, d->o, (int)pixels_out(d), 1, count[2]) };
+    Plan p[3] = { plan(pixels_out(d), d->o, taps, 1, count[0]),
+                  plan((long)d->n * up(d->h, d->stride) * up(d->w, d->stride), d->c, phase, (int)(s * s), count[1]),
+                  plan(taps, d->o, pixels_out(d), 1, count[2]) };
     for (int i = 0; i < 3; i++)
         if (p[i].slices > 1 && p[i].slices * count[i] > need) need = p[i].slices * count[i];
     return (long)need;
@@ -1240,6 +1268,10 @@ static const float *centred(const float *f, const float *mean, long rows, int c,
     each_row(rows, c, [=] __device__ (long r, int j) { e[r * c + j] = f[r * c + j] - mean[j]; });
     return e;
 }
+static long gram_scratch(long rows, int c) {
+    Conv d = as_conv((int)rows, c, c);
+    return rows * c + ((long)c * c + 3) / 4 * 4 + conv_scratch(&d);
+}
 static void gram_forward(float *g, float *mean, const float *f, long rows, int c) {
     float *none;
     Conv d = as_conv((int)rows, c, c);
@@ -1260,7 +1292,7 @@ static void gram_backward(float *df, const float *dg, const float *f, const floa
 /* ----------------------------------------------------------------------------------------------------------- the tables */
 
 #define TABLE(name_, PRECISION) { .name = name_, .alloc = alloc, .release = release, .upload = upload, .download = download, \
-    .conv_scratch = conv_scratch, .fill = fill, .copy = copy, .axpy = axpy, .scale = scale, .clip = clip, .clip_norm = clip_norm, \
+    .conv_scratch = conv_scratch, .gram_scratch = gram_scratch, .fill = fill, .copy = copy, .axpy = axpy, .scale = scale, .clip = clip, .clip_norm = clip_norm, \
     .sum_squares = sum_squares, .random_uniform = random_uniform, .random_normal = random_normal, \
     .dense_forward = dense_forward<PRECISION>, .dense_backward_input = dense_backward_input<PRECISION>, \
     .dense_backward_weight = dense_backward_weight<PRECISION>, .bias_backward = bias_backward, \

@@ -71,7 +71,8 @@ const Ops *device_open(const char *device, const char *precision) {
 #ifdef WITH_CUDA
     if (where == CUDA || (where == AUTO && cuda_devices() > 0)) {
         const char *missing = cuda_open(digits);
-        snprintf(device_message, sizeof device_message, "--device %s: %s; --device cpu goes without", device, missing ? missing : "");
+        snprintf(device_message, sizeof device_message, "--device %s: %s; --device cpu%s goes without", device, missing ? missing : "",
+                 digits ? " --precision float32" : "");
         return missing ? NULL : cuda_tables[digits];
     }
 #else
@@ -82,8 +83,8 @@ const Ops *device_open(const char *device, const char *precision) {
     }
 #endif
     if (digits) {
-        snprintf(device_message, sizeof device_message, "--precision %s: only the device cuda has it, here --device %s is a "
-                 "CPU: expected float32", precision, device);
+        snprintf(device_message, sizeof device_message, "--precision %s: only the device cuda has it, and --device %s is a "
+                 "CPU here: use --precision float32", precision, device);
         return NULL;
     }
     return where == NAIVE ? &ops_naive : &ops_tiled;

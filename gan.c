@@ -301,9 +301,14 @@ static long batch_reals(const Gan *gan) {
 }
 
 double gan_bytes(const Gan *gan) {
+    double gram = 0;                     /* what the Gram matrices borrow */
+    for (int k = 0; k < gan->features; k++) {
+        const Node *f = &gan->d.node[gan->d_feature[k]];
+        gram = fmax(gram, (double)gan->ops->gram_scratch((long)f->n * f->h * f->w, f->c) * sizeof(real));
+    }
     double g = net_scratch_bytes(&gan->g), d = net_scratch_bytes(&gan->d);
     return net_bytes(&gan->g, 1) + net_bytes(&gan->d, 1) + (gan->blur.nodes ? net_bytes(&gan->blur, 1) : 0) + (g > d ? g : d)
-         + (double)batch_reals(gan) * sizeof(real);
+         + gram + (double)batch_reals(gan) * sizeof(real);
 }
 
 int gan_finish(Gan *gan) {

@@ -45,6 +45,7 @@ typedef struct Ops {
     void (*upload)(real *here, const real *host, long n);
     void (*download)(real *host, const real *here, long n);
     long (*conv_scratch)(const Conv *d);                      /* how many reals a convolution of this shape borrows */
+    long (*gram_scratch)(long rows, int c);                   /* and a Gram matrix or its gradient */
     /* vectors */
     void (*fill)(real *x, real value, long n);
     void (*copy)(real *y, const real *x, long n);
@@ -197,6 +198,7 @@ static real *naive_alloc(long count) { return count < 0 ? NULL : calloc(count ? 
 static void naive_release(real *x) { free(x); }
 static void naive_copy(real *y, const real *x, long n) { memmove(y, x, (size_t)n * sizeof(real)); }
 static long naive_conv_scratch(const Conv *d) { (void)d; return 0; }
+static long naive_gram_scratch(long rows, int c) { (void)rows, (void)c; return 0; }
 
 /* x = value   x: (n) */
 static void fill(real *x, real value, long n) {
@@ -845,7 +847,7 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n, real lr,
     .style_loss_forward = style_loss_forward, .style_loss_backward = style_loss_backward, \
     .total_variation_forward = total_variation_forward, .total_variation_backward = total_variation_backward, \
     .spread = spread, .adam_step = adam_step
-#define NAIVE_PRODUCTS .conv_scratch = naive_conv_scratch, \
+#define NAIVE_PRODUCTS .conv_scratch = naive_conv_scratch, .gram_scratch = naive_gram_scratch, \
     .dense_forward = dense_forward, .dense_backward_input = dense_backward_input, \
     .dense_backward_weight = dense_backward_weight, .conv2d_forward = conv2d_forward, \
     .conv2d_backward_input = conv2d_backward_input, .conv2d_backward_weight = conv2d_backward_weight, \

@@ -138,6 +138,11 @@ static void tiled_dense_backward_weight(real *dw, const real *x, const real *dy,
     product(dw, x, 1, in, panels, in, n, out);
 }
 
+/* the centred features, and as packed panels of columns; dG + dG^T */
+static long tiled_gram_scratch(long rows, int c) {
+    return rows * c + (long)blocks(c, COLS) * COLS * (rows > c ? rows : c) + (long)c * c;
+}
+
 /* G = (F - mu)^T (F - mu) / R    (layers.h: gram_forward) */
 static void tiled_gram_forward(real *g, real *mean, const real *f, long rows, int c) {
     float *centred = scratch(0, rows * c);
@@ -340,5 +345,5 @@ const Ops ops_tiled = { .name = "cpu", NAIVE_OPS,
     .conv2d_transpose_forward = tiled_conv2d_transpose_forward,
     .conv2d_transpose_backward_input = tiled_conv2d_transpose_backward_input,
     .conv2d_transpose_backward_weight = tiled_conv2d_transpose_backward_weight,
-    .gram_forward = tiled_gram_forward, .gram_backward = tiled_gram_backward };
+    .gram_scratch = tiled_gram_scratch, .gram_forward = tiled_gram_forward, .gram_backward = tiled_gram_backward };
 #endif

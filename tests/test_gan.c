@@ -510,6 +510,7 @@ static void guarded_download(real *host, const real *here, long n) {
     vault_access(PROT_NONE);
 }
 static long guarded_conv_scratch(const Conv *d) { return ops_naive.conv_scratch(d); }
+static long guarded_gram_scratch(long rows, int c) { return ops_naive.gram_scratch(rows, c); }
 
 /* the number of arguments, the entry, the types of its arguments: a line of struct Ops each */
 #define GUARDED(_) \
@@ -567,7 +568,7 @@ typedef const real *In;
 #define ENTRY(count, name, ...) .name = guarded_##name,
 GUARDED(DEFINE)
 static const Ops ops_guarded = { .name = "guarded", .alloc = guarded_alloc, .release = guarded_release,
-    .upload = guarded_upload, .download = guarded_download, .conv_scratch = guarded_conv_scratch, GUARDED(ENTRY) };
+    .upload = guarded_upload, .download = guarded_download, .conv_scratch = guarded_conv_scratch, .gram_scratch = guarded_gram_scratch, GUARDED(ENTRY) };
 
 /* Does a child that runs this on x die of it? */
 static int dies(void (*of)(real *x), real *x) {

@@ -128,7 +128,8 @@ static void test_memory(const Ops *table, Marks *marks) {
         long one = table->conv_scratch(&conv_cases[i].d), two = table->conv_scratch(&twice);
         CHECK(one >= 0 && two >= one, "%s: conv_scratch %ld, and %ld for twice the batch", table->name, one, two);
     }
-    MARK(marks, alloc), MARK(marks, release), MARK(marks, upload), MARK(marks, download), MARK(marks, conv_scratch);
+    CHECK(table->gram_scratch(10, 3) >= 0 && table->gram_scratch(2000, 33) >= table->gram_scratch(1000, 33), "%s: gram_scratch", table->name);
+    MARK(marks, alloc), MARK(marks, release), MARK(marks, upload), MARK(marks, download), MARK(marks, conv_scratch), MARK(marks, gram_scratch);
 }
 
 /* Keeps so many bits behind the point of every number that the entry reads; then a product that rounds to as many is exact. */
