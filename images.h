@@ -162,7 +162,8 @@ int image_plot(Image *out, const PlotSeries *series, int count, const char *titl
 #endif /* IMAGES_H */
 
 /* ---- implementation ------------------------------------------------------------------------------------------- */
-#ifdef IMAGES_IMPLEMENTATION
+#if defined(IMAGES_IMPLEMENTATION) && !defined(IMAGES_IMPLEMENTED)
+#define IMAGES_IMPLEMENTED
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
