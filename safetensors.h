@@ -69,7 +69,8 @@ int st_write(const char *path, const StTensor *tensors, int count, const StMeta 
 const char *st_error(void);
 #endif
 
-#ifdef SAFETENSORS_IMPLEMENTATION
+#if defined(SAFETENSORS_IMPLEMENTATION) && !defined(SAFETENSORS_IMPLEMENTED)
+#define SAFETENSORS_IMPLEMENTED
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -7,8 +7,13 @@
  *                                              RUNG 0 the fast kernels of this precision; 1 naive; cuda: 2 shared-memory tile, 3 register tile
  *     step RECIPE BATCH SIZE CHANNELS REPS     REPS whole training steps: milliseconds of one, peak memory in MB (cuda: the GPU's,
  *                                              without its context)
+ *     gram DEPTH SIZE REPS                     REPS steps of gram.h on a picture of SIZE x SIZE, VGG16's or VGG19's sizes, random weights
  *   What cannot be answered gets a line that begins with "error". The first asking allocates and warms up; that is not timed. */
+#define IMAGES_IMPLEMENTATION
+#define FEATURENET_IMPLEMENTATION
+#define GRAM_IMPLEMENTATION
 #include "../gan.c"
+#include "../gram.h"
 #include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
@@ -261,6 +266,63 @@ static void answer_step(const Ops *ops, const char *name, int batch, int size, i
     printf("%.6f %ld\n", 1e3 * (now() - begin) / (double)reps, is_cuda(ops) ? (long)(gpu / 1048576) : peak_memory());
 }
 
+/* A file of VGG's weights in memory: random numbers in torchvision's shapes, up to relu5_1 (count: how many tensors) */
+static StTensor *random_vgg(int depth, int *count) {
+    static StTensor list[32];
+    static char names[32][32];
+    int torch = 0, in = 3;
+    *count = 0;
+    for (int block = 0; block < 5; block++, torch++)
+        for (int i = 0; i < (block < 2 ? 2 : block == 4 ? 1 : depth == 19 ? 4 : 3); i++, torch += 2) {
+            int out = block < 3 ? 64 << block : 512;
+            long n = 9L * in * out;
+            float *w = calloc((size_t)(n + out), sizeof *w);
+            if (!w) return NULL;
+            ops_naive.random_normal(w, n, 1, (uint64_t)torch), ops_naive.scale(w, (float)sqrt(2.0 / (9 * in)), n);
+            for (int bias = 0; bias < 2; bias++, ++*count) {
+                snprintf(names[*count], sizeof names[0], "features.%d.%s", torch, bias ? "bias" : "weight");
+                list[*count] = (StTensor){ names[*count], "F32", bias ? 1 : 4, { out, in, 3, 3 }, bias ? w + n : w, sizeof *w * (size_t)(bias ? out : n) };
+            }
+            in = out;
+        }
+    return list;
+}
+
+static void answer_gram(const Ops *ops, int depth, int size, long reps) {
+    static Gram g;                                        /* of the configuration asked for last */
+    static GramOptions o;
+    static StFile file;
+    static GramStep at;
+    static int held;
+    static real *m, *v;
+    if ((depth != 16 && depth != 19) || size < 16 || reps < 1 || (held && held != 1000 * size + depth)) {
+        printf("error: expected VGG16 or 19, a size from 16 up, one of each to a process\n");
+        return;
+    }
+    long n = 3L * size * size;
+    if (!held) {
+        Image picture;
+        o = gram_defaults(depth), o.weights = &file;
+        file.tensors = random_vgg(depth, &file.count);
+        m = ops->alloc(n), v = ops->alloc(n);
+        int good = file.tensors && m && v && image_new(&picture, size, size, 3);
+        if (good) ops_naive.random_normal(picture.pixels, n, 1, 12), ops_naive.tanh_forward(picture.pixels, picture.pixels, n);
+        good = good && gram_check(&g, &o, ops) && gram_targets(&g, &picture, NULL, 1, size) && gram_begin(&g, &picture);
+        if (!good) { printf("error: %s\n", *gram_error() ? gram_error() : "not enough memory"); exit(1); }
+        ops->random_normal(g.picture->y, n, 1, 13);
+        gram_loss(&g, &at, 0);                            /* borrows all the memory that later steps need */
+        held = 1000 * size + depth;
+    }
+    finish(ops);
+    double begin = now();
+    for (long r = 0; r < reps; r++) {
+        gram_loss(&g, &at, 0);
+        ops->adam_step(g.picture->y, m, v, g.picture->dy, n, 1e-3f, 0.9f, 0.999f, 1e-8f, r + 1);
+    }
+    finish(ops);
+    printf("%.6f %ld\n", 1e3 * (now() - begin) / (double)reps, peak_memory());
+}
+
 static int serve(const char *device, const char *precision) {
     const Ops *ops = device_open(device, precision);
     char line[200], name[100];
@@ -271,7 +333,8 @@ static int serve(const char *device, const char *precision) {
         if (!strcmp(line, "list\n")) answer_list(ops);
         else if (sscanf(line, "layer %d %d %d %ld", &a, &b, &c, &reps) == 4) answer_layer(ops, a, b, c, reps);
         else if (sscanf(line, "step %99s %d %d %d %ld", name, &a, &b, &c, &reps) == 5) answer_step(ops, name, a, b, c, reps);
-        else printf("error: expected list, layer I PASS RUNG REPS or step RECIPE BATCH SIZE CHANNELS REPS\n");
+        else if (sscanf(line, "gram %d %d %ld", &a, &b, &reps) == 3) answer_gram(ops, a, b, reps);
+        else printf("error: expected list, layer I PASS RUNG REPS, step RECIPE BATCH SIZE CHANNELS REPS or gram DEPTH SIZE REPS\n");
         fflush(stdout);
     }
     return 0;

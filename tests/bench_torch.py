@@ -1,6 +1,6 @@
 """Our layers and whole dcgan training steps against PyTorch's, alternated in one run; prints Markdown tables.
 
-  python3 tests/bench_torch.py [--device cpu|cuda] [--threads N] [--rounds N] [--only steps|layers|ladder] [--precision P] [--quick]
+  python3 tests/bench_torch.py [--device cpu|cuda] [--threads N] [--rounds N] [--only steps|layers|ladder|gram] [--precision P] [--quick]
 
 after `make build/bench`, whose `serve` does our side: it is asked through a pipe, so the two never compute at the same time.
 Every figure is a median of alternated rounds; each measurement lasts 20 ms on a GPU, 50 ms on a CPU, or one call if that is longer.
@@ -13,7 +13,7 @@ option = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 option.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
 option.add_argument('--threads', type=int, default=os.cpu_count())
 option.add_argument('--rounds', type=int, default=0, help='5 for layers; for steps 15, or 5 where one takes half a second')
-option.add_argument('--only', choices=('steps', 'layers', 'ladder'))
+option.add_argument('--only', choices=('steps', 'layers', 'ladder', 'gram'))
 option.add_argument('--precision', choices=('float32', 'tf32', 'bf16'), help='cuda: this one alone')
 option.add_argument('--quick', action='store_true', help='three layers and the smallest step')
 option.add_argument('--minutes', type=float, default=5, help='cuda: after so many, the layers that are left are left out')
@@ -278,6 +278,76 @@ def steps():
     say()
 
 
+# ------------------------------------------------------------------------------------------------------------------ gram
+
+def torch_gram(depth, size, memory_format):
+    """one step of gram.h: VGG with random weights up to relu5_1, Gram matrices at relu*_1, content at relu4_2, total variation, Adam"""
+    counts, blocks, channels = {16: (2, 2, 3, 3, 1), 19: (2, 2, 4, 4, 1)}[depth], [], 3
+    for block, count in enumerate(counts):
+        convs = []
+        for _ in range(count):
+            out = min(64 << block, 512)
+            w = torch.randn(out, channels, 3, 3, device=DEVICE) * (2 / (9 * channels)) ** .5
+            convs.append((w.to(memory_format=memory_format), torch.zeros(out, device=DEVICE)))
+            channels = out
+        blocks.append(convs)
+    mean, std = (torch.tensor(v, device=DEVICE).view(1, 3, 1, 1) for v in ([.485, .456, .406], [.229, .224, .225]))
+
+    def look(x):
+        x, style, content = ((x + 1) / 2 - mean) / std, [], None
+        for block, convs in enumerate(blocks):
+            x = F.max_pool2d(x, 2) if block else x
+            for i, (w, b) in enumerate(convs):
+                x = F.relu(F.conv2d(x, w, b, padding=1), inplace=True)
+                if i == 0:
+                    f = x.flatten(1).view(x.shape[1], -1) if memory_format == torch.contiguous_format else x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]).t()
+                    style.append(f @ f.t() / f.shape[1])
+                if block == 3 and i == 1:
+                    content = x
+        return style, content
+
+    x = torch.tanh(torch.randn(1, 3, size, size, device=DEVICE)).to(memory_format=memory_format)
+    with torch.no_grad():
+        targets, wanted = look(x)
+        norms, square = [t.square().sum() for t in targets], wanted.square().sum()
+    x = torch.randn_like(x).requires_grad_()
+    adam = torch.optim.Adam([x], lr=1e-3)
+
+    def step():
+        adam.zero_grad()
+        style, content = look(x)
+        loss = sum((s - t).square().sum() / n for s, t, n in zip(style, targets, norms)) / len(style)
+        loss = loss + .05 * (content - wanted).square().sum() / square
+        loss = loss + .01 * ((x[:, :, 1:] - x[:, :, :-1]).abs().sum() + (x[:, :, :, 1:] - x[:, :, :, :-1]).abs().sum()) / x.numel()
+        loss.backward()
+        adam.step()
+        with torch.no_grad():
+            x.clamp_(-1, 1)
+    return step
+
+
+def grams():
+    say('**A step of `gram`**: VGG with its real sizes and random weights up to relu5_1, one picture; loss, gradient by the pixels, Adam. Median ms of '
+        'alternated rounds, in brackets the ratios of single rounds; PyTorch in the faster of its two layouts.\n')
+    say('| network | picture | rounds | ours | PyTorch | its layout | ours / PyTorch | peak memory, ours |\n|---|---|---|---|---|---|---|---|')
+    for depth, size in [(16, 256)] if o.quick else [(16, 256), (19, 256), (16, 512)]:
+        ours, peak, formats = Ours(), [], {'NCHW': torch.contiguous_format, 'NHWC': torch.channels_last}
+
+        def mine(reps):
+            ms, mb = ours.ask('gram', depth, size, reps).split()
+            peak.append(int(mb))
+            return float(ms)
+
+        rows = alternate([mine] + [timed(torch_gram(depth, size, f)) for f in formats.values()], o.rounds or 7)
+        ms, *theirs = medians(rows)
+        best = theirs.index(min(theirs))
+        ratios = [row[0] / row[1 + best] for row in rows]
+        say('| VGG%d | %dx%d | %d | %s ms | %s ms | %s | **%.2f** (%.2f to %.2f) | %d MB |' % (depth, size, size, len(rows), digits(ms),
+            digits(theirs[best]), list(formats)[best], ms / theirs[best], min(ratios), max(ratios), peak[-1]))
+        ours.close()
+    say()
+
+
 # --------------------------------------------------------------------------------------------------------------- heading
 
 def first_line(pattern, *command):
@@ -312,6 +382,8 @@ if torch is None and not CUDA:
     sys.exit('bench_torch.py: no PyTorch here to compare with')
 if torch and o.only in (None, 'steps'):
     steps()
+if torch and o.only in (None, 'gram'):
+    grams()
 if CUDA and o.only in (None, 'ladder'):
     ladder()
 if torch and o.only in (None, 'layers'):

