@@ -11,8 +11,8 @@
  *   2. In NHWC the patch under one kernel row is `kernel * c` CONTIGUOUS numbers of the padded picture. So a convolution
  *      is a matrix product whose left-hand rows are pointers into the picture: they may overlap, no patch matrix is built,
  *      stride is only a distance between pointers, and after padding there is no border to test for.
- *   3. Work is cut by blocks of data, never by the number of threads, and every number is written by one task:
- *      the same bits for any number of threads.
+ *   3. Work is cut by blocks of data, never by the number of threads, and every number is written by one task, or by
+ *      two in a fixed order: the same bits for any number of threads.
  * The scratch memory only grows, to what the largest layer needs, and is shared: one network runs at a time. */
 #ifndef TILED_H
 #define TILED_H
@@ -41,6 +41,7 @@ enum { TAPS = 96, GATHER = 128 };         /* weight gradient: kernel taps of a t
 typedef float Vec __attribute__((vector_size(LANES * 4), aligned(4)));
 
 static inline long smaller(long a, long b) { return a < b ? a : b; }
+static inline long larger(long a, long b) { return a > b ? a : b; }
 static inline long blocks(long n, long size) { return (n + size - 1) / size; }
 
 /* out[i][j] = sum_{q<runs} sum_{k<length} a[i][q*jump + k*step] b[q*length + k][j]   for i < ROWS, j < COLS
@@ -86,20 +87,20 @@ static float *scratch(int slot, long count) {
     return memory[slot];
 }
 
-/* Cut a (K,N) matrix, element (k,j) at b[k*sk + j*sj], into panels of COLS columns, the last one filled up with zeros.
- * panels: (ceil(N/COLS), K, COLS)   After this, tile reads b front to back. */
+/* `cols` columns of a matrix with K rows, element (k,j) at b[k*sk + j*sj]   panel: (K, COLS), filled up with zeros */
+static inline const float *pack_panel(float *panel, const float *b, long K, long cols, long sk, long sj) {
+    if (sj == 1 && cols == COLS)
+        for (long k = 0; k < K; k++) memcpy(panel + k * COLS, b + k * sk, sizeof(float) * COLS);
+    else
+        for (long k = 0; k < K; k++)
+            for (long j = 0; j < COLS; j++) panel[k * COLS + j] = j < cols ? b[k * sk + j * sj] : 0;
+    return panel;
+}
+/* Cut a (K,N) matrix into panels of COLS columns: (ceil(N/COLS), K, COLS). After this, tile reads b front to back. */
 static const float *pack(float *panels, const float *b, long K, long N, long sk, long sj) {
     #pragma omp parallel for
-    for (long p = 0; p < blocks(N, COLS); p++) {
-        float *to = panels + p * K * COLS;
-        long cols = smaller(COLS, N - p * COLS);
-        const float *from = b + p * COLS * sj;
-        if (sj == 1 && cols == COLS)
-            for (long k = 0; k < K; k++) memcpy(to + k * COLS, from + k * sk, sizeof(float) * COLS);
-        else
-            for (long k = 0; k < K; k++)
-                for (long j = 0; j < COLS; j++) to[k * COLS + j] = j < cols ? from[k * sk + j * sj] : 0;
-    }
+    for (long p = 0; p < blocks(N, COLS); p++)
+        pack_panel(panels + p * K * COLS, b + p * COLS * sj, K, smaller(COLS, N - p * COLS), sk, sj);
     return panels;
 }
 
@@ -182,6 +183,11 @@ static int padded_width(const Conv *d) {
 }
 static int needs_padding(const Conv *d) { return padded_height(d) != d->h || padded_width(d) != d->w; }
 
+/* the padded row where the patches of output row r begin, r counted over all images; past the last one: the end */
+static long sum_row(const Conv *d, long r) {
+    return r < (long)d->n * d->oh ? r / d->oh * padded_height(d) + r % d->oh * d->stride : (long)d->n * padded_height(d);
+}
+
 /* x: (N,H,W,C) -> (N,HP,WP,C) with zeros around; x itself where no padding is needed */
 static const float *pad_picture(const Conv *d, const float *x) {
     if (!needs_padding(d)) return x;
@@ -229,68 +235,94 @@ static void tiled_convolve(real *y, const real *x, const real *w, const Conv *d)
                 add_tile(y + p * d->o + b * COLS, d->o, acc, count - p, d->o - b * COLS);
             }
 }
+/* every pixel of y = b, or zero: broadcast_bias, quick for few channels too   y: (pixels,C) */
+static void start_from_bias(real *y, const real *b, long pixels, int c) {
+    #pragma omp parallel for
+    for (long p = 0; p < pixels; p += PIXELS) {
+        real *to = y + p * c;
+        long count = smaller(PIXELS, pixels - p) * c;
+        for (int j = 0; j < c; j++) to[j] = b ? b[j] : 0;
+        for (long done = c; done < count; done *= 2) memcpy(to + done, to, sizeof(real) * (size_t)smaller(done, count - done));
+    }
+}
 static void tiled_conv2d_forward(real *y, const real *x, const real *w, const real *b, const Conv *d) {
-    broadcast_bias(y, b, (long)d->n * d->oh * d->ow, d->o);
+    start_from_bias(y, b, (long)d->n * d->oh * d->ow, d->o);
     tiled_convolve(y, x, w, d);
 }
 
+/* Input gradient: how many rows of output pixels (of all images, one below the other) a task takes, a band. Whole images of
+ * a batch; of a few images about a 64th, and enough that no band's patches reach the band after the next. */
+static long band_rows(const Conv *d) {
+    if (d->n >= 16) return d->oh * smaller(blocks(PIXELS, (long)d->oh * d->ow), d->n / 8);
+    long reach = blocks(d->kernel, d->stride) - 1, wide = blocks(32, d->ow), part = blocks((long)d->n * d->oh, 64);
+    return larger(larger(reach, wide), part);
+}
+
 /* dx += the products dy w^T added up where their patches lie: rows are output pixels, columns the K*K*C taps of a patch
- * (layers.h: conv2d_backward_input). Patches overlap, so an image belongs to one task, and its patches are added in order. */
+ * (layers.h: conv2d_backward_input). A band belongs to one task, and its patches are added in order. Patches of neighbouring
+ * bands overlap where an image is cut: then all even bands have their turn first, and all odd ones after them. */
 static void tiled_conv2d_backward_input(real *dx, const real *dy, const real *w, const Conv *d) {
-    int hp = padded_height(d), wp = padded_width(d), padded = needs_padding(d), per_image = d->oh * d->ow;
+    int hp = padded_height(d), wp = padded_width(d), padded = needs_padding(d);
     long run = (long)d->kernel * d->c, taps = d->kernel * run, row = (long)wp * d->c, K = d->o;
-    long panels = blocks(taps, COLS), together = blocks(PIXELS, per_image);         /* images of a task */
+    long panels = blocks(taps, COLS), height = band_rows(d), all = (long)d->n * d->oh, turns = height % d->oh ? 2 : 1;
     const float *packed = pack(scratch(1, panels * K * COLS), w, K, taps, 1, K);
     const long *patch = patches(d);
     float *sum = padded ? scratch(0, d->n * hp * row) : dx;
-    #pragma omp parallel for schedule(static)
-    for (long first = 0; first < d->n; first += together) {
-        long last = smaller(first + together, d->n);
-        if (padded) memset(sum + first * hp * row, 0, sizeof(float) * (size_t)((last - first) * hp * row));
-        for (long begin = first * per_image; begin < last * per_image; begin += PIXELS)
-            for (long b = 0; b < panels; b++) {
-                long end = smaller(begin + PIXELS, last * per_image), tap = b * COLS, cols = smaller(COLS, taps - tap);
-                int whole = cols == COLS && tap / run == (tap + COLS - 1) / run;   /* all columns in one kernel row? */
-                long offset[COLS];
-                for (long j = 0; j < cols; j++) offset[j] = (tap + j) / run * row + (tap + j) % run;
-                for (long p = begin; p < end; p += ROWS) {
-                    const float *rows[ROWS];
-                    float acc[ROWS][COLS];
-                    for (int i = 0; i < ROWS; i++) rows[i] = dy + smaller(p + i, end - 1) * K;
-                    tile(acc, rows, 1, 0, K, 1, packed + b * K * COLS);
-                    for (long i = 0; i < smaller(ROWS, end - p); i++) {
-                        float *to = sum + patch[p + i];
-                        if (whole)
-                            for (int v = 0; v < VECS; v++) ((Vec *)(to + offset[0]))[v] += ((Vec *)acc[i])[v];
-                        else
-                            for (long j = 0; j < cols; j++) to[offset[j]] += acc[i][j];
+    for (long turn = 0; turn < turns; turn++) {
+        #pragma omp parallel for schedule(static)
+        for (long band = turn * height; band < all; band += turns * height) {
+            long last = smaller(band + height, all) * d->ow, begin_row = sum_row(d, band), end_row = sum_row(d, band + turns * height);
+            if (padded && turn == 0) memset(sum + begin_row * row, 0, sizeof(float) * (size_t)((end_row - begin_row) * row));
+            for (long begin = band * d->ow; begin < last; begin += PIXELS)
+                for (long b = 0; b < panels; b++) {
+                    long end = smaller(begin + PIXELS, last), tap = b * COLS, cols = smaller(COLS, taps - tap);
+                    int whole = cols == COLS && tap / run == (tap + COLS - 1) / run;   /* all columns in one kernel row? */
+                    long offset[COLS];
+                    for (long j = 0; j < cols; j++) offset[j] = (tap + j) / run * row + (tap + j) % run;
+                    for (long p = begin; p < end; p += ROWS) {
+                        const float *rows[ROWS];
+                        float acc[ROWS][COLS];
+                        for (int i = 0; i < ROWS; i++) rows[i] = dy + smaller(p + i, end - 1) * K;
+                        tile(acc, rows, 1, 0, K, 1, packed + b * K * COLS);
+                        for (long i = 0; i < smaller(ROWS, end - p); i++) {
+                            float *to = sum + patch[p + i];
+                            if (whole)
+                                for (int v = 0; v < VECS; v++) ((Vec *)(to + offset[0]))[v] += ((Vec *)acc[i])[v];
+                            else
+                                for (long j = 0; j < cols; j++) to[offset[j]] += acc[i][j];
+                        }
                     }
                 }
+            /* take the border off again. The rows of an odd band and of the next even one have all that they get now, and so
+             * have the first band's, which no odd one reaches */
+            if (turn == 0 && turns > 1) end_row = band ? begin_row : sum_row(d, height);
+            for (long r = begin_row; padded && r < end_row; r++) {
+                long i = r % hp - d->pad, width = i >= 0 && i < d->h ? (long)d->w * d->c : 0;
+                const float *from = sum + r * row + (long)d->pad * d->c;
+                float *to = dx + (r / hp * d->h + i) * d->w * d->c;
+                for (long j = 0; j < width; j++) to[j] += from[j];
             }
-        if (padded)                                                                 /* take the border off again */
-            for (long r = first * d->h; r < last * d->h; r++) {
-                const float *from = sum + (r / d->h * hp + r % d->h + d->pad) * row + (long)d->pad * d->c;
-                float *to = dx + r * d->w * d->c;
-                for (long j = 0; j < (long)d->w * d->c; j++) to[j] += from[j];
-            }
+        }
     }
 }
 
 /* dw += patches^T dy: rows are the K*K*C taps, columns the output channels, and the sum runs over all pixels
  * (layers.h: conv2d_backward_weight). GATHER pixels x TAPS taps are copied tight first: the tile walks down their columns.
+ * dy is packed beforehand where several tasks read it (taps > TAPS), else by the one task that does, a panel at a time.
  * Where the taps alone make too few tasks, the pixels are cut in slices too, summed apart and added up in order. */
 static void tiled_conv2d_backward_weight(real *dw, const real *x, const real *dy, const Conv *d) {
     enum { ROW = TAPS + 8 };                                                        /* not a power of two: cache sets */
     long run = (long)d->kernel * d->c, taps = d->kernel * run, jump = (long)padded_width(d) * d->c, size = taps * d->o;
-    long count = (long)d->n * d->oh * d->ow, panels = blocks(d->o, COLS), slices = gradient_slices(taps);
-    const float *picture = pad_picture(d, x), *packed = pack(scratch(1, panels * count * COLS), dy, count, d->o, d->o, 1);
+    long count = (long)d->n * d->oh * d->ow, slices = gradient_slices(taps);
+    const float *picture = pad_picture(d, x), *packed = NULL;
+    if (taps > TAPS) packed = pack(scratch(1, blocks(d->o, COLS) * count * COLS), dy, count, d->o, d->o, 1);
     const long *patch = patches(d);
     float *sums = slices > 1 ? scratch(2, slices * size) : dw;
     if (slices > 1) fill(sums, 0, slices * size);
     #pragma omp parallel for collapse(2) schedule(static)
     for (long slice = 0; slice < slices; slice++)
         for (long tap = 0; tap < taps; tap += TAPS) {
-            float gathered[GATHER][ROW];
+            float gathered[GATHER][ROW], panel[GATHER][COLS];
             long m = smaller(TAPS, taps - tap), end = count * (slice + 1) / slices;
             memset(gathered, 0, sizeof gathered);
             for (long p0 = count * slice / slices; p0 < end; p0 += GATHER) {
@@ -303,14 +335,17 @@ static void tiled_conv2d_backward_weight(real *dw, const real *x, const real *dy
                         for (long k = 0; k < length; k++) gathered[p][j + k] = from[k];
                     }
                 }
-                for (long b = 0; b < panels; b++)
+                for (long o = 0; o < d->o; o += COLS) {
+                    const float *b = packed ? packed + o * count + p0 * COLS
+                                            : pack_panel(panel[0], dy + p0 * d->o + o, pixels, smaller(COLS, d->o - o), d->o, 1);
                     for (long r = 0; r < m; r += ROWS) {
                         const float *rows[ROWS];
                         float acc[ROWS][COLS];
                         for (int i = 0; i < ROWS; i++) rows[i] = &gathered[0][r + i];
-                        tile(acc, rows, 1, 0, pixels, ROW, packed + (b * count + p0) * COLS);
-                        add_tile(sums + slice * size + (tap + r) * d->o + b * COLS, d->o, acc, m - r, d->o - b * COLS);
+                        tile(acc, rows, 1, 0, pixels, ROW, b);
+                        add_tile(sums + slice * size + (tap + r) * d->o + o, d->o, acc, m - r, d->o - o);
                     }
+                }
             }
         }
     for (long slice = 0; slice < slices && slices > 1; slice++) axpy(dw, sums + slice * size, 1, size);
@@ -318,7 +353,7 @@ static void tiled_conv2d_backward_weight(real *dw, const real *x, const real *dy
 
 /* the transposed convolution: the same three passes with their roles exchanged (layers.h) */
 static void tiled_conv2d_transpose_forward(real *y, const real *x, const real *w, const real *b, const Conv *d) {
-    broadcast_bias(y, b, (long)d->n * d->h * d->w, d->c);
+    start_from_bias(y, b, (long)d->n * d->h * d->w, d->c);
     tiled_conv2d_backward_input(y, x, w, d);
 }
 static void tiled_conv2d_transpose_backward_input(real *dx, const real *dy, const real *w, const Conv *d) {
@@ -330,11 +365,11 @@ static void tiled_conv2d_transpose_backward_weight(real *dw, const real *x, cons
 
 /* what the passes above take from scratch: the padded picture, the largest packed matrix, slices, the patch table */
 static long tiled_conv_scratch(const Conv *d) {
-    long picture = (long)d->n * padded_height(d) * padded_width(d) * d->c, pixels = (long)d->n * d->oh * d->ow;
-    long taps = (long)d->kernel * d->kernel * d->c, columns = blocks(d->o, COLS) * COLS;
-    long weights = blocks(taps, COLS) * COLS * columns, gradient = pixels * columns;
-    long slices = gradient_slices(taps), sums = slices > 1 ? slices * taps * d->o : 0;
-    return picture + (weights > gradient ? weights : gradient) + sums + 2 * pixels;
+    long picture = needs_padding(d) ? (long)d->n * padded_height(d) * padded_width(d) * d->c : 0;
+    long taps = (long)d->kernel * d->kernel * d->c, slices = gradient_slices(taps), sums = slices > 1 ? slices * taps * d->o : 0;
+    long columns = blocks(d->o, COLS) * COLS, pixels = (long)d->n * d->oh * d->ow;
+    long weights = larger(taps * columns, blocks(taps, COLS) * COLS * d->o), gradient = taps > TAPS ? pixels * columns : 0;
+    return picture + larger(weights, gradient) + sums + 2 * pixels;
 }
 
 const Ops ops_tiled = { .name = "cpu", NAIVE_OPS,

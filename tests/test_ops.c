@@ -48,6 +48,9 @@ static const Case conv_cases[] = {
     { .d = CONV(2, 9, 7, 12, 132, 3, 2, 1) },                        /* fours everywhere: 16-byte loads */
     { .d = CONV(3, 12, 10, 68, 8, 4, 2, 1) },
     { .d = CONV(2, 11, 8, 20, 64, 3, 1, 1) },
+    { .d = CONV(1, 40, 9, 5, 6, 3, 1, 1) },                          /* one picture: many bands */
+    { .d = CONV(1, 33, 18, 3, 4, 5, 2, 2) },
+    { .d = CONV(19, 6, 5, 4, 6, 3, 1, 1) },                          /* a batch, and not a round number */
     { .d = { 2, 28, 28, 3, 14, 14, 20, 5, 2, 1 } }, /* TensorFlow's "same": pads 1 above and left, 2 below and right */
 };
 static const Case dense_cases[] = {
