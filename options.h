@@ -22,11 +22,16 @@ typedef struct Option {
     int given;                          /* set by the command line: 1; by a resumed run: 2 */
 } Option;
 
+/* One line on standard error, "program: ...", whatever the names in it hold. say returns 0; die ends the program. */
+__attribute__((format(printf, 1, 2))) int say(const char *format, ...);
+__attribute__((format(printf, 2, 3), noreturn)) void die(int status, const char *format, ...);
+extern int line_open;                   /* 1: the terminal shows an unfinished line, which say ends first */
+
 /* Defaults first, then argv. "--name value" and "--name=value" both work. Unknown options name the nearest known one. */
 void options_parse(const char *program, Option *table, int argc, char **argv);
 
 /* One value from text, checked like the command line's (`where` names its origin in the message). */
-void options_set(const char *program, Option *option, const char *text, const char *where);
+void options_set(Option *option, const char *text, const char *where);
 
 Option *option_find(Option *table, const char *name);
 const char *option_text(const Option *option, char text[64]);      /* the value in force, as the command line would give it */
@@ -46,10 +51,40 @@ void patient_threads(char **argv);
 #define OPTIONS_IMPLEMENTED
 #include <errno.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+int line_open;
+static const char *options_program = "";
+
+static void say_list(const char *format, va_list list) {
+    char line[9000];
+    vsnprintf(line, sizeof line, format, list);
+    for (char *c = line; *c; c++) if ((unsigned char)*c < 32 || *c == 127) *c = '?';
+    if (line_open) printf("\n");
+    line_open = 0;
+    fflush(stdout);
+    fprintf(stderr, "%s: %s\n", options_program, line);
+}
+
+int say(const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    say_list(format, list);
+    va_end(list);
+    return 0;
+}
+
+void die(int status, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    say_list(format, list);
+    va_end(list);
+    exit(status);
+}
 
 void patient_threads(char **argv) {
     if (getenv("OMP_WAIT_POLICY")) return;
@@ -92,16 +127,13 @@ Option *option_find(Option *table, const char *name) {
     return NULL;
 }
 
-void options_set(const char *program, Option *option, const char *text, const char *where) {
+void options_set(Option *option, const char *text, const char *where) {
     char *end;
     double x = 0;
     if (option->kind == 's') { *(const char **)option->value = text; return; }
     if (option->kind == 'l') {
         OptionList *list = option->value;
-        if (list->count == OPTION_LIST) {
-            fprintf(stderr, "%s: %s%s is given more than %d times\n", program, where, option->name, OPTION_LIST);
-            exit(2);
-        }
+        if (list->count == OPTION_LIST) die(2, "%s%s is given more than %d times", where, option->name, OPTION_LIST);
         if (*text) list->item[list->count++] = text;
         return;
     }
@@ -109,20 +141,19 @@ void options_set(const char *program, Option *option, const char *text, const ch
     errno = 0;
     x = strtod(text, &end);
     if (end == text || *end || errno == ERANGE || !(x >= option->least && x <= option->most)
-        || (option->kind == 'i' && x != floor(x))) {
-        fprintf(stderr, "%s: %s%s %s: expected %s from %.12g to %.12g\n", program, where, option->name, *text ? text : "''",
-                option->kind == 'i' ? "a whole number" : "a number", option->least, option->most);
-        exit(2);
-    }
+        || (option->kind == 'i' && x != floor(x)))
+        die(2, "%s%s %s: expected %s from %.12g to %.12g", where, option->name, *text ? text : "''",
+            option->kind == 'i' ? "a whole number" : "a number", option->least, option->most);
     if (option->kind == 'i') *(long *)option->value = (long)x;
     else *(double *)option->value = x;
 }
 
 void options_parse(const char *program, Option *table, int argc, char **argv) {
     int count = 0;
+    options_program = program;
     for (Option *o = table; o->name; o++, count++) {
         o->given = 0;
-        if (o->fallback) options_set(program, o, o->fallback, "default of ");
+        if (o->fallback) options_set(o, o->fallback, "default of ");
     }
     for (int i = 1; i < argc; i++) {
         char name[64];
@@ -132,15 +163,11 @@ void options_parse(const char *program, Option *table, int argc, char **argv) {
         Option *o = option_find(table, strcmp(name, "-h") ? name : "--help");
         if (!o || argv[i][0] != '-') {
             const char *near = nearest(name, table, count, sizeof *table);
-            fprintf(stderr, "%s: unknown option '%s'%s%s%s: --help lists them all\n", program, argv[i], near ? ", did you mean '" : "",
-                    near ? near : "", near ? "'?" : "");
-            exit(2);
+            die(2, "unknown option '%s'%s%s%s: --help lists them all", argv[i], near ? ", did you mean '" : "",
+                near ? near : "", near ? "'?" : "");
         }
-        if (o->kind != 'f' && !equals && i + 1 == argc) {
-            fprintf(stderr, "%s: %s needs a value: %s\n", program, o->name, o->help);
-            exit(2);
-        }
-        options_set(program, o, o->kind == 'f' ? (equals ? equals + 1 : "1") : equals ? equals + 1 : argv[++i], "");
+        if (o->kind != 'f' && !equals && i + 1 == argc) die(2, "%s needs a value: %s", o->name, o->help);
+        options_set(o, o->kind == 'f' ? (equals ? equals + 1 : "1") : equals ? equals + 1 : argv[++i], "");
         o->given = 1;
     }
 }

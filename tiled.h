@@ -41,7 +41,7 @@ enum { TAPS = 96, GATHER = 128 };         /* weight gradient: kernel taps of a t
 typedef float Vec __attribute__((vector_size(LANES * 4), aligned(4)));
 
 static inline long smaller(long a, long b) { return a < b ? a : b; }
-static inline long larger(long a, long b) { return a > b ? a : b; }
+static inline long most(long a, long b) { return a > b ? a : b; }
 static inline long blocks(long n, long size) { return (n + size - 1) / size; }
 
 /* out[i][j] = sum_{q<runs} sum_{k<length} a[i][q*jump + k*step] b[q*length + k][j]   for i < ROWS, j < COLS
@@ -255,7 +255,7 @@ static void tiled_conv2d_forward(real *y, const real *x, const real *w, const re
 static long band_rows(const Conv *d) {
     if (d->n >= 16) return d->oh * smaller(blocks(PIXELS, (long)d->oh * d->ow), d->n / 8);
     long reach = blocks(d->kernel, d->stride) - 1, wide = blocks(32, d->ow), part = blocks((long)d->n * d->oh, 64);
-    return larger(larger(reach, wide), part);
+    return most(most(reach, wide), part);
 }
 
 /* dx += the products dy w^T added up where their patches lie: rows are output pixels, columns the K*K*C taps of a patch
@@ -368,8 +368,8 @@ static long tiled_conv_scratch(const Conv *d) {
     long picture = needs_padding(d) ? (long)d->n * padded_height(d) * padded_width(d) * d->c : 0;
     long taps = (long)d->kernel * d->kernel * d->c, slices = gradient_slices(taps), sums = slices > 1 ? slices * taps * d->o : 0;
     long columns = blocks(d->o, COLS) * COLS, pixels = (long)d->n * d->oh * d->ow;
-    long weights = larger(taps * columns, blocks(taps, COLS) * COLS * d->o), gradient = taps > TAPS ? pixels * columns : 0;
-    return picture + larger(weights, gradient) + sums + 2 * pixels;
+    long weights = most(taps * columns, blocks(taps, COLS) * COLS * d->o), gradient = taps > TAPS ? pixels * columns : 0;
+    return picture + most(weights, gradient) + sums + 2 * pixels;
 }
 
 const Ops ops_tiled = { .name = "cpu", NAIVE_OPS,

@@ -16,7 +16,6 @@
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,35 +72,6 @@ static Option table[] = {
     { 0 }
 };
 
-/* One line on standard error, whatever the names in it hold. line_open: the terminal shows an unfinished progress line. */
-static int line_open;
-static void say_list(const char *format, va_list list) {
-    char line[9000];
-    vsnprintf(line, sizeof line, format, list);
-    for (char *c = line; *c; c++) if ((unsigned char)*c < 32) *c = '?';
-    if (line_open) printf("\n");
-    line_open = 0;
-    fflush(stdout);
-    fprintf(stderr, "train: %s\n", line);
-}
-
-__attribute__((format(printf, 1, 2)))
-static void say(const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    say_list(format, list);
-    va_end(list);
-}
-
-__attribute__((format(printf, 2, 3), noreturn))
-static void die(int status, const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    say_list(format, list);
-    va_end(list);
-    exit(status);
-}
-
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -132,7 +102,7 @@ static void recipe_default(const char *name, double value) {
     Option *o = option_find(table, name);
     char text[40];
     snprintf(text, sizeof text, "%.17g", value);
-    if (!o->given) options_set("train", o, text, "");
+    if (!o->given) options_set(o, text, "");
 }
 
 static const Recipe *find_recipe(void) {
@@ -158,9 +128,8 @@ static const Recipe *find_recipe(void) {
 /* the checkpoint that --resume names: a folder's, or the file itself */
 static const char *resume_path(void) {
     static char path[4096];
-    struct stat s;
-    if (stat(resume, &s)) die(1, "--resume %s: %s: expected a run's folder or its checkpoint", resume, strerror(errno));
-    snprintf(path, sizeof path, S_ISDIR(s.st_mode) ? "%s/checkpoint.safetensors" : "%s", resume);
+    if (access(resume, F_OK)) die(1, "--resume %s: %s: expected a run's folder or its checkpoint", resume, strerror(errno));
+    snprintf(path, sizeof path, is_folder(resume) ? "%s/checkpoint.safetensors" : "%s", resume);
     return path;
 }
 
@@ -178,7 +147,7 @@ static void resume_options(const char *path) {
         const char *text = st_meta(&file, o->name);
         if (!text || o->given) continue;
         if (!strcmp(o->name, "--epochs") && option_find(table, "--steps")->given == 1) continue;   /* --steps takes its place */
-        options_set("train", o, strdup(text), "checkpoint: ");
+        options_set(o, strdup(text), "checkpoint: ");
         o->given = 2;
     }
     st_close(&file);
@@ -215,7 +184,7 @@ static void style_add(Image *picture, const char *name) {
 
 static void open_styles(void) {
     Image picture;
-    struct stat s;
+    ImageList files;
     if (!*style) die(2, "the recipe style needs --style: a picture, a .pat pattern, a folder of them, or synthetic");
     if (!strcmp(style, "synthetic") || !strncmp(style, "synthetic:", 10)) {
         char *end = NULL;
@@ -223,32 +192,22 @@ static void open_styles(void) {
         if (kind < 0 || kind >= IMAGE_PATTERNS || (end && (end == style + 10 || *end)))
             die(1, "--style %s: the drawn patterns are synthetic:0 to synthetic:%d", style, IMAGE_PATTERNS - 1);
         if (!image_pattern_synthetic(&picture, (int)kind, 128)) die(1, "%s", images_error());
-        picture.tileable = 1;
         style_add(&picture, style);
-    } else if (!stat(style, &s) && S_ISDIR(s.st_mode)) {
-        struct dirent **entry;
-        int n = scandir(style, &entry, NULL, alphasort), skipped = 0;
-        for (int i = 0; i < n; i++) {
-            char path[4200];
-            snprintf(path, sizeof path, "%s/%s", style, entry[i]->d_name);
-            if (entry[i]->d_name[0] != '.') {
-                if (image_load(&picture, path)) style_add(&picture, path);
-                else skipped++;
-            }
-            free(entry[i]);
-        }
-        if (n >= 0) free(entry);
-        if (!style_count)
-            die(1, "--style %s: none of the %d files there is a readable picture: expected PNG, JPEG, BMP, TGA or .pat", style, skipped);
-        if (skipped) say("--style %s: %d files skipped, the last: %s", style, skipped, images_error());
-    } else {
-        if (!image_load(&picture, style)) die(1, "%s", images_error());
-        style_add(&picture, style);
+        return;
     }
+    if (!image_list(&files, style, NULL)) die(1, "%s", images_error());
+    for (long i = 0; i < files.count; i++)
+        if (image_load(&picture, files.path[i])) style_add(&picture, files.path[i]);
+    if (!style_count)
+        die(1, "--style %s: none of the %ld files there is a readable picture: expected PNG, JPEG, BMP, TGA or .pat%s%s",
+            style, files.count, files.count ? "; the last: " : "", files.count ? images_error() : "");
+    if (files.count > style_count)
+        say("--style %s: %ld files skipped, the last: %s", style, files.count - style_count, images_error());
+    image_list_free(&files);
 }
 
 static void open_data(const Recipe *recipe) {
-    ImageSetOptions o = { .h = (int)size, .w = (int)size, .channels = recipe->paints ? 1 : 0, .policy = IMAGE_PAD,
+    ImageSetOptions o = { .h = (int)size, .w = (int)size, .channels = recipe->paints ? 1 : 0,
                           .photo = recipe->paints, .limit = limit, .fashion_mnist_dir = *data_dir ? data_dir : NULL };
     if (!augment_parse(&augmentation, augment)) die(2, "--augment: %s", images_error());
     augmenting = strcmp(augment, "none") != 0;
@@ -584,8 +543,7 @@ int main(int argc, char **argv) {
 #endif
     char path[4200];
     snprintf(path, sizeof path, "%s/checkpoint.safetensors", out);
-    struct stat here, there;                             /* a run may go on in its own folder, but not over another's */
-    int same = from && !stat(from, &there) && !stat(path, &here) && here.st_ino == there.st_ino && here.st_dev == there.st_dev;
+    int same = from && same_file(from, path);            /* a run may go on in its own folder, but not over another's */
     if (!same && !dry_run && !overwrite && !access(path, F_OK))
         die(1, "%s: this folder holds a run already: --resume %s to go on, another --out to keep it, or --overwrite", path,
             out);

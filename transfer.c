@@ -17,11 +17,8 @@
 #define PATCHES_IMPLEMENTATION
 #include "gram.h"
 #include "patches.h"
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,37 +94,13 @@ static void print_help(void) {
 
 static const Ops *ops;
 
-/* One line on standard error, whatever a file name holds. Returns 0. */
-__attribute__((format(printf, 1, 2)))
-static int fail(const char *format, ...) {
-    char line[8192];
-    va_list list;
-    va_start(list, format);
-    vsnprintf(line, sizeof line, format, list);
-    va_end(list);
-    for (char *c = line; *c; c++)
-        if (iscntrl((unsigned char)*c)) *c = '?';
-    fflush(stdout);
-    fprintf(stderr, "transfer: %s\n", line);
-    return 0;
-}
+#define fail say                                          /* say returns 0 */
 static int fail_image(void) {                             /* images.h begins its lines with its own name */
     const char *why = images_error();
     return fail("%s", strncmp(why, "images: ", 8) ? why : why + 8);
 }
-static void usage(const char *what) {
-    fail("%s; see --help", what);
-    exit(2);
-}
+static void usage(const char *what) { die(2, "%s; see --help", what); }
 
-static int is_folder(const char *path) {
-    struct stat s;
-    return !stat(path, &s) && S_ISDIR(s.st_mode);
-}
-static int same_file(const char *a, const char *b) {      /* by whatever names */
-    struct stat s, t;
-    return *a && *b && !stat(a, &s) && !stat(b, &t) && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
-}
 enum { WRITABLE = 3 };                                    /* kinds of pictures by name: 1..3 can be written, 4, 5 only read */
 static int picture_kind(const char *path) {
     static const char *const ending[] = { ".png", ".jpg", ".jpeg", ".bmp", ".tga" };
@@ -518,20 +491,15 @@ static int add_garment(const char *path, const char *below, long index) {
 }
 
 /* All pictures in a folder and its subfolders, by name; not those in the folder of results, nor hidden ones. */
-static int add_folder(const char *folder, size_t root, int depth) {
-    struct dirent **entry;
-    int n = scandir(folder, &entry, NULL, alphasort), good = 1;
-    if (n < 0) return fail("%s: %s: expected a folder that can be read", folder, strerror(errno));
-    for (int i = 0; i < n; i++) {
-        char path[4096];
-        int fits = snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name) < 4000;
-        if (good && fits && entry[i]->d_name[0] != '.') {
-            if (!is_folder(path)) good = !picture_kind(path) || add_garment(path, path + root, 0);
-            else if (depth < 16 && !same_file(path, output)) good = add_folder(path, root, depth + 1);
-        }
-        free(entry[i]);
+static int add_folder(const char *folder) {
+    ImageList files;
+    int good = image_list(&files, folder, output) ? 1 : fail_image();
+    for (long i = 0; good && i < files.count; i++) {
+        const char *below = files.path[i] + strlen(folder);
+        while (*below == '/') below++;
+        if (picture_kind(files.path[i])) good = add_garment(files.path[i], below, 0);
     }
-    free(entry);
+    image_list_free(&files);
     return good;
 }
 
@@ -563,7 +531,7 @@ static int list_garments(void) {
         return fail("%s: %s: expected a picture, a folder of them, fashion-mnist:17 or synthetic:5", content, strerror(errno));
     if (!is_folder(content)) return add_garment(content, slash ? slash + 1 : content, 0);
     if (same_file(content, output)) return fail("%s: results would lie among the garments: choose another --output", output);
-    if (!add_folder(content, strlen(content) + 1, 0)) return 0;
+    if (!add_folder(content)) return 0;
     return garments ? 1 : fail("%s: no .png, .jpg, .bmp or .tga file in it: expected pictures of garments", content);
 }
 
@@ -587,7 +555,7 @@ static int rows, cells;                                   /* pictures shown; cel
 static int show(const Image *picture, int column) {
     Image cell;
     int top = GAP + rows / PAIRS * (CELL + GAP), left = GAP + (cells * (rows % PAIRS) + column) * (CELL + GAP);
-    if (!image_fit(&cell, picture, CELL, CELL, IMAGE_PAD)) return fail_image();
+    if (!image_fit(&cell, picture, CELL, CELL)) return fail_image();
     for (int y = 0; y < CELL; y++)
         memcpy(page.pixels + ((long)(top + y) * page.w + left) * 3, cell.pixels + (long)y * CELL * 3, CELL * 3 * sizeof *cell.pixels);
     image_free(&cell);

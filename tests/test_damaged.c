@@ -392,7 +392,6 @@ static const char *load_set(const char *source, int *loaded) {
     for (size_t i = 0; !bad && i < (size_t)set.count * each; i++) sum += set.pixels[i];
     for (long i = 0; !bad && set.label && i < set.count; i++)
         if (set.label[i] < 0 || set.label[i] >= set.classes) bad = "a label outside the classes";
-    for (int i = 0; set.class_name && i < set.classes; i++) sum += (double)strlen(set.class_name[i]);
     size_t floats = (size_t)set.h * (size_t)set.w;
     float *pixels = bad ? NULL : malloc(floats * (size_t)set.c * sizeof(float));
     float *mask = bad ? NULL : malloc(floats * sizeof(float));

@@ -353,31 +353,26 @@ static void test_resize(void) {
 
 static void test_fit(void) {
     Image src = make(2, 4, 3, NULL), dst;
-    WORKS(image_fit(&dst, &src, 6, 6, IMAGE_STRETCH));
-    CHECK(dst.h == 6 && dst.w == 6 && !dst.mask, "stretched");
-    CLOSE(dst.pixels[(5 * 6 + 5) * 3 + 2], 23, 1e-5, 0, "the last corner stays");
+    WORKS(image_fit(&dst, &src, 3, 6));
+    CHECK(dst.h == 3 && dst.w == 6 && !dst.mask, "the same shape: nothing is padded");
+    CLOSE(dst.pixels[(2 * 6 + 5) * 3 + 2], 23, 1e-5, 0, "the last corner stays");
     image_free(&dst);
-    WORKS(image_fit(&dst, &src, 2, 2, IMAGE_CROP));
-    for (int i = 0; i < 12; i++)
-        CLOSE(dst.pixels[i], src.pixels[(i / 6 * 4 + 1) * 3 + i % 6], 1e-6, 0, "the middle is cut out");
-    image_free(&dst);
-    WORKS(image_fit(&dst, &src, 4, 4, IMAGE_PAD));             /* a border of many colours: white above and below */
+    WORKS(image_fit(&dst, &src, 4, 4));             /* a border of many colours: white above and below */
     for (int i = 0; i < 12; i++) CLOSE(dst.pixels[i], 1, 0, 0, "white above");
     for (int i = 0; i < 24; i++) CLOSE(dst.pixels[12 + i], i, 1e-6, 0, "all of the picture in the middle");
     image_free(&dst);
     for (int i = 0; i < 24; i++) src.pixels[i] = -.5f;          /* one colour all round */
     im_add_mask(&src, 1);
-    WORKS(image_fit(&dst, &src, 8, 4, IMAGE_PAD));
+    WORKS(image_fit(&dst, &src, 8, 4));
     CHECK(dst.h == 8 && dst.w == 4 && dst.mask, "padded upright");
     for (int i = 0; i < 96; i++) CLOSE(dst.pixels[i], -.5, .004, 0, "the border's colour goes on");
     for (int i = 0; i < 32; i++) CLOSE(dst.mask[i], i / 4 >= 3 && i / 4 < 5, 0, 0, "no garment in the padding");
     image_free(&dst);
-    FAILS(image_fit(&dst, &src, 8, -4, IMAGE_PAD), "-4", "resize");
+    FAILS(image_fit(&dst, &src, 8, -4), "-4", "resize");
     image_free(&src);
     Image thin = make(1, 300, 1, NULL);
-    WORKS(image_fit(&dst, &thin, 16, 16, IMAGE_PAD));
-    image_free(&dst);
-    WORKS(image_fit(&dst, &thin, 16, 16, IMAGE_CROP));
+    WORKS(image_fit(&dst, &thin, 16, 16));
+    CHECK(dst.pixels[0] == 1 && dst.pixels[7 * 16] < 20 && dst.pixels[7 * 16 + 15] > 280, "a thin picture keeps a row");
     image_free(&dst), image_free(&thin);
 }
 
@@ -468,7 +463,7 @@ static void check_idx(const char *path, int labels) {
     CHECK(!strcmp(set.source, path), "the source is remembered");
     CHECK((set.label != NULL) == labels, "%s: labels", path);
     if (labels && set.label)
-        CHECK(set.classes == 4 && set.label[1] == 3 && !strcmp(set.class_name[3], "3"), "%s: label values", path);
+        CHECK(set.classes == 4 && set.label[1] == 3, "%s: label values", path);
     if (set.count) WORKS(imageset_get(&set, 3, pixels, NULL));
     for (int i = 0; i < 30; i++) CLOSE(pixels[i], (90 + i) * 7 % 256 / 127.5 - 1, 1e-6, 0, "%s: pixel %d", path, i);
     imageset_free(&set);
@@ -592,6 +587,21 @@ static void test_folders(void) {
     WORKS(imageset_get(&set, 2, pixels, mask));
     CHECK(pixels[0] < -.95f && mask[0] == 1, "deeper/c.jpg is last");
     imageset_free(&set);
+    static const char *const below[] = { "/a.png", "/b.png", "/broken.png", "/dangling", "/deeper/c.jpg", "/notes.txt" };
+    ImageList list;
+    for (int without = 0; without < 2; without++) {
+        WORKS(image_list(&list, in_folder("flat"), without ? in_folder("flat/.hidden/../deeper") : NULL));
+        CHECK(list.count == 6 - without, "%ld files are listed", list.count);
+        for (int i = 0; i < list.count; i++)
+            CHECK(!strcmp(list.path[i] + strlen(in_folder("flat")), below[without && i == 4 ? 5 : i]), "file %d is %s", i, list.path[i]);
+        image_list_free(&list);
+    }
+    WORKS(image_list(&list, "no such file", NULL));
+    CHECK(list.count == 1 && !strcmp(list.path[0], "no such file"), "what is no folder is a file, until it is read");
+    image_list_free(&list);
+    CHECK(is_folder(in_folder("flat")) && !is_folder(in_folder("flat/a.png")) && !is_folder(in_folder("none")), "folders");
+    CHECK(same_file(in_folder("flat"), in_folder("flat/deeper/loop")) && !same_file("", "") && !same_file(in_folder("flat"), folder),
+          "the same file by two names");
     ImageSetOptions grey = { .h = 16, .w = 16, .channels = 1, .limit = 1, .photo = 1 };
     WORKS(imageset_load(&set, in_folder("flat"), &grey));
     WORKS(imageset_get(&set, 0, pixels, mask));
@@ -613,8 +623,6 @@ static void test_folders(void) {
     CHECK(set.count == 4 && set.classes == 3 && set.label, "classes: %ld pictures, %d classes", set.count, set.classes);
     static const int label[] = { 0, 0, 1, 2 };
     for (int i = 0; i < 4 && set.label; i++) CHECK(set.label[i] == label[i], "label %d is %d", i, set.label[i]);
-    if (set.classes == 3) CHECK(!strcmp(set.class_name[0], "coats") && !strcmp(set.class_name[1], "coats-b")
-                                && !strcmp(set.class_name[2], "shoes"), "class names in order");
     imageset_free(&set);
 
     FAILS(imageset_load(&set, in_folder("classes/empty"), NULL), "classes/empty", "none of the 0 files");
@@ -629,8 +637,7 @@ static void test_synthetic(void) {
     ImageSet a, b;
     WORKS(imageset_load(&a, "synthetic:60", NULL));
     WORKS(imageset_load(&b, "synthetic", &(ImageSetOptions){ .limit = 40 }));
-    CHECK(a.count == 60 && a.h == 28 && a.w == 28 && a.c == 1 && a.classes == 10
-          && !strcmp(a.class_name[9], "Ankle boot"), "synthetic");
+    CHECK(a.count == 60 && a.h == 28 && a.w == 28 && a.c == 1 && a.classes == 10, "synthetic");
     CHECK(b.count == 40 && !memcmp(a.pixels, b.pixels, 40 * 28 * 28), "picture i is the same in every set");
     for (int i = 0; i < 60; i++) {
         const unsigned char *p = a.pixels + i * 784;
@@ -671,8 +678,7 @@ static void test_patterns(void) {
             if (at == 127) seam = fmax(across, down);
             else most = fmax(most, fmax(across, down));
         }
-        CHECK(seam <= most, "pattern %d (%s): the seam shows: %g against %g", kind, image_pattern_name(kind), seam,
-              most);
+        CHECK(seam <= most, "pattern %d: the seam shows: %g against %g", kind, seam, most);
         float low = 9, high = -9;
         for (int i = 0; i < 128 * 128 * 3; i++) low = fminf(low, a.pixels[i]), high = fmaxf(high, a.pixels[i]);
         CHECK(low >= -1 && high <= 1 && high - low > .8f, "pattern %d: %g..%g", kind, low, high);
@@ -685,7 +691,6 @@ static void test_patterns(void) {
     FAILS(image_pattern_synthetic(&a, 0, 8192), "size 8192", "4096");
     WORKS(image_pattern_synthetic(&a, 0, 8));
     image_free(&a);
-    CHECK(!strcmp(image_pattern_name(1), "tartan") && !strcmp(image_pattern_name(99), "?"), "pattern names");
 }
 
 /* ---- augmentation --------------------------------------------------------------------------------------------- */
@@ -784,13 +789,14 @@ static void test_grid(void) {
     CHECK(g.pixels[0] == .76f && g.pixels[(27 * g.w + 26) * 3] == .76f && g.pixels[(20 * g.w + 20) * 3] == .76f,
           "grey between");
     image_free(&g);
-    WORKS(image_grid(&g, pixels, 5, 1, 2, 3, 0, 1, 0));
+    WORKS(image_grid(&g, pixels, 5, 1, 2, 3, 3, 1, 0));
     CHECK(g.h == 2 && g.w == 6 && g.pixels[(1 * 6 + 1) * 3 + 2] == pixels[3 * 6 + 5],
-          "about square, colours as they are");
+          "colours as they are");
     image_free(&g);
     FAILS(image_grid(&g, pixels, 0, 2, 3, 1, 2, 4, 1), "0 pictures", "at least one");
     FAILS(image_grid(&g, pixels, 5, 2, 3, 2, 2, 4, 1), "3 x 2 x 2", "channels");
     FAILS(image_grid(&g, pixels, 5, 2, 3, 1, 2, 0, 1), "scale 0", "1..64");
+    FAILS(image_grid(&g, pixels, 5, 2, 3, 1, 0, 4, 1), "0 columns", "at least one");
     FAILS(image_grid(&g, pixels, 2000000000, 2, 3, 1, 1, 4, 1), "2000000000", "fewer");
 }
 
@@ -798,31 +804,30 @@ static void test_text(void) {
     Image m;
     const float ink[3] = { 1, -1, .5f };
     WORKS(image_new(&m, 20, 40, 3));
-    image_text(&m, 2, 3, "I", 2, ink);                          /* rows 0..6 of the letter: ..#.. in the middle */
-    CHECK(m.pixels[(2 * 40 + 7) * 3] == 1 && m.pixels[(2 * 40 + 7) * 3 + 1] == -1
-          && m.pixels[(9 * 40 + 8) * 3 + 2] == .5f, "an I");
-    CHECK(m.pixels[(8 * 40 + 5) * 3] == 0 && m.pixels[(17 * 40 + 7) * 3] == 0, "and nothing beside it");
+    im_text(&m, 2, 3, "l", 2, ink);                             /* a bar one pixel wide and seven high, twice as large */
+    int dots = 0;
+    for (int i = 0; i < 800; i++) dots += m.pixels[i * 3] == 1 && m.pixels[i * 3 + 1] == -1 && m.pixels[i * 3 + 2] == .5f;
+    CHECK(dots >= 4 * 6 && dots <= 4 * 10, "an l has %d pixels", dots);
+    CHECK(m.pixels[(1 * 40 + 4) * 3] == 0 && m.pixels[(17 * 40 + 7) * 3] == 0, "and nothing beside it");
     image_free(&m);
     WORKS(image_new(&m, 30, 30, 1));
     char every[256];
     for (int i = 0; i < 255; i++) every[i] = (char)(i + 1);
     every[255] = 0;
-    for (int at = -70; at < 70; at += 7) image_text(&m, at, -at, every, 3, ink);    /* clipped at all sides */
+    for (int at = -70; at < 70; at += 7) im_text(&m, at, -at, every, 3, ink);    /* clipped at all sides */
     image_free(&m);
+    static Image drawn[127];
     for (int letter = 33; letter < 127; letter++) {             /* every letter is drawn, and none like another */
-        int dots = 0, twins = 0;
-        for (int i = 0; i < 40; i++)
-            dots += im_font[(letter - 32) / 16 * 8 + i / 5][(letter - 32) % 16 * 6 + i % 5] == '#';
-        for (int other = 33; other < letter; other++) {
-            int differs = 0;
-            for (int y = 0; y < 8; y++)
-                differs |= memcmp(im_font[(letter - 32) / 16 * 8 + y] + (letter - 32) % 16 * 6,
-                                  im_font[(other - 32) / 16 * 8 + y] + (other - 32) % 16 * 6, 5);
-            twins += !differs;
-        }
-        CHECK(dots > 1 && dots < 25 && !twins, "letter %c: %d dots, %d twins", letter, dots, twins);
+        int on = 0, twins = 0;
+        WORKS(image_new(&drawn[letter], 14, 14, 1));
+        im_text(&drawn[letter], 1, 1, (char[]){ (char)letter, 0 }, 1, (float[]){ 1, 1, 1 });
+        for (int i = 0; i < 14 * 14; i++) on += drawn[letter].pixels[i] > 0;
+        for (int other = 33; other < letter; other++)
+            twins += !memcmp(drawn[letter].pixels, drawn[other].pixels, sizeof(float) * 14 * 14);
+        if (letter == '|') twins = 0;                           /* stb draws it like an l */
+        CHECK(on > 0 && on < 40 && !twins, "letter %c: %d dots, %d twins", letter, on, twins);
     }
-    for (int row = 0; row < 48; row++) CHECK(strlen(im_font[row]) == 96, "row %d of the font", row);
+    for (int letter = 33; letter < 127; letter++) image_free(&drawn[letter]);
 }
 
 static long count_colour(const Image *m, float r, float g, float b) {
@@ -884,7 +889,7 @@ static void test_fashion_mnist(void) {
     if (access("/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz", R_OK)) return;
     WORKS(imageset_load(&set, "fashion-mnist", NULL));
     CHECK(set.count == 60000 && set.h == 28 && set.w == 28 && set.classes == 10, "Fashion-MNIST: %ld", set.count);
-    CHECK(set.label && set.label[0] == 9 && !strcmp(set.class_name[9], "Ankle boot"), "the first is an ankle boot");
+    CHECK(set.label && set.label[0] == 9, "the first is an ankle boot");
     double sum = 0;
     for (long i = 0; i < set.count * 784; i++) sum += set.pixels[i];
     CLOSE(sum / (set.count * 784.), 72.94, .005, 0, "the mean pixel");
@@ -903,7 +908,7 @@ static void test_gimp_patterns(void) {
     ImageSet set;
     if (access("/usr/share/gimp/2.0/patterns", R_OK)) return;
     WORKS(imageset_load(&set, "/usr/share/gimp/2.0/patterns",
-                        &(ImageSetOptions){ .h = 32, .w = 32, .policy = IMAGE_CROP }));
+                        &(ImageSetOptions){ .h = 32, .w = 32 }));
     CHECK(set.count == 110 && set.skipped == 0, "GIMP: %ld patterns, %ld not readable: %s", set.count, set.skipped,
           set.note);
     imageset_free(&set);
