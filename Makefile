@@ -10,7 +10,7 @@ OMP     = 1
 MINUTES = 2
 MNIST   = /usr/share/datasets/fashion-mnist
 
-# stb_image.h, stb_image_write.h, stb_easy_font.h: pkg-config knows them on Debian (libstb-dev); elsewhere say STB_DIR=folder
+# stb_image.h and stb_image_write.h: pkg-config knows them on Debian (libstb-dev); elsewhere say STB_DIR=folder
 STB_DIR := $(or $(STB_DIR),$(patsubst -I%,%,$(shell pkg-config --cflags-only-I stb 2>/dev/null)),/usr/include/stb)
 
 # try(flags): the flags, if this compiler can build a program with them
@@ -63,9 +63,9 @@ train transfer: %: %.c $(GAN) $(CUDA_OBJECTS) $(HEADERS) | stb
 build/cuda_kernels.o: cuda_kernels.cu layers.h device.h build/command
 	$(NVCC) $(NVFLAGS) -c -o $@ $<
 stb:
-	@test -f $(STB_DIR)/stb_image.h && test -f $(STB_DIR)/stb_image_write.h && test -f $(STB_DIR)/stb_easy_font.h || { echo \
-	  "stb_image.h, stb_image_write.h and stb_easy_font.h are not in $(STB_DIR): on Debian and Ubuntu 'make setup' installs" \
-	  "libstb-dev; elsewhere fetch the three files and run make STB_DIR=their-folder"; exit 1; }
+	@test -f $(STB_DIR)/stb_image.h && test -f $(STB_DIR)/stb_image_write.h || { echo \
+	  "stb_image.h and stb_image_write.h are not in $(STB_DIR): on Debian and Ubuntu 'make setup' installs" \
+	  "libstb-dev; elsewhere fetch the two files and run make STB_DIR=their-folder"; exit 1; }
 
 # what a bare Debian lacks; asks sudo when not root; without apt or network it says so and the synthetic set is used
 setup:

@@ -10,17 +10,24 @@ if [ -z "$pattern" ]; then
     test -n "$pattern" || { pattern=synthetic:5; echo "demo: no GIMP patterns here: using a drawn textile"; }
 fi
 set -e
-echo "== 1 of 3: new garments out of noise: dcgan on $data, about $minutes minutes"
+echo "== 1 of 4: new garments out of noise: dcgan on $data, about $minutes minutes"
 # small batches and a larger rate than the defaults: more steps in the same two minutes
 ./train --recipe dcgan --data "$data" --batch 32 --lr 5e-4 --steps 4000 --minutes "$minutes" --out runs/demo-dcgan --overwrite
-echo "== 2 of 3: learning the style of $pattern, about $minutes minutes"
+echo "== 2 of 4: learning the style of $pattern, about $minutes minutes"
 ./train --recipe style --data "$data" --style "$pattern" --steps 4000 --minutes "$minutes" --out runs/demo-style --overwrite
-echo "== 3 of 3: printing it onto garments that neither network has seen"
+echo "== 3 of 4: printing it onto garments that neither network has seen"
 content=synthetic:0-7
 case $data in fashion-mnist*) content=fashion-mnist:0-7 ;; esac
 ./transfer --generator runs/demo-style --content "$content" --output runs/demo-style/garments --sheet runs/demo-style/garments.png
+patches=''
+if test -f "$pattern"; then
+    echo "== 4 of 4: the same pattern and garments without any training: the pattern's own patches"
+    mkdir -p runs/demo-patches
+    patches=runs/demo-patches/garments.png
+    ./transfer --style "$pattern" --content "$content" --sheet "$patches"
+fi
 echo
 echo "Look at these pictures:"
-for picture in runs/demo-dcgan/samples.png runs/demo-dcgan/losses.png runs/demo-style/samples.png runs/demo-style/losses.png runs/demo-style/garments.png; do
+for picture in runs/demo-dcgan/samples.png runs/demo-dcgan/losses.png runs/demo-style/samples.png runs/demo-style/losses.png runs/demo-style/garments.png $patches; do
     echo "  $picture"
 done

@@ -1,7 +1,7 @@
 /* images.h: pictures and sets of pictures for a GAN, in one header.
  *
  *     #define IMAGES_IMPLEMENTATION          // in exactly one .c file
- *     #include "images.h"                    // needs stb_image.h, stb_image_write.h, stb_easy_font.h (-isystem)
+ *     #include "images.h"                    // needs stb_image.h and stb_image_write.h (-isystem)
  *
  *     Image photo, small;
  *     if (!image_load(&photo, "shirt.jpg") || !image_fit(&small, &photo, 64, 64))
@@ -180,7 +180,6 @@ enum { IM_SIDE = 16384, IM_AREA = 50000000, IM_FILE = 1 << 30, IM_DEPTH = 16 };
 #define STBI_FREE(p) free(p)
 #include "stb_image.h"
 #include "stb_image_write.h"
-#include "stb_easy_font.h"
 
 static char im_error[1024];
 
@@ -1183,19 +1182,66 @@ int image_grid(Image *out, const float *pixels, int n, int h, int w, int c, int 
     return 1;
 }
 
-/* The top left corner at (y,x); stb gives each letter as rectangles of four corners: x, y, z, colour. */
+/* ASCII 32..127, the last a box: six times 16 letters of 6 columns (5 and a gap), 8 rows (7 and one for descenders). */
+static const char *const im_font[48] = {
+    "        #    # #   # #    #   ##  #  ##     #      #   #                                      # ",
+    "        #    # #   # #   #### ##  # #  #    #     #     #     #     #                         # ",
+    "        #    # #  ##### # #      #  # #     #    #       #  # # #   #                        #  ",
+    "        #          # #   ###    #    #           #       #   ###  #####       #####         #   ",
+    "        #         #####   # #  #    # # #        #       #  # # #   #                      #    ",
+    "                   # #  ####  #  ## #  #          #     #     #     #    ##          ##   #     ",
+    "        #          # #    #   #  ##  ## #          #   #                  #          ##   #     ",
+    "                                                                         #                      ",
+    " ###    #    ###   ###     #  #####   ##  #####  ###   ###                 #         #     ###  ",
+    "#   #  ##   #   # #   #   ##  #      #        # #   # #   #  ##    ##     #           #   #   # ",
+    "#  ##   #       #     #  # #  ####  #        #  #   # #   #  ##    ##    #    #####    #      # ",
+    "# # #   #      #    ##  #  #      # ####    #    ###   ####             #               #    #  ",
+    "##  #   #     #       # #####     # #   #   #   #   #     #  ##          #    #####    #    #   ",
+    "#   #   #    #    #   #    #  #   # #   #   #   #   #    #   ##    ##     #           #         ",
+    " ###   ###  #####  ###     #   ###   ###    #    ###   ##           #      #         #      #   ",
+    "                                                                   #                            ",
+    " ###   ###  ####   ###  ####  ##### #####  ###  #   #  ###    ### #   # #     #   # #   #  ###  ",
+    "#   # #   # #   # #   # #   # #     #     #   # #   #   #      #  #  #  #     ## ## ##  # #   # ",
+    "# ### #   # #   # #     #   # #     #     #     #   #   #      #  # #   #     # # # # # # #   # ",
+    "# # # ##### ####  #     #   # ####  ####  #  ## #####   #      #  ##    #     # # # # # # #   # ",
+    "# ### #   # #   # #     #   # #     #     #   # #   #   #      #  # #   #     #   # #  ## #   # ",
+    "#     #   # #   # #   # #   # #     #     #   # #   #   #   #  #  #  #  #     #   # #   # #   # ",
+    " ###  #   # ####   ###  ####  ##### #      #### #   #  ###   ##   #   # ##### #   # #   #  ###  ",
+    "                                                                                                ",
+    "####   ###  ####   #### ##### #   # #   # #   # #   # #   # #####  ###  #      ###    #         ",
+    "#   # #   # #   # #       #   #   # #   # #   # #   # #   #     #  #    #        #   # #        ",
+    "#   # #   # #   # #       #   #   # #   # #   #  # #   # #     #   #     #       #  #   #       ",
+    "####  #   # ####   ###    #   #   # #   # # # #   #     #     #    #      #      #              ",
+    "#     # # # # #       #   #   #   #  # #  # # #  # #    #    #     #       #     #              ",
+    "#     #  #  #  #      #   #   #   #  # #  ## ## #   #   #   #      #        #    #              ",
+    "#      ## # #   # ####    #    ###    #   #   # #   #   #   #####  ###      #  ###              ",
+    "                                                                                          ##### ",
+    " #          #               #         ##        #       #      #  #      ##                     ",
+    "  #         #               #        #          #                 #       #                     ",
+    "       ###  ####   ####  ####  ###  ####   #### ####   ##     ##  #  #    #   ## #  ####   ###  ",
+    "          # #   # #     #   # #   #  #    #   # #   #   #      #  # #     #   # # # #   # #   # ",
+    "       #### #   # #     #   # #####  #    #   # #   #   #      #  ##      #   # # # #   # #   # ",
+    "      #   # #   # #     #   # #      #     #### #   #   #      #  # #     #   # # # #   # #   # ",
+    "       #### ####   ####  ####  ####  #        # #   #  ###  #  #  #  #   ###  # # # #   #  ###  ",
+    "                                           ###               ##                                 ",
+    "                         #                                           #    #    #          ##### ",
+    "                         #                                          #     #     #         #   # ",
+    "####   #### # ##   #### ####  #   # #   # #   # #   # #   # #####   #     #     #    #    #   # ",
+    "#   # #   # ##    #      #    #   # #   # #   #  # #  #   #    #   #      #      #  # # # #   # ",
+    "#   # #   # #      ###   #    #   #  # #  # # #   #   #   #   #     #     #     #      #  #   # ",
+    "####   #### #         #  #    #   #  # #  # # #  # #   ####  #      #     #     #         #   # ",
+    "#         # #     ####    ##   ####   #    # #  #   #     # #####    #    #    #          ##### ",
+    "#         #                                            ###                                      ",
+};
+
 static void im_text(Image *image, int y, int x, const char *text, int scale, const float rgb[3]) {
-    int start = x;
-    for (; *text; text++) {
-        char letter[2] = { *text >= 32 && *text < 127 ? *text : '?' };
-        float corner[64][4];
-        if (*text == '\n') { y += 12 * scale, x = start; continue; }
-        int n = 4 * stb_easy_font_print(0, 0, letter, NULL, corner, sizeof corner);
-        for (float (*at)[4] = corner; at < corner + n; at += 4) {
-            int top = (int)at[0][1], left = (int)at[0][0], h = (int)at[2][1] - top, w = (int)at[2][0] - left;
-            im_fill(image, y + top * scale, x + left * scale, h * scale, w * scale, rgb);
-        }
-        x += scale * stb_easy_font_width(letter);
+    int left = x;
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++, x += 6 * scale) {
+        int letter = *p < 32 || *p > 126 ? 127 - 32 : *p - 32;
+        if (*p == '\n') { y += 10 * scale, x = left - 6 * scale; continue; }
+        for (int row = 0; row < 8; row++) for (int column = 0; column < 5; column++)
+            if (im_font[letter / 16 * 8 + row][letter % 16 * 6 + column] == '#')
+                im_fill(image, y + row * scale, x + column * scale, scale, scale, rgb);
     }
 }
 
@@ -1204,7 +1250,7 @@ static const float im_ink[3] = { -.7f, -.7f, -.7f }, im_rule[3] = { .8f, .8f, .8
 
 /* align: the part of the text that lies left of x */
 static void im_label(Image *m, int y, int x, float align, const char *text) {
-    im_text(m, y, x - (int)(align * 2 * stb_easy_font_width((char *)text)), text, 2, im_ink);
+    im_text(m, y, x - (int)(align * 12 * (int)strlen(text)), text, 2, im_ink);
 }
 
 static int im_plotted(const PlotSeries *s, long i) {
@@ -1290,7 +1336,7 @@ int image_plot(Image *out, const PlotSeries *series, int count, const char *titl
         im_curve(out, coverage, &series[k], 1, &ax, &ay, .6f, rgb[k], .3f);
         im_curve(out, coverage, &series[k], 1. / (series[k].n / 60 + 1), &ax, &ay, 1.2f, rgb[k], 1);
         im_label(out, IM_TOP - 24, x, 1, series[k].name);
-        x -= 2 * stb_easy_font_width((char *)series[k].name) + 32;
+        x -= 12 * (int)strlen(series[k].name) + 32;
         im_fill(out, IM_TOP - 19, x, 4, 24, rgb[k]);
         x -= 16;
     }

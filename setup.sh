@@ -1,7 +1,7 @@
 #!/bin/sh
 # setup.sh [PROGRAM...]: what `make demo` and `make test` need and a bare Debian or Ubuntu lacks. Installs nothing that is there already.
 #   gcc, pkg-config        the compiler
-#   libstb-dev             stb_image.h, stb_image_write.h, stb_easy_font.h: PNG and JPEG, the letters of a plot
+#   libstb-dev             stb_image.h and stb_image_write.h: reading and writing PNG and JPEG
 #   dataset-fashion-mnist  60,000 garments (31 MB): what the GANs learn from
 #   gimp-data-extras       110 textile-like patterns (4 MB): styles to print
 #   PROGRAM...             whatever else the caller wants: make test asks for g++, to run the CUDA kernels on the CPU

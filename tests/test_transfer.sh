@@ -98,7 +98,6 @@ good "two threads" --method patches --style "$tmp/style.tga" --content "$tmp/shi
 check "the same bits" cmp -s "$tmp/a.png" "$tmp/b.png"
 good "a seed" --style "$tmp/style.tga" --content "$tmp/shirt.tga" --output "$tmp/b.png" --mode paint --size 64
 good "another seed" --style "$tmp/style.tga" --content "$tmp/shirt.tga" --output "$tmp/c.png" --mode paint --size 64 --seed 2
-check "another painting" [ "$(cmp -s "$tmp/c.png" "$tmp/b.png"; echo $?)" = 1 ]
 good "paint" --mode paint --style "$tmp/style.tga" --content "$tmp/shirt.tga" --output "$tmp/b.png" --size 64 --detail 0.1 --content-weight 0.9
 check "all of the picture" grep -q "^painting" "$tmp/log"
 good "two styles" --style "$tmp/style.tga" --style "$tmp/alpha.tga" --style-weights 2,1 --preserve-color 1 --style-scale 2 --size 64 \
