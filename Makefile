@@ -120,15 +120,15 @@ build/asan/test_%: tests/test_%.c $(PARTS) | stb
 CUDA_ON_CPU       = tests/cuda_on_cpu
 CUDA_ON_CPU_FLAGS = -I. -std=c++20
 include $(CUDA_ON_CPU)/rules.mk
-EMULATED := $(if $(shell command -v g++),$(addprefix build/emulated/,test_ops test_cuda train transfer))
-ON_GPU    = $(if $(GPU),build/gpu/test_ops build/gpu/test_cuda)
+EMULATED := $(if $(shell command -v g++),$(addprefix build/emulated/,test_ops test_featurenet test_cuda train transfer))
+ON_GPU    = $(if $(GPU),build/gpu/test_ops build/gpu/test_featurenet build/gpu/test_cuda)
 
 build/emulated/cuda_kernels.o: cuda_kernels.cu layers.h device.h build/command $(CUDA_ON_CPU_TOOLS)
 	@mkdir -p $(@D); echo "$(CXX) $@"
 	@$(cuda_on_cpu_compile)
 $(EMULATED): build/emulated/cuda_kernels.o $(CUDA_ON_CPU_O)
 $(ON_GPU): $(CUDA_OBJECTS)
-$(filter-out %/test_ops,$(EMULATED) $(ON_GPU)): build/gan_cuda.o
+$(filter-out %/test_ops %/test_featurenet,$(EMULATED) $(ON_GPU)): build/gan_cuda.o
 BUILD_CUDA_TEST = @mkdir -p $(@D); echo "$(CC) $@"; $(CC) $(CFLAGS) -DWITH_CUDA -o $@ $(filter %.c %.o,$^)
 build/emulated/test_%: tests/test_%.c $(PARTS) | stb
 	$(BUILD_CUDA_TEST) -lstdc++ $(LDLIBS)

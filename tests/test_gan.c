@@ -532,6 +532,7 @@ static long guarded_conv_scratch(const Conv *d) { return ops_naive.conv_scratch(
     _(7, reflect_pad_forward, Out, In, int, int, int, int, int) _(7, reflect_pad_backward, Out, In, int, int, int, int, int) \
     _(7, upsample_forward, Out, In, int, int, int, int, int) _(7, upsample_backward, Out, In, int, int, int, int, int) \
     _(7, avgpool_forward, Out, In, int, int, int, int, int) _(7, avgpool_backward, Out, In, int, int, int, int, int) \
+    _(7, maxpool_forward, Out, In, int, int, int, int, int) _(8, maxpool_backward, Out, In, In, int, int, int, int, int) \
     _(4, gray_forward, Out, In, long, int) _(4, gray_backward, Out, In, long, int) _(3, mean_sigmoid, Out, In, long) \
     _(4, bce_logits_forward, Out, In, real, long) _(5, bce_logits_backward, Out, In, real, real, long) \
     _(5, squared_error_forward, Out, In, In, In, long) _(6, squared_error_backward, Out, In, In, In, real, long) \
