@@ -91,7 +91,7 @@ GramOptions gram_defaults(int vgg) {
         return (GramOptions){ .vgg = vgg, .style_layers = "relu1_1 relu2_1 relu3_1 relu4_1 relu5_1", .content_layer = "relu4_2",
                               .content = 0.05, .style = 1, .tv = 0.01, .lr = 0.04, .steps = 300, .scale = 1, .seed = 1, .every = 10 };
     return (GramOptions){ .style_layers = "relu1_1 relu1_2 relu2_1 relu2_2 relu3_1 relu3_2", .content_layer = "luminance",
-                          .content = 0.25, .style = 1, .tv = 0.05, .lr = 0.08, .steps = 60, .smallest = 32, .scale = 1,
+                          .content = 0.25, .style = 1, .tv = 0.1, .lr = 0.08, .steps = 60, .smallest = 32, .scale = 1,
                           .whiten = 1, .centred = 1, .seed = 1, .every = 10 };
 }
 

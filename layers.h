@@ -648,14 +648,16 @@ static void maxpool_backward(real *dx, const real *dy, const real *x, int n, int
     int oh = h / f, ow = w / f;
     #pragma omp parallel for
     for (int r = 0; r < n * oh; r++)
-        for (long k = 0; k < (long)ow * c; k++) {
-            long first = (((long)(r / oh) * h + r % oh * f) * w + k / c * f) * c + k % c, best = first;
-            for (int u = 1; u < f * f; u++) {
-                long at = first + ((long)(u / f) * w + u % f) * c;
-                if (larger(x[at], x[best])) best = at;
+        for (int j = 0; j < ow; j++)
+            for (int k = 0; k < c; k++) {
+                long first = (((long)(r / oh) * h + r % oh * f) * w + j * f) * c + k, best = first;
+                for (int u = 0; u < f; u++)
+                    for (int v = 0; v < f; v++) {
+                        long at = first + ((long)u * w + v) * c;
+                        best = larger(x[at], x[best]) ? at : best;
+                    }
+                dx[best] += dy[((long)r * ow + j) * c + k];
             }
-            dx[best] += dy[r * (long)ow * c + k];
-        }
 }
 
 /* y[r] = 1/C sum_c x[r,c]   light and shade without colour   x: (rows,C)  y: (rows) */

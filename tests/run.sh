@@ -21,6 +21,7 @@ for name in $1; do one "$name" "build/test_$name"; done
 for name in $1; do one "$name, sanitized" env TEST_QUICK=1 "build/asan/test_$name"; done
 if [ -x build/emulated/test_ops ]; then
     one "kernels on the CPU" env OMP_NUM_THREADS=1 build/emulated/test_ops
+    one "features on kernels" env OMP_NUM_THREADS=1 build/emulated/test_featurenet
     one "recipes on kernels" env OMP_NUM_THREADS=1 build/emulated/test_cuda
     one "programs on kernels" sh tests/test_cuda.sh build/emulated
     one "checker of kernels" make -s --no-print-directory -C tests/cuda_on_cpu check
@@ -29,6 +30,7 @@ else
 fi
 if [ -x build/gpu/test_ops ] && nvidia-smi -L >/dev/null 2>&1; then
     one "kernels on the GPU" build/gpu/test_ops large
+    one "features on the GPU" build/gpu/test_featurenet
     one "recipes on the GPU" build/gpu/test_cuda large
 fi
 one train sh tests/test_train.sh

@@ -24,7 +24,13 @@ static void omp_set_num_threads(int n) { (void)n; }
 /* PyTorch computes in double, we in float32 through up to 16 layers: a few hundred roundings of 6e-8 each, most of them small */
 #define TOLERANCE 2e-5
 
+#ifdef WITH_CUDA                                                     /* linked with cuda_kernels.cu, or with what cuda_on_cpu makes of it */
+#include "device.h"
+static const Ops *const tables[] = { &ops_cuda };
+#else
 static const Ops *const tables[] = { &ops_naive, &ops_tiled };
+#endif
+enum { TABLES = sizeof tables / sizeof *tables };
 
 static float *read_all(const StFile *file, const char *key, const char *name, long count) {
     char full[80];
@@ -300,6 +306,11 @@ static void test_errors(const StFile *file) {
 
 int main(void) {
     const char *folder = getenv("TESTS");
+#ifdef WITH_CUDA
+    const char *missing = cuda_open(0);
+    CHECK(!missing, "%s", missing);
+    if (missing) return test_report("featurenet");
+#endif
     test_colours();
     for (int depth = 16; depth <= 19; depth += 3) {
         char path[4096];
@@ -308,17 +319,26 @@ int main(void) {
         int opened = st_open(&file, path);
         CHECK(opened, "%s", st_error());
         if (!opened) continue;
-        for (int t = getenv("TEST_QUICK") ? 1 : 0; t < 2; t++)          /* naive takes a minute under the sanitizers */
+        for (int t = getenv("TEST_QUICK") ? TABLES - 1 : 0; t < TABLES; t++)          /* naive takes a minute under the sanitizers */
             for (int pooling = FEATURES_MAX; pooling <= (depth == 16 ? FEATURES_AVERAGE : FEATURES_MAX); pooling++) {
                 test_features(&file, tables[t], depth, pooling);
                 for (int centred = 0; centred < 2; centred++) compare_loss(&file, tables[t], depth, pooling, centred, 0);
             }
+#ifdef WITH_CUDA
+        st_close(&file);                                 /* the rest is not the table's doing */
+        continue;
+#endif
         if (depth == 16) {
             for (int spoil = 1; spoil <= 2; spoil++) CHECK(compare_loss(&file, &ops_tiled, 16, FEATURES_MAX, 0, spoil), "planted error %d is not seen", spoil);
             test_errors(&file);
         }
         st_close(&file);
     }
+#ifdef WITH_CUDA
+    (void)test_errors, (void)test_builtin;
+    cuda_close();
+#else
     test_builtin();
+#endif
     return test_report("featurenet");
 }
