@@ -548,13 +548,13 @@ static int load_garment(Image *picture, const Garment *from) {
 /* --------------------------------------------------------------------------------------------------------- the program */
 
 /* The contact sheet, white: a row for each garment, in the left cell as it was, in the right one with the print */
-enum { CELL = 256, GAP = 12, PAIRS = 4, ROWS = 192 };      /* PAIRS garments a line, each beside the style and its print */
+enum { CELL = 256, GAP = 12, ROWS = 192 };
 static Image page;
-static int rows, cells;                                   /* pictures shown; cells of each: 2, or 3 with the style */
+static int rows, cells, across;                           /* pictures shown; cells of each: 2, or 3 with the style; pictures a line */
 
 static int show(const Image *picture, int column) {
     Image cell;
-    int top = GAP + rows / PAIRS * (CELL + GAP), left = GAP + (cells * (rows % PAIRS) + column) * (CELL + GAP);
+    int top = GAP + rows / across * (CELL + GAP), left = GAP + (cells * (rows % across) + column) * (CELL + GAP);
     if (!image_fit(&cell, picture, CELL, CELL)) return fail_image();
     for (int y = 0; y < CELL; y++)
         memcpy(page.pixels + ((long)(top + y) * page.w + left) * 3, cell.pixels + (long)y * CELL * 3, CELL * 3 * sizeof *cell.pixels);
@@ -623,7 +623,7 @@ static int transfer(const Garment *from, const char *to) {
 
 static int save_sheet(void) {
     Image used;
-    int good = image_crop(&used, &page, 0, 0, GAP + (rows + PAIRS - 1) / PAIRS * (CELL + GAP), page.w) && image_save(&used, sheet);
+    int good = image_crop(&used, &page, 0, 0, GAP + (rows + across - 1) / across * (CELL + GAP), page.w) && image_save(&used, sheet);
     if (good) printf("%s: %d garments\n", sheet, rows);
     image_free(&used);
     image_free(&page);
@@ -643,7 +643,7 @@ int main(int argc, char **argv) {
         usage("--method: patches and gram need --style, generator needs --generator");
     if (strcmp(pooling, "max") && strcmp(pooling, "average")) usage("--pooling: expected max or average");
     if (strcmp(mode, "auto") && strcmp(mode, "paint") && strcmp(mode, "print")) usage("--mode: expected auto, paint or print");
-    cells = styles.count ? 3 : 2;
+    cells = styles.count ? 3 : 2, across = styles.count ? 2 : 4;
     if (!*content) usage("--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5");
     if (!*output && !*sheet) usage("--output is missing: the .png or .jpg file to write, or a folder");
     if (*sheet && (!picture_kind(sheet) || picture_kind(sheet) > WRITABLE))
@@ -669,8 +669,8 @@ int main(int argc, char **argv) {
     if (same_file(mask_file, sheet)) return fail("%s: --sheet would overwrite the mask, choose another", sheet), 1;
     for (int i = 0; i < styles.count; i++)
         if (same_file(styles.item[i], sheet)) return fail("%s: --sheet would overwrite the style, choose another", sheet), 1;
-    if (*sheet && !image_new(&page, GAP + (int)((garments < ROWS ? garments + PAIRS - 1 : ROWS) / PAIRS) * (CELL + GAP),
-                             GAP + cells * (int)(garments < PAIRS ? garments : PAIRS) * (CELL + GAP), 3))
+    if (*sheet && !image_new(&page, GAP + (int)((garments < ROWS ? garments + across - 1 : ROWS) / across) * (CELL + GAP),
+                             GAP + cells * (int)(garments < across ? garments : across) * (CELL + GAP), 3))
         return fail_image(), 1;
     for (long i = 0; i < (long)page.h * page.w * 3; i++) page.pixels[i] = 1;
 
