@@ -1291,11 +1291,12 @@ static void im_curve(Image *m, float *coverage, const PlotSeries *s, double rate
                      float r, const float rgb[3], float opacity) {
     memset(coverage, 0, sizeof(float) * IM_PLOT_H * IM_PLOT_W);
     float a[2] = { NAN, NAN }, b[2];
-    double mean = NAN;
+    double mean = 0;
+    long seen = 0;
     for (long i = 0; i < s->n; i++, memcpy(a, b, sizeof a)) {
         b[0] = b[1] = NAN;
         if (!im_plotted(s, i)) continue;
-        mean = isnan(mean) ? s->y[i] : mean + rate * (s->y[i] - mean);
+        mean += fmax(rate, 2. / (double)(seen++ + 2)) * (s->y[i] - mean);        /* early on the newest counts: the start is steep */
         b[0] = im_place(ax, s->x ? s->x[i] : (double)i), b[1] = im_place(ay, mean);
         if (isnan(a[0])) memcpy(a, b, sizeof a);
         int top = (int)(fminf(a[1], b[1]) - r), bottom = (int)(fmaxf(a[1], b[1]) + r + 1);
