@@ -1292,7 +1292,8 @@ static void gram_backward(float *df, const float *dg, const float *f, const floa
 /* ----------------------------------------------------------------------------------------------------------- the tables */
 
 #define TABLE(name_, PRECISION) { .name = name_, .alloc = alloc, .release = release, .upload = upload, .download = download, \
-    .conv_scratch = conv_scratch, .gram_scratch = gram_scratch, .fill = fill, .copy = copy, .axpy = axpy, .scale = scale, .clip = clip, .clip_norm = clip_norm, \
+    .conv_scratch = conv_scratch, .gram_scratch = gram_scratch, .fill = fill, .copy = copy, .axpy = axpy, .scale = scale, \
+    .clip = clip, .clip_norm = clip_norm, \
     .sum_squares = sum_squares, .random_uniform = random_uniform, .random_normal = random_normal, \
     .dense_forward = dense_forward<PRECISION>, .dense_backward_input = dense_backward_input<PRECISION>, \
     .dense_backward_weight = dense_backward_weight<PRECISION>, .bias_backward = bias_backward, \

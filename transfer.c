@@ -608,7 +608,7 @@ static int transfer(const Garment *from, const char *to) {
     good = good && (by = set_size(&picture)) > 0;
     if (good && !(found = find_garment(&picture, !from->path && !*mask_file))) good = fail_image();
     if (good && (found == 1 || !from->path) && by > 1) good = draw_in(&picture, (int)(by / 2));       /* the middle of a widened edge */
-    if (good) printf("%s: %d x %d pixels, print on %s\n", from->name, picture.w, picture.h, where[*mask_file ? 4 : found]);
+    if (good) printf("%s: %d x %d pixels; garment: %s\n", from->name, picture.w, picture.h, where[*mask_file ? 4 : found]);
     int on_white = !strcmp(background, "white") || !from->path || (found == 2 && !*mask_file);   /* transparent: shown on white */
     if (good && shown) good = show(&picture, 0) && (cells == 2 || show(&style[0], 1));
     good = good && (styles.count ? lay_style(&picture, on_white, found, from->name)
