@@ -4,6 +4,7 @@
 #define LAYERS_IMPLEMENTATION
 #define NET_IMPLEMENTATION
 #define SAFETENSORS_IMPLEMENTATION
+#define FEATURENET_IMPLEMENTATION
 #ifndef real
 #define TILED_IMPLEMENTATION
 #define OPTIONS_IMPLEMENTATION
@@ -19,9 +20,8 @@
 /* ------------------------------------------------------------------------------------------------ the pieces of a step */
 
 /* What a step measures, each at its place in gan->numbers, on the device: one download at the end of the step brings all.
- * SQUARE: of the gradient's norm. STYLE: one for each of D's features. */
-enum { LOSS_REAL, LOSS_FAKE, D_REAL, D_FAKE, SQUARE_D, SQUARE_G, ADVERSARIAL, CONTENT, TV, SPREAD, STYLE,
-       NUMBERS = STYLE + GAN_FEATURES };
+ * SQUARE: of the gradient's norm. PART: the parts of G's loss, numbered as the recipe names them. TERM: of a part that is a sum. */
+enum { LOSS_REAL, LOSS_FAKE, D_REAL, D_FAKE, SQUARE_D, SQUARE_G, SPREAD, TERM, PART, NUMBERS = PART + GAN_PARTS };
 
 static Node *node_of(Net *net, int i) { return &net->node[i]; }
 static long count_of(const Net *net, int i) {
@@ -54,6 +54,11 @@ static void update(Gan *gan, Net *net, double lr, int square) {
     net_gradient_square(net, gan->numbers + square);
     net_clip_gradients(net, gan->numbers + square, gan->options.clip);
     net_adam(net, lr, gan->options.beta1, gan->options.beta2);
+}
+
+/* The table shall give `count` zeros to *at when gan_finish comes, and take them back in gan_free */
+static void want(Gan *gan, real **at, long count) {
+    gan->buffer[gan->buffers].at = at, gan->buffer[gan->buffers++].count = count;
 }
 
 /* F3: L_D = -[log D(x) + log(1 - D(G))], one Adam step on D.   x: gan->images, G: what the generator holds */
@@ -128,7 +133,7 @@ static void dcgan_step(Gan *gan) {
     train_discriminator(gan);                                            /* F3 */
 
     discriminate(gan, gan->g.node[gan->g_picture].y);
-    adversarial_loss(gan, 1, ADVERSARIAL);                               /* F2: L_G = -log D(G(z)) */
+    adversarial_loss(gan, 1, PART);                                      /* F2: L_G = -log D(G(z)) */
     backward_through_discriminator(gan);
     train_generator(gan);
 }
@@ -141,7 +146,7 @@ static void dcgan_step(Gan *gan) {
  * G also reads noise at three scales (Ulyanov et al. 2016): without it a plain garment would give the layers nothing to
  * weave a pattern from.   L_G = F2 + style_weight F8 + content_weight F9 + tv_weight F10 */
 
-enum { CONTENT_POOL = 4 };
+enum { ADVERSARIAL, CONTENT, STYLE, TV, CONTENT_POOL = 4 };
 
 static int conv_norm_relu(Net *g, int x, int out, int kernel, int stride) {
     x = reflect_pad(g, x, kernel / 2);
@@ -176,8 +181,16 @@ void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, 
     nodes->g_picture = tanh_(g, x);
 }
 
+/* where feature k's Gram matrix stands in gan->gram, target, dgram */
+static long gram_at(const Gan *gan, int k) {
+    long at = 0;
+    for (int i = 0; i < k; i++) at += (long)gan->d.node[gan->d_feature[i]].c * gan->d.node[gan->d_feature[i]].c;
+    return at;
+}
+
 static void style_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
+    long pixels = (long)o->batch * o->size * o->size, pooled = pixels / (CONTENT_POOL * CONTENT_POOL);
     int x;
     Net *d = &gan->d;
     style_generator(&gan->g, gan->ops, o->batch, o->size, o->size, o->channels, gan);
@@ -192,13 +205,15 @@ static void style_describe(Gan *gan) {
     net_begin(&gan->blur, "blur", gan->ops, o->batch);
     gan->blur_in = net_input(&gan->blur, o->size, o->size, o->channels);
     gan->blur_out = avgpool(&gan->blur, gray(&gan->blur, gan->blur_in), CONTENT_POOL);
-}
 
-/* where feature k's Gram matrix stands in gan->gram, target, dgram */
-static long gram_at(const Gan *gan, int k) {
-    long at = 0;
-    for (int i = 0; i < k; i++) at += (long)gan->d.node[gan->d_feature[i]].c * gan->d.node[gan->d_feature[i]].c;
-    return at;
+    want(gan, &gan->mask, pixels);
+    want(gan, &gan->soft_content, pooled);
+    want(gan, &gan->soft_mask, pooled);
+    want(gan, &gan->gram, gram_at(gan, gan->features));
+    want(gan, &gan->target, gram_at(gan, gan->features));
+    want(gan, &gan->dgram, gram_at(gan, gan->features));
+    want(gan, &gan->mean, 512);
+    gan->weight[CONTENT] = o->content_weight, gan->weight[STYLE] = o->style_weight, gan->weight[TV] = o->tv_weight;
 }
 static void gram_of_feature(Gan *gan, int k, real *gram) {
     const Node *f = node_of(&gan->d, gan->d_feature[k]);
@@ -217,21 +232,23 @@ static void content_loss(Gan *gan) {
     ops->copy(b->node[gan->blur_in].y, picture->y, pixels * gan->options.channels);
     net_forward(b, 1);
     net_zero_activations(b);
-    ops->squared_error_forward(gan->numbers + CONTENT, out->y, gan->soft_content, gan->soft_mask, n);
-    ops->squared_error_backward(out->dy, out->y, gan->soft_content, gan->soft_mask, (real)gan->options.content_weight, n);
+    ops->squared_error_forward(gan->numbers + PART + CONTENT, out->y, gan->soft_content, gan->soft_mask, n);
+    ops->squared_error_backward(out->dy, out->y, gan->soft_content, gan->soft_mask, (real)gan->weight[CONTENT], n);
     net_backward(b, NET_INPUT);
     ops->axpy(picture->dy, b->node[gan->blur_in].dy, 1, pixels * gan->options.channels);
 }
 
 /* F8 over D's features; its gradients go to the features' dy */
 static void style_loss(Gan *gan) {
+    gan->ops->fill(gan->numbers + PART + STYLE, 0, 1);
     for (int k = 0; k < gan->features; k++) {
         Node *f = node_of(&gan->d, gan->d_feature[k]);
         long at = gram_at(gan, k), n = (long)f->c * f->c;
         gram_of_feature(gan, k, gan->gram + at);
-        gan->ops->style_loss_forward(gan->numbers + STYLE + k, gan->gram + at, gan->target + at, n);
+        gan->ops->style_loss_forward(gan->numbers + TERM, gan->gram + at, gan->target + at, n);
+        gan->ops->axpy(gan->numbers + PART + STYLE, gan->numbers + TERM, 1, 1);
         gan->ops->fill(gan->dgram + at, 0, n);
-        gan->ops->style_loss_backward(gan->dgram + at, gan->gram + at, gan->target + at, (real)gan->options.style_weight, n);
+        gan->ops->style_loss_backward(gan->dgram + at, gan->gram + at, gan->target + at, (real)gan->weight[STYLE], n);
         gan->ops->gram_backward(f->dy, gan->dgram + at, f->y, gan->mean, (long)f->n * f->h * f->w, f->c);
     }
 }
@@ -239,8 +256,8 @@ static void style_loss(Gan *gan) {
 /* F10 on G's picture; its gradient goes to the picture's dy */
 static void smoothness_loss(Gan *gan) {
     Node *y = node_of(&gan->g, gan->g_picture);
-    gan->ops->total_variation_forward(gan->numbers + TV, y->y, y->n, y->h, y->w, y->c);
-    gan->ops->total_variation_backward(y->dy, y->y, (real)gan->options.tv_weight, y->n, y->h, y->w, y->c);
+    gan->ops->total_variation_forward(gan->numbers + PART + TV, y->y, y->n, y->h, y->w, y->c);
+    gan->ops->total_variation_backward(y->dy, y->y, (real)gan->weight[TV], y->n, y->h, y->w, y->c);
 }
 
 static void style_step(Gan *gan) {
@@ -253,12 +270,17 @@ static void style_step(Gan *gan) {
     for (int k = 0; k < gan->features; k++) gram_of_feature(gan, k, gan->target + gram_at(gan, k));
 
     discriminate(gan, gan->g.node[gan->g_picture].y);
-    adversarial_loss(gan, 1, ADVERSARIAL);                               /* F2 */
+    adversarial_loss(gan, 1, PART + ADVERSARIAL);                        /* F2 */
     style_loss(gan);                                                     /* F8 */
     backward_through_discriminator(gan);
     content_loss(gan);                                                   /* F9 */
     smoothness_loss(gan);                                                /* F10 */
     train_generator(gan);
+}
+
+static void style_sample(Gan *gan) {
+    gan->ops->copy(gan->g.node[gan->g_content].y, gan->content, count_of(&gan->g, gan->g_content));
+    net_forward(&gan->g, 0);
 }
 
 /* -------------------------------------------------------------------------------------------------------- the recipes */
@@ -267,12 +289,13 @@ const Recipe recipes[] = {
     { .name = "dcgan", .summary = "new garments out of noise",
       .source = "document 001; Radford, Metz, Chintala 2015; F1-F4",
       .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
-      .describe = dcgan_describe, .step = dcgan_step },
+      .part = { "adversarial" }, .multiple = 4, .describe = dcgan_describe, .step = dcgan_step },
     { .name = "style", .summary = "prints the style of pictures onto garments",
       .source = "documents 001-004; Li, Wand 2016; Gatys, Ecker, Bethge 2015; F2, F3, F8-F10",
       .defaults = { .batch = 8, .size = 64, .channels = 3, .steps = 1000, .lr = 4e-4, .lr_d = 8e-4, .beta1 = 0.5, .beta2 = 0.99,
                     .content_weight = 0.3, .style_weight = 3, .clip = 10 },
-      .paints = 1, .describe = style_describe, .step = style_step },
+      .part = { "adversarial", "content", "style", "tv" }, .content = 1, .style = 1, .multiple = STYLE_MULTIPLE, .gain = 1,
+      .describe = style_describe, .step = style_step, .sample = style_sample },
     { .name = NULL }
 };
 
@@ -284,77 +307,65 @@ const Recipe *recipe_find(const char *name) {
 
 /* --------------------------------------------------------------------------------------------- what all recipes share */
 
-void gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const Ops *ops) {
-    memset(gan, 0, sizeof *gan);
-    gan->recipe = recipe, gan->options = *options, gan->ops = ops;
-    net_begin(&gan->g, "g", ops, options->batch);
-    net_begin(&gan->d, "d", ops, options->batch);
-    recipe->describe(gan);
+Net *gan_net(const Gan *gan, int i) {
+    const Net *nets[] = { &gan->g, &gan->d, &gan->e, &gan->blur };
+    for (int k = 0; k < GAN_NETS; k++)
+        if (nets[k]->nodes && i-- == 0) return (Net *)(uintptr_t)nets[k];
+    return NULL;
 }
 
-/* reals of the batch and of the Gram matrices */
-static long batch_reals(const Gan *gan) {
-    const GanOptions *o = &gan->options;
-    long pixels = (long)o->batch * o->size * o->size, pooled = pixels / (CONTENT_POOL * CONTENT_POOL);
-    return count_of(&gan->d, gan->d_picture) + NUMBERS
-         + (gan->recipe->paints ? 2 * pixels + 2 * pooled + 3 * gram_at(gan, gan->features) + 512 : 0);
+void gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const Ops *ops) {
+    const GanOptions *o = options;
+    memset(gan, 0, sizeof *gan);
+    gan->recipe = recipe, gan->options = *options, gan->ops = ops;
+    gan->weight[0] = 1;
+    net_begin(&gan->g, "g", ops, o->batch);
+    net_begin(&gan->d, "d", ops, o->batch);
+    recipe->describe(gan);
+    want(gan, &gan->numbers, NUMBERS);
+    want(gan, &gan->images, (long)o->batch * o->size * o->size * o->channels);
+    if (recipe->content) want(gan, &gan->content, (long)o->batch * o->size * o->size * recipe->content);
 }
 
 double gan_bytes(const Gan *gan) {
-    double gram = 0;                     /* what the Gram matrices borrow */
+    double bytes = 0, scratch = 0, gram = 0;             /* scratch: the largest, all networks share it; gram: what Gram matrices borrow */
+    const Net *net;
+    for (int i = 0; (net = gan_net(gan, i)); i++)
+        bytes += net_bytes(net, net->training), scratch = fmax(scratch, net_scratch_bytes(net));
     for (int k = 0; k < gan->features; k++) {
         const Node *f = &gan->d.node[gan->d_feature[k]];
         gram = fmax(gram, (double)gan->ops->gram_scratch((long)f->n * f->h * f->w, f->c) * sizeof(real));
     }
-    double g = net_scratch_bytes(&gan->g), d = net_scratch_bytes(&gan->d);
-    return net_bytes(&gan->g, 1) + net_bytes(&gan->d, 1) + (gan->blur.nodes ? net_bytes(&gan->blur, 1) : 0) + (g > d ? g : d)
-         + gram + (double)batch_reals(gan) * sizeof(real);
+    for (int i = 0; i < gan->buffers; i++) bytes += (double)gan->buffer[i].count * sizeof(real);
+    return bytes + scratch + gram;
 }
 
 int gan_finish(Gan *gan) {
-    const Ops *ops = gan->ops;
-    const GanOptions *o = &gan->options;
-    long pixels = (long)o->batch * o->size * o->size, pooled = pixels / (CONTENT_POOL * CONTENT_POOL);
-    if (!net_finish(&gan->g, 1) || !net_finish(&gan->d, 1)) return 0;
-    gan->images = ops->alloc(count_of(&gan->d, gan->d_picture));
-    gan->numbers = ops->alloc(NUMBERS);
-    if (!gan->images || !gan->numbers) return 0;
-    if (gan->recipe->paints) {
-        long grams = gram_at(gan, gan->features);
-        if (!net_finish(&gan->blur, 1)) return 0;
-        gan->content = ops->alloc(pixels), gan->mask = ops->alloc(pixels);
-        gan->soft_content = ops->alloc(pooled), gan->soft_mask = ops->alloc(pooled);
-        gan->gram = ops->alloc(grams), gan->target = ops->alloc(grams), gan->dgram = ops->alloc(grams),
-        gan->mean = ops->alloc(512);
-        if (!gan->content || !gan->mask || !gan->soft_content || !gan->soft_mask || !gan->gram || !gan->target || !gan->dgram
-            || !gan->mean) return 0;
-    }
-    net_initialize(&gan->g, o->seed, STREAM(STREAM_G, 0), gan->recipe->paints ? 1 : 0);
-    net_initialize(&gan->d, o->seed, STREAM(STREAM_D, 0), gan->recipe->paints ? 1 : 0);
+    Net *net;
+    for (int i = 0; (net = gan_net(gan, i)); i++)
+        if (!net_finish(net, net->training)) return 0;
+    for (int i = 0; i < gan->buffers; i++)
+        if (!(*gan->buffer[i].at = gan->ops->alloc(gan->buffer[i].count))) return 0;
+    net_initialize(&gan->g, gan->options.seed, STREAM(STREAM_G, 0), gan->recipe->gain);
+    net_initialize(&gan->d, gan->options.seed, STREAM(STREAM_D, 0), gan->recipe->gain);
     return 1;
 }
 
 void gan_free(Gan *gan) {
-    real *block[] = { gan->images, gan->content, gan->mask, gan->soft_content, gan->soft_mask, gan->gram, gan->target,
-                      gan->dgram, gan->mean, gan->numbers };
-    for (int i = 0; i < 10; i++)
-        if (block[i]) gan->ops->release(block[i]);
-    net_free(&gan->g);
-    net_free(&gan->d);
-    if (gan->blur.nodes) net_free(&gan->blur);
+    Net *net;
+    while ((net = gan_net(gan, 0))) net_free(net);
+    for (int i = 0; i < gan->buffers; i++)
+        if (*gan->buffer[i].at) gan->ops->release(*gan->buffer[i].at);
     memset(gan, 0, sizeof *gan);
 }
 
-/* The step's one look at the device. L_G = F2 + style_weight F8 + content_weight F9 + tv_weight F10; what a recipe lacks is 0 */
+/* The step's one look at the device. L_G = sum of weight * part */
 static Report report_of(const Gan *gan) {
-    const GanOptions *o = &gan->options;
     real x[NUMBERS];
     gan->ops->download(x, gan->numbers, NUMBERS);
     Report r = { .loss_d = (double)x[LOSS_REAL] + x[LOSS_FAKE], .d_real = x[D_REAL], .d_fake = x[D_FAKE],
-                 .norm_d = sqrt((double)x[SQUARE_D]), .norm_g = sqrt((double)x[SQUARE_G]), .adversarial = x[ADVERSARIAL],
-                 .content = x[CONTENT], .tv = x[TV], .spread = x[SPREAD] };
-    for (int k = 0; k < GAN_FEATURES; k++) r.style += x[STYLE + k];
-    r.loss_g = r.adversarial + o->style_weight * r.style + o->content_weight * r.content + o->tv_weight * r.tv;
+                 .norm_d = sqrt((double)x[SQUARE_D]), .norm_g = sqrt((double)x[SQUARE_G]), .spread = x[SPREAD] };
+    for (int i = 0; gan->recipe->part[i]; i++) r.part[i] = x[PART + i], r.loss_g += gan->weight[i] * x[PART + i];
     return r;
 }
 
@@ -368,9 +379,8 @@ void gan_step(Gan *gan, Report *report) {
 
 void gan_sample(Gan *gan, uint64_t draw, real *out) {
     draw_noise(gan, STREAM_SAMPLE, draw);
-    if (gan->recipe->paints)
-        gan->ops->copy(gan->g.node[gan->g_content].y, gan->content, count_of(&gan->g, gan->g_content));
-    net_forward(&gan->g, 0);
+    if (gan->recipe->sample) gan->recipe->sample(gan);
+    else net_forward(&gan->g, 0);
     gan->ops->download(out, gan->g.node[gan->g_picture].y, count_of(&gan->g, gan->g_picture));
 }
 
@@ -401,7 +411,7 @@ static int net_slot(const Net *net, int i, int moments, Slot *slot) {
         return 1;
     }
     while (net_tensor(net, tensors, &t)) tensors++;
-    if (!moments || i >= tensors + 2) return 0;
+    if (!moments || !net->m || i >= tensors + 2) return 0;
     snprintf(slot->name, sizeof slot->name, "%s.adam_%c", net->name, i == tensors ? 'm' : 'v');
     slot->rank = 1, slot->shape[0] = slot->count = net->parameters, slot->here = i == tensors ? net->m : net->v;
     return 1;
@@ -465,12 +475,14 @@ int gan_load(Gan *gan, const char *path) {
         snprintf(gan_message, sizeof gan_message, "%s: its step is '%s', expected a number: the file was edited or damaged", path, step);
         good = 0;
     }
-    for (int k = 0; k < 4 && good; k++) {             /* all is looked at before anything is overwritten */
-        Net *net = k % 2 ? &gan->d : &gan->g;
-        for (int i = 0; good && net_slot(net, i, 1, &slot); i++)
-            good = slot_read(net, &slot, &file, path, gan->recipe->name, k / 2);
-    }
-    if (good) gan->step = gan->g.adam_steps = gan->d.adam_steps = done;
+    Net *net;
+    for (int write = 0; write < 2; write++)           /* all is looked at before anything is overwritten */
+        for (int k = 0; good && (net = gan_net(gan, k)); k++) {
+            for (int i = 0; good && net_slot(net, i, 1, &slot); i++)
+                good = slot_read(net, &slot, &file, path, gan->recipe->name, write);
+            if (write) net->adam_steps = done;
+        }
+    if (good) gan->step = done;
     st_close(&file);
     return good;
 }
@@ -483,8 +495,9 @@ int gan_save(const Gan *gan, const char *path, const StMeta *meta, int metas) {
     StTensor *tensors = calloc(MOST, sizeof *tensors);
     StMeta *all = calloc((size_t)metas + 2, sizeof *all);
     if (!slots || !tensors || !all) good = 0;
-    for (int net = 0; net < 2 && good; net++)
-        for (int i = 0; good && net_slot(net ? &gan->d : &gan->g, i, 1, &slots[count]); i++, count++) {
+    const Net *net;
+    for (int k = 0; good && (net = gan_net(gan, k)); k++)
+        for (int i = 0; good && net_slot(net, i, 1, &slots[count]); i++, count++) {
             real *host = malloc((size_t)slots[count].count * sizeof(real) + 1);
             if (!host) { good = 0; break; }
             gan->ops->download(host, slots[count].here, slots[count].count);

@@ -9,6 +9,7 @@
  * Everything random is drawn from (options.seed, purpose, step): a resumed run draws what the uninterrupted run would have. */
 #ifndef GAN_H
 #define GAN_H
+#include "featurenet.h"
 #include "net.h"
 #include "safetensors.h"
 
@@ -22,11 +23,14 @@ typedef struct GanOptions {
     uint64_t seed;
 } GanOptions;
 
-/* What a step did. Losses are those before its updates; d_real and d_fake are mean sigmoid(logits): D(x) and D(G(z)). */
+enum { GAN_PARTS = 6, GAN_FEATURES = 6, GAN_NETS = 4, GAN_BUFFERS = 16 };
+
+/* What a step did. Losses are those before its updates; d_real and d_fake are mean sigmoid(logits): D(x) and D(G(z)).
+ * loss_g = sum of weight * part; the recipe names its parts. A recipe without a discriminator leaves D's numbers 0. */
 typedef struct Report {
     double loss_d, loss_g, d_real, d_fake, norm_d, norm_g;
-    double adversarial, content, style, tv;              /* the parts of loss_g; 0 where the recipe has no such part */
-    double spread;                                       /* mean standard deviation over the batch of G's pixels, per pixel: 0 = all alike */
+    double spread;                       /* mean standard deviation over the batch of G's pixels, per pixel: 0 = all alike */
+    double part[GAN_PARTS];
 } Report;
 
 typedef struct Gan Gan;
@@ -34,29 +38,37 @@ typedef struct Gan Gan;
 typedef struct Recipe {
     const char *name, *summary, *source;
     GanOptions defaults;
-    int paints;                          /* 1: G repaints garments in the style of pictures (needs content, mask, style) */
+    const char *part[GAN_PARTS + 1];     /* names of the parts of loss_g, ended by NULL */
+    int content;                         /* channels of the pictures that G repaints (gan->content), 0: G starts from noise alone */
+    int style;                           /* 1: gan->images are crops of style pictures; 0: pictures of the data set */
+    int multiple;                        /* height and width are multiples of this */
+    double gain;                         /* of the first weights, see net_initialize; 0: N(0, 0.02) */
     void (*describe)(Gan *gan);
     void (*step)(Gan *gan);
+    void (*sample)(Gan *gan);            /* from G's noise and gan->content to its picture; NULL: a forward pass of G */
 } Recipe;
 
-enum { GAN_FEATURES = 3 };
 enum { STYLE_MULTIPLE = 8 };             /* the style generator's height and width are multiples of this */
 
 struct Gan {
     const Recipe *recipe;
     const Ops *ops;
     GanOptions options;
-    Net g, d;
-    int g_noise[3], noises, g_content, g_picture;        /* nodes of G: inputs and output */
+    Net g, d, e, blur;                   /* generator; discriminator; encoder; see the recipe. Without nodes: there is none */
+    int g_noise[3], noises, g_content, g_style, g_fused, g_picture;       /* nodes of G: inputs, the fused features, the output */
     int d_picture, d_logits, d_feature[GAN_FEATURES], features;   /* nodes of D */
-    Net blur;                            /* recipe style: what the content loss looks at: gray, then average pooling */
-    int blur_out, blur_in;
+    int blur_out, blur_in;               /* recipe style: what the content loss looks at: gray, then average pooling */
+    Features seen;                       /* recipe adain: the layers of e, */
+    int e_moments[GAN_FEATURES];         /* and the nodes with their means and deviations */
+    double weight[GAN_PARTS];            /* of the parts of loss_g */
     long step;                           /* training steps done */
-    real *images;                        /* this step's real pictures (batch,size,size,channels), for style the style crops */
-    real *content, *mask;                /* recipe style: garments (batch,size,size,1) in [-1,1], and where they are, [0,1] */
+    real *images;                        /* this step's real pictures (batch,size,size,channels), or crops of the style */
+    real *content, *mask;                /* pictures to repaint (batch,size,size,recipe->content) in [-1,1]; where the garment is, [0,1] */
     real *soft_mask, *soft_content;      /* the same after average pooling */
     real *gram, *target, *dgram, *mean;  /* F8: Gram matrices of the features: the picture's, the style's, a gradient, means */
     real *numbers;                       /* what the step measures, for Report */
+    struct { real **at; long count; } buffer[GAN_BUFFERS];        /* all of the above: who wants how much */
+    int buffers;
 };
 
 /* The list of recipes, ended by an entry whose name is NULL; and a recipe by name, or NULL. */
@@ -67,6 +79,7 @@ void gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const 
 double gan_bytes(const Gan *gan);                        /* what gan_finish allocates, and the scratch of the convolutions */
 int gan_finish(Gan *gan);                                /* 0: not enough memory */
 void gan_free(Gan *gan);
+Net *gan_net(const Gan *gan, int i);                     /* network i of those that the recipe has; NULL past the last */
 
 /* One training step on gan->images (content, mask): the discriminator's update, then the generator's. */
 void gan_step(Gan *gan, Report *report);
@@ -86,6 +99,6 @@ int net_load(Net *net, const StFile *file, const char *path, const char *recipe)
 const char *gan_error(void);
 
 /* purposes: the upper half of a stream number of the counter-based generator; the lower half is the step or node */
-enum { STREAM_G = 1, STREAM_D, STREAM_NOISE, STREAM_SAMPLE, STREAM_DATA, STREAM_AUGMENT, STREAM_CROP };
+enum { STREAM_G = 1, STREAM_D, STREAM_NOISE, STREAM_SAMPLE, STREAM_DATA, STREAM_AUGMENT, STREAM_CROP, STREAM_CONTENT };
 #define STREAM(purpose, index) ((uint64_t)(purpose) << 40 | (uint64_t)(index))
 #endif

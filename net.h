@@ -47,6 +47,7 @@ struct Net {
     const char *name;
     const Ops *ops;
     int n, nodes;
+    int training;                                     /* how it means to be finished: NET_WEIGHTS, unless changed after net_begin */
     int batch_statistics, what;                       /* how the walk under way was asked for */
     Node node[NET_MAX_NODES];
     long parameters, buffers, saves, activations, scratch;      /* sizes of the blocks, in reals */
@@ -287,7 +288,7 @@ static const Kind kind_gray = { "gray", gray_node_forward, gray_node_backward };
 
 void net_begin(Net *net, const char *name, const Ops *ops, int n) {
     memset(net, 0, sizeof *net);
-    net->name = name, net->ops = ops, net->n = n;
+    net->name = name, net->ops = ops, net->n = n, net->training = NET_WEIGHTS;
 }
 
 /* a new node that reads a and b, with an output of (n,h,w,c) */

@@ -88,7 +88,7 @@ static void print_help(void) {
         printf("  %-8s %s   (%s)\n           --steps %d --batch %d --size %d --lr %g --beta1 %g --beta2 %g", r->name,
                r->summary, r->source, r->defaults.steps, r->defaults.batch, r->defaults.size, r->defaults.lr,
                r->defaults.beta1, r->defaults.beta2);
-        if (r->paints)
+        if (r->content)
             printf(" --lr-d %g --clip %g\n           --content-weight %g --style-weight %g --tv-weight %g", r->defaults.lr_d,
                    r->defaults.clip, r->defaults.content_weight, r->defaults.style_weight, r->defaults.tv_weight);
         printf("\n");
@@ -120,8 +120,7 @@ static const Recipe *find_recipe(void) {
         { "--beta1", d->beta1 }, { "--beta2", d->beta2 }, { "--clip", d->clip }, { "--content-weight", d->content_weight },
         { "--style-weight", d->style_weight }, { "--tv-weight", d->tv_weight } };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) recipe_default(list[i].name, list[i].value);
-    if (size % 8 && r->paints) die(2, "--size %ld: the recipe %s needs a multiple of 8", size, r->name);
-    if (size % 4) die(2, "--size %ld: the recipe %s needs a multiple of 4", size, r->name);
+    if (size % r->multiple) die(2, "--size %ld: the recipe %s needs a multiple of %d", size, r->name, r->multiple);
     return r;
 }
 
@@ -207,14 +206,14 @@ static void open_styles(void) {
 }
 
 static void open_data(const Recipe *recipe) {
-    ImageSetOptions o = { .h = (int)size, .w = (int)size, .channels = recipe->paints ? 1 : 0,
-                          .photo = recipe->paints, .limit = limit, .fashion_mnist_dir = *data_dir ? data_dir : NULL };
+    ImageSetOptions o = { .h = (int)size, .w = (int)size, .channels = recipe->content,
+                          .photo = recipe->content > 0, .limit = limit, .fashion_mnist_dir = *data_dir ? data_dir : NULL };
     if (!augment_parse(&augmentation, augment)) die(2, "--augment: %s", images_error());
     augmenting = strcmp(augment, "none") != 0;
     if (!imageset_load(&set, data, &o))
         die(1, "%s%s", images_error(), option_find(table, "--data")->given == 2 ? " (the resumed run's --data: give it anew)" : "");
     if (set.skipped) say("%s: %ld files skipped: %s", data, set.skipped, set.note);
-    if (recipe->paints) open_styles();
+    if (recipe->style) open_styles();
 }
 
 /* A random square of a style picture, size x size: its side is style_scale * size, or up to a quarter more; half of them flipped.
@@ -256,49 +255,70 @@ static void fetch(long index, long i, long step, float *pixels, float *mask) {
     free(raw_mask);
 }
 
-/* This step's pictures onto the device. Which ones follows from (seed, step) alone. */
+/* a crop for slot i of a batch, from the uniforms of (purpose, step) */
+static void draw_crop(float *pictures, long i, int purpose, long step) {
+    float u[5];
+    for (int k = 0; k < 5; k++) u[k] = philox_uniform((uint64_t)seed, STREAM(purpose, step), (uint64_t)(5 * i + k));
+    style_crop(pictures + i * size * size * 3, u);
+}
+
+/* This step's pictures onto the device. Which ones follows from (seed, step) alone. Where the contents are coloured, every second
+ * one is a crop of a style too: what is learned shall not be good for garments on white alone. */
 static float *host_images, *host_mask;
 static void load_batch(Gan *gan, long step) {
-    long pixels = batch * size * size, pictures = pixels * (gan->recipe->paints ? 1 : gan->options.channels);
+    long pixels = batch * size * size;
     for (long i = 0; i < batch; i++)
-        fetch(philox_below((uint64_t)seed, STREAM(STREAM_DATA, step), (uint64_t)i, (int)set.count), i, step, host_images,
-              gan->recipe->paints ? host_mask : NULL);
-    gan->ops->upload(gan->recipe->paints ? gan->content : gan->images, host_images, pictures);
-    if (!gan->recipe->paints) return;
-    gan->ops->upload(gan->mask, host_mask, pixels);
-    for (long i = 0; i < batch; i++) {
-        float u[5];
-        for (int k = 0; k < 5; k++) u[k] = philox_uniform((uint64_t)seed, STREAM(STREAM_CROP, step), (uint64_t)(5 * i + k));
-        style_crop(host_images + i * size * size * 3, u);
-    }
+        if (gan->recipe->content == 3 && i % 2) draw_crop(host_images, i, STREAM_CONTENT, step);
+        else fetch(philox_below((uint64_t)seed, STREAM(STREAM_DATA, step), (uint64_t)i, (int)set.count), i, step, host_images,
+                   gan->mask ? host_mask : NULL);
+    gan->ops->upload(gan->content ? gan->content : gan->images, host_images, pixels * set.c);
+    if (gan->mask) gan->ops->upload(gan->mask, host_mask, pixels);
+    if (!gan->recipe->style) return;
+    for (long i = 0; i < batch; i++) draw_crop(host_images, i, STREAM_CROP, step);
     gan->ops->upload(gan->images, host_images, pixels * 3);
 }
 
 /* ------------------------------------------------------------------------------------------------------ what a run shows */
 
-/* The sample sheet: for dcgan 64 new garments; for style 16 garments of the set, each above its print and the whole painting. */
-static void save_samples(Gan *gan, long step) {
-    enum { GARMENTS = 16, COLUMNS = 8 };
-    int paints = gan->recipe->paints, c = paints ? 3 : gan->options.channels, count = paints ? 3 * GARMENTS : 64;
-    long each = size * size * c, drawn = 0;
-    float *sheet = malloc((size_t)(count + batch) * (size_t)each * sizeof *sheet),
-          *y = malloc((size_t)(batch * each) * sizeof *y);
+/* count pictures (size,size,c), `columns` a row, as samples/step-N.png and samples.png */
+static void save_sheet(const float *pictures, int count, int c, int columns, long step) {
     char path[4200];
-    Image picture;
-    if (!sheet || !y) die(1, "not enough memory for the sample sheet");
-    for (long draw = 0; drawn < (paints ? GARMENTS : count); draw++) {
-        if (paints) {                                    /* fixed garments, spread over the set */
-            for (long i = 0; i < batch; i++) {
-                long index = (drawn + i) % GARMENTS * set.count / GARMENTS;
-                if (!imageset_get(&set, index, host_images + i * size * size, host_mask + i * size * size))
-                    die(1, "%s", images_error());
-            }
-            gan->ops->upload(gan->content, host_images, batch * size * size);
-        }
+    Image sheet;
+    if (!image_grid(&sheet, pictures, count, (int)size, (int)size, c, columns, size < 48 ? 3 : 1, size < 48 ? 3 : 4))
+        die(1, "%s", images_error());
+    snprintf(path, sizeof path, "%s/samples/step-%06ld.png", out, step);
+    if (!image_save(&sheet, path)) say("%s", images_error());
+    snprintf(path, sizeof path, "%s/samples.png", out);
+    if (!image_save(&sheet, path)) say("%s", images_error());
+    image_free(&sheet);
+}
+
+/* picture `index` of `count` spread over the set, as it is, to x; its mask to m */
+static void fetch_spread(long index, long count, float *x, float *m) {
+    if (!imageset_get(&set, index % count * set.count / count, x, m)) die(1, "%s", images_error());
+}
+
+/* G from noise: 64 new pictures */
+static void sheet_of_noise(Gan *gan, float *sheet, float *y, long step) {
+    enum { COUNT = 64 };
+    long each = size * size * gan->options.channels;
+    for (long done = 0, draw = 0; done < COUNT; done += batch, draw++) {
         gan_sample(gan, (uint64_t)draw, y);
-        for (long i = 0; i < batch && drawn < (paints ? GARMENTS : count); i++, drawn++) {
-            if (!paints) { memcpy(sheet + drawn * each, y + i * each, (size_t)each * sizeof *y); continue; }
-            long block = drawn / COLUMNS * 3 * COLUMNS + drawn % COLUMNS;
+        memcpy(sheet + done * each, y, (size_t)((COUNT - done < batch ? COUNT - done : batch) * each) * sizeof *y);
+    }
+    save_sheet(sheet, COUNT, gan->options.channels, 8, step);
+}
+
+/* G repaints 16 garments: each above its print and the whole painting */
+static void sheet_of_garments(Gan *gan, float *sheet, float *y, long step) {
+    enum { GARMENTS = 16, COLUMNS = 8 };
+    long each = size * size * 3;
+    for (long done = 0, draw = 0; done < GARMENTS; draw++) {
+        for (long i = 0; i < batch; i++) fetch_spread(done + i, GARMENTS, host_images + i * size * size, host_mask + i * size * size);
+        gan->ops->upload(gan->content, host_images, batch * size * size);
+        gan_sample(gan, (uint64_t)draw, y);
+        for (long i = 0; i < batch && done < GARMENTS; i++, done++) {
+            long block = done / COLUMNS * 3 * COLUMNS + done % COLUMNS;
             for (long p = 0; p < size * size; p++)
                 for (int k = 0; k < 3; k++) {
                     float m = host_mask[i * size * size + p], paint = y[i * each + p * 3 + k];
@@ -308,13 +328,44 @@ static void save_samples(Gan *gan, long step) {
                 }
         }
     }
-    if (!image_grid(&picture, sheet, count, (int)size, (int)size, c, COLUMNS, size < 48 ? 3 : 1, size < 48 ? 3 : 4))
-        die(1, "%s", images_error());
-    snprintf(path, sizeof path, "%s/samples/step-%06ld.png", out, step);
-    if (!image_save(&picture, path)) say("%s", images_error());
-    snprintf(path, sizeof path, "%s/samples.png", out);
-    if (!image_save(&picture, path)) say("%s", images_error());
-    image_free(&picture);
+    save_sheet(sheet, 3 * GARMENTS, 3, COLUMNS, step);
+}
+
+/* G fuses any content with any style: 7 styles in the top row, 7 contents in the left column, all pairs between them */
+static void sheet_of_pairs(Gan *gan, float *sheet, float *y, long step) {
+    enum { SIDE = 7, COLUMNS = SIDE + 1 };
+    long each = size * size * 3;
+    float *content = host_images, *crops = malloc((size_t)(SIDE * each) * sizeof *crops);
+    if (!crops) die(1, "not enough memory for the sample sheet");
+    for (long i = 0; i < each; i++) sheet[i] = 1;
+    for (long i = 0; i < SIDE; i++) {
+        float u[5] = { ((float)i + .5f) / SIDE, .5f, .5f, .5f, .25f };
+        style_crop(crops + i * each, u);
+        memcpy(sheet + (i + 1) * each, crops + i * each, (size_t)each * sizeof *crops);
+        fetch_spread(i, SIDE, sheet + (i + 1) * COLUMNS * each, host_mask);
+    }
+    for (long done = 0; done < SIDE * SIDE; done += batch) {
+        for (int pass = 0; pass < 2; pass++) {
+            for (long i = 0; i < batch; i++) {
+                long pair = (done + i) % (SIDE * SIDE);
+                memcpy(content + i * each, pass ? crops + pair % SIDE * each : sheet + (pair / SIDE + 1) * COLUMNS * each,
+                       (size_t)each * sizeof *content);
+            }
+            gan->ops->upload(pass ? gan->images : gan->content, content, batch * each);
+        }
+        gan_sample(gan, 0, y);
+        for (long i = 0; i < batch && done + i < SIDE * SIDE; i++)
+            memcpy(sheet + ((done + i) / SIDE * COLUMNS + COLUMNS + 1 + (done + i) % SIDE) * each, y + i * each, (size_t)each * sizeof *y);
+    }
+    free(crops);
+    save_sheet(sheet, COLUMNS * COLUMNS, 3, COLUMNS, step);
+}
+
+static void save_samples(Gan *gan, long step) {
+    long each = size * size * 3;
+    float *sheet = malloc((size_t)((64 + batch) * each) * sizeof *sheet), *y = malloc((size_t)(batch * each) * sizeof *y);
+    if (!sheet || !y) die(1, "not enough memory for the sample sheet");
+    (gan->recipe->content == 0 ? sheet_of_noise : gan->recipe->content == 1 ? sheet_of_garments : sheet_of_pairs)(gan, sheet, y, step);
     free(sheet);
     free(y);
 }
@@ -374,15 +425,15 @@ static void save_options(const Gan *gan) {
     if (!file) die(1, "%s: %s: cannot write there, choose another --out", path, strerror(errno));
     for (Option *o = table; o->name; o++)
         fprintf(file, "%-20s %s%s\n", o->name, option_text(o, text), o->given == 1 ? "" : o->given == 2 ? "    (as in the run resumed)" : "    (default)");
-    fprintf(file, "\n");
-    net_print(&gan->g, file);
-    fprintf(file, "\n");
-    net_print(&gan->d, file);
+    for (int i = 0; gan_net(gan, i); i++) {
+        fprintf(file, "\n");
+        net_print(gan_net(gan, i), file);
+    }
     if (fclose(file)) die(1, "%s: %s", path, strerror(errno));
 }
 
 /* log.csv: the lines up to `step` of the run in the folder `origin` (none is repeated, none lost), then this run appends */
-static FILE *open_log(long step, const char *origin) {
+static FILE *open_log(const Recipe *recipe, long step, const char *origin) {
     char path[4200], fresh[4210], line[512];
     snprintf(path, sizeof path, "%s/log.csv", origin);
     FILE *from = step ? fopen(path, "r") : NULL;
@@ -390,7 +441,9 @@ static FILE *open_log(long step, const char *origin) {
     snprintf(fresh, sizeof fresh, "%s.tmp", path);
     FILE *to = fopen(fresh, "w");
     if (!to) die(1, "%s: %s: cannot write there, choose another --out", fresh, strerror(errno));
-    fprintf(to, "step,loss_d,loss_g,d_real,d_fake,norm_d,norm_g,spread,adversarial,content,style,tv,seconds\n");
+    fprintf(to, "step,loss_d,loss_g,d_real,d_fake,norm_d,norm_g,spread");
+    for (int i = 0; recipe->part[i]; i++) fprintf(to, ",%s", recipe->part[i]);
+    fprintf(to, ",seconds\n");
     while (from && fgets(line, sizeof line, from))
         if (atol(line) >= 1 && atol(line) <= step && strchr(line, '\n')) fputs(line, to);
     if (from) fclose(from);
@@ -472,17 +525,22 @@ static double batch_spread(const float *x, long n, long each) {
 }
 
 /* The progress: one line that is rewritten on a terminal, plain lines elsewhere */
-static void progress(const Report *r, long step, double rate, double seconds) {
+static void progress(const Gan *gan, const Report *r, double rate, double seconds) {
+    long step = gan->step;
     int terminal = isatty(STDOUT_FILENO), bar = 0, filled;
     double rest = rate > 0 ? (double)(steps - step) / rate : 0;
     if (minutes > 0 && rest > 60 * minutes - seconds) rest = 60 * minutes - seconds;
     long left = rest > 0 ? (long)rest : 0;
-    char line[400], more[80] = "";
-    const char *compact = "%ld/%ld D %.3f G %.3f D(x) %.2f D(G(z)) %.2f %.1f steps/s ETA %ld:%02ld%s";
-    const char *plain = "step %ld/%ld  D %.3f  G %.3f  D(x) %.2f  D(G(z)) %.2f  %.1f steps/s  ETA %ld:%02ld%s";
-    if (r->style > 0) snprintf(more, sizeof more, "  content %.3f  style %.3f", r->content, r->style);
-    int n = snprintf(line, sizeof line, terminal ? compact : plain, step, steps, r->loss_d, r->loss_g, r->d_real, r->d_fake,
-                     rate, left / 60, left % 60, terminal ? "" : more);
+    char line[500], judge[100] = "";
+    if (gan->d.nodes)
+        snprintf(judge, sizeof judge, terminal ? "D %.3f G %.3f D(x) %.2f D(G(z)) %.2f" : "D %.3f  G %.3f  D(x) %.2f  D(G(z)) %.2f", r->loss_d,
+                 r->loss_g, r->d_real, r->d_fake);
+    else snprintf(judge, sizeof judge, "loss %.4f", r->loss_g);
+    int n = snprintf(line, sizeof line, terminal ? "%ld/%ld %s %.1f steps/s ETA %ld:%02ld" : "step %ld/%ld  %s  %.1f steps/s  ETA %ld:%02ld",
+                     step, steps, judge, rate, left / 60, left % 60);
+    for (int i = 0; !terminal && gan->recipe->part[1] && gan->recipe->part[i]; i++)
+        if (gan->weight[i] > 0 && strcmp(gan->recipe->part[i], "adversarial"))
+            n += snprintf(line + n, sizeof line - (size_t)n, "  %s %.3f", gan->recipe->part[i], r->part[i]);
     if (terminal) {                                       /* one row, however wide the window: the bar takes what is left */
         struct winsize window;
         int columns = ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) || !window.ws_col ? 80 : window.ws_col;
@@ -554,7 +612,7 @@ int main(int argc, char **argv) {
 
     Gan gan;
     Report report;
-    GanOptions o = { (int)batch, (int)size, recipe->paints ? 3 : set.c, (int)steps, lr, lr_d, beta1, beta2,
+    GanOptions o = { (int)batch, (int)size, recipe->style ? 3 : set.c, (int)steps, lr, lr_d, beta1, beta2,
                      content_weight, style_weight, tv_weight, clip, (uint64_t)seed };
     gan_begin(&gan, recipe, &o, ops);
     printf("recipe %s: %s\ndata %s: %ld pictures of %dx%dx%d\ndevice %s\nG %ld parameters, D %ld parameters; memory: networks %.0f MB, "
@@ -589,7 +647,7 @@ int main(int argc, char **argv) {
     snprintf(path, sizeof path, "%s/samples", out);
     make_folder(path);
     save_options(&gan);
-    FILE *log = open_log(gan.step, origin);
+    FILE *log = open_log(recipe, gan.step, origin);
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
     signal(SIGHUP, on_signal);
@@ -600,22 +658,23 @@ int main(int argc, char **argv) {
     while (gan.step < steps && !stop && !(minutes > 0 && now() - begin > 60 * minutes)) {
         load_batch(&gan, gan.step);
         if (gan.step == first)
-            real_spread = batch_spread(host_images, batch, size * size * (recipe->paints ? 3 : set.c));
+            real_spread = batch_spread(host_images, batch, size * size * gan.options.channels);
         gan_step(&gan, &report);
         double seconds = now() - begin, rate = (double)(gan.step - first) / seconds;
         if (!isfinite(report.loss_d) || !isfinite(report.loss_g) || !isfinite(report.norm_d) || !isfinite(report.norm_g)) {
-            const char *where = net_find_not_finite(&gan.d);
-            if (!where) where = net_find_not_finite(&gan.g);
+            const char *where = NULL;
+            for (int i = 0; !where && gan_net(&gan, i); i++) where = net_find_not_finite(gan_net(&gan, i));
             fclose(log);
             die(1, "step %ld: the numbers are no longer finite, first in %s: %s. A lower --lr or --clip 1 helps.", gan.step,
                 where ? where : "the losses",
                 saved >= 0 ? "the last good checkpoint is kept" : "no checkpoint had been written yet");
         }
-        fprintf(log, "%ld,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n", gan.step, report.loss_d,
-                report.loss_g, report.d_real, report.d_fake, report.norm_d, report.norm_g, report.spread, report.adversarial,
-                report.content, report.style, report.tv, seconds);
-        diagnose(&report, gan.step, real_spread);
-        if (gan.step % log_every == 0 || gan.step == steps) progress(&report, gan.step, rate, seconds);
+        fprintf(log, "%ld,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g", gan.step, report.loss_d, report.loss_g, report.d_real, report.d_fake,
+                report.norm_d, report.norm_g, report.spread);
+        for (int i = 0; recipe->part[i]; i++) fprintf(log, ",%.9g", report.part[i]);
+        fprintf(log, ",%.3f\n", seconds);
+        if (gan.d.nodes) diagnose(&report, gan.step, real_spread);
+        if (gan.step % log_every == 0 || gan.step == steps) progress(&gan, &report, rate, seconds);
         if (sample_every && gan.step % sample_every == 0) {
             save_samples(&gan, gan.step);
             fflush(log);

@@ -12,7 +12,6 @@
 #include "gan.h"
 #include "images.h"
 #include "options.h"
-#define FEATURENET_IMPLEMENTATION
 #define GRAM_IMPLEMENTATION
 #define PATCHES_IMPLEMENTATION
 #include "gram.h"

@@ -233,7 +233,7 @@ static void answer_step(const Ops *ops, const char *name, int batch, int size, i
     char wanted[160];
     Report report;
     const Recipe *recipe = recipe_find(name);
-    if (!recipe || batch < 1 || size < 8 || size % (recipe->paints ? STYLE_MULTIPLE : 4) || channels < 1 || channels > 4 || reps < 1) {
+    if (!recipe || batch < 1 || size < 8 || size % recipe->multiple || channels < 1 || channels > 4 || reps < 1) {
         printf("error: no such recipe, batch, size (a multiple of 4; style: 8), channels or count\n");
         return;
     }
@@ -250,7 +250,7 @@ static void answer_step(const Ops *ops, const char *name, int batch, int size, i
         if (!gan_finish(&gan)) { printf("error: not enough memory for %s\n", wanted); gan_free(&gan); return; }
         ops->random_normal(gan.images, pixels * channels, 1, 9);
         ops->tanh_forward(gan.images, gan.images, pixels * channels);
-        if (recipe->paints) {
+        if (recipe->content) {
             ops->random_uniform(gan.content, pixels, 1, 10);
             ops->random_uniform(gan.mask, pixels, 1, 11);
         }

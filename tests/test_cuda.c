@@ -15,7 +15,7 @@ typedef struct Run { Gan gan; Report report[MOST_STEPS]; long pixels; real *pict
 
 static void begin(Run *run, const char *recipe, const Ops *ops, int batch, int size) {
     GanOptions o = recipe_find(recipe)->defaults;
-    o.batch = batch, o.size = size, o.channels = recipe_find(recipe)->paints ? 3 : 1, o.seed = 5, o.tv_weight = 0.1;
+    o.batch = batch, o.size = size, o.channels = recipe_find(recipe)->content ? 3 : 1, o.seed = 5, o.tv_weight = 0.1;
     gan_begin(&run->gan, recipe_find(recipe), &o, ops);
     CHECK(gan_finish(&run->gan), "%s: memory", ops->name);
     run->pixels = (long)batch * size * size * o.channels;
@@ -34,7 +34,7 @@ static void feed(Gan *gan) {
     for (long i = 0; i < all; i++)
         x[i] = (real)(0.8 * sin(0.9 * (double)(i / o->channels % o->size) + 0.37 * (double)(gan->step + i % 7)));
     gan->ops->upload(gan->images, x, all);
-    if (gan->recipe->paints) {
+    if (gan->recipe->content) {
         gan->ops->upload(gan->content, x, grey);
         for (long i = 0; i < grey; i++) x[i] = i % o->size > 2;
         gan->ops->upload(gan->mask, x, grey);

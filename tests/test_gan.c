@@ -57,7 +57,7 @@ static void draw_batch(Gan *gan) {
     uint64_t draw = 4 * (uint64_t)gan->step;
     gan->ops->random_normal(gan->images, pixels * o->channels, o->seed, STREAM(STREAM_DATA, draw));
     gan->ops->tanh_forward(gan->images, gan->images, pixels * o->channels);
-    if (!gan->recipe->paints) return;
+    if (!gan->recipe->content) return;
     gan->ops->random_normal(gan->content, pixels, o->seed, STREAM(STREAM_DATA, draw + 1));
     gan->ops->tanh_forward(gan->content, gan->content, pixels);
     gan->ops->random_uniform(gan->mask, pixels, o->seed, STREAM(STREAM_DATA, draw + 2));
@@ -134,8 +134,8 @@ static void test_tables(void) {
             { "loss_d", a.loss_d, b.loss_d, 1e-6 }, { "loss_g", a.loss_g, b.loss_g, 1e-5 },     /* after D's update */
             { "d_real", a.d_real, b.d_real, 1e-6 }, { "d_fake", a.d_fake, b.d_fake, 1e-6 },
             { "norm_d", a.norm_d, b.norm_d, 1e-5 }, { "norm_g", a.norm_g, b.norm_g, 1e-4 },
-            { "adversarial", a.adversarial, b.adversarial, 1e-5 }, { "content", a.content, b.content, 1e-5 },
-            { "style", a.style, b.style, 1e-5 }, { "tv", a.tv, b.tv, 1e-5 }, { "spread", a.spread, b.spread, 1e-5 },
+            { "part 0", a.part[0], b.part[0], 1e-5 }, { "part 1", a.part[1], b.part[1], 1e-5 },
+            { "part 2", a.part[2], b.part[2], 1e-5 }, { "part 3", a.part[3], b.part[3], 1e-5 }, { "spread", a.spread, b.spread, 1e-5 },
         };
         for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
             CLOSE(numbers[k].got, numbers[k].want, 0, numbers[k].rtol, "%s: the tables' %s", names[i], numbers[k].name);

@@ -378,7 +378,7 @@ static void begin_trial(Gan *gan, int i) {
     shake_parameters(&gan->d, STREAM(STREAM_D, 0));
     ops_naive.random_normal(gan->images, pixels * o->channels, o->seed, STREAM(STREAM_DATA, 0));
     ops_naive.tanh_forward(gan->images, gan->images, pixels * o->channels);
-    if (!gan->recipe->paints) return;
+    if (!gan->recipe->content) return;
     ops_naive.random_normal(gan->content, pixels, o->seed, STREAM(STREAM_DATA, 1));
     ops_naive.tanh_forward(gan->content, gan->content, pixels);
     ops_naive.random_uniform(gan->mask, pixels, o->seed, STREAM(STREAM_DATA, 2));
