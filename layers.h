@@ -77,6 +77,9 @@ typedef struct Ops {
                             real momentum, long rows, int c);
     void (*batchnorm_inference)(real *y, const real *x, const real *gamma, const real *beta,
                                 const real *running_mean, const real *running_var, long rows, int c);
+    /* F16: what AdaIN takes from a style */
+    void (*moments_forward)(real *y, const real *x, int groups, long rows, int c);
+    void (*moments_backward)(real *dx, const real *dy, const real *x, const real *y, int groups, long rows, int c);
     /* activations */
     void (*leaky_relu_forward)(real *y, const real *x, real slope, long n);
     void (*leaky_relu_backward)(real *dx, const real *dy, const real *y, real slope, long n);
@@ -102,6 +105,8 @@ typedef struct Ops {
     void (*mean_sigmoid)(real *out, const real *logits, long n);
     void (*bce_logits_forward)(real *loss, const real *logits, real target, long n);
     void (*bce_logits_backward)(real *dlogits, const real *logits, real target, real scale, long n);
+    void (*softmax_cross_entropy_forward)(real *loss, const real *logits, const real *label, long n, int classes);
+    void (*softmax_cross_entropy_backward)(real *dlogits, const real *logits, const real *label, real scale, long n, int classes);
     void (*squared_error_forward)(real *loss, const real *a, const real *b, const real *weight, long n);
     void (*squared_error_backward)(real *da, const real *a, const real *b, const real *weight, real scale, long n);
     void (*gram_forward)(real *g, real *mean, const real *f, long rows, int c);
@@ -500,6 +505,34 @@ static void batchnorm_inference(real *y, const real *x, const real *gamma, const
             y[r * c + j] = gamma[j] / (real)sqrt((double)running_var[j] + NORM_EPS) * (x[r * c + j] - running_mean[j]) + beta[j];
 }
 
+/* F16: y[g,0,c] = sqrt(var + eps)   y[g,1,c] = mu   mu = 1/R sum_r x[g,r,c]   var = 1/R sum_r (x[g,r,c] - mu)^2
+ * x: (groups,rows,C)  y: (groups,2,C)   With groups = N the style of a picture as AdaIN sees it (Huang, Belongie 2017): a picture
+ * of mean 0 and variance 1 per channel, times y[g,0], plus y[g,1], takes it on. */
+static void moments_forward(real *y, const real *x, int groups, long rows, int c) {
+    #pragma omp parallel for collapse(2)
+    for (int g = 0; g < groups; g++)
+        for (int c0 = 0; c0 < c; c0 += 16) {                         /* sixteen channels share a cache line */
+            const real *xg = x + g * rows * c + c0;
+            real *yg = y + 2L * g * c + c0;
+            double sum[16] = {0}, square[16] = {0};
+            int lanes = c - c0 < 16 ? c - c0 : 16;
+            for (long r = 0; r < rows; r++)
+                for (int j = 0; j < lanes; j++) sum[j] += xg[r * c + j];
+            for (int j = 0; j < lanes; j++) sum[j] /= rows;
+            for (long r = 0; r < rows; r++)
+                for (int j = 0; j < lanes; j++) square[j] += (xg[r * c + j] - sum[j]) * (xg[r * c + j] - sum[j]);
+            for (int j = 0; j < lanes; j++) yg[j] = (real)sqrt(square[j] / rows + NORM_EPS), yg[c + j] = (real)sum[j];
+        }
+}
+/* dx[g,r,c] += 1/R (dy[g,0,c] (x[g,r,c] - y[g,1,c]) / y[g,0,c] + dy[g,1,c]) */
+static void moments_backward(real *dx, const real *dy, const real *x, const real *y, int groups, long rows, int c) {
+    #pragma omp parallel for
+    for (long r = 0; r < groups * rows; r++) {
+        const real *yg = y + r / rows * 2 * c, *dyg = dy + r / rows * 2 * c;
+        for (int j = 0; j < c; j++) dx[r * c + j] += (dyg[j] * (x[r * c + j] - yg[c + j]) / yg[j] + dyg[c + j]) / rows;
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------------ activations */
 
 /* y = x > 0 ? x : slope x   slope 0 is relu   x, y: (n) */
@@ -699,6 +732,37 @@ static void bce_logits_backward(real *dlogits, const real *logits, real target, 
     for (long i = 0; i < n; i++) dlogits[i] += scale / n * (sigmoid(logits[i]) - target);
 }
 
+/* log sum_j exp(l_j)   l: (classes)   taken from the largest one, so that exp never overflows */
+static double log_sum_exp(const real *l, int classes) {
+    double most = l[0], sum = 0;
+    for (int j = 1; j < classes; j++) most = l[j] > most ? l[j] : most;
+    for (int j = 0; j < classes; j++) sum += exp(l[j] - most);
+    return most + log(sum);
+}
+
+/* L = 1/n sum_i -log s[i,t_i]   s[i,j] = exp(l[i,j]) / sum_k exp(l[i,k])   logits l: (n,classes)
+ * label t: (n) class numbers 0, 1 .. classes-1; any other number makes the loss NaN */
+static void softmax_cross_entropy_forward(real *loss, const real *logits, const real *label, long n, int classes) {
+    double sum = 0;
+    for (long i = 0; i < n; i++) {
+        const real *l = logits + i * classes;
+        double chosen = NAN;
+        for (int j = 0; j < classes; j++) chosen = label[i] == j ? l[j] : chosen;
+        sum += log_sum_exp(l, classes) - chosen;
+    }
+    *loss = (real)(sum / n);
+}
+/* dl[i,j] += scale/n (s[i,j] - (1 where j = t_i, else 0)) */
+static void softmax_cross_entropy_backward(real *dlogits, const real *logits, const real *label, real scale, long n, int classes) {
+    #pragma omp parallel for
+    for (long i = 0; i < n; i++) {
+        const real *l = logits + i * classes;
+        double all = log_sum_exp(l, classes);
+        for (int j = 0; j < classes; j++)
+            dlogits[i * classes + j] += (real)(scale / n * (exp(l[j] - all) - (label[i] == j)));
+    }
+}
+
 /* F9: L = sum_i m_i (a_i - b_i)^2 / sum_i m_i   a, b: (n), weight m: (n) or NULL for all ones; 0 when all m are 0
  * The content loss: of two pictures inside a mask, or of two feature maps (Gatys, Ecker, Bethge 2015). */
 static void squared_error_forward(real *loss, const real *a, const real *b, const real *weight, long n) {
@@ -835,6 +899,7 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n, real lr,
     .sum_squares = sum_squares, .random_uniform = random_uniform, .random_normal = random_normal, \
     .bias_backward = bias_backward, .normalize_forward = normalize_forward, .normalize_backward = normalize_backward, \
     .batchnorm_track = batchnorm_track, .batchnorm_inference = batchnorm_inference, \
+    .moments_forward = moments_forward, .moments_backward = moments_backward, \
     .leaky_relu_forward = leaky_relu_forward, .leaky_relu_backward = leaky_relu_backward, \
     .tanh_forward = tanh_forward, .tanh_backward = tanh_backward, \
     .sigmoid_forward = sigmoid_forward, .sigmoid_backward = sigmoid_backward, \
@@ -845,6 +910,8 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n, real lr,
     .maxpool_forward = maxpool_forward, .maxpool_backward = maxpool_backward, \
     .gray_forward = gray_forward, .gray_backward = gray_backward, \
     .mean_sigmoid = mean_sigmoid, .bce_logits_forward = bce_logits_forward, .bce_logits_backward = bce_logits_backward, \
+    .softmax_cross_entropy_forward = softmax_cross_entropy_forward, \
+    .softmax_cross_entropy_backward = softmax_cross_entropy_backward, \
     .squared_error_forward = squared_error_forward, .squared_error_backward = squared_error_backward, \
     .style_loss_forward = style_loss_forward, .style_loss_backward = style_loss_backward, \
     .total_variation_forward = total_variation_forward, .total_variation_backward = total_variation_backward, \

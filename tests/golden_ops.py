@@ -223,6 +223,21 @@ for (n, c, h, w), factor in ((2, 3, 7, 9), 2), ((1, 5, 8, 10), 3):
     assert (h, w) == (y.shape[2] * factor + factor - 1, y.shape[3] * factor + factor // 2)
     case('maxpool', pictures(y, stride=factor), x=nhwc(x), y=nhwc(y), dy=nhwc(dy), dx=nhwc(gradients(y, dy, x)[0]))
 
+# ---- F16: the moments of a style, per picture and channel
+for shape in (3, 5, 4, 3), (2, 19, 7, 5):
+    x, dy = variable(*shape), normal(shape[0], 2, shape[1])
+    y = torch.stack(((x.var((2, 3), unbiased=False) + 1e-5).sqrt(), x.mean((2, 3))), 1)
+    case('moments', pictures(x), x=nhwc(x), y=y, dy=dy, dx=nhwc(gradients(y, dy, x)[0]))
+
+# ---- classes
+for n, classes in (7, 5), (13, 10):
+    x, above, label = variable(n, classes), torch.tensor(single(-0.7)), torch.tensor(random.randint(classes, size=n))
+    with torch.no_grad():
+        x *= 3
+    loss = F.cross_entropy(x, label)
+    case('softmax_cross_entropy', dict(n=1, h=1, w=n, c=classes, scale=above), logits=x, label=label, loss=loss,
+         dlogits=gradients(loss, above, x)[0])
+
 
 # ---- the file: an 8-byte length, a JSON header, the data
 def write(path):

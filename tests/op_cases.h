@@ -20,7 +20,7 @@
 #include <string.h>
 
 /* What an operation does with a tensor. INOUT is a gradient that is added to, or data changed in place. */
-enum { IN = 1, OUT = 2, INOUT = 4, MAYBE = 8 /* may be NULL */, POSITIVE = 16 /* a variance or a weight */ };
+enum { IN = 1, OUT = 2, INOUT = 4, MAYBE = 8 /* may be NULL */, POSITIVE = 16 /* a variance or a weight */, LABEL = 32 /* a class of C */ };
 typedef struct Tensor { int role; const char *name; long size; } Tensor;
 
 /* One set of sizes and numbers; d holds the sizes of all operations, not of convolutions only. */
@@ -76,6 +76,9 @@ typedef struct Case {
        T(IN, mean, C), T(IN|POSITIVE, var, C)) \
     OP(batchnorm_inference, (P6, ROWS, C), T(OUT, y, ALL), T(IN, x, ALL), T(IN, gamma, C), T(IN, beta, C), \
        T(IN, running_mean, C), T(IN|POSITIVE, running_var, C)) \
+    OP(moments_forward, (P2, N, H*W, C), T(OUT, y, N*2*C), T(IN, x, ALL)) \
+    OP(moments_backward, (P4, N, H*W, C), \
+       T(INOUT, dx, ALL), T(IN, dy, N*2*C), T(IN, x, ALL), T(IN|POSITIVE, y, N*2*C)) \
     OP(leaky_relu_forward, (P2, a, ALL), T(OUT, y, ALL), T(IN, x, ALL)) \
     OP(leaky_relu_backward, (P3, a, ALL), T(INOUT, dx, ALL), T(IN, dy, ALL), T(IN, y, ALL)) \
     OP(tanh_forward, (P2, ALL), T(OUT, y, ALL), T(IN, x, ALL)) \
@@ -100,6 +103,9 @@ typedef struct Case {
     OP(mean_sigmoid, (P2, ALL), T(OUT, out, 1), T(IN, logits, ALL)) \
     OP(bce_logits_forward, (P2, a, ALL), T(OUT, loss, 1), T(IN, logits, ALL)) \
     OP(bce_logits_backward, (P2, a, scale, ALL), T(INOUT, dlogits, ALL), T(IN, logits, ALL)) \
+    OP(softmax_cross_entropy_forward, (P3, ROWS, C), T(OUT, loss, 1), T(IN, logits, ALL), T(IN|LABEL, label, ROWS)) \
+    OP(softmax_cross_entropy_backward, (P3, scale, ROWS, C), \
+       T(INOUT, dlogits, ALL), T(IN, logits, ALL), T(IN|LABEL, label, ROWS)) \
     OP(squared_error_forward, (P4, ALL), \
        T(OUT, loss, 1), T(IN, a, ALL), T(IN, b, ALL), T(IN|MAYBE|POSITIVE, weight, ALL)) \
     OP(squared_error_backward, (P4, scale, ALL), \
@@ -166,6 +172,8 @@ static Data data_random(const Op *op, const Case *k, uint64_t seed) {
         if (has_word(k->null, t->name)) continue;
         real *v = x.value[i] = ops_naive.alloc(t->size);
         if (t->role & OUT) ops_naive.fill(v, (real)NAN, t->size);
+        else if (t->role & LABEL)
+            for (long j = 0; j < t->size; j++) v[j] = (real)philox_below(seed, (uint64_t)i, (uint64_t)j, k->d.c);
         else if (!(t->role & POSITIVE)) ops_naive.random_normal(v, t->size, seed, (uint64_t)i);
         else for (long j = 0; j < t->size; j++) v[j] = (real)0.1 + philox_uniform(seed, (uint64_t)i, (uint64_t)j);
     }

@@ -525,6 +525,9 @@ static long guarded_gram_scratch(long rows, int c) { return ops_naive.gram_scrat
     _(4, conv2d_transpose_backward_weight, Out, In, In, const Conv *) \
     _(9, normalize_forward, Out, Out, Out, In, In, In, int, long, int) \
     _(11, normalize_backward, Out, Out, Out, In, In, In, In, In, int, long, int) \
+    _(5, moments_forward, Out, In, int, long, int) _(7, moments_backward, Out, In, In, In, int, long, int) \
+    _(5, softmax_cross_entropy_forward, Out, In, In, long, int) \
+    _(6, softmax_cross_entropy_backward, Out, In, In, real, long, int) \
     _(7, batchnorm_track, Out, Out, In, In, real, long, int) _(8, batchnorm_inference, Out, In, In, In, In, In, long, int) \
     _(4, leaky_relu_forward, Out, In, real, long) _(5, leaky_relu_backward, Out, In, In, real, long) \
     _(3, tanh_forward, Out, In, long) _(4, tanh_backward, Out, In, In, long) _(3, sigmoid_forward, Out, In, long) \

@@ -35,13 +35,15 @@ static double rtol_of(const Op *op, const Case *k) {
         { "bias_backward", 4, N * OH * OW }, { "gram_forward", 4, ROWS }, { "gram_backward", 4, C },
         /* sums over the rows of a group; the mean of many numbers is sqrt(K) smaller than they are, its error is not */
         { "normalize_forward", 4, H * W }, { "normalize_backward", 4, H * W },
+        { "moments_forward", 4, H * W }, { "moments_backward", 8, 1 },
         { "batchnorm_inference", 8, 1 }, /* a root, a quotient, and x - mean, which cancels */
         /* one number, summed in double or as a tree: K hardly matters */
         { "sum_squares", 8, 1 }, { "bce_logits_forward", 8, 1 }, { "squared_error_forward", 8, 1 },
         { "style_loss_forward", 8, 1 }, { "total_variation_forward", 8, 1 }, { "mean_sigmoid", 8, 1 }, { "spread", 8, 1 },
+        { "softmax_cross_entropy_forward", 8, 1 },
         /* a difference and a few products; the factor in front is itself a sum */
         { "bce_logits_backward", 8, 1 }, { "squared_error_backward", 8, 1 }, { "style_loss_backward", 8, 1 },
-        { "total_variation_backward", 4, 1 },
+        { "total_variation_backward", 4, 1 }, { "softmax_cross_entropy_backward", 8, 1 },
         { "adam_step", 8, 1 }, /* a root, a quotient, and two rounded corrections */
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
