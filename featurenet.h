@@ -23,6 +23,7 @@ enum { FEATURES_LAYERS = 18 };
 typedef struct Features {
     int picture;                                        /* the input node: (n,h,w,3) */
     int normalize;                                      /* VGG: the node that subtracts ImageNet's mean; else -1 */
+    int luminance;                                      /* features_random: the node of that name; else -1 */
     int layers;
     struct { char name[12]; int node, conv, torch; } layer[FEATURES_LAYERS];      /* relu1_1 ..; its convolution, and that one's N */
 } Features;
@@ -33,6 +34,9 @@ typedef struct Features {
  * 0, and a line in features_error(): unknown layer, missing tensor, wrong shape, picture too small. */
 int features_vgg(Features *f, Net *net, int depth, const char *deepest, int h, int w, int pooling, const StFile *file);
 int features_multiple(const char *deepest);             /* relu1_x: 1, relu2_x: 2, relu3_x: 4, .. */
+
+/* Opens a file of weights and says which VGG it is: 16 or 19. 0, and features_error(): not readable, or neither. */
+int features_open(StFile *file, const char *path);
 
 /* Uploads VGG's weights into the finished network, OIHW -> HWIO; F32, F16, BF16 or F64. 0, and features_error(). */
 int features_load(const Features *f, Net *net, const StFile *file);
@@ -71,7 +75,7 @@ static int features_fail(const char *format, ...) {
 int features_node(const Features *f, const char *name) {
     for (int i = 0; i < f->layers; i++)
         if (!strcmp(f->layer[i].name, name)) return f->layer[i].node;
-    return -1;
+    return strcmp(name, "luminance") ? -1 : f->luminance;
 }
 
 /* the next layer, called reluBLOCK_NUMBER */
@@ -121,6 +125,7 @@ int features_vgg(Features *f, Net *net, int depth, const char *deepest, int h, i
     if (pooling == FEATURES_AVERAGE && (h % multiple || w % multiple))
         return features_fail("a picture of %d x %d: average pooling before %s needs multiples of %d", w, h, deepest, multiple);
     memset(f, 0, sizeof *f);
+    f->luminance = -1;
     int x = f->picture = net_input(net, h, w, 3);
     x = f->normalize = conv2d(net, x, 3, 1, 1, 0);      /* (x + 1)/2 to [0,1], then minus mean, over standard deviation */
     for (int block = 1; block <= last_block; block++) {
@@ -136,6 +141,14 @@ int features_vgg(Features *f, Net *net, int depth, const char *deepest, int h, i
         if (block < last_block) x = pooling == FEATURES_AVERAGE ? avgpool(net, x, 2) : maxpool(net, x, 2), torch++;
     }
     return 1;
+}
+
+/* VGG16's third block ends with features.14, VGG19's with features.16 */
+int features_open(StFile *file, const char *path) {
+    if (!st_open(file, path)) return features_fail("%s", st_error());
+    if (st_find(file, "features.0.weight")) return st_find(file, "features.16.weight") ? 19 : 16;
+    st_close(file);
+    return features_fail("%s: no tensor 'features.0.weight': expected VGG16 or VGG19 with torchvision's names", path);
 }
 
 /* upload `n` numbers given as double */
@@ -176,9 +189,7 @@ int features_random(Features *f, Net *net, int h, int w) {
     memset(f, 0, sizeof *f);
     f->normalize = -1;
     int x = f->picture = net_input(net, h, w, 3);
-    int light = conv2d(net, x, 1, 3, 1, 1);
-    features_add(f, 0, 0, light, light, -1);
-    strcpy(f->layer[0].name, "luminance");
+    f->luminance = conv2d(net, x, 1, 3, 1, 1);
     for (int block = 1; block <= 3; block++)
         for (int i = 1; i <= 2; i++) {
             if (block > 1 && i == 1) x = avgpool(net, x, 2);
@@ -193,6 +204,6 @@ void features_draw(const Features *f, Net *net, uint64_t seed, const double gray
     double light[28] = {0};
     net_initialize(net, seed, 0, 2);
     for (int i = 0; i < 27; i++) light[i] = gray[i % 3] / 9;
-    features_upload(net, net->p + net->node[f->layer[0].conv].weight, light, 28);
+    features_upload(net, net->p + net->node[f->luminance].weight, light, 28);
 }
 #endif

@@ -254,10 +254,10 @@ static void style_loss(Gan *gan) {
 }
 
 /* F10 on G's picture; its gradient goes to the picture's dy */
-static void smoothness_loss(Gan *gan) {
+static void smoothness_loss(Gan *gan, int part) {
     Node *y = node_of(&gan->g, gan->g_picture);
-    gan->ops->total_variation_forward(gan->numbers + PART + TV, y->y, y->n, y->h, y->w, y->c);
-    gan->ops->total_variation_backward(y->dy, y->y, (real)gan->weight[TV], y->n, y->h, y->w, y->c);
+    gan->ops->total_variation_forward(gan->numbers + PART + part, y->y, y->n, y->h, y->w, y->c);
+    gan->ops->total_variation_backward(y->dy, y->y, (real)gan->weight[part], y->n, y->h, y->w, y->c);
 }
 
 static void style_step(Gan *gan) {
@@ -274,13 +274,117 @@ static void style_step(Gan *gan) {
     style_loss(gan);                                                     /* F8 */
     backward_through_discriminator(gan);
     content_loss(gan);                                                   /* F9 */
-    smoothness_loss(gan);                                                /* F10 */
+    smoothness_loss(gan, TV);                                                /* F10 */
     train_generator(gan);
 }
 
 static void style_sample(Gan *gan) {
     gan->ops->copy(gan->g.node[gan->g_content].y, gan->content, count_of(&gan->g, gan->g_content));
     net_forward(&gan->g, 0);
+}
+
+/* ------------------------------------------------------------------------------------------------------ recipe: adain
+ * Document 004's feature fusion: features of a content and of a style meet, and a generator makes a picture of them (Huang and
+ * Belongie 2017). E: features that stay as they are (featurenet.h). F16: t = sigma_s (f_c - mu_c) / sigma_c + mu_s, on E's
+ * last layer. G, the mirror image of E, is trained to draw a picture x = G(t) in which E sees t, and on every layer the
+ * style's means and deviations:
+ *   L_G = content_weight |E(x) - t|^2 + style_weight sum_l (|mu_l(x) - mu_l(s)|^2 + |sigma_l(x) - sigma_l(s)|^2) + tv_weight F10
+ * Nothing in it belongs to one style: what is trained once fuses any two pictures. */
+
+enum { FUSED_CONTENT, FUSED_STYLE, FUSED_TV };
+
+int adain_encoder(Gan *gan, int n, int h, int w) {
+    const GanOptions *o = &gan->options;
+    Features *f = &gan->seen;
+    net_begin(&gan->e, "e", gan->ops, n);
+    gan->e.training = NET_INPUT;
+    if (!(o->vgg ? features_vgg(f, &gan->e, o->vgg, "relu4_1", h, w, FEATURES_MAX, o->weights) : features_random(f, &gan->e, h, w)))
+        return gan->e.nodes = 0;
+    for (int l = 0; l < f->layers; l++) gan->e_moments[l] = moments(&gan->e, f->layer[l].node);
+    return 1;
+}
+
+void adain_encoder_weights(Gan *gan) {
+    static const double gray[3] = { 0.299, 0.587, 0.114 };
+    if (gan->options.vgg) features_load(&gan->seen, &gan->e, gan->options.weights);
+    else features_draw(&gan->seen, &gan->e, gan->options.seed, gray);
+}
+
+/* E's last layer */
+static const Node *fused_layer(const Gan *gan) { return &gan->e.node[gan->seen.layer[gan->seen.layers - 1].node]; }
+
+void adain_generator(Gan *gan) {
+    const Node *f = fused_layer(gan);
+    Net *g = &gan->g;
+    net_begin(g, "g", gan->ops, f->n);
+    int x = gan->g_content = net_input(g, f->h, f->w, f->c);
+    gan->g_style = net_input(g, 1, 1, 2 * f->c);
+    gan->g_fused = x = adain(g, x, gan->g_style);
+    for (int l = gan->seen.layers - 1; l >= 0; l--) {                    /* each convolution of E, from the last, backwards */
+        const Node *conv = &gan->e.node[gan->seen.layer[l].conv];
+        int larger = l > 0 && gan->e.node[gan->seen.layer[l - 1].conv].h > conv->h;
+        x = conv2d(g, reflect_pad(g, x, 1), l ? conv->conv.c : 3, 3, 1, 0);
+        if (l) x = relu(g, x);
+        if (larger) x = upsample(g, x, 2);
+    }
+    gan->g_picture = tanh_(g, x);
+}
+
+/* where layer l's moments stand in gan->target */
+static long moments_at(const Gan *gan, int l) {
+    long at = 0;
+    for (int i = 0; i < l; i++) at += count_of(&gan->e, gan->e_moments[i]);
+    return at;
+}
+
+static void adain_describe(Gan *gan) {
+    const GanOptions *o = &gan->options;
+    if (!adain_encoder(gan, o->batch, o->size, o->size)) return;
+    adain_generator(gan);
+    want(gan, &gan->target, moments_at(gan, gan->seen.layers));
+    gan->weight[FUSED_CONTENT] = o->content_weight, gan->weight[FUSED_STYLE] = o->style_weight, gan->weight[FUSED_TV] = o->tv_weight;
+}
+
+/* E's features of pictures (batch,size,size,3) */
+static void encode(Gan *gan, const real *pictures) {
+    gan->ops->copy(gan->e.node[gan->seen.picture].y, pictures, count_of(&gan->e, gan->seen.picture));
+    net_forward(&gan->e, 0);
+}
+
+/* x = G(t), t: gan->content fused with gan->images; the style's moments stay in gan->target */
+static void adain_sample(Gan *gan) {
+    int last = gan->seen.layers - 1;
+    encode(gan, gan->images);
+    for (int l = 0; l <= last; l++)
+        gan->ops->copy(gan->target + moments_at(gan, l), gan->e.node[gan->e_moments[l]].y, count_of(&gan->e, gan->e_moments[l]));
+    gan->ops->copy(gan->g.node[gan->g_style].y, gan->target + moments_at(gan, last), count_of(&gan->g, gan->g_style));
+    encode(gan, gan->content);
+    gan->ops->copy(gan->g.node[gan->g_content].y, fused_layer(gan)->y, count_of(&gan->g, gan->g_content));
+    net_forward(&gan->g, 0);
+}
+
+/* weight * the mean square of a node's difference to `target`, added to a part; its gradient to the node's dy */
+static void squared_error(Gan *gan, Net *net, int node, const real *target, int part) {
+    Node *x = &net->node[node];
+    gan->ops->squared_error_forward(gan->numbers + TERM, x->y, target, NULL, count_of(net, node));
+    gan->ops->axpy(gan->numbers + PART + part, gan->numbers + TERM, 1, 1);
+    gan->ops->squared_error_backward(x->dy, x->y, target, NULL, (real)gan->weight[part], count_of(net, node));
+}
+
+static void adain_step(Gan *gan) {
+    Net *e = &gan->e, *g = &gan->g;
+    adain_sample(gan);                                                   /* x = G(t) */
+    encode(gan, g->node[gan->g_picture].y);
+    net_zero_activations(e);
+    gan->ops->fill(gan->numbers + PART, 0, GAN_PARTS);
+    squared_error(gan, e, gan->seen.layer[gan->seen.layers - 1].node, g->node[gan->g_fused].y, FUSED_CONTENT);
+    for (int l = 0; l < gan->seen.layers; l++)
+        squared_error(gan, e, gan->e_moments[l], gan->target + moments_at(gan, l), FUSED_STYLE);
+    net_backward(e, NET_INPUT);
+    net_zero_activations(g);
+    gan->ops->axpy(g->node[gan->g_picture].dy, e->node[gan->seen.picture].dy, 1, count_of(g, gan->g_picture));
+    smoothness_loss(gan, FUSED_TV);                                      /* F10 */
+    train_generator(gan);
 }
 
 /* -------------------------------------------------------------------------------------------------------- the recipes */
@@ -296,6 +400,12 @@ const Recipe recipes[] = {
                     .content_weight = 0.3, .style_weight = 3, .clip = 10 },
       .part = { "adversarial", "content", "style", "tv" }, .content = 1, .style = 1, .multiple = STYLE_MULTIPLE, .gain = 1,
       .describe = style_describe, .step = style_step, .sample = style_sample },
+    { .name = "adain", .summary = "fuses any picture with any style in one pass",
+      .source = "document 004; Huang, Belongie 2017; F16, F9, F10",
+      .defaults = { .batch = 8, .size = 64, .channels = 3, .steps = 3000, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999,
+                    .content_weight = 1, .style_weight = 3, .clip = 10 },
+      .part = { "content", "style", "tv" }, .content = 3, .style = 1, .multiple = 8, .gain = 2,
+      .describe = adain_describe, .start = adain_encoder_weights, .step = adain_step, .sample = adain_sample },
     { .name = NULL }
 };
 
@@ -307,6 +417,9 @@ const Recipe *recipe_find(const char *name) {
 
 /* --------------------------------------------------------------------------------------------- what all recipes share */
 
+static char gan_message[8192];
+const char *gan_error(void) { return gan_message; }
+
 Net *gan_net(const Gan *gan, int i) {
     const Net *nets[] = { &gan->g, &gan->d, &gan->e, &gan->blur };
     for (int k = 0; k < GAN_NETS; k++)
@@ -314,7 +427,7 @@ Net *gan_net(const Gan *gan, int i) {
     return NULL;
 }
 
-void gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const Ops *ops) {
+int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const Ops *ops) {
     const GanOptions *o = options;
     memset(gan, 0, sizeof *gan);
     gan->recipe = recipe, gan->options = *options, gan->ops = ops;
@@ -322,9 +435,14 @@ void gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const 
     net_begin(&gan->g, "g", ops, o->batch);
     net_begin(&gan->d, "d", ops, o->batch);
     recipe->describe(gan);
+    if (!gan->g.nodes) {
+        snprintf(gan_message, sizeof gan_message, "%s", features_error());
+        return 0;
+    }
     want(gan, &gan->numbers, NUMBERS);
     want(gan, &gan->images, (long)o->batch * o->size * o->size * o->channels);
     if (recipe->content) want(gan, &gan->content, (long)o->batch * o->size * o->size * recipe->content);
+    return 1;
 }
 
 double gan_bytes(const Gan *gan) {
@@ -348,6 +466,7 @@ int gan_finish(Gan *gan) {
         if (!(*gan->buffer[i].at = gan->ops->alloc(gan->buffer[i].count))) return 0;
     net_initialize(&gan->g, gan->options.seed, STREAM(STREAM_G, 0), gan->recipe->gain);
     net_initialize(&gan->d, gan->options.seed, STREAM(STREAM_D, 0), gan->recipe->gain);
+    if (gan->recipe->start) gan->recipe->start(gan);
     return 1;
 }
 
@@ -385,9 +504,6 @@ void gan_sample(Gan *gan, uint64_t draw, real *out) {
 }
 
 /* -------------------------------------------------------------------------------------------------------- checkpoints */
-
-static char gan_message[8192];
-const char *gan_error(void) { return gan_message; }
 
 static const char *shape_text(char *text, size_t size, int rank, const long *shape) {
     size_t at = 0;

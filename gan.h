@@ -21,9 +21,10 @@ typedef struct GanOptions {
     double content_weight, style_weight, tv_weight;      /* F9, F8, F10: of the recipe `style` */
     double clip;                        /* gradient norm limit, 0: none */
     uint64_t seed;
+    int vgg; const StFile *weights;     /* recipe adain: 0 and NULL, or 16 or 19 and that VGG's weights, as features_vgg takes them */
 } GanOptions;
 
-enum { GAN_PARTS = 6, GAN_FEATURES = 6, GAN_NETS = 4, GAN_BUFFERS = 16 };
+enum { GAN_PARTS = 6, GAN_FEATURES = 18, GAN_NETS = 4, GAN_BUFFERS = 16 };
 
 /* What a step did. Losses are those before its updates; d_real and d_fake are mean sigmoid(logits): D(x) and D(G(z)).
  * loss_g = sum of weight * part; the recipe names its parts. A recipe without a discriminator leaves D's numbers 0. */
@@ -44,6 +45,7 @@ typedef struct Recipe {
     int multiple;                        /* height and width are multiples of this */
     double gain;                         /* of the first weights, see net_initialize; 0: N(0, 0.02) */
     void (*describe)(Gan *gan);
+    void (*start)(Gan *gan);             /* what gan_finish does besides drawing the first weights of G and D, or NULL */
     void (*step)(Gan *gan);
     void (*sample)(Gan *gan);            /* from G's noise and gan->content to its picture; NULL: a forward pass of G */
 } Recipe;
@@ -75,7 +77,7 @@ struct Gan {
 extern const Recipe recipes[];
 const Recipe *recipe_find(const char *name);
 
-void gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const Ops *ops);
+int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const Ops *ops);      /* 0: options.weights do not fit */
 double gan_bytes(const Gan *gan);                        /* what gan_finish allocates, and the scratch of the convolutions */
 int gan_finish(Gan *gan);                                /* 0: not enough memory */
 void gan_free(Gan *gan);
@@ -90,6 +92,12 @@ void gan_sample(Gan *gan, uint64_t draw, real *out);
 
 /* The style generator alone, for one picture of any height and width (multiples of STYLE_MULTIPLE), without training memory. */
 void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, Gan *nodes);
+
+/* The pieces of adain, for pictures of any height and width: first E for n pictures (h,w), then G for what that E gives, in gan->e and
+ * gan->g; gan->ops and gan->options (seed, vgg, weights) say which features. 0: options.weights do not fit, features_error(). */
+int adain_encoder(Gan *gan, int n, int h, int w);
+void adain_encoder_weights(Gan *gan);                    /* after net_finish(&gan->e, ..) */
+void adain_generator(Gan *gan);
 
 /* Checkpoint: every tensor of G and D, Adam's moments ("g.adam_m", "g.adam_v"), steps, and `meta` as given, in one
  * safetensors file, written whole or not at all. Errors: 0, and one line in gan_error(). */

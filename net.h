@@ -79,6 +79,8 @@ int reflect_pad(Net *net, int x, int pad);                                      
 int upsample(Net *net, int x, int factor);                                           /* nearest: -> (h factor, w factor) */
 int avgpool(Net *net, int x, int factor);                                            /* mean of blocks: -> (h / factor, w / factor) */
 int maxpool(Net *net, int x, int factor);                                            /* the largest of each block, rounded down */
+int moments(Net *net, int x);                                                        /* F16: -> (1,1,2c): deviations, then means over h, w */
+int adain(Net *net, int x, int style);                                               /* F16: style (1,1,2c), as moments gives them */
 int gray(Net *net, int x);                                                           /* mean over channels: -> c = 1 */
 
 /* Bytes that net_finish will allocate, and the scratch its convolutions will borrow from the table (shared by all networks). */
@@ -258,6 +260,27 @@ static void maxpool_node_forward(const Net *net, Node *node) {
 static void maxpool_node_backward(const Net *net, Node *node) {
     if (wants(net, node->a)) net->ops->maxpool_backward(A.dy, node->dy, A.y, A.n, A.h, A.w, A.c, node->conv.pad);
 }
+static void moments_node_forward(const Net *net, Node *node) {
+    net->ops->moments_forward(node->y, A.y, A.n, (long)A.h * A.w, A.c);
+}
+static void moments_node_backward(const Net *net, Node *node) {
+    if (wants(net, node->a)) net->ops->moments_backward(A.dy, node->dy, A.y, node->y, A.n, (long)A.h * A.w, A.c);
+}
+/* instance normalisation, picture by picture: its gamma and beta are the picture's own, and come from the node b */
+static void adain_node_forward(const Net *net, Node *node) {
+    long rows = (long)node->h * node->w, c = node->c;
+    real *mean = net->save + node->saved, *var = mean + node->n * c;
+    for (int i = 0; i < node->n; i++)
+        net->ops->normalize_forward(node->y + i * rows * c, mean + i * c, var + i * c, A.y + i * rows * c, B.y + 2 * i * c,
+                                    B.y + 2 * i * c + c, 1, rows, (int)c);
+}
+static void adain_node_backward(const Net *net, Node *node) {
+    long rows = (long)node->h * node->w, c = node->c;
+    const real *mean = net->save + node->saved, *var = mean + node->n * c;
+    for (int i = 0; i < node->n; i++)
+        net->ops->normalize_backward(A.dy + i * rows * c, B.dy + 2 * i * c, B.dy + 2 * i * c + c, node->dy + i * rows * c,
+                                     A.y + i * rows * c, B.y + 2 * i * c, mean + i * c, var + i * c, 1, rows, (int)c);
+}
 static void gray_node_forward(const Net *net, Node *node) {
     net->ops->gray_forward(node->y, A.y, node_rows(node), A.c);
 }
@@ -282,6 +305,8 @@ static const Kind kind_reflect_pad = { "reflect_pad", reflect_pad_node_forward, 
 static const Kind kind_upsample = { "upsample", upsample_node_forward, upsample_node_backward };
 static const Kind kind_avgpool = { "avgpool", avgpool_node_forward, avgpool_node_backward };
 static const Kind kind_maxpool = { "maxpool", maxpool_node_forward, maxpool_node_backward };
+static const Kind kind_moments = { "moments", moments_node_forward, moments_node_backward };
+static const Kind kind_adain = { "adain", adain_node_forward, adain_node_backward };
 static const Kind kind_gray = { "gray", gray_node_forward, gray_node_backward };
 
 /* ---------------------------------------------------------------------------------------------------------- builders */
@@ -417,6 +442,15 @@ int maxpool(Net *net, int x, int factor) {
     Node *in = &net->node[x];
     int i = net_node(net, &kind_maxpool, x, -1, in->h / factor, in->w / factor, in->c);
     net->node[i].conv.pad = factor;
+    return i;
+}
+int moments(Net *net, int x) { return net_node(net, &kind_moments, x, -1, 1, 1, 2 * net->node[x].c); }
+int adain(Net *net, int x, int style) {
+    Node *in = &net->node[x], *s = &net->node[style];
+    if (s->h != 1 || s->w != 1 || s->c != 2 * in->c) net_die(net, "adain", "the style is not a deviation and a mean for each channel");
+    int i = net_node(net, &kind_adain, x, style, in->h, in->w, in->c);
+    net->node[i].saved = net->saves;
+    net->saves += 2L * net->n * in->c;
     return i;
 }
 int gray(Net *net, int x) { return net_node(net, &kind_gray, x, -1, net->node[x].h, net->node[x].w, 1); }

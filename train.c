@@ -31,7 +31,7 @@
 
 /* ---------------------------------------------------------------------------------------------------------- options */
 
-static const char *recipe_name, *data, *style, *out, *device, *precision, *augment, *resume, *data_dir;
+static const char *recipe_name, *data, *style, *out, *device, *precision, *augment, *resume, *data_dir, *features;
 static long steps, batch, size, sample_every, checkpoint_every, log_every, threads, seed, limit;
 static double epochs, minutes, lr, lr_d, beta1, beta2, content_weight, style_weight, tv_weight, clip, style_scale;
 static int dry_run, overwrite, help;
@@ -54,6 +54,7 @@ static Option table[] = {
     { "--style-weight", 'd', &style_weight, NULL, 0, 1e6, "recipe style: F8, match the style's Gram matrices", 0 },
     { "--tv-weight", 'd', &tv_weight, NULL, 0, 1e6, "recipe style: F10, total variation", 0 },
     { "--style-scale", 'd', &style_scale, "1", 0.1, 32, "recipe style: above 1 shows more of the style picture, smaller", 0 },
+    { "--features", 's', &features, "", 0, 0, "recipe adain: weights of VGG16 or VGG19 (.safetensors); without, random features", 0 },
     { "--clip", 'd', &clip, NULL, 0, 1e12, "largest gradient norm, 0: no limit", 0 },
     { "--augment", 's', &augment, "none", 0, 0, "all, none, or a list of rotation, shift, shear, zoom, flip (=range)", 0 },
     { "--limit", 'i', &limit, "0", 0, 1e9, "use only the first N pictures of --data; 0: all", 0 },
@@ -613,8 +614,11 @@ int main(int argc, char **argv) {
     Gan gan;
     Report report;
     GanOptions o = { (int)batch, (int)size, recipe->style ? 3 : set.c, (int)steps, lr, lr_d, beta1, beta2,
-                     content_weight, style_weight, tv_weight, clip, (uint64_t)seed };
-    gan_begin(&gan, recipe, &o, ops);
+                     content_weight, style_weight, tv_weight, clip, (uint64_t)seed, 0, NULL };
+    static StFile weights;
+    if (*features && !(o.vgg = features_open(&weights, features))) die(1, "%s", features_error());
+    if (*features) o.weights = &weights;
+    if (!gan_begin(&gan, recipe, &o, ops)) die(1, "%s: %s", features, gan_error());
     printf("recipe %s: %s\ndata %s: %ld pictures of %dx%dx%d\ndevice %s\nG %ld parameters, D %ld parameters; memory: networks %.0f MB, "
            "pictures %.0f MB\n",
            recipe->name, recipe->summary, data, set.count, set.h, set.w, set.c, device_name(ops), gan.g.parameters,
