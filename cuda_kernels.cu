@@ -451,6 +451,28 @@ static void bce_logits_forward(float *loss, const float *logits, float target, l
 static void bce_logits_backward(float *dlogits, const float *logits, float target, float scale_, long n) {
     each(n, [=] __device__ (long i) { dlogits[i] += scale_ / n * (sigmoid(logits[i]) - target); });
 }
+__device__ static inline double log_sum_exp(const float *l, int classes) {
+    double most = l[0], sum = 0;
+    for (int j = 1; j < classes; j++) most = l[j] > most ? l[j] : most;
+    for (int j = 0; j < classes; j++) sum += exp(l[j] - most);
+    return most + log(sum);
+}
+static void softmax_cross_entropy_forward(float *loss, const float *logits, const float *label, long n, int classes) {
+    sum(n, [=] __device__ (long i) -> Two {
+            const float *l = logits + i * classes;
+            double chosen = NAN;
+            for (int j = 0; j < classes; j++) chosen = label[i] == j ? l[j] : chosen;
+            return { log_sum_exp(l, classes) - chosen, 0 };
+        }, [=] __device__ (double a, double) { *loss = (float)(a / n); });
+}
+static void softmax_cross_entropy_backward(float *dlogits, const float *logits, const float *label, float scale_, long n, int classes) {
+    each(n, [=] __device__ (long i) {
+        const float *l = logits + i * classes;
+        double all = log_sum_exp(l, classes);
+        for (int j = 0; j < classes; j++)
+            dlogits[i * classes + j] += (float)(scale_ / n * (exp(l[j] - all) - (label[i] == j)));
+    });
+}
 static void squared_error_forward(float *loss, const float *a, const float *b, const float *weight, long n) {
     sum(n, [=] __device__ (long i) -> Two {
             double m = weight ? weight[i] : 1, e = (double)a[i] - b[i];
@@ -619,6 +641,21 @@ static void batchnorm_inference(float *y, const float *x, const float *gamma, co
                                 const float *running_var, long rows, int c) {
     each_row(rows, c, [=] __device__ (long r, int j) {
         y[r * c + j] = gamma[j] * rsqrtf(running_var[j] + (float)NORM_EPS) * (x[r * c + j] - running_mean[j]) + beta[j];
+    });
+}
+
+static void moments_forward(float *y, const float *x, int groups, long rows, int c) {
+    sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) -> Pair { return { x[(g * rows + r) * c + j], 0 }; },
+             [=] __device__ (int g, int j, double a, double) { y[(2L * g + 1) * c + j] = (float)(a / rows); });
+    sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) -> Pair {
+                 float e = x[(g * rows + r) * c + j] - y[(2L * g + 1) * c + j];
+                 return { e * e, 0 };
+             }, [=] __device__ (int g, int j, double a, double) { y[2L * g * c + j] = (float)sqrt(a / rows + NORM_EPS); });
+}
+static void moments_backward(float *dx, const float *dy, const float *x, const float *y, int groups, long rows, int c) {
+    each_row(groups * rows, c, [=] __device__ (long r, int j) {
+        long k = r / rows * 2 * c + j;
+        dx[r * c + j] += (dy[k] * (x[r * c + j] - y[k + c]) / y[k] + dy[k + c]) / rows;
     });
 }
 
@@ -1303,6 +1340,7 @@ static void gram_backward(float *df, const float *dg, const float *f, const floa
     .conv2d_transpose_backward_weight = conv2d_transpose_backward_weight<PRECISION>, \
     .normalize_forward = normalize_forward, .normalize_backward = normalize_backward, \
     .batchnorm_track = batchnorm_track, .batchnorm_inference = batchnorm_inference, \
+    .moments_forward = moments_forward, .moments_backward = moments_backward, \
     .leaky_relu_forward = leaky_relu_forward, .leaky_relu_backward = leaky_relu_backward, \
     .tanh_forward = tanh_forward, .tanh_backward = tanh_backward, \
     .sigmoid_forward = sigmoid_forward, .sigmoid_backward = sigmoid_backward, \
@@ -1313,6 +1351,8 @@ static void gram_backward(float *df, const float *dg, const float *f, const floa
     .maxpool_forward = maxpool_forward, .maxpool_backward = maxpool_backward, \
     .gray_forward = gray_forward, .gray_backward = gray_backward, .mean_sigmoid = mean_sigmoid, \
     .bce_logits_forward = bce_logits_forward, .bce_logits_backward = bce_logits_backward, \
+    .softmax_cross_entropy_forward = softmax_cross_entropy_forward, \
+    .softmax_cross_entropy_backward = softmax_cross_entropy_backward, \
     .squared_error_forward = squared_error_forward, .squared_error_backward = squared_error_backward, \
     .gram_forward = gram_forward, .gram_backward = gram_backward, \
     .style_loss_forward = style_loss_forward, .style_loss_backward = style_loss_backward, \
