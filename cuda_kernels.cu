@@ -362,6 +362,12 @@ static void adam_step(float *p, float *m, float *v, const float *g, long n, floa
         p[i] -= step * m[i] / (sqrtf(v[i] * unbias) + eps);
     });
 }
+static void rmsprop_step(float *p, float *v, const float *g, long n, float lr, float decay, float eps) {
+    each(n, [=] __device__ (long i) {
+        v[i] = decay * v[i] + (1 - decay) * g[i] * g[i];
+        p[i] -= lr * g[i] / (sqrtf(v[i]) + eps);
+    });
+}
 
 /* ------------------------------------------------------------------------------------------------------ random numbers */
 
@@ -381,6 +387,23 @@ static void random_normal(float *x, long n, uint64_t seed, uint64_t stream_numbe
         box_muller(z, k[0], k[1]);
         box_muller(z + 2, k[2], k[3]);
         for (int j = 0; j < 4 && 4 * i + j < n; j++) x[4 * i + j] = z[j];
+    });
+}
+
+static void dropout_forward(float *y, const float *x, float rate, long n, uint64_t seed, uint64_t stream_number) {
+    float keep = 1 / (1 - rate);
+    each((n + 3) / 4, [=] __device__ (long i) {
+        uint32_t k[4];
+        philox4x32(k, seed, stream_number, (uint64_t)i);
+        for (int j = 0; j < 4 && 4 * i + j < n; j++) y[4 * i + j] = x[4 * i + j] * (philox_fraction(k[j]) < rate ? 0 : keep);
+    });
+}
+static void dropout_backward(float *dx, const float *dy, float rate, long n, uint64_t seed, uint64_t stream_number) {
+    float keep = 1 / (1 - rate);
+    each((n + 3) / 4, [=] __device__ (long i) {
+        uint32_t k[4];
+        philox4x32(k, seed, stream_number, (uint64_t)i);
+        for (int j = 0; j < 4 && 4 * i + j < n; j++) dx[4 * i + j] += dy[4 * i + j] * (philox_fraction(k[j]) < rate ? 0 : keep);
     });
 }
 
@@ -486,6 +509,41 @@ static void squared_error_backward(float *da, const float *a, const float *b, co
     each(n, [=] __device__ (long i) {
         if (*total != 0) da[i] += (float)(2 * scale_ / *total) * (weight ? weight[i] : 1) * (a[i] - b[i]);
     });
+}
+static void absolute_error_forward(float *loss, const float *a, const float *b, const float *weight, long n) {
+    sum(n, [=] __device__ (long i) -> Two {
+            double m = weight ? weight[i] : 1;
+            return { m * fabs((double)a[i] - b[i]), m };
+        }, [=] __device__ (double error, double total) { *loss = (float)(total == 0 ? 0 : error / total); });
+}
+static void absolute_error_backward(float *da, const float *a, const float *b, const float *weight, float scale_, long n) {
+    double *total = (double *)((Two *)scratch(FOR_SUMS, (SUM_BLOCKS + 1) * sizeof(Two)) + SUM_BLOCKS);
+    sum(n, [=] __device__ (long i) -> Two { return { weight ? weight[i] : 1., 0 }; },
+        [=] __device__ (double m, double) { *total = m; });
+    each(n, [=] __device__ (long i) {
+        float e = a[i] - b[i];
+        if (*total != 0) da[i] += (float)(scale_ / *total) * (weight ? weight[i] : 1) * (e > 0 ? 1 : e < 0 ? -1 : e);
+    });
+}
+static void hinge_forward(float *loss, const float *x, float sign_, long n) {
+    sum(n, [=] __device__ (long i) -> Two {
+            double below = 1 - (double)sign_ * x[i];
+            return { below <= 0 ? 0 : below, 0 };
+        }, [=] __device__ (double a, double) { *loss = (float)(a / n); });
+}
+static void hinge_backward(float *dx, const float *x, float sign_, float scale_, long n) {
+    float k = -scale_ / n * sign_;
+    each(n, [=] __device__ (long i) {
+        float below = 1 - sign_ * x[i];
+        dx[i] += below <= 0 ? 0 : below > 0 ? k : below;
+    });
+}
+static void mean_forward(float *loss, const float *x, long n) {
+    sum(n, [=] __device__ (long i) -> Two { return { x[i], 0 }; },
+        [=] __device__ (double a, double) { *loss = (float)(a / n); });
+}
+static void mean_backward(float *dx, float scale_, long n) {
+    each(n, [=] __device__ (long i) { dx[i] += scale_ / n; });
 }
 static void style_loss_forward(float *loss, const float *g, const float *target, long n) {
     sum(n, [=] __device__ (long i) -> Two {
@@ -1344,6 +1402,7 @@ static void gram_backward(float *df, const float *dg, const float *f, const floa
     .leaky_relu_forward = leaky_relu_forward, .leaky_relu_backward = leaky_relu_backward, \
     .tanh_forward = tanh_forward, .tanh_backward = tanh_backward, \
     .sigmoid_forward = sigmoid_forward, .sigmoid_backward = sigmoid_backward, \
+    .dropout_forward = dropout_forward, .dropout_backward = dropout_backward, \
     .add_forward = add_forward, .concat_forward = concat_forward, .concat_backward = concat_backward, \
     .reflect_pad_forward = reflect_pad_forward, .reflect_pad_backward = reflect_pad_backward, \
     .upsample_forward = upsample_forward, .upsample_backward = upsample_backward, \
@@ -1354,10 +1413,13 @@ static void gram_backward(float *df, const float *dg, const float *f, const floa
     .softmax_cross_entropy_forward = softmax_cross_entropy_forward, \
     .softmax_cross_entropy_backward = softmax_cross_entropy_backward, \
     .squared_error_forward = squared_error_forward, .squared_error_backward = squared_error_backward, \
+    .absolute_error_forward = absolute_error_forward, .absolute_error_backward = absolute_error_backward, \
+    .hinge_forward = hinge_forward, .hinge_backward = hinge_backward, \
+    .mean_forward = mean_forward, .mean_backward = mean_backward, \
     .gram_forward = gram_forward, .gram_backward = gram_backward, \
     .style_loss_forward = style_loss_forward, .style_loss_backward = style_loss_backward, \
     .total_variation_forward = total_variation_forward, .total_variation_backward = total_variation_backward, \
-    .spread = spread, .adam_step = adam_step }
+    .spread = spread, .adam_step = adam_step, .rmsprop_step = rmsprop_step }
 
 const Ops ops_cuda = TABLE("cuda", FLOAT32);
 const Ops ops_cuda_tf32 = TABLE("cuda_tf32", TF32);

@@ -87,6 +87,8 @@ typedef struct Ops {
     void (*tanh_backward)(real *dx, const real *dy, const real *y, long n);
     void (*sigmoid_forward)(real *y, const real *x, long n);
     void (*sigmoid_backward)(real *dx, const real *dy, const real *y, long n);
+    void (*dropout_forward)(real *y, const real *x, real rate, long n, uint64_t seed, uint64_t stream);
+    void (*dropout_backward)(real *dx, const real *dy, real rate, long n, uint64_t seed, uint64_t stream);
     /* shape */
     void (*add_forward)(real *y, const real *a, const real *b, long n);
     void (*concat_forward)(real *y, const real *a, const real *b, long rows, int ca, int cb);
@@ -109,6 +111,12 @@ typedef struct Ops {
     void (*softmax_cross_entropy_backward)(real *dlogits, const real *logits, const real *label, real scale, long n, int classes);
     void (*squared_error_forward)(real *loss, const real *a, const real *b, const real *weight, long n);
     void (*squared_error_backward)(real *da, const real *a, const real *b, const real *weight, real scale, long n);
+    void (*absolute_error_forward)(real *loss, const real *a, const real *b, const real *weight, long n);
+    void (*absolute_error_backward)(real *da, const real *a, const real *b, const real *weight, real scale, long n);
+    void (*hinge_forward)(real *loss, const real *x, real sign, long n);
+    void (*hinge_backward)(real *dx, const real *x, real sign, real scale, long n);
+    void (*mean_forward)(real *loss, const real *x, long n);
+    void (*mean_backward)(real *dx, real scale, long n);
     void (*gram_forward)(real *g, real *mean, const real *f, long rows, int c);
     void (*gram_backward)(real *df, const real *dg, const real *f, const real *mean, long rows, int c);
     void (*style_loss_forward)(real *loss, const real *g, const real *target, long n);
@@ -116,8 +124,9 @@ typedef struct Ops {
     void (*total_variation_forward)(real *loss, const real *x, int n, int h, int w, int c);
     void (*total_variation_backward)(real *dx, const real *x, real scale, int n, int h, int w, int c);
     void (*spread)(real *out, const real *x, int n, long each);
-    /* F19 */
+    /* F19, and the optimiser of F11 */
     void (*adam_step)(real *p, real *m, real *v, const real *g, long n, real lr, real beta1, real beta2, real eps, long t);
+    void (*rmsprop_step)(real *p, real *v, const real *g, long n, real lr, real decay, real eps);
 } Ops;
 
 extern const Ops ops_naive;
@@ -572,6 +581,28 @@ static void sigmoid_backward(real *dx, const real *dy, const real *y, long n) {
     for (long i = 0; i < n; i++) dx[i] += dy[i] * y[i] * (1 - y[i]);
 }
 
+/* y_i = x_i k_i   k_i = 0 with probability rate, else 1 / (1 - rate)   x, y: (n), 0 <= rate < 1   (Srivastava et al. 2014)
+ * k_i = 0 where philox_uniform(seed, stream, i) < rate: drawn again by the backward pass, so that nothing needs storing. */
+static void dropout_forward(real *y, const real *x, real rate, long n, uint64_t seed, uint64_t stream) {
+    real keep = 1 / (1 - rate);
+    #pragma omp parallel for
+    for (long i = 0; i < (n + 3) / 4; i++) {
+        uint32_t k[4];
+        philox4x32(k, seed, stream, (uint64_t)i);
+        for (int j = 0; j < 4 && 4 * i + j < n; j++) y[4 * i + j] = x[4 * i + j] * (philox_fraction(k[j]) < rate ? 0 : keep);
+    }
+}
+/* dx_i += dy_i k_i */
+static void dropout_backward(real *dx, const real *dy, real rate, long n, uint64_t seed, uint64_t stream) {
+    real keep = 1 / (1 - rate);
+    #pragma omp parallel for
+    for (long i = 0; i < (n + 3) / 4; i++) {
+        uint32_t k[4];
+        philox4x32(k, seed, stream, (uint64_t)i);
+        for (int j = 0; j < 4 && 4 * i + j < n; j++) dx[4 * i + j] += dy[4 * i + j] * (philox_fraction(k[j]) < rate ? 0 : keep);
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------------------ shape */
 
 /* y = a + b   all: (n)   (its backward is two axpy) */
@@ -783,6 +814,63 @@ static void squared_error_backward(real *da, const real *a, const real *b, const
     for (long i = 0; i < n; i++) da[i] += k * (weight ? weight[i] : 1) * (a[i] - b[i]);
 }
 
+/* F15: L = sum_i m_i |a_i - b_i| / sum_i m_i   a, b: (n), weight m: (n) or NULL for all ones; 0 when all m are 0
+ * Blurs less than the square: what pix2pix and CycleGAN hold pictures together with (Isola et al., Zhu et al. 2017). */
+static void absolute_error_forward(real *loss, const real *a, const real *b, const real *weight, long n) {
+    double sum = 0, total = 0;
+    for (long i = 0; i < n; i++) {
+        double m = weight ? weight[i] : 1;
+        sum += m * fabs((double)a[i] - b[i]);
+        total += m;
+    }
+    *loss = (real)(total == 0 ? 0 : sum / total);
+}
+/* da_i += scale m_i sign(a_i - b_i) / sum_j m_j   sign(0) = 0, sign(NaN) = NaN */
+static void absolute_error_backward(real *da, const real *a, const real *b, const real *weight, real scale, long n) {
+    double total = weight ? 0 : n;
+    for (long i = 0; i < n && weight; i++) total += weight[i];
+    if (total == 0) return;
+    real k = (real)(scale / total);
+    #pragma omp parallel for
+    for (long i = 0; i < n; i++) {
+        real e = a[i] - b[i];
+        da[i] += k * (weight ? weight[i] : 1) * (e > 0 ? 1 : e < 0 ? -1 : e);
+    }
+}
+
+/* L = 1/n sum_i max(0, 1 - s x_i)   x: (n), s: 1 for what shall lie above 1, -1 for what shall lie below -1
+ * The critic's loss on real (s = 1) and made (s = -1) pictures (Lim, Ye 2017); the generator's is minus their mean. */
+static void hinge_forward(real *loss, const real *x, real sign, long n) {
+    double sum = 0;
+    for (long i = 0; i < n; i++) {
+        double below = 1 - (double)sign * x[i];
+        sum += below <= 0 ? 0 : below;
+    }
+    *loss = (real)(sum / n);
+}
+/* dx_i -= scale/n s   where 1 - s x_i > 0 */
+static void hinge_backward(real *dx, const real *x, real sign, real scale, long n) {
+    real k = -scale / n * sign;
+    #pragma omp parallel for
+    for (long i = 0; i < n; i++) {
+        real below = 1 - sign * x[i];
+        dx[i] += below <= 0 ? 0 : below > 0 ? k : below;              /* the third: NaN */
+    }
+}
+
+/* F11: L = 1/n sum_i x_i   x: (n)   Wasserstein: the critic's loss is the mean over made pictures minus that over real ones
+ * (Arjovsky, Chintala, Bottou 2017) */
+static void mean_forward(real *loss, const real *x, long n) {
+    double sum = 0;
+    for (long i = 0; i < n; i++) sum += x[i];
+    *loss = (real)(sum / n);
+}
+/* dx_i += scale/n */
+static void mean_backward(real *dx, real scale, long n) {
+    #pragma omp parallel for simd
+    for (long i = 0; i < n; i++) dx[i] += scale / n;
+}
+
 /* F8: G[i,j] = 1/R sum_r (F[r,i] - mu_i)(F[r,j] - mu_j)   mu_i = 1/R sum_r F[r,i], or zero where mean is NULL
  * f: (rows,C)  mean: (C) or NULL  g: (C,C)   With mean NULL this is the Gram matrix of Gatys, Ecker and Bethge (2015);
  * with it, the covariance: what is left is texture alone, not overall colour. */
@@ -893,6 +981,16 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n, real lr,
     }
 }
 
+/* v = decay v + (1-decay) g^2   p -= lr g / (sqrt(v) + eps)   all: (n)   (Tieleman, Hinton 2012; as PyTorch, no momentum)
+ * F11's optimiser: a critic whose target moves with every step is no place for momentum. */
+static void rmsprop_step(real *p, real *v, const real *g, long n, real lr, real decay, real eps) {
+    #pragma omp parallel for simd
+    for (long i = 0; i < n; i++) {
+        v[i] = decay * v[i] + (1 - decay) * g[i] * g[i];
+        p[i] -= lr * g[i] / ((sizeof(real) == 4 ? (real)sqrtf((float)v[i]) : (real)sqrt((double)v[i])) + eps);
+    }
+}
+
 /* The table, in two halves: what tiled.h takes over as it is, and what it does faster. */
 #define NAIVE_OPS .alloc = naive_alloc, .release = naive_release, .upload = naive_copy, .download = naive_copy, \
     .fill = fill, .copy = naive_copy, .axpy = axpy, .scale = scale, .clip = clip, .clip_norm = clip_norm, \
@@ -903,6 +1001,7 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n, real lr,
     .leaky_relu_forward = leaky_relu_forward, .leaky_relu_backward = leaky_relu_backward, \
     .tanh_forward = tanh_forward, .tanh_backward = tanh_backward, \
     .sigmoid_forward = sigmoid_forward, .sigmoid_backward = sigmoid_backward, \
+    .dropout_forward = dropout_forward, .dropout_backward = dropout_backward, \
     .add_forward = add_forward, .concat_forward = concat_forward, .concat_backward = concat_backward, \
     .reflect_pad_forward = reflect_pad_forward, .reflect_pad_backward = reflect_pad_backward, \
     .upsample_forward = upsample_forward, .upsample_backward = upsample_backward, \
@@ -913,9 +1012,12 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n, real lr,
     .softmax_cross_entropy_forward = softmax_cross_entropy_forward, \
     .softmax_cross_entropy_backward = softmax_cross_entropy_backward, \
     .squared_error_forward = squared_error_forward, .squared_error_backward = squared_error_backward, \
+    .absolute_error_forward = absolute_error_forward, .absolute_error_backward = absolute_error_backward, \
+    .hinge_forward = hinge_forward, .hinge_backward = hinge_backward, \
+    .mean_forward = mean_forward, .mean_backward = mean_backward, \
     .style_loss_forward = style_loss_forward, .style_loss_backward = style_loss_backward, \
     .total_variation_forward = total_variation_forward, .total_variation_backward = total_variation_backward, \
-    .spread = spread, .adam_step = adam_step
+    .spread = spread, .adam_step = adam_step, .rmsprop_step = rmsprop_step
 #define NAIVE_PRODUCTS .conv_scratch = naive_conv_scratch, .gram_scratch = naive_gram_scratch, \
     .dense_forward = dense_forward, .dense_backward_input = dense_backward_input, \
     .dense_backward_weight = dense_backward_weight, .conv2d_forward = conv2d_forward, \

@@ -238,6 +238,54 @@ for n, classes in (7, 5), (13, 10):
     case('softmax_cross_entropy', dict(n=1, h=1, w=n, c=classes, scale=above), logits=x, label=label, loss=loss,
          dlogits=gradients(loss, above, x)[0])
 
+# ---- losses of critics and of pairs of pictures
+for n, a in (11, single(0.2)), (60, single(0.7)):
+    size, above = dict(n=1, h=1, w=1, c=n, a=a, scale=single(-0.7)), torch.tensor(single(-0.7))
+    x, b, sign = variable(n), normal(n), 1 if a < 0.5 else -1        # the list of operations has a say in the sign
+    loss = F.relu(1 - sign * x).mean()
+    case('hinge', size, x=x, loss=loss, dx=gradients(loss, above, x)[0])
+    loss = x.mean()
+    case('mean', size, x=x, loss=loss, dx=gradients(loss, above, x)[0])
+    b[::3] = x.detach()[::3]                                         # where they are equal, the gradient is 0
+    loss = F.l1_loss(x, b)
+    case('absolute_error', size, a=x, b=b, loss=loss, da=gradients(loss, above, x)[0])
+    for weight in (normal(n) > 0).double(), positive(n):
+        loss = (weight * F.l1_loss(x, b, reduction='none')).sum() / weight.sum()
+        case('absolute_error', size, a=x, b=b, weight=weight, loss=loss, da=gradients(loss, above, x)[0])
+
+# ---- RMSprop, as Adam above
+for n, rate, decay in (6, single(5e-5), single(0.99)), (33, single(0.01), single(0.9)):
+    p = variable(n)
+    optimiser = torch.optim.RMSprop([p], lr=rate, alpha=decay, eps=single(1e-8))
+    v = torch.zeros(n, dtype=torch.float64)
+    for t in range(1, 4):
+        p.grad = normal(n) * 10.0 ** (-t)
+        before = dict(p_before=p.detach().clone(), v_before=v.clone())
+        optimiser.step()
+        v = optimiser.state[p]['square_avg']
+        case('rmsprop_step', dict(n=1, h=1, w=1, c=n, a=decay, scale=rate), g=p.grad, p=p, v=v, **before)
+
+
+# ---- Philox4x32-10 once more, from the paper: what is random must be the same numbers here. Seed and stream are op_cases.h's.
+def philox(n, seed=0x123456789ABCDEF, stream=0xFEDCBA987654321):
+    """the first n words"""
+    words = []
+    for index in range((n + 3) // 4):
+        c = [index & 0xFFFFFFFF, index >> 32, stream & 0xFFFFFFFF, stream >> 32]
+        k = [seed & 0xFFFFFFFF, seed >> 32]
+        for _ in range(10):
+            a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+            c = [b >> 32 ^ c[1] ^ k[0], b & 0xFFFFFFFF, a >> 32 ^ c[3] ^ k[1], a & 0xFFFFFFFF]
+            k = [k[0] + 0x9E3779B9 & 0xFFFFFFFF, k[1] + 0xBB67AE85 & 0xFFFFFFFF]
+        words += c
+    return np.array(words[:n], dtype=np.float64)
+
+
+for n, rate in (7, 0.5), (130, 0.25), (61, 0.0):                     # rates whose 1 / (1 - rate) is as good as exact
+    x, dy, kept = variable(n), normal(n), torch.tensor(philox(n) // 256 / 2 ** 24 >= rate).double()
+    y = x * kept * single(1 / (1 - rate))
+    case('dropout', dict(n=1, h=1, w=1, c=n, a=rate), x=x, y=y, dy=dy, dx=gradients(y, dy, x)[0])
+
 
 # ---- the file: an 8-byte length, a JSON header, the data
 def write(path):

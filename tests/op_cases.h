@@ -85,6 +85,8 @@ typedef struct Case {
     OP(tanh_backward, (P3, ALL), T(INOUT, dx, ALL), T(IN, dy, ALL), T(IN, y, ALL)) \
     OP(sigmoid_forward, (P2, ALL), T(OUT, y, ALL), T(IN, x, ALL)) \
     OP(sigmoid_backward, (P3, ALL), T(INOUT, dx, ALL), T(IN, dy, ALL), T(IN, y, ALL)) \
+    OP(dropout_forward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, y, ALL), T(IN, x, ALL)) \
+    OP(dropout_backward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(INOUT, dx, ALL), T(IN, dy, ALL)) \
     OP(add_forward, (P3, ALL), T(OUT, y, ALL), T(IN, a, ALL), T(IN, b, ALL)) \
     OP(concat_forward, (P3, ROWS, C, O), T(OUT, y, ROWS*(C+O)), T(IN, a, ROWS*C), T(IN, b, ROWS*O)) \
     OP(concat_backward, (P3, ROWS, C, O), \
@@ -110,6 +112,14 @@ typedef struct Case {
        T(OUT, loss, 1), T(IN, a, ALL), T(IN, b, ALL), T(IN|MAYBE|POSITIVE, weight, ALL)) \
     OP(squared_error_backward, (P4, scale, ALL), \
        T(INOUT, da, ALL), T(IN, a, ALL), T(IN, b, ALL), T(IN|MAYBE|POSITIVE, weight, ALL)) \
+    OP(absolute_error_forward, (P4, ALL), \
+       T(OUT, loss, 1), T(IN, a, ALL), T(IN, b, ALL), T(IN|MAYBE|POSITIVE, weight, ALL)) \
+    OP(absolute_error_backward, (P4, scale, ALL), \
+       T(INOUT, da, ALL), T(IN, a, ALL), T(IN, b, ALL), T(IN|MAYBE|POSITIVE, weight, ALL)) \
+    OP(hinge_forward, (P2, (real)(a < (real)0.5 ? 1 : -1), ALL), T(OUT, loss, 1), T(IN, x, ALL)) \
+    OP(hinge_backward, (P2, (real)(a < (real)0.5 ? 1 : -1), scale, ALL), T(INOUT, dx, ALL), T(IN, x, ALL)) \
+    OP(mean_forward, (P2, ALL), T(OUT, loss, 1), T(IN, x, ALL)) \
+    OP(mean_backward, (P1, scale, ALL), T(INOUT, dx, ALL)) \
     OP(gram_forward, (P3, ROWS, C), T(OUT, g, C*C), T(OUT|MAYBE, mean, C), T(IN, f, ALL)) \
     OP(gram_backward, (P4, ROWS, C), T(INOUT, df, ALL), T(IN, dg, C*C), T(IN, f, ALL), T(IN|MAYBE, mean, C)) \
     OP(style_loss_forward, (P3, C*C), T(OUT, loss, 1), T(IN, g, C*C), T(IN, target, C*C)) \
@@ -118,7 +128,8 @@ typedef struct Case {
     OP(total_variation_backward, (P2, scale, N, H, W, C), T(INOUT, dx, ALL), T(IN, x, ALL)) \
     OP(spread, (P2, N, H*W*C), T(OUT, out, 1), T(IN, x, ALL)) \
     OP(adam_step, (P4, ALL, scale, a, (real)0.999, (real)1e-8, k->t), \
-       T(INOUT, p, ALL), T(INOUT, m, ALL), T(INOUT|POSITIVE, v, ALL), T(IN, g, ALL))
+       T(INOUT, p, ALL), T(INOUT, m, ALL), T(INOUT|POSITIVE, v, ALL), T(IN, g, ALL)) \
+    OP(rmsprop_step, (P3, ALL, scale, a, (real)1e-8), T(INOUT, p, ALL), T(INOUT|POSITIVE, v, ALL), T(IN, g, ALL))
 
 /* From each line of the list: a function that calls the entry, a function that gives its tensors, a row of op_list. */
 #define DEFINE(entry, arguments, ...) \
