@@ -286,6 +286,50 @@ for n, rate in (7, 0.5), (130, 0.25), (61, 0.0):                     # rates who
     y = x * kept * single(1 / (1 - rate))
     case('dropout', dict(n=1, h=1, w=1, c=n, a=rate), x=x, y=y, dy=dy, dx=gradients(y, dy, x)[0])
 
+# ---- F14: a sample of a code, from the words above by Box and Muller's formula, and the code's divergence from N(0,1)
+for rows, k in (5, 3), (7, 6):
+    code, dz, above = variable(rows, 2 * k), normal(rows, k), torch.tensor(single(1.3))
+    words = philox((rows * k + 3) // 4 * 4).reshape(-1, 2)
+    radius, angle = np.sqrt(-2 * np.log((words[:, 0] + 0.5) / 2 ** 32)), 2 * np.pi * words[:, 1] / 2 ** 32
+    noise = np.stack((radius * np.cos(angle), radius * np.sin(angle)), 1).reshape(-1)[:rows * k].reshape(rows, k)
+    mean, log_variance = code.chunk(2, 1)
+    z = mean + torch.exp(log_variance / 2) * torch.tensor(noise)
+    size = dict(n=1, h=1, w=rows, c=k, scale=above)
+    case('gaussian_sample', size, code=code, z=z, dz=dz, dcode=gradients(z, dz, code)[0])
+    one = torch.distributions.Normal(mean, torch.exp(log_variance / 2))
+    loss = torch.distributions.kl_divergence(one, torch.distributions.Normal(0., 1.)).sum() / rows
+    case('kl', size, code=code, loss=loss, dcode=gradients(loss, above, code)[0])
+
+# ---- F12: pictures in between, and the penalty on gradients of them
+for shape in (3, 2, 5, 3), (5, 1, 1, 2):
+    a, b, t, g = normal(*shape), normal(*shape), normal(shape[0]), variable(*shape)
+    case('lerp', pictures(a), a=nhwc(a), b=nhwc(b), t=t, y=nhwc(torch.lerp(b, a, t.reshape(-1, 1, 1, 1))))
+    loss = ((g.flatten(1).norm(dim=1) - 1) ** 2).mean()
+    case('gradient_penalty', pictures(a), g=nhwc(g), loss=loss, v=nhwc(gradients(loss, 1., g)[0]))
+
+# ---- spectral normalisation: PyTorch's own; its u and v are our v and u
+for i, o in (7, 5), (13, 18):
+    layer = torch.nn.Linear(i, o, bias=False).double()
+    with torch.no_grad():
+        layer.weight.copy_(normal(o, i))
+    layer = torch.nn.utils.spectral_norm(layer)
+    layer.weight_u.copy_(F.normalize(normal(o), dim=0))
+    layer.weight_v.copy_(F.normalize(normal(i), dim=0))
+    layer(normal(1, i))                                              # a step of the power iteration
+    w, y, dy, u, v = layer.weight_orig, layer.weight, normal(i, o), layer.weight_v, layer.weight_u
+    x = (w.detach() @ u).float().double()                            # for normalize_vector, rounded as the file is
+    case('normalize_vector', dict(n=1, h=1, w=1, c=o), x_before=x, x=F.normalize(x, dim=0, eps=1e-12), norm=x.norm())
+    case('spectral', dict(c=i, o=o), w=w.t(), y=y.t(), dy=dy, u=u, v=v, sigma=v @ w @ u, dw=gradients(y.t(), dy, w)[0].t())
+
+# ---- depthwise convolutions
+for n, h, w, c, kernel, stride, pad in (2, 5, 7, 3, 3, 2, 1), (1, 9, 6, 5, 5, 1, 2), (1, 8, 10, 18, 4, 3, 0):
+    x, weight, b = variable(n, c, h, w), variable(c, 1, kernel, kernel), variable(c)
+    y = F.conv2d(x, weight, b, stride=stride, padding=pad, groups=c)
+    dy = normal(*y.shape)
+    dx, dw = gradients(y, dy, x, weight)
+    size = pictures(x, oh=y.shape[2], ow=y.shape[3], o=c, kernel=kernel, stride=stride, pad=pad)
+    case('depthwise_conv2d', size, x=nhwc(x), w=hwio(weight), b=b, y=nhwc(y), dy=nhwc(dy), dx=nhwc(dx), dw=hwio(dw))
+
 
 # ---- the file: an 8-byte length, a JSON header, the data
 def write(path):
