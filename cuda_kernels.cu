@@ -260,6 +260,7 @@ static void sigmoid_backward(float *dx, const float *dy, const float *y, long n)
 static void add_forward(float *y, const float *a, const float *b, long n) {
     each(n, [=] __device__ (long i) { y[i] = a[i] + b[i]; });
 }
+/* lerp; C++20 has a function of that name */
 static void lerp_(float *y, const float *a, const float *b, const float *t, int n, long each_) {
     each(n * each_, [=] __device__ (long i) { y[i] = t[i / each_] * a[i] + (1 - t[i / each_]) * b[i]; });
 }
@@ -400,7 +401,8 @@ static void gaussian_sample_forward(float *z, const float *code, long rows, int 
         }
     });
 }
-static void gaussian_sample_backward(float *dcode, const float *dz, const float *code, long rows, int k, uint64_t seed, uint64_t stream_number) {
+static void gaussian_sample_backward(float *dcode, const float *dz, const float *code, long rows, int k, uint64_t seed,
+                                     uint64_t stream_number) {
     each((rows * k + 3) / 4, [=] __device__ (long i) {
         float eps[4];
         philox_normals(eps, seed, stream_number, (uint64_t)i);
@@ -798,7 +800,8 @@ static void depthwise_conv2d_backward_input(float *dx, const float *dy, const fl
 static void depthwise_conv2d_backward_weight(float *dw, const float *x, const float *dy, const Conv *conv) {
     Conv d = *conv;
     sum_rows(d.kernel * d.kernel, (long)d.n * d.oh * d.ow, d.c, [=] __device__ (long r, int c, int tap) -> Pair {
-                 int i = (int)(r / d.ow % d.oh) * d.stride + tap / d.kernel - d.pad, j = (int)(r % d.ow) * d.stride + tap % d.kernel - d.pad;
+                 int i = (int)(r / d.ow % d.oh) * d.stride + tap / d.kernel - d.pad;
+                 int j = (int)(r % d.ow) * d.stride + tap % d.kernel - d.pad;
                  if ((unsigned)i >= (unsigned)d.h || (unsigned)j >= (unsigned)d.w) return { 0, 0 };
                  return { x[((r / d.ow / d.oh * d.h + i) * d.w + j) * d.c + c] * dy[r * d.c + c], 0 };
              }, [=] __device__ (int tap, int c, double a, double) { dw[tap * d.c + c] += (float)a; });

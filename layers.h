@@ -525,7 +525,7 @@ static void spectral_forward(real *y, const real *w, const real *sigma, long n) 
     for (long i = 0; i < n; i++) y[i] = w[i] / *sigma;
 }
 /* dw[i,o] += (dy[i,o] - u[i] v[o] sum_{k,l} dy[k,l] y[k,l]) / sigma   the gradient where sigma = u^T W v, u and v held constant
- * dw, dy, y: (in,out)  u: (in)  v: (out)  sigma: (1)   Slices as in sum_squares. */
+ * dw, dy, y: (in,out), of a convolution (K K C,O)  u: (in)  v: (out)  sigma: (1)   Slices as in sum_squares. */
 static void spectral_backward(real *dw, const real *dy, const real *y, const real *u, const real *v, const real *sigma,
                               int in, int out) {
     enum { SLICES = 64 };
@@ -728,7 +728,7 @@ static void add_forward(real *y, const real *a, const real *b, long n) {
     for (long i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
 
-/* y[i,k] = t_i a[i,k] + (1 - t_i) b[i,k]   a, b, y: (N,E), t: (N)   F12's pictures between real and made ones, F7's between two z */
+/* y[i,k] = t_i a[i,k] + (1 - t_i) b[i,k]   a, b, y: (N,E), t: (N)   F12's pictures between real and made ones */
 static void lerp(real *y, const real *a, const real *b, const real *t, int n, long each) {
     #pragma omp parallel for
     for (int i = 0; i < n; i++)
@@ -1108,7 +1108,8 @@ static void gaussian_sample_forward(real *z, const real *code, long rows, int k,
     }
 }
 /* dm += dz   dl += dz eps exp(l/2) / 2   dcode: (rows,2k)  dz: (rows,k) */
-static void gaussian_sample_backward(real *dcode, const real *dz, const real *code, long rows, int k, uint64_t seed, uint64_t stream) {
+static void gaussian_sample_backward(real *dcode, const real *dz, const real *code, long rows, int k, uint64_t seed,
+                                     uint64_t stream) {
     #pragma omp parallel for
     for (long i = 0; i < (rows * k + 3) / 4; i++) {
         float eps[4];

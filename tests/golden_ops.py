@@ -330,6 +330,15 @@ for n, h, w, c, kernel, stride, pad in (2, 5, 7, 3, 3, 2, 1), (1, 9, 6, 5, 5, 1,
     size = pictures(x, oh=y.shape[2], ow=y.shape[3], o=c, kernel=kernel, stride=stride, pad=pad)
     case('depthwise_conv2d', size, x=nhwc(x), w=hwio(weight), b=b, y=nhwc(y), dy=nhwc(dy), dx=nhwc(dx), dw=hwio(dw))
 
+# ---- classes once more, where exp alone would overflow
+for n, classes in (3, 4),:
+    x, above, label = variable(n, classes), torch.tensor(single(1.5)), torch.tensor(random.randint(classes, size=n))
+    with torch.no_grad():
+        x *= 2048                                                    # exact: a power of two
+    loss = F.cross_entropy(x, label)
+    case('softmax_cross_entropy', dict(n=1, h=1, w=n, c=classes, scale=above), logits=x, label=label, loss=loss,
+         dlogits=gradients(loss, above, x)[0])
+
 
 # ---- the file: an 8-byte length, a JSON header, the data
 def write(path):

@@ -41,9 +41,9 @@ typedef struct Case {
 #define P3 P2, p[2]
 #define P4 P3, p[3]
 #define P6 P4, p[4], p[5]
+#define P8 P6, p[6], p[7]
 /* a depthwise convolution has as many output channels as input channels */
 #define CHANNELS(d) &(Conv){ d.n, d.h, d.w, d.c, d.oh, d.ow, d.c, d.kernel, d.stride, d.pad }
-#define P8 P6, p[6], p[7]
 
 #define OP_LIST(OP) \
     OP(fill, (P1, a, ALL), T(OUT, x, ALL)) \
