@@ -260,6 +260,10 @@ static void sigmoid_backward(float *dx, const float *dy, const float *y, long n)
 static void add_forward(float *y, const float *a, const float *b, long n) {
     each(n, [=] __device__ (long i) { y[i] = a[i] + b[i]; });
 }
+/* lerp; C++20 has a function of that name */
+static void lerp_(float *y, const float *a, const float *b, const float *t, int n, long each_) {
+    each(n * each_, [=] __device__ (long i) { y[i] = t[i / each_] * a[i] + (1 - t[i / each_]) * b[i]; });
+}
 
 /* A thread computes one element, a backward function by GATHERING: layers.h adds a padded pixel's gradient to the pixel it was
  * copied from; here every pixel looks for its copies, so that no two threads add to the same number. */
@@ -362,6 +366,12 @@ static void adam_step(float *p, float *m, float *v, const float *g, long n, floa
         p[i] -= step * m[i] / (sqrtf(v[i] * unbias) + eps);
     });
 }
+static void rmsprop_step(float *p, float *v, const float *g, long n, float lr, float decay, float eps) {
+    each(n, [=] __device__ (long i) {
+        v[i] = decay * v[i] + (1 - decay) * g[i] * g[i];
+        p[i] -= lr * g[i] / (sqrtf(v[i]) + eps);
+    });
+}
 
 /* ------------------------------------------------------------------------------------------------------ random numbers */
 
@@ -375,12 +385,48 @@ static void random_uniform(float *x, long n, uint64_t seed, uint64_t stream_numb
 }
 static void random_normal(float *x, long n, uint64_t seed, uint64_t stream_number) {
     each((n + 3) / 4, [=] __device__ (long i) {
-        uint32_t k[4];
         float z[4];
-        philox4x32(k, seed, stream_number, (uint64_t)i);
-        box_muller(z, k[0], k[1]);
-        box_muller(z + 2, k[2], k[3]);
+        philox_normals(z, seed, stream_number, (uint64_t)i);
         for (int j = 0; j < 4 && 4 * i + j < n; j++) x[4 * i + j] = z[j];
+    });
+}
+
+static void gaussian_sample_forward(float *z, const float *code, long rows, int k, uint64_t seed, uint64_t stream_number) {
+    each((rows * k + 3) / 4, [=] __device__ (long i) {
+        float eps[4];
+        philox_normals(eps, seed, stream_number, (uint64_t)i);
+        for (int j = 0; j < 4 && 4 * i + j < rows * k; j++) {
+            const float *m = code + (4 * i + j) / k * 2 * k + (4 * i + j) % k;
+            z[4 * i + j] = m[0] + expf(m[k] / 2) * eps[j];
+        }
+    });
+}
+static void gaussian_sample_backward(float *dcode, const float *dz, const float *code, long rows, int k, uint64_t seed,
+                                     uint64_t stream_number) {
+    each((rows * k + 3) / 4, [=] __device__ (long i) {
+        float eps[4];
+        philox_normals(eps, seed, stream_number, (uint64_t)i);
+        for (int j = 0; j < 4 && 4 * i + j < rows * k; j++) {
+            long m = (4 * i + j) / k * 2 * k + (4 * i + j) % k;
+            dcode[m] += dz[4 * i + j];
+            dcode[m + k] += dz[4 * i + j] * expf(code[m + k] / 2) / 2 * eps[j];
+        }
+    });
+}
+static void dropout_forward(float *y, const float *x, float rate, long n, uint64_t seed, uint64_t stream_number) {
+    float keep = 1 / (1 - rate);
+    each((n + 3) / 4, [=] __device__ (long i) {
+        uint32_t k[4];
+        philox4x32(k, seed, stream_number, (uint64_t)i);
+        for (int j = 0; j < 4 && 4 * i + j < n; j++) y[4 * i + j] = x[4 * i + j] * (philox_fraction(k[j]) < rate ? 0 : keep);
+    });
+}
+static void dropout_backward(float *dx, const float *dy, float rate, long n, uint64_t seed, uint64_t stream_number) {
+    float keep = 1 / (1 - rate);
+    each((n + 3) / 4, [=] __device__ (long i) {
+        uint32_t k[4];
+        philox4x32(k, seed, stream_number, (uint64_t)i);
+        for (int j = 0; j < 4 && 4 * i + j < n; j++) dx[4 * i + j] += dy[4 * i + j] * (philox_fraction(k[j]) < rate ? 0 : keep);
     });
 }
 
@@ -451,6 +497,28 @@ static void bce_logits_forward(float *loss, const float *logits, float target, l
 static void bce_logits_backward(float *dlogits, const float *logits, float target, float scale_, long n) {
     each(n, [=] __device__ (long i) { dlogits[i] += scale_ / n * (sigmoid(logits[i]) - target); });
 }
+__device__ static inline double log_sum_exp(const float *l, int classes) {
+    double most = l[0], sum = 0;
+    for (int j = 1; j < classes; j++) most = l[j] > most ? l[j] : most;
+    for (int j = 0; j < classes; j++) sum += exp(l[j] - most);
+    return most + log(sum);
+}
+static void softmax_cross_entropy_forward(float *loss, const float *logits, const float *label, long n, int classes) {
+    sum(n, [=] __device__ (long i) -> Two {
+            const float *l = logits + i * classes;
+            double chosen = NAN;
+            for (int j = 0; j < classes; j++) chosen = label[i] == j ? l[j] : chosen;
+            return { log_sum_exp(l, classes) - chosen, 0 };
+        }, [=] __device__ (double a, double) { *loss = (float)(a / n); });
+}
+static void softmax_cross_entropy_backward(float *dlogits, const float *logits, const float *label, float scale_, long n, int classes) {
+    each(n, [=] __device__ (long i) {
+        const float *l = logits + i * classes;
+        double all = log_sum_exp(l, classes);
+        for (int j = 0; j < classes; j++)
+            dlogits[i * classes + j] += (float)(scale_ / n * (exp(l[j] - all) - (label[i] == j)));
+    });
+}
 static void squared_error_forward(float *loss, const float *a, const float *b, const float *weight, long n) {
     sum(n, [=] __device__ (long i) -> Two {
             double m = weight ? weight[i] : 1, e = (double)a[i] - b[i];
@@ -463,6 +531,71 @@ static void squared_error_backward(float *da, const float *a, const float *b, co
         [=] __device__ (double m, double) { *total = m; });
     each(n, [=] __device__ (long i) {
         if (*total != 0) da[i] += (float)(2 * scale_ / *total) * (weight ? weight[i] : 1) * (a[i] - b[i]);
+    });
+}
+static void absolute_error_forward(float *loss, const float *a, const float *b, const float *weight, long n) {
+    sum(n, [=] __device__ (long i) -> Two {
+            double m = weight ? weight[i] : 1;
+            return { m * fabs((double)a[i] - b[i]), m };
+        }, [=] __device__ (double error, double total) { *loss = (float)(total == 0 ? 0 : error / total); });
+}
+static void absolute_error_backward(float *da, const float *a, const float *b, const float *weight, float scale_, long n) {
+    double *total = (double *)((Two *)scratch(FOR_SUMS, (SUM_BLOCKS + 1) * sizeof(Two)) + SUM_BLOCKS);
+    sum(n, [=] __device__ (long i) -> Two { return { weight ? weight[i] : 1., 0 }; },
+        [=] __device__ (double m, double) { *total = m; });
+    each(n, [=] __device__ (long i) {
+        float e = a[i] - b[i];
+        if (*total != 0) da[i] += (float)(scale_ / *total) * (weight ? weight[i] : 1) * (e > 0 ? 1 : e < 0 ? -1 : e);
+    });
+}
+static void hinge_forward(float *loss, const float *x, float sign_, long n) {
+    sum(n, [=] __device__ (long i) -> Two {
+            double below = 1 - (double)sign_ * x[i];
+            return { below <= 0 ? 0 : below, 0 };
+        }, [=] __device__ (double a, double) { *loss = (float)(a / n); });
+}
+static void hinge_backward(float *dx, const float *x, float sign_, float scale_, long n) {
+    float k = -scale_ / n * sign_;
+    each(n, [=] __device__ (long i) {
+        float below = 1 - sign_ * x[i];
+        dx[i] += below <= 0 ? 0 : below > 0 ? k : below;
+    });
+}
+static void mean_forward(float *loss, const float *x, long n) {
+    sum(n, [=] __device__ (long i) -> Two { return { x[i], 0 }; },
+        [=] __device__ (double a, double) { *loss = (float)(a / n); });
+}
+static void mean_backward(float *dx, float scale_, long n) {
+    each(n, [=] __device__ (long i) { dx[i] += scale_ / n; });
+}
+static void kl_forward(float *loss, const float *code, long rows, int k) {
+    sum(rows * k, [=] __device__ (long i) -> Two {
+            double m = code[i / k * 2 * k + i % k], l = code[(i / k * 2 + 1) * k + i % k];
+            return { (m * m + expm1(l) - l) / 2, 0 };
+        }, [=] __device__ (double a, double) { *loss = (float)(a / rows); });
+}
+static void kl_backward(float *dcode, const float *code, float scale_, long rows, int k) {
+    each_row(rows, k, [=] __device__ (long r, int j) {
+        long m = 2 * r * k + j;
+        dcode[m] += scale_ / rows * code[m];
+        dcode[m + k] += scale_ / rows * expm1f(code[m + k]) / 2;
+    });
+}
+static void normalize_vector(float *x, float *norm, long n) {
+    sum(n, [=] __device__ (long i) -> Two { return { (double)x[i] * x[i], 0 }; },
+        [=] __device__ (double a, double) { *norm = (float)sqrt(a); });
+    each(n, [=] __device__ (long i) { x[i] /= *norm < 1e-12f ? 1e-12f : *norm; });
+}
+static void spectral_forward(float *y, const float *w, const float *sigma, long n) {
+    each(n, [=] __device__ (long i) { y[i] = w[i] / *sigma; });
+}
+static void spectral_backward(float *dw, const float *dy, const float *y, const float *u, const float *v, const float *sigma,
+                              int in, int out) {
+    double *dot = (double *)((Two *)scratch(FOR_SUMS, (SUM_BLOCKS + 1) * sizeof(Two)) + SUM_BLOCKS);
+    sum((long)in * out, [=] __device__ (long i) -> Two { return { (double)dy[i] * y[i], 0 }; },
+        [=] __device__ (double a, double) { *dot = a; });
+    each_row(in, out, [=] __device__ (long i, int o) {
+        dw[i * out + o] += (dy[i * out + o] - (float)(*dot * u[i]) * v[o]) / *sigma;
     });
 }
 static void style_loss_forward(float *loss, const float *g, const float *target, long n) {
@@ -619,6 +752,73 @@ static void batchnorm_inference(float *y, const float *x, const float *gamma, co
                                 const float *running_var, long rows, int c) {
     each_row(rows, c, [=] __device__ (long r, int j) {
         y[r * c + j] = gamma[j] * rsqrtf(running_var[j] + (float)NORM_EPS) * (x[r * c + j] - running_mean[j]) + beta[j];
+    });
+}
+
+/* the rows of a picture are its numbers, its only channel: sum_rows sums each picture */
+static void gradient_penalty(float *loss, float *v, const float *g, int n, long each_) {
+    Two *of = (Two *)scratch(FOR_GRAM, (size_t)n * sizeof(Two));       /* (|g_i| - 1)^2, and what g_i is multiplied with */
+    sum_rows(n, each_, 1, [=] __device__ (long k, int, int i) -> Pair { return { g[i * each_ + k] * g[i * each_ + k], 0 }; },
+             [=] __device__ (int i, int, double square, double) {
+                 double r = sqrt(square);
+                 of[i] = { (r - 1) * (r - 1), 2 * (r - 1) / (n * (r < 1e-12 ? 1e-12 : r)) };
+             });
+    sum(n, [=] __device__ (long i) -> Two { return { of[i].a, 0 }; },
+        [=] __device__ (double a, double) { *loss = (float)(a / n); });
+    each(n * each_, [=] __device__ (long i) { v[i] = (float)of[i / each_].b * g[i]; });
+}
+
+static void depthwise_conv2d_forward(float *y, const float *x, const float *w, const float *b, const Conv *conv) {
+    Conv d = *conv;
+    each_row((long)d.n * d.oh * d.ow, d.c, [=] __device__ (long r, int c) {
+        const float *image = x + r / d.ow / d.oh * d.h * d.w * d.c + c;
+        int p = (int)(r / d.ow % d.oh) * d.stride - d.pad, q = (int)(r % d.ow) * d.stride - d.pad;
+        float sum = b ? b[c] : 0;
+        for (int u = 0; u < d.kernel; u++)
+            for (int v = 0; v < d.kernel; v++)
+                if ((unsigned)(p + u) < (unsigned)d.h && (unsigned)(q + v) < (unsigned)d.w)
+                    sum += image[((long)(p + u) * d.w + q + v) * d.c] * w[(u * d.kernel + v) * d.c + c];
+        y[r * d.c + c] = sum;
+    });
+}
+static void depthwise_conv2d_backward_input(float *dx, const float *dy, const float *w, const Conv *conv) {
+    Conv d = *conv;
+    each_row((long)d.n * d.h * d.w, d.c, [=] __device__ (long r, int c) {
+        const float *image = dy + r / d.w / d.h * d.oh * d.ow * d.c + c;
+        int i = (int)(r / d.w % d.h) + d.pad, j = (int)(r % d.w) + d.pad;
+        float sum = 0;
+        for (int u = 0; u < d.kernel; u++)
+            for (int v = 0; v < d.kernel; v++) {
+                int p = i - u, q = j - v;
+                if (p < 0 || q < 0 || p % d.stride || q % d.stride || p / d.stride >= d.oh || q / d.stride >= d.ow) continue;
+                sum += image[((long)(p / d.stride) * d.ow + q / d.stride) * d.c] * w[(u * d.kernel + v) * d.c + c];
+            }
+        dx[r * d.c + c] += sum;
+    });
+}
+/* a group for each of the K x K taps: its sum over all output pixels */
+static void depthwise_conv2d_backward_weight(float *dw, const float *x, const float *dy, const Conv *conv) {
+    Conv d = *conv;
+    sum_rows(d.kernel * d.kernel, (long)d.n * d.oh * d.ow, d.c, [=] __device__ (long r, int c, int tap) -> Pair {
+                 int i = (int)(r / d.ow % d.oh) * d.stride + tap / d.kernel - d.pad;
+                 int j = (int)(r % d.ow) * d.stride + tap % d.kernel - d.pad;
+                 if ((unsigned)i >= (unsigned)d.h || (unsigned)j >= (unsigned)d.w) return { 0, 0 };
+                 return { x[((r / d.ow / d.oh * d.h + i) * d.w + j) * d.c + c] * dy[r * d.c + c], 0 };
+             }, [=] __device__ (int tap, int c, double a, double) { dw[tap * d.c + c] += (float)a; });
+}
+
+static void moments_forward(float *y, const float *x, int groups, long rows, int c) {
+    sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) -> Pair { return { x[(g * rows + r) * c + j], 0 }; },
+             [=] __device__ (int g, int j, double a, double) { y[(2L * g + 1) * c + j] = (float)(a / rows); });
+    sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) -> Pair {
+                 float e = x[(g * rows + r) * c + j] - y[(2L * g + 1) * c + j];
+                 return { e * e, 0 };
+             }, [=] __device__ (int g, int j, double a, double) { y[2L * g * c + j] = (float)sqrt(a / rows + NORM_EPS); });
+}
+static void moments_backward(float *dx, const float *dy, const float *x, const float *y, int groups, long rows, int c) {
+    each_row(groups * rows, c, [=] __device__ (long r, int j) {
+        long k = r / rows * 2 * c + j;
+        dx[r * c + j] += (dy[k] * (x[r * c + j] - y[k + c]) / y[k] + dy[k + c]) / rows;
     });
 }
 
@@ -1301,23 +1501,35 @@ static void gram_backward(float *df, const float *dg, const float *f, const floa
     .conv2d_backward_weight = conv2d_backward_weight<PRECISION>, .conv2d_transpose_forward = conv2d_transpose_forward<PRECISION>, \
     .conv2d_transpose_backward_input = conv2d_transpose_backward_input<PRECISION>, \
     .conv2d_transpose_backward_weight = conv2d_transpose_backward_weight<PRECISION>, \
+    .depthwise_conv2d_forward = depthwise_conv2d_forward, .depthwise_conv2d_backward_input = depthwise_conv2d_backward_input, \
+    .depthwise_conv2d_backward_weight = depthwise_conv2d_backward_weight, \
+    .normalize_vector = normalize_vector, .spectral_forward = spectral_forward, .spectral_backward = spectral_backward, \
     .normalize_forward = normalize_forward, .normalize_backward = normalize_backward, \
     .batchnorm_track = batchnorm_track, .batchnorm_inference = batchnorm_inference, \
+    .moments_forward = moments_forward, .moments_backward = moments_backward, \
     .leaky_relu_forward = leaky_relu_forward, .leaky_relu_backward = leaky_relu_backward, \
     .tanh_forward = tanh_forward, .tanh_backward = tanh_backward, \
     .sigmoid_forward = sigmoid_forward, .sigmoid_backward = sigmoid_backward, \
-    .add_forward = add_forward, .concat_forward = concat_forward, .concat_backward = concat_backward, \
+    .dropout_forward = dropout_forward, .dropout_backward = dropout_backward, \
+    .add_forward = add_forward, .lerp = lerp_, .concat_forward = concat_forward, .concat_backward = concat_backward, \
     .reflect_pad_forward = reflect_pad_forward, .reflect_pad_backward = reflect_pad_backward, \
     .upsample_forward = upsample_forward, .upsample_backward = upsample_backward, \
     .avgpool_forward = avgpool_forward, .avgpool_backward = avgpool_backward, \
     .maxpool_forward = maxpool_forward, .maxpool_backward = maxpool_backward, \
     .gray_forward = gray_forward, .gray_backward = gray_backward, .mean_sigmoid = mean_sigmoid, \
     .bce_logits_forward = bce_logits_forward, .bce_logits_backward = bce_logits_backward, \
+    .softmax_cross_entropy_forward = softmax_cross_entropy_forward, \
+    .softmax_cross_entropy_backward = softmax_cross_entropy_backward, \
     .squared_error_forward = squared_error_forward, .squared_error_backward = squared_error_backward, \
+    .absolute_error_forward = absolute_error_forward, .absolute_error_backward = absolute_error_backward, \
+    .hinge_forward = hinge_forward, .hinge_backward = hinge_backward, \
+    .mean_forward = mean_forward, .mean_backward = mean_backward, \
     .gram_forward = gram_forward, .gram_backward = gram_backward, \
     .style_loss_forward = style_loss_forward, .style_loss_backward = style_loss_backward, \
     .total_variation_forward = total_variation_forward, .total_variation_backward = total_variation_backward, \
-    .spread = spread, .adam_step = adam_step }
+    .gradient_penalty = gradient_penalty, .gaussian_sample_forward = gaussian_sample_forward, \
+    .gaussian_sample_backward = gaussian_sample_backward, .kl_forward = kl_forward, .kl_backward = kl_backward, \
+    .spread = spread, .adam_step = adam_step, .rmsprop_step = rmsprop_step }
 
 const Ops ops_cuda = TABLE("cuda", FLOAT32);
 const Ops ops_cuda_tf32 = TABLE("cuda_tf32", TF32);

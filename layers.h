@@ -68,6 +68,15 @@ typedef struct Ops {
     void (*conv2d_transpose_forward)(real *y, const real *x, const real *w, const real *b, const Conv *d);
     void (*conv2d_transpose_backward_input)(real *dx, const real *dy, const real *w, const Conv *d);
     void (*conv2d_transpose_backward_weight)(real *dw, const real *x, const real *dy, const Conv *d);
+    /* depthwise convolution: d->o = d->c, and each channel has a filter of its own */
+    void (*depthwise_conv2d_forward)(real *y, const real *x, const real *w, const real *b, const Conv *d);
+    void (*depthwise_conv2d_backward_input)(real *dx, const real *dy, const real *w, const Conv *d);
+    void (*depthwise_conv2d_backward_weight)(real *dw, const real *x, const real *dy, const Conv *d);
+    /* spectral normalisation */
+    void (*normalize_vector)(real *x, real *norm, long n);
+    void (*spectral_forward)(real *y, const real *w, const real *sigma, long n);
+    void (*spectral_backward)(real *dw, const real *dy, const real *y, const real *u, const real *v, const real *sigma,
+                              int in, int out);
     /* F17: batch normalisation (groups = 1) and instance normalisation (groups = N) */
     void (*normalize_forward)(real *y, real *mean, real *var, const real *x, const real *gamma, const real *beta,
                               int groups, long rows, int c);
@@ -87,8 +96,11 @@ typedef struct Ops {
     void (*tanh_backward)(real *dx, const real *dy, const real *y, long n);
     void (*sigmoid_forward)(real *y, const real *x, long n);
     void (*sigmoid_backward)(real *dx, const real *dy, const real *y, long n);
+    void (*dropout_forward)(real *y, const real *x, real rate, long n, uint64_t seed, uint64_t stream);
+    void (*dropout_backward)(real *dx, const real *dy, real rate, long n, uint64_t seed, uint64_t stream);
     /* shape */
     void (*add_forward)(real *y, const real *a, const real *b, long n);
+    void (*lerp)(real *y, const real *a, const real *b, const real *t, int n, long each);
     void (*concat_forward)(real *y, const real *a, const real *b, long rows, int ca, int cb);
     void (*concat_backward)(real *da, real *db, const real *dy, long rows, int ca, int cb);
     void (*reflect_pad_forward)(real *y, const real *x, int n, int h, int w, int c, int pad);
@@ -109,15 +121,30 @@ typedef struct Ops {
     void (*softmax_cross_entropy_backward)(real *dlogits, const real *logits, const real *label, real scale, long n, int classes);
     void (*squared_error_forward)(real *loss, const real *a, const real *b, const real *weight, long n);
     void (*squared_error_backward)(real *da, const real *a, const real *b, const real *weight, real scale, long n);
+    void (*absolute_error_forward)(real *loss, const real *a, const real *b, const real *weight, long n);
+    void (*absolute_error_backward)(real *da, const real *a, const real *b, const real *weight, real scale, long n);
+    void (*hinge_forward)(real *loss, const real *x, real sign, long n);
+    void (*hinge_backward)(real *dx, const real *x, real sign, real scale, long n);
+    void (*mean_forward)(real *loss, const real *x, long n);
+    void (*mean_backward)(real *dx, real scale, long n);
     void (*gram_forward)(real *g, real *mean, const real *f, long rows, int c);
     void (*gram_backward)(real *df, const real *dg, const real *f, const real *mean, long rows, int c);
     void (*style_loss_forward)(real *loss, const real *g, const real *target, long n);
     void (*style_loss_backward)(real *dg, const real *g, const real *target, real scale, long n);
     void (*total_variation_forward)(real *loss, const real *x, int n, int h, int w, int c);
     void (*total_variation_backward)(real *dx, const real *x, real scale, int n, int h, int w, int c);
+    /* F12: the loss and its gradient by g at once */
+    void (*gradient_penalty)(real *loss, real *v, const real *g, int n, long each);
+    /* F14: the code of a variational autoencoder */
+    void (*gaussian_sample_forward)(real *z, const real *code, long rows, int k, uint64_t seed, uint64_t stream);
+    void (*gaussian_sample_backward)(real *dcode, const real *dz, const real *code, long rows, int k, uint64_t seed, uint64_t stream);
+    void (*kl_forward)(real *loss, const real *code, long rows, int k);
+    void (*kl_backward)(real *dcode, const real *code, real scale, long rows, int k);
+    /* a number to report */
     void (*spread)(real *out, const real *x, int n, long each);
-    /* F19 */
+    /* F19, and the optimiser of F11 */
     void (*adam_step)(real *p, real *m, real *v, const real *g, long n, real lr, real beta1, real beta2, real eps, long t);
+    void (*rmsprop_step)(real *p, real *v, const real *g, long n, real lr, real decay, real eps);
 } Ops;
 
 extern const Ops ops_naive;
@@ -184,6 +211,14 @@ CPU_AND_GPU void box_muller(float z[2], uint32_t k1, uint32_t k2) {
         case 2: z[0] = -r * cosine, z[1] = -r * sine; break;
         default: z[0] = r * sine, z[1] = -r * cosine;
     }
+}
+
+/* Elements 4 block .. 4 block + 3 of a stream of normals. */
+CPU_AND_GPU void philox_normals(float z[4], uint64_t seed, uint64_t stream, uint64_t block) {
+    uint32_t k[4];
+    philox4x32(k, seed, stream, block);
+    box_muller(z, k[0], k[1]);
+    box_muller(z + 2, k[2], k[3]);
 }
 #ifdef __cplusplus
 }
@@ -264,11 +299,8 @@ static void random_uniform(real *x, long n, uint64_t seed, uint64_t stream) {
 static void random_normal(real *x, long n, uint64_t seed, uint64_t stream) {
     #pragma omp parallel for
     for (long i = 0; i < (n + 3) / 4; i++) {
-        uint32_t k[4];
         float z[4];
-        philox4x32(k, seed, stream, (uint64_t)i);
-        box_muller(z, k[0], k[1]);
-        box_muller(z + 2, k[2], k[3]);
+        philox_normals(z, seed, stream, (uint64_t)i);
         for (int j = 0; j < 4 && 4 * i + j < n; j++) x[4 * i + j] = z[j];
     }
 }
@@ -415,6 +447,100 @@ static void conv2d_transpose_backward_input(real *dx, const real *dy, const real
 /* dw[u,v,c,o] += sum_{n,p,q} dy[n, p*s+u-pad, q*s+v-pad, c] x[n,p,q,o] */
 static void conv2d_transpose_backward_weight(real *dw, const real *x, const real *dy, const Conv *d) {
     conv2d_backward_weight(dw, dy, x, d);
+}
+
+/* y[n,p,q,c] = b[c] + sum_{u,v} x[n, p*s+u-pad, q*s+v-pad, c] w[u,v,c]   x is zero outside (H,W)
+ * x: (N,H,W,C)  w: (K,K,C)  b: (C) or NULL  y: (N,OH,OW,C), so d->o = d->c
+ * Space without channels; a 1x1 convolution after it mixes the channels (Chollet 2017, Howard et al. 2017). */
+static void depthwise_conv2d_forward(real *y, const real *x, const real *w, const real *b, const Conv *d) {
+    int s = d->stride, K = d->kernel, C = d->c;
+    #pragma omp parallel for collapse(2)
+    for (int n = 0; n < d->n; n++)
+        for (int p = 0; p < d->oh; p++)
+            for (int q = 0; q < d->ow; q++) {
+                real *to = y + (((long)n * d->oh + p) * d->ow + q) * C;
+                for (int c = 0; c < C; c++) to[c] = b ? b[c] : 0;
+                for (int u = 0; u < K; u++)
+                    for (int v = 0; v < K; v++) {
+                        int i = p * s + u - d->pad, j = q * s + v - d->pad;
+                        if (i < 0 || i >= d->h || j < 0 || j >= d->w) continue;
+                        const real *from = x + (((long)n * d->h + i) * d->w + j) * C, *tap = w + ((long)u * K + v) * C;
+                        for (int c = 0; c < C; c++) to[c] += from[c] * tap[c];
+                    }
+            }
+}
+/* dx[n,i,j,c] += sum_{u,v} dy[n,p,q,c] w[u,v,c]   over the (p,q) with p*s+u-pad = i and q*s+v-pad = j */
+static void depthwise_conv2d_backward_input(real *dx, const real *dy, const real *w, const Conv *d) {
+    int s = d->stride, K = d->kernel, C = d->c;
+    #pragma omp parallel for collapse(2)
+    for (int n = 0; n < d->n; n++)
+        for (int i = 0; i < d->h; i++)
+            for (int j = 0; j < d->w; j++)
+                for (int u = 0; u < K; u++)
+                    for (int v = 0; v < K; v++) {
+                        int p = i + d->pad - u, q = j + d->pad - v;
+                        if (p < 0 || q < 0 || p % s || q % s || p / s >= d->oh || q / s >= d->ow) continue;
+                        const real *from = dy + (((long)n * d->oh + p / s) * d->ow + q / s) * C, *tap = w + ((long)u * K + v) * C;
+                        real *to = dx + (((long)n * d->h + i) * d->w + j) * C;
+                        for (int c = 0; c < C; c++) to[c] += from[c] * tap[c];
+                    }
+}
+/* dw[u,v,c] += sum_{n,p,q} x[n, p*s+u-pad, q*s+v-pad, c] dy[n,p,q,c]   sixteen channels share a cache line */
+static void depthwise_conv2d_backward_weight(real *dw, const real *x, const real *dy, const Conv *d) {
+    int s = d->stride, K = d->kernel, C = d->c;
+    #pragma omp parallel for collapse(3)
+    for (int u = 0; u < K; u++)
+        for (int v = 0; v < K; v++)
+            for (int c0 = 0; c0 < C; c0 += 16) {
+                double sum[16] = {0};
+                int lanes = C - c0 < 16 ? C - c0 : 16;
+                for (int n = 0; n < d->n; n++)
+                    for (int p = 0; p < d->oh; p++)
+                        for (int q = 0; q < d->ow; q++) {
+                            int i = p * s + u - d->pad, j = q * s + v - d->pad;
+                            if (i < 0 || i >= d->h || j < 0 || j >= d->w) continue;
+                            const real *seen = x + (((long)n * d->h + i) * d->w + j) * C + c0;
+                            const real *above = dy + (((long)n * d->oh + p) * d->ow + q) * C + c0;
+                            for (int k = 0; k < lanes; k++) sum[k] += (double)seen[k] * above[k];
+                        }
+                for (int k = 0; k < lanes; k++) dw[((long)u * K + v) * C + c0 + k] += (real)sum[k];
+            }
+}
+
+/* -------------------------------------------------------------------------------------------- spectral normalisation */
+
+/* norm = |x|   x /= max(norm, 1e-12)   x: (n) in place, norm: (1)   A step of the power iteration: v = W^T u, u = W v, each of
+ * them normalised; then the norm of W v is the largest singular value of W. */
+static void normalize_vector(real *x, real *norm, long n) {
+    sum_squares(norm, x, n);
+    *norm = (real)sqrt((double)*norm);
+    real length = *norm < (real)1e-12 ? (real)1e-12 : *norm;
+    #pragma omp parallel for simd
+    for (long i = 0; i < n; i++) x[i] /= length;
+}
+
+/* y = w / sigma   w, y: (n), sigma: (1)   (Miyato, Kataoka, Koyama, Yoshida 2018: a D so divided is 1-Lipschitz) */
+static void spectral_forward(real *y, const real *w, const real *sigma, long n) {
+    #pragma omp parallel for simd
+    for (long i = 0; i < n; i++) y[i] = w[i] / *sigma;
+}
+/* dw[i,o] += (dy[i,o] - u[i] v[o] sum_{k,l} dy[k,l] y[k,l]) / sigma   the gradient where sigma = u^T W v, u and v held constant
+ * dw, dy, y: (in,out), of a convolution (K K C,O)  u: (in)  v: (out)  sigma: (1)   Slices as in sum_squares. */
+static void spectral_backward(real *dw, const real *dy, const real *y, const real *u, const real *v, const real *sigma,
+                              int in, int out) {
+    enum { SLICES = 64 };
+    double partial[SLICES], dot = 0;
+    #pragma omp parallel for
+    for (int s = 0; s < SLICES; s++) {
+        partial[s] = 0;
+        for (long i = (long)in * out * s / SLICES; i < (long)in * out * (s + 1) / SLICES; i++) partial[s] += (double)dy[i] * y[i];
+    }
+    for (int s = 0; s < SLICES; s++) dot += partial[s];
+    #pragma omp parallel for
+    for (int i = 0; i < in; i++) {
+        real k = (real)(dot * u[i]);
+        for (int o = 0; o < out; o++) dw[(long)i * out + o] += (dy[(long)i * out + o] - k * v[o]) / *sigma;
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------- F17: normalisation */
@@ -572,12 +698,41 @@ static void sigmoid_backward(real *dx, const real *dy, const real *y, long n) {
     for (long i = 0; i < n; i++) dx[i] += dy[i] * y[i] * (1 - y[i]);
 }
 
+/* y_i = x_i k_i   k_i = 0 with probability rate, else 1 / (1 - rate)   x, y: (n), 0 <= rate < 1   (Srivastava et al. 2014)
+ * k_i = 0 where philox_uniform(seed, stream, i) < rate: drawn again by the backward pass, so that nothing needs storing. */
+static void dropout_forward(real *y, const real *x, real rate, long n, uint64_t seed, uint64_t stream) {
+    real keep = 1 / (1 - rate);
+    #pragma omp parallel for
+    for (long i = 0; i < (n + 3) / 4; i++) {
+        uint32_t k[4];
+        philox4x32(k, seed, stream, (uint64_t)i);
+        for (int j = 0; j < 4 && 4 * i + j < n; j++) y[4 * i + j] = x[4 * i + j] * (philox_fraction(k[j]) < rate ? 0 : keep);
+    }
+}
+/* dx_i += dy_i k_i */
+static void dropout_backward(real *dx, const real *dy, real rate, long n, uint64_t seed, uint64_t stream) {
+    real keep = 1 / (1 - rate);
+    #pragma omp parallel for
+    for (long i = 0; i < (n + 3) / 4; i++) {
+        uint32_t k[4];
+        philox4x32(k, seed, stream, (uint64_t)i);
+        for (int j = 0; j < 4 && 4 * i + j < n; j++) dx[4 * i + j] += dy[4 * i + j] * (philox_fraction(k[j]) < rate ? 0 : keep);
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------------------ shape */
 
 /* y = a + b   all: (n)   (its backward is two axpy) */
 static void add_forward(real *y, const real *a, const real *b, long n) {
     #pragma omp parallel for simd
     for (long i = 0; i < n; i++) y[i] = a[i] + b[i];
+}
+
+/* y[i,k] = t_i a[i,k] + (1 - t_i) b[i,k]   a, b, y: (N,E), t: (N)   F12's pictures between real and made ones */
+static void lerp(real *y, const real *a, const real *b, const real *t, int n, long each) {
+    #pragma omp parallel for
+    for (int i = 0; i < n; i++)
+        for (long k = i * each; k < (i + 1) * each; k++) y[k] = t[i] * a[k] + (1 - t[i]) * b[k];
 }
 
 /* y[r, 0..ca) = a[r], y[r, ca..ca+cb) = b[r]   a: (rows,ca)  b: (rows,cb)  y: (rows,ca+cb) */
@@ -783,6 +938,63 @@ static void squared_error_backward(real *da, const real *a, const real *b, const
     for (long i = 0; i < n; i++) da[i] += k * (weight ? weight[i] : 1) * (a[i] - b[i]);
 }
 
+/* F15: L = sum_i m_i |a_i - b_i| / sum_i m_i   a, b: (n), weight m: (n) or NULL for all ones; 0 when all m are 0
+ * Blurs less than the square: what pix2pix and CycleGAN hold pictures together with (Isola et al., Zhu et al. 2017). */
+static void absolute_error_forward(real *loss, const real *a, const real *b, const real *weight, long n) {
+    double sum = 0, total = 0;
+    for (long i = 0; i < n; i++) {
+        double m = weight ? weight[i] : 1;
+        sum += m * fabs((double)a[i] - b[i]);
+        total += m;
+    }
+    *loss = (real)(total == 0 ? 0 : sum / total);
+}
+/* da_i += scale m_i sign(a_i - b_i) / sum_j m_j   sign(0) = 0, sign(NaN) = NaN */
+static void absolute_error_backward(real *da, const real *a, const real *b, const real *weight, real scale, long n) {
+    double total = weight ? 0 : n;
+    for (long i = 0; i < n && weight; i++) total += weight[i];
+    if (total == 0) return;
+    real k = (real)(scale / total);
+    #pragma omp parallel for
+    for (long i = 0; i < n; i++) {
+        real e = a[i] - b[i];
+        da[i] += k * (weight ? weight[i] : 1) * (e > 0 ? 1 : e < 0 ? -1 : e);
+    }
+}
+
+/* L = 1/n sum_i max(0, 1 - s x_i)   x: (n), s: 1 for what shall lie above 1, -1 for what shall lie below -1
+ * The critic's loss on real (s = 1) and made (s = -1) pictures (Lim, Ye 2017); the generator's is minus their mean. */
+static void hinge_forward(real *loss, const real *x, real sign, long n) {
+    double sum = 0;
+    for (long i = 0; i < n; i++) {
+        double below = 1 - (double)sign * x[i];
+        sum += below <= 0 ? 0 : below;
+    }
+    *loss = (real)(sum / n);
+}
+/* dx_i -= scale/n s   where 1 - s x_i > 0 */
+static void hinge_backward(real *dx, const real *x, real sign, real scale, long n) {
+    real k = -scale / n * sign;
+    #pragma omp parallel for
+    for (long i = 0; i < n; i++) {
+        real below = 1 - sign * x[i];
+        dx[i] += below <= 0 ? 0 : below > 0 ? k : below;              /* the third: NaN */
+    }
+}
+
+/* F11: L = 1/n sum_i x_i   x: (n)   Wasserstein: the critic's loss is the mean over made pictures minus that over real ones
+ * (Arjovsky, Chintala, Bottou 2017) */
+static void mean_forward(real *loss, const real *x, long n) {
+    double sum = 0;
+    for (long i = 0; i < n; i++) sum += x[i];
+    *loss = (real)(sum / n);
+}
+/* dx_i += scale/n */
+static void mean_backward(real *dx, real scale, long n) {
+    #pragma omp parallel for simd
+    for (long i = 0; i < n; i++) dx[i] += scale / n;
+}
+
 /* F8: G[i,j] = 1/R sum_r (F[r,i] - mu_i)(F[r,j] - mu_j)   mu_i = 1/R sum_r F[r,i], or zero where mean is NULL
  * f: (rows,C)  mean: (C) or NULL  g: (C,C)   With mean NULL this is the Gram matrix of Gatys, Ecker and Bethge (2015);
  * with it, the covariance: what is left is texture alone, not overall colour. */
@@ -860,6 +1072,77 @@ static void total_variation_backward(real *dx, const real *x, real scale, int n,
         }
 }
 
+/* F12: L = 1/N sum_i (|g_i| - 1)^2   v_i = dL/dg_i = 2 (|g_i| - 1) / (N |g_i|) g_i, and 0 where g_i = 0
+ * g, v: (N,E), loss: (1)   g_i is the critic's gradient by its picture i: who differentiates it once more starts from v.
+ * (Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville 2017)   Slices as in sum_squares. */
+static void gradient_penalty(real *loss, real *v, const real *g, int n, long each) {
+    enum { SLICES = 64 };
+    double partial[SLICES], total = 0;
+    #pragma omp parallel for
+    for (int s = 0; s < SLICES; s++) {
+        partial[s] = 0;
+        for (long i = (long)n * s / SLICES; i < (long)n * (s + 1) / SLICES; i++) {
+            double square = 0;
+            for (long k = i * each; k < (i + 1) * each; k++) square += (double)g[k] * g[k];
+            double r = sqrt(square);
+            real factor = (real)(2 * (r - 1) / (n * (r < 1e-12 ? 1e-12 : r)));
+            for (long k = i * each; k < (i + 1) * each; k++) v[k] = factor * g[k];
+            partial[s] += (r - 1) * (r - 1);
+        }
+    }
+    for (int s = 0; s < SLICES; s++) total += partial[s];
+    *loss = (real)(total / n);
+}
+
+/* F14: z[r,j] = m + exp(l/2) eps   m = code[r,j], l = code[r,k+j]: mean and log variance   code: (rows,2k)  z: (rows,k)
+ * eps ~ N(0,1): number r k + j of random_normal(seed, stream), drawn again by the backward pass.   (Kingma, Welling 2013) */
+static void gaussian_sample_forward(real *z, const real *code, long rows, int k, uint64_t seed, uint64_t stream) {
+    #pragma omp parallel for
+    for (long i = 0; i < (rows * k + 3) / 4; i++) {
+        float eps[4];
+        philox_normals(eps, seed, stream, (uint64_t)i);
+        for (long at = 4 * i; at < 4 * i + 4 && at < rows * k; at++) {
+            const real *m = code + at / k * 2 * k + at % k;
+            z[at] = (real)(m[0] + exp(m[k] / 2.) * eps[at % 4]);
+        }
+    }
+}
+/* dm += dz   dl += dz eps exp(l/2) / 2   dcode: (rows,2k)  dz: (rows,k) */
+static void gaussian_sample_backward(real *dcode, const real *dz, const real *code, long rows, int k, uint64_t seed,
+                                     uint64_t stream) {
+    #pragma omp parallel for
+    for (long i = 0; i < (rows * k + 3) / 4; i++) {
+        float eps[4];
+        philox_normals(eps, seed, stream, (uint64_t)i);
+        for (long at = 4 * i; at < 4 * i + 4 && at < rows * k; at++) {
+            long m = at / k * 2 * k + at % k;
+            dcode[m] += dz[at];
+            dcode[m + k] += (real)(dz[at] * exp(code[m + k] / 2.) / 2 * eps[at % 4]);
+        }
+    }
+}
+
+/* F14: L = 1/rows sum_{r,j} (m^2 + exp(l) - 1 - l) / 2   m = code[r,j], l = code[r,k+j]   code: (rows,2k), loss: (1)
+ * How far the code's distribution is from N(0,1): the Kullback-Leibler divergence. */
+static void kl_forward(real *loss, const real *code, long rows, int k) {
+    double sum = 0;
+    for (long r = 0; r < rows; r++)
+        for (int j = 0; j < k; j++) {
+            double m = code[2 * r * k + j], l = code[(2 * r + 1) * k + j];
+            sum += (m * m + expm1(l) - l) / 2;
+        }
+    *loss = (real)(sum / rows);
+}
+/* dm += scale/rows m   dl += scale/rows (exp(l) - 1) / 2 */
+static void kl_backward(real *dcode, const real *code, real scale, long rows, int k) {
+    #pragma omp parallel for
+    for (long r = 0; r < rows; r++)
+        for (long m = 2 * r * k; m < (2 * r + 1) * k; m++) {
+            dcode[m] += scale / rows * code[m];
+            dcode[m + k] += (real)(scale / rows * expm1((double)code[m + k]) / 2);
+        }
+}
+
 /* out = 1/E sum_k sqrt(1/N sum_n (x[n,k] - mu_k)^2)   mu_k = 1/N sum_n x[n,k]   x: (N,E), out: (1)
  * How much the N pictures of a batch differ, pixel by pixel: 0 when all are alike. Slices as in sum_squares. */
 static void spread(real *out, const real *x, int n, long each) {
@@ -893,6 +1176,16 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n, real lr,
     }
 }
 
+/* v = decay v + (1-decay) g^2   p -= lr g / (sqrt(v) + eps)   all: (n)   (Tieleman, Hinton 2012; as PyTorch, no momentum)
+ * F11's optimiser: a critic whose target moves with every step is no place for momentum. */
+static void rmsprop_step(real *p, real *v, const real *g, long n, real lr, real decay, real eps) {
+    #pragma omp parallel for simd
+    for (long i = 0; i < n; i++) {
+        v[i] = decay * v[i] + (1 - decay) * g[i] * g[i];
+        p[i] -= lr * g[i] / ((sizeof(real) == 4 ? (real)sqrtf((float)v[i]) : (real)sqrt((double)v[i])) + eps);
+    }
+}
+
 /* The table, in two halves: what tiled.h takes over as it is, and what it does faster. */
 #define NAIVE_OPS .alloc = naive_alloc, .release = naive_release, .upload = naive_copy, .download = naive_copy, \
     .fill = fill, .copy = naive_copy, .axpy = axpy, .scale = scale, .clip = clip, .clip_norm = clip_norm, \
@@ -900,10 +1193,15 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n, real lr,
     .bias_backward = bias_backward, .normalize_forward = normalize_forward, .normalize_backward = normalize_backward, \
     .batchnorm_track = batchnorm_track, .batchnorm_inference = batchnorm_inference, \
     .moments_forward = moments_forward, .moments_backward = moments_backward, \
+    .depthwise_conv2d_forward = depthwise_conv2d_forward, \
+    .depthwise_conv2d_backward_input = depthwise_conv2d_backward_input, \
+    .depthwise_conv2d_backward_weight = depthwise_conv2d_backward_weight, \
+    .normalize_vector = normalize_vector, .spectral_forward = spectral_forward, .spectral_backward = spectral_backward, \
     .leaky_relu_forward = leaky_relu_forward, .leaky_relu_backward = leaky_relu_backward, \
     .tanh_forward = tanh_forward, .tanh_backward = tanh_backward, \
     .sigmoid_forward = sigmoid_forward, .sigmoid_backward = sigmoid_backward, \
-    .add_forward = add_forward, .concat_forward = concat_forward, .concat_backward = concat_backward, \
+    .dropout_forward = dropout_forward, .dropout_backward = dropout_backward, \
+    .add_forward = add_forward, .lerp = lerp, .concat_forward = concat_forward, .concat_backward = concat_backward, \
     .reflect_pad_forward = reflect_pad_forward, .reflect_pad_backward = reflect_pad_backward, \
     .upsample_forward = upsample_forward, .upsample_backward = upsample_backward, \
     .avgpool_forward = avgpool_forward, .avgpool_backward = avgpool_backward, \
@@ -913,9 +1211,14 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n, real lr,
     .softmax_cross_entropy_forward = softmax_cross_entropy_forward, \
     .softmax_cross_entropy_backward = softmax_cross_entropy_backward, \
     .squared_error_forward = squared_error_forward, .squared_error_backward = squared_error_backward, \
+    .absolute_error_forward = absolute_error_forward, .absolute_error_backward = absolute_error_backward, \
+    .hinge_forward = hinge_forward, .hinge_backward = hinge_backward, \
+    .mean_forward = mean_forward, .mean_backward = mean_backward, \
     .style_loss_forward = style_loss_forward, .style_loss_backward = style_loss_backward, \
     .total_variation_forward = total_variation_forward, .total_variation_backward = total_variation_backward, \
-    .spread = spread, .adam_step = adam_step
+    .gradient_penalty = gradient_penalty, .gaussian_sample_forward = gaussian_sample_forward, \
+    .gaussian_sample_backward = gaussian_sample_backward, .kl_forward = kl_forward, .kl_backward = kl_backward, \
+    .spread = spread, .adam_step = adam_step, .rmsprop_step = rmsprop_step
 #define NAIVE_PRODUCTS .conv_scratch = naive_conv_scratch, .gram_scratch = naive_gram_scratch, \
     .dense_forward = dense_forward, .dense_backward_input = dense_backward_input, \
     .dense_backward_weight = dense_backward_weight, .conv2d_forward = conv2d_forward, \

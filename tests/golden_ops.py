@@ -238,6 +238,107 @@ for n, classes in (7, 5), (13, 10):
     case('softmax_cross_entropy', dict(n=1, h=1, w=n, c=classes, scale=above), logits=x, label=label, loss=loss,
          dlogits=gradients(loss, above, x)[0])
 
+# ---- losses of critics and of pairs of pictures
+for n, a in (11, single(0.2)), (60, single(0.7)):
+    size, above = dict(n=1, h=1, w=1, c=n, a=a, scale=single(-0.7)), torch.tensor(single(-0.7))
+    x, b, sign = variable(n), normal(n), 1 if a < 0.5 else -1        # the list of operations has a say in the sign
+    loss = F.relu(1 - sign * x).mean()
+    case('hinge', size, x=x, loss=loss, dx=gradients(loss, above, x)[0])
+    loss = x.mean()
+    case('mean', size, x=x, loss=loss, dx=gradients(loss, above, x)[0])
+    b[::3] = x.detach()[::3]                                         # where they are equal, the gradient is 0
+    loss = F.l1_loss(x, b)
+    case('absolute_error', size, a=x, b=b, loss=loss, da=gradients(loss, above, x)[0])
+    for weight in (normal(n) > 0).double(), positive(n):
+        loss = (weight * F.l1_loss(x, b, reduction='none')).sum() / weight.sum()
+        case('absolute_error', size, a=x, b=b, weight=weight, loss=loss, da=gradients(loss, above, x)[0])
+
+# ---- RMSprop, as Adam above
+for n, rate, decay in (6, single(5e-5), single(0.99)), (33, single(0.01), single(0.9)):
+    p = variable(n)
+    optimiser = torch.optim.RMSprop([p], lr=rate, alpha=decay, eps=single(1e-8))
+    v = torch.zeros(n, dtype=torch.float64)
+    for t in range(1, 4):
+        p.grad = normal(n) * 10.0 ** (-t)
+        before = dict(p_before=p.detach().clone(), v_before=v.clone())
+        optimiser.step()
+        v = optimiser.state[p]['square_avg']
+        case('rmsprop_step', dict(n=1, h=1, w=1, c=n, a=decay, scale=rate), g=p.grad, p=p, v=v, **before)
+
+
+# ---- Philox4x32-10 once more, from the paper: what is random must be the same numbers here. Seed and stream are op_cases.h's.
+def philox(n, seed=0x123456789ABCDEF, stream=0xFEDCBA987654321):
+    """the first n words"""
+    words = []
+    for index in range((n + 3) // 4):
+        c = [index & 0xFFFFFFFF, index >> 32, stream & 0xFFFFFFFF, stream >> 32]
+        k = [seed & 0xFFFFFFFF, seed >> 32]
+        for _ in range(10):
+            a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+            c = [b >> 32 ^ c[1] ^ k[0], b & 0xFFFFFFFF, a >> 32 ^ c[3] ^ k[1], a & 0xFFFFFFFF]
+            k = [k[0] + 0x9E3779B9 & 0xFFFFFFFF, k[1] + 0xBB67AE85 & 0xFFFFFFFF]
+        words += c
+    return np.array(words[:n], dtype=np.float64)
+
+
+for n, rate in (7, 0.5), (130, 0.25), (61, 0.0):                     # rates whose 1 / (1 - rate) is as good as exact
+    x, dy, kept = variable(n), normal(n), torch.tensor(philox(n) // 256 / 2 ** 24 >= rate).double()
+    y = x * kept * single(1 / (1 - rate))
+    case('dropout', dict(n=1, h=1, w=1, c=n, a=rate), x=x, y=y, dy=dy, dx=gradients(y, dy, x)[0])
+
+# ---- F14: a sample of a code, from the words above by Box and Muller's formula, and the code's divergence from N(0,1)
+for rows, k in (5, 3), (7, 6):
+    code, dz, above = variable(rows, 2 * k), normal(rows, k), torch.tensor(single(1.3))
+    words = philox((rows * k + 3) // 4 * 4).reshape(-1, 2)
+    radius, angle = np.sqrt(-2 * np.log((words[:, 0] + 0.5) / 2 ** 32)), 2 * np.pi * words[:, 1] / 2 ** 32
+    noise = np.stack((radius * np.cos(angle), radius * np.sin(angle)), 1).reshape(-1)[:rows * k].reshape(rows, k)
+    mean, log_variance = code.chunk(2, 1)
+    z = mean + torch.exp(log_variance / 2) * torch.tensor(noise)
+    size = dict(n=1, h=1, w=rows, c=k, scale=above)
+    case('gaussian_sample', size, code=code, z=z, dz=dz, dcode=gradients(z, dz, code)[0])
+    one = torch.distributions.Normal(mean, torch.exp(log_variance / 2))
+    loss = torch.distributions.kl_divergence(one, torch.distributions.Normal(0., 1.)).sum() / rows
+    case('kl', size, code=code, loss=loss, dcode=gradients(loss, above, code)[0])
+
+# ---- F12: pictures in between, and the penalty on gradients of them
+for shape in (3, 2, 5, 3), (5, 1, 1, 2):
+    a, b, t, g = normal(*shape), normal(*shape), normal(shape[0]), variable(*shape)
+    case('lerp', pictures(a), a=nhwc(a), b=nhwc(b), t=t, y=nhwc(torch.lerp(b, a, t.reshape(-1, 1, 1, 1))))
+    loss = ((g.flatten(1).norm(dim=1) - 1) ** 2).mean()
+    case('gradient_penalty', pictures(a), g=nhwc(g), loss=loss, v=nhwc(gradients(loss, 1., g)[0]))
+
+# ---- spectral normalisation: PyTorch's own; its u and v are our v and u
+for i, o in (7, 5), (13, 18):
+    layer = torch.nn.Linear(i, o, bias=False).double()
+    with torch.no_grad():
+        layer.weight.copy_(normal(o, i))
+    layer = torch.nn.utils.spectral_norm(layer)
+    layer.weight_u.copy_(F.normalize(normal(o), dim=0))
+    layer.weight_v.copy_(F.normalize(normal(i), dim=0))
+    layer(normal(1, i))                                              # a step of the power iteration
+    w, y, dy, u, v = layer.weight_orig, layer.weight, normal(i, o), layer.weight_v, layer.weight_u
+    x = (w.detach() @ u).float().double()                            # for normalize_vector, rounded as the file is
+    case('normalize_vector', dict(n=1, h=1, w=1, c=o), x_before=x, x=F.normalize(x, dim=0, eps=1e-12), norm=x.norm())
+    case('spectral', dict(c=i, o=o), w=w.t(), y=y.t(), dy=dy, u=u, v=v, sigma=v @ w @ u, dw=gradients(y.t(), dy, w)[0].t())
+
+# ---- depthwise convolutions
+for n, h, w, c, kernel, stride, pad in (2, 5, 7, 3, 3, 2, 1), (1, 9, 6, 5, 5, 1, 2), (1, 8, 10, 18, 4, 3, 0):
+    x, weight, b = variable(n, c, h, w), variable(c, 1, kernel, kernel), variable(c)
+    y = F.conv2d(x, weight, b, stride=stride, padding=pad, groups=c)
+    dy = normal(*y.shape)
+    dx, dw = gradients(y, dy, x, weight)
+    size = pictures(x, oh=y.shape[2], ow=y.shape[3], o=c, kernel=kernel, stride=stride, pad=pad)
+    case('depthwise_conv2d', size, x=nhwc(x), w=hwio(weight), b=b, y=nhwc(y), dy=nhwc(dy), dx=nhwc(dx), dw=hwio(dw))
+
+# ---- classes once more, where exp alone would overflow
+for n, classes in (3, 4),:
+    x, above, label = variable(n, classes), torch.tensor(single(1.5)), torch.tensor(random.randint(classes, size=n))
+    with torch.no_grad():
+        x *= 2048                                                    # exact: a power of two
+    loss = F.cross_entropy(x, label)
+    case('softmax_cross_entropy', dict(n=1, h=1, w=n, c=classes, scale=above), logits=x, label=label, loss=loss,
+         dlogits=gradients(loss, above, x)[0])
+
 
 # ---- the file: an 8-byte length, a JSON header, the data
 def write(path):

@@ -42,6 +42,8 @@ typedef struct Case {
 #define P4 P3, p[3]
 #define P6 P4, p[4], p[5]
 #define P8 P6, p[6], p[7]
+/* a depthwise convolution has as many output channels as input channels */
+#define CHANNELS(d) &(Conv){ d.n, d.h, d.w, d.c, d.oh, d.ow, d.c, d.kernel, d.stride, d.pad }
 
 #define OP_LIST(OP) \
     OP(fill, (P1, a, ALL), T(OUT, x, ALL)) \
@@ -67,6 +69,14 @@ typedef struct Case {
        T(INOUT, dx, N*OH*OW*O), T(IN, dy, ALL), T(IN, w, K*K*C*O)) \
     OP(conv2d_transpose_backward_weight, (P3, &k->d), \
        T(INOUT, dw, K*K*C*O), T(IN, x, N*OH*OW*O), T(IN, dy, ALL)) \
+    OP(depthwise_conv2d_forward, (P4, CHANNELS(k->d)), \
+       T(OUT, y, N*OH*OW*C), T(IN, x, ALL), T(IN, w, K*K*C), T(IN|MAYBE, b, C)) \
+    OP(depthwise_conv2d_backward_input, (P3, CHANNELS(k->d)), T(INOUT, dx, ALL), T(IN, dy, N*OH*OW*C), T(IN, w, K*K*C)) \
+    OP(depthwise_conv2d_backward_weight, (P3, CHANNELS(k->d)), T(INOUT, dw, K*K*C), T(IN, x, ALL), T(IN, dy, N*OH*OW*C)) \
+    OP(normalize_vector, (P2, ALL), T(INOUT, x, ALL), T(OUT, norm, 1)) \
+    OP(spectral_forward, (P3, C*O), T(OUT, y, C*O), T(IN, w, C*O), T(IN|POSITIVE, sigma, 1)) \
+    OP(spectral_backward, (P6, C, O), T(INOUT, dw, C*O), T(IN, dy, C*O), T(IN, y, C*O), T(IN, u, C), T(IN, v, O), \
+       T(IN|POSITIVE, sigma, 1)) \
     OP(normalize_forward, (P6, N, H*W, C), \
        T(OUT, y, ALL), T(OUT, mean, N*C), T(OUT, var, N*C), T(IN, x, ALL), T(IN, gamma, C), T(IN, beta, C)) \
     OP(normalize_backward, (P8, N, H*W, C), \
@@ -85,7 +95,10 @@ typedef struct Case {
     OP(tanh_backward, (P3, ALL), T(INOUT, dx, ALL), T(IN, dy, ALL), T(IN, y, ALL)) \
     OP(sigmoid_forward, (P2, ALL), T(OUT, y, ALL), T(IN, x, ALL)) \
     OP(sigmoid_backward, (P3, ALL), T(INOUT, dx, ALL), T(IN, dy, ALL), T(IN, y, ALL)) \
+    OP(dropout_forward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, y, ALL), T(IN, x, ALL)) \
+    OP(dropout_backward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(INOUT, dx, ALL), T(IN, dy, ALL)) \
     OP(add_forward, (P3, ALL), T(OUT, y, ALL), T(IN, a, ALL), T(IN, b, ALL)) \
+    OP(lerp, (P4, N, H*W*C), T(OUT, y, ALL), T(IN, a, ALL), T(IN, b, ALL), T(IN, t, N)) \
     OP(concat_forward, (P3, ROWS, C, O), T(OUT, y, ROWS*(C+O)), T(IN, a, ROWS*C), T(IN, b, ROWS*O)) \
     OP(concat_backward, (P3, ROWS, C, O), \
        T(INOUT|MAYBE, da, ROWS*C), T(INOUT|MAYBE, db, ROWS*O), T(IN, dy, ROWS*(C+O))) \
@@ -110,15 +123,30 @@ typedef struct Case {
        T(OUT, loss, 1), T(IN, a, ALL), T(IN, b, ALL), T(IN|MAYBE|POSITIVE, weight, ALL)) \
     OP(squared_error_backward, (P4, scale, ALL), \
        T(INOUT, da, ALL), T(IN, a, ALL), T(IN, b, ALL), T(IN|MAYBE|POSITIVE, weight, ALL)) \
+    OP(absolute_error_forward, (P4, ALL), \
+       T(OUT, loss, 1), T(IN, a, ALL), T(IN, b, ALL), T(IN|MAYBE|POSITIVE, weight, ALL)) \
+    OP(absolute_error_backward, (P4, scale, ALL), \
+       T(INOUT, da, ALL), T(IN, a, ALL), T(IN, b, ALL), T(IN|MAYBE|POSITIVE, weight, ALL)) \
+    OP(hinge_forward, (P2, (real)(a < (real)0.5 ? 1 : -1), ALL), T(OUT, loss, 1), T(IN, x, ALL)) \
+    OP(hinge_backward, (P2, (real)(a < (real)0.5 ? 1 : -1), scale, ALL), T(INOUT, dx, ALL), T(IN, x, ALL)) \
+    OP(mean_forward, (P2, ALL), T(OUT, loss, 1), T(IN, x, ALL)) \
+    OP(mean_backward, (P1, scale, ALL), T(INOUT, dx, ALL)) \
     OP(gram_forward, (P3, ROWS, C), T(OUT, g, C*C), T(OUT|MAYBE, mean, C), T(IN, f, ALL)) \
     OP(gram_backward, (P4, ROWS, C), T(INOUT, df, ALL), T(IN, dg, C*C), T(IN, f, ALL), T(IN|MAYBE, mean, C)) \
     OP(style_loss_forward, (P3, C*C), T(OUT, loss, 1), T(IN, g, C*C), T(IN, target, C*C)) \
     OP(style_loss_backward, (P3, scale, C*C), T(INOUT, dg, C*C), T(IN, g, C*C), T(IN, target, C*C)) \
     OP(total_variation_forward, (P2, N, H, W, C), T(OUT, loss, 1), T(IN, x, ALL)) \
     OP(total_variation_backward, (P2, scale, N, H, W, C), T(INOUT, dx, ALL), T(IN, x, ALL)) \
+    OP(gradient_penalty, (P3, N, H*W*C), T(OUT, loss, 1), T(OUT, v, ALL), T(IN, g, ALL)) \
+    OP(gaussian_sample_forward, (P2, ROWS, C, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, z, ALL), T(IN, code, 2*ALL)) \
+    OP(gaussian_sample_backward, (P3, ROWS, C, 0x123456789ABCDEFu, 0xFEDCBA987654321u), \
+       T(INOUT, dcode, 2*ALL), T(IN, dz, ALL), T(IN, code, 2*ALL)) \
+    OP(kl_forward, (P2, ROWS, C), T(OUT, loss, 1), T(IN, code, 2*ALL)) \
+    OP(kl_backward, (P2, scale, ROWS, C), T(INOUT, dcode, 2*ALL), T(IN, code, 2*ALL)) \
     OP(spread, (P2, N, H*W*C), T(OUT, out, 1), T(IN, x, ALL)) \
     OP(adam_step, (P4, ALL, scale, a, (real)0.999, (real)1e-8, k->t), \
-       T(INOUT, p, ALL), T(INOUT, m, ALL), T(INOUT|POSITIVE, v, ALL), T(IN, g, ALL))
+       T(INOUT, p, ALL), T(INOUT, m, ALL), T(INOUT|POSITIVE, v, ALL), T(IN, g, ALL)) \
+    OP(rmsprop_step, (P3, ALL, scale, a, (real)1e-8), T(INOUT, p, ALL), T(INOUT|POSITIVE, v, ALL), T(IN, g, ALL))
 
 /* From each line of the list: a function that calls the entry, a function that gives its tensors, a row of op_list. */
 #define DEFINE(entry, arguments, ...) \

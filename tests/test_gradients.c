@@ -131,6 +131,9 @@ static const struct { const char *backward, *forward; const Case *cases; size_t 
     { "conv2d_transpose_backward_input", "conv2d_transpose_forward", CASES(conv_cases), "" },
     { "conv2d_transpose_backward_input", "conv2d_transpose_forward", CASES(conv_cases), "b" },
     { "conv2d_transpose_backward_weight", "conv2d_transpose_forward", CASES(conv_cases), "" },
+    { "depthwise_conv2d_backward_input", "depthwise_conv2d_forward", CASES(conv_cases), "" },
+    { "depthwise_conv2d_backward_input", "depthwise_conv2d_forward", CASES(conv_cases), "b" },
+    { "depthwise_conv2d_backward_weight", "depthwise_conv2d_forward", CASES(conv_cases), "" },
     { "normalize_backward", "normalize_forward", CASES(norm_cases), "" },
     { "normalize_backward", "normalize_forward", CASES(norm_cases), "dgamma" },
     { "normalize_backward", "normalize_forward", CASES(norm_cases), "dbeta" },
@@ -139,6 +142,7 @@ static const struct { const char *backward, *forward; const Case *cases; size_t 
     { "leaky_relu_backward", "leaky_relu_forward", CASES(image_cases), "" },
     { "tanh_backward", "tanh_forward", CASES(image_cases), "" },
     { "sigmoid_backward", "sigmoid_forward", CASES(image_cases), "" },
+    { "dropout_backward", "dropout_forward", CASES(image_cases), "" },
     { "concat_backward", "concat_forward", CASES(image_cases), "" },
     { "concat_backward", "concat_forward", CASES(image_cases), "da" },
     { "concat_backward", "concat_forward", CASES(image_cases), "db" },
@@ -151,14 +155,56 @@ static const struct { const char *backward, *forward; const Case *cases; size_t 
     { "softmax_cross_entropy_backward", "softmax_cross_entropy_forward", CASES(image_cases), "" },
     { "squared_error_backward", "squared_error_forward", CASES(image_cases), "" },
     { "squared_error_backward", "squared_error_forward", CASES(image_cases), "weight" },
+    { "absolute_error_backward", "absolute_error_forward", CASES(image_cases), "" },
+    { "absolute_error_backward", "absolute_error_forward", CASES(image_cases), "weight" },
+    { "hinge_backward", "hinge_forward", CASES(image_cases), "" },
+    { "mean_backward", "mean_forward", CASES(image_cases), "" },
     { "gram_backward", "gram_forward", CASES(image_cases), "" },
     { "gram_backward", "gram_forward", CASES(image_cases), "mean" },
     { "style_loss_backward", "style_loss_forward", CASES(image_cases), "" },
+    { "gaussian_sample_backward", "gaussian_sample_forward", CASES(image_cases), "" },
+    { "kl_backward", "kl_forward", CASES(image_cases), "" },
     { "total_variation_backward", "total_variation_forward", CASES(image_cases), "" },
 };
 
+/* Spectral normalisation as a function of w alone: sigma = u^T W v first. */
+static void call_spectral(const Ops *table, real **p, const Case *k) {
+    SIZES
+    *p[1] = 0;
+    for (long i = 0; i < C * O; i++) *p[1] += p[3][i / O] * p[2][i] * p[4][i % O];
+    table->spectral_forward(p[0], p[2], p[1], C * O);
+}
+static int tensors_spectral(Tensor *to, const Case *k) {
+    SIZES
+    Tensor list[] = { T(OUT, y, C*O), T(OUT, sigma, 1), T(IN, w, C*O), T(IN, u, C), T(IN, v, O) };
+    memcpy(to, list, sizeof list);
+    return (int)(sizeof list / sizeof *list);
+}
+/* The gradient that gradient_penalty gives along with its loss, as a backward function. */
+static void call_penalty(const Ops *table, real **p, const Case *k) {
+    SIZES
+    real loss, *v = ops_naive.alloc(ALL);
+    table->gradient_penalty(&loss, v, p[1], (int)N, H * W * C);
+    ops_naive.axpy(p[0], v, scale, ALL);
+    ops_naive.release(v);
+}
+static int tensors_penalty(Tensor *to, const Case *k) {
+    SIZES
+    Tensor list[] = { T(INOUT, dg, ALL), T(IN, g, ALL) };
+    memcpy(to, list, sizeof list);
+    return (int)(sizeof list / sizeof *list);
+}
+
 static void test_all_gradients(void) {
-    int seen[OPS] = {0};
+    int seen[OPS] = {0}, penalties = 0;
+    const Op spectral = { "spectral", 0, call_spectral, tensors_spectral }, *backward = find_op("spectral_backward"),
+        penalty = { "penalty", 0, call_penalty, tensors_penalty };
+    for (size_t j = 0; j < sizeof image_cases / sizeof *image_cases; j++) {
+        const char *wrong = check_gradient(&ops_naive, backward, &spectral, &image_cases[j], &seen[backward - op_list]);
+        CHECK(!wrong, "%s: %s (%s)", backward->name, wrong, sizes_of(&image_cases[j]));
+        wrong = check_gradient(&ops_naive, &penalty, find_op("gradient_penalty"), &image_cases[j], &penalties);
+        CHECK(!wrong && penalties, "gradient_penalty: %s (%s)", wrong, sizes_of(&image_cases[j]));
+    }
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         const Op *backward = find_op(checks[i].backward), *forward = find_op(checks[i].forward);
         for (size_t j = 0; j < checks[i].count; j++) {

@@ -16,10 +16,11 @@ static double rtol_of(const Op *op, const Case *k) {
         /* moved, not computed, or drawn with arithmetic that rounds alike everywhere: the same bits */
         { "fill", 0, 1 }, { "copy", 0, 1 }, { "clip", 0, 1 }, { "random_uniform", 0, 1 }, { "random_normal", 0, 1 },
         { "concat_forward", 0, 1 }, { "reflect_pad_forward", 0, 1 }, { "upsample_forward", 0, 1 },
-        { "maxpool_forward", 0, 1 },
+        { "maxpool_forward", 0, 1 }, { "dropout_forward", 0, 1 },
         /* one to three roundings; a multiply-add may round once or twice */
         { "axpy", 2, 1 }, { "scale", 2, 1 }, { "add_forward", 2, 1 }, { "concat_backward", 2, 1 },
-        { "maxpool_backward", 2, 1 },
+        { "maxpool_backward", 2, 1 }, { "dropout_backward", 2, 1 }, { "hinge_backward", 2, 1 }, { "mean_backward", 2, 1 },
+        { "lerp", 4, 1 }, { "spectral_forward", 2, 1 },
         { "gray_backward", 2, 1 }, { "leaky_relu_forward", 2, 1 }, { "leaky_relu_backward", 2, 1 },
         { "batchnorm_track", 4, 1 }, { "clip_norm", 4, 1 }, /* a root, a quotient and a product */
         /* tanh and exp of another library differ in the last two bits; 1 - y^2 cancels near |y| = 1 */
@@ -27,11 +28,13 @@ static double rtol_of(const Op *op, const Case *k) {
         /* a few pixels are added onto one: up to 9 of a mirrored pixel, factor^2 of a scaled one */
         { "reflect_pad_backward", 2, 9 }, { "upsample_backward", 2, (double)S * S }, { "gray_forward", 2, C },
         { "avgpool_forward", 2, (double)S * S }, { "avgpool_backward", 2, 1 },
+        { "depthwise_conv2d_forward", 4, K * K }, { "depthwise_conv2d_backward_input", 4, K * K },
         /* matrix products: K products, each rounded, in any order */
         { "dense_forward", 4, C }, { "dense_backward_input", 4, O }, { "dense_backward_weight", 4, N },
         { "conv2d_forward", 4, K * K * C }, { "conv2d_backward_input", 4, K * K * O },
         { "conv2d_backward_weight", 4, N * OH * OW }, { "conv2d_transpose_forward", 4, K * K * O },
         { "conv2d_transpose_backward_input", 4, K * K * C }, { "conv2d_transpose_backward_weight", 4, N * OH * OW },
+        { "depthwise_conv2d_backward_weight", 4, N * OH * OW },
         { "bias_backward", 4, N * OH * OW }, { "gram_forward", 4, ROWS }, { "gram_backward", 4, C },
         /* sums over the rows of a group; the mean of many numbers is sqrt(K) smaller than they are, its error is not */
         { "normalize_forward", 4, H * W }, { "normalize_backward", 4, H * W },
@@ -40,11 +43,15 @@ static double rtol_of(const Op *op, const Case *k) {
         /* one number, summed in double or as a tree: K hardly matters */
         { "sum_squares", 8, 1 }, { "bce_logits_forward", 8, 1 }, { "squared_error_forward", 8, 1 },
         { "style_loss_forward", 8, 1 }, { "total_variation_forward", 8, 1 }, { "mean_sigmoid", 8, 1 }, { "spread", 8, 1 },
-        { "softmax_cross_entropy_forward", 8, 1 },
+        { "softmax_cross_entropy_forward", 8, 1 }, { "absolute_error_forward", 8, 1 }, { "hinge_forward", 8, 1 },
+        { "mean_forward", 8, 1 }, { "kl_forward", 8, 1 }, { "normalize_vector", 8, 1 }, { "gradient_penalty", 8, 1 },
         /* a difference and a few products; the factor in front is itself a sum */
         { "bce_logits_backward", 8, 1 }, { "squared_error_backward", 8, 1 }, { "style_loss_backward", 8, 1 },
         { "total_variation_backward", 4, 1 }, { "softmax_cross_entropy_backward", 8, 1 },
+        { "absolute_error_backward", 4, 1 }, { "kl_backward", 8, 1 }, { "spectral_backward", 8, 1 },
+        { "gaussian_sample_forward", 8, 1 }, { "gaussian_sample_backward", 8, 1 },
         { "adam_step", 8, 1 }, /* a root, a quotient, and two rounded corrections */
+        { "rmsprop_step", 8, 1 },
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (!strcmp(table[i].op, op->name)) return table[i].ulps * 0x1p-23 * sqrt(table[i].terms);
