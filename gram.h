@@ -95,65 +95,6 @@ GramOptions gram_defaults(int vgg) {
                           .whiten = 1, .centred = 1, .seed = 1, .every = 10 };
 }
 
-/* ----------------------------------------------------------------------------------------------------------- colours */
-
-/* out = s^p for a symmetric positive (3,3) matrix, by Jacobi's rotations: s = V diag(e) V^T, s^p = V diag(e^p) V^T */
-static void colour_power(double out[9], const double s[9], double p) {
-    double a[9], v[9] = { 1, 0, 0, 0, 1, 0, 0, 0, 1 };
-    memcpy(a, s, sizeof a);
-    for (int sweep = 0; sweep < 30; sweep++)
-        for (int i = 0; i < 2; i++)
-            for (int j = i + 1; j < 3; j++) {
-                double angle = 0.5 * atan2(2 * a[3 * i + j], a[4 * j] - a[4 * i]), c = cos(angle), t = sin(angle);
-                for (int k = 0; k < 3; k++) {            /* columns i and j of a and v, then rows of a */
-                    double x = a[3 * k + i], y = a[3 * k + j], vx = v[3 * k + i], vy = v[3 * k + j];
-                    a[3 * k + i] = c * x - t * y, a[3 * k + j] = t * x + c * y;
-                    v[3 * k + i] = c * vx - t * vy, v[3 * k + j] = t * vx + c * vy;
-                }
-                for (int k = 0; k < 3; k++) {
-                    double x = a[3 * i + k], y = a[3 * j + k];
-                    a[3 * i + k] = c * x - t * y, a[3 * j + k] = t * x + c * y;
-                }
-            }
-    for (int i = 0; i < 9; i++) {
-        out[i] = 0;
-        for (int k = 0; k < 3; k++) out[i] += v[i / 3 * 3 + k] * pow(fmax(a[4 * k], 1e-8), p) * v[i % 3 * 3 + k];
-    }
-}
-static void colour_product(double out[9], const double a[9], const double b[9]) {
-    for (int i = 0; i < 9; i++) {
-        out[i] = 0;
-        for (int k = 0; k < 3; k++) out[i] += a[i / 3 * 3 + k] * b[3 * k + i % 3];
-    }
-}
-
-/* mean and covariance of the colours of pictures, weighted; a little is added to the diagonal, so that one flat colour has a root */
-static void colour_statistics(double mean[3], double covariance[9], const Image *picture, const double *weight, int count) {
-    double all = 0;
-    memset(mean, 0, 3 * sizeof *mean), memset(covariance, 0, 9 * sizeof *covariance);
-    for (int k = 0; k < count; k++) {
-        long n = (long)picture[k].h * picture[k].w;
-        double share = (weight ? weight[k] : 1) / (double)n;
-        for (long p = 0; p < n; p++)
-            for (int i = 0; i < 3; i++) {
-                mean[i] += share * picture[k].pixels[3 * p + i];
-                for (int j = 0; j < 3; j++) covariance[3 * i + j] += share * picture[k].pixels[3 * p + i] * picture[k].pixels[3 * p + j];
-            }
-        all += weight ? weight[k] : 1;
-    }
-    for (int i = 0; i < 3; i++) mean[i] /= all;
-    for (int i = 0; i < 9; i++) covariance[i] = covariance[i] / all - mean[i / 3] * mean[i % 3] + (i % 4 ? 0 : 1e-3);
-}
-
-/* x = to + M (x - from), pixel by pixel */
-static void colour_map(Image *x, const double m[9], const double from[3], const double to[3]) {
-    for (long p = 0; p < (long)x->h * x->w; p++) {
-        float *at = x->pixels + 3 * p;
-        double d[3] = { at[0] - from[0], at[1] - from[1], at[2] - from[2] };
-        for (int i = 0; i < 3; i++) at[i] = (float)(to[i] + m[3 * i] * d[0] + m[3 * i + 1] * d[1] + m[3 * i + 2] * d[2]);
-    }
-}
-
 /* --------------------------------------------------------------------------------------------------------- one level */
 
 typedef struct Gram {
@@ -451,16 +392,13 @@ int gram_transfer(Image *out, const Image *content, const Image *style, const do
     if (!gram_check(&g, o, ops) || !gram_pictures(content, style, weight, styles, o)) return 0;
     if (!image_copy(&guide, content) || (o->init == GRAM_PICTURE && !image_copy(&start, o->start))) { result = gram_fail("%s", images_error()); goto end; }
     if (o->whiten) {
-        /* the content's colours c (covariance C) become T (c - mean): the map that moves them least and gives them the style's
-         * covariance S, T = C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2 (Monge's problem for two Gaussians; Olkin, Pukelsheim 1982) */
-        double mean[3], c[9], s[9], half[9], unhalf[9], a[9], b[9];
+        /* the content begins with the style's colours, and both are whitened: z = root^-1 T (x - mean) */
+        double mean[3], c[9], s[9], a[9], b[9];
         colour_statistics(g.mean, s, style, weight, styles);
-        colour_power(g.root, s, 0.5), colour_power(g.unroot, s, -0.5);
         colour_statistics(mean, c, content, NULL, 1);
-        colour_power(half, c, 0.5), colour_power(unhalf, c, -0.5);
-        colour_product(a, half, s), colour_product(b, a, half);
-        colour_power(a, b, 0.5);
-        colour_product(b, unhalf, a), colour_product(a, b, unhalf);
+        colour_monge(a, c, s);
+        for (int i = 0; i < 9; i += 4) s[i] += COLOUR_RIDGE;                   /* one flat colour has a root */
+        colour_power(g.root, s, 0.5), colour_power(g.unroot, s, -0.5);
         colour_product(b, g.unroot, a);
         colour_map(&guide, b, mean, gram_zero);
         if (start.pixels) colour_map(&start, g.unroot, g.mean, gram_zero);

@@ -231,25 +231,6 @@ static void test_builtin(void) {
     image_free(&content), image_free(&style[0]), image_free(&style[1]);
 }
 
-/* S^1/2 S^1/2 = S, S^-1/2 S S^-1/2 = 1; and the picture's colours get the style's covariance */
-static void test_colours(void) {
-    const double s[9] = { 2, 0.5, -0.3, 0.5, 1, 0.2, -0.3, 0.2, 0.5 };
-    double half[9], unhalf[9], a[9], b[9];
-    colour_power(half, s, 0.5), colour_power(unhalf, s, -0.5);
-    colour_product(a, half, half);
-    for (int i = 0; i < 9; i++) CLOSE(a[i], s[i], 1e-12, 0, "root squared, element %d", i);
-    colour_product(a, unhalf, s), colour_product(b, a, unhalf);
-    for (int i = 0; i < 9; i++) CLOSE(b[i], i % 4 ? 0 : 1, 1e-12, 0, "whitened, element %d", i);
-    Image x = drawn(3, 40, 40);
-    double mean[3], c[9], zero[3] = {0};
-    colour_statistics(mean, c, &x, NULL, 1);
-    colour_power(unhalf, c, -0.5);
-    colour_map(&x, unhalf, mean, zero);
-    colour_statistics(mean, c, &x, NULL, 1);
-    for (int i = 0; i < 9; i++) CLOSE(c[i], i % 4 ? 0 : 1, 0.1, 0, "covariance of whitened colours, element %d", i);
-    image_free(&x);
-}
-
 static void expect(int good, const char *word) {
     CHECK(!good && strstr(gram_error(), word) && !strchr(gram_error(), '\n'), "expected a line with '%s', got %d, '%s'", word, good, gram_error());
 }
@@ -311,7 +292,6 @@ int main(void) {
     CHECK(!missing, "%s", missing);
     if (missing) return test_report("featurenet");
 #endif
-    test_colours();
     for (int depth = 16; depth <= 19; depth += 3) {
         char path[4096];
         StFile file;
