@@ -1,7 +1,7 @@
 /* gram.h: style transfer of one picture by optimisation (Gatys, Ecker, Bethge: "A neural algorithm of artistic style", 2015).
  *
  * A network of features looks at pictures. Style is which features occur together, wherever they are: the Gram matrices of some
- * layers. Content is what a deeper layer sees where. The pixels themselves are the parameters; Adam changes them until
+ * layers. Content is what a deeper layer sees where. The pixels themselves are the parameters; Adam or L-BFGS changes them until
  *
  *   L = content |F - F_content|^2 / |F_content|^2 + style mean_l |G_l - G_l*|^2 / |G_l*|^2 + tv TV(z)          (F9, F8, F10)
  *
@@ -24,9 +24,13 @@
 enum { GRAM_LAYERS = 8, GRAM_LEVELS = 24 };
 enum { GRAM_CONTENT, GRAM_NOISE, GRAM_PICTURE };        /* what the optimisation starts from */
 
-/* What the progress callback is shown. Losses are those before the step's update, without their weights. */
+enum { GRAM_ADAM, GRAM_LBFGS };                         /* a step: one evaluation of the loss and its gradient, for both */
+
+/* What the progress callback is shown. Losses are without their weights; Adam: before the step's update; L-BFGS: the least so far. */
 typedef struct GramStep {
     int level, levels, h, w, step, steps;               /* level 0 is the coarsest; step counts from 0 */
+    int number;                                         /* of the step in all levels, from 1 */
+    double fraction;                                    /* of the whole work that is done, by pixels and steps */
     int layers;
     const char *layer[GRAM_LAYERS];
     double style[GRAM_LAYERS], content, tv, total;
@@ -39,7 +43,9 @@ typedef struct GramOptions {
     const char *style_layers;            /* names separated by spaces, at most GRAM_LAYERS */
     const char *content_layer;
     double content, style, tv;           /* weights >= 0 */
-    double lr;                           /* Adam's rate, falling to a tenth at the end of each level; in units of z */
+    int optimizer;                       /* GRAM_ADAM or GRAM_LBFGS */
+    double lr;                           /* Adam's rate, falling to a tenth at the end of each level; L-BFGS: its first step, root mean
+                                          * square; in units of z */
     int steps;                           /* of each level, >= 1 */
     int smallest;                        /* shorter side of the coarsest level, sides shrink by 0.7 each; 0: one level */
     double scale;                        /* longer side of the style pictures, in longer sides of the content: 1 */
@@ -49,6 +55,8 @@ typedef struct GramOptions {
     uint64_t seed;                       /* of the built-in filters, and of the noise */
     int every;                           /* progress is called at each `every`th step and at the last of a level */
     int (*progress)(void *context, const GramStep *step);        /* or NULL; returns 0 to stop here, with the picture as it is */
+    int save_every;                                      /* 0: never; save is called at each step whose number it divides, */
+    int (*save)(void *context, const Image *now, int number);    /* with the picture so far, as gram_transfer would return it; 0 stops */
     void *context;
 } GramOptions;
 
@@ -61,7 +69,8 @@ GramOptions gram_defaults(int vgg);
  * does not fit, no memory, numbers that are not finite. *out is then empty. */
 int gram_transfer(Image *out, const Image *content, const Image *style, const double *weight, int styles, const GramOptions *o, const Ops *ops);
 
-/* Memory gram_transfer needs where ops computes, in bytes, with scratch; pictures on the host are not counted. 0: bad options. */
+/* Memory gram_transfer needs where ops computes, in bytes, with scratch; pictures on the host are not counted, L-BFGS's 25 doubles
+ * for each of their numbers are. 0: bad options. */
 double gram_bytes(const Image *content, const Image *style, int styles, const GramOptions *o, const Ops *ops);
 const char *gram_error(void);
 #endif
@@ -95,63 +104,73 @@ GramOptions gram_defaults(int vgg) {
                           .whiten = 1, .centred = 1, .seed = 1, .every = 10 };
 }
 
-/* ----------------------------------------------------------------------------------------------------------- colours */
+/* ------------------------------------------------------------------------------------------------------------- L-BFGS */
 
-/* out = s^p for a symmetric positive (3,3) matrix, by Jacobi's rotations: s = V diag(e) V^T, s^p = V diag(e^p) V^T */
-static void colour_power(double out[9], const double s[9], double p) {
-    double a[9], v[9] = { 1, 0, 0, 0, 1, 0, 0, 0, 1 };
-    memcpy(a, s, sizeof a);
-    for (int sweep = 0; sweep < 30; sweep++)
-        for (int i = 0; i < 2; i++)
-            for (int j = i + 1; j < 3; j++) {
-                double angle = 0.5 * atan2(2 * a[3 * i + j], a[4 * j] - a[4 * i]), c = cos(angle), t = sin(angle);
-                for (int k = 0; k < 3; k++) {            /* columns i and j of a and v, then rows of a */
-                    double x = a[3 * k + i], y = a[3 * k + j], vx = v[3 * k + i], vy = v[3 * k + j];
-                    a[3 * k + i] = c * x - t * y, a[3 * k + j] = t * x + c * y;
-                    v[3 * k + i] = c * vx - t * vy, v[3 * k + j] = t * vx + c * vy;
-                }
-                for (int k = 0; k < 3; k++) {
-                    double x = a[3 * i + k], y = a[3 * j + k];
-                    a[3 * i + k] = c * x - t * y, a[3 * j + k] = t * x + c * y;
-                }
-            }
-    for (int i = 0; i < 9; i++) {
-        out[i] = 0;
-        for (int k = 0; k < 3; k++) out[i] += v[i / 3 * 3 + k] * pow(fmax(a[4 * k], 1e-8), p) * v[i % 3 * 3 + k];
-    }
-}
-static void colour_product(double out[9], const double a[9], const double b[9]) {
-    for (int i = 0; i < 9; i++) {
-        out[i] = 0;
-        for (int k = 0; k < 3; k++) out[i] += a[i / 3 * 3 + k] * b[3 * k + i % 3];
-    }
+/* f(x); its gradient into g. NaN: nothing can be computed at x. */
+typedef double LbfgsLoss(void *context, double *g, const double *x);
+enum { LBFGS_PAIRS = 10, LBFGS_TRIALS = 20, LBFGS_ROWS = 2 * LBFGS_PAIRS + 4 };
+
+static double lbfgs_dot(const double *a, const double *b, long n) {
+    double sum = 0;
+    for (long i = 0; i < n; i++) sum += a[i] * b[i];
+    return sum;
 }
 
-/* mean and covariance of the colours of pictures, weighted; a little is added to the diagonal, so that one flat colour has a root */
-static void colour_statistics(double mean[3], double covariance[9], const Image *picture, const double *weight, int count) {
-    double all = 0;
-    memset(mean, 0, 3 * sizeof *mean), memset(covariance, 0, 9 * sizeof *covariance);
-    for (int k = 0; k < count; k++) {
-        long n = (long)picture[k].h * picture[k].w;
-        double share = (weight ? weight[k] : 1) / (double)n;
-        for (long p = 0; p < n; p++)
-            for (int i = 0; i < 3; i++) {
-                mean[i] += share * picture[k].pixels[3 * p + i];
-                for (int j = 0; j < 3; j++) covariance[3 * i + j] += share * picture[k].pixels[3 * p + i] * picture[k].pixels[3 * p + j];
-            }
-        all += weight ? weight[k] : 1;
+/* Minimises f from x (n) on with at most `evaluations` of it (Liu, Nocedal: "On the limited memory BFGS method for large scale
+ * optimization", 1989). Newton's step without Newton's matrix: x <- x - t d, d = H g, where the inverse Hessian H is known by the last ten
+ * pairs s_i = x_i+1 - x_i, y_i = g_i+1 - g_i alone, and H g takes two loops over them (Nocedal, Wright: Numerical Optimization, 7.4):
+ *
+ *   d = g;   newest to oldest:  a_i = s_i.d / s_i.y_i,  d -= a_i y_i;   d *= s.y / y.y of the newest;
+ *            oldest to newest:  d += (a_i - y_i.d / s_i.y_i) s_i
+ *
+ * t begins at 1, and without pairs at `first` / rms(g). It is halved towards `low`, or doubled, until
+ *   f(x - t d) <= f(x) - 1e-4 t g.d    (Armijo: f falls)         g(x - t d).d <= 0.9 g.d    (Wolfe: the slope flattens, so that s.y > 0)
+ * both hold (bisection: Lewis, Overton 2013), twenty times at most; after that the pairs are forgotten, and without pairs it ends.
+ * work: LBFGS_ROWS n doubles. Returns f(x). */
+static double lbfgs(double *x, long n, int evaluations, double first, LbfgsLoss *loss, void *context, double *work) {
+    double *s = work, *y = s + LBFGS_PAIRS * n, *g = y + LBFGS_PAIRS * n, *d = g + n, *to = d + n, *g_to = to + n;
+    double sy[LBFGS_PAIRS], a[LBFGS_PAIRS], f = loss(context, g, x);
+    int newest = 0, pairs = 0;                                /* pair i stands in row i % LBFGS_PAIRS, newest - pairs <= i < newest */
+    for (evaluations--; evaluations > 0; ) {
+        memcpy(d, g, sizeof *d * (size_t)n);
+        for (int i = newest - 1; i >= newest - pairs; i--) {
+            int k = i % LBFGS_PAIRS;
+            a[k] = lbfgs_dot(s + k * n, d, n) / sy[k];
+            for (long j = 0; j < n; j++) d[j] -= a[k] * y[k * n + j];
+        }
+        if (pairs) {
+            const double *last = y + (newest - 1) % LBFGS_PAIRS * n, scale = sy[(newest - 1) % LBFGS_PAIRS] / lbfgs_dot(last, last, n);
+            for (long j = 0; j < n; j++) d[j] *= scale;
+        }
+        for (int i = newest - pairs; i < newest; i++) {
+            int k = i % LBFGS_PAIRS;
+            double b = a[k] - lbfgs_dot(y + k * n, d, n) / sy[k];
+            for (long j = 0; j < n; j++) d[j] += b * s[k * n + j];
+        }
+        int found = 0;
+        double slope = lbfgs_dot(g, d, n), low = 0, high = INFINITY, t = pairs ? 1 : first * sqrt((double)n / slope), f_to = f, f_low = f;
+        for (int trial = 0; slope > 0 && trial < LBFGS_TRIALS && evaluations > 0 && !found; trial++, evaluations--) {
+            for (long j = 0; j < n; j++) to[j] = x[j] - t * d[j];
+            f_to = loss(context, g_to, to);
+            if (!(f_to <= f - 1e-4 * t * slope)) high = t;
+            else if (!(lbfgs_dot(g_to, d, n) <= 0.9 * slope)) low = t, f_low = f_to;
+            else found = 1;
+            if (!found) t = isfinite(high) ? (low + high) / 2 : 2 * t;
+        }
+        if (!found && low > 0) {                              /* lower, but still as steep: no more evaluations, or no end to it */
+            for (long j = 0; j < n; j++) x[j] -= low * d[j];
+            return f_low;
+        }
+        if (!found && !pairs) break;
+        if (!found) { pairs = 0; continue; }
+        int k = newest % LBFGS_PAIRS;
+        for (long j = 0; j < n; j++) s[k * n + j] = to[j] - x[j], y[k * n + j] = g_to[j] - g[j];
+        sy[k] = lbfgs_dot(s + k * n, y + k * n, n);
+        if (sy[k] > 0) newest++, pairs += pairs < LBFGS_PAIRS;        /* 0 by rounding only */
+        memcpy(x, to, sizeof *x * (size_t)n), memcpy(g, g_to, sizeof *g * (size_t)n);
+        f = f_to;
     }
-    for (int i = 0; i < 3; i++) mean[i] /= all;
-    for (int i = 0; i < 9; i++) covariance[i] = covariance[i] / all - mean[i / 3] * mean[i % 3] + (i % 4 ? 0 : 1e-3);
-}
-
-/* x = to + M (x - from), pixel by pixel */
-static void colour_map(Image *x, const double m[9], const double from[3], const double to[3]) {
-    for (long p = 0; p < (long)x->h * x->w; p++) {
-        float *at = x->pixels + 3 * p;
-        double d[3] = { at[0] - from[0], at[1] - from[1], at[2] - from[2] };
-        for (int i = 0; i < 3; i++) at[i] = (float)(to[i] + m[3 * i] * d[0] + m[3 * i + 1] * d[1] + m[3 * i + 2] * d[2]);
-    }
+    return f;
 }
 
 /* --------------------------------------------------------------------------------------------------------- one level */
@@ -171,6 +190,8 @@ typedef struct Gram {
     long features;                                       /* how many numbers that is, */
     real *wanted, *ones;                                 /* what they are for the content; ones (rows) */
     double size;                                         /* and their mean square */
+    double work, done;                                   /* pixels times steps of all levels, and of those before this one */
+    int h, w;                                            /* of the result */
 } Gram;
 
 static const double gram_zero[3] = { 0 };
@@ -180,6 +201,7 @@ static int gram_check(Gram *g, const GramOptions *o, const Ops *ops) {
     char list[200], *save = NULL;
     memset(g, 0, sizeof *g);
     g->o = o, g->ops = ops;
+    if (o->optimizer != GRAM_ADAM && o->optimizer != GRAM_LBFGS) return gram_fail("optimizer %d: expected GRAM_ADAM or GRAM_LBFGS", o->optimizer);
     if (!(o->content >= 0 && o->style >= 0 && o->tv >= 0 && o->lr > 0 && o->scale > 0) || o->steps < 1)
         return gram_fail("content %g, style %g, tv %g, lr %g, scale %g, steps %d: expected weights >= 0, the others above 0", o->content,
                          o->style, o->tv, o->lr, o->scale, o->steps);
@@ -357,36 +379,109 @@ static void gram_loss(Gram *g, GramStep *at, int look) {
     at->total += o->content * at->content + o->tv * at->tv;
 }
 
-/* Optimises the picture z (h,w,3) at one level towards g->target and the content. 1 done, 2 stopped by the callback, 0 failed. */
-static int gram_level(Gram *g, Image *z, const Image *content, GramStep *at) {
+/* The result from the picture z of a level: its colours, its size, kept in [-1,1] */
+static int gram_result(Image *out, const Gram *g, const Image *z) {
+    Image colored;
+    int good = image_copy(&colored, z);
+    if (good && g->o->whiten) colour_map(&colored, g->root, gram_zero, g->mean);
+    good = good && image_resize(out, &colored, g->h, g->w);
+    image_free(&colored);
+    for (long i = 0; good && i < 3L * out->h * out->w; i++) out->pixels[i] = fminf(fmaxf(out->pixels[i], -1), 1);
+    return good ? 1 : gram_fail("%s", images_error());
+}
+
+/* The numbers of the network's input, or of its gradient, into a picture of that size */
+static int gram_download(const Gram *g, float *to, const real *from, long n) {
+    real *host = malloc(sizeof(real) * (size_t)n);
+    if (!host) return gram_fail("not enough memory for a picture of %d x %d", g->picture->w, g->picture->h);
+    g->ops->download(host, from, n);
+    for (long i = 0; i < n; i++) to[i] = (float)host[i];
+    free(host);
+    return 1;
+}
+
+/* After a step: progress and save are called where it is their turn. z: the picture so far; NULL: in the network's input.
+ * 1 go on, 2 one of them said stop, 0 failed */
+static int gram_report(const Gram *g, GramStep *at, const Image *z, int look) {
+    const GramOptions *o = g->o;
+    Image now = { 0 }, out = { 0 };
+    at->number = at->level * o->steps + at->step + 1;
+    at->fraction = fmin((g->done + (double)at->h * at->w * (at->step + 1)) / g->work, 1);
+    if (look && o->progress && !o->progress(o->context, at)) return 2;
+    if (!o->save_every || !o->save || at->number % o->save_every) return 1;
+    int good = z || (image_new(&now, at->h, at->w, 3) && gram_download(g, now.pixels, g->picture->y, 3L * at->h * at->w));
+    good = good && gram_result(&out, g, z ? z : &now);
+    if (good && !o->save(o->context, &out, at->number)) good = 2;
+    image_free(&now), image_free(&out);
+    return good;
+}
+
+/* Adam on the picture in the network's input. 1 done, 2 stopped by a callback, 0 failed */
+static int gram_adam(Gram *g, GramStep *at, long n) {
     const GramOptions *o = g->o;
     const Ops *ops = g->ops;
-    long n = 3L * z->h * z->w;
-    real *m = NULL, *v = NULL, *x;
-    int result = 0;
-    if (!gram_begin(g, content)) goto end;
-    m = ops->alloc(n), v = ops->alloc(n), x = g->picture->y;
-    if (!m || !v) { gram_fail("not enough memory for pictures of %d x %d pixels", z->w, z->h); goto end; }
-    if (!gram_upload(g, z)) goto end;
-    result = 1;
-    for (at->step = 0; at->step < o->steps; at->step++) {
+    real *m = ops->alloc(n), *v = ops->alloc(n), *x = g->picture->y;
+    int result = m && v ? 1 : gram_fail("not enough memory for pictures of %d x %d pixels", at->w, at->h);
+    for (at->step = 0; result == 1 && at->step < o->steps; at->step++) {
         int look = o->progress && ((o->every > 0 && at->step % o->every == 0) || at->step + 1 == o->steps);
         gram_loss(g, at, look);
-        if (look && !o->progress(o->context, at)) { result = 2; break; }
         double rate = o->lr * (1 - 0.9 * at->step / o->steps);
         ops->adam_step(x, m, v, g->picture->dy, n, (real)rate, (real)0.9, (real)0.999, (real)1e-8, at->step + 1);
         if (!o->whiten) ops->clip(x, 1, n);
+        result = gram_report(g, at, NULL, look);
     }
-    ops->sum_squares(g->number, x, n);
-    if (!isfinite(gram_number(g))) result = gram_fail("the picture of %d x %d is not finite any more: lower lr", z->w, z->h);
-    real *host = result ? malloc(sizeof(real) * (size_t)n) : NULL;
-    if (result && !host) result = gram_fail("not enough memory for a picture of %d x %d", z->w, z->h);
-    if (host) ops->download(host, x, n);
-    for (long i = 0; host && i < n; i++) z->pixels[i] = (float)host[i];
-    free(host);
-end:
     if (m) ops->release(m);
     if (v) ops->release(v);
+    return result;
+}
+
+/* What lbfgs asks: the loss of the picture x, which is computed where g->ops computes; z is the best picture so far */
+typedef struct GramSearch { Gram *g; GramStep *at, best; Image *z, trial; int result; } GramSearch;
+static double gram_evaluate(void *context, double *dx, const double *x) {
+    GramSearch *search = context;
+    Gram *g = search->g;
+    GramStep *at = search->at, *best = &search->best;
+    Image *trial = &search->trial;
+    long n = 3L * trial->h * trial->w;
+    if (search->result != 1) return NAN;
+    for (long i = 0; i < n; i++) trial->pixels[i] = (float)x[i];
+    if (!(search->result = gram_upload(g, trial))) return NAN;
+    gram_loss(g, at, 1);
+    double loss = at->total;
+    if (at->step == 0 || loss < best->total) *best = *at, memcpy(search->z->pixels, trial->pixels, sizeof(float) * (size_t)n);
+    if (!(search->result = gram_download(g, trial->pixels, g->picture->dy, n))) return NAN;
+    for (long i = 0; i < n; i++) dx[i] = trial->pixels[i];
+    best->step = at->step++;
+    search->result = gram_report(g, best, search->z, g->o->every > 0 && best->step % g->o->every == 0);
+    return loss;
+}
+static int gram_lbfgs(Gram *g, Image *z, GramStep *at, long n) {
+    GramSearch search = { .g = g, .at = at, .z = z, .result = 1 };
+    double *x = malloc(sizeof *x * (LBFGS_ROWS + 1) * (size_t)n);
+    if (x && image_copy(&search.trial, z)) {
+        for (long i = 0; i < n; i++) x[i] = z->pixels[i];
+        at->step = 0;
+        lbfgs(x, n, g->o->steps, g->o->lr, gram_evaluate, &search, x + n);
+        *at = search.best;
+        if (g->o->progress && search.result == 1) search.result = g->o->progress(g->o->context, at) ? 1 : 2;
+    } else search.result = gram_fail("not enough memory for L-BFGS on pictures of %d x %d pixels", z->w, z->h);
+    image_free(&search.trial);
+    free(x);
+    return search.result;
+}
+
+/* Optimises the picture z (h,w,3) at one level towards g->target and the content. 1 done, 2 stopped by a callback, 0 failed. */
+static int gram_level(Gram *g, Image *z, const Image *content, GramStep *at) {
+    long n = 3L * z->h * z->w;
+    int result = gram_begin(g, content) && gram_upload(g, z);
+    if (result && g->o->optimizer == GRAM_LBFGS) result = gram_lbfgs(g, z, at, n);
+    else if (result) {
+        result = gram_adam(g, at, n);
+        if (result && !gram_download(g, z->pixels, g->picture->y, n)) result = 0;
+    }
+    double sum = 0;
+    for (long i = 0; i < n; i++) sum += z->pixels[i];
+    if (result && !isfinite(sum)) result = gram_fail("the picture of %d x %d is not finite any more: lower lr", z->w, z->h);
     gram_end(g);
     return result;
 }
@@ -432,9 +527,9 @@ double gram_bytes(const Image *content, const Image *style, int styles, const Gr
         double r = k < 0 ? 1 : o->scale * fmax(content->h, content->w) / fmax(p->h, p->w);
         if (!gram_describe(&g, gram_side(&g, r * p->h), gram_side(&g, r * p->w))) return 0;
         double bytes = net_bytes(&g.net, NET_INPUT) + net_scratch_bytes(&g.net);
-        if (k < 0) {                                     /* Adam's moments, the content's features, ones */
+        if (k < 0) {                                     /* Adam's moments or L-BFGS's pairs, the content's features, ones */
             const Node *seen = o->content > 0 ? &g.net.node[features_node(&g.f, o->content_layer)] : NULL, *x = &g.net.node[g.f.picture];
-            bytes += sizeof(real) * (6.0 * x->h * x->w + (double)g.rows + (seen ? (double)seen->h * seen->w * seen->c : 0));
+            bytes += 3.0 * x->h * x->w * (double)(o->optimizer == GRAM_LBFGS ? (LBFGS_ROWS + 1) * sizeof(double) : 2 * sizeof(real)) + sizeof(real) * ((double)g.rows + (seen ? (double)seen->h * seen->w * seen->c : 0));
         }
         most = fmax(most, bytes + sizeof(real) * ((double)g.targets + 3.0 * (double)g.most + 1));
     }
@@ -451,22 +546,21 @@ int gram_transfer(Image *out, const Image *content, const Image *style, const do
     if (!gram_check(&g, o, ops) || !gram_pictures(content, style, weight, styles, o)) return 0;
     if (!image_copy(&guide, content) || (o->init == GRAM_PICTURE && !image_copy(&start, o->start))) { result = gram_fail("%s", images_error()); goto end; }
     if (o->whiten) {
-        /* the content's colours c (covariance C) become T (c - mean): the map that moves them least and gives them the style's
-         * covariance S, T = C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2 (Monge's problem for two Gaussians; Olkin, Pukelsheim 1982) */
-        double mean[3], c[9], s[9], half[9], unhalf[9], a[9], b[9];
+        /* the content begins with the style's colours, and both are whitened: z = root^-1 T (x - mean) */
+        double mean[3], c[9], s[9], a[9], b[9];
         colour_statistics(g.mean, s, style, weight, styles);
-        colour_power(g.root, s, 0.5), colour_power(g.unroot, s, -0.5);
         colour_statistics(mean, c, content, NULL, 1);
-        colour_power(half, c, 0.5), colour_power(unhalf, c, -0.5);
-        colour_product(a, half, s), colour_product(b, a, half);
-        colour_power(a, b, 0.5);
-        colour_product(b, unhalf, a), colour_product(a, b, unhalf);
+        colour_monge(a, c, s);
+        for (int i = 0; i < 9; i += 4) s[i] += COLOUR_RIDGE;                   /* one flat colour has a root */
+        colour_power(g.root, s, 0.5), colour_power(g.unroot, s, -0.5);
         colour_product(b, g.unroot, a);
         colour_map(&guide, b, mean, gram_zero);
         if (start.pixels) colour_map(&start, g.unroot, g.mean, gram_zero);
     }
     for (int i = 0; i < 3; i++) g.gray[i] = o->whiten ? light[0] * g.root[i] + light[1] * g.root[3 + i] + light[2] * g.root[6 + i] : light[i];
+    g.h = content->h, g.w = content->w;
     at.levels = gram_levels(&g, content, side), at.steps = o->steps, at.layers = g.layers;
+    for (int i = 0; i < at.levels; i++) g.work += (double)side[i][0] * side[i][1] * o->steps;
     for (int l = 0; l < g.layers; l++) at.layer[l] = g.name[l];
     for (at.level = 0; at.level < at.levels && result == 1; at.level++) {
         Image wanted = {0}, next = {0};
@@ -485,12 +579,9 @@ int gram_transfer(Image *out, const Image *content, const Image *style, const do
         z = next;
         result = good && gram_targets(&g, style, weight, styles, at.h > at.w ? at.h : at.w) ? gram_level(&g, &z, &wanted, &at) : 0;
         image_free(&wanted);
+        g.done += (double)at.h * at.w * o->steps;
     }
-    if (result) {
-        if (o->whiten) colour_map(&z, g.root, gram_zero, g.mean);
-        if (!image_resize(out, &z, content->h, content->w)) result = gram_fail("%s", images_error());
-        for (long i = 0; result && i < 3L * out->h * out->w; i++) out->pixels[i] = fminf(fmaxf(out->pixels[i], -1), 1);
-    }
+    if (result) result = gram_result(out, &g, &z);
 end:
     real *block[] = { g.target, g.gram, g.dgram, g.average, g.number };
     for (int i = 0; i < 5; i++)

@@ -77,6 +77,29 @@ int image_garment_mask(Image *image);
  * (edges repeated). After enlarging, 2m - 1/2 makes its edge crisp again, and what was a stair is a slope. */
 void image_round_mask(Image *image);
 
+/* ---- colours of RGB pictures (c = 3) --------------------------------------------------------------------------- */
+
+/* mean (3) = E[x], covariance (3,3) = E[(x - mean)(x - mean)^T] over the pixels of `count` pictures, each where its mask is
+ * above 1/2; weight: of each picture (NULL: all alike). */
+void colour_statistics(double mean[3], double covariance[9], const Image *picture, const double *weight, int count);
+void colour_power(double out[9], const double s[9], double p);      /* s^p of a symmetric positive s; eigenvalues from 1e-8 up */
+void colour_product(double out[9], const double a[9], const double b[9]);
+
+/* T = C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2: of all linear maps that turn colours of covariance C (`from`) into such of
+ * covariance S (`to`), T C T = S, the one that moves them least (Monge's problem for two Gaussians; Olkin, Pukelsheim
+ * 1982). Both get COLOUR_RIDGE on the diagonal: the noise of a flat colour is not blown up to a colourful one. */
+#define COLOUR_RIDGE 1e-3
+void colour_monge(double t[9], const double from[9], const double to[9]);
+void colour_map(Image *x, const double m[9], const double from[3], const double to[3]);    /* x = to + M (x - from) */
+
+/* x gets the colours' mean and covariance of `like`, clamped to [-1,1] (Gatys, Bethge, Hertzmann, Shechtman: "Preserving
+ * color in neural artistic style transfer", 2016: their colour histogram matching). */
+void colour_match(Image *x, const Image *like);
+
+/* x keeps its luminance Y = .299 R + .587 G + .114 B and takes the rest from a picture of the same size: x = Y_x + s (p - Y_p),
+ * s the most of 0..1 that keeps R, G and B in [-1,1] (after their luminance-only transfer). Where x and p agree no bit changes. */
+void colour_keep_luminance(Image *x, const Image *p);
+
 /* ---- sets of pictures ----------------------------------------------------------------------------------------- */
 
 typedef struct ImageSetOptions {        /* all zero is a good default */
@@ -139,6 +162,10 @@ void image_augment(float *out, float *out_mask, const float *in, const float *in
 /* A contact sheet, (rows*(h*scale + gap) + gap, columns*(w*scale + gap) + gap, 3) on light grey: pixels (n,h,w,c),
  * c = 1 or 3, each pixel drawn scale x scale. */
 int image_grid(Image *out, const float *pixels, int n, int h, int w, int c, int columns, int scale, int gap);
+
+/* Text from (y, x) on, '\n' begins a line: letters of 5 x 7 dots, each scale x scale pixels, 6 from one to the next and 10 from
+ * line to line; what is not ASCII is a box, what lies outside the picture is cut off. */
+void image_text(Image *image, int y, int x, const char *text, int scale, const float rgb[3]);
 
 /* A line plot, (420,900,3), of at most 8 series: faint, and strong its average over about a sixtieth of it. x may be NULL
  * (0, 1, 2...), NaN leaves a gap. */
@@ -660,6 +687,99 @@ int image_garment_mask(Image *image) {
     image_round_mask(image);
     free(stack);
     return garment ? 1 : 3;
+}
+
+/* ---- colours --------------------------------------------------------------------------------------------------- */
+
+void colour_statistics(double mean[3], double covariance[9], const Image *picture, const double *weight, int count) {
+    double all = 0;
+    memset(mean, 0, 3 * sizeof *mean), memset(covariance, 0, 9 * sizeof *covariance);
+    for (int k = 0; k < count; k++) {
+        double n = 0, sum[3] = {0}, square[9] = {0}, share = weight ? weight[k] : 1;
+        for (long p = 0; p < (long)picture[k].h * picture[k].w; p++) {
+            const float *x = picture[k].pixels + 3 * p;
+            if (picture[k].mask && !(picture[k].mask[p] > .5f)) continue;
+            for (int i = 0; i < 3; i++) sum[i] += x[i];
+            for (int i = 0; i < 9; i++) square[i] += (double)x[i / 3] * x[i % 3];
+            n++;
+        }
+        if (n > 0) all += share;
+        for (int i = 0; n > 0 && i < 3; i++) mean[i] += share * sum[i] / n;
+        for (int i = 0; n > 0 && i < 9; i++) covariance[i] += share * square[i] / n;
+    }
+    for (int i = 0; all > 0 && i < 3; i++) mean[i] /= all;
+    for (int i = 0; all > 0 && i < 9; i++) covariance[i] = covariance[i] / all - mean[i / 3] * mean[i % 3];
+}
+
+/* by Jacobi's rotations: s = V diag(e) V^T, s^p = V diag(e^p) V^T */
+void colour_power(double out[9], const double s[9], double p) {
+    double a[9], v[9] = { 1, 0, 0, 0, 1, 0, 0, 0, 1 };
+    memcpy(a, s, sizeof a);
+    for (int sweep = 0; sweep < 30; sweep++)
+        for (int i = 0; i < 2; i++)
+            for (int j = i + 1; j < 3; j++) {
+                double angle = 0.5 * atan2(2 * a[3 * i + j], a[4 * j] - a[4 * i]), c = cos(angle), t = sin(angle);
+                for (int k = 0; k < 3; k++) {            /* columns i and j of a and v, then rows of a */
+                    double x = a[3 * k + i], y = a[3 * k + j], vx = v[3 * k + i], vy = v[3 * k + j];
+                    a[3 * k + i] = c * x - t * y, a[3 * k + j] = t * x + c * y;
+                    v[3 * k + i] = c * vx - t * vy, v[3 * k + j] = t * vx + c * vy;
+                }
+                for (int k = 0; k < 3; k++) {
+                    double x = a[3 * i + k], y = a[3 * j + k];
+                    a[3 * i + k] = c * x - t * y, a[3 * j + k] = t * x + c * y;
+                }
+            }
+    for (int i = 0; i < 9; i++) {
+        out[i] = 0;
+        for (int k = 0; k < 3; k++) out[i] += v[i / 3 * 3 + k] * pow(fmax(a[4 * k], 1e-8), p) * v[i % 3 * 3 + k];
+    }
+}
+void colour_product(double out[9], const double a[9], const double b[9]) {
+    for (int i = 0; i < 9; i++) {
+        out[i] = 0;
+        for (int k = 0; k < 3; k++) out[i] += a[i / 3 * 3 + k] * b[3 * k + i % 3];
+    }
+}
+
+void colour_monge(double t[9], const double from[9], const double to[9]) {
+    double c[9], s[9], half[9], unhalf[9], a[9], b[9];
+    for (int i = 0; i < 9; i++) c[i] = from[i] + (i % 4 ? 0 : COLOUR_RIDGE), s[i] = to[i] + (i % 4 ? 0 : COLOUR_RIDGE);
+    colour_power(half, c, .5), colour_power(unhalf, c, -.5);
+    colour_product(a, half, s), colour_product(b, a, half);
+    colour_power(a, b, .5);
+    colour_product(b, unhalf, a), colour_product(t, b, unhalf);
+}
+
+void colour_map(Image *x, const double m[9], const double from[3], const double to[3]) {
+    for (long p = 0; p < (long)x->h * x->w; p++) {
+        float *at = x->pixels + 3 * p;
+        double d[3] = { at[0] - from[0], at[1] - from[1], at[2] - from[2] };
+        for (int i = 0; i < 3; i++) at[i] = (float)(to[i] + m[3 * i] * d[0] + m[3 * i + 1] * d[1] + m[3 * i + 2] * d[2]);
+    }
+}
+
+void colour_match(Image *x, const Image *like) {
+    double mean[2][3], covariance[2][9], t[9];
+    colour_statistics(mean[0], covariance[0], x, NULL, 1);
+    colour_statistics(mean[1], covariance[1], like, NULL, 1);
+    colour_monge(t, covariance[0], covariance[1]);
+    colour_map(x, t, mean[0], mean[1]);
+    for (long i = 0; i < (long)x->h * x->w * 3; i++) x->pixels[i] = fminf(fmaxf(x->pixels[i], -1), 1);
+}
+
+void colour_keep_luminance(Image *x, const Image *p) {
+    for (long i = 0; i < (long)x->h * x->w * 3; i += 3) {
+        float *a = x->pixels + i, s = 1, d[3];
+        const float *b = p->pixels + i;
+        if (!memcmp(a, b, 3 * sizeof *a)) continue;
+        float y = .299f * a[0] + .587f * a[1] + .114f * a[2], y_p = .299f * b[0] + .587f * b[1] + .114f * b[2];
+        for (int k = 0; k < 3; k++) {
+            d[k] = b[k] - y_p;
+            if (y + d[k] > 1) s = fminf(s, (1 - y) / d[k]);
+            if (y + d[k] < -1) s = fminf(s, (-1 - y) / d[k]);
+        }
+        for (int k = 0; k < 3; k++) a[k] = fminf(fmaxf(y + s * d[k], -1), 1);
+    }
 }
 
 /* ---- sets: gzip and IDX --------------------------------------------------------------------------------------- */
@@ -1234,7 +1354,7 @@ static const char *const im_font[48] = {
     "#         #                                            ###                                      ",
 };
 
-static void im_text(Image *image, int y, int x, const char *text, int scale, const float rgb[3]) {
+void image_text(Image *image, int y, int x, const char *text, int scale, const float rgb[3]) {
     int left = x;
     for (const unsigned char *p = (const unsigned char *)text; *p; p++, x += 6 * scale) {
         int letter = *p < 32 || *p > 126 ? 127 - 32 : *p - 32;
@@ -1250,7 +1370,7 @@ static const float im_ink[3] = { -.7f, -.7f, -.7f }, im_rule[3] = { .8f, .8f, .8
 
 /* align: the part of the text that lies left of x */
 static void im_label(Image *m, int y, int x, float align, const char *text) {
-    im_text(m, y, x - (int)(align * 12 * (int)strlen(text)), text, 2, im_ink);
+    image_text(m, y, x - (int)(align * 12 * (int)strlen(text)), text, 2, im_ink);
 }
 
 static int im_plotted(const PlotSeries *s, long i) {

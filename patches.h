@@ -42,7 +42,6 @@ typedef struct PatchesOptions {
     double content_weight;  /* 0..1: how strongly the content's luminance guides                     paint .5   print .1 */
     double style_scale;     /* 1/8..8: size of the motifs. 1, paint: the style is as long as what is painted; print: it
                              * covers the garment; a tileable style: as drawn on a garment of 256 pixels */
-    double preserve_color;  /* 0..1: 1 gives the style the content's colours first                                     0 */
     double detail;          /* 0..1: fine luminance detail of the content, added at the end          paint .35  print  0 */
     double shade;           /* 0..1: folds and shadows of the content, multiplied in at the end      paint  0   print .85 */
     int size;               /* 32..4096: larger pictures are painted at this longer side and enlarged               1024 */
@@ -302,57 +301,6 @@ static void pm_extend(float *x, const float *mask, long h, long w, double sigma,
     pm_blur(b, spare, h, w, sigma);
     for (long i = 0; i < h * w; i++)
         if (!(mask[i] > .9f)) x[i] = (a[i] + 1e-3f * (float)(sum / count)) / (b[i] + 1e-3f);
-}
-
-/* Sums of (1, u, u u^T) over colours u = (luminance, R - luminance, B - luminance): their mean and covariance */
-typedef struct PmMoments { double n, sum[3], square[3][3]; } PmMoments;
-static double pm_mean(const PmMoments *m, int j) { return m->sum[j] / fmax(m->n, 1e-30); }
-static double pm_cov(const PmMoments *m, int j, int k) {
-    return m->square[j][k] / fmax(m->n, 1e-30) - pm_mean(m, j) * pm_mean(m, k);
-}
-
-/* p: (n,3) RGB in [0,1], counted where mask > .5 (NULL: everywhere), each with `weight` */
-static void pm_count(PmMoments *m, const float *p, const float *mask, long n, double weight) {
-    for (long i = 0; i < n; i++, p += 3) {
-        if (mask && !(mask[i] > .5f)) continue;
-        double l = pm_luminance(p), u[3] = { l, p[0] - l, p[2] - l };
-        m->n += weight;
-        for (int j = 0; j < 3; j++) {
-            m->sum[j] += weight * u[j];
-            for (int k = 0; k < 3; k++) m->square[j][k] += weight * u[j] * u[k];
-        }
-    }
-}
-
-/* cov + ridge I = L L^T, L lower triangular (Cholesky) */
-static void pm_cholesky(double l[3][3], const PmMoments *m, double ridge) {
-    for (int i = 0; i < 3; i++)
-        for (int j = 0; j <= i; j++) {
-            double sum = pm_cov(m, i, j) + (i == j) * ridge;
-            for (int k = 0; k < j; k++) sum -= l[i][k] * l[j][k];
-            l[i][j] = i == j ? sqrt(fmax(sum, ridge)) : sum / l[j][j];
-        }
-}
-
-/* Colours with the moments `from` get those of `to`:  u' = L_to L_from^-1 (u - mean_from) + mean_to     p: (n,3)
- * Luminance comes first, so it depends on luminance alone; the ridge keeps a colour that hardly varies from being blown up.
- * (Gatys et al., "Preserving color in neural artistic style transfer", 2016.)  share: how far the way is gone */
-static void pm_recolour(float *p, long n, const PmMoments *from, const PmMoments *to, double share) {
-    double a[3][3], b[3][3];
-    pm_cholesky(a, from, 1e-3);
-    pm_cholesky(b, to, 1e-6);
-    for (long i = 0; i < n; i++, p += 3) {
-        double l = pm_luminance(p), u[3] = { l, p[0] - l, p[2] - l }, z[3], v[3];
-        for (int j = 0; j < 3; j++) {
-            z[j] = u[j] - pm_mean(from, j);
-            for (int k = 0; k < j; k++) z[j] -= a[j][k] * z[k];
-            z[j] /= a[j][j];
-            v[j] = pm_mean(to, j);
-            for (int k = 0; k <= j; k++) v[j] += b[j][k] * z[k];
-        }
-        double rgb[3] = { v[0] + v[1], v[0] - (.299 * v[1] + .114 * v[2]) / .587, v[0] + v[2] };
-        for (int k = 0; k < 3; k++) p[k] += (float)share * (pm_clamp((float)rgb[k], 0, 1) - p[k]);
-    }
 }
 
 /* A distribution as a histogram over [low, high]; quantile(r): the number below which a share r of it lies */
@@ -644,11 +592,15 @@ static void pm_standardise(float *x, const float *mask, long n, float floor) {
     for (long i = 0; i < n; i++) x[i] = (x[i] - (float)mean) / fmaxf((float)sd, floor);
 }
 
-static void pm_guide(Pm *m, float *g, const float *pixels, const float *mask, const PmMoments *style) {
+/* mean, covariance: of the styles' colours; that of their luminance l = w . x is w^T C w */
+static void pm_guide(Pm *m, float *g, const float *pixels, const float *mask, const double mean[3], const double covariance[9]) {
     long n = (long)m->h * m->w, shorter = m->h < m->w ? m->h : m->w;
     int paint = m->o->mode == PATCHES_PAINT;
     float *d = m->plane[0], *a = m->plane[1], *v = m->plane[2], *spare = m->plane[3];
-    float sd = (float)sqrt(fmax(pm_cov(style, 0, 0), 0));
+    static const double w[3] = { .299, .587, .114 };
+    double light = 0, variance = 0;
+    for (int i = 0; i < 9; i++) variance += w[i / 3] * w[i % 3] * covariance[i], light += i < 3 ? w[i] * mean[i] : 0;
+    float sd = (float)sqrt(fmax(variance, 0));
     for (long i = 0; i < n; i++) g[i] = pm_luminance(pixels + 3 * i);
     if (paint) {
         double sigma = .12 * (double)shorter;
@@ -673,9 +625,9 @@ static void pm_guide(Pm *m, float *g, const float *pixels, const float *mask, co
                 tones.sum[pm_bin(&tones, pm_luminance(m->style[s].pixels + 3 * i)) + 1] += m->share[s] / (double)all;
         pm_cumulate(&content), pm_cumulate(&tones);
         for (int b = 0; b < PM_BINS; b++) map[b] = (float)pm_quantile(&tones, (content.sum[b] + content.sum[b + 1]) / 2);
-        for (long i = 0; i < n; i++) g[i] = (map[pm_bin(&content, g[i])] + sd * g[i] + (float)pm_mean(style, 0)) / 2;
+        for (long i = 0; i < n; i++) g[i] = (map[pm_bin(&content, g[i])] + sd * g[i] + (float)light) / 2;
     } else
-        for (long i = 0; i < n; i++) g[i] = sd * g[i] + (float)pm_mean(style, 0);
+        for (long i = 0; i < n; i++) g[i] = sd * g[i] + (float)light;
     for (long i = 0; i < n; i++) g[i] = pm_clamp(g[i], 0, 1);
     pm_extend(g, mask, m->h, m->w, .05 * (double)shorter, d, a, spare);
 }
@@ -716,27 +668,22 @@ static int pm_resize(Image *image, int h, int w) {
 /* Paints the picture x0 (m->h, m->w; RGB in [0,1], with its mask): the result is m->x */
 static int pm_paint(Pm *m, const Image *garment, const Image *style) {
     const PatchesOptions *o = m->o;
-    PmMoments content = {0}, colours = {0};
+    double all = 0, done = 0, mean[2][3], covariance[2][9], map[9];            /* of the content's colours, the styles' */
     long n = (long)m->h * m->w;
-    double all = 0, done = 0;
-    pm_count(&content, garment->pixels, garment->mask, n, 1);
-    for (int s = 0; s < m->styles; s++) {
+    for (int s = 0; s < m->styles; s++)
         if (!pm_rgb(&m->style[s], &style[s]) || !pm_resize(&m->style[s], m->style_h[s], m->style_w[s])) return 0;
-        long area = (long)m->style_h[s] * m->style_w[s];
-        PmMoments own = {0};
-        pm_count(&own, m->style[s].pixels, NULL, area, 1);
-        if (o->preserve_color > 0) pm_recolour(m->style[s].pixels, area, &own, &content, o->preserve_color);
-        pm_count(&colours, m->style[s].pixels, NULL, area, m->share[s] / (double)area);
-    }
+    colour_statistics(mean[0], covariance[0], garment, NULL, 1);
+    colour_statistics(mean[1], covariance[1], m->style, m->share, m->styles);
     if (!image_new(&m->guide, m->h, m->w, 1) || !image_copy(&m->x, garment)) return pm_fail("%s", images_error());
     free(m->x.mask), m->x.mask = NULL;
     m->guide.mask = malloc((size_t)n * sizeof(float));
     if (!m->guide.mask) return pm_fail("patches: out of memory for a picture of %d x %d pixels", m->w, m->h);
     memcpy(m->guide.mask, garment->mask, (size_t)n * sizeof(float));
-    pm_guide(m, m->guide.pixels, garment->pixels, garment->mask, &colours);
+    pm_guide(m, m->guide.pixels, garment->pixels, garment->mask, mean[1], covariance[1]);
     if (o->mode == PATCHES_PRINT) pm_tiles(m, m->x.pixels);
     else {
-        pm_recolour(m->x.pixels, n, &content, &colours, 1);
+        colour_monge(map, covariance[0], covariance[1]);
+        colour_map(&m->x, map, mean[0], mean[1]);
         for (long i = 0; i < n; i++) {                /* the content in the style's colours, as light as the guide */
             float d = m->guide.pixels[i] - pm_luminance(m->x.pixels + 3 * i);
             for (int k = 0; k < 3; k++) m->x.pixels[3 * i + k] = pm_clamp(m->x.pixels[3 * i + k] + d, 0, 1);
@@ -815,7 +762,7 @@ static int pm_check(const Image *image, const char *what, int number) {
 static int pm_check_options(const PatchesOptions *o, const double *weight, int styles) {
     struct { const char *name; double value, low, high; } range[] = {
         { "mode", o->mode, 0, 1 }, { "content_weight", o->content_weight, 0, 1 }, { "style_scale", o->style_scale, .125, 8 },
-        { "preserve_color", o->preserve_color, 0, 1 }, { "detail", o->detail, 0, 1 }, { "shade", o->shade, 0, 1 },
+        { "detail", o->detail, 0, 1 }, { "shade", o->shade, 0, 1 },
         { "size", o->size, 32, 4096 }, { "levels", o->levels, 0, PATCHES_LEVELS }, { "iterations", o->iterations, 1, 32 },
         { "memory", o->memory, 0, 1e15 }, { "the number of styles", styles, 1, PATCHES_STYLES } };
     for (size_t i = 0; i < sizeof range / sizeof *range; i++)

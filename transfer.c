@@ -31,15 +31,16 @@
 /* ---------------------------------------------------------------------------------------------------------- options */
 
 static const char *method, *generator, *content, *output, *sheet, *mode, *style_weights, *mask_file, *background, *device, *precision,
-    *data_dir, *features, *style_layers, *content_layer, *pooling, *init;
+    *data_dir, *features, *style_layers, *content_layer, *pooling, *init, *preserve_color, *color_from;
 static OptionList styles;
 static long size, seed, threads, steps;
-static double motif, shade, content_weight, style_weight, tv_weight, preserve_color, detail;
+static double motif, shade, content_weight, style_weight, tv_weight, detail;
 static int help;
 
 static Option table[] = {
     { "--method", 's', &method, "", 0, 0, "patches: from the style's own patches (default); gram: optimise; generator: a trained one", 0 },
     { "--style", 'l', &styles, "", 0, 0, "a painting, a textile, a .pat pattern; may be given several times", 0 },
+    { "--pattern-from", 'l', &styles, NULL, 0, 0, "patches, gram: another name for --style", 0 },
     { "--style-weights", 's', &style_weights, "", 0, 0, "shares of several styles, as in 2,1 (default equal)", 0 },
     { "--mode", 's', &mode, "auto", 0, 0, "paint: all of the picture; print: on the garment; auto: print if there is one", 0 },
     { "--generator", 's', &generator, "", 0, 0, "generator: a run's folder, or its checkpoint, made by ./train --recipe style", 0 },
@@ -52,7 +53,9 @@ static Option table[] = {
     { "--content-weight", 'd', &content_weight, "0", 0, 1e6, "patches, 0 to 1: how strongly light and dark follow the content (paint 0.5,\n"
       "                           print 0.1); gram: weight of the content loss (0.25; with --features 0.05)", 0 },
     { "--detail", 'd', &detail, "0", 0, 1, "patches: fine detail of the content, added at the end (paint 0.35, print 0)", 0 },
-    { "--preserve-color", 'd', &preserve_color, "0", 0, 1, "patches: 1 gives the style the content's colours first", 0 },
+    { "--preserve-color", 's', &preserve_color, "off", 0, 0, "covariance: the style gets the content's colours first; luminance: the result keeps\n"
+      "                           its light and dark and takes the content's colours", 0 },
+    { "--color-from", 's', &color_from, "", 0, 0, "patches, gram: the style gets the colours of this picture first", 0 },
     { "--mask", 's', &mask_file, "", 0, 0, "a picture of the content's size, white where the print belongs", 0 },
     { "--background", 's', &background, "keep", 0, 0, "around the garment: keep the picture, or white", 0 },
     { "--features", 's', &features, "", 0, 0, "gram: weights of VGG16 or VGG19, torchvision's names, .safetensors; without, random ones", 0 },
@@ -111,18 +114,29 @@ static int picture_kind(const char *path) {
 
 /* ------------------------------------------------------------------------------------------------- patches of a style */
 
-static Image style[OPTION_LIST];
+static Image pattern[OPTION_LIST], style[OPTION_LIST], colors;          /* as loaded; in the colours asked for; of --color-from */
 static double style_share[OPTION_LIST];
 
 static int open_styles(void) {
     const char *at = style_weights;
     for (int i = 0; i < styles.count; i++) {
         char *end = (char *)(uintptr_t)at;
-        if (!image_load(&style[i], styles.item[i])) return fail_image();
+        if (!image_load(&pattern[i], styles.item[i])) return fail_image();
         style_share[i] = *style_weights ? strtod(at, &end) : 1;
         if (*style_weights && (end == at || !(style_share[i] > 0 && style_share[i] <= 1e6) || *end != (i + 1 < styles.count ? ',' : 0)))
             return fail("--style-weights %s: expected %d numbers above 0, with commas between", style_weights, styles.count);
         at = end + 1;
+    }
+    return !*color_from || image_load(&colors, color_from) ? 1 : fail_image();
+}
+
+/* style: the patterns, in the colours of --color-from, or of the picture that is to be painted (--preserve-color covariance) */
+static int colour_styles(const Image *picture) {
+    const Image *like = *color_from ? &colors : *preserve_color == 'c' ? picture : NULL;
+    for (int i = 0; i < styles.count; i++) {
+        image_free(&style[i]);
+        if (!image_copy(&style[i], &pattern[i])) return fail_image();
+        if (like) colour_match(&style[i], like);
     }
     return 1;
 }
@@ -146,7 +160,6 @@ static int paint_patches(Image *picture, int print) {
     double have = device_free_bytes(ops);
     set_if_given("--content-weight", &o.content_weight, content_weight);
     set_if_given("--detail", &o.detail, detail);
-    set_if_given("--preserve-color", &o.preserve_color, preserve_color);
     set_if_given("--shade", &o.shade, shade);
     if (motif > 0) o.style_scale = motif;
     o.seed = (uint64_t)seed, o.progress = progress;
@@ -348,8 +361,8 @@ static double set_size(Image *picture) {
     double by = (double)want / (double)longer;
     int h = (int)lround(picture->h * by), w = (int)lround(picture->w * by);
     if (!resize(picture, h > 1 ? h : 1, w > 1 ? w : 1)) return 0;
-    for (long i = 0; by > 1 && picture->mask && i < (long)picture->h * picture->w; i++)
-        picture->mask[i] = fminf(fmaxf((picture->mask[i] - .5f) * (float)by + .5f, 0), 1);
+    for (long i = 0; picture->mask && i < (long)picture->h * picture->w; i++)          /* rounding may have passed 1, too */
+        picture->mask[i] = fminf(fmaxf((picture->mask[i] - .5f) * (float)fmax(by, 1) + .5f, 0), 1);
     return by;
 }
 
@@ -590,13 +603,14 @@ static int lay_style(Image *picture, int on_white, int found, const char *name) 
     }
     if (!some) return fail("%s: its mask is empty, there is nothing to print on: --mask can say where", name);
     if (!print && !masked) free(picture->mask), picture->mask = NULL;
+    if (!colour_styles(picture)) return 0;
     return *method == 'g' ? paint_gram(picture) : paint_patches(picture, print);
 }
 
 static int transfer(const Garment *from, const char *to) {
     static const char *const where[] = { "", "what stands out from the background", "its own mask",
                                          "all of it: no mask, and no background of one colour", "--mask" };
-    Image picture = { 0 };
+    Image picture = { 0 }, before = { 0 };
     double by = 0;
     int found = 0, shown = page.pixels && rows < ROWS;
     if (from->path && same_file(from->path, to)) return fail("%s: --output would overwrite the garment, choose another", to);
@@ -609,9 +623,12 @@ static int transfer(const Garment *from, const char *to) {
     if (good && (found == 1 || !from->path) && by > 1) good = draw_in(&picture, (int)(by / 2));       /* the middle of a widened edge */
     if (good) printf("%s: %d x %d pixels; garment: %s\n", from->name, picture.w, picture.h, where[*mask_file ? 4 : found]);
     int on_white = !strcmp(background, "white") || !from->path || (found == 2 && !*mask_file);   /* transparent: shown on white */
-    if (good && shown) good = show(&picture, 0) && (cells == 2 || show(&style[0], 1));
+    if (good && shown) good = show(&picture, 0) && (cells == 2 || show(&pattern[0], 1));
+    if (good && *preserve_color == 'l') good = image_copy(&before, &picture) ? 1 : fail_image();
     good = good && (styles.count ? lay_style(&picture, on_white, found, from->name)
                                  : lay_print(&picture, on_white, (int)ceil(fmax(by, 1)), from->name));
+    if (good && before.pixels) colour_keep_luminance(&picture, &before);
+    image_free(&before);
     good = good && (!shown || show(&picture, cells - 1));
     if (good && *to) good = image_save(&picture, to) ? 1 : fail_image();
     image_free(&picture);
@@ -642,6 +659,9 @@ int main(int argc, char **argv) {
         usage("--method: patches and gram need --style, generator needs --generator");
     if (strcmp(pooling, "max") && strcmp(pooling, "average")) usage("--pooling: expected max or average");
     if (strcmp(mode, "auto") && strcmp(mode, "paint") && strcmp(mode, "print")) usage("--mode: expected auto, paint or print");
+    if (strcmp(preserve_color, "off") && strcmp(preserve_color, "luminance") && strcmp(preserve_color, "covariance"))
+        usage("--preserve-color: expected off, luminance or covariance");
+    if (*color_from && strcmp(preserve_color, "off")) usage("--color-from and --preserve-color: expected one of them");
     cells = styles.count ? 3 : 2, across = styles.count ? 2 : 4;
     if (!*content) usage("--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5");
     if (!*output && !*sheet) usage("--output is missing: the .png or .jpg file to write, or a folder");

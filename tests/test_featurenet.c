@@ -181,11 +181,74 @@ static int watch(void *context, const GramStep *s) {
     CHECK(context == &calls, "the callback gets its context");
     if (!calls++) first_total = s->total;
     last_total = s->total;
+    CHECK(s->fraction > 0 && s->fraction <= 1 && s->number >= 1 && s->number <= s->levels * s->steps, "step %d, %g done", s->number, s->fraction);
     return !stop_after || calls < stop_after;
 }
 
+/* Functions with known minima, and some that have none: L-BFGS finds the first and ends on the others */
+typedef struct Valley { int kind; long n, calls; } Valley;
+static double valley(void *context, double *g, const double *x) {
+    Valley *v = context;
+    double f = 0;
+    v->calls++;
+    for (long i = 0; i < v->n; i++) g[i] = 0;
+    for (long i = 0; i < v->n && v->kind == 0; i++) {                         /* sum l_i (x_i - i)^2 / 2, l_i from 1 to 1000 */
+        double l = pow(1000, (double)i / (double)(v->n - 1)), e = x[i] - (double)i;
+        f += l * e * e / 2, g[i] = l * e;
+    }
+    for (long i = 0; i + 1 < v->n && v->kind == 1; i++) {                     /* Rosenbrock: sum 100 (x_i+1 - x_i^2)^2 + (1 - x_i)^2 */
+        double a = x[i + 1] - x[i] * x[i], b = 1 - x[i];
+        f += 100 * a * a + b * b, g[i] += -400 * a * x[i] - 2 * b, g[i + 1] += 200 * a;
+    }
+    for (long i = 0; i < v->n && v->kind == 2; i++) f -= x[i], g[i] = -1;                 /* no lower end */
+    for (long i = 0; i < v->n && v->kind == 3; i++) f += x[i] * x[i], g[i] = -2 * x[i];   /* the gradient of another function */
+    for (long i = 0; i < v->n && v->kind == 4; i++) g[i] = 1;                             /* flat, whatever the gradient says */
+    for (long i = 0; i < v->n && v->kind == 5; i++) f += fabs(x[i]), g[i] = x[i] < 0 ? -1 : 1;        /* a kink */
+    return v->kind == 6 || (v->kind == 7 && v->calls > 1) ? NAN : f;
+}
+static double descend(int kind, long n, int evaluations, double *x) {
+    static double work[LBFGS_ROWS * 20];
+    Valley v = { kind, n, 0 };
+    for (long i = 0; i < n; i++) x[i] = kind == 1 && i % 2 == 0 ? -1.2 : 1.1;
+    double f = lbfgs(x, n, evaluations, 0.1, valley, &v, work), g[20];
+    CHECK(v.calls <= evaluations, "kind %d: %ld evaluations of %d", kind, v.calls, evaluations);
+    CHECK(kind > 5 || f == valley(&v, g, x), "kind %d: the value returned is that of the point", kind);
+    return f;
+}
+static void test_lbfgs(void) {
+    double x[20];
+    double f = descend(0, 20, 250, x);
+    CHECK(f < 1e-12, "a quadratic with curvatures from 1 to 1000: %g", f);
+    for (int i = 0; i < 20; i++) CLOSE(x[i], i, 1e-6, 0, "its minimum, %d", i);
+    for (long n = 2; n <= 10; n += 8) {
+        f = descend(1, n, n == 2 ? 80 : 200, x);
+        CHECK(f < 1e-12, "Rosenbrock's valley in %ld dimensions: %g", n, f);
+        for (int i = 0; i < n; i++) CLOSE(x[i], 1, 1e-5, 0, "its minimum, %d", i);
+    }
+    CHECK(descend(1, 2, 20, x) > descend(1, 2, 30, x), "more evaluations, less loss");
+    CHECK(descend(2, 3, 100, x) < -1e4, "no lower end: it goes down, and ends");
+    CHECK(descend(3, 3, 1000, x) <= 3 * 1.1 * 1.1, "a wrong gradient never makes it worse");
+    for (int kind = 4; kind < 8; kind++) {
+        descend(kind, 3, 1000000, x);
+        for (int i = 0; i < 3; i++) CHECK(isfinite(x[i]) && fabs(x[i]) <= 1.1, "kind %d: x stays: %g", kind, x[i]);
+    }
+    descend(0, 20, 1, x);
+    CHECK(x[3] == 1.1, "one evaluation moves nothing");
+}
+
+static int saved, saved_last;
+static Image saved_picture;
+static int save(void *context, const Image *now, int number) {
+    CHECK(context == &calls && number % 7 == 0 && number > saved_last && now->h == 70 && now->w == 50, "step %d is saved, %d x %d", number, now->w, now->h);
+    for (int i = 0; i < 70 * 50 * 3; i++) if (!(fabsf(now->pixels[i]) <= 1)) { CHECK(0, "saved: pixel %d is %g", i, now->pixels[i]); break; }
+    image_free(&saved_picture);
+    image_copy(&saved_picture, now);
+    saved++, saved_last = number;
+    return 1;
+}
+
 static void test_builtin(void) {
-    Image content = drawn(1, 70, 50), style[2] = { drawn(2, 64, 64), drawn(4, 48, 60) }, result[3], blank;
+    Image content = drawn(1, 70, 50), style[2] = { drawn(2, 64, 64), drawn(4, 48, 60) }, result[3], blank, twice;
     GramOptions o = gram_defaults(0);
     o.steps = getenv("TEST_QUICK") ? 11 : 20, o.progress = watch, o.context = &calls;
     for (int threads = 1; threads <= 3; threads++) {
@@ -217,6 +280,25 @@ static void test_builtin(void) {
     image_free(&blank);
     stop_after = 0;
 
+    /* both optimizers: the picture after 14 of 14 steps is the result; L-BFGS lowers the loss, the same for any number of threads */
+    o = gram_defaults(0);
+    o.steps = 7, o.progress = watch, o.save = save, o.save_every = 7, o.context = &calls;
+    for (int i = 0; i < 3; i++) {
+        omp_set_num_threads(1 + i % 2);
+        o.optimizer = i ? GRAM_LBFGS : GRAM_ADAM, calls = saved = saved_last = 0;
+        CHECK(gram_transfer(&blank, &content, style, NULL, 2, &o, &ops_tiled) && saved == 2, "%s, %d pictures saved", gram_error(), saved);
+        CHECK(!memcmp(blank.pixels, saved_picture.pixels, sizeof(float) * 70 * 50 * 3), "optimizer %d: the last picture saved is the result", i);
+        CHECK(last_total < 0.7 * first_total, "optimizer %d: the loss falls from %g to %g", i, first_total, last_total);
+        if (i == 1) image_copy(&twice, &blank);
+        if (i == 2) CHECK(!memcmp(twice.pixels, blank.pixels, sizeof(float) * 70 * 50 * 3), "L-BFGS: two threads give other bits");
+        image_free(&blank);
+    }
+    image_free(&twice), image_free(&saved_picture);
+    o.init = GRAM_NOISE, stop_after = 2, calls = 0, o.every = 1;
+    CHECK(gram_transfer(&blank, &content, style, NULL, 1, &o, &ops_tiled) && calls == 2, "the callback stops L-BFGS: %d calls", calls);
+    image_free(&blank);
+    stop_after = 0, o = gram_defaults(0);
+
     /* memory: what is predicted is what is asked for at most, for both kinds of features */
     Ops counting = ops_tiled;
     counting.alloc = counting_alloc, counting.release = counting_release, counting.conv_scratch = ops_naive.conv_scratch;
@@ -229,25 +311,6 @@ static void test_builtin(void) {
     image_free(&blank);
     for (int i = 0; i < 3; i++) image_free(&result[i]);
     image_free(&content), image_free(&style[0]), image_free(&style[1]);
-}
-
-/* S^1/2 S^1/2 = S, S^-1/2 S S^-1/2 = 1; and the picture's colours get the style's covariance */
-static void test_colours(void) {
-    const double s[9] = { 2, 0.5, -0.3, 0.5, 1, 0.2, -0.3, 0.2, 0.5 };
-    double half[9], unhalf[9], a[9], b[9];
-    colour_power(half, s, 0.5), colour_power(unhalf, s, -0.5);
-    colour_product(a, half, half);
-    for (int i = 0; i < 9; i++) CLOSE(a[i], s[i], 1e-12, 0, "root squared, element %d", i);
-    colour_product(a, unhalf, s), colour_product(b, a, unhalf);
-    for (int i = 0; i < 9; i++) CLOSE(b[i], i % 4 ? 0 : 1, 1e-12, 0, "whitened, element %d", i);
-    Image x = drawn(3, 40, 40);
-    double mean[3], c[9], zero[3] = {0};
-    colour_statistics(mean, c, &x, NULL, 1);
-    colour_power(unhalf, c, -0.5);
-    colour_map(&x, unhalf, mean, zero);
-    colour_statistics(mean, c, &x, NULL, 1);
-    for (int i = 0; i < 9; i++) CLOSE(c[i], i % 4 ? 0 : 1, 0.1, 0, "covariance of whitened colours, element %d", i);
-    image_free(&x);
 }
 
 static void expect(int good, const char *word) {
@@ -270,6 +333,7 @@ static void test_errors(const StFile *file) {
     TRY(o.content_layer = "relu4_9", "relu4_9");
     TRY(o.content = NAN, "content");
     TRY(o.steps = 0, "steps 0");
+    TRY(o.optimizer = 2, "optimizer 2");
     TRY(o.lr = 1e38, "finite");
     TRY(o.init = GRAM_PICTURE, "start");
     o = good;
@@ -311,7 +375,6 @@ int main(void) {
     CHECK(!missing, "%s", missing);
     if (missing) return test_report("featurenet");
 #endif
-    test_colours();
     for (int depth = 16; depth <= 19; depth += 3) {
         char path[4096];
         StFile file;
@@ -335,9 +398,10 @@ int main(void) {
         st_close(&file);
     }
 #ifdef WITH_CUDA
-    (void)test_errors, (void)test_builtin;
+    (void)test_errors, (void)test_builtin, (void)test_lbfgs;
     cuda_close();
 #else
+    test_lbfgs();
     test_builtin();
 #endif
     return test_report("featurenet");

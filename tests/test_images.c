@@ -804,7 +804,7 @@ static void test_text(void) {
     Image m;
     const float ink[3] = { 1, -1, .5f };
     WORKS(image_new(&m, 20, 40, 3));
-    im_text(&m, 2, 3, "l", 2, ink);                             /* a bar one pixel wide and seven high, twice as large */
+    image_text(&m, 2, 3, "l", 2, ink);                             /* a bar one pixel wide and seven high, twice as large */
     int dots = 0;
     for (int i = 0; i < 800; i++) dots += m.pixels[i * 3] == 1 && m.pixels[i * 3 + 1] == -1 && m.pixels[i * 3 + 2] == .5f;
     CHECK(dots >= 4 * 6 && dots <= 4 * 10, "an l has %d pixels", dots);
@@ -814,19 +814,98 @@ static void test_text(void) {
     char every[256];
     for (int i = 0; i < 255; i++) every[i] = (char)(i + 1);
     every[255] = 0;
-    for (int at = -70; at < 70; at += 7) im_text(&m, at, -at, every, 3, ink);    /* clipped at all sides */
+    for (int at = -70; at < 70; at += 7) image_text(&m, at, -at, every, 3, ink);    /* clipped at all sides */
     image_free(&m);
     static Image drawn[127];
     for (int letter = 33; letter < 127; letter++) {             /* every letter is drawn, and none like another */
         int on = 0, twins = 0;
         WORKS(image_new(&drawn[letter], 14, 14, 1));
-        im_text(&drawn[letter], 1, 1, (char[]){ (char)letter, 0 }, 1, (float[]){ 1, 1, 1 });
+        image_text(&drawn[letter], 1, 1, (char[]){ (char)letter, 0 }, 1, (float[]){ 1, 1, 1 });
         for (int i = 0; i < 14 * 14; i++) on += drawn[letter].pixels[i] > 0;
         for (int other = 33; other < letter; other++)
             twins += !memcmp(drawn[letter].pixels, drawn[other].pixels, sizeof(float) * 14 * 14);
         CHECK(on > 0 && on < 40 && !twins, "letter %c: %d dots, %d twins", letter, on, twins);
     }
     for (int letter = 33; letter < 127; letter++) image_free(&drawn[letter]);
+}
+
+/* ---- colours --------------------------------------------------------------------------------------------------- */
+
+static void test_colours(void) {
+    const double s[9] = { 2, .5, -.3, .5, 1, .2, -.3, .2, .5 }, c[9] = { .7, .1, .2, .1, .3, -.1, .2, -.1, 1.5 };
+    double half[9], unhalf[9], a[9], b[9], mean[2][3], covariance[2][9];
+    colour_power(half, s, .5), colour_power(unhalf, s, -.5);
+    colour_product(a, half, half);
+    for (int i = 0; i < 9; i++) CLOSE(a[i], s[i], 1e-12, 0, "root squared, element %d", i);
+    colour_product(a, unhalf, s), colour_product(b, a, unhalf);
+    for (int i = 0; i < 9; i++) CLOSE(b[i], i % 4 ? 0 : 1, 1e-12, 0, "whitened, element %d", i);
+    colour_monge(half, c, c);
+    for (int i = 0; i < 9; i++) CLOSE(half[i], i % 4 ? 0 : 1, 1e-12, 0, "nothing moves, element %d", i);
+    colour_monge(half, c, s);
+    colour_product(a, half, c), colour_product(b, a, half);
+    for (int i = 0; i < 9; i++) {
+        CLOSE(b[i], s[i], .005, 0, "T C T = S but for the ridge, element %d", i);
+        CLOSE(half[i], half[i % 3 * 3 + i / 3], 1e-12, 0, "Monge's map is symmetric, element %d", i);
+    }
+
+    Image x, like, was;
+    WORKS(image_new(&x, 40, 30, 3));
+    WORKS(image_new(&like, 20, 50, 3));
+    for (int i = 0; i < 3600; i++) x.pixels[i] = .3f * im_hash((uint32_t)i) + .2f * im_hash((uint32_t)(i / 3 + 9000)) - .1f * (float)(i % 3);
+    for (int i = 0; i < 3000; i++) like.pixels[i] = .4f * im_hash((uint32_t)(i / 3 + 20000)) * (float)(i % 3) - .2f * im_hash((uint32_t)(i + 30000));
+    WORKS(im_add_mask(&like, 1));
+    for (int i = 0; i < 500; i++) like.mask[i] = .2f, like.pixels[3 * i] = -1;                  /* outside: not counted */
+    WORKS(image_copy(&was, &x));
+    colour_match(&x, &like);
+    colour_statistics(mean[0], covariance[0], &x, NULL, 1);
+    colour_statistics(mean[1], covariance[1], &like, NULL, 1);
+    for (int i = 0; i < 3; i++) CLOSE(mean[0][i], mean[1][i], 2e-4, 0, "mean %d", i);
+    for (int i = 0; i < 9; i++) CLOSE(covariance[0][i], covariance[1][i], .005, 0, "covariance %d, but for the ridge", i);
+    double together[3], other[9], weight[2] = { 1, 3 };
+    colour_statistics(mean[0], covariance[0], &was, NULL, 1);
+    colour_statistics(together, other, (Image[]){ was, like }, weight, 2);
+    for (int i = 0; i < 3; i++) CLOSE(together[i], .25 * mean[0][i] + .75 * mean[1][i], 1e-9, 0, "mean of two, channel %d", i);
+    for (int i = 0; i < 1000; i++) like.mask[i] = 0;
+    colour_statistics(mean[0], covariance[0], &like, NULL, 1);
+    CHECK(mean[0][1] == 0 && covariance[0][4] == 0, "no pixel: zero, not NaN");
+    colour_match(&like, &(Image){ .h = 1, .w = 1, .c = 3, .pixels = (float[]){ .5f, .5f, .5f } });
+    for (int i = 0; i < 3000; i++) CHECK(isfinite(like.pixels[i]), "a flat colour and an empty mask: %g", like.pixels[i]);
+
+    for (int i = 0; i < 3600; i++) x.pixels[i] = 2 * im_hash((uint32_t)(i + 50000)) - 1, was.pixels[i] = 2 * im_hash((uint32_t)(i + 60000)) - 1;
+    memcpy(was.pixels, x.pixels, 30 * sizeof(float));
+    Image kept;
+    WORKS(image_copy(&kept, &x));
+    colour_keep_luminance(&kept, &was);
+    CHECK(!memcmp(kept.pixels, x.pixels, 30 * sizeof(float)), "where the two agree no bit changes");
+    for (int i = 0; i < 1200; i++) {
+        const float *k = kept.pixels + 3 * i, *f = x.pixels + 3 * i, *p = was.pixels + 3 * i;
+        double y = .299 * k[0] + .587 * k[1] + .114 * k[2], full = .299 * p[0] + .587 * p[1] + .114 * p[2];
+        CLOSE(y, .299 * f[0] + .587 * f[1] + .114 * f[2], 1e-6, 0, "luminance of pixel %d", i);
+        CLOSE((k[0] - y) * (p[2] - full), (k[2] - y) * (p[0] - full), 2e-6, 0, "hue of pixel %d", i);
+        CHECK(fabsf(k[0]) <= 1 && fabsf(k[1]) <= 1 && fabsf(k[2]) <= 1, "pixel %d is a colour", i);
+    }
+    image_free(&x), image_free(&like), image_free(&was), image_free(&kept);
+}
+
+/* The same 32 x 32 colours in files of other kinds, made by Python's PIL: (8 x, 8 y, 40; 200 on the right half) */
+static void test_kinds(void) {
+    static const struct { const char *name; double within; int grey; } kind[] = {
+        { "16bit.png", .5, 0 }, { "palette.png", 20, 0 }, { "grey.png", 1, 1 }, { "cmyk.jpg", 8, 0 } };
+    const char *folder = getenv("TESTS");
+    for (int k = 0; k < 4; k++) {
+        char path[4096];
+        double most = 0;
+        Image m;
+        snprintf(path, sizeof path, "%s/data/%s", folder ? folder : "tests", kind[k].name);
+        WORKS(image_load(&m, path));
+        CHECK(m.h == 32 && m.w == 32 && m.c == 3 && !m.mask, "%s: %d x %d x %d", path, m.w, m.h, m.c);
+        for (int i = 0; i < 1024 && m.pixels; i++) {
+            double c[3] = { i % 32 * 8, i / 32 * 8, i % 32 < 16 ? 40 : 200 }, grey = .299 * c[0] + .587 * c[1] + .114 * c[2];
+            for (int j = 0; j < 3; j++) most = fmax(most, fabs((m.pixels[3 * i + j] + 1) * 127.5 - (kind[k].grey ? grey : c[j])));
+        }
+        CHECK(most <= kind[k].within, "%s: off by %g", path, most);
+        image_free(&m);
+    }
 }
 
 static long count_colour(const Image *m, float r, float g, float b) {
@@ -935,6 +1014,8 @@ int main(void) {
     test_grid();
     test_text();
     test_plot();
+    test_colours();
+    test_kinds();
     test_fashion_mnist();
     test_gimp_patterns();
     char command[64];

@@ -380,20 +380,6 @@ static void test_statistics(void) {
     for (int i = 0; i < H * W; i++) changed += mask[i] > 0 && x[i] != y[i], outside += !(x[i] >= 0 && x[i] <= 1);
     CHECK(!changed && !outside, "extend: %d changed inside, %d not of the inside's tones", changed, outside);
 
-    float from[400 * 3], to[400 * 3];
-    PmMoments f = {0}, t = {0}, got = {0};
-    for (int i = 0; i < 400; i++) for (int k = 0; k < 3; k++) {
-        from[3 * i + k] = (float)(.4 + .1 * uniform((uint64_t)(3 * i + k)) + .2 * uniform((uint64_t)(7000 + i)));
-        to[3 * i + k] = (float)(.3 + .1 * k + .1 * uniform((uint64_t)(30000 + 3 * i + k))
-              + .1 * (k - 1) * uniform((uint64_t)(9000 + i)));
-    }
-    pm_count(&f, from, NULL, 400, 1), pm_count(&t, to, NULL, 400, 1);
-    pm_recolour(from, 400, &f, &t, 1);
-    pm_count(&got, from, NULL, 400, 1);
-    for (int j = 0; j < 3; j++) CLOSE(pm_mean(&got, j), pm_mean(&t, j), 1e-3, 0, "mean %d", j);
-    CHECK(pm_cov(&got, 0, 0) < pm_cov(&t, 0, 0) * 1.05 + 2e-5 && pm_cov(&got, 0, 0) > pm_cov(&t, 0, 0) * .5,
-          "variance: %g for %g",
-          pm_cov(&got, 0, 0), pm_cov(&t, 0, 0));
     PmRanks d = { 0, 1, {0} };
     for (int i = 0; i < 5000; i++) d.sum[pm_bin(&d, uniform((uint64_t)i) * uniform((uint64_t)i)) + 1] += 1;
     pm_cumulate(&d);
@@ -506,7 +492,6 @@ static void test_odd_pictures(void) {
         for (int mode = 0; mode < 2; mode++) {
             PatchesOptions o = small((PatchesMode)mode);
             if (quick && (kind + mode) % 2) continue;
-            o.preserve_color = kind % 2;
             WORKS(patches_transfer(&r, &c, s, kind ? NULL : (double[]){ 2, 1 }, kind ? 1 : 2, &o));
             CHECK(r.h == c.h && r.w == c.w && r.c == 3 && !colours(&r), "kind %d, mode %d: %d values are no colours",
                   kind, mode, colours(&r));
@@ -595,7 +580,6 @@ static void test_errors(void) {
     o.content_weight = 1.5; FAILS("content_weight is 1.5: expected 0 to 1");
     o.content_weight = NAN; FAILS("content_weight");
     o.style_scale = 0; FAILS("style_scale");
-    o.preserve_color = -1; FAILS("preserve_color");
     o.detail = 2; FAILS("detail");
     o.shade = 2; FAILS("shade");
     o.size = 8; FAILS("size is 8: expected 32 to 4096");

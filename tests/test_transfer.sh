@@ -100,7 +100,7 @@ good "a seed" --style "$tmp/style.tga" --content "$tmp/shirt.tga" --output "$tmp
 good "another seed" --style "$tmp/style.tga" --content "$tmp/shirt.tga" --output "$tmp/c.png" --mode paint --size 64 --seed 2
 good "paint" --mode paint --style "$tmp/style.tga" --content "$tmp/shirt.tga" --output "$tmp/b.png" --size 64 --detail 0.1 --content-weight 0.9
 check "all of the picture" grep -q "^painting" "$tmp/log"
-good "two styles" --style "$tmp/style.tga" --style "$tmp/alpha.tga" --style-weights 2,1 --preserve-color 1 --style-scale 2 --size 64 \
+good "two styles" --style "$tmp/style.tga" --style "$tmp/alpha.tga" --style-weights 2,1 --preserve-color covariance --style-scale 2 --size 64 \
     --content "$tmp/shirt.tga" --sheet "$tmp/sheet.png"
 check "a sheet of three" [ "$(size_of "$tmp/sheet.png")" = 816x280 ]
 
