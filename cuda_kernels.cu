@@ -15,6 +15,7 @@
  *   sum, sum_rows  sums over everything, and over the rows of each channel: losses, norms, normalisation, biases
  *   product        dense layers, convolutions, transposed convolutions and their gradients: one matrix product, four kernels of
  *                  growing speed (cuda_ladder selects one): naive, shared-memory tile, register tile, tensor cores
+ *   nearest        the search for nearest rows: a tile of distances, looked at in the registers where it was computed
  *
  * Deterministic: no float atomics; every sum is cut into slices whose number depends on the sizes alone, and its parts are added
  * in a fixed order. The same bits from run to run, on one GPU and on any other that rounds alike.
@@ -1489,10 +1490,96 @@ static void gram_backward(float *df, const float *dg, const float *f, const floa
     convolve<FLOAT32>(df, e, w, NULL, 1, &d);
 }
 
+/* ------------------------------------------------------------------------------------------------------------- search
+ * index[i] = argmin_j w_j |x_i - y_j|^2: the loops of a matrix product, but what a tile gives is not stored: every thread keeps
+ * the least of what it has seen. A block takes 64 rows of x and a slice of y's, 64 at a time; a thread 4 x 4 distances of a tile,
+ * in the same four rows of x all the way. At the end the 16 threads that share those rows (half a warp) settle it by shuffles, and
+ * nearest's last kernel settles it between the slices. `before` orders any two of them, so no order of settling matters: the
+ * first row of equals wins. Always in float32: a rounded product of tensor cores would find another row.
+ * shared: both tiles, 16 numbers of every row at a time, laid out by number: a warp reads two float4 of a and 16 of b. */
+constexpr int NEAR = 64, NEAR_DEPTH = 16;
+struct Least { float value; int index; };
+__device__ static inline bool before(Least a, Least b) {                     /* NaN is before every number */
+    bool a_lost = a.value != a.value, b_lost = b.value != b.value;
+    if (a_lost != b_lost) return a_lost;
+    return a.value < b.value || ((a_lost || a.value == b.value) && a.index < b.index);
+}
+__global__ void __launch_bounds__(THREADS) nearest_kernel(Least *part, const float *x, const float *y, const float *weight, long nx,
+                                                          long ny, int c) {
+    __shared__ __align__(16) float a[NEAR_DEPTH][NEAR + PAD], b[NEAR_DEPTH][NEAR + PAD];
+    int t = (int)threadIdx.x, tx = t % 16 * 4, ty = t / 16 * 4;
+    long m0 = (long)blockIdx.x * NEAR, n = ny * blockIdx.y / gridDim.y, end = ny * (blockIdx.y + 1) / gridDim.y;
+    Least best[4];
+    #pragma unroll
+    for (int i = 0; i < 4; i++) best[i] = { INFINITY, (int)n };
+    for (; n < end; n += NEAR) {
+        float sum[4][4];
+        #pragma unroll
+        for (int i = 0; i < 16; i++) sum[i / 4][i % 4] = 0;
+        for (int k0 = 0; k0 < c; k0 += NEAR_DEPTH) {
+            #pragma unroll
+            for (int i = 0; i < NEAR * NEAR_DEPTH / THREADS; i++) {          /* neighbours along a row: neighbouring threads */
+                int k = t % NEAR_DEPTH, row = t / NEAR_DEPTH + i * (THREADS / NEAR_DEPTH);
+                a[k][row] = m0 + row < nx && k0 + k < c ? x[(m0 + row) * c + k0 + k] : 0;
+                b[k][row] = n + row < end && k0 + k < c ? y[(n + row) * c + k0 + k] : 0;
+            }
+            __syncthreads();                          /* both tiles are whole */
+            #pragma unroll
+            for (int k = 0; k < NEAR_DEPTH; k++) {
+                float p[4], q[4];
+                *(float4 *)p = *(const float4 *)&a[k][ty], *(float4 *)q = *(const float4 *)&b[k][tx];
+                #pragma unroll
+                for (int i = 0; i < 16; i++) sum[i / 4][i % 4] += (p[i / 4] - q[i % 4]) * (p[i / 4] - q[i % 4]);
+            }
+            __syncthreads();                          /* all have read them: the next may come */
+        }
+        #pragma unroll
+        for (int j = 0; j < 4; j++) {
+            float w = weight && n + tx + j < end ? weight[n + tx + j] : 1;
+            #pragma unroll
+            for (int i = 0; i < 4; i++) {
+                Least here = { w * sum[i][j], (int)(n + tx + j) };
+                if (n + tx + j < end && before(here, best[i])) best[i] = here;
+            }
+        }
+    }
+    #pragma unroll
+    for (int i = 0; i < 4; i++) {
+        for (int distance = 8; distance > 0; distance /= 2) {
+            Least other = { __shfl_down_sync(0xffffffffu, best[i].value, distance, 16),
+                            __shfl_down_sync(0xffffffffu, best[i].index, distance, 16) };
+            if (before(other, best[i])) best[i] = other;
+        }
+        if (tx == 0 && m0 + ty + i < nx) part[blockIdx.y * nx + m0 + ty + i] = best[i];
+    }
+}
+/* as many slices of y as make a thousand blocks, of 256 rows at least: follows from the sizes alone */
+static long nearest_slices(long nx, long ny) {
+    long slices = 1024 / ((nx + NEAR - 1) / NEAR), most = (ny + 255) / 256;
+    return slices > most ? most : slices < 1 ? 1 : slices;
+}
+static long nearest_scratch(long nx, long ny, int) { return nx > 0 ? nearest_slices(nx, ny) * nx * 2 : 0; }
+static void nearest(float *index, float *least, const float *x, const float *y, const float *weight, long nx, long ny, int c) {
+    if (ny > 1 << 24) {
+        fprintf(stderr, "cuda: nearest: %ld rows to search: expected at most %d, what a float counts exactly\n", ny, 1 << 24);
+        exit(1);
+    }
+    if (nx <= 0) return;
+    int slices = (int)nearest_slices(nx, ny);
+    Least *part = (Least *)scratch(FOR_SLICES, (size_t)slices * nx * sizeof(Least));
+    nearest_kernel<<<dim3((unsigned)((nx + NEAR - 1) / NEAR), (unsigned)slices), THREADS, 0, stream>>>(part, x, y, weight, nx, ny, c);
+    each(nx, [=] __device__ (long i) {
+        Least best = part[i];
+        for (int s = 1; s < slices; s++)
+            if (before(part[s * nx + i], best)) best = part[s * nx + i];
+        index[i] = (float)best.index, least[i] = best.value;
+    });
+}
+
 /* ----------------------------------------------------------------------------------------------------------- the tables */
 
 #define TABLE(name_, PRECISION) { .name = name_, .alloc = alloc, .release = release, .upload = upload, .download = download, \
-    .conv_scratch = conv_scratch, .gram_scratch = gram_scratch, .fill = fill, .copy = copy, .axpy = axpy, .scale = scale, \
+    .conv_scratch = conv_scratch, .gram_scratch = gram_scratch, .nearest_scratch = nearest_scratch, .fill = fill, .copy = copy, .axpy = axpy, .scale = scale, \
     .clip = clip, .clip_norm = clip_norm, \
     .sum_squares = sum_squares, .random_uniform = random_uniform, .random_normal = random_normal, \
     .dense_forward = dense_forward<PRECISION>, .dense_backward_input = dense_backward_input<PRECISION>, \
@@ -1529,7 +1616,7 @@ static void gram_backward(float *df, const float *dg, const float *f, const floa
     .total_variation_forward = total_variation_forward, .total_variation_backward = total_variation_backward, \
     .gradient_penalty = gradient_penalty, .gaussian_sample_forward = gaussian_sample_forward, \
     .gaussian_sample_backward = gaussian_sample_backward, .kl_forward = kl_forward, .kl_backward = kl_backward, \
-    .spread = spread, .adam_step = adam_step, .rmsprop_step = rmsprop_step }
+    .spread = spread, .nearest = nearest, .adam_step = adam_step, .rmsprop_step = rmsprop_step }
 
 const Ops ops_cuda = TABLE("cuda", FLOAT32);
 const Ops ops_cuda_tf32 = TABLE("cuda_tf32", TF32);

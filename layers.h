@@ -46,6 +46,7 @@ typedef struct Ops {
     void (*download)(real *host, const real *here, long n);
     long (*conv_scratch)(const Conv *d);                      /* how many reals a convolution of this shape borrows */
     long (*gram_scratch)(long rows, int c);                   /* and a Gram matrix or its gradient */
+    long (*nearest_scratch)(long nx, long ny, int c);         /* and a search for the nearest rows */
     /* vectors */
     void (*fill)(real *x, real value, long n);
     void (*copy)(real *y, const real *x, long n);
@@ -142,6 +143,8 @@ typedef struct Ops {
     void (*kl_backward)(real *dcode, const real *code, real scale, long rows, int k);
     /* a number to report */
     void (*spread)(real *out, const real *x, int n, long each);
+    /* search */
+    void (*nearest)(real *index, real *least, const real *x, const real *y, const real *weight, long nx, long ny, int c);
     /* F19, and the optimiser of F11 */
     void (*adam_step)(real *p, real *m, real *v, const real *g, long n, real lr, real beta1, real beta2, real eps, long t);
     void (*rmsprop_step)(real *p, real *v, const real *g, long n, real lr, real decay, real eps);
@@ -239,6 +242,7 @@ static void naive_release(real *x) { free(x); }
 static void naive_copy(real *y, const real *x, long n) { memmove(y, x, (size_t)n * sizeof(real)); }
 static long naive_conv_scratch(const Conv *d) { (void)d; return 0; }
 static long naive_gram_scratch(long rows, int c) { (void)rows, (void)c; return 0; }
+static long naive_nearest_scratch(long nx, long ny, int c) { (void)nx, (void)ny, (void)c; return 0; }
 
 /* x = value   x: (n) */
 static void fill(real *x, real value, long n) {
@@ -1162,6 +1166,30 @@ static void spread(real *out, const real *x, int n, long each) {
     *out = (real)(total / each);
 }
 
+/* ----------------------------------------------------------------------------------------------------------- search */
+
+/* More rows than a float counts end the program. */
+static void nearest_limit(long ny) {
+    if (ny <= 1 << 24) return;
+    fprintf(stderr, "nearest: %ld rows to search: expected at most %d, what a float counts exactly\n", ny, 1 << 24);
+    exit(1);
+}
+/* index[i] = argmin_j w_j |x_i - y_j|^2, the first j of equals   least[i] = w_j |x_i - y_j|^2 there
+ * x: (NX,C)  y: (NY,C), NY > 0  weight w > 0: (NY) or NULL for all ones  index, least: (NX)
+ * A distance that is NaN is the least of all: it must not be lost. An index travels as a real, exact up to 2^24: for more
+ * rows of y the program ends. */
+static void naive_nearest(real *index, real *least, const real *x, const real *y, const real *weight, long nx, long ny, int c) {
+    nearest_limit(ny);
+    #pragma omp parallel for
+    for (long i = 0; i < nx; i++)
+        for (long j = 0; j < ny; j++) {
+            real d = 0;
+            for (int k = 0; k < c; k++) d += (x[i * c + k] - y[j * c + k]) * (x[i * c + k] - y[j * c + k]);
+            if (weight) d *= weight[j];
+            if (j == 0 || d < least[i] || (d != d && least[i] == least[i])) least[i] = d, index[i] = (real)j;
+        }
+}
+
 /* --------------------------------------------------------------------------------------------------------- F19: Adam */
 
 /* m = beta1 m + (1-beta1) g   v = beta2 v + (1-beta2) g^2   p -= lr m^ / (sqrt(v^) + eps)
@@ -1220,6 +1248,7 @@ static void rmsprop_step(real *p, real *v, const real *g, long n, real lr, real 
     .gaussian_sample_backward = gaussian_sample_backward, .kl_forward = kl_forward, .kl_backward = kl_backward, \
     .spread = spread, .adam_step = adam_step, .rmsprop_step = rmsprop_step
 #define NAIVE_PRODUCTS .conv_scratch = naive_conv_scratch, .gram_scratch = naive_gram_scratch, \
+    .nearest_scratch = naive_nearest_scratch, .nearest = naive_nearest, \
     .dense_forward = dense_forward, .dense_backward_input = dense_backward_input, \
     .dense_backward_weight = dense_backward_weight, .conv2d_forward = conv2d_forward, \
     .conv2d_backward_input = conv2d_backward_input, .conv2d_backward_weight = conv2d_backward_weight, \

@@ -9,7 +9,7 @@
  *     Image photo, cloth, result;
  *     PatchesOptions o = patches_default(PATCHES_PRINT);
  *     if (!image_load(&photo, "shirt.jpg") || !image_load(&cloth, "leopard.png")) puts(images_error());
- *     else if (!patches_transfer(&result, &photo, &cloth, NULL, 1, &o)) puts(patches_error());
+ *     else if (!patches_transfer(&result, &photo, &cloth, NULL, 1, &o, &ops_tiled)) puts(patches_error());
  *
  * Two modes
  *   PATCHES_PAINT   the whole picture (where it is opaque, if it has a mask) is painted anew in the style
@@ -32,6 +32,7 @@
 #ifndef IMAGES_H
 #include "images.h"
 #endif
+#include "layers.h"
 #include <stdint.h>
 
 typedef enum PatchesMode { PATCHES_PAINT, PATCHES_PRINT } PatchesMode;
@@ -56,22 +57,22 @@ typedef struct PatchesOptions {
 PatchesOptions patches_default(PatchesMode mode);
 
 /* out: a new picture of the content's size, RGB, with the mask that was used. content, style[i]: grey or RGB, sides of at
- * least 16 pixels; weight[i] > 0: shares of the styles (NULL: equal). Returns 0 after an error, out is empty then.
+ * least 16 pixels; weight[i] > 0: shares of the styles (NULL: equal); ops: the table that searches, in float.
+ * Returns 0 after an error, out is empty then.
  * Errors: an option out of range, a picture too small, empty, or with a pixel that is not finite, an empty mask, memory,
  * progress() returned 0. */
 int patches_transfer(Image *out, const Image *content, const Image *style, const double *weight, int styles,
-                     const PatchesOptions *o);
+                     const PatchesOptions *o, const Ops *ops);
 
-/* The most memory, in bytes, that patches_transfer takes for a content of (h,w), its result included; exact within a few
- * percent where all of the picture is painted. 0: it would refuse these sizes. */
-double patches_bytes(int h, int w, const Image *style, int styles, const PatchesOptions *o);
+/* The most memory, in bytes, that patches_transfer takes for a content of (h,w), its result included, and what the table
+ * borrows; exact within a few percent where all of the picture is painted. 0: it would refuse these sizes. */
+double patches_bytes(int h, int w, const Image *style, int styles, const PatchesOptions *o, const Ops *ops);
 
 const char *patches_error(void);            /* the last failure, one line */
 #endif
 
 #if defined(PATCHES_IMPLEMENTATION) && !defined(PATCHES_IMPLEMENTED)
 #define PATCHES_IMPLEMENTED
-#include "layers.h"                         /* philox: random numbers that are a function of (seed, stream, index) */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -79,20 +80,9 @@ const char *patches_error(void);            /* the last failure, one line */
 #include <string.h>
 
 enum { PM_SIDE = 7, PM_RUN = 4 * PM_SIDE, PM_TAPS = PM_SIDE * PM_RUN };   /* a patch: 7 runs of 28 contiguous floats */
-enum { PM_KEPT = 38, PM_WIDE = PM_KEPT + 2 };           /* components kept; with the two numbers that make D a product */
+enum { PM_KEPT = 38 };                                                    /* components */
 enum { PM_STRIDE = 3, PM_MARGIN = PM_SIDE / 2 + PM_STRIDE - 1 };   /* widest grid of queries; room for it around x */
-enum { PM_QUERIES = 17000, PM_KEYS = 16000, PM_SAMPLE = 4096, PM_BINS = 1024 };
-
-#if defined(__AVX512F__)                    /* the register tile of tiled.h, by its reasons: 6 x 64 results */
-enum { PM_LANES = 16, PM_ROWS = 6, PM_VECS = 4 };
-#elif defined(__AVX2__) && defined(__FMA__)
-enum { PM_LANES = 8, PM_ROWS = 6, PM_VECS = 2 };
-#else
-enum { PM_LANES = 4, PM_ROWS = 4, PM_VECS = 2 };
-#endif
-enum { PM_COLS = PM_LANES * PM_VECS, PM_BLOCK = 96 };   /* queries (or keys) of a task: they stay in the first-level cache */
-typedef float PmVec __attribute__((vector_size(PM_LANES * 4), aligned(4)));
-typedef int PmMask __attribute__((vector_size(PM_LANES * 4), aligned(4)));
+enum { PM_QUERIES = 17000, PM_KEYS = 16000, PM_SAMPLE = 4096, PM_BATCH = 1024, PM_BINS = 1024 };
 
 static char pm_error[1200];
 const char *patches_error(void) { return pm_error; }
@@ -109,78 +99,6 @@ static int pm_fail(const char *format, ...) {
 static inline long pm_smaller(long a, long b) { return a < b ? a : b; }
 static inline float pm_clamp(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
 static inline float pm_luminance(const float *p) { return .299f * p[0] + .587f * p[1] + .114f * p[2]; }
-
-/* ------------------------------------------------------------------------------------------------ the nearest patch */
-
-/* acc[i][j] = sum_{r<runs} sum_{t<length} a[i][r*jump + t] b[r*length + t][j]   a: PM_ROWS pointers
- * b: (runs*length, PM_COLS) */
-__attribute__((always_inline))
-static inline void pm_tile(PmVec acc[PM_ROWS][PM_VECS], const float *const a[PM_ROWS], int runs, long jump, int length,
-                           const float *b) {
-    PmVec sum[PM_ROWS][PM_VECS] = {{{0}}};
-    for (int r = 0; r < runs; r++)
-        for (int t = 0; t < length; t++, b += PM_COLS)
-            for (int i = 0; i < PM_ROWS; i++)
-                for (int v = 0; v < PM_VECS; v++) sum[i][v] += a[i][r * jump + t] * ((const PmVec *)b)[v];
-    memcpy(acc, sum, sizeof sum);
-}
-
-/* Rows into panels that pm_tile reads front to back: panels[p][t][j] = scale[i] rows[i][t], i = p*PM_COLS + j. scale may be
- * NULL: 1.
- * Columns past the last row are infinitely far from everything: 1e30 in both of the numbers that stand for squares. */
-static void pm_pack(float *panels, const float *rows, long n, const float *scale) {
-    #pragma omp parallel for
-    for (long p = 0; p < (n + PM_COLS - 1) / PM_COLS; p++)
-        for (int t = 0; t < PM_WIDE; t++)
-            for (int j = 0; j < PM_COLS; j++) {
-                long i = p * PM_COLS + j;
-                float pad = t < PM_KEPT ? 0 : 1e30f;
-                panels[(p * PM_WIDE + t) * PM_COLS + j] = i < n ? rows[i * PM_WIDE + t] * (scale ? scale[i] : 1) : pad;
-            }
-}
-
-/* least[i] = min_k D(i,k), at[i] = the first k where it is reached. D is a product,
- *     D(q,k) = |q|^2 - 2 q.k + |k|^2 = q'.k'   with   q' = (-2q, |q|^2, 1),  k' = (k, 1, |k|^2)
- * and is never stored: each tile of it is looked at in the registers where it was computed. A new least is rare (about
- * ln(n) times in a row of n), so most tiles end after a comparison of vectors.
- * rows: (count, PM_WIDE)   panels: the other side, packed, n of them   least, at: (count)   A task owns PM_BLOCK rows. */
-static void pm_sweep(float *least, int *at, const float *rows, long count, const float *panels, long n) {
-    #pragma omp parallel for schedule(dynamic)
-    for (long first = 0; first < count; first += PM_BLOCK) {
-        long last = pm_smaller(first + PM_BLOCK, count);
-        for (long i = first; i < last; i++) least[i] = 3e38f, at[i] = 0;
-        for (long p = 0; p < (n + PM_COLS - 1) / PM_COLS; p++)
-            for (long i = first; i < last; i += PM_ROWS) {
-                const float *a[PM_ROWS];
-                PmVec acc[PM_ROWS][PM_VECS];
-                PmMask less = {0};
-                long any[sizeof less / sizeof(long)], some = 0;
-                for (int r = 0; r < PM_ROWS; r++) a[r] = rows + pm_smaller(i + r, last - 1) * PM_WIDE;  /* the last again */
-                pm_tile(acc, a, 1, 0, PM_WIDE, panels + p * PM_WIDE * PM_COLS);
-                for (int r = 0; r < PM_ROWS; r++)
-                    for (int v = 0; v < PM_VECS; v++) less |= acc[r][v] < (PmVec){0} + least[pm_smaller(i + r, last - 1)];
-                memcpy(any, &less, sizeof any);
-                for (size_t w = 0; w < sizeof any / sizeof *any; w++) some |= any[w];
-                for (long r = 0; some && r < pm_smaller(PM_ROWS, last - i); r++)
-                    for (int j = 0; j < PM_COLS; j++) {
-                        float d = acc[r][j / PM_LANES][j % PM_LANES];
-                        if (d < least[i + r]) least[i + r] = d, at[i + r] = (int)(p * PM_COLS + j);
-                    }
-            }
-    }
-}
-
-/* best[q] = argmin_k weight[k] D(q,k),   weight[k] = 1 / (min_q' D(q',k) + eps),   eps = .002 * PM_TAPS   (Granot et al.)
- * queries: (nq, PM_WIDE) q'   keys: (nk, PM_WIDE) k'   panels: room for the larger of both   score: (nq), of no further use
- * The weight goes into the key: weight (q'.k') = q'.(weight k'). best is first used for the keys: room for nq and nk. */
-static void pm_nearest(int *best, float *score, float *weight, const float *queries, long nq, float *panels,
-                       const float *keys, long nk) {
-    pm_pack(panels, queries, nq, NULL);
-    pm_sweep(weight, best, keys, nk, panels, nq);
-    for (long k = 0; k < nk; k++) weight[k] = 1 / (fmaxf(weight[k], 0) + .002f * PM_TAPS);
-    pm_pack(panels, keys, nk, weight);
-    pm_sweep(score, best, queries, nq, panels, nk);
-}
 
 /* ------------------------------------------------------------------------------------------------ principal components */
 
@@ -227,41 +145,6 @@ static void pm_components(float *basis, float *mean, float *rows, long n, double
             for (int t = 0; t < PM_TAPS; t++) v[k * PM_TAPS + t] = size > 1e-9 * trace && size > 1e-12 ? to[t] / size : 0;
         }
     for (int i = 0; i < PM_TAPS * PM_KEPT; i++) basis[i] = (float)v[i % PM_KEPT * PM_TAPS + i / PM_KEPT];
-}
-
-/* The patches at at[i] (pixels from the start of a picture of `width` pixels of 4 numbers), in components:
- *     y = V^T (patch - mean);   rows[i] = (-2y, |y|^2, 1) for queries, (y, 1, |y|^2) for keys     rows: (n, PM_WIDE)
- * A patch is 7 runs in the picture: a row of a matrix product as it lies there, nothing is gathered (tiled.h's idea 2).
- * panels: room for PM_TAPS * (PM_WIDE rounded up to PM_COLS) */
-static void pm_project(float *rows, const float *picture, long width, const int *at, long n, const float *basis,
-                       const float *mean, float *panels, int queries) {
-    enum { PANELS = (PM_KEPT + PM_COLS - 1) / PM_COLS };
-    float origin[PM_KEPT] = {0};
-    for (int t = 0; t < PM_TAPS; t++)
-        for (int k = 0; k < PM_KEPT; k++) origin[k] += mean[t] * basis[t * PM_KEPT + k];
-    for (int p = 0; p < PANELS; p++)
-        for (int t = 0; t < PM_TAPS; t++)
-            for (int j = 0; j < PM_COLS; j++)
-                panels[(p * PM_TAPS + t) * PM_COLS + j] =
-                    p * PM_COLS + j < PM_KEPT ? basis[t * PM_KEPT + p * PM_COLS + j] : 0;
-    #pragma omp parallel for
-    for (long i = 0; i < n; i += PM_ROWS) {
-        const float *a[PM_ROWS];
-        float y[PM_ROWS][PANELS][PM_COLS], acc[PM_ROWS][PM_COLS];
-        for (int r = 0; r < PM_ROWS; r++) a[r] = picture + 4L * at[pm_smaller(i + r, n - 1)];
-        for (int p = 0; p < PANELS; p++) {
-            pm_tile((PmVec (*)[PM_VECS])acc, a, PM_SIDE, 4 * width, PM_RUN, panels + p * PM_TAPS * PM_COLS);
-            for (int r = 0; r < PM_ROWS; r++) memcpy(y[r][p], acc[r], sizeof acc[r]);
-        }
-        for (int r = 0; r < PM_ROWS && i + r < n; r++) {
-            float *to = rows + (i + r) * PM_WIDE, square = 0;
-            for (int k = 0; k < PM_KEPT; k++) {
-                float x = ((float *)y[r])[k] - origin[k];
-                to[k] = queries ? -2 * x : x, square += x * x;
-            }
-            to[PM_KEPT] = queries ? square : 1, to[PM_KEPT + 1] = queries ? 1 : square;
-        }
-    }
 }
 
 /* -------------------------------------------------------------------------------------------------------- statistics */
@@ -341,16 +224,19 @@ typedef struct Pm {                         /* everything a run holds */
     float *plane[4];                        /* (h,w) each */
     float *atlas, *picture;                 /* the style and x with its margin, 4 numbers a pixel */
     unsigned char *begins;                  /* may a patch begin at this pixel of the atlas? */
-    int *key_at, *query_at, *slot, *best, *match, *refined;
-    float *rows, *query_rows, *panels, *weight, *query_weight, *basis, *mean, *basis_panels;
+    int *key_at, *query_at, *slot, *match, *refined;
+    float *gathered, *best, *weight, *query_weight, *basis, *mean;
     double *work;
+    const Ops *ops;
+    struct { real *all, *patches, *basis, *origin, *keys, *queries, *weight, *index, *least; } on;      /* where ops computes */
 } Pm;
 
 /* Sizes of everything, for x of (h,w): 0 where they are impossible. */
-static int pm_plan(Pm *m, int h, int w, const Image *style, int styles, const double *weight, const PatchesOptions *o) {
+static int pm_plan(Pm *m, int h, int w, const Image *style, int styles, const double *weight, const PatchesOptions *o,
+                   const Ops *ops) {
     double total = 0, longer = h > w ? h : w;
     memset(m, 0, sizeof *m);
-    m->o = o, m->h = h, m->w = w, m->styles = styles;
+    m->o = o, m->ops = ops, m->h = h, m->w = w, m->styles = styles;
     for (int i = 0; i < styles; i++) total += weight ? weight[i] : 1;
     for (int i = 0; i < styles; i++) {
         const Image *s = &style[i];
@@ -385,28 +271,40 @@ static int pm_plan(Pm *m, int h, int w, const Image *style, int styles, const do
     return 1;
 }
 
-/* Places all arrays in one block that begins at `block`; returns its size. One function says how much and where. */
-static size_t pm_place(Pm *m, char *block) {
-    const PmLevel *l = &m->level[m->levels - 1];
-    size_t area = (size_t)m->h * (size_t)m->w, atlas = (size_t)l->atlas_h * (size_t)l->atlas_w, size = 0;
-    size_t keys = (size_t)m->max_keys, queries = (size_t)m->max_queries, more = (keys > queries ? keys : queries) + PM_COLS;
-    size_t margin = (size_t)(m->h + 2 * PM_MARGIN) * (size_t)(m->w + 2 * PM_MARGIN);
-    size_t rows = keys * PM_WIDE, gathered = PM_SAMPLE * PM_TAPS;
-    struct { void *array; size_t count, each; } list[] = {
-        { &m->plane[0], area, 4 }, { &m->plane[1], area, 4 }, { &m->plane[2], area, 4 }, { &m->plane[3], area, 4 },
-        { &m->atlas, 4 * atlas, 4 }, { &m->begins, atlas, 1 }, { &m->picture, 4 * margin, 4 },
-        { &m->rows, rows > gathered ? rows : gathered, 4 }, { &m->query_rows, queries * PM_WIDE, 4 },
-        { &m->panels, more * PM_WIDE, 4 }, { &m->weight, keys, 4 }, { &m->query_weight, queries, 4 },
-        { &m->key_at, keys, 4 }, { &m->query_at, queries, 4 }, { &m->slot, queries, 4 }, { &m->best, more, 4 },
-        { &m->match, queries, 4 }, { &m->refined, queries, 4 },
-        { &m->basis, PM_TAPS * PM_KEPT, 4 }, { &m->mean, PM_TAPS, 4 },
-        { &m->basis_panels, PM_TAPS * (PM_KEPT + PM_COLS), 4 }, { &m->work, PM_TAPS * (PM_TAPS + 2 * PM_KEPT), 8 } };
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+/* Arrays one after the other in a block that begins at `block` (NULL: nowhere yet); returns its size. One function says
+ * how much and where. */
+typedef struct PmPart { void *array; size_t bytes; } PmPart;
+static size_t pm_parts(const PmPart *part, size_t count, char *block) {
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++) {
         void *here = block ? block + size : NULL;
-        memcpy(list[i].array, &here, sizeof here);                        /* whatever it points to */
-        size += (list[i].count * list[i].each + 63) / 64 * 64;
+        memcpy(part[i].array, &here, sizeof here);                        /* whatever it points to */
+        size += (part[i].bytes + 63) / 64 * 64;
     }
     return size;
+}
+#define PM_PARTS(list, block) pm_parts(list, sizeof list / sizeof *list, (char *)(block))
+static size_t pm_place(Pm *m, void *block) {
+    const PmLevel *l = &m->level[m->levels - 1];
+    size_t area = (size_t)m->h * (size_t)m->w, atlas = (size_t)l->atlas_h * (size_t)l->atlas_w;
+    size_t keys = (size_t)m->max_keys, queries = (size_t)m->max_queries, more = keys > queries ? keys : queries;
+    size_t margin = (size_t)(m->h + 2 * PM_MARGIN) * (size_t)(m->w + 2 * PM_MARGIN);
+    PmPart list[] = {
+        { &m->plane[0], 4 * area }, { &m->plane[1], 4 * area }, { &m->plane[2], 4 * area }, { &m->plane[3], 4 * area },
+        { &m->atlas, 16 * atlas }, { &m->begins, atlas }, { &m->picture, 16 * margin },
+        { &m->gathered, 4 * PM_SAMPLE * PM_TAPS }, { &m->best, 4 * more }, { &m->weight, 4 * keys },
+        { &m->query_weight, 4 * queries }, { &m->key_at, 4 * keys }, { &m->query_at, 4 * queries }, { &m->slot, 4 * queries },
+        { &m->match, 4 * queries }, { &m->refined, 4 * queries }, { &m->basis, 4 * PM_TAPS * PM_KEPT },
+        { &m->mean, 4 * PM_TAPS }, { &m->work, 8 * PM_TAPS * (PM_TAPS + 2 * PM_KEPT) } };
+    return PM_PARTS(list, block);
+}
+static size_t pm_place_on_ops(Pm *m, void *block) {
+    size_t keys = (size_t)m->max_keys, queries = (size_t)m->max_queries, more = keys > queries ? keys : queries;
+    PmPart list[] = {
+        { &m->on.patches, 4 * PM_BATCH * PM_TAPS }, { &m->on.basis, 4 * PM_TAPS * PM_KEPT }, { &m->on.origin, 4 * PM_KEPT },
+        { &m->on.keys, 4 * keys * PM_KEPT }, { &m->on.queries, 4 * queries * PM_KEPT }, { &m->on.weight, 4 * keys },
+        { &m->on.index, 4 * more }, { &m->on.least, 4 * more } };
+    return PM_PARTS(list, block);
 }
 
 /* ------------------------------------------------------------------------------------------------- one level: x -> x */
@@ -517,6 +415,44 @@ static int pm_atlas(Pm *m, const PmLevel *l, float t) {
     return 1;
 }
 
+/* The n patches at at[0], at[every], .. (pixels from the start of a picture of `width` pixels of 4 numbers), in rows */
+static void pm_gather(float *rows, const float *picture, long width, const int *at, long every, long n) {
+    for (long i = 0; i < n * PM_SIDE; i++)
+        memcpy(rows + i * PM_RUN, picture + 4 * (at[i / PM_SIDE * every] + i % PM_SIDE * width), PM_RUN * sizeof *rows);
+}
+
+/* The patches at at[0..n) in components, y = V^T (patch - mean): a dense layer   y: (n, PM_KEPT), where ops computes */
+static void pm_project(const Pm *m, real *y, const float *picture, long width, const int *at, long n) {
+    for (long first = 0, count; first < n; first += count) {
+        count = pm_smaller(PM_BATCH, n - first);
+        pm_gather(m->gathered, picture, width, at + first, 1, count);
+        m->ops->upload(m->on.patches, m->gathered, count * PM_TAPS);
+        m->ops->dense_forward(y + first * PM_KEPT, m->on.patches, m->on.basis, m->on.origin, (int)count, PM_TAPS, PM_KEPT);
+    }
+}
+
+/* best[q] = argmin_k weight[k] D(q,k),   weight[k] = 1 / (min_q' D(q',k) + eps),   eps = .002 * PM_TAPS   (Granot et al.) */
+static void pm_search(const Pm *m, long queries, long keys) {
+    const Ops *ops = m->ops;
+    ops->nearest(m->on.index, m->on.least, m->on.keys, m->on.queries, NULL, keys, queries, PM_KEPT);
+    ops->download(m->weight, m->on.least, keys);
+    for (long k = 0; k < keys; k++) m->weight[k] = 1 / (m->weight[k] + .002f * PM_TAPS);
+    ops->upload(m->on.weight, m->weight, keys);
+    ops->nearest(m->on.index, m->on.least, m->on.queries, m->on.keys, m->on.weight, queries, keys, PM_KEPT);
+    ops->download(m->best, m->on.index, queries);
+}
+
+/* The components of the style's patches at this level, from some thousand of them */
+static void pm_learn(const Pm *m, const PmLevel *l, long keys) {
+    long every = (keys + PM_SAMPLE - 1) / PM_SAMPLE, sample = (keys + every - 1) / every;
+    float origin[PM_KEPT] = {0};
+    pm_gather(m->gathered, m->atlas, l->atlas_w, m->key_at, every, sample);
+    pm_components(m->basis, m->mean, m->gathered, sample, m->work);
+    for (int i = 0; i < PM_TAPS * PM_KEPT; i++) origin[i % PM_KEPT] -= m->mean[i / PM_KEPT] * m->basis[i];
+    m->ops->upload(m->on.basis, m->basis, PM_TAPS * PM_KEPT);
+    m->ops->upload(m->on.origin, origin, PM_KEPT);
+}
+
 /* All iterations of a level. guide: (h,w,1) and mask of this level's size   done, all: work for the progress report */
 static int pm_level(Pm *m, int number, const Image *guide, double *done, double all) {
     const PmLevel *l = &m->level[number];
@@ -525,11 +461,7 @@ static int pm_level(Pm *m, int number, const Image *guide, double *done, double 
     float t = (float)(o->content_weight * 7 / 6), *x = m->x.pixels;
     if (!pm_atlas(m, l, t)) return 0;
     keys = pm_keys(m, l, (uint64_t)number << 8);
-    long every = (keys + PM_SAMPLE - 1) / PM_SAMPLE, sample = (keys + every - 1) / every;
-    for (long i = 0; i < sample * PM_SIDE; i++)
-        memcpy(m->rows + i / PM_SIDE * PM_TAPS + i % PM_SIDE * PM_RUN,
-               m->atlas + 4 * (m->key_at[i / PM_SIDE * every] + i % PM_SIDE * (long)l->atlas_w), PM_RUN * sizeof(float));
-    pm_components(m->basis, m->mean, m->rows, sample, m->work);
+    pm_learn(m, l, keys);
 
     for (int it = 0; it < o->iterations; it++) {
         uint64_t stream = (uint64_t)number << 8 | (uint64_t)it;
@@ -556,10 +488,10 @@ static int pm_level(Pm *m, int number, const Image *guide, double *done, double 
         }
         keys = pm_keys(m, l, stream);
         if (!queries) continue;
-        pm_project(m->rows, m->atlas, l->atlas_w, m->key_at, keys, m->basis, m->mean, m->basis_panels, 0);
-        pm_project(m->query_rows, m->picture, width, m->query_at, queries, m->basis, m->mean, m->basis_panels, 1);
-        pm_nearest(m->best, m->query_weight, m->weight, m->query_rows, queries, m->panels, m->rows, keys);
-        for (long q = 0; q < queries; q++) m->match[q] = m->key_at[m->best[q]], m->query_weight[q] = m->weight[m->best[q]];
+        pm_project(m, m->on.keys, m->atlas, l->atlas_w, m->key_at, keys);
+        pm_project(m, m->on.queries, m->picture, width, m->query_at, queries);
+        pm_search(m, queries, keys);
+        for (long q = 0; q < queries; q++) m->match[q] = m->key_at[(int)m->best[q]], m->query_weight[q] = m->weight[(int)m->best[q]];
         pm_refine(m, l, rows, cols, width);
         pm_vote(x, l, m->atlas, m->refined, m->slot, rows, cols, phase_y, phase_x);
 
@@ -745,7 +677,7 @@ static void pm_free(Pm *m) {
     image_free(&m->guide);
     image_free(&m->x);
     free(m->memory);
-    m->memory = NULL;
+    if (m->on.all) m->ops->release(m->on.all);
 }
 
 static int pm_check(const Image *image, const char *what, int number) {
@@ -782,11 +714,13 @@ PatchesOptions patches_default(PatchesMode mode) {
     return o;
 }
 
-/* The block, and the pictures beside it. In floats: out and the part cut out of it (4 + 4 a pixel of the content), the
+/* The blocks, what the table borrows, and the pictures beside it. In floats: out and the part cut out of it (4 + 4 a pixel of the content), the
  * garment, guide, x and its next size (12 a pixel painted), the styles (3), and what one needs while it is resized: itself,
  * and one axis; where the working size is smaller, also the result enlarged and the folds. Less is held at any one time. */
 static double pm_bytes(const Pm *m, double content_area, const Image *style) {
     Pm sizes = *m;
+    long keys = m->max_keys, queries = m->max_queries;
+    long first = m->ops->nearest_scratch(keys, queries, PM_KEPT), second = m->ops->nearest_scratch(queries, keys, PM_KEPT);
     double area = (double)m->h * m->w, styles = 0, most = 0, folds = m->o->shade > 0 ? PM_PLANES * content_area : 0;
     for (int i = 0; i < m->styles; i++) {
         double own = (double)style[i].h * style[i].w, s = (double)m->style_h[i] * m->style_w[i];
@@ -794,25 +728,26 @@ static double pm_bytes(const Pm *m, double content_area, const Image *style) {
         styles += s, most = fmax(most, fmax(2 * s, axis + fmax(own, s)));
     }
     double enlarge = content_area > 1.01 * area ? 6 * content_area : 0;
-    return (double)pm_place(&sizes, NULL)
-         + 4 * (8 * content_area + 12 * area + 3 * styles + fmax(3 * most, fmax(folds, enlarge)));
+    return (double)(pm_place(&sizes, NULL) + pm_place_on_ops(&sizes, NULL)) + 4 * ((double)(first > second ? first : second)
+         + 8 * content_area + 12 * area + 3 * styles + fmax(3 * most, fmax(folds, enlarge)));
 }
 
 /* A plan for painting (h,w): at that size, or smaller where o->size says so */
-static int pm_plan_for(Pm *m, int h, int w, const Image *style, const double *weight, int styles, const PatchesOptions *o) {
+static int pm_plan_for(Pm *m, int h, int w, const Image *style, const double *weight, int styles, const PatchesOptions *o,
+                       const Ops *ops) {
     double by = fmin(1, (double)o->size / (h > w ? h : w));
     int lower = (int)lround(h * by), right = (int)lround(w * by);
     if (lower < PATCHES_SMALLEST || right < PATCHES_SMALLEST)
         return pm_fail("patches: %d x %d pixels to paint at size %d leave a side below %d: give a larger size", w, h,
                        o->size, PATCHES_SMALLEST);
-    return pm_plan(m, lower, right, style, styles, weight, o)
+    return pm_plan(m, lower, right, style, styles, weight, o, ops)
         || pm_fail("patches: a style has more than 40 million pixels, or 16384 on a side, at style_scale %g: give less",
                    o->style_scale);
 }
 
-double patches_bytes(int h, int w, const Image *style, int styles, const PatchesOptions *o) {
+double patches_bytes(int h, int w, const Image *style, int styles, const PatchesOptions *o, const Ops *ops) {
     Pm m = {0};
-    if (!pm_check_options(o, NULL, styles) || h < 1 || w < 1 || !pm_plan_for(&m, h, w, style, NULL, styles, o)) return 0;
+    if (!pm_check_options(o, NULL, styles) || h < 1 || w < 1 || !pm_plan_for(&m, h, w, style, NULL, styles, o, ops)) return 0;
     return pm_bytes(&m, (double)h * w, style);
 }
 
@@ -830,7 +765,7 @@ static void pm_extent(int *low, int *high, const float *mask, long n, long lines
 /* The walk: mask -> the part with the garment -> plan, memory -> to working size -> paint -> folds, laid in its place.
  * out: a copy of the content, RGB */
 static int pm_transfer(Pm *m, Image *out, Image *part, Image *garment, const Image *style, const double *weight, int styles,
-                       const PatchesOptions *o) {
+                       const PatchesOptions *o, const Ops *ops) {
     long area = (long)out->h * out->w, inside = 0;
     int top, left, bottom, right;
     if (o->mode == PATCHES_PRINT && !image_garment_mask(out)) return pm_fail("%s", images_error());
@@ -842,15 +777,17 @@ static int pm_transfer(Pm *m, Image *out, Image *part, Image *garment, const Ima
     if (inside < 64) return pm_fail("patches: the mask holds %ld pixels, expected at least 64: is it empty?", inside);
     pm_extent(&top, &bottom, out->mask, out->h, out->w, out->w, 1);
     pm_extent(&left, &right, out->mask, out->w, out->h, 1, out->w);
-    if (!pm_plan_for(m, bottom - top, right - left, style, weight, styles, o)) return 0;
+    if (!pm_plan_for(m, bottom - top, right - left, style, weight, styles, o, ops)) return 0;
     double need = pm_bytes(m, (double)area, style);
     if (o->memory > 0 && need > o->memory)
         return pm_fail("patches: painting %d x %d pixels takes %.1f MB of memory, %.1f MB are allowed: give a smaller size",
                        m->w, m->h, need / 1e6, o->memory / 1e6);
-    if (!(m->memory = aligned_alloc(64, pm_place(m, NULL))))
+    m->memory = aligned_alloc(64, pm_place(m, NULL));
+    m->on.all = ops->alloc((long)(pm_place_on_ops(m, NULL) / sizeof(real)));
+    if (!m->memory || !m->on.all)
         return pm_fail("patches: out of memory: painting %d x %d pixels takes %.1f MB: give a smaller size", m->w, m->h,
                        need / 1e6);
-    pm_place(m, m->memory);
+    pm_place(m, m->memory), pm_place_on_ops(m, m->on.all);
     if (!image_crop(part, out, top, left, bottom - top, right - left)) return pm_fail("%s", images_error());
     for (long i = 0; i < (long)part->h * part->w * 3; i++) part->pixels[i] = pm_clamp((part->pixels[i] + 1) / 2, 0, 1);
     if (!image_resize(garment, part, m->h, m->w)) return pm_fail("%s", images_error());
@@ -863,7 +800,7 @@ static int pm_transfer(Pm *m, Image *out, Image *part, Image *garment, const Ima
 }
 
 int patches_transfer(Image *out, const Image *content, const Image *style, const double *weight, int styles,
-                     const PatchesOptions *o) {
+                     const PatchesOptions *o, const Ops *ops) {
     Pm m = {0};
     Image part = {0}, garment = {0};
     memset(out, 0, sizeof *out);
@@ -879,7 +816,7 @@ int patches_transfer(Image *out, const Image *content, const Image *style, const
         image_free(out);
         *out = rgb;
     }
-    int good = pm_transfer(&m, out, &part, &garment, style, weight, styles, o);
+    int good = pm_transfer(&m, out, &part, &garment, style, weight, styles, o, ops);
     image_free(&part);
     image_free(&garment);
     pm_free(&m);

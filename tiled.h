@@ -1,5 +1,5 @@
-/* tiled.h: the table of layers.h with its matrix products done fast on the CPU: dense layers, the convolution passes and
- * the Gram matrix, all of them on ONE small matrix product that lives in registers, `tile`.
+/* tiled.h: the table of layers.h with its matrix products done fast on the CPU: dense layers, the convolution passes, the
+ * Gram matrix and the search for nearest rows, all of them on ONE small matrix product that lives in registers, `tile`.
  *
  * How to use it: #define LAYERS_IMPLEMENTATION and TILED_IMPLEMENTATION in one .c file, include layers.h, then tiled.h,
  * and hand &ops_tiled to the network. Compile with -O3 -march=native: the width of the tile follows from the processor
@@ -37,8 +37,10 @@ enum { LANES = 4, ROWS = 4, VECS = 2 };
 enum { COLS = LANES * VECS };
 enum { PIXELS = 192 };                    /* rows of a task: their patches stay in the second-level cache */
 enum { TAPS = 96, GATHER = 128 };         /* weight gradient: kernel taps of a task, and pixels gathered at a time */
+enum { SEARCH = 96 };                     /* search: rows of a task, they stay in the first-level cache */
 
 typedef float Vec __attribute__((vector_size(LANES * 4), aligned(4)));
+typedef int Mask __attribute__((vector_size(LANES * 4), aligned(4)));
 
 static inline long smaller(long a, long b) { return a < b ? a : b; }
 static inline long most(long a, long b) { return a > b ? a : b; }
@@ -168,6 +170,61 @@ static void tiled_gram_backward(real *df, const real *dg, const real *f, const r
     for (long r = 0; r < rows; r++)
         for (int j = 0; j < c; j++) centred[r * c + j] = f[r * c + j] - (mean ? mean[j] : 0);
     product(df, centred, c, 1, pack(scratch(1, blocks(c, COLS) * COLS * c), both, c, c, c, 1), rows, c, c);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- search */
+
+/* the rows of x, and the panels of y */
+static long tiled_nearest_scratch(long nx, long ny, int c) { return (nx + blocks(ny, COLS) * COLS) * (c + 2); }
+
+/* (layers.h: nearest)   A distance is a product of rows two numbers longer,
+ *     w |x - y|^2 = (-2x, |x|^2, 1) . w (y, 1, |y|^2)
+ * and is never stored: each tile of distances is looked at where it was computed. A new least is rare, about ln(ny) times
+ * in a row of ny, so most tiles end after a comparison of vectors. What rounding takes below zero counts as zero.
+ * Columns past the last row of y are infinitely far from everything. */
+static void tiled_nearest(real *index, real *least, const real *x, const real *y, const real *weight, long nx, long ny, int c) {
+    nearest_limit(ny);
+    long K = c + 2;
+    float *rows = scratch(0, nx * K), *panels = scratch(1, blocks(ny, COLS) * COLS * K);
+    #pragma omp parallel for
+    for (long i = 0; i < nx; i++) {
+        float *to = rows + i * K, square = 0;
+        for (int k = 0; k < c; k++) to[k] = -2 * x[i * c + k], square += x[i * c + k] * x[i * c + k];
+        to[c] = square, to[c + 1] = 1;
+    }
+    #pragma omp parallel for
+    for (long j = 0; j < blocks(ny, COLS) * COLS; j++) {
+        float *to = panels + j / COLS * COLS * K + j % COLS, square = 0, w = j < ny && weight ? weight[j] : 1;
+        for (int k = 0; k < c; k++) {
+            float v = j < ny ? y[j * c + k] : 0;
+            to[k * COLS] = w * v, square += v * v;
+        }
+        to[c * COLS] = j < ny ? w : 0, to[(c + 1) * COLS] = j < ny ? w * square : INFINITY;
+    }
+    #pragma omp parallel for schedule(dynamic)
+    for (long first = 0; first < nx; first += SEARCH) {
+        long last = smaller(first + SEARCH, nx);
+        for (long i = first; i < last; i++) least[i] = INFINITY, index[i] = 0;
+        for (long j0 = 0; j0 < ny; j0 += COLS)
+            for (long i = first; i < last; i += ROWS) {
+                const float *a[ROWS];
+                float d[ROWS][COLS];
+                Mask less = {0};
+                int lane[LANES], some = 0;
+                for (int r = 0; r < ROWS; r++) a[r] = rows + smaller(i + r, last - 1) * K;           /* the last again */
+                tile(d, a, 1, 0, K, 1, panels + j0 * K);
+                for (int r = 0; r < ROWS; r++)
+                    for (int v = 0; v < VECS; v++)                                          /* less than least, or NaN */
+                        less |= ~(((Vec *)d[r])[v] >= (Vec){0} + least[smaller(i + r, last - 1)]);
+                memcpy(lane, &less, sizeof lane);
+                for (int l = 0; l < LANES; l++) some |= lane[l];
+                for (long r = 0; some && r < smaller(ROWS, last - i); r++)
+                    for (long j = 0; j < smaller(COLS, ny - j0); j++)
+                        if (d[r][j] < least[i + r] || (d[r][j] != d[r][j] && least[i + r] == least[i + r]))
+                            least[i + r] = d[r][j], index[i + r] = (float)(j0 + j);
+            }
+        for (long i = first; i < last; i++) least[i] = least[i] < 0 ? 0 : least[i];
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------------ convolution */
@@ -380,5 +437,6 @@ const Ops ops_tiled = { .name = "cpu", NAIVE_OPS,
     .conv2d_transpose_forward = tiled_conv2d_transpose_forward,
     .conv2d_transpose_backward_input = tiled_conv2d_transpose_backward_input,
     .conv2d_transpose_backward_weight = tiled_conv2d_transpose_backward_weight,
-    .gram_scratch = tiled_gram_scratch, .gram_forward = tiled_gram_forward, .gram_backward = tiled_gram_backward };
+    .gram_scratch = tiled_gram_scratch, .gram_forward = tiled_gram_forward, .gram_backward = tiled_gram_backward,
+    .nearest_scratch = tiled_nearest_scratch, .nearest = tiled_nearest };
 #endif

@@ -165,9 +165,9 @@ static int paint_patches(Image *picture, int print) {
     o.seed = (uint64_t)seed, o.progress = progress;
     if (have > 0) o.memory = have;
     printf("%s %d x %d pixels in %.0f MB at most\n", print ? "printing" : "painting", picture->w, picture->h,
-           patches_bytes(picture->h, picture->w, style, styles.count, &o) / 1e6);
+           patches_bytes(picture->h, picture->w, style, styles.count, &o, ops) / 1e6);
     fflush(stdout);
-    if (!patches_transfer(&result, picture, style, style_share, styles.count, &o)) return fail("%s", patches_error());
+    if (!patches_transfer(&result, picture, style, style_share, styles.count, &o, ops)) return fail("%s", patches_error());
     image_free(picture);
     *picture = result;
     return 1;

@@ -40,7 +40,8 @@ typedef struct Case {
 #define P2 P1, p[1]
 #define P3 P2, p[2]
 #define P4 P3, p[3]
-#define P6 P4, p[4], p[5]
+#define P5 P4, p[4]
+#define P6 P5, p[5]
 #define P8 P6, p[6], p[7]
 /* a depthwise convolution has as many output channels as input channels */
 #define CHANNELS(d) &(Conv){ d.n, d.h, d.w, d.c, d.oh, d.ow, d.c, d.kernel, d.stride, d.pad }
@@ -144,6 +145,8 @@ typedef struct Case {
     OP(kl_forward, (P2, ROWS, C), T(OUT, loss, 1), T(IN, code, 2*ALL)) \
     OP(kl_backward, (P2, scale, ROWS, C), T(INOUT, dcode, 2*ALL), T(IN, code, 2*ALL)) \
     OP(spread, (P2, N, H*W*C), T(OUT, out, 1), T(IN, x, ALL)) \
+    OP(nearest, (P5, N*H, ROWS, (int)C + 24), T(OUT, index, N*H), T(OUT, least, N*H), \
+       T(IN, x, N*H*(C+24)), T(IN, y, ROWS*(C+24)), T(IN|MAYBE|POSITIVE, weight, ROWS)) \
     OP(adam_step, (P4, ALL, scale, a, (real)0.999, (real)1e-8, k->t), \
        T(INOUT, p, ALL), T(INOUT, m, ALL), T(INOUT|POSITIVE, v, ALL), T(IN, g, ALL)) \
     OP(rmsprop_step, (P3, ALL, scale, a, (real)1e-8), T(INOUT, p, ALL), T(INOUT|POSITIVE, v, ALL), T(IN, g, ALL))

@@ -511,6 +511,7 @@ static void guarded_download(real *host, const real *here, long n) {
 }
 static long guarded_conv_scratch(const Conv *d) { return ops_naive.conv_scratch(d); }
 static long guarded_gram_scratch(long rows, int c) { return ops_naive.gram_scratch(rows, c); }
+static long guarded_nearest_scratch(long nx, long ny, int c) { return ops_naive.nearest_scratch(nx, ny, c); }
 
 /* the number of arguments, the entry, the types of its arguments: a line of struct Ops each */
 #define GUARDED(_) \
@@ -555,7 +556,8 @@ static long guarded_gram_scratch(long rows, int c) { return ops_naive.gram_scrat
     _(5, gram_forward, Out, Out, In, long, int) _(6, gram_backward, Out, In, In, In, long, int) \
     _(4, style_loss_forward, Out, In, In, long) _(5, style_loss_backward, Out, In, In, real, long) \
     _(6, total_variation_forward, Out, In, int, int, int, int) _(7, total_variation_backward, Out, In, real, int, int, int, int) \
-    _(4, spread, Out, In, int, long) _(10, adam_step, Out, Out, Out, In, long, real, real, real, real, long)
+    _(4, spread, Out, In, int, long) _(8, nearest, Out, Out, In, In, In, long, long, int) \
+    _(10, adam_step, Out, Out, Out, In, long, real, real, real, real, long)
 
 typedef real *Out;
 typedef const real *In;
@@ -584,7 +586,8 @@ typedef const real *In;
 #define ENTRY(count, name, ...) .name = guarded_##name,
 GUARDED(DEFINE)
 static const Ops ops_guarded = { .name = "guarded", .alloc = guarded_alloc, .release = guarded_release,
-    .upload = guarded_upload, .download = guarded_download, .conv_scratch = guarded_conv_scratch, .gram_scratch = guarded_gram_scratch, GUARDED(ENTRY) };
+    .upload = guarded_upload, .download = guarded_download, .conv_scratch = guarded_conv_scratch, .gram_scratch = guarded_gram_scratch,
+    .nearest_scratch = guarded_nearest_scratch, GUARDED(ENTRY) };
 
 /* Does a child that runs this on x die of it? */
 static int dies(void (*of)(real *x), real *x) {

@@ -132,7 +132,10 @@ static void test_memory(const Ops *table, Marks *marks) {
         CHECK(one >= 0 && two >= one, "%s: conv_scratch %ld, and %ld for twice the batch", table->name, one, two);
     }
     CHECK(table->gram_scratch(10, 3) >= 0 && table->gram_scratch(2000, 33) >= table->gram_scratch(1000, 33), "%s: gram_scratch", table->name);
+    CHECK(table->nearest_scratch(1, 1, 1) >= 0 && table->nearest_scratch(900, 800, 38) >= table->nearest_scratch(90, 80, 38),
+          "%s: nearest_scratch", table->name);
     MARK(marks, alloc), MARK(marks, release), MARK(marks, upload), MARK(marks, download), MARK(marks, conv_scratch), MARK(marks, gram_scratch);
+    MARK(marks, nearest_scratch);
 }
 
 /* Keeps so many bits behind the point of every number that the entry reads; then a product that rounds to as many is exact. */
@@ -363,6 +366,37 @@ static void test_clip_norm(const Ops *table) {
     table->release(x), table->release(square);
 }
 
+/* Of equals the first row is found, wherever the search was cut; so is a NaN, and something where all is infinitely far. */
+static void test_nearest(const Ops *table) {
+    enum { NX = 70, NY = 1500, C = 3 };
+    static real x[NX * C], y[NY * C], index[NX], least[NX];
+    real *here = table->alloc(NX * C + NY * C + 2 * NX), *at = here + NX * C, *found = at + NY * C, *by = found + NX;
+    for (int i = 0; i < NX * C; i++) x[i] = (real)philox_below(1, 1, (uint64_t)i, 3);
+    for (int round = 0; round < 4; round++) {
+        int wrong = 0, nan = 900;
+        for (int i = 0; i < NY * C; i++) y[i] = (real)philox_below(1, 2, (uint64_t)i, 3) + (i / C < 300 * round);
+        if (round == 2) y[nan * C] = y[nan * C + 100] = (real)NAN;
+        if (round == 3) for (int i = 0; i < NY * C; i++) y[i] = (real)1e30;
+        table->upload(here, x, NX * C), table->upload(at, y, NY * C);
+        table->nearest(found, by, here, at, NULL, NX, NY, C);
+        table->download(index, found, NX), table->download(least, by, NX);
+        for (int i = 0; i < NX; i++) {
+            int first = 0;
+            real most = (real)INFINITY;
+            for (int j = 0; j < NY && round < 2; j++) {
+                real d = 0;
+                for (int k = 0; k < C; k++) d += (x[i * C + k] - y[j * C + k]) * (x[i * C + k] - y[j * C + k]);
+                if (d < most) most = d, first = j;
+            }
+            if (round == 2) first = nan, most = (real)NAN;
+            if (round == 3) most = sizeof(real) == 4 ? (real)INFINITY : least[i];
+            wrong += index[i] != first || !(least[i] == most || (isnan(least[i]) && isnan(most)));
+        }
+        CHECK(!wrong, "%s: nearest, round %d: %d of %d rows are wrong", table->name, round, wrong, NX);
+    }
+    table->release(here);
+}
+
 /* ------------------------------------------------------------------------------------------------- random numbers */
 
 /* The known answers that the authors of Philox publish, and a counter in our order: index below, stream above. */
@@ -551,6 +585,7 @@ int main(int argc, char **argv) {
 #endif
         test_nan(tables[i]);
         test_clip_norm(tables[i]);
+        test_nearest(tables[i]);
         test_random(tables[i]);
     }
 #ifdef WITH_CUDA
