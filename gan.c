@@ -304,10 +304,10 @@ int adain_encoder(Gan *gan, int n, int h, int w) {
     return 1;
 }
 
-void adain_encoder_weights(Gan *gan) {
+int adain_encoder_weights(Gan *gan) {
     static const double gray[3] = { 0.299, 0.587, 0.114 };
-    if (gan->options.vgg) features_load(&gan->seen, &gan->e, gan->options.weights);
-    else features_draw(&gan->seen, &gan->e, gan->options.seed, gray);
+    if (!gan->options.vgg) features_draw(&gan->seen, &gan->e, gan->options.seed, gray);
+    return !gan->options.weights || features_load(&gan->seen, &gan->e, gan->options.weights);
 }
 
 /* E's last layer */
@@ -387,6 +387,34 @@ static void adain_step(Gan *gan) {
     train_generator(gan);
 }
 
+/* --------------------------------------------------------------------------------------------------- recipe: features
+ * A network of features of our own, in the place of VGG's: it learns to tell from which of the style pictures a crop was
+ * taken, looking only at what style is: means and deviations of its features, wherever in the crop they are. */
+
+static void features_describe(Gan *gan) {
+    const GanOptions *o = &gan->options;
+    Net *g = &gan->g;
+    int all = -1;
+    if (!features_random(&gan->seen, g, o->size, o->size)) { g->nodes = 0; return; }
+    for (int l = 0; l < gan->seen.layers; l++) {
+        int m = moments(g, gan->seen.layer[l].node);
+        all = l ? concat(g, all, m) : m;
+    }
+    gan->g_picture = dense(g, all, o->classes);
+    want(gan, &gan->labels, o->batch);
+}
+
+static void features_step(Gan *gan) {
+    Net *g = &gan->g;
+    Node *logits = node_of(g, gan->g_picture);
+    gan->ops->copy(g->node[gan->seen.picture].y, gan->images, count_of(g, gan->seen.picture));
+    net_forward(g, 1);
+    net_zero_activations(g);
+    gan->ops->softmax_cross_entropy_forward(gan->numbers + PART, logits->y, gan->labels, logits->n, logits->c);
+    gan->ops->softmax_cross_entropy_backward(logits->dy, logits->y, gan->labels, 1, logits->n, logits->c);
+    train_generator(gan);
+}
+
 /* -------------------------------------------------------------------------------------------------------- the recipes */
 
 const Recipe recipes[] = {
@@ -406,6 +434,10 @@ const Recipe recipes[] = {
                     .content_weight = 1, .style_weight = 3, .clip = 10 },
       .part = { "content", "style", "tv" }, .content = 3, .style = 1, .multiple = 8, .gain = 2,
       .describe = adain_describe, .start = adain_encoder_weights, .step = adain_step, .sample = adain_sample },
+    { .name = "features", .summary = "features of our own, which tell styles apart",
+      .source = "softmax cross-entropy on means and deviations",
+      .defaults = { .batch = 32, .size = 64, .channels = 3, .steps = 2000, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .clip = 10 },
+      .part = { "cross_entropy" }, .style = 1, .labels = 1, .multiple = 8, .gain = 2, .describe = features_describe, .step = features_step },
     { .name = NULL }
 };
 
@@ -460,14 +492,17 @@ double gan_bytes(const Gan *gan) {
 
 int gan_finish(Gan *gan) {
     Net *net;
+    snprintf(gan_message, sizeof gan_message, "not enough memory: use a smaller --batch or --size");
     for (int i = 0; (net = gan_net(gan, i)); i++)
         if (!net_finish(net, net->training)) return 0;
     for (int i = 0; i < gan->buffers; i++)
         if (!(*gan->buffer[i].at = gan->ops->alloc(gan->buffer[i].count))) return 0;
+    gan_message[0] = 0;
     net_initialize(&gan->g, gan->options.seed, STREAM(STREAM_G, 0), gan->recipe->gain);
     net_initialize(&gan->d, gan->options.seed, STREAM(STREAM_D, 0), gan->recipe->gain);
-    if (gan->recipe->start) gan->recipe->start(gan);
-    return 1;
+    int good = !gan->recipe->start || gan->recipe->start(gan);
+    if (!good) snprintf(gan_message, sizeof gan_message, "%s", features_error());
+    return good;
 }
 
 void gan_free(Gan *gan) {

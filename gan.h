@@ -16,12 +16,13 @@
 /* What a recipe can be told. Ranges: batch >= 1, lr > 0, 0 <= beta < 1, weights >= 0. */
 typedef struct GanOptions {
     int batch, size, channels;          /* pictures of a step; their height and width; 1 grey, 3 RGB */
+    int classes;                        /* of recipes with labels */
     int steps;                          /* how long a run is by default */
     double lr, lr_d, beta1, beta2;      /* F19; lr_d: the discriminator's own rate, 0: lr (Heusel et al. 2017) */
     double content_weight, style_weight, tv_weight;      /* F9, F8, F10: of the recipe `style` */
     double clip;                        /* gradient norm limit, 0: none */
     uint64_t seed;
-    int vgg; const StFile *weights;     /* recipe adain: 0 and NULL, or 16 or 19 and that VGG's weights, as features_vgg takes them */
+    int vgg; const StFile *weights;     /* recipe adain: what features_open said, and its file; 0 and NULL: random features */
 } GanOptions;
 
 enum { GAN_PARTS = 6, GAN_FEATURES = 18, GAN_NETS = 4, GAN_BUFFERS = 16 };
@@ -42,10 +43,11 @@ typedef struct Recipe {
     const char *part[GAN_PARTS + 1];     /* names of the parts of loss_g, ended by NULL */
     int content;                         /* channels of the pictures that G repaints (gan->content), 0: G starts from noise alone */
     int style;                           /* 1: gan->images are crops of style pictures; 0: pictures of the data set */
+    int labels;                          /* 1: each picture comes with the number of its class */
     int multiple;                        /* height and width are multiples of this */
     double gain;                         /* of the first weights, see net_initialize; 0: N(0, 0.02) */
     void (*describe)(Gan *gan);
-    void (*start)(Gan *gan);             /* what gan_finish does besides drawing the first weights of G and D, or NULL */
+    int (*start)(Gan *gan);              /* what gan_finish does besides drawing the first weights of G and D, or NULL; 0: failed */
     void (*step)(Gan *gan);
     void (*sample)(Gan *gan);            /* from G's noise and gan->content to its picture; NULL: a forward pass of G */
 } Recipe;
@@ -66,6 +68,7 @@ struct Gan {
     long step;                           /* training steps done */
     real *images;                        /* this step's real pictures (batch,size,size,channels), or crops of the style */
     real *content, *mask;                /* pictures to repaint (batch,size,size,recipe->content) in [-1,1]; where the garment is, [0,1] */
+    real *labels;                        /* the class of each of images, (batch) */
     real *soft_mask, *soft_content;      /* the same after average pooling */
     real *gram, *target, *dgram, *mean;  /* F8: Gram matrices of the features: the picture's, the style's, a gradient, means */
     real *numbers;                       /* what the step measures, for Report */
@@ -79,7 +82,7 @@ const Recipe *recipe_find(const char *name);
 
 int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const Ops *ops);      /* 0: options.weights do not fit */
 double gan_bytes(const Gan *gan);                        /* what gan_finish allocates, and the scratch of the convolutions */
-int gan_finish(Gan *gan);                                /* 0: not enough memory */
+int gan_finish(Gan *gan);                                /* 0, and gan_error(): not enough memory, or weights that do not fit */
 void gan_free(Gan *gan);
 Net *gan_net(const Gan *gan, int i);                     /* network i of those that the recipe has; NULL past the last */
 
@@ -96,7 +99,7 @@ void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, 
 /* The pieces of adain, for pictures of any height and width: first E for n pictures (h,w), then G for what that E gives, in gan->e and
  * gan->g; gan->ops and gan->options (seed, vgg, weights) say which features. 0: options.weights do not fit, features_error(). */
 int adain_encoder(Gan *gan, int n, int h, int w);
-void adain_encoder_weights(Gan *gan);                    /* after net_finish(&gan->e, ..) */
+int adain_encoder_weights(Gan *gan);                     /* after net_finish(&gan->e, ..) */
 void adain_generator(Gan *gan);
 
 /* Checkpoint: every tensor of G and D, Adam's moments ("g.adam_m", "g.adam_v"), steps, and `meta` as given, in one

@@ -38,7 +38,7 @@ typedef struct GramStep {
 
 typedef struct GramOptions {
     int vgg;                             /* 0: the built-in features; 16 or 19 */
-    const StFile *weights;               /* VGG's, opened by the caller; NULL with vgg 0 */
+    const StFile *weights;               /* opened by the caller with features_open; NULL: random features, vgg 0 */
     int pooling;                         /* VGG: FEATURES_MAX or FEATURES_AVERAGE */
     const char *style_layers;            /* names separated by spaces, at most GRAM_LAYERS */
     const char *content_layer;
@@ -205,7 +205,7 @@ static int gram_check(Gram *g, const GramOptions *o, const Ops *ops) {
     if (!(o->content >= 0 && o->style >= 0 && o->tv >= 0 && o->lr > 0 && o->scale > 0) || o->steps < 1)
         return gram_fail("content %g, style %g, tv %g, lr %g, scale %g, steps %d: expected weights >= 0, the others above 0", o->content,
                          o->style, o->tv, o->lr, o->scale, o->steps);
-    if (!o->vgg != !o->weights) return gram_fail("VGG%d %s a file of weights", o->vgg, o->vgg ? "needs" : "has no use for");
+    if (o->vgg && !o->weights) return gram_fail("VGG%d needs a file of weights", o->vgg);
     if (strlen(o->style_layers) >= sizeof list) return gram_fail("style layers '%s': too many", o->style_layers);
     snprintf(g->deepest, sizeof g->deepest, "%.11s", o->content > 0 ? o->content_layer : "");
     strcpy(list, o->style_layers);
@@ -262,8 +262,8 @@ static int gram_open(Gram *g, const Image *picture) {
     int good = gram_describe(g, picture->h, picture->w);
     if (good && !net_finish(&g->net, NET_INPUT))
         good = gram_fail("not enough memory for pictures of %d x %d pixels: take smaller ones", picture->w, picture->h);
-    if (good && g->o->vgg) good = features_load(&g->f, &g->net, g->o->weights) ? 1 : gram_fail("%s", features_error());
     if (good && !g->o->vgg) features_draw(&g->f, &g->net, g->o->seed, g->gray);
+    if (good && g->o->weights) good = features_load(&g->f, &g->net, g->o->weights) ? 1 : gram_fail("%s", features_error());
     good = good && gram_upload(g, picture);
     if (!good) net_free(&g->net);
     return good;

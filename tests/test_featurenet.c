@@ -325,7 +325,7 @@ static void test_errors(const StFile *file) {
     TRY(o.vgg = 17, "VGG17");
     TRY(o.vgg = 19, "features.16.weight");                           /* VGG16 pools there */
     TRY(o.weights = NULL, "needs a file");
-    TRY(o.vgg = 0, "no use");
+    TRY(o.vgg = 0, "content layer");
     TRY(o.style_layers = "relu1_1 relu9_1", "relu9_1");
     TRY(o.style_layers = "relu1_3", "relu1_3");
     TRY(o.style_layers = "", "expected names");
