@@ -71,7 +71,7 @@ static Option table[] = {
     { "--tv-weight", 'd', &tv_weight, "0", 0, 1e6, "gram: weight of the total variation (0.1; with --features 0.01)", 0 },
     { "--steps", 'i', &steps, "0", 0, 1000000, "gram: of each level (60; with --features 300 in one level)", 0 },
     { "--optimizer", 's', &optimizer, "adam", 0, 0, "gram: adam or lbfgs", 0 },
-    { "--save-every", 'i', &save_every, "0", 0, 1000000, "gram: also the picture after each N steps, as OUTPUT-000100.png", 0 },
+    { "--save-every", 'i', &save_every, "0", 0, 1000000, "gram: also the picture after each N steps, of all levels, as OUTPUT-000100.png", 0 },
     { "--init", 's', &init, "content", 0, 0, "gram: start from the content, from noise, or from a picture", 0 },
     { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "another seed draws another print", 0 },
     { "--device", 's', &device, "auto", 0, 0, "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one", 0 },
@@ -120,7 +120,8 @@ static int among(const char *word, const char *text, size_t length) {
     return 0;
 }
 static void expect(const char *option, const char *value, const char *words) {
-    if (!among(value, words, strlen(words)) || !strcmp(value, "or")) die(2, "%s %s: expected %s; see --help", option, *value ? value : "''", words);
+    if (!among(value, words, strlen(words)) || !strcmp(value, "or"))
+        die(2, "%s %s: expected %s; see --help", option, *value ? value : "''", words);
 }
 
 /* Options that were given but that the method has no use for */
@@ -150,7 +151,8 @@ static int writable(const char *path, const char *option) {
     char folder[4200];
     const char *slash = strrchr(path, '/');
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-    return !*path || !access(folder, W_OK | X_OK) ? 1 : fail("%s: %s: expected a folder to write into, choose another %s", path, strerror(errno), option);
+    if (!*path || !access(folder, W_OK | X_OK)) return 1;
+    return fail("%s: %s: expected a folder to write into, choose another %s", path, strerror(errno), option);
 }
 
 enum { WRITABLE = 3 };                                    /* kinds of pictures by name: 1..3 can be written, 4, 5 only read */
@@ -325,6 +327,7 @@ static int paint_gram(Image *picture, const char *to) {
     fflush(stdout);
     int good = gram_transfer(&result, picture, style, style_share, styles.count, &o, ops);
     image_free(&start);
+    show_progress(1, "");
     if (!good || watch.failed) return image_free(&result), good ? 0 : fail("%s", gram_error());
     printf("loss %.4f: content %.4f, total variation %.4f, style", watch.last.total, watch.last.content, watch.last.tv);
     for (int i = 0; i < watch.last.layers; i++) printf(" %s %.4f", watch.last.layer[i], watch.last.style[i]);
@@ -768,7 +771,8 @@ static int transfer(const Garment *from, const char *to) {
 static int save_sheet(void) {
     static const float ink[3] = { -.7f, -.7f, -.7f };
     Image used;
-    int below = GAP + (rows + across - 1) / across * (CELL + GAP), good = image_crop(&used, &page, 0, 0, below + caption_lines * SPACING + GAP, page.w);
+    int below = GAP + (rows + across - 1) / across * (CELL + GAP);
+    int good = image_crop(&used, &page, 0, 0, below + caption_lines * SPACING + GAP, page.w);
     if (good) image_text(&used, below, GAP, caption, 1, ink);
     good = good && image_save(&used, sheet);
     if (good) printf("%s: %d garments\n", sheet, rows);
@@ -793,7 +797,7 @@ int main(int argc, char **argv) {
     expect("--preserve-color", preserve_color, "off, luminance or covariance");
     expect("--pooling", pooling, "max or average");
     expect("--optimizer", optimizer, "adam or lbfgs");
-    if (*generator && *preserve_color == 'c') usage("--preserve-color covariance is for the colours of a --style, a generator has learned its own");
+    if (*generator && *preserve_color == 'c') usage("--preserve-color covariance is for the colours of a --style, a generator learned its own");
     if (*color_from && strcmp(preserve_color, "off")) usage("--color-from and --preserve-color: expected one of them");
     if (save_every && !*output) usage("--save-every needs --output, beside which the pictures are saved");
     cells = styles.count ? 3 : 2, across = styles.count ? 2 : 4;
