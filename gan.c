@@ -354,6 +354,7 @@ static void style_describe(Gan *gan) {
     gan->d_logits = conv2d(d, x, 1, 3, 1, 1);
 
     net_begin(&gan->blur, "blur", gan->ops, o->batch);
+    gan->blur.training = NET_INPUT;
     gan->blur_in = net_input(&gan->blur, o->size, o->size, o->channels);
     gan->blur_out = avgpool(&gan->blur, gray(&gan->blur, gan->blur_in), CONTENT_POOL);
 

@@ -654,7 +654,7 @@ static void test_not_finite(void) {
     for (int r = 0; recipes[r].name; r++) {
         Gan gan;
         Report report;
-        begin(&gan, recipes[r].name, 2, 8, &ops_tiled);
+        begin(&gan, recipes[r].name, 2, 16, &ops_tiled);
         train(&gan, 1, &report);
         Net *nets[2] = { &gan.g, &gan.d };
         for (int k = 0; k < 2; k++) {
