@@ -159,21 +159,17 @@ static void pm_blur(float *x, float *spare, long h, long w, double sigma) {
     }
 }
 
-/* A distribution as a histogram over [low, high]; quantile(r): the number below which a share r of it lies */
-typedef struct PmRanks { double low, high, sum[PM_BINS + 1]; } PmRanks;
-static int pm_bin(const PmRanks *d, double v) {
-    double at = d->high > d->low ? (v - d->low) / (d->high - d->low) * PM_BINS : 0;
-    return at < 0 ? 0 : at >= PM_BINS ? PM_BINS - 1 : (int)at;
-}
-static void pm_cumulate(PmRanks *d) {                   /* sum[b+1]: weight of bin b -> sum[b]: share below bin b */
-    for (int b = 0; b < PM_BINS; b++) d->sum[b + 1] += d->sum[b];
-    for (int b = 0; b <= PM_BINS; b++) d->sum[b] /= fmax(d->sum[PM_BINS], 1e-30);
-}
-static double pm_quantile(const PmRanks *d, double rank) {
-    int b = 0;
-    while (b < PM_BINS - 1 && d->sum[b + 1] < rank) b++;
-    double width = d->sum[b + 1] - d->sum[b], part = width > 0 ? (rank - d->sum[b]) / width : .5;
-    return d->low + (d->high - d->low) * (b + fmin(fmax(part, 0), 1)) / PM_BINS;
+/* map[b] = the tone of the style that has the same rank as tones in bin b of the content.   content, style: how much lies in
+ * each of PM_BINS bins of [0,1] */
+static int pm_bin(float tone) { return tone < 0 ? 0 : tone >= 1 ? PM_BINS - 1 : (int)(tone * PM_BINS); }
+static void pm_map_tones(float *map, const double *content, const double *style) {
+    double all[2] = {0}, below[2] = {0};
+    for (int b = 0; b < PM_BINS; b++) all[0] += content[b], all[1] += style[b];
+    for (int b = 0, s = 0; b < PM_BINS; below[0] += content[b++]) {
+        double rank = (below[0] + content[b] / 2) / fmax(all[0], 1e-30);
+        while (s < PM_BINS - 1 && below[1] + style[s] < rank * all[1]) below[1] += style[s++];
+        map[b] = ((float)s + .5f) / PM_BINS;
+    }
 }
 
 /* -------------------------------------------------------------------------------------------------------------- plan */
@@ -199,7 +195,7 @@ typedef struct Pm {                         /* everything a run holds */
     float *atlas, *picture;                 /* the style and x with its margin, 4 numbers a pixel */
     unsigned char *begins;                  /* may a patch begin at this pixel of the atlas? */
     int *key_at, *query_at, *slot, *match, *refined;
-    float *gathered, *best, *weight, *query_weight, *basis, *mean, *covariance;
+    float *gathered, *best, *weight, *query_weight, *basis, *covariance;
     double *work;
     const Ops *ops;
     struct { real *all, *patches, *covariance, *mean, *basis, *origin, *keys, *queries, *weight, *index, *least; } on;
@@ -269,8 +265,7 @@ static size_t pm_place(Pm *m, void *block) {
         { &m->gathered, 4 * PM_SAMPLE * PM_TAPS }, { &m->best, 4 * more }, { &m->weight, 4 * keys },
         { &m->query_weight, 4 * queries }, { &m->key_at, 4 * keys }, { &m->query_at, 4 * queries }, { &m->slot, 4 * queries },
         { &m->match, 4 * queries }, { &m->refined, 4 * queries }, { &m->basis, 4 * PM_TAPS * PM_KEPT },
-        { &m->mean, 4 * PM_TAPS }, { &m->covariance, 4 * PM_TAPS * PM_TAPS },
-        { &m->work, 16 * PM_TAPS * PM_KEPT } };
+        { &m->covariance, 4 * PM_TAPS * PM_TAPS }, { &m->work, 16 * PM_TAPS * PM_KEPT } };
     return PM_PARTS(list, block);
 }
 static size_t pm_place_on_ops(Pm *m, void *block) {
@@ -324,8 +319,9 @@ static void pm_refine(Pm *m, const PmLevel *l, int rows, int cols, long width) {
             int from = i < 0 || i >= rows || j < 0 || j >= cols ? -1 : m->slot[i * cols + j];
             long at = from < 0 ? -1 : m->match[from] - l->stride * ((long)dy * l->atlas_w + dx);
             if (at < 0 || at >= (long)l->atlas_h * l->atlas_w || !m->begins[at]) continue;
-            float d = m->query_weight[from] * pm_distance(m->picture + 4L * m->query_at[m->slot[g]], 4 * width, m->atlas + 4 * at, 4L * l->atlas_w);
-            if (d < least) least = d, m->refined[m->slot[g]] = (int)at;
+            const float *patch = m->picture + 4L * m->query_at[m->slot[g]];
+            float cost = m->query_weight[from] * pm_distance(patch, 4 * width, m->atlas + 4 * at, 4L * l->atlas_w);
+            if (cost < least) least = cost, m->refined[m->slot[g]] = (int)at;
         }
     }
 }
@@ -407,16 +403,14 @@ static void pm_search(const Pm *m, long queries, long keys) {
 static void pm_learn(const Pm *m, const PmLevel *l, long keys) {
     const Ops *ops = m->ops;
     long every = (keys + PM_SAMPLE - 1) / PM_SAMPLE, sample = (keys + every - 1) / every;
-    float origin[PM_KEPT] = {0};
     pm_gather(m->gathered, m->atlas, l->atlas_w, m->key_at, every, sample);
     ops->upload(m->on.patches, m->gathered, sample * PM_TAPS);
     ops->gram_forward(m->on.covariance, m->on.mean, m->on.patches, sample, PM_TAPS);
     ops->download(m->covariance, m->on.covariance, PM_TAPS * PM_TAPS);
-    ops->download(m->mean, m->on.mean, PM_TAPS);
     pm_components(m->basis, m->covariance, m->work);
-    for (int i = 0; i < PM_TAPS * PM_KEPT; i++) origin[i % PM_KEPT] -= m->mean[i / PM_KEPT] * m->basis[i];
     ops->upload(m->on.basis, m->basis, PM_TAPS * PM_KEPT);
-    ops->upload(m->on.origin, origin, PM_KEPT);
+    ops->dense_forward(m->on.origin, m->on.mean, m->on.basis, NULL, 1, PM_TAPS, PM_KEPT);
+    ops->scale(m->on.origin, -1, PM_KEPT);
 }
 
 /* All iterations of a level. guide: (h,w,1) and mask of this level's size   done, all: work for the progress report */
@@ -457,7 +451,10 @@ static int pm_level(Pm *m, int number, const Image *guide, double *done, double 
         pm_project(m, m->on.keys, m->atlas, l->atlas_w, m->key_at, keys);
         pm_project(m, m->on.queries, m->picture, width, m->query_at, queries);
         pm_search(m, queries, keys);
-        for (long q = 0; q < queries; q++) m->match[q] = m->key_at[(int)m->best[q]], m->query_weight[q] = m->weight[(int)m->best[q]];
+        for (long q = 0; q < queries; q++) {
+            int k = (int)m->best[q];
+            m->match[q] = m->key_at[k], m->query_weight[q] = m->weight[k];
+        }
         pm_refine(m, l, rows, cols, width);
         pm_vote(x, l, m->atlas, m->refined, m->slot, rows, cols, phase_y, phase_x);
 
@@ -514,16 +511,15 @@ static void pm_guide(Pm *m, const double mean[3], const double covariance[9]) {
     for (long i = 0; paint && i < n; i++) g[i] = (g[i] + a[i]) / 2;
     pm_standardise(g, mask, n, .3f);
     if (paint) {
-        PmRanks content = { -4, 4, {0} }, tones = { 0, 1, {0} };
+        double content[PM_BINS] = {0}, tones[PM_BINS] = {0};
         float map[PM_BINS];
         for (long i = 0; i < n; i++)
-            if (mask[i] > .5f) content.sum[pm_bin(&content, g[i]) + 1] += 1;
+            if (mask[i] > .5f) content[pm_bin((g[i] + 4) / 8)] += 1;
         for (int s = 0; s < m->styles; s++)
             for (long i = 0, all = (long)m->style[s].h * m->style[s].w; i < all; i++)
-                tones.sum[pm_bin(&tones, pm_luminance(m->style[s].pixels + 3 * i)) + 1] += m->share[s] / (double)all;
-        pm_cumulate(&content), pm_cumulate(&tones);
-        for (int b = 0; b < PM_BINS; b++) map[b] = (float)pm_quantile(&tones, (content.sum[b] + content.sum[b + 1]) / 2);
-        for (long i = 0; i < n; i++) g[i] = (map[pm_bin(&content, g[i])] + sd * g[i] + (float)light) / 2;
+                tones[pm_bin(pm_luminance(m->style[s].pixels + 3 * i))] += m->share[s] / (double)all;
+        pm_map_tones(map, content, tones);
+        for (long i = 0; i < n; i++) g[i] = (map[pm_bin((g[i] + 4) / 8)] + sd * g[i] + (float)light) / 2;
     } else
         for (long i = 0; i < n; i++) g[i] = sd * g[i] + (float)light;
     for (long i = 0; i < n; i++) g[i] = pm_clamp(g[i], 0, 1);

@@ -164,8 +164,8 @@ static int paint_patches(Image *picture, int print) {
     if (motif > 0) o.style_scale = motif;
     o.seed = (uint64_t)seed, o.progress = progress;
     if (have > 0) o.memory = have;
-    printf("%s %d x %d pixels in %.0f MB at most\n", print ? "printing" : "painting", picture->w, picture->h,
-           patches_bytes(picture->h, picture->w, style, styles.count, &o, ops) / 1e6);
+    printf("%s %d x %d pixels in %.0f MB at most on %s\n", print ? "printing" : "painting", picture->w, picture->h,
+           patches_bytes(picture->h, picture->w, style, styles.count, &o, ops) / 1e6, device_name(ops));
     fflush(stdout);
     if (!patches_transfer(&result, picture, style, style_share, styles.count, &o, ops)) return fail("%s", patches_error());
     image_free(picture);

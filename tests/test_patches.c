@@ -358,13 +358,18 @@ static void test_statistics(void) {
     pm_blur(x, y, H, W, 3);
     for (int i = 0; i < H * W; i++) CLOSE(x[i], .4, 1e-6, 0, "a constant stays one");
 
-    PmRanks d = { 0, 1, {0} };
-    for (int i = 0; i < 5000; i++) d.sum[pm_bin(&d, uniform((uint64_t)i) * uniform((uint64_t)i)) + 1] += 1;
-    pm_cumulate(&d);
-    for (double r = .05; r < 1; r += .1) CLOSE(pm_quantile(&d, r), r * r, .02, 0, "quantile %g of u^2", r);
-    d = (PmRanks){ 0, 1, {0} };
-    d.sum[pm_bin(&d, .5) + 1] = 9, pm_cumulate(&d);
-    CLOSE(pm_quantile(&d, .3), .5, .01, 0, "all in one place");
+    double content[PM_BINS] = {0}, style[PM_BINS] = {0};
+    float map[PM_BINS];
+    for (int i = 0; i < 50000; i++) {
+        float u = (float)uniform((uint64_t)i);
+        content[pm_bin(u)] += 1, style[pm_bin(u * u)] += 3;
+    }
+    pm_map_tones(map, content, style);
+    for (double r = .05; r < 1; r += .1) CLOSE(map[pm_bin((float)r)], r * r, .02, 0, "what u becomes where ranks are those of u^2: %g", r);
+    memset(style, 0, sizeof style), style[pm_bin(.5f)] = 9;
+    pm_map_tones(map, content, style);
+    CLOSE(map[pm_bin(.3f)], .5, .01, 0, "all in one place");
+    CHECK(pm_bin(-1) == 0 && pm_bin(7) == PM_BINS - 1, "bins end somewhere");
 }
 
 /* ---- what a user sees ------------------------------------------------------------------------------------------ */
