@@ -35,10 +35,12 @@ typedef struct Features {
 int features_vgg(Features *f, Net *net, int depth, const char *deepest, int h, int w, int pooling, const StFile *file);
 int features_multiple(const char *deepest);             /* relu1_x: 1, relu2_x: 2, relu3_x: 4, .. */
 
-/* Opens a file of weights and says which VGG it is: 16 or 19. 0, and features_error(): not readable, or neither. */
+/* Opens a file of weights and says what they are for: 16 or 19, a VGG; 0, features_random, as ./train --recipe features has taught
+ * them. -1, and features_error(): not readable, or neither. */
 int features_open(StFile *file, const char *path);
 
-/* Uploads VGG's weights into the finished network, OIHW -> HWIO; F32, F16, BF16 or F64. 0, and features_error(). */
+/* Uploads weights into the finished network: VGG's, OIHW -> HWIO, or those of features_random, over what features_draw has drawn;
+ * F32, F16, BF16 or F64. 0, and features_error(). */
 int features_load(const Features *f, Net *net, const StFile *file);
 
 /* Three blocks of two 3x3 convolutions, 32, 64, 64 channels, mirrored edges, average pooling between: "relu1_1" .. "relu3_2"; and
@@ -143,12 +145,22 @@ int features_vgg(Features *f, Net *net, int depth, const char *deepest, int h, i
     return 1;
 }
 
+/* a convolution of our own: its name in a checkpoint of ./train --recipe features */
+static const StTensor *features_own(const StFile *file, int node, const char *part) {
+    char name[40];
+    snprintf(name, sizeof name, "g.%d.conv2d.%s", node, part);
+    return st_find(file, name);
+}
+
 /* VGG16's third block ends with features.14, VGG19's with features.16 */
 int features_open(StFile *file, const char *path) {
-    if (!st_open(file, path)) return features_fail("%s", st_error());
+    if (!st_open(file, path)) return features_fail("%s", st_error()), -1;
+    const char *recipe = st_meta(file, "recipe");
+    if (recipe && !strcmp(recipe, "features")) return 0;
     if (st_find(file, "features.0.weight")) return st_find(file, "features.16.weight") ? 19 : 16;
     st_close(file);
-    return features_fail("%s: no tensor 'features.0.weight': expected VGG16 or VGG19 with torchvision's names", path);
+    return features_fail("%s: no tensor 'features.0.weight': expected VGG16 or VGG19 with torchvision's names, or a run of "
+                         "./train --recipe features", path), -1;
 }
 
 /* upload `n` numbers given as double */
@@ -160,7 +172,27 @@ static int features_upload(Net *net, real *to, const double *from, long n) {
     return host ? 1 : features_fail("not enough memory for %ld weights", n);
 }
 
+/* the six convolutions of features_random, weight and bias as they lie in the parameter block */
+static int features_load_own(const Features *f, Net *net, const StFile *file) {
+    for (int l = 0; l < f->layers; l++) {
+        const Node *conv = &net->node[f->layer[l].conv];
+        const StTensor *w = features_own(file, f->layer[l].conv, "weight"), *b = features_own(file, f->layer[l].conv, "bias");
+        int same = w && b && w->rank == 4 && b->rank == 1 && b->shape[0] == conv->c;
+        for (int k = 0; same && k < 4; k++) same = w->shape[k] == conv->shape[k];
+        if (!same) return features_fail("%s is not of shape 3x3x%dx%d: expected a run of ./train --recipe features of this version",
+                                        f->layer[l].name, conv->shape[2], conv->shape[3]);
+        double *host = malloc(sizeof(double) * (size_t)(conv->weights + conv->c));
+        int good = host && st_read_f64(w, host, conv->weights) && st_read_f64(b, host + conv->weights, conv->c);
+        if (!good) features_fail("%s", host ? st_error() : "not enough memory for the weights");
+        good = good && features_upload(net, net->p + conv->weight, host, conv->weights + conv->c);
+        free(host);
+        if (!good) return 0;
+    }
+    return 1;
+}
+
 int features_load(const Features *f, Net *net, const StFile *file) {
+    if (f->normalize < 0) return features_load_own(f, net, file);
     static const double mean[3] = { 0.485, 0.456, 0.406 }, deviation[3] = { 0.229, 0.224, 0.225 };     /* ImageNet's, in [0,1] */
     double affine[12] = {0};
     for (int c = 0; c < 3; c++) affine[4 * c] = 1 / (2 * deviation[c]), affine[9 + c] = (0.5 - mean[c]) / deviation[c];

@@ -31,9 +31,9 @@
 
 /* ---------------------------------------------------------------------------------------------------------- options */
 
-static const char *recipe_name, *data, *style, *out, *device, *precision, *augment, *resume, *data_dir, *features;
-static long steps, batch, size, sample_every, checkpoint_every, log_every, threads, seed, limit;
-static double epochs, minutes, lr, lr_d, beta1, beta2, content_weight, style_weight, tv_weight, clip, style_scale;
+static const char *schedule, *init_from, *recipe_name, *data, *style, *out, *device, *precision, *augment, *resume, *data_dir, *features;
+static long critic, steps, batch, size, sample_every, checkpoint_every, log_every, threads, seed, limit;
+static double penalty_weight, weight_clip, smoothing, weight_decay, diversity, epochs, minutes, lr, lr_d, beta1, beta2, content_weight, style_weight, tv_weight, clip, style_scale;
 static int dry_run, overwrite, help;
 
 static Option table[] = {
@@ -54,8 +54,16 @@ static Option table[] = {
     { "--style-weight", 'd', &style_weight, NULL, 0, 1e6, "recipe style: F8, match the style's Gram matrices", 0 },
     { "--tv-weight", 'd', &tv_weight, NULL, 0, 1e6, "recipe style: F10, total variation", 0 },
     { "--style-scale", 'd', &style_scale, "1", 0.1, 32, "recipe style: above 1 shows more of the style picture, smaller", 0 },
-    { "--features", 's', &features, "", 0, 0, "recipe adain: weights of VGG16 or VGG19 (.safetensors); without, random features", 0 },
+    { "--features", 's', &features, "", 0, 0, "recipe adain: weights/features.safetensors, or VGG16's or VGG19's; without, random features", 0 },
     { "--clip", 'd', &clip, NULL, 0, 1e12, "largest gradient norm, 0: no limit", 0 },
+    { "--critic", 'i', &critic, NULL, 0, 100, "updates of D for one of G (default by recipe)", 0 },
+    { "--penalty-weight", 'd', &penalty_weight, NULL, 0, 1e6, "F12, gradient penalty, 0: none (default by recipe)", 0 },
+    { "--weight-clip", 'd', &weight_clip, NULL, 0, 1e6, "F11, limit of D's weights, 0: none (default by recipe)", 0 },
+    { "--smoothing", 'd', &smoothing, "0", 0, 0.999, "one-sided label smoothing: D's target for a real picture is 1 - this", 0 },
+    { "--weight-decay", 'd', &weight_decay, "0", 0, 1, "L2: this times the weight is added to its gradient", 0 },
+    { "--diversity", 'd', &diversity, "0", 0, 1e6, "reward for pictures that differ where the noise does", 0 },
+    { "--schedule", 's', &schedule, "constant", 0, 0, "of the learning rates: constant, linear (to 0 in the second half), cosine", 0 },
+    { "--init-from", 's', &init_from, "", 0, 0, "first weights from another run of the same recipe (its folder or checkpoint)", 0 },
     { "--augment", 's', &augment, "none", 0, 0, "all, none, or a list of rotation, shift, shear, zoom, flip (=range)", 0 },
     { "--limit", 'i', &limit, "0", 0, 1e9, "use only the first N pictures of --data; 0: all", 0 },
     { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "all that is random follows from it", 0 },
@@ -119,17 +127,18 @@ static const Recipe *find_recipe(void) {
     const struct { const char *name; double value; } list[] = {
         { "--steps", d->steps }, { "--batch", d->batch }, { "--size", d->size }, { "--lr", d->lr }, { "--lr-d", d->lr_d },
         { "--beta1", d->beta1 }, { "--beta2", d->beta2 }, { "--clip", d->clip }, { "--content-weight", d->content_weight },
-        { "--style-weight", d->style_weight }, { "--tv-weight", d->tv_weight } };
+        { "--style-weight", d->style_weight }, { "--tv-weight", d->tv_weight }, { "--critic", d->critic },
+        { "--penalty-weight", d->penalty_weight }, { "--weight-clip", d->weight_clip } };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) recipe_default(list[i].name, list[i].value);
     if (size % r->multiple) die(2, "--size %ld: the recipe %s needs a multiple of %d", size, r->name, r->multiple);
     return r;
 }
 
-/* the checkpoint that --resume names: a folder's, or the file itself */
-static const char *resume_path(void) {
+/* the checkpoint that an option names: a run's folder's, or the file itself */
+static const char *checkpoint_path(const char *option, const char *name) {
     static char path[4096];
-    if (access(resume, F_OK)) die(1, "--resume %s: %s: expected a run's folder or its checkpoint", resume, strerror(errno));
-    snprintf(path, sizeof path, is_folder(resume) ? "%s/checkpoint.safetensors" : "%s", resume);
+    if (access(name, F_OK)) die(1, "%s %s: %s: expected a run's folder or its checkpoint", option, name, strerror(errno));
+    snprintf(path, sizeof path, is_folder(name) ? "%s/checkpoint.safetensors" : "%s", name);
     return path;
 }
 
@@ -162,7 +171,7 @@ static Augment augmentation;
 static int augmenting;
 
 /* One style picture, made ready for crops: patterns are repeated, others must be large enough. */
-static void style_add(Image *picture, const char *name) {
+static void style_add(Image *picture, const char *name, int whiten) {
     Image ready;
     long need = size;
     if (picture->tileable) {
@@ -179,25 +188,32 @@ static void style_add(Image *picture, const char *name) {
             name, ready.w, ready.h, need, need);
     styles = realloc(styles, (size_t)(style_count + 1) * sizeof *styles);
     if (!styles) die(1, "not enough memory for the style pictures");
+    if (whiten) {                                        /* mean 0, covariance 1: colours tell nothing of whose crop it is */
+        static const double zero[3];
+        double mean[3], covariance[9], unroot[9];
+        colour_statistics(mean, covariance, &ready, NULL, 1);
+        colour_power(unroot, covariance, -0.5);
+        colour_map(&ready, unroot, mean, zero);
+    }
     styles[style_count++] = ready;
 }
 
-static void open_styles(void) {
+static void open_styles(const Recipe *recipe) {
     Image picture;
     ImageList files;
-    if (!*style) die(2, "the recipe style needs --style: a picture, a .pat pattern, a folder of them, or synthetic");
+    if (!*style) die(2, "the recipe %s needs --style: a picture, a .pat pattern, a folder of them, or synthetic", recipe->name);
     if (!strcmp(style, "synthetic") || !strncmp(style, "synthetic:", 10)) {
         char *end = NULL;
         long kind = style[9] ? strtol(style + 10, &end, 10) : 0;
         if (kind < 0 || kind >= IMAGE_PATTERNS || (end && (end == style + 10 || *end)))
             die(1, "--style %s: the drawn patterns are synthetic:0 to synthetic:%d", style, IMAGE_PATTERNS - 1);
         if (!image_pattern_synthetic(&picture, (int)kind, 128)) die(1, "%s", images_error());
-        style_add(&picture, style);
+        style_add(&picture, style, recipe->labels);
         return;
     }
     if (!image_list(&files, style, NULL)) die(1, "%s", images_error());
     for (long i = 0; i < files.count; i++)
-        if (image_load(&picture, files.path[i])) style_add(&picture, files.path[i]);
+        if (image_load(&picture, files.path[i])) style_add(&picture, files.path[i], recipe->labels);
     if (!style_count)
         die(1, "--style %s: none of the %ld files there is a readable picture: expected PNG, JPEG, BMP, TGA or .pat%s%s",
             style, files.count, files.count ? "; the last: " : "", files.count ? images_error() : "");
@@ -211,10 +227,14 @@ static void open_data(const Recipe *recipe) {
                           .photo = recipe->content > 0, .limit = limit, .fashion_mnist_dir = *data_dir ? data_dir : NULL };
     if (!augment_parse(&augmentation, augment)) die(2, "--augment: %s", images_error());
     augmenting = strcmp(augment, "none") != 0;
+    if (recipe->style) open_styles(recipe);
+    if (recipe->style && !recipe->content) {             /* crops of the style pictures are all there is to see */
+        set.count = style_count, set.h = set.w = (int)size, set.c = 3, data = style;
+        return;
+    }
     if (!imageset_load(&set, data, &o))
         die(1, "%s%s", images_error(), option_find(table, "--data")->given == 2 ? " (the resumed run's --data: give it anew)" : "");
     if (set.skipped) say("%s: %ld files skipped: %s", data, set.skipped, set.note);
-    if (recipe->style) open_styles();
 }
 
 /* A random square of a style picture, size x size: its side is style_scale * size, or up to a quarter more; half of them flipped.
@@ -257,10 +277,11 @@ static void fetch(long index, long i, long step, float *pixels, float *mask) {
 }
 
 /* a crop for slot i of a batch, from the uniforms of (purpose, step) */
-static void draw_crop(float *pictures, long i, int purpose, long step) {
+static int draw_crop(float *pictures, long i, int purpose, long step) {
     float u[5];
     for (int k = 0; k < 5; k++) u[k] = philox_uniform((uint64_t)seed, STREAM(purpose, step), (uint64_t)(5 * i + k));
     style_crop(pictures + i * size * size * 3, u);
+    return (int)(u[0] * (float)style_count);
 }
 
 /* This step's pictures onto the device. Which ones follows from (seed, step) alone. Where the contents are coloured, every second
@@ -268,15 +289,16 @@ static void draw_crop(float *pictures, long i, int purpose, long step) {
 static float *host_images, *host_mask;
 static void load_batch(Gan *gan, long step) {
     long pixels = batch * size * size;
-    for (long i = 0; i < batch; i++)
+    for (long i = 0; i < batch * gan_rounds(gan) && (gan->content || !gan->recipe->style); i++)
         if (gan->recipe->content == 3 && i % 2) draw_crop(host_images, i, STREAM_CONTENT, step);
         else fetch(philox_below((uint64_t)seed, STREAM(STREAM_DATA, step), (uint64_t)i, (int)set.count), i, step, host_images,
                    gan->mask ? host_mask : NULL);
-    gan->ops->upload(gan->content ? gan->content : gan->images, host_images, pixels * set.c);
+    if (gan->content || !gan->recipe->style) gan->ops->upload(gan->content ? gan->content : gan->images, host_images, gan_rounds(gan) * pixels * set.c);
     if (gan->mask) gan->ops->upload(gan->mask, host_mask, pixels);
     if (!gan->recipe->style) return;
-    for (long i = 0; i < batch; i++) draw_crop(host_images, i, STREAM_CROP, step);
+    for (long i = 0; i < batch; i++) host_mask[i] = (float)draw_crop(host_images, i, STREAM_CROP, step);
     gan->ops->upload(gan->images, host_images, pixels * 3);
+    if (gan->labels) gan->ops->upload(gan->labels, host_mask, batch);
 }
 
 /* ------------------------------------------------------------------------------------------------------ what a run shows */
@@ -363,6 +385,7 @@ static void sheet_of_pairs(Gan *gan, float *sheet, float *y, long step) {
 }
 
 static void save_samples(Gan *gan, long step) {
+    if (gan->labels) return;
     long each = size * size * 3;
     float *sheet = malloc((size_t)((64 + batch) * each) * sizeof *sheet), *y = malloc((size_t)(batch * each) * sizeof *y);
     if (!sheet || !y) die(1, "not enough memory for the sample sheet");
@@ -582,7 +605,7 @@ int main(int argc, char **argv) {
     patient_threads(argv);
     options_parse("train", table, argc, argv);
     if (help) return print_help(), 0;
-    const char *from = *resume ? resume_path() : NULL;
+    const char *from = *resume ? strdup(checkpoint_path("--resume", resume)) : NULL;
     if (from) resume_options(from);
     const Recipe *recipe = find_recipe();
     const Ops *ops = device_open(device, precision);
@@ -613,10 +636,15 @@ int main(int argc, char **argv) {
 
     Gan gan;
     Report report;
-    GanOptions o = { (int)batch, (int)size, recipe->style ? 3 : set.c, (int)steps, lr, lr_d, beta1, beta2,
-                     content_weight, style_weight, tv_weight, clip, (uint64_t)seed, 0, NULL };
+    GanOptions o = { .batch = (int)batch, .size = (int)size, .channels = recipe->style ? 3 : set.c, .classes = style_count, .steps = (int)steps,
+                     .lr = lr, .lr_d = lr_d, .beta1 = beta1, .beta2 = beta2, .content_weight = content_weight, .style_weight = style_weight,
+                     .tv_weight = tv_weight, .clip = clip, .seed = (uint64_t)seed };
+    o.critic = (int)critic, o.penalty_weight = penalty_weight, o.weight_clip = weight_clip, o.smoothing = smoothing;
+    o.weight_decay = weight_decay, o.diversity_weight = diversity;
+    o.schedule = !strcmp(schedule, "linear") ? LINEAR : !strcmp(schedule, "cosine") ? COSINE : CONSTANT;
+    if (o.schedule == CONSTANT && strcmp(schedule, "constant")) die(2, "--schedule %s: expected constant, linear or cosine", schedule);
     static StFile weights;
-    if (*features && !(o.vgg = features_open(&weights, features))) die(1, "%s", features_error());
+    if (*features && (o.vgg = features_open(&weights, features)) < 0) die(1, "%s", features_error());
     if (*features) o.weights = &weights;
     if (!gan_begin(&gan, recipe, &o, ops)) die(1, "%s: %s", features, gan_error());
     printf("recipe %s: %s\ndata %s: %ld pictures of %dx%dx%d\ndevice %s\nG %ld parameters, D %ld parameters; memory: networks %.0f MB, "
@@ -625,11 +653,17 @@ int main(int argc, char **argv) {
            gan.d.parameters, gan_bytes(&gan) / 1e6,
            (double)set.count * set.stored_h * set.stored_w * (set.stored_c + (set.mask != NULL)) / 1e6);
     check_memory(&gan);
-    host_images = malloc((size_t)(batch * size * size * 3) * sizeof(float));
+    host_images = malloc((size_t)(gan_rounds(&gan) * batch * size * size * 3) * sizeof(float));
     host_mask = malloc((size_t)(batch * size * size) * sizeof(float));
     if (!gan_finish(&gan) || !host_images || !host_mask)
-        die(1, "not enough memory: this run needs %.0f MB: use a smaller --batch or --size", gan_bytes(&gan) / 1e6);
+        die(1, "%s (this run needs %.0f MB)", gan_error(), gan_bytes(&gan) / 1e6);
     if (from && !gan_load(&gan, from)) die(1, "%s", gan_error());
+    if (*init_from && !from) {
+        const char *path = checkpoint_path("--init-from", init_from);
+        if (!gan_load(&gan, path)) die(1, "--init-from %s", gan_error());
+        gan_begin_anew(&gan);
+        printf("first weights from %s\n", path);
+    }
     if (from) printf("resumed %s at step %ld\n", from, gan.step);
     if (gan.step >= steps && !dry_run)
         die(1, "--resume %s: step %ld of %ld is done already: give a larger --steps (or --epochs)", resume, gan.step, steps);

@@ -1,9 +1,11 @@
 /* transfer.c: the program `transfer`: pictures repainted in a style, garments of any size printed with a pattern.
  *
  * The walk of one picture:
- *   load it -> mask: where is the garment? -> --method patches: patches.h paints it from the style's own patches; or --method
- *   gram: gram.h optimises it until a network's features look like the style's; or --method generator: its luminance, continued smoothly around it -> the trained generator -> a print -> folds and shadows of
- *   the garment on it -> laid over the picture where the mask is.
+ *   load it -> mask: where is the garment? -> the style in the colours that were asked for -> --method
+ *     patches: patches.h paints it from the style's own patches;
+ *     gram: gram.h optimises it until a network's features look like the style's;
+ *     generator: its luminance, continued smoothly around it -> the trained generator -> a print -> folds and shadows on it
+ *   -> laid over the picture where the mask is -> the picture's colours again, if they were asked for.
  * Around it: a list of garments from a file, a folder or a data set, and a contact sheet of what became of them.
  * Exit status: 0 done (of several garments: at least one), 1 bad input, 2 usage. Files are written whole or not at all. */
 #define _GNU_SOURCE
@@ -23,6 +25,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #ifdef _OPENMP
 #include <omp.h>
@@ -31,27 +34,28 @@
 /* ---------------------------------------------------------------------------------------------------------- options */
 
 static const char *method, *generator, *content, *output, *sheet, *mode, *style_weights, *mask_file, *background, *device, *precision,
-    *data_dir, *features, *style_layers, *content_layer, *pooling, *init, *preserve_color, *color_from;
+    *data_dir, *features, *style_layers, *content_layer, *pooling, *init, *preserve_color, *color_from, *optimizer;
 static OptionList styles;
-static long size, seed, threads, steps;
+static long size, seed, threads, steps, save_every;
 static double motif, shade, content_weight, style_weight, tv_weight, detail;
-static int help;
+static int help, benchmark;
 
+/* A help text that begins with methods and a colon, "gram, adain: of each level", is that of an option which the others refuse. */
 static Option table[] = {
-    { "--method", 's', &method, "", 0, 0, "patches: from the style's own patches (default); gram: optimise; generator: a trained one", 0 },
-    { "--style", 'l', &styles, "", 0, 0, "a painting, a textile, a .pat pattern; may be given several times", 0 },
+    { "--method", 's', &method, "", 0, 0, "patches (the default; the style's own), gram (optimised) or generator (trained)", 0 },
+    { "--style", 'l', &styles, "", 0, 0, "patches, gram: a painting, a textile, a .pat pattern; may be given several times", 0 },
     { "--pattern-from", 'l', &styles, NULL, 0, 0, "patches, gram: another name for --style", 0 },
-    { "--style-weights", 's', &style_weights, "", 0, 0, "shares of several styles, as in 2,1 (default equal)", 0 },
-    { "--mode", 's', &mode, "auto", 0, 0, "paint: all of the picture; print: on the garment; auto: print if there is one", 0 },
+    { "--style-weights", 's', &style_weights, "", 0, 0, "patches, gram: shares of several styles, as in 2,1 (default equal)", 0 },
+    { "--mode", 's', &mode, "auto", 0, 0, "patches, gram: paint all of the picture, print on the garment, auto: if there is one", 0 },
     { "--generator", 's', &generator, "", 0, 0, "generator: a run's folder, or its checkpoint, made by ./train --recipe style", 0 },
     { "--content", 's', &content, "", 0, 0, "a picture, a folder of them, fashion-mnist:17 or :3-9, or synthetic:5", 0 },
     { "--output", 's', &output, "", 0, 0, "a .png or .jpg file; a folder where there are several garments", 0 },
     { "--sheet", 's', &sheet, "", 0, 0, "also a contact sheet: each garment, and beside it the same with the print", 0 },
     { "--size", 'i', &size, "0", 0, 16384, "longer side of the result; 0: the picture's own, below 128 enlarged to 256", 0 },
     { "--style-scale", 'd', &motif, "0", 0, 64, "size of the motifs, 1: as in the style or in training; 0: a good one", 0 },
-    { "--shade", 'd', &shade, "0.85", 0, 1, "how strongly folds and shadows of the garment show on the print", 0 },
-    { "--content-weight", 'd', &content_weight, "0", 0, 1e6, "patches, 0 to 1: how strongly light and dark follow the content (paint 0.5,\n"
-      "                           print 0.1); gram: weight of the content loss (0.25; with --features 0.05)", 0 },
+    { "--shade", 'd', &shade, "0.85", 0, 1, "patches, generator: how strongly folds and shadows show on the print", 0 },
+    { "--content-weight", 'd', &content_weight, "0", 0, 1e6, "patches, gram: patches, 0 to 1: how strongly light and dark follow the content (paint\n"
+      "                           0.5, print 0.1); gram: weight of the content loss (0.25; with --features 0.05)", 0 },
     { "--detail", 'd', &detail, "0", 0, 1, "patches: fine detail of the content, added at the end (paint 0.35, print 0)", 0 },
     { "--preserve-color", 's', &preserve_color, "off", 0, 0, "covariance: the style gets the content's colours first; luminance: the result keeps\n"
       "                           its light and dark and takes the content's colours", 0 },
@@ -61,16 +65,19 @@ static Option table[] = {
     { "--features", 's', &features, "", 0, 0, "gram: weights of VGG16 or VGG19, torchvision's names, .safetensors; without, random ones", 0 },
     { "--style-layers", 's', &style_layers, "", 0, 0, "gram: as in 'relu1_1 relu2_1' (VGG: relu1_1 .. relu5_1)", 0 },
     { "--content-layer", 's', &content_layer, "", 0, 0, "gram: VGG's relu4_2; without --features luminance", 0 },
-    { "--pooling", 's', &pooling, "max", 0, 0, "gram with --features: max or average", 0 },
+    { "--pooling", 's', &pooling, "max", 0, 0, "gram: with --features: max or average", 0 },
     { "--style-weight", 'd', &style_weight, "1", 0, 1e6, "gram: weight of the style loss", 0 },
     { "--tv-weight", 'd', &tv_weight, "0", 0, 1e6, "gram: weight of the total variation (0.1; with --features 0.01)", 0 },
     { "--steps", 'i', &steps, "0", 0, 1000000, "gram: of each level (60; with --features 300 in one level)", 0 },
+    { "--optimizer", 's', &optimizer, "adam", 0, 0, "gram: adam or lbfgs", 0 },
+    { "--save-every", 'i', &save_every, "0", 0, 1000000, "gram: also the picture after each N steps, of all levels, as OUTPUT-000100.png", 0 },
     { "--init", 's', &init, "content", 0, 0, "gram: start from the content, from noise, or from a picture", 0 },
     { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "another seed draws another print", 0 },
     { "--device", 's', &device, "auto", 0, 0, "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one", 0 },
     { "--precision", 's', &precision, "float32", 0, 0, "cuda's matrix products: float32; faster and coarser: tf32, bf16", 0 },
     { "--threads", 'i', &threads, "0", 0, 1024, "OpenMP threads, 0: all; results do not depend on it", 0 },
     { "--data-dir", 's', &data_dir, "", 0, 0, "where Fashion-MNIST lies (default /usr/share/datasets/fashion-mnist)", 0 },
+    { "--benchmark", 'f', &benchmark, "0", 0, 1, "the best time of a step (gram), or of a picture out of three", 0 },
     { "--help", 'f', &help, "0", 0, 1, "this text", 0 },
     { 0 }
 };
@@ -95,6 +102,8 @@ static void print_help(void) {
 }
 
 static const Ops *ops;
+static Image before;                                      /* the picture that is being painted, as it was */
+static char checkpoint_path[4200];                        /* of --generator */
 
 #define fail say                                          /* say returns 0 */
 static int fail_image(void) {                             /* images.h begins its lines with its own name */
@@ -102,6 +111,48 @@ static int fail_image(void) {                             /* images.h begins its
     return fail("%s", strncmp(why, "images: ", 8) ? why : why + 8);
 }
 static void usage(const char *what) { die(2, "%s; see --help", what); }
+
+/* is `word` one of those in text[0..length)? */
+static int among(const char *word, const char *text, size_t length) {
+    for (size_t i = 0, n = strlen(word); n && i + n <= length; i++)
+        if (!strncmp(text + i, word, n) && (!i || text[i - 1] == ' ') && (i + n == length || strchr(", ", text[i + n]))) return 1;
+    return 0;
+}
+static void expect(const char *option, const char *value, const char *words) {
+    if (!among(value, words, strlen(words)) || !strcmp(value, "or"))
+        die(2, "%s %s: expected %s; see --help", option, *value ? value : "''", words);
+}
+
+/* Options that were given but that the method has no use for */
+static void refuse_unused(void) {
+    static const char *const methods[] = { "patches", "gram", "generator" };
+    for (const Option *o = table; o->name; o++) {
+        size_t length = strcspn(o->help, ":");
+        int some = 0;
+        for (int i = 0; i < 3; i++) some |= o->help[length] && among(methods[i], o->help, length);
+        if (o->given && some && !among(method, o->help, length))
+            die(2, "%s is not used by --method %s, only by %.*s; see --help", o->name, method, (int)length, o->help);
+    }
+}
+
+/* May `path` be written? Not where it is one of the files that are read. */
+static int safe(const char *path, const char *option, const char *garment) {
+    const struct { const char *path, *name; } input[] = { { garment ? garment : "", "--content" }, { mask_file, "--mask" },
+        { color_from, "--color-from" }, { init, "--init" }, { features, "--features" }, { checkpoint_path, "--generator" } };
+    const char *taken = NULL;
+    for (int i = 0; i < 6; i++) if (same_file(input[i].path, path)) taken = input[i].name;
+    for (int i = 0; i < styles.count; i++) if (same_file(styles.item[i], path)) taken = "--style";
+    return taken ? fail("%s: %s would overwrite the file of %s, choose another", path, option, taken) : 1;
+}
+
+/* Can a file be written there? Asked before the work begins. */
+static int writable(const char *path, const char *option) {
+    char folder[4200];
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    if (!*path || !access(folder, W_OK | X_OK)) return 1;
+    return fail("%s: %s: expected a folder to write into, choose another %s", path, strerror(errno), option);
+}
 
 enum { WRITABLE = 3 };                                    /* kinds of pictures by name: 1..3 can be written, 4, 5 only read */
 static int picture_kind(const char *path) {
@@ -141,11 +192,28 @@ static int colour_styles(const Image *picture) {
     return 1;
 }
 
-/* one line that is written again and again, where somebody looks */
-static int progress(void *nobody, int level, int levels, int iteration, double fraction) {
-    (void)nobody, (void)iteration;
-    if (isatty(1)) printf(fraction < 1 ? "\r  level %d of %d, %3.0f%%" : "\r                          \r", level + 1, levels, 100 * fraction);
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* one line that is written again and again, where somebody looks: what is done, and how long the rest will take at this rate */
+static double began;
+static void show_progress(double fraction, const char *what) {
+    double left = (seconds() - began) * (1 - fraction) / fmax(fraction, 1e-9);
+    if (!isatty(1)) return;
+    if (fraction < 1) printf("\r  %3.0f%%, %.0f:%02.0f left%s", 100 * fraction, floor(left / 60), floor(fmod(left, 60)), what);
+    else printf("\r%60s\r", "");
+    line_open = fraction < 1;
     fflush(stdout);
+}
+
+static int patches_progress(void *nobody, int level, int levels, int iteration, double fraction) {
+    char what[60];
+    (void)nobody, (void)iteration;
+    snprintf(what, sizeof what, ", level %d of %d   ", level, levels);
+    show_progress(fraction, what);
     return 1;
 }
 
@@ -162,7 +230,7 @@ static int paint_patches(Image *picture, int print) {
     set_if_given("--detail", &o.detail, detail);
     set_if_given("--shade", &o.shade, shade);
     if (motif > 0) o.style_scale = motif;
-    o.seed = (uint64_t)seed, o.progress = progress;
+    o.seed = (uint64_t)seed, o.progress = patches_progress;
     if (have > 0) o.memory = have;
     printf("%s %d x %d pixels in %.0f MB at most on %s\n", print ? "printing" : "painting", picture->w, picture->h,
            patches_bytes(picture->h, picture->w, style, styles.count, &o, ops) / 1e6, device_name(ops));
@@ -176,14 +244,49 @@ static int paint_patches(Image *picture, int print) {
 /* ------------------------------------------------------------------------------------------------------ optimisation */
 
 static StFile weights;                                    /* of VGG */
-static GramStep last;
 
-static int gram_progress(void *nobody, const GramStep *step) {
-    (void)nobody;
-    last = *step;
-    if (isatty(1)) printf("\r  %d x %d, step %d of %d, loss %.4f   ", step->w, step->h, step->step + 1, step->steps, step->total);
-    fflush(stdout);
+/* What the callbacks need: the picture that is painted, the path of the result; and what they leave: the last step, when it was, the
+ * least seconds of a step in the last level, whether a picture could not be saved */
+typedef struct GramWatch { const Image *picture; const char *to; GramStep last; double when, least; int failed; } GramWatch;
+
+static int gram_progress(void *context, const GramStep *step) {
+    GramWatch *watch = context;
+    char what[60];
+    double now = seconds();
+    if (step->level != watch->last.level) watch->least = 0;
+    else if (step->number > watch->last.number) {
+        double each = (now - watch->when) / (step->number - watch->last.number);
+        if (!(watch->least > 0 && watch->least < each)) watch->least = each;
+    }
+    watch->last = *step, watch->when = now;
+    snprintf(what, sizeof what, ", %d x %d, loss %.4f   ", step->w, step->h, step->total);
+    show_progress(step->fraction, what);
     return 1;
+}
+
+/* the picture becomes the result, where it has a mask */
+static void lay_result(Image *picture, const Image *result) {
+    for (long i = 0; i < (long)picture->h * picture->w * 3; i++) {
+        float m = picture->mask ? picture->mask[i / 3] : 1;
+        picture->pixels[i] = m * result->pixels[i] + (1 - m) * picture->pixels[i];
+    }
+}
+
+/* --save-every: prints/shirt.png so far is prints/shirt-000100.png */
+static int gram_save(void *context, const Image *now, int number) {
+    GramWatch *watch = context;
+    char path[8500];
+    Image picture = { 0 };
+    snprintf(path, sizeof path, "%.*s-%06d.png", (int)(strrchr(watch->to, '.') - watch->to), watch->to, number);
+    int good = safe(path, "--save-every", NULL) && (image_copy(&picture, watch->picture) || fail_image());
+    if (good) {
+        lay_result(&picture, now);
+        if (before.pixels) colour_keep_luminance(&picture, &before);
+        good = image_save(&picture, path) ? 1 : fail_image();
+    }
+    image_free(&picture);
+    watch->failed = !good;
+    return good;
 }
 
 /* VGG's depth: its third block ends with features.14 in VGG16 and with features.16 in VGG19. 0: no weights; -1: an error */
@@ -194,11 +297,12 @@ static int open_features(void) {
     return fail("%s: no tensor 'features.0.weight': expected VGG16 or VGG19 with torchvision's names", features), -1;
 }
 
-/* the picture optimised; where there is a mask, laid on it there */
-static int paint_gram(Image *picture) {
+/* the picture optimised; where there is a mask, laid on it there. to: the path it will be saved at */
+static int paint_gram(Image *picture, const char *to) {
     int vgg = open_features();
     if (vgg < 0) return 0;
     GramOptions o = gram_defaults(vgg);
+    GramWatch watch = { .picture = picture, .to = to };
     Image start = { 0 }, result;
     set_if_given("--content-weight", &o.content, content_weight);
     set_if_given("--style-weight", &o.style, style_weight);
@@ -210,7 +314,10 @@ static int paint_gram(Image *picture) {
     o.weights = vgg ? &weights : NULL, o.pooling = strcmp(pooling, "max") ? FEATURES_AVERAGE : FEATURES_MAX;
     o.init = !strcmp(init, "content") ? GRAM_CONTENT : !strcmp(init, "noise") ? GRAM_NOISE : GRAM_PICTURE;
     if (o.init == GRAM_PICTURE && !image_load(&start, init)) return fail_image();
-    o.start = &start, o.seed = (uint64_t)seed, o.progress = gram_progress;
+    o.optimizer = strcmp(optimizer, "adam") ? GRAM_LBFGS : GRAM_ADAM;
+    o.start = &start, o.seed = (uint64_t)seed, o.progress = gram_progress, o.context = &watch;
+    o.save = gram_save, o.save_every = (int)save_every;
+    if (o.steps < 50) o.every = 1 + o.steps / 5;
     double need = gram_bytes(picture, style, styles.count, &o, ops), have = device_free_bytes(ops);
     if (have > 0 && need > have)
         return image_free(&start), fail("optimising %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a smaller --size",
@@ -219,14 +326,13 @@ static int paint_gram(Image *picture) {
     fflush(stdout);
     int good = gram_transfer(&result, picture, style, style_share, styles.count, &o, ops);
     image_free(&start);
-    if (!good) return fail("%s", gram_error());
-    printf("%sloss %.4f: content %.4f, total variation %.4f, style", isatty(1) ? "\r" : "", last.total, last.content, last.tv);
-    for (int i = 0; i < last.layers; i++) printf(" %s %.4f", last.layer[i], last.style[i]);
+    show_progress(1, "");
+    if (!good || watch.failed) return image_free(&result), good ? 0 : fail("%s", gram_error());
+    printf("loss %.4f: content %.4f, total variation %.4f, style", watch.last.total, watch.last.content, watch.last.tv);
+    for (int i = 0; i < watch.last.layers; i++) printf(" %s %.4f", watch.last.layer[i], watch.last.style[i]);
     printf("\n");
-    for (long i = 0; i < (long)picture->h * picture->w * 3; i++) {
-        float m = picture->mask ? picture->mask[i / 3] : 1;
-        picture->pixels[i] = m * result.pixels[i] + (1 - m) * picture->pixels[i];
-    }
+    if (benchmark && watch.least > 0) printf("benchmark: %.4g s a step of %d x %d pixels\n", watch.least, watch.last.w, watch.last.h);
+    lay_result(picture, &result);
     image_free(&result);
     return 1;
 }
@@ -234,7 +340,6 @@ static int paint_gram(Image *picture) {
 /* ---------------------------------------------------------------------------------------------------- the generator */
 
 static StFile checkpoint;
-static char checkpoint_path[4200];
 static Gan gan;                                           /* only gan.g is used: the generator for pictures of (g_h, g_w) */
 static int g_h, g_w, channels, trained = 64;
 
@@ -372,7 +477,7 @@ static int paint(Image *print, const Image *grey) {
 /* Inside its mask the picture becomes the print, with the garment's folds */
 static int lay_print(Image *picture, int on_white, int blur, const char *name) {
     int top, left, bottom, right;
-    Image cut, grey, print;
+    Image cut, grey = { 0 }, print = { 0 };
     image_mask_box(&top, &left, &bottom, &right, picture);
     if (!bottom) return fail("%s: its mask is empty, there is nothing to print on: --mask can say where", name);
     if (!image_crop(&cut, picture, top, left, bottom - top, right - left)) return fail_image();
@@ -470,10 +575,32 @@ static int load_garment(Image *picture, const Garment *from) {
 
 /* --------------------------------------------------------------------------------------------------------- the program */
 
-/* The contact sheet, white: a row for each garment, in the left cell as it was, in the right one with the print */
-enum { CELL = 256, GAP = 12, ROWS = 192 };
+/* The contact sheet, white: for each garment a cell as it was, one for the style if there is one, one with the print; below all of them
+ * the options that made them, in small letters */
+enum { CELL = 256, GAP = 12, LINES = 48, LETTER = 6, SPACING = 10 };
 static Image page;
 static int rows, cells, across;                           /* pictures shown; cells of each: 2, or 3 with the style; pictures a line */
+static char caption[20000];
+static int caption_lines;
+
+static void write_caption(int width) {
+    static const char unseen[] = "--content --output --sheet --save-every --benchmark --threads --data-dir";
+    int column = width + 1, styled = 0;
+    for (const Option *o = table; o->name; o++) {
+        int count = o->kind != 'l' ? o->given || o->value == &method || o->value == &seed : o->given && !styled ? styles.count : 0;
+        if (among(o->name, unseen, strlen(unseen))) continue;
+        for (int i = 0; i < count; i++) {
+            char number[64], word[600];
+            const char *value = o->kind == 'l' ? styles.item[i] : option_text(o, number), *slash = strrchr(value, '/');
+            int length = snprintf(word, sizeof word, "%s %.500s", o->name, slash && slash[1] ? slash + 1 : value);
+            size_t end = strlen(caption);
+            int wrap = column + length > width;
+            snprintf(caption + end, sizeof caption - end, "%s%s", !end ? "" : wrap ? "\n" : "  ", word);
+            column = (wrap ? 0 : column) + length + 2, caption_lines += wrap;
+        }
+        styled |= o->kind == 'l' && o->given;
+    }
+}
 
 static int show(const Image *picture, int column) {
     Image cell;
@@ -502,7 +629,7 @@ static int find_garment(Image *picture, int of_set) {
 }
 
 /* The picture in the style: on the garment that its mask shows, or all of it. found: as image_garment_mask */
-static int lay_style(Image *picture, int on_white, int found, const char *name) {
+static int lay_style(Image *picture, int on_white, int found, const char *name, const char *to) {
     int masked = *mask_file || found == 2, print = !strcmp(mode, "print") || (!strcmp(mode, "auto") && (masked || found == 1));
     long some = 0;
     for (long i = 0; i < (long)picture->h * picture->w; i++) {
@@ -515,19 +642,16 @@ static int lay_style(Image *picture, int on_white, int found, const char *name) 
     if (!some) return fail("%s: its mask is empty, there is nothing to print on: --mask can say where", name);
     if (!print && !masked) free(picture->mask), picture->mask = NULL;
     if (!colour_styles(picture)) return 0;
-    return *method == 'g' ? paint_gram(picture) : paint_patches(picture, print);
+    return !strcmp(method, "gram") ? paint_gram(picture, to) : paint_patches(picture, print);
 }
 
 static int transfer(const Garment *from, const char *to) {
     static const char *const where[] = { "", "what stands out from the background", "its own mask",
                                          "all of it: no mask, and no background of one colour", "--mask" };
-    Image picture = { 0 }, before = { 0 };
-    double by = 0;
-    int found = 0, shown = page.pixels && rows < ROWS;
-    if (from->path && same_file(from->path, to)) return fail("%s: --output would overwrite the garment, choose another", to);
-    if (same_file(mask_file, to)) return fail("%s: --output would overwrite the mask, choose another", to);
-    for (int i = 0; i < styles.count; i++)
-        if (same_file(styles.item[i], to)) return fail("%s: --output would overwrite the style, choose another", to);
+    Image picture = { 0 };
+    double by = 0, least = INFINITY;
+    int found = 0, shown = page.pixels && rows < LINES * across, runs = benchmark && strcmp(method, "gram") ? 3 : 1;
+    if (!safe(to, "--output", from->path)) return 0;
     int good = load_garment(&picture, from) && (!*mask_file || read_mask(&picture, from->name));
     good = good && (by = set_size(&picture)) > 0;
     if (good && !(found = find_garment(&picture, !from->path && !*mask_file))) good = fail_image();
@@ -535,10 +659,16 @@ static int transfer(const Garment *from, const char *to) {
     if (good) printf("%s: %d x %d pixels; garment: %s\n", from->name, picture.w, picture.h, where[*mask_file ? 4 : found]);
     int on_white = !strcmp(background, "white") || !from->path || (found == 2 && !*mask_file);   /* transparent: shown on white */
     if (good && shown) good = show(&picture, 0) && (cells == 2 || show(&pattern[0], 1));
-    if (good && *preserve_color == 'l') good = image_copy(&before, &picture) ? 1 : fail_image();
-    good = good && (styles.count ? lay_style(&picture, on_white, found, from->name)
-                                 : lay_print(&picture, on_white, (int)ceil(fmax(by, 1)), from->name));
-    if (good && before.pixels) colour_keep_luminance(&picture, &before);
+    if (good && (*preserve_color == 'l' || runs > 1)) good = image_copy(&before, &picture) ? 1 : fail_image();
+    for (int run = 0; good && run < runs; run++) {
+        if (run) image_free(&picture), good = image_copy(&picture, &before) ? 1 : fail_image();
+        began = seconds();
+        good = good && (styles.count ? lay_style(&picture, on_white, found, from->name, to)
+                                     : lay_print(&picture, on_white, (int)ceil(fmax(by, 1)), from->name));
+        least = fmin(least, seconds() - began);
+    }
+    if (good && runs > 1) printf("benchmark: %.4g s a picture of %d x %d pixels, the best of %d\n", least, picture.w, picture.h, runs);
+    if (good && *preserve_color == 'l') colour_keep_luminance(&picture, &before);
     image_free(&before);
     good = good && (!shown || show(&picture, cells - 1));
     if (good && *to) good = image_save(&picture, to) ? 1 : fail_image();
@@ -549,8 +679,12 @@ static int transfer(const Garment *from, const char *to) {
 }
 
 static int save_sheet(void) {
+    static const float ink[3] = { -.7f, -.7f, -.7f };
     Image used;
-    int good = image_crop(&used, &page, 0, 0, GAP + (rows + across - 1) / across * (CELL + GAP), page.w) && image_save(&used, sheet);
+    int below = GAP + (rows + across - 1) / across * (CELL + GAP);
+    int good = image_crop(&used, &page, 0, 0, below + caption_lines * SPACING + GAP, page.w);
+    if (good) image_text(&used, below, GAP, caption, 1, ink);
+    good = good && image_save(&used, sheet);
     if (good) printf("%s: %d garments\n", sheet, rows);
     image_free(&used);
     image_free(&page);
@@ -564,23 +698,25 @@ int main(int argc, char **argv) {
     if (*generator && styles.count) usage("--generator and --style: expected one of them");
     if (!*generator && !styles.count)
         usage("--style is missing: a picture (or --generator: a run's folder, made by ./train --recipe style)");
-    if (*method && strcmp(method, "patches") && strcmp(method, "gram") && strcmp(method, "generator"))
-        usage("--method: expected patches, gram or generator");
-    if (*method && !strcmp(method, "generator") != !!*generator)
-        usage("--method: patches and gram need --style, generator needs --generator");
-    if (strcmp(pooling, "max") && strcmp(pooling, "average")) usage("--pooling: expected max or average");
-    if (strcmp(mode, "auto") && strcmp(mode, "paint") && strcmp(mode, "print")) usage("--mode: expected auto, paint or print");
-    if (strcmp(preserve_color, "off") && strcmp(preserve_color, "luminance") && strcmp(preserve_color, "covariance"))
-        usage("--preserve-color: expected off, luminance or covariance");
+    if (!*method) method = *generator ? "generator" : "patches";
+    expect("--method", method, "patches, gram or generator");
+    if (!strcmp(method, "generator") != !!*generator) usage("--method: patches and gram need --style, generator needs --generator");
+    refuse_unused();
+    expect("--mode", mode, "auto, paint or print");
+    expect("--background", background, "keep or white");
+    expect("--preserve-color", preserve_color, "off, luminance or covariance");
+    expect("--pooling", pooling, "max or average");
+    expect("--optimizer", optimizer, "adam or lbfgs");
+    if (*generator && *preserve_color == 'c') usage("--preserve-color covariance is for the colours of a --style, a generator learned its own");
     if (*color_from && strcmp(preserve_color, "off")) usage("--color-from and --preserve-color: expected one of them");
+    if (save_every && !*output) usage("--save-every needs --output, beside which the pictures are saved");
     cells = styles.count ? 3 : 2, across = styles.count ? 2 : 4;
     if (!*content) usage("--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5");
     if (!*output && !*sheet) usage("--output is missing: the .png or .jpg file to write, or a folder");
     if (*sheet && (!picture_kind(sheet) || picture_kind(sheet) > WRITABLE))
         usage("--sheet: expected a name that ends in .png or .jpg");
     if (!strcmp(sheet, output)) usage("--sheet and --output: expected two names");
-    if (strcmp(background, "keep") && strcmp(background, "white")) usage("--background: expected keep or white");
-    if (strlen(generator) > 3900 || strlen(content) > 3900 || strlen(output) > 3900) usage("a path is too long");
+    if (strlen(generator) > 3900 || strlen(content) > 3900 || strlen(output) > 3900 || strlen(sheet) > 3900) usage("a path is too long");
     if (!(ops = device_open(device, precision))) usage(device_error());
 #ifdef _OPENMP
     if (threads) omp_set_num_threads((int)threads);
@@ -593,14 +729,12 @@ int main(int argc, char **argv) {
     if (*output && !folder && (!kind || kind > WRITABLE)) usage("--output: expected a name that ends in .png or .jpg");
     if (folder && ((mkdir(output, 0777) && errno != EEXIST) || access(output, W_OK | X_OK)))
         return fail("%s: %s: expected a folder to write into, choose another --output", output, strerror(errno)), 1;
+    if ((!folder && !writable(output, "--output")) || !writable(sheet, "--sheet")) return 1;
     for (long i = 0; i < garments; i++)
-        if (garment[i].path && same_file(garment[i].path, sheet))
-            return fail("%s: --sheet would overwrite a garment, choose another", sheet), 1;
-    if (same_file(mask_file, sheet)) return fail("%s: --sheet would overwrite the mask, choose another", sheet), 1;
-    for (int i = 0; i < styles.count; i++)
-        if (same_file(styles.item[i], sheet)) return fail("%s: --sheet would overwrite the style, choose another", sheet), 1;
-    if (*sheet && !image_new(&page, GAP + (int)((garments < ROWS ? garments + across - 1 : ROWS) / across) * (CELL + GAP),
-                             GAP + cells * (int)(garments < across ? garments : across) * (CELL + GAP), 3))
+        if (!safe(sheet, "--sheet", garment[i].path)) return 1;
+    long lines = (garments + across - 1) / across, wide = GAP + cells * (garments < across ? garments : across) * (CELL + GAP);
+    if (*sheet) write_caption((int)(wide - 2 * GAP) / LETTER);
+    if (*sheet && !image_new(&page, GAP + (int)(lines < LINES ? lines : LINES) * (CELL + GAP) + caption_lines * SPACING + GAP, (int)wide, 3))
         return fail_image(), 1;
     for (long i = 0; i < (long)page.h * page.w * 3; i++) page.pixels[i] = 1;
 
