@@ -232,8 +232,8 @@ static int paint_patches(Image *picture, int print) {
     if (motif > 0) o.style_scale = motif;
     o.seed = (uint64_t)seed, o.progress = patches_progress;
     if (have > 0) o.memory = have;
-    printf("%s %d x %d pixels in %.0f MB at most\n", print ? "printing" : "painting", picture->w, picture->h,
-           patches_bytes(picture->h, picture->w, style, styles.count, &o, ops) / 1e6);
+    printf("%s %d x %d pixels in %.0f MB at most on %s\n", print ? "printing" : "painting", picture->w, picture->h,
+           patches_bytes(picture->h, picture->w, style, styles.count, &o, ops) / 1e6, device_name(ops));
     fflush(stdout);
     if (!patches_transfer(&result, picture, style, style_share, styles.count, &o, ops)) return fail("%s", patches_error());
     image_free(picture);
@@ -420,16 +420,6 @@ static int generate(Image *print, const Image *grey) {
 
 /* --------------------------------------------------------------------------------------------------------- one garment */
 
-/* (h,w,1) from (h,w,3): .299 R + .587 G + .114 B */
-static int luminance(Image *grey, const Image *picture) {
-    if (!image_new(grey, picture->h, picture->w, 1)) return fail_image();
-    for (long i = 0; i < (long)grey->h * grey->w; i++) {
-        const float *p = picture->pixels + 3 * i;
-        grey->pixels[i] = .299f * p[0] + .587f * p[1] + .114f * p[2];
-    }
-    return 1;
-}
-
 /* To (h,w). Enlarging goes by bilinear steps of at most 2: smoother than one large step, whose grid would show. */
 static int resize(Image *picture, int h, int w) {
     if ((double)h * w > 5e7)
@@ -450,11 +440,12 @@ static int read_mask(Image *picture, const char *name) {
     if (!image_load(&white, mask_file)) return fail_image();
     if (white.h != picture->h || white.w != picture->w)
         printf("%s: from %d x %d to the %d x %d pixels of %s\n", mask_file, white.w, white.h, picture->w, picture->h, name);
-    int good = resize(&white, picture->h, picture->w) && luminance(&grey, &white);
+    free(white.mask), white.mask = NULL;
+    int good = resize(&white, picture->h, picture->w) && (image_tones(&grey, &white, 0) || fail_image());
     image_free(&white);
     if (!good) return 0;
     for (long i = 0; i < (long)grey.h * grey.w; i++) grey.pixels[i] = (grey.pixels[i] + 1) / 2;
-    free(picture->mask);
+    free(picture->mask), free(grey.mask);
     picture->mask = grey.pixels;
     return 1;
 }
@@ -471,74 +462,6 @@ static double set_size(Image *picture) {
     return by;
 }
 
-/* The mask drawn in by r pixels: to[y,x] = min of from[y+v,x+u], |u|,|v| <= r, along rows first, then along columns.
- * The minimum over a reach of k each way, taken at three places 2k + 1 apart, is that over a reach of 3k + 1: few passes. */
-static int draw_in(Image *picture, int r) {
-    long h = picture->h, w = picture->w;
-    float *row = malloc((size_t)(h * w) * sizeof *row), *mask = picture->mask;
-    if (!row) return fail("not enough memory for a mask of %ld x %ld pixels", w, h);
-    for (int axis = 0; axis < 2; axis++)
-        for (long reach = 0, step; reach < r; reach += step) {
-            step = 2 * reach + 1 < r - reach ? 2 * reach + 1 : r - reach;
-            memcpy(row, mask, (size_t)(h * w) * sizeof *row);
-            for (long i = 0; i < h * w; i++) {
-                long at = axis ? i / w : i % w, end = axis ? h : w, d = axis ? step * w : step;
-                if (at - step >= 0) mask[i] = fminf(mask[i], row[i - d]);
-                if (at + step < end) mask[i] = fminf(mask[i], row[i + d]);
-            }
-        }
-    free(row);
-    return 1;
-}
-
-/* Outside its mask a grey picture gets the garment's tones, smoothly continued: what is unknown comes from the picture at
- * half the size, where it has been filled in the same way. Left white, the outline would be the strongest edge in sight:
- * the generator paints it dark, and instance normalization, scaled to it, leaves plain cloth without a pattern. */
-static int fill_outside(Image *grey) {
-    long n = (long)grey->h * grey->w;
-    Image half;
-    for (long i = 0; i < n; i++) grey->pixels[i] *= grey->mask[i];
-    if (!image_resize(&half, grey, (grey->h + 1) / 2, (grey->w + 1) / 2)) return fail_image();
-    for (long i = 0; i < (long)half.h * half.w; i++)                 /* the mean of what is known, be it one corner */
-        half.pixels[i] /= fmaxf(half.mask[i], 1e-6f), half.mask[i] = fminf(4 * half.mask[i], 1);
-    int good = (n == 1 || fill_outside(&half)) && resize(&half, grey->h, grey->w);
-    for (long i = 0; good && i < n; i++) grey->pixels[i] += (1 - grey->mask[i]) * half.pixels[i];
-    image_free(&half);
-    return good;
-}
-
-/* The luminance in [0,1] below which four fifths of the garment lie: cloth in the light */
-static float light_tone(const Image *grey) {
-    double histogram[256] = {0}, total = 0, sum = 0;
-    for (long i = 0; i < (long)grey->h * grey->w; i++) {
-        int bin = (int)((grey->pixels[i] + 1) * 127.5f + .5f);
-        histogram[bin < 0 ? 0 : bin > 255 ? 255 : bin] += grey->mask[i], total += grey->mask[i];
-    }
-    for (int bin = 0; bin < 256; bin++)
-        if ((sum += histogram[bin]) >= .8 * total) return (float)bin / 255;
-    return 1;
-}
-
-/* The part (y, x, h, w) of the picture that holds the garment, grey, without the background: at its edge, as far as `blur`
- * pixels, the two are mixed, so tones are taken from further inside, if there is any. light: its cloth in the light */
-static int cut_garment(Image *grey, float *light, const Image *picture, int y, int x, int h, int w, int blur) {
-    Image cut, inner;
-    if (!image_crop(&cut, picture, y, x, h, w)) return fail_image();
-    int good = luminance(grey, &cut), inside = 0;
-    grey->mask = cut.mask, cut.mask = NULL;
-    image_free(&cut);
-    if (good && !image_copy(&inner, grey)) good = fail_image();
-    if (!good) return image_free(grey), 0;
-    good = draw_in(&inner, blur);
-    for (long i = 0; i < (long)h * w; i++) inside |= inner.mask[i] > .5f;
-    if (inside) { Image t = *grey; *grey = inner; inner = t; }
-    image_free(&inner);
-    *light = fmaxf(light_tone(grey), .05f);
-    if (good && fill_outside(grey)) return 1;
-    image_free(grey);
-    return 0;
-}
-
 /* The print for a garment: painted at 1/scale of its size, then enlarged */
 static int paint(Image *print, const Image *grey) {
     Image small;
@@ -551,32 +474,20 @@ static int paint(Image *print, const Image *grey) {
     return good;
 }
 
-/* Inside its mask the picture becomes the print, darker where the garment is darker than its cloth in the light:
- * y (1 - shade + shade clamp(l / light, .15, 1.25))   y, l: print and luminance in [0,1] */
+/* Inside its mask the picture becomes the print, with the garment's folds */
 static int lay_print(Image *picture, int on_white, int blur, const char *name) {
-    int top = picture->h, left = picture->w, bottom = 0, right = 0;
-    float light = 1, s = (float)shade;
-    Image grey = { 0 }, print = { 0 };
-    for (int y = 0; y < picture->h; y++)
-        for (int x = 0; x < picture->w; x++)
-            if (picture->mask[(long)y * picture->w + x] > 0)
-                top = y < top ? y : top, left = x < left ? x : left, bottom = y + 1, right = x + 1 > right ? x + 1 : right;
+    int top, left, bottom, right;
+    Image cut, grey = { 0 }, print = { 0 };
+    image_mask_box(&top, &left, &bottom, &right, picture);
     if (!bottom) return fail("%s: its mask is empty, there is nothing to print on: --mask can say where", name);
-    if (!cut_garment(&grey, &light, picture, top, left, bottom - top, right - left, blur)) return 0;
-    int good = paint(&print, &grey);
-    for (long i = 0; good && i < (long)picture->h * picture->w; i++) {
-        float m = picture->mask[i], *under = &picture->pixels[3 * i];
-        long at = (i / picture->w - top) * print.w + i % picture->w - left;          /* the same pixel of the print */
-        for (int k = 0; k < 3 && on_white; k++) under[k] = 1;
-        if (!(m > 0)) continue;
-        float dark = 1 - s + s * fminf(fmaxf((grey.pixels[at] + 1) / 2 / light, .15f), 1.25f);
-        for (int k = 0; k < 3; k++) {
-            float over = fminf((print.pixels[at * print.c + k % print.c] + 1) / 2 * dark, 1);
-            under[k] = m * (2 * over - 1) + (1 - m) * under[k];
-        }
-    }
+    if (!image_crop(&cut, picture, top, left, bottom - top, right - left)) return fail_image();
+    int good = image_tones(&grey, &cut, blur) ? 1 : fail_image();
+    image_free(&cut);
+    if (!good) return 0;
+    good = paint(&print, &grey);
+    for (long i = 0; good && on_white && i < (long)picture->h * picture->w * 3; i++) picture->pixels[i] = 1;
+    if (good) image_lay_print(picture, &print, &grey, top, left, shade), image_free(&print);
     image_free(&grey);
-    if (good) image_free(&print);
     return good;
 }
 
@@ -744,7 +655,7 @@ static int transfer(const Garment *from, const char *to) {
     int good = load_garment(&picture, from) && (!*mask_file || read_mask(&picture, from->name));
     good = good && (by = set_size(&picture)) > 0;
     if (good && !(found = find_garment(&picture, !from->path && !*mask_file))) good = fail_image();
-    if (good && (found == 1 || !from->path) && by > 1) good = draw_in(&picture, (int)(by / 2));       /* the middle of a widened edge */
+    if (good && (found == 1 || !from->path) && by > 1) good = image_draw_in(&picture, (int)(by / 2)) || fail_image();       /* the middle of a widened edge */
     if (good) printf("%s: %d x %d pixels; garment: %s\n", from->name, picture.w, picture.h, where[*mask_file ? 4 : found]);
     int on_white = !strcmp(background, "white") || !from->path || (found == 2 && !*mask_file);   /* transparent: shown on white */
     if (good && shown) good = show(&picture, 0) && (cells == 2 || show(&pattern[0], 1));
