@@ -37,17 +37,17 @@ static const char *method, *generator, *content, *output, *sheet, *mode, *style_
     *data_dir, *features, *style_layers, *content_layer, *pooling, *init, *preserve_color, *color_from, *optimizer;
 static OptionList styles;
 static long size, seed, threads, steps, save_every;
-static double motif, shade, content_weight, style_weight, tv_weight, detail;
+static double alpha, motif, shade, content_weight, style_weight, tv_weight, detail;
 static int help, benchmark;
 
 /* A help text that begins with methods and a colon, "gram, adain: of each level", is that of an option which the others refuse. */
 static Option table[] = {
-    { "--method", 's', &method, "", 0, 0, "patches (the default; the style's own), gram (optimised) or generator (trained)", 0 },
-    { "--style", 'l', &styles, "", 0, 0, "patches, gram: a painting, a textile, a .pat pattern; may be given several times", 0 },
-    { "--pattern-from", 'l', &styles, NULL, 0, 0, "patches, gram: another name for --style", 0 },
-    { "--style-weights", 's', &style_weights, "", 0, 0, "patches, gram: shares of several styles, as in 2,1 (default equal)", 0 },
-    { "--mode", 's', &mode, "auto", 0, 0, "patches, gram: paint all of the picture, print on the garment, auto: if there is one", 0 },
-    { "--generator", 's', &generator, "", 0, 0, "generator: a run's folder, or its checkpoint, made by ./train --recipe style", 0 },
+    { "--method", 's', &method, "", 0, 0, "patches (the default), gram (optimised), generator (trained on a style), adain (trained on any)", 0 },
+    { "--style", 'l', &styles, "", 0, 0, "patches, gram, adain: a painting, a textile, a .pat pattern; may be given several times", 0 },
+    { "--pattern-from", 'l', &styles, NULL, 0, 0, "patches, gram, adain: another name for --style", 0 },
+    { "--style-weights", 's', &style_weights, "", 0, 0, "patches, gram, adain: shares of several styles, as in 2,1 (default equal)", 0 },
+    { "--mode", 's', &mode, "auto", 0, 0, "patches, gram, adain: paint all of the picture, print on the garment, auto: if there is one", 0 },
+    { "--generator", 's', &generator, "", 0, 0, "generator, adain: a run's folder, or its checkpoint: ./train --recipe style or adain", 0 },
     { "--content", 's', &content, "", 0, 0, "a picture, a folder of them, fashion-mnist:17 or :3-9, or synthetic:5", 0 },
     { "--output", 's', &output, "", 0, 0, "a .png or .jpg file; a folder where there are several garments", 0 },
     { "--sheet", 's', &sheet, "", 0, 0, "also a contact sheet: each garment, and beside it the same with the print", 0 },
@@ -59,10 +59,12 @@ static Option table[] = {
     { "--detail", 'd', &detail, "0", 0, 1, "patches: fine detail of the content, added at the end (paint 0.35, print 0)", 0 },
     { "--preserve-color", 's', &preserve_color, "off", 0, 0, "covariance: the style gets the content's colours first; luminance: the result keeps\n"
       "                           its light and dark and takes the content's colours", 0 },
-    { "--color-from", 's', &color_from, "", 0, 0, "patches, gram: the style gets the colours of this picture first", 0 },
+    { "--color-from", 's', &color_from, "", 0, 0, "patches, gram, adain: the style gets the colours of this picture first", 0 },
     { "--mask", 's', &mask_file, "", 0, 0, "a picture of the content's size, white where the print belongs", 0 },
     { "--background", 's', &background, "keep", 0, 0, "around the garment: keep the picture, or white", 0 },
-    { "--features", 's', &features, "", 0, 0, "gram: weights of VGG16 or VGG19, torchvision's names, .safetensors; without, random ones", 0 },
+    { "--alpha", 'd', &alpha, "1", 0, 1, "adain: how much of the style; 0: the content, as the generator draws it", 0 },
+    { "--features", 's', &features, "", 0, 0, "gram, adain: random, or weights (.safetensors) of VGG16 or VGG19, or of ./train --recipe features\n"
+      "                           (gram: weights/features.safetensors; adain: those it was trained with)", 0 },
     { "--style-layers", 's', &style_layers, "", 0, 0, "gram: as in 'relu1_1 relu2_1' (VGG: relu1_1 .. relu5_1)", 0 },
     { "--content-layer", 's', &content_layer, "", 0, 0, "gram: VGG's relu4_2; without --features luminance", 0 },
     { "--pooling", 's', &pooling, "max", 0, 0, "gram: with --features: max or average", 0 },
@@ -125,11 +127,11 @@ static void expect(const char *option, const char *value, const char *words) {
 
 /* Options that were given but that the method has no use for */
 static void refuse_unused(void) {
-    static const char *const methods[] = { "patches", "gram", "generator" };
+    static const char *const methods[] = { "patches", "gram", "generator", "adain" };
     for (const Option *o = table; o->name; o++) {
         size_t length = strcspn(o->help, ":");
         int some = 0;
-        for (int i = 0; i < 3; i++) some |= o->help[length] && among(methods[i], o->help, length);
+        for (int i = 0; i < 4; i++) some |= o->help[length] && among(methods[i], o->help, length);
         if (o->given && some && !among(method, o->help, length))
             die(2, "%s is not used by --method %s, only by %.*s; see --help", o->name, method, (int)length, o->help);
     }
@@ -138,7 +140,7 @@ static void refuse_unused(void) {
 /* May `path` be written? Not where it is one of the files that are read. */
 static int safe(const char *path, const char *option, const char *garment) {
     const struct { const char *path, *name; } input[] = { { garment ? garment : "", "--content" }, { mask_file, "--mask" },
-        { color_from, "--color-from" }, { init, "--init" }, { features, "--features" }, { checkpoint_path, "--generator" } };
+        { color_from, "--color-from" }, { init, "--init" }, { strcmp(features, "random") ? features : "", "--features" }, { checkpoint_path, "--generator" } };
     const char *taken = NULL;
     for (int i = 0; i < 6; i++) if (same_file(input[i].path, path)) taken = input[i].name;
     for (int i = 0; i < styles.count; i++) if (same_file(styles.item[i], path)) taken = "--style";
@@ -243,7 +245,8 @@ static int paint_patches(Image *picture, int print) {
 
 /* ------------------------------------------------------------------------------------------------------ optimisation */
 
-static StFile weights;                                    /* of VGG */
+static StFile weights;                                    /* of the features */
+static int weights_kind;
 
 /* What the callbacks need: the picture that is painted, the path of the result; and what they leave: the last step, when it was, the
  * least seconds of a step in the last level, whether a picture could not be saved */
@@ -289,12 +292,16 @@ static int gram_save(void *context, const Image *now, int number) {
     return good;
 }
 
-/* VGG's depth: its third block ends with features.14 in VGG16 and with features.16 in VGG19. 0: no weights; -1: an error */
+/* What the features are: 16 or 19, VGG; 0: our own; -1: an error. --features says where the weights are; without it those that come
+ * with the program, in the folder weights beside it; "random": none. */
+static char program_folder[4000];
 static int open_features(void) {
-    if (!*features) return 0;
-    if (!weights.count && !st_open(&weights, features)) return fail("%s", st_error()), -1;
-    if (st_find(&weights, "features.0.weight")) return st_find(&weights, "features.16.weight") ? 19 : 16;
-    return fail("%s: no tensor 'features.0.weight': expected VGG16 or VGG19 with torchvision's names", features), -1;
+    static char own[4200];
+    snprintf(own, sizeof own, "%sweights/features.safetensors", program_folder);
+    if (!*features) features = access(own, R_OK) ? "random" : own;
+    if (!strcmp(features, "random")) return 0;
+    int kind = weights.count ? weights_kind : (weights_kind = features_open(&weights, features));
+    return kind < 0 ? fail("%s", features_error()), -1 : kind;
 }
 
 /* the picture optimised; where there is a mask, laid on it there. to: the path it will be saved at */
@@ -311,7 +318,7 @@ static int paint_gram(Image *picture, const char *to) {
     if (*content_layer) o.content_layer = content_layer;
     if (steps) o.steps = (int)steps;
     if (motif > 0) o.scale = motif;
-    o.weights = vgg ? &weights : NULL, o.pooling = strcmp(pooling, "max") ? FEATURES_AVERAGE : FEATURES_MAX;
+    o.weights = weights.count ? &weights : NULL, o.pooling = strcmp(pooling, "max") ? FEATURES_AVERAGE : FEATURES_MAX;
     o.init = !strcmp(init, "content") ? GRAM_CONTENT : !strcmp(init, "noise") ? GRAM_NOISE : GRAM_PICTURE;
     if (o.init == GRAM_PICTURE && !image_load(&start, init)) return fail_image();
     o.optimizer = strcmp(optimizer, "adam") ? GRAM_LBFGS : GRAM_ADAM;
@@ -349,10 +356,11 @@ static int open_generator(void) {
     snprintf(checkpoint_path, sizeof checkpoint_path, "%.4000s%s", generator,
              is_folder(generator) ? "/checkpoint.safetensors" : "");
     if (!st_open(&checkpoint, checkpoint_path)) return fail("%s", st_error());
-    const char *recipe = st_meta(&checkpoint, "recipe"), *side = st_meta(&checkpoint, "--size");
-    if (!recipe || strcmp(recipe, "style"))
-        return fail("%s: %s%s, expected a checkpoint of ./train --recipe style", checkpoint_path,
-                    recipe ? "made with --recipe " : "its metadata names no recipe", recipe ? recipe : "");
+    const char *recipe = st_meta(&checkpoint, "recipe"), *side = st_meta(&checkpoint, "--size"), *need = styles.count ? "adain" : "style";
+    if (!recipe || strcmp(recipe, need))
+        return fail("%s: %s%s, expected a checkpoint of ./train --recipe %s%s", checkpoint_path,
+                    recipe ? "made with --recipe " : "its metadata names no recipe", recipe ? recipe : "", need,
+                    styles.count ? ", or no --style" : recipe && !strcmp(recipe, "adain") ? ", or a --style beside it" : "");
     for (int i = 0; i < checkpoint.count; i++) {
         const StTensor *t = &checkpoint.tensors[i];
         if (t->rank == 4 && sscanf(t->name, "g.%d.conv2d.weight", &node) == 1 && node > last)
@@ -488,6 +496,105 @@ static int lay_print(Image *picture, int on_white, int blur, const char *name) {
     for (long i = 0; good && on_white && i < (long)picture->h * picture->w * 3; i++) picture->pixels[i] = 1;
     if (good) image_lay_print(picture, &print, &grey, top, left, shade), image_free(&print);
     image_free(&grey);
+    return good;
+}
+
+/* ---------------------------------------------------------------------------------------------------- feature fusion */
+
+/* The checkpoint of ./train --recipe adain was trained with these features: random ones of its seed, or a file's */
+static int open_adain(void) {
+    if (!open_generator()) return 0;
+    const char *name = st_meta(&checkpoint, "--features"), *drawn = st_meta(&checkpoint, "--seed");
+    if (name && *name && !*features) features = name;
+    gan.ops = ops, gan.options.seed = drawn ? strtoull(drawn, NULL, 10) : 1;
+    if (!name || !*name) return 1;
+    if ((gan.options.vgg = features_open(&weights, features)) < 0)
+        return fail("%s (the run %s was trained with it; if it lies elsewhere: --features)", features_error(), generator);
+    gan.options.weights = &weights;
+    return 1;
+}
+
+/* `whole` numbers of a network's input, from a picture that is continued by its mirror image up to (h,w), `margin` pixels at its top and left */
+static int upload_mirrored(real *to, const Image *from, int h, int w, int margin) {
+    Image wide;
+    if (!image_new(&wide, h, w, 3)) return fail_image();
+    for (long i = 0; i < (long)h * w; i++)
+        memcpy(wide.pixels + 3 * i, from->pixels + 3 * (mirrored(i / w - margin, from->h) * from->w + mirrored(i % w - margin, from->w)), 3 * sizeof(float));
+    ops->upload(to, wide.pixels, 3L * h * w);
+    image_free(&wide);
+    return 1;
+}
+
+/* E for pictures of (h,w), with its weights, run on the picture. 0: gan.e is empty */
+static int encode_picture(const Image *picture, int h, int w, int margin) {
+    if (!adain_encoder(&gan, 1, h, w)) return fail("%s", features_error());
+    int good = net_finish(&gan.e, 0) || fail("not enough memory for features of %d x %d pixels: give a smaller --size", w, h);
+    good = good && (adain_encoder_weights(&gan) || fail("%s", features_error())) && upload_mirrored(gan.e.node[gan.seen.picture].y, picture, h, w, margin);
+    if (good) net_forward(&gan.e, 0);
+    else net_free(&gan.e);
+    return good;
+}
+
+/* y = what E's deepest layer says of its picture: deviations, then means (2c) */
+static const Node *deepest_moments(void) { return &gan.e.node[gan.e_moments[gan.seen.layers - 1]]; }
+
+/* F16 and G: x = G(t), t: the content's features with (1 - alpha) of their own moments and alpha of the styles', each with its share.
+ * (The moments of (1 - alpha) f_c + alpha AdaIN(f_c, f_s) are just that.) alpha 0: the picture, as G draws it. */
+static int paint_adain(Image *picture) {
+    enum { MARGIN = 16, STEP = 8 };
+    int h = (picture->h + 2 * MARGIN + STEP - 1) / STEP * STEP, w = (picture->w + 2 * MARGIN + STEP - 1) / STEP * STEP, longer = h > w ? h : w;
+    double all = 0, need, have = device_free_bytes(ops);
+    Image painted, result, small;
+    real *moments = NULL;
+    long c = 0;
+    int good = adain_encoder(&gan, 1, h, w) || fail("%s", features_error());
+    if (!good) return 0;
+    adain_generator(&gan);
+    need = net_bytes(&gan.e, 0) + net_bytes(&gan.g, 0) + fmax(net_scratch_bytes(&gan.e), net_scratch_bytes(&gan.g));
+    printf("fusing %d x %d pixels in %.0f MB on %s\n", w, h, need / 1e6, device_name(ops));
+    fflush(stdout);
+    if (have > 0 && need > have)
+        return fail("fusing %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a smaller --size", w, h, need / 1e6, have / 1e6);
+    for (int i = 0; i < styles.count; i++) all += style_share[i];
+    for (int i = 0; good && i <= styles.count; i++) {    /* the styles, then the content, whose features stay in gan.e */
+        int last = i == styles.count, own = style[last ? 0 : i].h > style[last ? 0 : i].w ? style[last ? 0 : i].h : style[last ? 0 : i].w;
+        double by = fmin(1, (double)longer / own) * (motif > 0 ? motif : 1), share = last ? 1 - alpha : alpha * style_share[i] / all;
+        if (!last) {
+            int sh = (int)lround(style[i].h * by / STEP) * STEP, sw = (int)lround(style[i].w * by / STEP) * STEP;
+            sh = sh < 2 * STEP ? 2 * STEP : sh, sw = sw < 2 * STEP ? 2 * STEP : sw;
+            good = image_copy(&small, &style[i]) ? 1 : fail_image();
+            good = good && resize(&small, sh, sw) && encode_picture(&small, sh, sw, 0);
+            if (good) image_free(&small);
+        } else good = encode_picture(picture, h, w, MARGIN);
+        if (!good) break;
+        const Node *m = deepest_moments();
+        if (!moments) moments = ops->alloc(c = m->c);
+        if (!moments) good = fail("not enough memory for the features");
+        else ops->axpy(moments, m->y, (real)share, c);
+        if (!last || !good) net_free(&gan.e);
+    }
+    if (!good) {
+        if (moments) ops->release(moments);
+        return 0;
+    }
+    adain_generator(&gan);
+    good = net_finish(&gan.g, 0) || fail("not enough memory for a picture of %d x %d pixels: give a smaller --size", w, h);
+    good = good && (net_load(&gan.g, &checkpoint, checkpoint_path, "adain") || fail("%s", gan_error()));
+    if (good) {
+        const Node *seen = &gan.e.node[gan.seen.layer[gan.seen.layers - 1].node];
+        ops->copy(gan.g.node[gan.g_content].y, seen->y, (long)seen->h * seen->w * seen->c);
+        ops->copy(gan.g.node[gan.g_style].y, moments, c);
+        net_forward(&gan.g, 0);
+        good = image_new(&painted, h, w, 3) ? 1 : fail_image();
+    }
+    if (good) {
+        ops->download(painted.pixels, gan.g.node[gan.g_picture].y, 3L * h * w);
+        good = image_crop(&result, &painted, MARGIN, MARGIN, picture->h, picture->w) ? 1 : fail_image();
+        image_free(&painted);
+    }
+    if (good) lay_result(picture, &result), image_free(&result);
+    ops->release(moments);
+    net_free(&gan.e), net_free(&gan.g);
     return good;
 }
 
@@ -642,7 +749,7 @@ static int lay_style(Image *picture, int on_white, int found, const char *name, 
     if (!some) return fail("%s: its mask is empty, there is nothing to print on: --mask can say where", name);
     if (!print && !masked) free(picture->mask), picture->mask = NULL;
     if (!colour_styles(picture)) return 0;
-    return !strcmp(method, "gram") ? paint_gram(picture, to) : paint_patches(picture, print);
+    return !strcmp(method, "gram") ? paint_gram(picture, to) : !strcmp(method, "adain") ? paint_adain(picture) : paint_patches(picture, print);
 }
 
 static int transfer(const Garment *from, const char *to) {
@@ -693,21 +800,23 @@ static int save_sheet(void) {
 
 int main(int argc, char **argv) {
     patient_threads(argv);
+    snprintf(program_folder, sizeof program_folder, "%.*s", strrchr(argv[0], '/') ? (int)(strrchr(argv[0], '/') - argv[0]) + 1 : 0, argv[0]);
     options_parse("transfer", table, argc, argv);
     if (help) return print_help(), 0;
-    if (*generator && styles.count) usage("--generator and --style: expected one of them");
     if (!*generator && !styles.count)
         usage("--style is missing: a picture (or --generator: a run's folder, made by ./train --recipe style)");
-    if (!*method) method = *generator ? "generator" : "patches";
-    expect("--method", method, "patches, gram or generator");
-    if (!strcmp(method, "generator") != !!*generator) usage("--method: patches and gram need --style, generator needs --generator");
+    if (!*method) method = !*generator ? "patches" : styles.count ? "adain" : "generator";
+    expect("--method", method, "patches, gram, generator or adain");
+    int trained_one = !strcmp(method, "generator") || !strcmp(method, "adain");
+    if (trained_one != !!*generator || (strcmp(method, "generator") != 0) != (styles.count > 0))
+        usage("--method: patches and gram need --style, generator needs --generator, adain needs both");
     refuse_unused();
     expect("--mode", mode, "auto, paint or print");
     expect("--background", background, "keep or white");
     expect("--preserve-color", preserve_color, "off, luminance or covariance");
     expect("--pooling", pooling, "max or average");
     expect("--optimizer", optimizer, "adam or lbfgs");
-    if (*generator && *preserve_color == 'c') usage("--preserve-color covariance is for the colours of a --style, a generator learned its own");
+    if (!styles.count && *preserve_color == 'c') usage("--preserve-color covariance is for the colours of a --style, a generator learned its own");
     if (*color_from && strcmp(preserve_color, "off")) usage("--color-from and --preserve-color: expected one of them");
     if (save_every && !*output) usage("--save-every needs --output, beside which the pictures are saved");
     cells = styles.count ? 3 : 2, across = styles.count ? 2 : 4;
@@ -721,7 +830,7 @@ int main(int argc, char **argv) {
 #ifdef _OPENMP
     if (threads) omp_set_num_threads((int)threads);
 #endif
-    if (!(styles.count ? open_styles() : open_generator()) || !list_garments()) return 1;
+    if ((styles.count && !open_styles()) || (*generator && !(styles.count ? open_adain() : open_generator())) || !list_garments()) return 1;
 
     int several = garments > 1 || is_folder(content), folder = *output && (several || is_folder(output)), done = 0;
     int kind = *output && !(folder && is_folder(output)) ? picture_kind(output) : 0;

@@ -721,6 +721,35 @@ static void test_clip(void) {
     gan_free(&gan);
 }
 
+/* F16: features whose style is their own stay as they are; with another's moments they get just these */
+static void test_adain(void) {
+    enum { N = 2, H = 5, W = 7, C = 3 };
+    Net net;
+    net_begin(&net, "a", &ops_tiled, N);
+    int x = net_input(&net, H, W, C), s = net_input(&net, H + 2, W, C), own = adain(&net, x, moments(&net, x)), m = moments(&net, s);
+    int other = moments(&net, adain(&net, x, m));
+    if (!net_finish(&net, 0)) exit(1);
+    ops_tiled.random_normal(net.node[x].y, (long)N * H * W * C, 3, 1);
+    ops_tiled.random_uniform(net.node[s].y, (long)N * (H + 2) * W * C, 3, 2);
+    real want[N * H * W * C];
+    memcpy(want, net.node[x].y, sizeof want);
+    net_forward(&net, 0);
+    for (int i = 0; i < N * H * W * C; i++) CLOSE(net.node[own].y[i], want[i], 2e-6, 0, "AdaIN of style == content, number %d", i);
+    real style[2 * N * C];
+    memcpy(style, net.node[other].y, sizeof style);
+    net_free(&net);
+    for (int i = 0; i < N; i++)
+        for (int c = 0; c < C; c++) {
+            double mean = 0, square = 0, n = (H + 2) * W;
+            for (int p = 0; p < (H + 2) * W; p++) {
+                double v = philox_uniform(3, 2, (uint64_t)(((long)i * (H + 2) * W + p) * C + c));
+                mean += v / n, square += v * v / n;
+            }
+            CLOSE(style[2 * i * C + C + c], mean, 1e-6, 1e-5, "the mean after AdaIN, picture %d channel %d", i, c);
+            CLOSE(style[2 * i * C + c], sqrt(square - mean * mean + NORM_EPS), 1e-5, 1e-4, "the deviation after AdaIN, picture %d channel %d", i, c);
+        }
+}
+
 int main(void) {
     snprintf(folder, sizeof folder, "%s/test_gan.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     if (!mkdtemp(folder)) {
@@ -740,6 +769,7 @@ int main(void) {
     test_guarded();
     test_not_finite();
     test_clip();
+    test_adain();
     rmdir(folder);
     return test_report("gan");
 }

@@ -46,6 +46,26 @@ run=$tmp/run/checkpoint.safetensors
 tga "$tmp/shirt.tga" 50 61 24
 tga "$tmp/alpha.tga" 40 30 32
 
+# feature fusion: any style
+./train --recipe adain --data synthetic:20 --style synthetic --size 32 --batch 2 --steps 2 --out "$tmp/adain" >"$tmp/log" 2>&1 || cat "$tmp/log"
+tga "$tmp/one.tga" 40 33 24
+tga "$tmp/two.tga" 24 50 24
+fuse="--generator $tmp/adain --style $tmp/one.tga"
+good "adain" $fuse --content "$tmp/shirt.tga" --size 64 --output "$tmp/a.png" --threads 1
+check "adain names the memory" grep -q "fusing .* MB" "$tmp/log"
+good "adain, two threads" $fuse --content "$tmp/shirt.tga" --size 64 --output "$tmp/b.png" --threads 2
+check "adain: the same bits" cmp -s "$tmp/a.png" "$tmp/b.png"
+good "adain, two styles" $fuse --style "$tmp/two.tga" --style-weights 3,1 --content "$tmp/shirt.tga" --size 64 --output "$tmp/c.png"
+check "adain: a mixture is another picture" [ "$(cmp -s "$tmp/a.png" "$tmp/c.png"; echo $?)" = 1 ]
+good "adain, two styles, one of no weight to speak of" $fuse --style "$tmp/two.tga" --style-weights 1000000,0.000001 --content "$tmp/shirt.tga" --size 64 --output "$tmp/c.png"
+check "adain: that is the one style" cmp -s "$tmp/a.png" "$tmp/c.png"
+good "adain, alpha 0" $fuse --alpha 0 --content "$tmp/shirt.tga" --size 64 --output "$tmp/b.png"
+good "adain, alpha 0, another style" --generator "$tmp/adain" --style "$tmp/two.tga" --alpha 0 --content "$tmp/shirt.tga" --size 64 --output "$tmp/c.png"
+check "adain: alpha 0 is the plain decoder, whatever the style" cmp -s "$tmp/b.png" "$tmp/c.png"
+bad "alpha 2" 2 "--alpha" $fuse --alpha 2 --content "$tmp/shirt.tga" --output "$tmp/new.png"
+bad "adain without a style" 1 "or a --style beside it" --generator "$tmp/adain" --content "$tmp/shirt.tga" --output "$tmp/new.png"
+bad "adain with steps" 2 "not used by --method adain" $fuse --steps 3 --content "$tmp/shirt.tga" --output "$tmp/new.png"
+
 # what works
 good "a file" --generator "$tmp/run" --content "$tmp/shirt.tga" --output "$tmp/a.png" --threads 1
 check "small pictures are enlarged" [ "$(size_of "$tmp/a.png")" = 210x256 ]
@@ -210,8 +230,8 @@ bad "two weights for one style" 1 "expected 1 numbers" $patches --style "$tmp/st
 bad "a weight of nothing" 1 "above 0" $patches --style "$tmp/style.tga" --style-weights 0 --output "$new"
 bad "a weight that is none" 1 "above 0" $patches --style "$tmp/style.tga" --style-weights nan --output "$new"
 bad "nine styles" 2 "more than 8 times" $patches $(for i in 1 2 3 4 5 6 7 8 9; do echo --style "$tmp/style.tga"; done) --output "$new"
-bad "a style and a generator" 2 "one of them" $patches --style "$tmp/style.tga" --generator "$run" --output "$new"
-bad "--method" 2 "patches, gram or generator" $patches --method magic --style "$tmp/style.tga" --output "$new"
+bad "a style and a generator of one style" 1 "expected a checkpoint of ./train --recipe adain, or no --style" $patches --style "$tmp/style.tga" --generator "$run" --output "$new"
+bad "--method" 2 "patches, gram, generator or adain" $patches --method magic --style "$tmp/style.tga" --output "$new"
 bad "--method generator without one" 2 "generator needs --generator" $patches --method generator --style "$tmp/style.tga" --output "$new"
 bad "--mode" 2 "auto, paint or print" $patches --mode draw --style "$tmp/style.tga" --output "$new"
 bad "--style-scale" 1 "style_scale\|style-scale" $patches --style "$tmp/style.tga" --style-scale 50 --output "$new"
