@@ -404,16 +404,36 @@ static void features_describe(Gan *gan) {
     want(gan, &gan->labels, o->batch);
 }
 
-static void features_step(Gan *gan) {
+/* L = -log softmax(logits)[label], mean over the batch: one step of Adam on a network that reads gan->images at its node `input` */
+static void classify(Gan *gan, int input) {
     Net *g = &gan->g;
     Node *logits = node_of(g, gan->g_picture);
-    gan->ops->copy(g->node[gan->seen.picture].y, gan->images, count_of(g, gan->seen.picture));
+    gan->ops->copy(g->node[input].y, gan->images, count_of(g, input));
     net_forward(g, 1);
     net_zero_activations(g);
     gan->ops->softmax_cross_entropy_forward(gan->numbers + PART, logits->y, gan->labels, logits->n, logits->c);
     gan->ops->softmax_cross_entropy_backward(logits->dy, logits->y, gan->labels, 1, logits->n, logits->c);
     train_generator(gan);
 }
+
+static void features_step(Gan *gan) { classify(gan, gan->seen.picture); }
+
+/* ------------------------------------------------------------------------------------------------- recipe: classifier
+ * The judge of the others: it learns the classes of a data set, and what its last hidden layer (128 numbers a picture) sees is
+ * what --evaluate measures distances in. Two convolutions with pooling and two dense layers, as LeCun et al. 1998. */
+
+static void classifier_describe(Gan *gan) {
+    const GanOptions *o = &gan->options;
+    Net *g = &gan->g;
+    int x = gan->g_content = net_input(g, o->size, o->size, o->channels);
+    x = maxpool(g, relu(g, conv2d(g, x, 32, 3, 1, 1)), 2);
+    x = maxpool(g, relu(g, conv2d(g, x, 64, 3, 1, 1)), 2);
+    gan->g_features = x = relu(g, dense(g, x, 128));
+    gan->g_picture = dense(g, x, o->classes);
+    want(gan, &gan->labels, o->batch);
+}
+
+static void classifier_step(Gan *gan) { classify(gan, gan->g_content); }
 
 /* -------------------------------------------------------------------------------------------------------- the recipes */
 
@@ -438,6 +458,10 @@ const Recipe recipes[] = {
       .source = "softmax cross-entropy on means and deviations",
       .defaults = { .batch = 32, .size = 64, .channels = 3, .steps = 2000, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .clip = 10 },
       .part = { "cross_entropy" }, .style = 1, .labels = 1, .multiple = 8, .gain = 2, .describe = features_describe, .step = features_step },
+    { .name = "classifier", .summary = "tells the classes of a data set apart: the judge of --evaluate",
+      .source = "softmax cross-entropy; LeCun, Bottou, Bengio, Haffner 1998",
+      .defaults = { .batch = 64, .size = 28, .steps = 1875, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999 },
+      .part = { "cross_entropy" }, .labels = 1, .multiple = 1, .gain = 2, .describe = classifier_describe, .step = classifier_step },
     { .name = NULL }
 };
 

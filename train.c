@@ -226,6 +226,9 @@ static void open_data(const Recipe *recipe) {
     if (!imageset_load(&set, data, &o))
         die(1, "%s%s", images_error(), option_find(table, "--data")->given == 2 ? " (the resumed run's --data: give it anew)" : "");
     if (set.skipped) say("%s: %ld files skipped: %s", data, set.skipped, set.note);
+    if (recipe->labels && !set.label)
+        die(1, "--data %s: these pictures have no labels, which the recipe %s needs: expected fashion-mnist, synthetic, an IDX file with its "
+            "labels-idx1 beside it, or a folder with a subfolder for each class", data, recipe->name);
 }
 
 /* A random square of a style picture, size x size: its side is style_scale * size, or up to a quarter more; half of them flipped.
@@ -275,24 +278,83 @@ static int draw_crop(float *pictures, long i, int purpose, long step) {
     return (int)(u[0] * (float)style_count);
 }
 
+/* Picture number `at` of an endless walk through the set, in which each epoch shows every picture once, in an order of its own (Fisher
+ * and Yates). Where classes are learned that is worth half a percent of accuracy, against pictures drawn with replacement. */
+static long walk(long at) {
+    static int *order;
+    static long epoch = -1;
+    long n = set.count;
+    if (!order && !(order = malloc((size_t)n * sizeof *order))) die(1, "not enough memory for the order of the pictures");
+    if (at / n != epoch) {
+        epoch = at / n;
+        for (long i = 0; i < n; i++) order[i] = (int)i;
+        for (long i = n - 1; i > 0; i--) {
+            int other = philox_below((uint64_t)seed, STREAM(STREAM_DATA, epoch), (uint64_t)i, (int)i + 1), keep = order[i];
+            order[i] = order[other], order[other] = keep;
+        }
+    }
+    return order[at % n];
+}
+
 /* This step's pictures onto the device. Which ones follows from (seed, step) alone. Where the contents are coloured, every second
  * one is a crop of a style too: what is learned shall not be good for garments on white alone. */
-static float *host_images, *host_mask;
+static float *host_images, *host_mask, *host_labels;
 static void load_batch(Gan *gan, long step) {
     long pixels = batch * size * size;
     for (long i = 0; i < batch && (gan->content || !gan->recipe->style); i++)
         if (gan->recipe->content == 3 && i % 2) draw_crop(host_images, i, STREAM_CONTENT, step);
-        else fetch(philox_below((uint64_t)seed, STREAM(STREAM_DATA, step), (uint64_t)i, (int)set.count), i, step, host_images,
-                   gan->mask ? host_mask : NULL);
+        else {
+            long index = gan->g_features ? walk(step * batch + i) : philox_below((uint64_t)seed, STREAM(STREAM_DATA, step), (uint64_t)i, (int)set.count);
+            fetch(index, i, step, host_images, gan->mask ? host_mask : NULL);
+            if (gan->labels) host_labels[i] = (float)set.label[index];
+        }
     if (gan->content || !gan->recipe->style) gan->ops->upload(gan->content ? gan->content : gan->images, host_images, pixels * set.c);
     if (gan->mask) gan->ops->upload(gan->mask, host_mask, pixels);
+    if (gan->labels) gan->ops->upload(gan->labels, host_labels, batch);
     if (!gan->recipe->style) return;
-    for (long i = 0; i < batch; i++) host_mask[i] = (float)draw_crop(host_images, i, STREAM_CROP, step);
+    for (long i = 0; i < batch; i++) host_labels[i] = (float)draw_crop(host_images, i, STREAM_CROP, step);
     gan->ops->upload(gan->images, host_images, pixels * 3);
-    if (gan->labels) gan->ops->upload(gan->labels, host_mask, batch);
+    if (gan->labels) gan->ops->upload(gan->labels, host_labels, batch);
 }
 
 /* ------------------------------------------------------------------------------------------------------ what a run shows */
+
+/* A set's part for tests in the place of the other: Fashion-MNIST has one. 0: this set has none, and `part` is `set` itself. */
+static int load_test_part(ImageSet *part) {
+    ImageSetOptions o = { .h = (int)size, .w = (int)size, .fashion_mnist_dir = *data_dir ? data_dir : NULL };
+    *part = set;
+    if (strcmp(data, "fashion-mnist") && strcmp(data, "fashion-mnist:train")) return 0;
+    if (!imageset_load(part, "fashion-mnist:test", &o)) die(1, "%s", images_error());
+    return 1;
+}
+
+/* Of the pictures that the recipe classifier has not been trained with, the share whose class it tells */
+static void print_accuracy(Gan *gan) {
+    ImageSet part;
+    Node *logits = &gan->g.node[gan->g_picture], *in = &gan->g.node[gan->g_content];
+    int test = load_test_part(&part), c = logits->c;
+    long right = 0, each = size * size * part.c;
+    float *score = malloc((size_t)(batch * c) * sizeof *score);
+    if (!score) die(1, "not enough memory for the classifier's answers");
+    for (long done = 0; done < part.count; done += batch) {
+        long n = part.count - done < batch ? part.count - done : batch;
+        for (long i = 0; i < n; i++)
+            if (!imageset_get(&part, done + i, host_images + i * each, NULL)) die(1, "%s", images_error());
+        gan->ops->upload(in->y, host_images, batch * each);
+        net_forward(&gan->g, 0);
+        gan->ops->download(score, logits->y, batch * c);
+        for (long i = 0; i < n; i++) {
+            int best = 0;
+            for (int k = 1; k < c; k++)
+                if (score[i * c + k] > score[i * c + best]) best = k;
+            right += best == part.label[done + i];
+        }
+    }
+    printf("accuracy %.2f%% on the %ld pictures %s\n", 100 * (double)right / (double)part.count, part.count,
+           test ? "of the test part" : "it was trained with: this data set has no test part");
+    free(score);
+    if (test) imageset_free(&part);
+}
 
 /* count pictures (size,size,c), `columns` a row, as samples/step-N.png and samples.png */
 static void save_sheet(const float *pictures, int count, int c, int columns, long step) {
@@ -627,7 +689,7 @@ int main(int argc, char **argv) {
 
     Gan gan;
     Report report;
-    GanOptions o = { (int)batch, (int)size, recipe->style ? 3 : set.c, style_count, (int)steps, lr, lr_d, beta1, beta2,
+    GanOptions o = { (int)batch, (int)size, recipe->style ? 3 : set.c, recipe->style ? style_count : set.classes, (int)steps, lr, lr_d, beta1, beta2,
                      content_weight, style_weight, tv_weight, clip, (uint64_t)seed, 0, NULL };
     static StFile weights;
     if (*features && (o.vgg = features_open(&weights, features)) < 0) die(1, "%s", features_error());
@@ -641,7 +703,8 @@ int main(int argc, char **argv) {
     check_memory(&gan);
     host_images = malloc((size_t)(batch * size * size * 3) * sizeof(float));
     host_mask = malloc((size_t)(batch * size * size) * sizeof(float));
-    if (!gan_finish(&gan) || !host_images || !host_mask)
+    host_labels = calloc((size_t)batch, sizeof(float));
+    if (!gan_finish(&gan) || !host_images || !host_mask || !host_labels)
         die(1, "%s (this run needs %.0f MB)", gan_error(), gan_bytes(&gan) / 1e6);
     if (from && !gan_load(&gan, from)) die(1, "%s", gan_error());
     if (from) printf("resumed %s at step %ld\n", from, gan.step);
@@ -709,6 +772,7 @@ int main(int argc, char **argv) {
     if (!sample_every || gan.step % sample_every) save_samples(&gan, gan.step);
     save_plot();
     if (!logged) say("%s/log.csv: %s: the log is incomplete", out, strerror(errno));
+    if (gan.g_features) print_accuracy(&gan);
     if (stop) printf("stopped at step %ld; go on with: ./train --resume %s\n", gan.step, out);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
