@@ -5,6 +5,7 @@
 #define NET_IMPLEMENTATION
 #define SAFETENSORS_IMPLEMENTATION
 #define FEATURENET_IMPLEMENTATION
+#define COMPRESS_IMPLEMENTATION
 #ifndef real
 #define TILED_IMPLEMENTATION
 #define OPTIONS_IMPLEMENTATION
@@ -12,6 +13,7 @@
 #include "device.h"
 #endif
 #include "gan.h"
+#include "compress.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -611,10 +613,10 @@ static int slot_read(const Net *net, const Slot *slot, const StFile *file, const
         return 0;
     }
     real *host = malloc((size_t)slot->count * sizeof(real) + 1);
-    if (!host ||
-        !(sizeof(real) == 4 ? st_read_f32(t, (void *)host, slot->count) : st_read_f64(t, (void *)host, slot->count))) {
-        snprintf(gan_message, sizeof gan_message, "%s: tensor '%s': %s", path, slot->name,
-                 host ? st_error() : "not enough memory");
+    const char *error = "not enough memory";
+    if (host) error = sizeof(real) == 4 ? compress_read(file, t, (void *)host, slot->count) : st_read_f64(t, (void *)host, slot->count) ? NULL : st_error();
+    if (error) {
+        snprintf(gan_message, sizeof gan_message, "%s: tensor '%s': %s", path, slot->name, error);
         free(host);
         return 0;
     }
@@ -638,9 +640,12 @@ int gan_load(Gan *gan, const char *path) {
         snprintf(gan_message, sizeof gan_message, "%s", st_error());
         return 0;
     }
-    const char *step = st_meta(&file, "step"), *recipe = st_meta(&file, "recipe");
-    int good = step && recipe && !strcmp(recipe, gan->recipe->name);
-    if (!good)
+    const char *step = st_meta(&file, "step"), *recipe = st_meta(&file, "recipe"), *compressed = st_meta(&file, "compressed");
+    int good = step && recipe && !strcmp(recipe, gan->recipe->name) && !compressed;
+    if (compressed)
+        snprintf(gan_message, sizeof gan_message, "%s: compressed (%.100s), it holds a generator and nothing to train it with: give the "
+                 "checkpoint it was made from", path, compressed);
+    else if (!good)
         snprintf(gan_message, sizeof gan_message,
                  "%s: %s%s, expected a checkpoint of --recipe %s: give the recipe it was made with", path,
                  recipe ? "made with --recipe " : "not a checkpoint of ours", recipe ? recipe : "", gan->recipe->name);

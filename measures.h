@@ -192,22 +192,28 @@ static int measure_neighbours(double *out, const float *a, long n, const float *
             for (int i = 0; i < MEASURE_NEAREST; i++) nearest[r][i] = INFINITY;
         for (long i = first; radius && i < n && i < first + MEASURE_CHUNK; i++) out[i] = 0;
         for (long block = 0; block < blocks; block++)
-            for (long i = first; i < n && i < first + MEASURE_CHUNK; i++) {
-                const float *x = a + i * d, *y = turned + block * d * MEASURE_WIDE;
-                float sum[MEASURE_WIDE] = {0};
-                for (int e = 0; e < d; e++)
+            for (long four = first; four < n && four < first + MEASURE_CHUNK; four += 4) {      /* four rows: four sums that wait for nobody */
+                const float *y = turned + block * d * MEASURE_WIDE, *x[4];
+                float sum[4][MEASURE_WIDE] = {{0}};
+                for (int r = 0; r < 4; r++) x[r] = a + (four + r < n ? four + r : n - 1) * d;
+                for (int e = 0; e < d; e++, y += MEASURE_WIDE)
 #pragma omp simd
-                    for (int j = 0; j < MEASURE_WIDE; j++) sum[j] += (x[e] - y[e * MEASURE_WIDE + j]) * (x[e] - y[e * MEASURE_WIDE + j]);
-                double *list = nearest[i - first];
-                for (int j = 0; j < MEASURE_WIDE; j++) {
-                    long row = block * MEASURE_WIDE + j;
-                    double distance = sum[j];
-                    if (row >= m || (!radius && row == i)) continue;
-                    if (radius) { if (distance <= radius[row]) out[i] = 1; continue; }
-                    if (!(distance < list[k - 1])) continue;
-                    int at = k - 1;
-                    for (; at > 0 && distance < list[at - 1]; at--) list[at] = list[at - 1];
-                    list[at] = distance;
+                    for (int j = 0; j < MEASURE_WIDE; j++) {
+                        sum[0][j] += (x[0][e] - y[j]) * (x[0][e] - y[j]), sum[1][j] += (x[1][e] - y[j]) * (x[1][e] - y[j]);
+                        sum[2][j] += (x[2][e] - y[j]) * (x[2][e] - y[j]), sum[3][j] += (x[3][e] - y[j]) * (x[3][e] - y[j]);
+                    }
+                for (long i = four; i < n && i < four + 4; i++) {
+                    double *list = nearest[i - first];
+                    for (int j = 0; j < MEASURE_WIDE; j++) {
+                        long row = block * MEASURE_WIDE + j;
+                        double distance = sum[i - four][j];
+                        if (row >= m || (!radius && row == i)) continue;
+                        if (radius) { if (distance <= radius[row]) out[i] = 1; continue; }
+                        if (!(distance < list[k - 1])) continue;
+                        int at = k - 1;
+                        for (; at > 0 && distance < list[at - 1]; at--) list[at] = list[at - 1];
+                        list[at] = distance;
+                    }
                 }
             }
         for (long i = first; !radius && i < n && i < first + MEASURE_CHUNK; i++) out[i] = nearest[i - first][k - 1];

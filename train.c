@@ -32,8 +32,11 @@
 /* ---------------------------------------------------------------------------------------------------------- options */
 
 static const char *recipe_name, *data, *style, *out, *device, *precision, *augment, *resume, *data_dir, *features;
+static const char *evaluate, *classifier, *compress, *quantize;
 static long steps, batch, size, sample_every, checkpoint_every, log_every, threads, seed, limit;
 static double epochs, minutes, lr, lr_d, beta1, beta2, content_weight, style_weight, tv_weight, clip, style_scale;
+static long samples;
+static double prune;
 static int dry_run, overwrite, help;
 
 static Option table[] = {
@@ -69,6 +72,12 @@ static Option table[] = {
     { "--overwrite", 'f', &overwrite, "0", 0, 1, "start anew in a folder that holds a run already", 0 },
     { "--dry-run", 'f', &dry_run, "0", 0, 1, "two steps to see memory and speed; nothing is written", 0 },
     { "--data-dir", 's', &data_dir, "", 0, 0, "where Fashion-MNIST lies (default /usr/share/datasets/fashion-mnist)", 0 },
+    { "--evaluate", 's', &evaluate, "", 0, 0, "measure this run (its folder, its checkpoint or a compressed file) in place of training", 0 },
+    { "--classifier", 's', &classifier, "", 0, 0, "a run of ./train --recipe classifier on the same data and size, which --evaluate judges by", 0 },
+    { "--samples", 'i', &samples, "10000", 10, 1e6, "how many pictures --evaluate draws", 0 },
+    { "--compress", 's', &compress, "", 0, 0, "write this run's generator to the file --out, smaller, in place of training", 0 },
+    { "--prune", 'd', &prune, "0", 0, 0.99, "of --compress: this share of each weight tensor, the smallest, becomes zero", 0 },
+    { "--quantize", 's', &quantize, "float16", 0, 0, "of --compress: float16, or int8 with a scale for each output channel", 0 },
     { "--help", 'f', &help, "0", 0, 1, "this text", 0 },
     { 0 }
 };
@@ -125,11 +134,11 @@ static const Recipe *find_recipe(void) {
     return r;
 }
 
-/* the checkpoint that --resume names: a folder's, or the file itself */
-static const char *resume_path(void) {
+/* the checkpoint that an option names: a run's folder's, or the file itself */
+static const char *checkpoint_path(const char *option, const char *name) {
     static char path[4096];
-    if (access(resume, F_OK)) die(1, "--resume %s: %s: expected a run's folder or its checkpoint", resume, strerror(errno));
-    snprintf(path, sizeof path, is_folder(resume) ? "%s/checkpoint.safetensors" : "%s", resume);
+    if (access(name, F_OK)) die(1, "%s %s: %s: expected a run's folder or its checkpoint", option, name, strerror(errno));
+    snprintf(path, sizeof path, is_folder(name) ? "%.4000s/checkpoint.safetensors" : "%.4000s", name);
     return path;
 }
 
@@ -484,9 +493,10 @@ static int save_checkpoint(const Gan *gan) {
     char path[4200], text[COUNT][64];
     int metas = 0;
     for (int i = 0; table[i].name; i++) {
-        const char *skip[] = { "--resume", "--dry-run", "--help", "--overwrite", "--threads", "--minutes" };
+        const char *skip[] = { "--resume", "--dry-run", "--help", "--overwrite", "--threads", "--minutes",
+                               "--evaluate", "--classifier", "--samples", "--compress", "--prune", "--quantize" };
         int skipped = 0;
-        for (int k = 0; k < 6; k++) skipped |= !strcmp(table[i].name, skip[k]);
+        for (size_t k = 0; k < sizeof skip / sizeof *skip; k++) skipped |= !strcmp(table[i].name, skip[k]);
         if (!skipped) meta[metas++] = (StMeta){ table[i].name, option_text(&table[i], text[i]) };
     }
     snprintf(path, sizeof path, "%s/checkpoint.safetensors", out);
@@ -648,6 +658,10 @@ static void check_memory(const Gan *gan) {
         device_name(gan->ops), advice);
 }
 
+/* ------------------------------------------------------------------------------------------------------- measuring runs */
+
+#include "evaluate.h"
+
 static volatile sig_atomic_t stop;
 static void on_signal(int s) {
     stop = s;
@@ -658,14 +672,22 @@ int main(int argc, char **argv) {
     patient_threads(argv);
     options_parse("train", table, argc, argv);
     if (help) return print_help(), 0;
-    const char *from = *resume ? resume_path() : NULL;
+    const char *from = *resume ? strdup(checkpoint_path("--resume", resume)) : NULL;
+    if (!!*resume + !!*evaluate + !!*compress > 1) die(2, "--resume, --evaluate and --compress: expected one of them");
+    if (*evaluate) from = strdup(checkpoint_path("--evaluate", evaluate));
+    if (*compress) {
+        compress_run(from = strdup(checkpoint_path("--compress", compress)));
+        if (!*classifier) return 0;
+    }
     if (from) resume_options(from);
     const Recipe *recipe = find_recipe();
+    if (*evaluate) check_measurable(recipe);
     const Ops *ops = device_open(device, precision);
     if (!ops) die(2, "%s", device_error());
     static char folder[4096], origin[4096] = ".";         /* origin: the folder of the run to be resumed */
     if (from && strchr(from, '/')) snprintf(origin, sizeof origin, "%.*s", (int)(strrchr(from, '/') - from), from);
-    if (from && option_find(table, "--out")->given != 1) out = origin;              /* it stays there unless told otherwise */
+    const char *compressed = out;
+    if (from && (option_find(table, "--out")->given != 1 || *compress)) out = origin;              /* it stays there unless told otherwise */
     if (!*out) {
         snprintf(folder, sizeof folder, "runs/%s", recipe->name);
         out = folder;
@@ -679,7 +701,7 @@ int main(int argc, char **argv) {
     char path[4200];
     snprintf(path, sizeof path, "%s/checkpoint.safetensors", out);
     int same = from && same_file(from, path);            /* a run may go on in its own folder, but not over another's */
-    if (!same && !dry_run && !overwrite && !access(path, F_OK))
+    if (!same && !dry_run && !overwrite && !*evaluate && !*compress && !access(path, F_OK))
         die(1, "%s: this folder holds a run already: --resume %s to go on, another --out to keep it, or --overwrite", path,
             out);
     open_data(recipe);
@@ -706,6 +728,12 @@ int main(int argc, char **argv) {
     host_labels = calloc((size_t)batch, sizeof(float));
     if (!gan_finish(&gan) || !host_images || !host_mask || !host_labels)
         die(1, "%s (this run needs %.0f MB)", gan_error(), gan_bytes(&gan) / 1e6);
+    if (*evaluate || *compress) {
+        *evaluate ? evaluate_run(&gan, from) : compare_compressed(&gan, from, compressed);
+        gan_free(&gan);
+        imageset_free(&set);
+        return 0;
+    }
     if (from && !gan_load(&gan, from)) die(1, "%s", gan_error());
     if (from) printf("resumed %s at step %ld\n", from, gan.step);
     if (gan.step >= steps && !dry_run)
