@@ -54,7 +54,7 @@ endif
 # whoever changes CC, OMP, ARCH or CUDA gets everything built anew: the file's date changes when the command does
 COMMAND = $(CC) $(CFLAGS) $(NVCC) $(NVFLAGS)
 STAMP  := $(shell mkdir -p build; echo '$(COMMAND)' | cmp -s - build/command || echo '$(COMMAND)' > build/command)
-HEADERS = build/command layers.h tiled.h device.h net.h gan.h featurenet.h gram.h patches.h images.h safetensors.h options.h
+HEADERS = build/command layers.h tiled.h device.h net.h gan.h featurenet.h gram.h patches.h images.h safetensors.h options.h measures.h compress.h evaluate.h
 # gan.o with and without the device cuda: the programs take what there is, the tests the one without
 GAN     = $(if $(NVCC),build/gan_cuda.o,build/gan.o)
 
@@ -78,13 +78,13 @@ demo: setup
 
 # ---- tests: a program per promise, each also under the sanitizers; run.sh adds up their closing lines ----
 
-ALONE    = images safetensors damaged ops golden patches featurenet       # the headers by themselves
+ALONE    = images safetensors damaged ops golden patches featurenet measures       # the headers by themselves
 WITH_GAN = gan mixture golden_dcgan                    # linked with gan.c
 DOUBLE   = gradients recipes                           # in double precision
 TESTS    = $(ALONE) $(WITH_GAN) $(DOUBLE)
 # shift-base is left out: stb's JPEG writer shifts negative numbers left, which every compiler defines
 SANE     = -O1 -g -fsanitize=address,undefined -fno-sanitize=shift-base -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-PARTS    = $(HEADERS) tests/test.h tests/recipe_inputs.h tests/op_cases.h tests/tolerances.h
+PARTS    = $(HEADERS) tests/test.h tests/recipe_inputs.h tests/op_cases.h tests/tolerances.h tests/golden_measures.h
 
 test:
 	@sh setup.sh g++

@@ -5,6 +5,7 @@
 #define NET_IMPLEMENTATION
 #define SAFETENSORS_IMPLEMENTATION
 #define FEATURENET_IMPLEMENTATION
+#define COMPRESS_IMPLEMENTATION
 #ifndef real
 #define TILED_IMPLEMENTATION
 #define OPTIONS_IMPLEMENTATION
@@ -12,6 +13,7 @@
 #include "device.h"
 #endif
 #include "gan.h"
+#include "compress.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,10 +41,13 @@ static double learning_rate(const Gan *gan) {
     }
 }
 
+/* the classes of the round of this step that is under way */
+static const real *given_now(const Gan *gan) { return gan->given + gan->draw % gan_rounds(gan) * gan->options.batch * gan->options.classes; }
+
 /* D's forward pass over pictures (batch,size,size,channels). Where a recipe has two discriminators, they are built alike. */
 static void discriminate(Gan *gan, Net *d, const real *pictures) {
     gan->ops->copy(d->node[gan->d_picture].y, pictures, count_of(d, gan->d_picture));
-    if (gan->d_given) gan->ops->copy(d->node[gan->d_given].y, gan->given, count_of(d, gan->d_given));
+    if (gan->d_given) gan->ops->copy(d->node[gan->d_given].y, given_now(gan), count_of(d, gan->d_given));
     net_forward(d, 1);
 }
 
@@ -165,7 +170,7 @@ static void draw_noise(Gan *gan, int purpose, uint64_t draw) {
     for (int i = 0; i < gan->noises; i++)
         gan->ops->random_normal(gan->g.node[gan->g_noise[i]].y, count_of(&gan->g, gan->g_noise[i]), gan->options.seed,
                                 STREAM(purpose, draw * 4 + (uint64_t)i));
-    if (gan->g_given) gan->ops->copy(gan->g.node[gan->g_given].y, gan->given, count_of(&gan->g, gan->g_given));
+    if (gan->g_given) gan->ops->copy(gan->g.node[gan->g_given].y, given_now(gan), count_of(&gan->g, gan->g_given));
 }
 
 /* The table shall give `count` zeros to *at when gan_finish comes, and take them back in gan_free */
@@ -555,16 +560,36 @@ static void features_describe(Gan *gan) {
     want(gan, &gan->labels, o->batch);
 }
 
-static void features_step(Gan *gan) {
+/* L = -log softmax(logits)[label], mean over the batch: one step of Adam on a network that reads gan->images at its node `input` */
+static void classify(Gan *gan, int input) {
     Net *g = &gan->g;
     Node *logits = node_of(g, gan->g_picture);
-    gan->ops->copy(g->node[gan->seen.picture].y, gan->images, count_of(g, gan->seen.picture));
+    gan->ops->copy(g->node[input].y, gan->images, count_of(g, input));
     net_forward(g, 1);
     net_zero_activations(g);
     gan->ops->softmax_cross_entropy_forward(gan->numbers + PART, logits->y, gan->labels, logits->n, logits->c);
     gan->ops->softmax_cross_entropy_backward(logits->dy, logits->y, gan->labels, 1, logits->n, logits->c);
     train_generator(gan);
 }
+
+static void features_step(Gan *gan) { classify(gan, gan->seen.picture); }
+
+/* ------------------------------------------------------------------------------------------------- recipe: classifier
+ * The judge of the others: it learns the classes of a data set, and what its last hidden layer (128 numbers a picture) sees is
+ * what --evaluate measures distances in. Two convolutions with pooling and two dense layers, as LeCun et al. 1998. */
+
+static void classifier_describe(Gan *gan) {
+    const GanOptions *o = &gan->options;
+    Net *g = &gan->g;
+    int x = gan->g_content = net_input(g, o->size, o->size, o->channels);
+    x = maxpool(g, relu(g, conv2d(g, x, 32, 3, 1, 1)), 2);
+    x = maxpool(g, relu(g, conv2d(g, x, 64, 3, 1, 1)), 2);
+    gan->g_features = x = relu(g, dense(g, x, 128));
+    gan->g_picture = dense(g, x, o->classes);
+    want(gan, &gan->labels, o->batch);
+}
+
+static void classifier_step(Gan *gan) { classify(gan, gan->g_content); }
 
 /* -------------------------------------------------------------------------------------------------------- the recipes */
 
@@ -612,6 +637,10 @@ const Recipe recipes[] = {
       .source = "softmax cross-entropy on means and deviations",
       .defaults = { .batch = 32, .size = 64, .channels = 3, .steps = 2000, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .clip = 10 },
       .part = { "cross_entropy" }, .style = 1, .labels = 1, .multiple = 8, .gain = 2, .describe = features_describe, .step = features_step },
+    { .name = "classifier", .summary = "tells the classes of a data set apart: the judge of --evaluate",
+      .source = "softmax cross-entropy; LeCun, Bottou, Bengio, Haffner 1998",
+      .defaults = { .batch = 64, .size = 28, .steps = 1875, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999 },
+      .part = { "cross_entropy" }, .labels = 1, .multiple = 1, .gain = 2, .describe = classifier_describe, .step = classifier_step },
     { .name = NULL }
 };
 
@@ -655,7 +684,7 @@ int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const O
         want(gan, &gan->between, count_of(&gan->d, gan->d_picture));
         want(gan, &gan->slope, count_of(&gan->d, gan->d_picture));
     }
-    if (recipe->conditional) want(gan, &gan->given, (long)o->batch * o->classes);
+    if (recipe->conditional) want(gan, &gan->given, (long)gan_rounds(gan) * o->batch * o->classes);
     if (recipe->content) want(gan, &gan->content, (long)o->batch * o->size * o->size * recipe->content);
     return 1;
 }
@@ -717,6 +746,7 @@ void gan_step(Gan *gan, Report *report) {
 }
 
 void gan_sample(Gan *gan, uint64_t draw, real *out) {
+    gan->draw = 0;
     draw_noise(gan, STREAM_SAMPLE, draw);
     if (gan->recipe->sample) gan->recipe->sample(gan);
     else net_forward(&gan->g, 0);
@@ -772,10 +802,10 @@ static int slot_read(const Net *net, const Slot *slot, const StFile *file, const
         return 0;
     }
     real *host = malloc((size_t)slot->count * sizeof(real) + 1);
-    if (!host ||
-        !(sizeof(real) == 4 ? st_read_f32(t, (void *)host, slot->count) : st_read_f64(t, (void *)host, slot->count))) {
-        snprintf(gan_message, sizeof gan_message, "%s: tensor '%s': %s", path, slot->name,
-                 host ? st_error() : "not enough memory");
+    const char *error = "not enough memory";
+    if (host) error = sizeof(real) == 4 ? compress_read(file, t, (void *)host, slot->count) : st_read_f64(t, (void *)host, slot->count) ? NULL : st_error();
+    if (error) {
+        snprintf(gan_message, sizeof gan_message, "%s: tensor '%s': %s", path, slot->name, error);
         free(host);
         return 0;
     }
@@ -799,9 +829,12 @@ int gan_load(Gan *gan, const char *path) {
         snprintf(gan_message, sizeof gan_message, "%s", st_error());
         return 0;
     }
-    const char *step = st_meta(&file, "step"), *recipe = st_meta(&file, "recipe");
-    int good = step && recipe && !strcmp(recipe, gan->recipe->name);
-    if (!good)
+    const char *step = st_meta(&file, "step"), *recipe = st_meta(&file, "recipe"), *compressed = st_meta(&file, "compressed");
+    int good = step && recipe && !strcmp(recipe, gan->recipe->name) && !compressed;
+    if (compressed)
+        snprintf(gan_message, sizeof gan_message, "%s: compressed (%.100s), it holds a generator and nothing to train it with: give the "
+                 "checkpoint it was made from", path, compressed);
+    else if (!good)
         snprintf(gan_message, sizeof gan_message,
                  "%s: %s%s, expected a checkpoint of --recipe %s: give the recipe it was made with", path,
                  recipe ? "made with --recipe " : "not a checkpoint of ours", recipe ? recipe : "", gan->recipe->name);

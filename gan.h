@@ -74,6 +74,7 @@ struct Gan {
                                             Without nodes: there is none */
     int g_noise[3], noises, g_content, g_style, g_fused, g_picture;       /* nodes of G: inputs, the fused features, the output */
     int g_given, d_given;                /* where G and D are told the class, or 0 */
+    int g_features;                      /* recipe classifier: the last hidden layer */
     int d_picture, d_logits, d_feature[GAN_FEATURES], features;   /* nodes of D */
     int blur_out, blur_in;               /* recipe style: what the content loss looks at: gray, then average pooling */
     Features seen;                       /* recipe adain: the layers of e, */

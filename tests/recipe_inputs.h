@@ -27,13 +27,14 @@ static inline void recipe_inputs(Gan *gan, uint64_t draw) {
     }
     if (gan->mask) ops->random_uniform(gan->mask, pixels, o->seed, STREAM(STREAM_DATA, 4 * draw + 2));
     if (gan->labels || gan->given) {
-        real *label = malloc((size_t)o->batch * sizeof(real)), *given = calloc((size_t)o->batch * (size_t)o->classes, sizeof(real));
-        for (int i = 0; i < o->batch; i++) {
+        int n = o->batch * gan_rounds(gan);
+        real *label = malloc((size_t)n * sizeof(real)), *given = calloc((size_t)n * (size_t)o->classes, sizeof(real));
+        for (int i = 0; i < n; i++) {
             label[i] = (real)philox_below(o->seed, STREAM(STREAM_DATA, 4 * draw + 3), (uint64_t)i, o->classes);
             given[i * o->classes + (int)label[i]] = 1;
         }
         if (gan->labels) ops->upload(gan->labels, label, o->batch);
-        if (gan->given) ops->upload(gan->given, given, (long)o->batch * o->classes);
+        if (gan->given) ops->upload(gan->given, given, (long)n * o->classes);
         free(label), free(given);
     }
 }

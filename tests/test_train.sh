@@ -177,6 +177,25 @@ if [ -e /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz ]; then
     check "20 pictures of it" grep -q ': 20 pictures' "$tmp/log"
 fi
 
+# ---- a classifier: labels; the same bits for any number of threads; in two parts as in one ----
+judge_of="--recipe classifier --data synthetic:200 --size 13 --batch 16"
+for n in 1 2 3; do
+    good "classifier, $n threads" $judge_of --steps 40 --threads $n --out "$tmp/run"
+    check "classifier: says its accuracy" grep -q '^accuracy [0-9.]*% on the 200 pictures it was trained with' "$tmp/log"
+    mv "$tmp/run" "$tmp/classifier$n"
+done
+right=$(sed -n 's/^accuracy \([0-9]*\).*/\1/p' "$tmp/log")
+check "classifier: it has learned something: $right% of ten classes" [ "${right:-0}" -ge 40 ]
+for n in 2 3; do
+    check "classifier: the weights of 1 and $n threads" \
+        cmp -s "$tmp/classifier1/checkpoint.safetensors" "$tmp/classifier$n/checkpoint.safetensors"
+done
+good "classifier, 17 steps" $judge_of --steps 17 --out "$tmp/run"
+good "classifier, 23 more" --resume "$tmp/run" --steps 40
+check "classifier: 17 + 23 steps are 40, to the bit" cmp -s "$tmp/run/checkpoint.safetensors" "$tmp/classifier1/checkpoint.safetensors"
+rm -r "$tmp/run"
+good "classifier of folders" --recipe classifier --data "$tmp/classes" --size 8 --batch 4 --steps 2 --out "$tmp/folders"
+
 # ---- to stop, and to go on ----
 for signal in INT TERM; do
     rm -rf "$tmp/stopped"
@@ -287,6 +306,8 @@ bad "synthetic:0" 1 "synthetic:N" $with --data synthetic:0
 bad "synthetic:x" 1 "synthetic:N" $with --data synthetic:x
 bad "no Fashion-MNIST" 1 "$tmp/empty.*not found" $with --data fashion-mnist --data-dir "$tmp/empty"
 bad "no such part of it" 1 "fashion-mnist:train and" $with --data fashion-mnist:half
+bad "classifier: a folder without classes" 1 "flat: these pictures have no labels.*labels-idx1" --recipe classifier $with --data "$tmp/flat"
+bad "classifier: IDX without labels" 1 "no labels" --recipe classifier $with --data "$tmp/pictures"
 bad "no such style" 1 "nowhere.png: No such file" $paint $new --style "$tmp/nowhere.png"
 bad "style: an empty folder" 1 "$tmp/empty: none of the 0 files" $paint $new --style "$tmp/empty"
 bad "style: a cut PNG" 1 "cut.png: .*" $paint $new --style "$tmp/cut.png"

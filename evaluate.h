@@ -1,0 +1,415 @@
+/* evaluate.h: the part of train.c that measures runs: ./train --evaluate RUN, and --compress RUN. train.c includes it below its options,
+ * its data set and its crops of styles, all of which it uses; the measures themselves stand in measures.h, the file in compress.h.
+ *
+ * A generator of pictures is measured against the data set's test part with the features of a classifier (./train --recipe classifier),
+ * a painter of styles against crops of its style with features_random. Beside it stand yardsticks, measured in the same way: other
+ * real pictures, which is the floor, and real ones that were spoiled on purpose. Which pictures are drawn follows from the run's
+ * --seed and --samples alone. */
+#ifndef EVALUATE_H
+#define EVALUATE_H
+#define MEASURES_IMPLEMENTATION
+#include "compress.h"
+#include "measures.h"
+
+enum { JUDGE_BATCH = 50, PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBOUR = 3, DIRECTIONS = 64, BLOCK = 4 };
+
+/* One row of the table: a set of pictures, measured. Not every recipe has every number: NaN */
+enum { FCD, RELATIVE, PRECISION, RECALL, KL, COVERED, PATCHWISE, SSIM, GRAM_DISTANCE, CONTENT_DISTANCE, MEASURES };
+static const struct { const char *head, *key; int digits; } measure[MEASURES] = {
+    { "FCD", "fcd", 2 }, { "relative", "fcd_relative", 4 }, { "precision", "precision", 3 }, { "recall", "recall", 3 }, { "KL", "kl_to_uniform", 3 },
+    { "classes", "classes_covered", 0 }, { "patches", "patch_wasserstein", 4 }, { "MS-SSIM", "ms_ssim", 3 }, { "Gram", "gram_distance", 3 },
+    { "content", "content_distance", 4 } };
+typedef struct Row { const char *name, *key; double value[MEASURES]; } Row;
+
+/* the sets: what the generator makes, and the yardsticks */
+enum { MADE, REAL_OTHERS, NOISE_1, NOISE_3, BLURRED, NOISE_ALONE, REFERENCE };
+static const char *const set_name[] = { "this run", "other real pictures: the floor", "  + noise of 0.1", "  + noise of 0.3", "  blurred, means of 3x3", "noise alone" };
+static const char *const set_key[] = { "run", "real", "noise_0.1", "noise_0.3", "blurred", "noise" };
+
+/* What is kept of a set of pictures */
+typedef struct Seen {
+    long n, pairs;
+    float *feature, *patch;              /* (n,width), (n * PATCHES, side*side*c) */
+    int *label;                          /* (n): the class that the judge tells */
+    double ssim;                         /* the sum over pairs of one class */
+} Seen;
+
+static void *room_for(double count) {
+    void *x = calloc((size_t)count + 1, sizeof(float));
+    if (!x) die(1, "not enough memory to measure: use a smaller --samples");
+    return x;
+}
+
+static void forget(Seen *s) { free(s->feature), free(s->patch), free(s->label); }
+
+/* normal number i of a yardstick's noise */
+static float evaluation_normal(int kind, long i) {
+    float z[4];
+    philox_normals(z, (uint64_t)seed, STREAM(STREAM_SAMPLE, (1L << 30) + kind), (uint64_t)i / 4);
+    return z[i % 4];
+}
+
+/* Pictures first..first+count-1 of a real set: test part, or every second picture of a set that has none */
+static void fetch_real(const ImageSet *test, int reference, long first, long count, float *x) {
+    long each = size * size * set.c;
+    for (long i = first; i < first + count; i++)
+        if (!imageset_get(reference ? test : &set, test->pixels != set.pixels ? i : 2 * i + !reference, x + (i - first) * each, NULL))
+            die(1, "%s", images_error());
+}
+
+/* A batch of what G draws, as the sample sheets show it */
+static void draw_pictures(Gan *gan, long index, float *x) { gan_sample(gan, (uint64_t)index, x); }
+
+static void spoil(int kind, float *x, long first, long count, int c) {
+    long each = size * size * c, side = size;
+    for (long i = 0; i < count * each; i++) {
+        float deviation = kind == NOISE_1 ? 0.1f : kind == NOISE_3 ? 0.3f : 1;
+        if (kind == NOISE_1 || kind == NOISE_3 || kind == NOISE_ALONE)
+            x[i] = fmaxf(-1, fminf(1, (kind == NOISE_ALONE ? 0 : x[i]) + deviation * evaluation_normal(kind, first * each + i)));
+    }
+    float *before = kind == BLURRED ? room_for((double)each) : NULL;
+    for (long i = 0; before && i < count; i++) {
+        memcpy(before, x + i * each, sizeof *before * (size_t)each);
+        for (long p = 0; p < each; p++) {
+            float sum = 0;
+            for (long k = 0; k < 9; k++) {               /* edges repeated */
+                long row = p / (side * c) + k / 3 - 1, column = p / c % side + k % 3 - 1;
+                row = row < 0 ? 0 : row >= side ? side - 1 : row, column = column < 0 ? 0 : column >= side ? side - 1 : column;
+                sum += before[(row * side + column) * c + p % c];
+            }
+            x[i * each + p] = sum / 9;
+        }
+    }
+    free(before);
+}
+
+/* What the judge sees of `n` pictures of a set */
+static Seen see(int kind, long n, Gan *gan, Gan *judge, const ImageSet *test) {
+    Net *net = &judge->g;
+    Node *in = &net->node[judge->g_content], *features = &net->node[judge->g_features], *logits = &net->node[judge->g_picture];
+    int c = in->c, width = features->c, side = size < PATCH_SIDE ? (int)size : PATCH_SIDE, classes = logits->c;
+    long each = size * size * c, square = side * side * c;
+    Seen s = { .n = n, .feature = room_for((double)n * width), .patch = room_for((double)n * PATCHES * (double)square), .label = room_for((double)n) };
+    float *x = room_for((double)(JUDGE_BATCH + batch) * (double)each), *score = room_for(JUDGE_BATCH * classes), *last = room_for((double)(classes * each));
+    char *there = room_for(classes);
+    for (long first = 0, draw = 0, ready = 0; first < n; first += JUDGE_BATCH) {
+        long count = n - first < JUDGE_BATCH ? n - first : JUDGE_BATCH;
+        if (kind != MADE) {
+            fetch_real(test, kind == REFERENCE, first, count, x);
+            spoil(kind, x, first, count, c);
+        } else {                                          /* G draws in batches of its own size: what is left over waits in x */
+            for (; ready < count; ready += batch, draw++) draw_pictures(gan, draw, x + ready * each);
+        }
+        judge->ops->upload(in->y, x, JUDGE_BATCH * each);
+        net_forward(net, 0);
+        float *all = room_for(JUDGE_BATCH * width);
+        judge->ops->download(all, features->y, JUDGE_BATCH * width);
+        judge->ops->download(score, logits->y, JUDGE_BATCH * classes);
+        memcpy(s.feature + first * width, all, sizeof *all * (size_t)(count * width));
+        free(all);
+        for (long i = 0; i < count; i++) {
+            const float *picture = x + i * each;
+            int best = 0;
+            for (int k = 1; k < classes; k++)
+                if (score[i * classes + k] > score[i * classes + best]) best = k;
+            s.label[first + i] = best;
+            measure_patches(s.patch + (first + i) * PATCHES * square, picture, (int)size, (int)size, c, side, PATCHES, (uint64_t)(first + i));
+            if (there[best] && s.pairs < PAIRS) s.ssim += measure_ms_ssim(last + best * each, picture, (int)size, (int)size, c), s.pairs++;
+            memcpy(last + best * each, picture, sizeof *last * (size_t)each);
+            there[best] = 1;
+        }
+        if (kind == MADE) memmove(x, x + count * each, sizeof *x * (size_t)((ready - count) * each)), ready -= count;
+    }
+    free(x), free(score), free(last), free(there);
+    return s;
+}
+
+/* A set against the reference */
+static Row compare(int kind, const Seen *s, const Seen *reference, const Gan *judge, int only_fcd) {
+    const Node *features = &judge->g.node[judge->g_features], *logits = &judge->g.node[judge->g_picture];
+    int side = size < PATCH_SIDE ? (int)size : PATCH_SIDE, c = judge->g.node[judge->g_content].c;
+    long n = s->n < reference->n ? s->n : reference->n;
+    double trace, share[4096];
+    Row row = { set_name[kind], set_key[kind], {0} };
+    for (int k = 0; k < MEASURES; k++) row.value[k] = NAN;
+    row.value[FCD] = measure_frechet(s->feature, s->n, reference->feature, reference->n, features->c, &trace);
+    row.value[RELATIVE] = row.value[FCD] / trace;
+    if (only_fcd) return row;
+    measure_precision_recall(&row.value[PRECISION], &row.value[RECALL], reference->feature, n, s->feature, n, features->c, NEIGHBOUR);
+    measure_histogram(share, s->label, s->n, logits->c);
+    row.value[KL] = measure_kl_to_uniform(share, logits->c), row.value[COVERED] = measure_covered(share, logits->c);
+    row.value[PATCHWISE] = measure_sliced_wasserstein(s->patch, reference->patch, n * PATCHES, side * side * c, DIRECTIONS, 1);
+    row.value[SSIM] = s->pairs ? s->ssim / (double)s->pairs : NAN;
+    return row;
+}
+
+/* ------------------------------------------------------------------------------------------------ table, metrics.json */
+
+static void print_rows(const Row *row, int rows) {
+    printf("%-34s", "");
+    for (int k = 0; k < MEASURES; k++)
+        if (!isnan(row[0].value[k])) printf("%11s", measure[k].head);
+    printf("\n");
+    for (int i = 0; i < rows; i++) {
+        printf("%-34s", row[i].name);
+        for (int k = 0; k < MEASURES; k++)
+            if (!isnan(row[0].value[k])) printf("%11.*f", measure[k].digits, row[i].value[k]);
+        printf("\n");
+    }
+}
+
+/* a JSON string: what would need an escape becomes '?' */
+static void json_text(FILE *file, const char *key, const char *text) {
+    fprintf(file, "  \"%s\": \"", key);
+    for (; *text; text++) fputc(*text == '"' || *text == '\\' || (unsigned char)*text < 32 ? '?' : *text, file);
+    fprintf(file, "\",\n");
+}
+
+static void write_json(const char *path, const char *run, const Gan *gan, long n, const Row *row, int rows) {
+    char fresh[4400];
+    snprintf(fresh, sizeof fresh, "%s.tmp", path);
+    FILE *file = fopen(fresh, "w");
+    if (!file) die(1, "%s: %s: cannot write there", fresh, strerror(errno));
+    fprintf(file, "{\n");
+    json_text(file, "run", run), json_text(file, "recipe", gan->recipe->name), json_text(file, "data", data), json_text(file, "classifier", classifier);
+    fprintf(file, "  \"samples\": %ld,\n  \"sets\": {\n", n);
+    for (int i = 0; i < rows; i++) {
+        fprintf(file, "    \"%s\": {", row[i].key);
+        const char *comma = "";
+        for (int k = 0; k < MEASURES; k++)
+            if (!isnan(row[i].value[k])) fprintf(file, "%s \"%s\": %.9g", comma, measure[k].key, row[i].value[k]), comma = ",";
+        fprintf(file, " }%s\n", i + 1 < rows ? "," : "");
+    }
+    fprintf(file, "  }\n}\n");
+    if (fclose(file) || rename(fresh, path)) die(1, "%s: %s: cannot write there", path, strerror(errno));
+    printf("written to %s\n", path);
+}
+
+/* --------------------------------------------------------------------------------------------- generators of pictures */
+
+/* "fashion-mnist:train" -> "fashion-mnist", "synthetic:40" -> "synthetic": what two runs must share */
+static void set_of(char name[400], const char *source) {
+    snprintf(name, 400, "%s", source);
+    if (!strncmp(name, "fashion-mnist:", 14) || !strncmp(name, "synthetic:", 10)) *strchr(name, ':') = 0;
+}
+
+static void open_judge(Gan *judge, const Gan *gan) {
+    char path[4200], ours[400], theirs[400], command[1000];
+    StFile file;
+    set_of(ours, data);
+    snprintf(command, sizeof command, "./train --recipe classifier --data %s --size %ld", ours, size);
+    if (!*classifier) die(2, "measuring takes a classifier of the same pictures: %s makes one in runs/classifier, then say --classifier runs/classifier", command);
+    if (access(classifier, F_OK)) die(1, "--classifier %s: %s: %s --out %s makes it", classifier, strerror(errno), command, classifier);
+    snprintf(path, sizeof path, is_folder(classifier) ? "%.4000s/checkpoint.safetensors" : "%.4000s", classifier);
+    if (!st_open(&file, path)) die(1, "--classifier: %s", st_error());
+    const char *recipe = st_meta(&file, "recipe"), *side = st_meta(&file, "--size"), *source = st_meta(&file, "--data");
+    if (!recipe || strcmp(recipe, "classifier"))
+        die(1, "--classifier %s: made with --recipe %s: %s makes a classifier", path, recipe ? recipe : "(none)", command);
+    set_of(theirs, source ? source : "");
+    if (strcmp(ours, theirs) || !side || atol(side) != size)
+        die(1, "--classifier %s: trained on %s at --size %s, the run on %s at --size %ld: %s makes the right one", path, theirs, side ? side : "?",
+            ours, size, command);
+    GanOptions o = recipe_find("classifier")->defaults;
+    o.batch = JUDGE_BATCH, o.size = (int)size, o.channels = gan->options.channels, o.classes = set.classes;
+    if (!set.label || set.classes > 4096) die(1, "--data %s: the classes of its pictures are not known", data);
+    st_close(&file);
+    if (!gan_begin(judge, recipe_find("classifier"), &o, gan->ops)) die(1, "%s", gan_error());
+    judge->g.training = NET_INPUT;                       /* all activations stay, nothing is trained */
+    if (!gan_finish(judge) || !gan_load(judge, path)) die(1, "--classifier: %s", gan_error());
+}
+
+/* The reference is the test part, as far as `samples` go; a set without one lends every second picture, and the others are the floor */
+static void evaluate_pictures(Gan *gan, const char *run, const char *json) {
+    enum { ROWS = NOISE_ALONE + 1 };
+    Gan judge;
+    ImageSet test;
+    Row row[ROWS];
+    open_judge(&judge, gan);
+    int split = load_test_part(&test);
+    long n = split ? test.count : set.count / 2, others = split ? set.count : set.count / 2;
+    if (samples < n) n = samples;
+    if (others > samples) others = samples;
+    if (n < 2 * NEIGHBOUR || others < 2 * NEIGHBOUR) die(1, "--data %s: %ld pictures to compare with, expected %d or more", data, n, 2 * NEIGHBOUR);
+    printf("%ld pictures of %s against %ld of %s, judged by %s\n", samples, run, n, split ? test.source : "the data, every second one", classifier);
+    Seen reference = see(REFERENCE, n, gan, &judge, &test);
+    for (int kind = MADE; kind < ROWS; kind++) {
+        Seen s = see(kind, kind == MADE ? samples : others, gan, &judge, &test);
+        row[kind] = compare(kind, &s, &reference, &judge, 0);
+        forget(&s);
+    }
+    print_rows(row, ROWS);
+    write_json(json, run, gan, samples, row, ROWS);
+    forget(&reference);
+    gan_free(&judge);
+}
+
+/* ------------------------------------------------------------------------------------------------- painters of styles */
+
+static float *host_layer;                                /* the layers of one picture */
+
+/* Gram matrices of a picture's layers, one after the other */
+static void grams_of(Net *net, const Features *f, const float *picture, double *gram) {
+    net->ops->upload(net->node[f->picture].y, picture, 3 * size * size);
+    net_forward(net, 0);
+    for (int l = 0; l < f->layers; l++) {
+        const Node *node = &net->node[f->layer[l].node];
+        net->ops->download(host_layer, node->y, (long)node->h * node->w * node->c);
+        measure_gram(gram, host_layer, (long)node->h * node->w, node->c);
+        gram += node->c * node->c;
+    }
+}
+
+/* Gram, patches and content of what G paints, each beside the untouched contents, other crops of the same style pictures, and noise
+ * with the mean and deviation of their colours. Each picture is compared with the crop and the content that were G's. */
+static void evaluate_style(Gan *gan, const char *run, const char *json) {
+    enum { PAINTED, UNTOUCHED, OTHER_CROPS, COLOURED_NOISE, ROWS };
+    static const char *const name[] = { "this run", "the contents, untouched", "other crops of the style: the floor", "noise of the style's colours" };
+    static const char *const key[] = { "run", "untouched", "style", "noise" };
+    static const double gray[3] = { 0.299, 0.587, 0.114 };
+    long each = 3 * size * size, square = PATCH_SIDE * PATCH_SIDE * 3, n = samples, grams = 0, largest = 0, c = gan->recipe->content;
+    Row row[ROWS];
+    Net net;
+    Features f;
+    net_begin(&net, "judge", gan->ops, 1);
+    if (!features_random(&f, &net, (int)size, (int)size) || !net_finish(&net, NET_INPUT)) die(1, "%s", *features_error() ? features_error() : "not enough memory");
+    features_draw(&f, &net, 1, gray);                    /* the same eyes for every run */
+    for (int l = 0; l < f.layers; l++) {
+        const Node *node = &net.node[f.layer[l].node];
+        grams += node->c * node->c;
+        if ((long)node->h * node->w * node->c > largest) largest = (long)node->h * node->w * node->c;
+    }
+    host_layer = room_for((double)largest);
+    float *content = room_for((double)(batch * each)), *masks = room_for((double)(batch * size * size)), *crops = room_for((double)(batch * each));
+    float *painted = room_for((double)(batch * each)), *other = room_for((double)each), *patch[ROWS + 1];
+    double *target = room_for(2. * (double)grams), *gram = room_for(2. * (double)grams);
+    for (int k = 0; k <= ROWS; k++) patch[k] = room_for((double)n * PATCHES * (double)square);
+    for (int k = 0; k < ROWS; k++) {
+        row[k] = (Row){ name[k], key[k], {0} };
+        for (int m = 0; m < MEASURES; m++) row[k].value[m] = m == GRAM_DISTANCE || m == CONTENT_DISTANCE ? 0 : NAN;
+    }
+    for (long done = 0; done < n; done += batch) {
+        for (long i = 0; i < batch; i++) {
+            float u[5];
+            if (!imageset_get(&set, (done + i) % set.count, content + i * size * size * c, masks + i * size * size)) die(1, "%s", images_error());
+            for (int k = 0; k < 5; k++) u[k] = philox_uniform((uint64_t)seed, STREAM(STREAM_CROP, (1L << 30)), (uint64_t)(5 * (done + i) + k));
+            style_crop(crops + i * each, u);
+        }
+        gan->ops->upload(gan->content, content, batch * size * size * c);
+        if (gan->images) gan->ops->upload(gan->images, crops, batch * each);
+        gan_sample(gan, (uint64_t)(done / batch), painted);
+        for (long i = 0; i < batch && done + i < n; i++) {
+            const float *mine = content + i * size * size * c, *mask = gan->mask ? masks + i * size * size : NULL, *crop = crops + i * each;
+            grams_of(&net, &f, crop, target);
+            measure_patches(patch[ROWS] + (done + i) * PATCHES * square, crop, (int)size, (int)size, 3, PATCH_SIDE, PATCHES, (uint64_t)(2 * (done + i)));
+            for (int k = 0; k < ROWS; k++) {
+                float u[5];
+                for (int j = 0; j < 5; j++)              /* the same style picture, another place */
+                    u[j] = philox_uniform((uint64_t)seed, STREAM(STREAM_CROP, (1L << 30) + (j > 0)), (uint64_t)(5 * (done + i) + j));
+                if (k == OTHER_CROPS) style_crop(other, u);
+                for (int ch = 0; ch < 3 && k == COLOURED_NOISE; ch++) {
+                    double sum = 0, squares = 0, pixels = (double)(size * size);
+                    for (long p = ch; p < each; p += 3) sum += crop[p], squares += (double)crop[p] * crop[p];
+                    double deviation = sqrt(fmax(squares / pixels - sum / pixels * sum / pixels, 0));
+                    for (long p = ch; p < each; p += 3)
+                        other[p] = fmaxf(-1, fminf(1, (float)(sum / pixels + deviation * evaluation_normal(k, (done + i) * each + p))));
+                }
+                for (long p = 0; p < each && k == UNTOUCHED; p++) other[p] = mine[c == 3 ? p : p / 3];
+                const float *x = k == PAINTED ? painted + i * each : other;
+                grams_of(&net, &f, x, gram);
+                double distance = 0;
+                for (long l = 0, at = 0; l < f.layers; l++) {
+                    int channels = net.node[f.layer[l].node].c;
+                    distance += measure_gram_distance(gram + at, target + at, channels) / f.layers;
+                    at += channels * channels;
+                }
+                row[k].value[GRAM_DISTANCE] += distance / (double)n;
+                row[k].value[CONTENT_DISTANCE] += measure_content_distance(x, 3, mine, (int)c, mask, (int)size, (int)size, BLOCK) / (double)n;
+                measure_patches(patch[k] + (done + i) * PATCHES * square, x, (int)size, (int)size, 3, PATCH_SIDE, PATCHES, (uint64_t)(2 * (done + i) + 1));
+            }
+        }
+    }
+    for (int k = 0; k < ROWS; k++)
+        row[k].value[PATCHWISE] = measure_sliced_wasserstein(patch[k], patch[ROWS], n * PATCHES, (int)square, DIRECTIONS, 1);
+    printf("%ld pictures of %s against as many crops of %s\n", n, run, style);
+    print_rows(row, ROWS);
+    write_json(json, run, gan, n, row, ROWS);
+    for (int k = 0; k <= ROWS; k++) free(patch[k]);
+    free(content), free(masks), free(crops), free(painted), free(other), free(target), free(gram), free(host_layer);
+    net_free(&net);
+}
+
+/* ----------------------------------------------------------------------------------------------- what the options ask */
+
+/* G's weights from a checkpoint, compressed or not */
+static void load_generator(Gan *gan, const char *path) {
+    StFile file;
+    if (!st_open(&file, path)) die(1, "%s", st_error());
+    if (!net_load(&gan->g, &file, path, gan->recipe->name)) die(1, "%s", gan_error());
+    st_close(&file);
+}
+
+static void evaluate_run(Gan *gan, const char *checkpoint) {
+    char json[4300];
+    const char *end = strrchr(checkpoint, '.');
+    if (is_folder(evaluate)) snprintf(json, sizeof json, "%.4000s/metrics.json", evaluate);
+    else snprintf(json, sizeof json, "%.*s.metrics.json", end && !strcmp(end, ".safetensors") ? (int)(end - checkpoint) : 4000, checkpoint);
+    load_generator(gan, checkpoint);
+    if (gan->recipe->style) {
+        if (option_find(table, "--samples")->given != 1) samples = 500;              /* Gram matrices take longer */
+        evaluate_style(gan, evaluate, json);
+    } else evaluate_pictures(gan, evaluate, json);
+}
+
+/* What --evaluate can measure: recipes that draw pictures from noise, or paint a style */
+static void check_measurable(const Recipe *recipe) {
+    int draws = recipe->content == 0 && !recipe->style && strcmp(recipe->name, "classifier");
+    if (!draws && !(recipe->style && recipe->content))
+        die(1, "the recipe %s cannot be measured so: --evaluate takes runs that draw pictures of the data set (dcgan) or paint a style (style, adain)",
+            recipe->name);
+}
+
+static void compress_run(const char *checkpoint) {
+    StFile file;
+    CompressReport report;
+    struct stat before, after;
+    if (!*out) die(2, "--compress needs --out: the file to write, such as small.safetensors");
+    if (*quantize && strcmp(quantize, "int8") && strcmp(quantize, "float16")) {
+        static const char *const known[] = { "int8", "float16" };
+        const char *near = nearest(quantize, known, 2, sizeof *known);
+        die(2, "--quantize %s: expected float16 or int8%s%s%s", quantize, near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+    }
+    if (is_folder(out)) die(1, "--out %s: is a folder, expected the name of a file", out);
+    if (!access(out, F_OK) && !overwrite) die(1, "--out %s: is there already: another --out keeps it, or --overwrite", out);
+    if (!st_open(&file, checkpoint)) die(1, "%s", st_error());
+    const char *recipe = st_meta(&file, "recipe");
+    if (recipe && (!strcmp(recipe, "classifier") || !strcmp(recipe, "features")))
+        die(1, "%s: the recipe %s has no generator to compress", checkpoint, recipe);
+    if (*classifier && recipe && recipe_find(recipe) && recipe_find(recipe)->style)
+        die(1, "--classifier: FCD is of recipes that draw pictures of the data set; ./train --evaluate FILE measures the recipe %s", recipe);
+    const char *error = compress_write(out, &file, prune, !strcmp(quantize, "int8"), &report);
+    st_close(&file);
+    if (error) die(1, "%s: %s", checkpoint, error);
+    if (stat(checkpoint, &before) || stat(out, &after)) die(1, "%s: %s", out, strerror(errno));
+    printf("%s: %.1f kB; its generator: %ld numbers, %.1f kB as float32\n%s: %.1f kB; of %ld weights %ld are zero (%.1f%%)\n", checkpoint,
+           (double)before.st_size / 1e3, report.numbers, 4 * (double)report.numbers / 1e3, out, (double)after.st_size / 1e3, report.weights,
+           report.zeros, report.weights ? 100 * (double)report.zeros / (double)report.weights : 0);
+    fflush(stdout);
+}
+
+/* FCD of the run and of its compressed generator, by the same classifier, noise and test pictures */
+static void compare_compressed(Gan *gan, const char *checkpoint, const char *compressed) {
+    Gan judge;
+    ImageSet test;
+    open_judge(&judge, gan);
+    long n = load_test_part(&test) ? test.count : set.count / 2;
+    Seen reference = see(REFERENCE, n < samples ? n : samples, gan, &judge, &test);
+    for (int k = 0; k < 2; k++) {
+        load_generator(gan, k ? compressed : checkpoint);
+        Seen s = see(MADE, samples, gan, &judge, &test);
+        printf("FCD %s: %.2f\n", k ? "after" : "before", compare(MADE, &s, &reference, &judge, 1).value[FCD]);
+        forget(&s);
+    }
+    forget(&reference);
+    gan_free(&judge);
+}
+#endif
