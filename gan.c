@@ -467,8 +467,9 @@ int adain_encoder_weights(Gan *gan) {
     return !gan->options.weights || features_load(&gan->seen, &gan->e, gan->options.weights);
 }
 
-/* E's last layer */
-static const Node *fused_layer(const Gan *gan) { return &gan->e.node[gan->seen.layer[gan->seen.layers - 1].node]; }
+/* where content and style meet: VGG's last layer, or the second of our own three blocks (deeper, these forget where things are) */
+int adain_layer(const Gan *gan) { return gan->options.vgg ? gan->seen.layers - 1 : 3; }
+static const Node *fused_layer(const Gan *gan) { return &gan->e.node[gan->seen.layer[adain_layer(gan)].node]; }
 
 void adain_generator(Gan *gan) {
     const Node *f = fused_layer(gan);
@@ -477,7 +478,7 @@ void adain_generator(Gan *gan) {
     int x = gan->g_content = net_input(g, f->h, f->w, f->c);
     gan->g_style = net_input(g, 1, 1, 2 * f->c);
     gan->g_fused = x = adain(g, x, gan->g_style);
-    for (int l = gan->seen.layers - 1; l >= 0; l--) {                    /* each convolution of E, from the last, backwards */
+    for (int l = adain_layer(gan); l >= 0; l--) {                        /* each convolution of E, from the last, backwards */
         const Node *conv = &gan->e.node[gan->seen.layer[l].conv];
         int larger = l > 0 && gan->e.node[gan->seen.layer[l - 1].conv].h > conv->h;
         x = conv2d(g, reflect_pad(g, x, 1), l ? conv->conv.c : 3, 3, 1, 0);
@@ -510,11 +511,10 @@ static void encode(Gan *gan, const real *pictures) {
 
 /* x = G(t), t: gan->content fused with gan->images; the style's moments stay in gan->target */
 static void adain_sample(Gan *gan) {
-    int last = gan->seen.layers - 1;
     encode(gan, gan->images);
-    for (int l = 0; l <= last; l++)
+    for (int l = 0; l < gan->seen.layers; l++)
         gan->ops->copy(gan->target + moments_at(gan, l), gan->e.node[gan->e_moments[l]].y, count_of(&gan->e, gan->e_moments[l]));
-    gan->ops->copy(gan->g.node[gan->g_style].y, gan->target + moments_at(gan, last), count_of(&gan->g, gan->g_style));
+    gan->ops->copy(gan->g.node[gan->g_style].y, gan->target + moments_at(gan, adain_layer(gan)), count_of(&gan->g, gan->g_style));
     encode(gan, gan->content);
     gan->ops->copy(gan->g.node[gan->g_content].y, fused_layer(gan)->y, count_of(&gan->g, gan->g_content));
     net_forward(&gan->g, 0);
@@ -533,7 +533,7 @@ static void adain_step(Gan *gan) {
     adain_sample(gan);                                                   /* x = G(t) */
     encode(gan, g->node[gan->g_picture].y);
     net_zero_activations(e);
-    squared_error(gan, e, gan->seen.layer[gan->seen.layers - 1].node, g->node[gan->g_fused].y, FUSED_CONTENT);
+    squared_error(gan, e, gan->seen.layer[adain_layer(gan)].node, g->node[gan->g_fused].y, FUSED_CONTENT);
     for (int l = 0; l < gan->seen.layers; l++)
         squared_error(gan, e, gan->e_moments[l], gan->target + moments_at(gan, l), FUSED_STYLE);
     net_backward(e, NET_INPUT);

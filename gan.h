@@ -121,6 +121,7 @@ void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, 
 int adain_encoder(Gan *gan, int n, int h, int w);
 int adain_encoder_weights(Gan *gan);                     /* after net_finish(&gan->e, ..) */
 void adain_generator(Gan *gan);
+int adain_layer(const Gan *gan);                         /* which of gan->seen's layers G is given */
 
 /* Checkpoint: every tensor of G and D, Adam's moments ("g.adam_m", "g.adam_v"), steps, and `meta` as given, in one
  * safetensors file, written whole or not at all. Errors: 0, and one line in gan_error(). */

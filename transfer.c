@@ -536,7 +536,7 @@ static int encode_picture(const Image *picture, int h, int w, int margin) {
 }
 
 /* y = what E's deepest layer says of its picture: deviations, then means (2c) */
-static const Node *deepest_moments(void) { return &gan.e.node[gan.e_moments[gan.seen.layers - 1]]; }
+static const Node *deepest_moments(void) { return &gan.e.node[gan.e_moments[adain_layer(&gan)]]; }
 
 /* F16 and G: x = G(t), t: the content's features with (1 - alpha) of their own moments and alpha of the styles', each with its share.
  * (The moments of (1 - alpha) f_c + alpha AdaIN(f_c, f_s) are just that.) alpha 0: the picture, as G draws it. */
@@ -581,7 +581,7 @@ static int paint_adain(Image *picture) {
     good = net_finish(&gan.g, 0) || fail("not enough memory for a picture of %d x %d pixels: give a smaller --size", w, h);
     good = good && (net_load(&gan.g, &checkpoint, checkpoint_path, "adain") || fail("%s", gan_error()));
     if (good) {
-        const Node *seen = &gan.e.node[gan.seen.layer[gan.seen.layers - 1].node];
+        const Node *seen = &gan.e.node[gan.seen.layer[adain_layer(&gan)].node];
         ops->copy(gan.g.node[gan.g_content].y, seen->y, (long)seen->h * seen->w * seen->c);
         ops->copy(gan.g.node[gan.g_style].y, moments, c);
         net_forward(&gan.g, 0);
