@@ -93,7 +93,10 @@ static void print_help(void) {
         "usage: ./train [options]     trains a GAN and leaves samples, loss curves and a checkpoint in a folder\n\n"
         "  ./train                                        new garments from Fashion-MNIST\n"
         "  ./train --recipe style --style flowers.pat     prints that pattern onto garments\n"
-        "  ./train --resume runs/dcgan --steps 3000       goes on where a run stopped\n\nrecipes, with their defaults:\n");
+        "  ./train --resume runs/dcgan --steps 3000       goes on where a run stopped\n"
+        "  ./train --recipe classifier                    learns the ten classes, to judge by:\n"
+        "  ./train --evaluate runs/dcgan --classifier runs/classifier\n"
+        "  ./train --compress runs/dcgan --prune 0.5 --quantize int8 --out small.safetensors\n\nrecipes, with their defaults:\n");
     for (const Recipe *r = recipes; r->name; r++) {
         printf("  %-8s %s   (%s)\n           --steps %d --batch %d --size %d --lr %g --beta1 %g --beta2 %g", r->name,
                r->summary, r->source, r->defaults.steps, r->defaults.batch, r->defaults.size, r->defaults.lr,
