@@ -23,7 +23,7 @@
 
 /* What a step measures, each at its place in gan->numbers, on the device: one download at the end of the step brings all.
  * SQUARE: of the gradient's norm. PART: the parts of G's loss, numbered as the recipe names them. TERM: of a part that is a sum. */
-enum { LOSS_REAL, LOSS_FAKE, D_REAL, D_FAKE, SQUARE_D, SQUARE_G, SPREAD, TERM, PART, NUMBERS = PART + GAN_PARTS };
+enum { LOSS_REAL, LOSS_FAKE, PENALTY, D_REAL, D_FAKE, SQUARE_D, SQUARE_G, SPREAD, TERM, PART, NUMBERS = PART + GAN_PARTS };
 
 static Node *node_of(Net *net, int i) { return &net->node[i]; }
 static long count_of(const Net *net, int i) {
@@ -31,64 +31,138 @@ static long count_of(const Net *net, int i) {
     return (long)node->n * node->h * node->w * node->c;
 }
 
-/* D's forward pass over pictures (batch,size,size,channels) */
-static void discriminate(Gan *gan, const real *pictures) {
-    gan->ops->copy(gan->d.node[gan->d_picture].y, pictures, count_of(&gan->d, gan->d_picture));
-    net_forward(&gan->d, 1);
+/* The share of the learning rate in force: constant; linear, down to 0 over the second half; cosine, 1/2 (1 + cos(pi step / steps)) */
+static double learning_rate(const Gan *gan) {
+    double done = gan->options.steps > 0 ? fmin((double)gan->step / gan->options.steps, 1) : 0;
+    switch (gan->options.schedule) {
+        case LINEAR: return fmin(1, 2 - 2 * done);
+        case COSINE: return 0.5 + 0.5 * cos(3.14159265358979 * done);
+        default: return 1;
+    }
+}
+
+/* the classes of the round of this step that is under way */
+static const real *given_now(const Gan *gan) { return gan->given + gan->draw % gan_rounds(gan) * gan->options.batch * gan->options.classes; }
+
+/* D's forward pass over pictures (batch,size,size,channels). Where a recipe has two discriminators, they are built alike. */
+static void discriminate(Gan *gan, Net *d, const real *pictures) {
+    gan->ops->copy(d->node[gan->d_picture].y, pictures, count_of(d, gan->d_picture));
+    if (gan->d_given) gan->ops->copy(d->node[gan->d_given].y, given_now(gan), count_of(d, gan->d_given));
+    net_forward(d, 1);
 }
 
 /* D(x) of what D has just looked at, a probability */
-static void measure_probability(Gan *gan, int number) {
-    gan->ops->mean_sigmoid(gan->numbers + number, node_of(&gan->d, gan->d_logits)->y, count_of(&gan->d, gan->d_logits));
+static void measure_probability(Gan *gan, Net *d, int number) {
+    gan->ops->mean_sigmoid(gan->numbers + number, node_of(d, gan->d_logits)->y, count_of(d, gan->d_logits));
 }
 
-/* F4 on D's logits with one target for all; its gradient becomes the logits' dy */
-static void adversarial_loss(Gan *gan, double target, int number) {
-    Node *logits = node_of(&gan->d, gan->d_logits);
-    long n = count_of(&gan->d, gan->d_logits);
-    net_zero_activations(&gan->d);
-    gan->ops->bce_logits_forward(gan->numbers + number, logits->y, (real)target, n);
-    gan->ops->bce_logits_backward(logits->dy, logits->y, (real)target, 1, n);
+/* What D is taught of a real picture, of a made one, and what G wants it to say of a made one */
+enum { REAL, FAKE, FOOL };
+
+/* The adversarial loss on D's logits l, added to a number; its gradient becomes the logits' dy.
+ *                   D of a real picture   D of a made one        G
+ *   BCE             -log s(l)             -log(1 - s(l))         -log s(l)     F3, F2 by F4; s: the sigmoid
+ *   LEAST_SQUARES   (l - 1)^2             l^2                    (l - 1)^2     Mao et al. 2017
+ *   WASSERSTEIN     -l                    l                      -l            F11, Arjovsky, Chintala, Bottou 2017
+ *   HINGE           max(0, 1 - l)         max(0, 1 + l)          -l            Lim, Ye 2017
+ * One-sided label smoothing (Salimans et al. 2016): BCE's target for a real picture is 1 - smoothing. */
+static void adversarial_loss(Gan *gan, Net *d, int says, int number) {
+    const Ops *ops = gan->ops;
+    Node *logits = node_of(d, gan->d_logits);
+    long n = count_of(d, gan->d_logits);
+    double target = says == FAKE ? 0 : says == REAL ? 1 - gan->options.smoothing : 1, sign = says == FAKE ? 1 : -1;
+    real *loss = gan->numbers + TERM;
+    net_zero_activations(d);
+    switch (gan->recipe->objective) {
+        case BCE:
+            ops->bce_logits_forward(loss, logits->y, (real)target, n);
+            ops->bce_logits_backward(logits->dy, logits->y, (real)target, 1, n);
+            break;
+        case LEAST_SQUARES:
+            ops->fill(gan->wanted, says != FAKE, n);
+            ops->squared_error_forward(loss, logits->y, gan->wanted, NULL, n);
+            ops->squared_error_backward(logits->dy, logits->y, gan->wanted, NULL, 1, n);
+            break;
+        case HINGE:
+            if (says == FOOL) goto wasserstein;
+            ops->hinge_forward(loss, logits->y, (real)-sign, n);
+            ops->hinge_backward(logits->dy, logits->y, (real)-sign, 1, n);
+            break;
+        case WASSERSTEIN: wasserstein:
+            ops->mean_forward(loss, logits->y, n);
+            ops->scale(loss, (real)sign, 1);
+            ops->mean_backward(logits->dy, (real)sign, n);
+    }
+    ops->axpy(gan->numbers + number, loss, 1, 1);
 }
 
-/* One step of Adam (F19), the gradient's norm bounded before */
-static void update(Gan *gan, Net *net, double lr, int square) {
+/* One step of the optimiser (F19, or RMSprop) with weight decay, the gradient's norm bounded before. net: also says whose rate */
+static void update(Gan *gan, Net *net) {
+    const GanOptions *o = &gan->options;
+    int judge = net == &gan->d || net == &gan->d2, square = judge ? SQUARE_D : SQUARE_G;
+    double lr = (judge && o->lr_d > 0 ? o->lr_d : o->lr) * learning_rate(gan);
+    if (o->weight_decay > 0) gan->ops->axpy(net->g, net->p, (real)o->weight_decay, net->parameters);
     net_gradient_square(net, gan->numbers + square);
-    net_clip_gradients(net, gan->numbers + square, gan->options.clip);
-    net_adam(net, lr, gan->options.beta1, gan->options.beta2);
+    net_clip_gradients(net, gan->numbers + square, o->clip);
+    if (gan->recipe->rmsprop) gan->ops->rmsprop_step(net->p, net->v, net->g, net->parameters, (real)lr, (real)0.99, (real)1e-8);
+    else net_adam(net, lr, o->beta1, o->beta2);
+    if (judge && o->weight_clip > 0) gan->ops->clip(net->p, (real)o->weight_clip, net->parameters);
 }
 
-/* The table shall give `count` zeros to *at when gan_finish comes, and take them back in gan_free */
-static void want(Gan *gan, real **at, long count) {
-    gan->buffer[gan->buffers].at = at, gan->buffer[gan->buffers++].count = count;
+/* F12: penalty mean (|grad D(x')| - 1)^2 at x' = t x + (1 - t) G(z), t ~ U[0,1) for each picture (Gulrajani et al. 2017).
+ * Its gradient by D's parameters is a gradient of a gradient: with v = d penalty / d (grad D), it is the derivative along v of
+ *   grad_theta D(x')  =  [grad_theta D(x' + h v) - grad_theta D(x' - h v)] / 2h,
+ * two more backward passes. v_i is 2 (|g_i| - 1) / batch long; with this h picture i moves by 0.1 (|g_i| - 1). */
+static void penalize_gradient(Gan *gan, const real *images, const real *made) {
+    const Ops *ops = gan->ops;
+    Net *d = &gan->d;
+    Node *x = node_of(d, gan->d_picture), *logits = node_of(d, gan->d_logits);
+    long n = count_of(d, gan->d_picture), each = n / x->n;
+    double h = (sizeof(real) == 4 ? 0.05 : 1e-5) * x->n;
+    ops->random_uniform(gan->share, x->n, gan->options.seed, STREAM(STREAM_PENALTY, gan->draw));
+    ops->lerp(gan->between, images, made, gan->share, x->n, each);
+    discriminate(gan, d, gan->between);
+    net_zero_activations(d);
+    ops->fill(logits->dy, 1, count_of(d, gan->d_logits));
+    net_backward(d, NET_INPUT);
+    ops->gradient_penalty(gan->numbers + PENALTY, gan->slope, x->dy, x->n, each);
+    for (int side = 1; side >= -1; side -= 2) {
+        ops->copy(x->y, gan->between, n);
+        ops->axpy(x->y, gan->slope, (real)(side * h), n);
+        net_forward(d, 1);
+        net_zero_activations(d);
+        ops->fill(logits->dy, (real)(side * gan->options.penalty_weight / (2 * h)), count_of(d, gan->d_logits));
+        net_backward(d, NET_WEIGHTS);
+    }
 }
 
-/* F3: L_D = -[log D(x) + log(1 - D(G))], one Adam step on D.   x: gan->images, G: what the generator holds */
-static void train_discriminator(Gan *gan) {
-    net_zero_gradients(&gan->d);
-    discriminate(gan, gan->images);
-    measure_probability(gan, D_REAL);
-    adversarial_loss(gan, 1, LOSS_REAL);
-    net_backward(&gan->d, NET_WEIGHTS);
-    discriminate(gan, gan->g.node[gan->g_picture].y);
-    measure_probability(gan, D_FAKE);
-    adversarial_loss(gan, 0, LOSS_FAKE);
-    net_backward(&gan->d, NET_WEIGHTS);
-    update(gan, &gan->d, gan->options.lr_d > 0 ? gan->options.lr_d : gan->options.lr, SQUARE_D);
+/* One step of the optimiser on D by its two losses (and F12).   images: real pictures, made: the generator's */
+static void train_discriminator(Gan *gan, Net *d, const real *images, const real *made) {
+    net_zero_gradients(d);
+    gan->ops->fill(gan->numbers + LOSS_REAL, 0, 2);
+    discriminate(gan, d, images);
+    measure_probability(gan, d, D_REAL);
+    adversarial_loss(gan, d, REAL, LOSS_REAL);
+    net_backward(d, NET_WEIGHTS);
+    discriminate(gan, d, made);
+    measure_probability(gan, d, D_FAKE);
+    adversarial_loss(gan, d, FAKE, LOSS_FAKE);
+    net_backward(d, NET_WEIGHTS);
+    if (gan->options.penalty_weight > 0) penalize_gradient(gan, images, made);
+    update(gan, d);
 }
 
-/* What D's losses say about its picture becomes the dy of G's picture */
-static void backward_through_discriminator(Gan *gan) {
-    net_backward(&gan->d, NET_INPUT);
-    net_zero_activations(&gan->g);
-    gan->ops->axpy(gan->g.node[gan->g_picture].dy, gan->d.node[gan->d_picture].dy, 1, count_of(&gan->g, gan->g_picture));
+/* What D's losses say about its picture is added to the dy of that picture, where it was made */
+static void backward_through_discriminator(Gan *gan, Net *d, real *dy) {
+    net_backward(d, NET_INPUT);
+    gan->ops->axpy(dy, d->node[gan->d_picture].dy, 1, count_of(d, gan->d_picture));
 }
 
-/* One Adam step on G with what has been gathered in its picture's dy */
+/* One step of the optimiser on G with what has been gathered in its picture's dy */
 static void train_generator(Gan *gan) {
     net_zero_gradients(&gan->g);
     net_backward(&gan->g, NET_WEIGHTS);
-    update(gan, &gan->g, gan->options.lr, SQUARE_G);
+    update(gan, &gan->g);
 }
 
 /* G's noise inputs ~ N(0,1), from the streams of this purpose and draw */
@@ -96,6 +170,12 @@ static void draw_noise(Gan *gan, int purpose, uint64_t draw) {
     for (int i = 0; i < gan->noises; i++)
         gan->ops->random_normal(gan->g.node[gan->g_noise[i]].y, count_of(&gan->g, gan->g_noise[i]), gan->options.seed,
                                 STREAM(purpose, draw * 4 + (uint64_t)i));
+    if (gan->g_given) gan->ops->copy(gan->g.node[gan->g_given].y, given_now(gan), count_of(&gan->g, gan->g_given));
+}
+
+/* The table shall give `count` zeros to *at when gan_finish comes, and take them back in gan_free */
+static void want(Gan *gan, real **at, long count) {
+    gan->buffer[gan->buffers].at = at, gan->buffer[gan->buffers++].count = count;
 }
 
 /* ------------------------------------------------------------------------------------------------------ recipe: dcgan
@@ -104,13 +184,13 @@ static void draw_noise(Gan *gan, int purpose, uint64_t draw) {
  * F5: G(z; theta) and D(x; phi) are the two lists of nodes below.
  * F1: min_G max_D E[log D(x)] + E[log(1 - D(G(z)))], by F3 for D and the non-saturating F2 for G. */
 
-static void dcgan_describe(Gan *gan) {
-    const GanOptions *o = &gan->options;
-    int s = o->size / 4, x;
-    Net *g = &gan->g, *d = &gan->d;
-
+/* z, and what is given beside it (cgan), to pictures; s: a quarter of their side */
+static void dcgan_generator(Gan *gan) {
+    int s = gan->options.size / 4, x;
+    Net *g = &gan->g;
     gan->g_noise[0] = x = net_input(g, 1, 1, 100);
     gan->noises = 1;
+    if (gan->recipe->conditional) x = concat(g, x, gan->g_given = net_input(g, 1, 1, gan->options.classes));
     x = dense(g, x, s * s * 128);
     x = reshape(g, x, s, s, 128);
     x = batchnorm(g, x);
@@ -118,26 +198,100 @@ static void dcgan_describe(Gan *gan) {
     x = conv2d_transpose(g, x, 64, 5, 2, 2);
     x = batchnorm(g, x);
     x = relu(g, x);
-    x = conv2d_transpose(g, x, o->channels, 5, 2, 2);
+    x = conv2d_transpose(g, x, gan->options.channels, 5, 2, 2);
     gan->g_picture = tanh_(g, x);
+}
 
+/* pictures, and what is given beside them, to one logit. d_feature: what vaegan compares pictures in */
+static void dcgan_discriminator(Gan *gan) {
+    const GanOptions *o = &gan->options;
+    Net *d = &gan->d;
+    int x;
     gan->d_picture = x = net_input(d, o->size, o->size, o->channels);
+    if (gan->recipe->conditional) x = concat(d, x, upsample(d, gan->d_given = net_input(d, 1, 1, o->classes), o->size));
     x = conv2d(d, x, 64, 5, 2, 2);
+    if (gan->recipe->spectral) spectral(d, x);
     x = leaky_relu(d, x, 0.2);
     x = conv2d(d, x, 128, 5, 2, 2);
-    x = leaky_relu(d, x, 0.2);
+    if (gan->recipe->spectral) spectral(d, x);
+    gan->d_feature[0] = x = leaky_relu(d, x, 0.2);
+    gan->d_logits = x = dense(d, x, 1);
+    if (gan->recipe->spectral) spectral(d, x);
+}
+
+static void dcgan_describe(Gan *gan) {
+    dcgan_generator(gan);
+    dcgan_discriminator(gan);
+}
+
+/* -weight mean |G(z) - G(z')|, z and z' from the two halves of the batch: other noise shall give other pictures
+ * (after Mao et al. 2019, "Mode seeking", whose distance between z and z' is here left to its mean) */
+static void diversity_loss(Gan *gan, int part) {
+    Node *y = node_of(&gan->g, gan->g_picture);
+    long n = y->n / 2 * (count_of(&gan->g, gan->g_picture) / y->n);
+    if (!(gan->options.diversity_weight > 0) || !n) return;
+    gan->weight[part] = -gan->options.diversity_weight;
+    gan->ops->absolute_error_forward(gan->numbers + PART + part, y->y, y->y + n, NULL, n);
+    gan->ops->absolute_error_backward(y->dy, y->y, y->y + n, NULL, (real)gan->weight[part], n);
+    gan->ops->absolute_error_backward(y->dy + n, y->y + n, y->y, NULL, (real)gan->weight[part], n);
+}
+
+enum { FOOLED, DIVERSITY };
+
+/* The step of mlp, dcgan, dcgan64, lsgan, hinge, wgan, wgan-gp, cgan, stylegan: D as often as --critic says, then G once */
+static void dcgan_step(Gan *gan) {
+    Node *picture = node_of(&gan->g, gan->g_picture);
+    long all = count_of(&gan->g, gan->g_picture);
+    for (int k = 0; k < gan_rounds(gan); k++) {
+        gan->draw = gan->step * gan_rounds(gan) + k;
+        draw_noise(gan, STREAM_NOISE, (uint64_t)gan->draw);
+        net_forward(&gan->g, 1);
+        train_discriminator(gan, &gan->d, gan->images + k * all, picture->y);
+    }
+    discriminate(gan, &gan->d, picture->y);
+    adversarial_loss(gan, &gan->d, FOOL, PART + FOOLED);
+    net_zero_activations(&gan->g);
+    backward_through_discriminator(gan, &gan->d, picture->dy);
+    diversity_loss(gan, DIVERSITY);
+    train_generator(gan);
+}
+
+/* -------------------------------------------------------------------------------------------- recipes: mlp and dcgan64
+ * mlp: document 004's networks: G of dense layers 256, 512, 1024, D of two 3x3 convolutions with stride 2 and a dense 1024.
+ * dcgan64: document 003's, whose Reshape((64,64,3)) of 32x32 values cannot work, as Radford et al. draw them: 4x4 kernels,
+ * stride 2, batch norm in both, from 4x4 to 64x64 pixels (any size of 16 k). */
+
+static void mlp_describe(Gan *gan) {
+    const GanOptions *o = &gan->options;
+    Net *g = &gan->g, *d = &gan->d;
+    int x = gan->g_noise[0] = net_input(g, 1, 1, 100);
+    gan->noises = 1;
+    for (int width = 256; width <= 1024; width *= 2) x = leaky_relu(g, batchnorm(g, dense(g, x, width)), 0.2);
+    x = dense(g, x, o->size * o->size * o->channels);
+    gan->g_picture = tanh_(g, reshape(g, x, o->size, o->size, o->channels));
+
+    gan->d_picture = x = net_input(d, o->size, o->size, o->channels);
+    x = leaky_relu(d, conv2d(d, x, 32, 3, 2, 1), 0.2);
+    x = leaky_relu(d, conv2d(d, x, 64, 3, 2, 1), 0.2);
+    x = leaky_relu(d, dense(d, x, 1024), 0.2);
     gan->d_logits = dense(d, x, 1);
 }
 
-static void dcgan_step(Gan *gan) {
-    draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);
-    net_forward(&gan->g, 1);
-    train_discriminator(gan);                                            /* F3 */
+static void dcgan64_describe(Gan *gan) {
+    enum { WIDTH = 32 };
+    const GanOptions *o = &gan->options;
+    Net *g = &gan->g, *d = &gan->d;
+    int s = o->size / 16, x = gan->g_noise[0] = net_input(g, 1, 1, 100);
+    gan->noises = 1;
+    x = dense(g, x, s * s * 8 * WIDTH);
+    x = relu(g, batchnorm(g, reshape(g, x, s, s, 8 * WIDTH)));
+    for (int width = 4 * WIDTH; width >= WIDTH; width /= 2) x = relu(g, batchnorm(g, conv2d_transpose(g, x, width, 4, 2, 1)));
+    gan->g_picture = tanh_(g, conv2d_transpose(g, x, o->channels, 4, 2, 1));
 
-    discriminate(gan, gan->g.node[gan->g_picture].y);
-    adversarial_loss(gan, 1, PART);                                      /* F2: L_G = -log D(G(z)) */
-    backward_through_discriminator(gan);
-    train_generator(gan);
+    gan->d_picture = x = net_input(d, o->size, o->size, o->channels);
+    x = leaky_relu(d, conv2d(d, x, WIDTH, 4, 2, 1), 0.2);
+    for (int width = 2 * WIDTH; width <= 8 * WIDTH; width *= 2) x = leaky_relu(d, batchnorm(d, conv2d(d, x, width, 4, 2, 1)), 0.2);
+    gan->d_logits = dense(d, x, 1);
 }
 
 /* ------------------------------------------------------------------------------------------------------ recipe: style
@@ -205,6 +359,7 @@ static void style_describe(Gan *gan) {
     gan->d_logits = conv2d(d, x, 1, 3, 1, 1);
 
     net_begin(&gan->blur, "blur", gan->ops, o->batch);
+    gan->blur.training = NET_INPUT;
     gan->blur_in = net_input(&gan->blur, o->size, o->size, o->channels);
     gan->blur_out = avgpool(&gan->blur, gray(&gan->blur, gan->blur_in), CONTENT_POOL);
 
@@ -242,7 +397,6 @@ static void content_loss(Gan *gan) {
 
 /* F8 over D's features; its gradients go to the features' dy */
 static void style_loss(Gan *gan) {
-    gan->ops->fill(gan->numbers + PART + STYLE, 0, 1);
     for (int k = 0; k < gan->features; k++) {
         Node *f = node_of(&gan->d, gan->d_feature[k]);
         long at = gram_at(gan, k), n = (long)f->c * f->c;
@@ -266,15 +420,16 @@ static void style_step(Gan *gan) {
     draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);
     gan->ops->copy(gan->g.node[gan->g_content].y, gan->content, count_of(&gan->g, gan->g_content));
     net_forward(&gan->g, 1);
-    train_discriminator(gan);                                            /* F3 */
+    train_discriminator(gan, &gan->d, gan->images, gan->g.node[gan->g_picture].y);       /* F3 */
 
-    discriminate(gan, gan->images);                                      /* what the style's Gram matrices are now */
+    discriminate(gan, &gan->d, gan->images);                             /* what the style's Gram matrices are now */
     for (int k = 0; k < gan->features; k++) gram_of_feature(gan, k, gan->target + gram_at(gan, k));
 
-    discriminate(gan, gan->g.node[gan->g_picture].y);
-    adversarial_loss(gan, 1, PART + ADVERSARIAL);                        /* F2 */
+    discriminate(gan, &gan->d, gan->g.node[gan->g_picture].y);
+    adversarial_loss(gan, &gan->d, FOOL, PART + ADVERSARIAL);            /* F2 */
     style_loss(gan);                                                     /* F8 */
-    backward_through_discriminator(gan);
+    net_zero_activations(&gan->g);
+    backward_through_discriminator(gan, &gan->d, gan->g.node[gan->g_picture].dy);
     content_loss(gan);                                                   /* F9 */
     smoothness_loss(gan, TV);                                                /* F10 */
     train_generator(gan);
@@ -378,7 +533,6 @@ static void adain_step(Gan *gan) {
     adain_sample(gan);                                                   /* x = G(t) */
     encode(gan, g->node[gan->g_picture].y);
     net_zero_activations(e);
-    gan->ops->fill(gan->numbers + PART, 0, GAN_PARTS);
     squared_error(gan, e, gan->seen.layer[gan->seen.layers - 1].node, g->node[gan->g_fused].y, FUSED_CONTENT);
     for (int l = 0; l < gan->seen.layers; l++)
         squared_error(gan, e, gan->e_moments[l], gan->target + moments_at(gan, l), FUSED_STYLE);
@@ -439,11 +593,34 @@ static void classifier_step(Gan *gan) { classify(gan, gan->g_content); }
 
 /* -------------------------------------------------------------------------------------------------------- the recipes */
 
+#define NOISE_STEP .multiple = 4, .part = { "adversarial", "diversity" }, .step = dcgan_step
 const Recipe recipes[] = {
     { .name = "dcgan", .summary = "new garments out of noise",
       .source = "document 001; Radford, Metz, Chintala 2015; F1-F4",
       .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
-      .part = { "adversarial" }, .multiple = 4, .describe = dcgan_describe, .step = dcgan_step },
+      .describe = dcgan_describe, NOISE_STEP },
+    { .name = "mlp", .summary = "the same with dense layers only", .source = "document 004; Goodfellow et al. 2014; F1-F6",
+      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 3000, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
+      .describe = mlp_describe, NOISE_STEP },
+    { .name = "dcgan64", .summary = "the same for pictures of 64x64 and more, in colour", .source = "document 003; Radford et al. 2015",
+      .defaults = { .batch = 32, .size = 64, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
+      .describe = dcgan64_describe, .gain = 0, .multiple = 16, .part = { "adversarial", "diversity" }, .step = dcgan_step },
+    { .name = "lsgan", .summary = "dcgan with squared errors for its losses", .source = "Mao et al. 2017", .objective = LEAST_SQUARES,
+      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
+      .describe = dcgan_describe, NOISE_STEP },
+    { .name = "hinge", .summary = "dcgan with hinge losses and spectral normalisation", .source = "Miyato et al. 2018; Lim, Ye 2017",
+      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
+      .objective = HINGE, .spectral = 1, .describe = dcgan_describe, NOISE_STEP },
+    { .name = "wgan", .summary = "dcgan whose critic estimates a distance: weights clipped", .source = "document 001; F11",
+      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 5e-5, .critic = 5, .weight_clip = 0.01 },
+      .objective = WASSERSTEIN, .rmsprop = 1, .describe = dcgan_describe, NOISE_STEP },
+    { .name = "wgan-gp", .summary = "the same with a gradient penalty in place of clipping", .source = "Gulrajani et al. 2017; F11, F12",
+      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 1e-4, .beta1 = 0, .beta2 = 0.9, .critic = 5,
+                    .penalty_weight = 10 },
+      .objective = WASSERSTEIN, .describe = dcgan_describe, NOISE_STEP },
+    { .name = "cgan", .summary = "dcgan that is told what to draw: ten classes of garments", .source = "document 003; Mirza, Osindero 2014; F13",
+      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
+      .labels = 1, .conditional = 1, .describe = dcgan_describe, NOISE_STEP },
     { .name = "style", .summary = "prints the style of pictures onto garments",
       .source = "documents 001-004; Li, Wand 2016; Gatys, Ecker, Bethge 2015; F2, F3, F8-F10",
       .defaults = { .batch = 8, .size = 64, .channels = 3, .steps = 1000, .lr = 4e-4, .lr_d = 8e-4, .beta1 = 0.5, .beta2 = 0.99,
@@ -467,6 +644,8 @@ const Recipe recipes[] = {
     { .name = NULL }
 };
 
+int gan_rounds(const Gan *gan) { return gan->options.critic > 1 ? gan->options.critic : 1; }
+
 const Recipe *recipe_find(const char *name) {
     for (const Recipe *r = recipes; r->name; r++)
         if (!strcmp(r->name, name)) return r;
@@ -479,7 +658,7 @@ static char gan_message[8192];
 const char *gan_error(void) { return gan_message; }
 
 Net *gan_net(const Gan *gan, int i) {
-    const Net *nets[] = { &gan->g, &gan->d, &gan->e, &gan->blur };
+    const Net *nets[GAN_NETS] = { &gan->g, &gan->d, &gan->e, &gan->f, &gan->d2, &gan->blur };
     for (int k = 0; k < GAN_NETS; k++)
         if (nets[k]->nodes && i-- == 0) return (Net *)(uintptr_t)nets[k];
     return NULL;
@@ -498,7 +677,14 @@ int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const O
         return 0;
     }
     want(gan, &gan->numbers, NUMBERS);
-    want(gan, &gan->images, (long)o->batch * o->size * o->size * o->channels);
+    want(gan, &gan->images, (long)gan_rounds(gan) * o->batch * o->size * o->size * o->channels);
+    if (gan->d.nodes) want(gan, &gan->wanted, count_of(&gan->d, gan->d_logits));
+    if (o->penalty_weight > 0) {
+        want(gan, &gan->share, o->batch);
+        want(gan, &gan->between, count_of(&gan->d, gan->d_picture));
+        want(gan, &gan->slope, count_of(&gan->d, gan->d_picture));
+    }
+    if (recipe->conditional) want(gan, &gan->given, (long)gan_rounds(gan) * o->batch * o->classes);
     if (recipe->content) want(gan, &gan->content, (long)o->batch * o->size * o->size * recipe->content);
     return 1;
 }
@@ -543,7 +729,7 @@ void gan_free(Gan *gan) {
 static Report report_of(const Gan *gan) {
     real x[NUMBERS];
     gan->ops->download(x, gan->numbers, NUMBERS);
-    Report r = { .loss_d = (double)x[LOSS_REAL] + x[LOSS_FAKE], .d_real = x[D_REAL], .d_fake = x[D_FAKE],
+    Report r = { .loss_d = (double)x[LOSS_REAL] + x[LOSS_FAKE] + gan->options.penalty_weight * x[PENALTY], .penalty = x[PENALTY], .d_real = x[D_REAL], .d_fake = x[D_FAKE],
                  .norm_d = sqrt((double)x[SQUARE_D]), .norm_g = sqrt((double)x[SQUARE_G]), .spread = x[SPREAD] };
     for (int i = 0; gan->recipe->part[i]; i++) r.part[i] = x[PART + i], r.loss_g += gan->weight[i] * x[PART + i];
     return r;
@@ -551,6 +737,8 @@ static Report report_of(const Gan *gan) {
 
 void gan_step(Gan *gan, Report *report) {
     const Node *picture = node_of(&gan->g, gan->g_picture);
+    gan->ops->fill(gan->numbers, 0, NUMBERS);
+    gan->draw = gan->step;
     gan->recipe->step(gan);
     gan->ops->spread(gan->numbers + SPREAD, picture->y, picture->n, count_of(&gan->g, gan->g_picture) / picture->n);
     *report = report_of(gan);
@@ -558,6 +746,7 @@ void gan_step(Gan *gan, Report *report) {
 }
 
 void gan_sample(Gan *gan, uint64_t draw, real *out) {
+    gan->draw = 0;
     draw_noise(gan, STREAM_SAMPLE, draw);
     if (gan->recipe->sample) gan->recipe->sample(gan);
     else net_forward(&gan->g, 0);
@@ -660,11 +849,20 @@ int gan_load(Gan *gan, const char *path) {
         for (int k = 0; good && (net = gan_net(gan, k)); k++) {
             for (int i = 0; good && net_slot(net, i, 1, &slot); i++)
                 good = slot_read(net, &slot, &file, path, gan->recipe->name, write);
-            if (write) net->adam_steps = done;
+            if (write && net->m && !gan->recipe->rmsprop) net->adam_steps = done * (net == &gan->d ? gan_rounds(gan) : 1);
         }
     if (good) gan->step = done;
     st_close(&file);
     return good;
+}
+
+void gan_begin_anew(Gan *gan) {
+    Net *net;
+    for (int i = 0; (net = gan_net(gan, i)); i++) {
+        if (net->m) gan->ops->fill(net->m, 0, net->parameters), gan->ops->fill(net->v, 0, net->parameters);
+        net->adam_steps = 0;
+    }
+    gan->step = 0;
 }
 
 int gan_save(const Gan *gan, const char *path, const StMeta *meta, int metas) {

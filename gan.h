@@ -21,21 +21,30 @@ typedef struct GanOptions {
     double lr, lr_d, beta1, beta2;      /* F19; lr_d: the discriminator's own rate, 0: lr (Heusel et al. 2017) */
     double content_weight, style_weight, tv_weight;      /* F9, F8, F10: of the recipe `style` */
     double clip;                        /* gradient norm limit, 0: none */
+    int critic;                         /* updates of D for one of G; 0 or 1: one */
+    double penalty_weight, weight_clip; /* F12; limit of D's weights (F11), 0: none */
+    double smoothing, weight_decay;     /* one-sided label smoothing, 0 <= s < 1; L2: g += weight_decay p */
+    double diversity_weight;            /* of mean |G(z) - G(z')|, which is to grow */
+    int schedule;                       /* of the rates: CONSTANT, LINEAR, COSINE */
     uint64_t seed;
     int vgg; const StFile *weights;     /* recipe adain: what features_open said, and its file; 0 and NULL: random features */
 } GanOptions;
 
-enum { GAN_PARTS = 6, GAN_FEATURES = 18, GAN_NETS = 4, GAN_BUFFERS = 16 };
+enum { GAN_PARTS = 6, GAN_FEATURES = 18, GAN_NETS = 6, GAN_BUFFERS = 24 };
 
 /* What a step did. Losses are those before its updates; d_real and d_fake are mean sigmoid(logits): D(x) and D(G(z)).
  * loss_g = sum of weight * part; the recipe names its parts. A recipe without a discriminator leaves D's numbers 0. */
 typedef struct Report {
     double loss_d, loss_g, d_real, d_fake, norm_d, norm_g;
+    double penalty;                      /* F12, without its weight */
     double spread;                       /* mean standard deviation over the batch of G's pixels, per pixel: 0 = all alike */
     double part[GAN_PARTS];
 } Report;
 
 typedef struct Gan Gan;
+
+enum { CONSTANT, LINEAR, COSINE };
+enum { BCE, LEAST_SQUARES, WASSERSTEIN, HINGE };         /* adversarial losses */
 
 typedef struct Recipe {
     const char *name, *summary, *source;
@@ -45,6 +54,9 @@ typedef struct Recipe {
     int style;                           /* 1: gan->images are crops of style pictures; 0: pictures of the data set */
     int labels;                          /* 1: each picture comes with the number of its class */
     int multiple;                        /* height and width are multiples of this */
+    int objective;                       /* the adversarial loss */
+    int spectral, rmsprop;               /* 1: spectral normalisation in D; RMSprop in the place of Adam */
+    int conditional;                     /* 1: G and D are given the class */
     double gain;                         /* of the first weights, see net_initialize; 0: N(0, 0.02) */
     void (*describe)(Gan *gan);
     int (*start)(Gan *gan);              /* what gan_finish does besides drawing the first weights of G and D, or NULL; 0: failed */
@@ -58,8 +70,10 @@ struct Gan {
     const Recipe *recipe;
     const Ops *ops;
     GanOptions options;
-    Net g, d, e, blur;                   /* generator; discriminator; encoder; see the recipe. Without nodes: there is none */
+    Net g, d, e, f, d2, blur;            /* generator; discriminator; encoder; the way back and its discriminator; see the recipe.
+                                            Without nodes: there is none */
     int g_noise[3], noises, g_content, g_style, g_fused, g_picture;       /* nodes of G: inputs, the fused features, the output */
+    int g_given, d_given;                /* where G and D are told the class, or 0 */
     int g_features;                      /* recipe classifier: the last hidden layer */
     int d_picture, d_logits, d_feature[GAN_FEATURES], features;   /* nodes of D */
     int blur_out, blur_in;               /* recipe style: what the content loss looks at: gray, then average pooling */
@@ -69,6 +83,10 @@ struct Gan {
     long step;                           /* training steps done */
     real *images;                        /* this step's real pictures (batch,size,size,channels), or crops of the style */
     real *content, *mask;                /* pictures to repaint (batch,size,size,recipe->content) in [-1,1]; where the garment is, [0,1] */
+    real *wanted;                        /* D's logits as they should be (LEAST_SQUARES) */
+    real *share, *between, *slope;       /* F12: t, x', and the penalty's derivative by D's gradient */
+    real *given;                         /* the class as `classes` numbers, one of them 1, (batch,classes) */
+    long draw;                           /* which of the run's draws of noise is under way: a step may take several */
     real *labels;                        /* the class of each of images, (batch) */
     real *soft_mask, *soft_content;      /* the same after average pooling */
     real *gram, *target, *dgram, *mean;  /* F8: Gram matrices of the features: the picture's, the style's, a gradient, means */
@@ -85,6 +103,7 @@ int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const O
 double gan_bytes(const Gan *gan);                        /* what gan_finish allocates, and the scratch of the convolutions */
 int gan_finish(Gan *gan);                                /* 0, and gan_error(): not enough memory, or weights that do not fit */
 void gan_free(Gan *gan);
+int gan_rounds(const Gan *gan);                          /* batches of real pictures that a step takes, one after the other in gan->images */
 Net *gan_net(const Gan *gan, int i);                     /* network i of those that the recipe has; NULL past the last */
 
 /* One training step on gan->images (content, mask): the discriminator's update, then the generator's. */
@@ -107,10 +126,11 @@ void adain_generator(Gan *gan);
  * safetensors file, written whole or not at all. Errors: 0, and one line in gan_error(). */
 int gan_save(const Gan *gan, const char *path, const StMeta *meta, int metas);
 int gan_load(Gan *gan, const char *path);                /* shapes must be the recipe's */
+void gan_begin_anew(Gan *gan);                           /* keeps the weights, forgets moments and steps */
 int net_load(Net *net, const StFile *file, const char *path, const char *recipe);     /* one network's parameters */
 const char *gan_error(void);
 
 /* purposes: the upper half of a stream number of the counter-based generator; the lower half is the step or node */
-enum { STREAM_G = 1, STREAM_D, STREAM_NOISE, STREAM_SAMPLE, STREAM_DATA, STREAM_AUGMENT, STREAM_CROP, STREAM_CONTENT };
+enum { STREAM_G = 1, STREAM_D, STREAM_NOISE, STREAM_SAMPLE, STREAM_DATA, STREAM_AUGMENT, STREAM_CROP, STREAM_CONTENT, STREAM_PENALTY, STREAM_DROPOUT };
 #define STREAM(purpose, index) ((uint64_t)(purpose) << 40 | (uint64_t)(index))
 #endif

@@ -110,6 +110,10 @@ GramOptions gram_defaults(int vgg) {
 typedef double LbfgsLoss(void *context, double *g, const double *x);
 enum { LBFGS_PAIRS = 10, LBFGS_TRIALS = 20, LBFGS_ROWS = 2 * LBFGS_PAIRS + 4 };
 
+/* x - t d, kept in [-most, most]; is x at a bound that -g points out of? */
+static inline double lbfgs_move(double x, double t, double d, double most) { return fmin(fmax(x - t * d, -most), most); }
+static inline int lbfgs_held(double x, double g, double most) { return g < 0 ? x >= most : x <= -most; }
+
 static double lbfgs_dot(const double *a, const double *b, long n) {
     double sum = 0;
     for (long i = 0; i < n; i++) sum += a[i] * b[i];
@@ -123,16 +127,17 @@ static double lbfgs_dot(const double *a, const double *b, long n) {
  *   d = g;   newest to oldest:  a_i = s_i.d / s_i.y_i,  d -= a_i y_i;   d *= s.y / y.y of the newest;
  *            oldest to newest:  d += (a_i - y_i.d / s_i.y_i) s_i
  *
- * t begins at 1, and without pairs at `first` / rms(g). It is halved towards `low`, or doubled, until
- *   f(x - t d) <= f(x) - 1e-4 t g.d    (Armijo: f falls)         g(x - t d).d <= 0.9 g.d    (Wolfe: the slope flattens, so that s.y > 0)
+ * t begins at 1, and without pairs at `first` / rms(g). It is halved towards `low`, or doubled, until with s = -t d
+ *   f(x + s) <= f(x) + 1e-4 g.s    (Armijo: f falls)             g(x + s).s >= 0.9 g.s    (Wolfe: the slope flattens, so that s.y > 0)
  * both hold (bisection: Lewis, Overton 2013), twenty times at most; after that the pairs are forgotten, and without pairs it ends.
- * work: LBFGS_ROWS n doubles. Returns f(x). */
-static double lbfgs(double *x, long n, int evaluations, double first, LbfgsLoss *loss, void *context, double *work) {
+ * |x| <= most: numbers at a bound that g pushes outwards stay there in this step, the others move no further than the bound (Bertsekas,
+ * "Projected Newton methods", 1982); INFINITY: no bounds.   work: LBFGS_ROWS n doubles. Returns f(x). */
+static double lbfgs(double *x, long n, double most, int evaluations, double first, LbfgsLoss *loss, void *context, double *work) {
     double *s = work, *y = s + LBFGS_PAIRS * n, *g = y + LBFGS_PAIRS * n, *d = g + n, *to = d + n, *g_to = to + n;
     double sy[LBFGS_PAIRS], a[LBFGS_PAIRS], f = loss(context, g, x);
     int newest = 0, pairs = 0;                                /* pair i stands in row i % LBFGS_PAIRS, newest - pairs <= i < newest */
     for (evaluations--; evaluations > 0; ) {
-        memcpy(d, g, sizeof *d * (size_t)n);
+        for (long j = 0; j < n; j++) d[j] = lbfgs_held(x[j], g[j], most) ? 0 : g[j];
         for (int i = newest - 1; i >= newest - pairs; i--) {
             int k = i % LBFGS_PAIRS;
             a[k] = lbfgs_dot(s + k * n, d, n) / sy[k];
@@ -147,18 +152,21 @@ static double lbfgs(double *x, long n, int evaluations, double first, LbfgsLoss 
             double b = a[k] - lbfgs_dot(y + k * n, d, n) / sy[k];
             for (long j = 0; j < n; j++) d[j] += b * s[k * n + j];
         }
+        for (long j = 0; j < n; j++) if (lbfgs_held(x[j], g[j], most)) d[j] = 0;
         int found = 0;
         double slope = lbfgs_dot(g, d, n), low = 0, high = INFINITY, t = pairs ? 1 : first * sqrt((double)n / slope), f_to = f, f_low = f;
         for (int trial = 0; slope > 0 && trial < LBFGS_TRIALS && evaluations > 0 && !found; trial++, evaluations--) {
-            for (long j = 0; j < n; j++) to[j] = x[j] - t * d[j];
+            double fall = 0, flat = 0;                        /* -g(x).s, -g(x + s).s */
+            for (long j = 0; j < n; j++) to[j] = lbfgs_move(x[j], t, d[j], most);
             f_to = loss(context, g_to, to);
-            if (!(f_to <= f - 1e-4 * t * slope)) high = t;
-            else if (!(lbfgs_dot(g_to, d, n) <= 0.9 * slope)) low = t, f_low = f_to;
+            for (long j = 0; j < n; j++) fall += g[j] * (x[j] - to[j]), flat += g_to[j] * (x[j] - to[j]);
+            if (!(fall > 0 && f_to <= f - 1e-4 * fall)) high = t;
+            else if (!(flat <= 0.9 * fall)) low = t, f_low = f_to;
             else found = 1;
             if (!found) t = isfinite(high) ? (low + high) / 2 : 2 * t;
         }
         if (!found && low > 0) {                              /* lower, but still as steep: no more evaluations, or no end to it */
-            for (long j = 0; j < n; j++) x[j] -= low * d[j];
+            for (long j = 0; j < n; j++) x[j] = lbfgs_move(x[j], low, d[j], most);
             return f_low;
         }
         if (!found && !pairs) break;
@@ -461,7 +469,7 @@ static int gram_lbfgs(Gram *g, Image *z, GramStep *at, long n) {
     if (x && image_copy(&search.trial, z)) {
         for (long i = 0; i < n; i++) x[i] = z->pixels[i];
         at->step = 0;
-        lbfgs(x, n, g->o->steps, g->o->lr, gram_evaluate, &search, x + n);
+        lbfgs(x, n, g->o->whiten ? INFINITY : 1, g->o->steps, g->o->lr, gram_evaluate, &search, x + n);
         *at = search.best;
         if (g->o->progress && search.result == 1) search.result = g->o->progress(g->o->context, at) ? 1 : 2;
     } else search.result = gram_fail("not enough memory for L-BFGS on pictures of %d x %d pixels", z->w, z->h);

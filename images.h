@@ -77,6 +77,25 @@ int image_garment_mask(Image *image);
  * (edges repeated). After enlarging, 2m - 1/2 makes its edge crisp again, and what was a stair is a slope. */
 void image_round_mask(Image *image);
 
+/* The mask drawn in by r pixels: to[y,x] = min of from[y+v,x+u], |u|,|v| <= r. */
+int image_draw_in(Image *image, int r);
+
+/* All of the mask that is above 0: rows *top..*bottom-1, columns *left..*right-1; *bottom is 0 where there is none. */
+void image_mask_box(int *top, int *left, int *bottom, int *right, const Image *image);
+
+/* tones: the garment's luminance, (h,w,1), without the background. At its edge, as far as `rim` pixels, the two are mixed:
+ * there, and outside of the mask, tones are continued smoothly from further inside, if there is any inside. Their mask is
+ * that inside. A picture without a mask is all inside. */
+int image_tones(Image *tones, const Image *image, int rim);
+
+/* Lays a print on the garment, which keeps its folds and shadows. Where the mask is m, with all colours in [0,1],
+ *     image = m y f + (1 - m) image,   f = 1 - shade + shade clamp((l + soft) / (light + soft), .15, 1.25)
+ * y: the print, grey or RGB; l: the picture's luminance, or the tones' where they are darker: no pale seam where a light
+ * background bleeds into the edge, but drawn outlines stay; light: the tone that four fifths of the garment are below;
+ * soft = .15 max(1 - 2 light, 0): a dark garment's folds have, in these numbers, the contrast of lacquer.
+ * print and tones have one size and begin at (top, left) of the picture; image: RGB with a mask. */
+void image_lay_print(Image *image, const Image *print, const Image *tones, int top, int left, double shade);
+
 /* ---- colours of RGB pictures (c = 3) --------------------------------------------------------------------------- */
 
 /* mean (3) = E[x], covariance (3,3) = E[(x - mean)(x - mean)^T] over the pixels of `count` pictures, each where its mask is
@@ -589,6 +608,15 @@ int image_resize(Image *dst, const Image *src, int h, int w) {
     return im_fail("out of memory for a picture of %d x %d pixels", w, h);
 }
 
+/* out (n,c_out) from in (n,c_in), grey or RGB each */
+static void im_channels(float *out, int c_out, const float *in, int c_in, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        const float *p = in + i * c_in;
+        if (c_out == 1) out[i] = c_in == 1 ? p[0] : .299f * p[0] + .587f * p[1] + .114f * p[2];
+        else for (int k = 0; k < 3; k++) out[i * 3 + k] = p[c_in == 1 ? 0 : k];
+    }
+}
+
 static int im_near(const float *pixel, const float *colour, int c) {
     for (int k = 0; k < c; k++)
         if (!(fabsf(pixel[k] - colour[k]) <= .18f)) return 0;                   /* .09 of 0..1 is .18 of -1..1 */
@@ -649,6 +677,91 @@ void image_round_mask(Image *image) {
                 before = here;
             }
         }
+}
+
+/* Along rows first, then along columns. The minimum over a reach of k each way, taken at three places 2k + 1 apart, is that
+ * over a reach of 3k + 1: few passes. */
+int image_draw_in(Image *image, int r) {
+    long h = image->h, w = image->w;
+    float *row = malloc((size_t)(h * w) * sizeof *row), *mask = image->mask;
+    if (!row) return im_fail("out of memory for a mask of %ld x %ld", w, h);
+    for (int axis = 0; axis < 2; axis++)
+        for (long reach = 0, step; reach < r; reach += step) {
+            step = 2 * reach + 1 < r - reach ? 2 * reach + 1 : r - reach;
+            memcpy(row, mask, (size_t)(h * w) * sizeof *row);
+            for (long i = 0; i < h * w; i++) {
+                long at = axis ? i / w : i % w, end = axis ? h : w, d = axis ? step * w : step;
+                if (at - step >= 0) mask[i] = fminf(mask[i], row[i - d]);
+                if (at + step < end) mask[i] = fminf(mask[i], row[i + d]);
+            }
+        }
+    free(row);
+    return 1;
+}
+
+void image_mask_box(int *top, int *left, int *bottom, int *right, const Image *image) {
+    *top = image->h, *left = image->w, *bottom = *right = 0;
+    for (int y = 0; y < image->h; y++)
+        for (int x = 0; x < image->w; x++)
+            if (image->mask[(long)y * image->w + x] > 0) {
+                if (!*bottom) *top = y;
+                *bottom = y + 1, *left = x < *left ? x : *left, *right = x >= *right ? x + 1 : *right;
+            }
+}
+
+/* Outside its mask a grey picture gets the garment's tones, smoothly continued: what is unknown comes from the picture at
+ * half the size, where it has been filled in the same way. Left white, the outline would be the strongest edge in sight:
+ * a generator paints it dark, and instance normalization, scaled to it, leaves plain cloth without a pattern. */
+static int im_fill_outside(Image *grey) {
+    long n = (long)grey->h * grey->w;
+    Image half, full;
+    for (long i = 0; i < n; i++) grey->pixels[i] *= grey->mask[i];
+    if (!image_resize(&half, grey, (grey->h + 1) / 2, (grey->w + 1) / 2)) return 0;
+    for (long i = 0; i < (long)half.h * half.w; i++)                 /* the mean of what is known, be it one corner */
+        half.pixels[i] /= fmaxf(half.mask[i], 1e-6f), half.mask[i] = fminf(4 * half.mask[i], 1);
+    int good = (n == 1 || im_fill_outside(&half)) && image_resize(&full, &half, grey->h, grey->w);
+    image_free(&half);
+    for (long i = 0; good && i < n; i++) grey->pixels[i] += (1 - grey->mask[i]) * full.pixels[i];
+    if (good) image_free(&full);
+    return good;
+}
+
+int image_tones(Image *tones, const Image *image, int rim) {
+    long n = (long)image->h * image->w, inside = 0;
+    Image inner;
+    if (!image_new(tones, image->h, image->w, 1)) return 0;
+    im_channels(tones->pixels, 1, image->pixels, image->c, (size_t)n);
+    int good = im_add_mask(tones, 1);
+    if (!good || !image->mask) return good ? 1 : (image_free(tones), 0);
+    memcpy(tones->mask, image->mask, (size_t)n * sizeof(float));
+    good = image_copy(&inner, tones) && image_draw_in(&inner, rim);
+    for (long i = 0; good && i < n; i++) inside += inner.mask[i] > .5f;
+    if (inside) { Image t = *tones; *tones = inner; inner = t; }
+    image_free(&inner);
+    good = good && im_fill_outside(tones);
+    if (!good) image_free(tones);
+    return good;
+}
+
+void image_lay_print(Image *image, const Image *print, const Image *tones, int top, int left, double shade) {
+    double histogram[256] = {0}, total = 0, sum = 0;
+    int bin = 0;
+    for (long i = 0; i < (long)tones->h * tones->w; i++)
+        histogram[im_to_byte(tones->pixels[i])] += tones->mask[i], total += tones->mask[i];
+    while (bin < 255 && (sum += histogram[bin]) < .8 * total) bin++;
+    float light = fmaxf((float)bin / 255, .02f), soft = .15f * fmaxf(1 - 2 * light, 0), s = (float)shade;
+    for (long i = 0; i < (long)print->h * print->w; i++) {
+        long at = (top + i / print->w) * image->w + left + i % print->w;
+        float l, m = image->mask[at], *p = image->pixels + 3 * at;
+        if (!(m > 0)) continue;
+        im_channels(&l, 1, p, 3, 1);
+        l = (fminf(l, tones->pixels[i]) + 1) / 2;
+        float fold = 1 - s + s * fminf(fmaxf((l + soft) / (light + soft), .15f), 1.25f);
+        for (int k = 0; k < 3; k++) {
+            float y = (print->pixels[i * print->c + k % print->c] + 1) / 2 * fold;
+            p[k] = m * (2 * fminf(fmaxf(y, 0), 1) - 1) + (1 - m) * p[k];
+        }
+    }
 }
 
 /* Recolours the 4-connected region of `from` around start to `to`; returns its size. stack: room for h*w. */
@@ -892,15 +1005,6 @@ static int im_load_fashion(ImageSet *set, const char *which, const ImageSetOptio
 }
 
 /* ---- sets: folders -------------------------------------------------------------------------------------------- */
-
-/* out (n,c_out) from in (n,c_in), grey or RGB each */
-static void im_channels(float *out, int c_out, const float *in, int c_in, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        const float *p = in + i * c_in;
-        if (c_out == 1) out[i] = c_in == 1 ? p[0] : .299f * p[0] + .587f * p[1] + .114f * p[2];
-        else for (int k = 0; k < 3; k++) out[i * 3 + k] = p[c_in == 1 ? 0 : k];
-    }
-}
 
 /* Room for all files (pages that are never written cost no memory). The first picture gives the size, if o does not. */
 static int im_open_blocks(ImageSet *set, const Image *first, long room, const ImageSetOptions *o) {

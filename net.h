@@ -39,6 +39,7 @@ struct Node {
     real slope;                                       /* leaky_relu */
     long weight, weights, bias, biases;               /* offset and count in the parameter block; norms: gamma and beta */
     int shape[4], rank;                               /* of the weight */
+    long spectral, singular;                          /* see spectral(): in the blocks save and buffer, or -1 */
     long running, saved;                              /* batch norm: running mean, var; norms: mean, var of this batch */
     real *y, *dy;                                     /* the output, and the gradient of the loss by it */
 };
@@ -48,6 +49,8 @@ struct Net {
     const Ops *ops;
     int n, nodes;
     int training;                                     /* how it means to be finished: NET_WEIGHTS, unless changed after net_begin */
+    int settled;                                      /* 1: spectral normalisation leaves its singular vectors v as they are (for tests) */
+    uint64_t seed, draw;                              /* of dropout's masks: another draw, other masks */
     int batch_statistics, what;                       /* how the walk under way was asked for */
     Node node[NET_MAX_NODES];
     long parameters, buffers, saves, activations, scratch;      /* sizes of the blocks, in reals */
@@ -69,6 +72,8 @@ int conv2d(Net *net, int x, int out, int kernel, int stride, int pad);          
 int conv2d_transpose(Net *net, int x, int out, int kernel, int stride, int pad);     /* F18: -> h * stride exactly */
 int batchnorm(Net *net, int x);                                                      /* F17 */
 int instancenorm(Net *net, int x);                                                   /* F17 */
+int dropout(Net *net, int x, double rate);                                           /* in training: 0, or x / (1 - rate) */
+void spectral(Net *net, int x);                                                      /* dense or conv2d node x uses W / sigma(W) */
 int leaky_relu(Net *net, int x, double slope);
 int relu(Net *net, int x);
 int tanh_(Net *net, int x);
@@ -143,6 +148,7 @@ static void net_die(const Net *net, const char *builder, const char *why) {
 #define A (net->node[node->a])                        /* the node that `node` reads, */
 #define B (net->node[node->b])                        /* and the second one */
 #define WEIGHT (net->p + node->weight)
+#define USED_WEIGHT (node->spectral < 0 ? WEIGHT : net->save + node->spectral)
 #define BIAS (net->p + node->bias)
 #define D_WEIGHT (net->g + node->weight)
 #define D_BIAS (net->g + node->bias)
@@ -152,24 +158,62 @@ static int wants(const Net *net, int i) { return net->node[i].a >= 0 || (net->wh
 
 static void nothing(const Net *net, Node *node) { (void)net, (void)node; }
 
+/* Spectral normalisation (Miyato et al. 2018): in the place of W, seen as a matrix (in,out), a layer uses W / sigma, where sigma
+ * is the largest singular value: the layer then stretches nothing. A round of power iteration in each forward pass,
+ *   v = W^T u / |W^T u|,  u = W v / |W v|,  sigma = |W v|,
+ * goes on where the last one stopped: u is kept as batch norm's statistics are. */
+typedef struct Spectral { int in, out; real *w, *dw, *v, *sigma, *length, *u; } Spectral;
+static Spectral spectral_parts(const Net *net, const Node *node) {
+    int out = node->shape[node->rank - 1];
+    real *w = net->save + node->spectral, *v = w + 2 * node->weights;
+    return (Spectral){ (int)(node->weights / out), out, w, w + node->weights, v, v + out, v + out + 1, net->buffer + node->singular };
+}
+static void spectral_node_forward(const Net *net, Node *node) {
+    if (node->spectral < 0) return;
+    Spectral s = spectral_parts(net, node);
+    if (!net->settled) {
+        net->ops->dense_forward(s.v, s.u, WEIGHT, NULL, 1, s.in, s.out);
+        net->ops->normalize_vector(s.v, s.length, s.out);
+    }
+    net->ops->fill(s.u, 0, s.in);
+    net->ops->dense_backward_input(s.u, s.v, WEIGHT, 1, s.in, s.out);
+    net->ops->normalize_vector(s.u, s.sigma, s.in);
+    net->ops->spectral_forward(s.w, WEIGHT, s.sigma, node->weights);
+}
+/* where the gradient of the weight in use is gathered, and how it gets from there to W's */
+static real *used_weight_gradient(const Net *net, Node *node) {
+    if (node->spectral < 0) return D_WEIGHT;
+    net->ops->fill(spectral_parts(net, node).dw, 0, node->weights);
+    return spectral_parts(net, node).dw;
+}
+static void spectral_node_backward(const Net *net, Node *node) {
+    if (node->spectral < 0) return;
+    Spectral s = spectral_parts(net, node);
+    net->ops->spectral_backward(D_WEIGHT, s.dw, s.w, s.u, s.v, s.sigma, s.in, s.out);
+}
+
 static void dense_node_forward(const Net *net, Node *node) {
-    net->ops->dense_forward(node->y, A.y, WEIGHT, BIAS, node->n, A.h * A.w * A.c, node->c);
+    spectral_node_forward(net, node);
+    net->ops->dense_forward(node->y, A.y, USED_WEIGHT, BIAS, node->n, A.h * A.w * A.c, node->c);
 }
 static void dense_node_backward(const Net *net, Node *node) {
     int in = A.h * A.w * A.c;
-    if (wants(net, node->a)) net->ops->dense_backward_input(A.dy, node->dy, WEIGHT, node->n, in, node->c);
+    if (wants(net, node->a)) net->ops->dense_backward_input(A.dy, node->dy, USED_WEIGHT, node->n, in, node->c);
     if (!(net->what & NET_WEIGHTS)) return;
-    net->ops->dense_backward_weight(D_WEIGHT, A.y, node->dy, node->n, in, node->c);
+    net->ops->dense_backward_weight(used_weight_gradient(net, node), A.y, node->dy, node->n, in, node->c);
+    spectral_node_backward(net, node);
     net->ops->bias_backward(D_BIAS, node->dy, node->n, node->c);
 }
 
 static void conv2d_node_forward(const Net *net, Node *node) {
-    net->ops->conv2d_forward(node->y, A.y, WEIGHT, BIAS, &node->conv);
+    spectral_node_forward(net, node);
+    net->ops->conv2d_forward(node->y, A.y, USED_WEIGHT, BIAS, &node->conv);
 }
 static void conv2d_node_backward(const Net *net, Node *node) {
-    if (wants(net, node->a)) net->ops->conv2d_backward_input(A.dy, node->dy, WEIGHT, &node->conv);
+    if (wants(net, node->a)) net->ops->conv2d_backward_input(A.dy, node->dy, USED_WEIGHT, &node->conv);
     if (!(net->what & NET_WEIGHTS)) return;
-    net->ops->conv2d_backward_weight(D_WEIGHT, A.y, node->dy, &node->conv);
+    net->ops->conv2d_backward_weight(used_weight_gradient(net, node), A.y, node->dy, &node->conv);
+    spectral_node_backward(net, node);
     net->ops->bias_backward(D_BIAS, node->dy, node_rows(node), node->c);
 }
 
@@ -222,6 +266,15 @@ static void sigmoid_node_backward(const Net *net, Node *node) {
     net->ops->sigmoid_backward(A.dy, node->dy, node->y, node_count(node));
 }
 
+/* the mask is drawn again in the backward pass from (seed, draw, node): nothing is stored */
+static uint64_t dropout_stream(const Net *net, const Node *node) { return net->draw * NET_MAX_NODES + (uint64_t)(node - net->node); }
+static void dropout_node_forward(const Net *net, Node *node) {
+    real rate = net->batch_statistics ? node->slope : 0;
+    net->ops->dropout_forward(node->y, A.y, rate, node_count(node), net->seed, dropout_stream(net, node));
+}
+static void dropout_node_backward(const Net *net, Node *node) {
+    net->ops->dropout_backward(A.dy, node->dy, node->slope, node_count(node), net->seed, dropout_stream(net, node));
+}
 static void add_node_forward(const Net *net, Node *node) {
     net->ops->add_forward(node->y, A.y, B.y, node_count(node));
 }
@@ -305,6 +358,7 @@ static const Kind kind_reflect_pad = { "reflect_pad", reflect_pad_node_forward, 
 static const Kind kind_upsample = { "upsample", upsample_node_forward, upsample_node_backward };
 static const Kind kind_avgpool = { "avgpool", avgpool_node_forward, avgpool_node_backward };
 static const Kind kind_maxpool = { "maxpool", maxpool_node_forward, maxpool_node_backward };
+static const Kind kind_dropout = { "dropout", dropout_node_forward, dropout_node_backward };
 static const Kind kind_moments = { "moments", moments_node_forward, moments_node_backward };
 static const Kind kind_adain = { "adain", adain_node_forward, adain_node_backward };
 static const Kind kind_gray = { "gray", gray_node_forward, gray_node_backward };
@@ -322,7 +376,7 @@ static int net_node(Net *net, const Kind *kind, int a, int b, int h, int w, int 
     if (a >= net->nodes || b >= net->nodes) net_die(net, kind->name, "reads a node that does not exist yet");
     if (h < 1 || w < 1 || c < 1) net_die(net, kind->name, "its output would be empty: the picture is too small for this network");
     net->node[net->nodes] = (Node){ .kind = kind, .a = a, .b = b, .n = net->n, .h = h, .w = w, .c = c,
-                                    .weight = -1, .bias = -1, .running = -1, .saved = -1 };
+                                    .weight = -1, .bias = -1, .running = -1, .saved = -1, .spectral = -1, .singular = -1 };
     return net->nodes++;
 }
 
@@ -405,6 +459,18 @@ int leaky_relu(Net *net, int x, double slope) {
     return i;
 }
 int relu(Net *net, int x) { return leaky_relu(net, x, 0); }
+int dropout(Net *net, int x, double rate) {
+    int i = same_shape(net, &kind_dropout, x, -1);
+    net->node[i].slope = (real)rate;
+    return i;
+}
+void spectral(Net *net, int x) {
+    Node *node = &net->node[x];
+    int out = node->shape[node->rank - 1];
+    if (node->kind != &kind_dense && node->kind != &kind_conv2d) net_die(net, "spectral", "expected a dense or conv2d node");
+    node->spectral = net->saves, node->singular = net->buffers;
+    net->saves += 2 * node->weights + out + 2, net->buffers += node->weights / out;
+}
 int tanh_(Net *net, int x) { return same_shape(net, &kind_tanh, x, -1); }
 int sigmoid_(Net *net, int x) { return same_shape(net, &kind_sigmoid, x, -1); }
 
@@ -533,6 +599,8 @@ void net_initialize(Net *net, uint64_t seed, uint64_t stream, double gain) {
             net->ops->scale(WEIGHT, (real)(gain > 0 ? sqrt(gain / fan_in) : 0.02), node->weights);
         }
         net->ops->fill(BIAS, 0, node->biases);
+        if (node->singular >= 0)
+            net->ops->random_normal(net->buffer + node->singular, node->weights / node->shape[node->rank - 1], seed, stream + NET_MAX_NODES + (uint64_t)i);
         if (node->running >= 0) {
             net->ops->fill(net->buffer + node->running, 0, node->c);
             net->ops->fill(net->buffer + node->running + node->c, 1, node->c);
@@ -568,17 +636,18 @@ void net_adam(Net *net, double lr, double beta1, double beta2) {
 int net_tensor(const Net *net, int i, NetTensor *tensor) {
     for (int k = 0; k < net->nodes; k++) {
         const Node *node = &net->node[k];
-        int tensors = !node->weights ? 0 : node->running >= 0 ? 4 : 2, norm = node->saved >= 0;
+        int tensors = !node->weights ? 0 : node->running >= 0 ? 4 : node->singular >= 0 ? 3 : 2, norm = node->saved >= 0;
         if (i >= tensors) { i -= tensors; continue; }
-        const char *name[4] = { norm ? "gamma" : "weight", norm ? "beta" : "bias", "running_mean", "running_var" };
+        const char *name[4] = { norm ? "gamma" : "weight", norm ? "beta" : "bias", norm ? "running_mean" : "singular", "running_var" };
+        long kept = node->singular >= 0 ? node->weights / node->shape[node->rank - 1] : node->c;      /* numbers of a tensor in the buffer */
         memset(tensor, 0, sizeof *tensor);
         snprintf(tensor->name, sizeof tensor->name, "%s.%d.%s.%s", net->name, k, node->kind->name, name[i]);
         tensor->rank = i ? 1 : node->rank;
-        tensor->shape[0] = i == 1 ? (int)node->biases : node->c;
+        tensor->shape[0] = (int)(i == 1 ? node->biases : kept);
         if (i == 0) memcpy(tensor->shape, node->shape, sizeof tensor->shape);
         tensor->in_buffer = i >= 2;
-        tensor->offset = i == 0 ? node->weight : i == 1 ? node->bias : node->running + (i == 3 ? node->c : 0);
-        tensor->count = i == 0 ? node->weights : i == 1 ? node->biases : node->c;
+        tensor->offset = i == 0 ? node->weight : i == 1 ? node->bias : i == 3 ? node->running + node->c : norm ? node->running : node->singular;
+        tensor->count = i == 0 ? node->weights : i == 1 ? node->biases : kept;
         return 1;
     }
     return 0;
@@ -617,6 +686,7 @@ void net_print(const Net *net, void *file) {
 #undef A
 #undef B
 #undef WEIGHT
+#undef USED_WEIGHT
 #undef BIAS
 #undef D_WEIGHT
 #undef D_BIAS

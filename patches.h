@@ -82,7 +82,7 @@ const char *patches_error(void);            /* the last failure, one line */
 enum { PM_SIDE = 7, PM_RUN = 4 * PM_SIDE, PM_TAPS = PM_SIDE * PM_RUN };   /* a patch: 7 runs of 28 contiguous floats */
 enum { PM_KEPT = 38 };                                                    /* components */
 enum { PM_STRIDE = 3, PM_MARGIN = PM_SIDE / 2 + PM_STRIDE - 1 };   /* widest grid of queries; room for it around x */
-enum { PM_QUERIES = 17000, PM_KEYS = 16000, PM_SAMPLE = 4096, PM_BATCH = 1024, PM_BINS = 1024 };
+enum { PM_QUERIES = 17000, PM_KEYS = 16000, PM_SAMPLE = 2048, PM_BINS = 1024 };
 
 static char pm_error[1200];
 const char *patches_error(void) { return pm_error; }
@@ -102,26 +102,11 @@ static inline float pm_luminance(const float *p) { return .299f * p[0] + .587f *
 
 /* ------------------------------------------------------------------------------------------------ principal components */
 
-/* rows: (n, PM_TAPS), centred in place.  mean = 1/n sum_i rows[i],  C = 1/n sum_i (rows[i] - mean)^T (rows[i] - mean)
- * basis: (PM_TAPS, PM_KEPT), orthonormal columns that span (nearly) the eigenvectors of C's largest eigenvalues, by subspace
- * iteration V <- orthonormal(C V). A column without variance (a style of one colour) is zero: it then adds nothing to D.
- * work: PM_TAPS * (PM_TAPS + 2 PM_KEPT) doubles */
-static void pm_components(float *basis, float *mean, float *rows, long n, double *work) {
-    double *c = work, *v = c + PM_TAPS * PM_TAPS, *u = v + PM_TAPS * PM_KEPT, trace = 0;
-    #pragma omp parallel for
-    for (int t = 0; t < PM_TAPS; t++) {
-        double sum = 0;
-        for (long i = 0; i < n; i++) sum += rows[i * PM_TAPS + t];
-        mean[t] = (float)(sum / (double)n);
-        for (long i = 0; i < n; i++) rows[i * PM_TAPS + t] -= mean[t];
-    }
-    #pragma omp parallel for
-    for (int s = 0; s < PM_TAPS; s++) {
-        float sum[PM_TAPS] = {0};
-        for (long i = 0; i < n; i++)
-            for (int t = 0; t < PM_TAPS; t++) sum[t] += rows[i * PM_TAPS + s] * rows[i * PM_TAPS + t];
-        for (int t = 0; t < PM_TAPS; t++) c[s * PM_TAPS + t] = sum[t] / (double)n;
-    }
+/* c: (PM_TAPS, PM_TAPS), the covariance of patches.   basis: (PM_TAPS, PM_KEPT), orthonormal columns that span (nearly) the
+ * eigenvectors of its largest eigenvalues, by subspace iteration V <- orthonormal(C V). A column without variance (a style
+ * of one colour) is zero: it then adds nothing to D.   work: 2 PM_KEPT * PM_TAPS doubles */
+static void pm_components(float *basis, const float *c, double *work) {
+    double *v = work, *u = v + PM_TAPS * PM_KEPT, trace = 0;
     for (int t = 0; t < PM_TAPS; t++) trace += c[t * PM_TAPS + t];
     for (int i = 0; i < PM_TAPS * PM_KEPT; i++) v[i] = philox_uniform(1, 1, (uint64_t)i) - .5f;   /* v, u: a vector a row */
     for (int round = 0; round < 12; round++)
@@ -174,33 +159,17 @@ static void pm_blur(float *x, float *spare, long h, long w, double sigma) {
     }
 }
 
-/* x (h,w) is kept where mask > .9; elsewhere it becomes the blurred mean of what is kept, far away the mean of all of it:
- * no patch, and no fold, sees the edge of the background.  a, b, spare: (h,w) of scratch */
-static void pm_extend(float *x, const float *mask, long h, long w, double sigma, float *a, float *b, float *spare) {
-    double sum = 0, count = 0;
-    for (long i = 0; i < h * w; i++) b[i] = mask[i] > .9f, a[i] = b[i] * x[i], sum += a[i], count += b[i];
-    if (count == 0 || count == (double)(h * w)) return;
-    pm_blur(a, spare, h, w, sigma);
-    pm_blur(b, spare, h, w, sigma);
-    for (long i = 0; i < h * w; i++)
-        if (!(mask[i] > .9f)) x[i] = (a[i] + 1e-3f * (float)(sum / count)) / (b[i] + 1e-3f);
-}
-
-/* A distribution as a histogram over [low, high]; quantile(r): the number below which a share r of it lies */
-typedef struct PmRanks { double low, high, sum[PM_BINS + 1]; } PmRanks;
-static int pm_bin(const PmRanks *d, double v) {
-    double at = d->high > d->low ? (v - d->low) / (d->high - d->low) * PM_BINS : 0;
-    return at < 0 ? 0 : at >= PM_BINS ? PM_BINS - 1 : (int)at;
-}
-static void pm_cumulate(PmRanks *d) {                   /* sum[b+1]: weight of bin b -> sum[b]: share below bin b */
-    for (int b = 0; b < PM_BINS; b++) d->sum[b + 1] += d->sum[b];
-    for (int b = 0; b <= PM_BINS; b++) d->sum[b] /= fmax(d->sum[PM_BINS], 1e-30);
-}
-static double pm_quantile(const PmRanks *d, double rank) {
-    int b = 0;
-    while (b < PM_BINS - 1 && d->sum[b + 1] < rank) b++;
-    double width = d->sum[b + 1] - d->sum[b], part = width > 0 ? (rank - d->sum[b]) / width : .5;
-    return d->low + (d->high - d->low) * (b + fmin(fmax(part, 0), 1)) / PM_BINS;
+/* map[b] = the tone of the style that has the same rank as tones in bin b of the content.   content, style: how much lies in
+ * each of PM_BINS bins of [0,1] */
+static int pm_bin(float tone) { return tone < 0 ? 0 : tone >= 1 ? PM_BINS - 1 : (int)(tone * PM_BINS); }
+static void pm_map_tones(float *map, const double *content, const double *style) {
+    double all[2] = {0}, below[2] = {0};
+    for (int b = 0; b < PM_BINS; b++) all[0] += content[b], all[1] += style[b];
+    for (int b = 0, s = 0; b < PM_BINS; below[0] += content[b++]) {
+        double rank = (below[0] + content[b] / 2) / fmax(all[0], 1e-30);
+        while (s < PM_BINS - 1 && below[1] + style[s] < rank * all[1]) below[1] += style[s++];
+        map[b] = ((float)s + .5f) / PM_BINS;
+    }
 }
 
 /* -------------------------------------------------------------------------------------------------------------- plan */
@@ -220,15 +189,16 @@ typedef struct Pm {                         /* everything a run holds */
     PmLevel level[PATCHES_LEVELS];
     long max_queries, max_keys;
     Image style[PATCHES_STYLES], guide, x;  /* guide: (h,w,1) with the mask; x: the result so far; all in [0,1] */
+    Image tones;                            /* of the content, at its own size, in [-1,1] */
     void *memory;                           /* one block; the arrays below lie in it */
     float *plane[4];                        /* (h,w) each */
     float *atlas, *picture;                 /* the style and x with its margin, 4 numbers a pixel */
     unsigned char *begins;                  /* may a patch begin at this pixel of the atlas? */
     int *key_at, *query_at, *slot, *match, *refined;
-    float *gathered, *best, *weight, *query_weight, *basis, *mean;
+    float *gathered, *best, *weight, *query_weight, *basis, *covariance;
     double *work;
     const Ops *ops;
-    struct { real *all, *patches, *basis, *origin, *keys, *queries, *weight, *index, *least; } on;      /* where ops computes */
+    struct { real *all, *patches, *covariance, *mean, *basis, *origin, *keys, *queries, *weight, *index, *least; } on;
 } Pm;
 
 /* Sizes of everything, for x of (h,w): 0 where they are impossible. */
@@ -295,13 +265,14 @@ static size_t pm_place(Pm *m, void *block) {
         { &m->gathered, 4 * PM_SAMPLE * PM_TAPS }, { &m->best, 4 * more }, { &m->weight, 4 * keys },
         { &m->query_weight, 4 * queries }, { &m->key_at, 4 * keys }, { &m->query_at, 4 * queries }, { &m->slot, 4 * queries },
         { &m->match, 4 * queries }, { &m->refined, 4 * queries }, { &m->basis, 4 * PM_TAPS * PM_KEPT },
-        { &m->mean, 4 * PM_TAPS }, { &m->work, 8 * PM_TAPS * (PM_TAPS + 2 * PM_KEPT) } };
+        { &m->covariance, 4 * PM_TAPS * PM_TAPS }, { &m->work, 16 * PM_TAPS * PM_KEPT } };
     return PM_PARTS(list, block);
 }
 static size_t pm_place_on_ops(Pm *m, void *block) {
     size_t keys = (size_t)m->max_keys, queries = (size_t)m->max_queries, more = keys > queries ? keys : queries;
     PmPart list[] = {
-        { &m->on.patches, 4 * PM_BATCH * PM_TAPS }, { &m->on.basis, 4 * PM_TAPS * PM_KEPT }, { &m->on.origin, 4 * PM_KEPT },
+        { &m->on.patches, 4 * PM_SAMPLE * PM_TAPS }, { &m->on.covariance, 4 * PM_TAPS * PM_TAPS }, { &m->on.mean, 4 * PM_TAPS },
+        { &m->on.basis, 4 * PM_TAPS * PM_KEPT }, { &m->on.origin, 4 * PM_KEPT },
         { &m->on.keys, 4 * keys * PM_KEPT }, { &m->on.queries, 4 * queries * PM_KEPT }, { &m->on.weight, 4 * keys },
         { &m->on.index, 4 * more }, { &m->on.least, 4 * more } };
     return PM_PARTS(list, block);
@@ -336,36 +307,22 @@ static float pm_distance(const float *a, long ja, const float *b, long jb) {
     return sum;
 }
 
-/* The keys were a grid: is there a better patch beside the one found, or beside those that the neighbours found?
- * Candidates: match[q] + (dy,dx), |dy|,|dx| <= reach, and from the neighbour q' = q + d on the grid of queries
- * match[q'] - d, which continues what the neighbour shows (Ashikhmin, "Synthesizing natural textures", 2001). Cost: D in all
- * 196 numbers, times the weight of the key that it comes from. Reads match, writes refined: no order matters. */
+/* Is what a neighbour on the grid of queries found, continued, better? A candidate is match[q'] - (q' - q)   (Ashikhmin,
+ * "Synthesizing natural textures", 2001): between the keys of the grid too. Cost: D in all 196 numbers, times the weight of
+ * the key that it comes from. Reads match, writes refined: no order matters. */
 static void pm_refine(Pm *m, const PmLevel *l, int rows, int cols, long width) {
-    double step = 1;
-    for (int s = 0; s < m->styles; s++) step = fmax(step, l->step[s]);
-    int reach = step > 1 ? (int)fmin(2, fmax(1, lround(step / 2))) : 0, side = 2 * reach + 1;
     #pragma omp parallel for schedule(dynamic, 64)
     for (int g = 0; g < rows * cols; g++) {
-        static const int neighbour[4][2] = { {-1, 0}, {1, 0}, {0, -1}, {0, 1} };
-        int q = m->slot[g], best = q < 0 ? 0 : m->match[q];
-        if (q < 0) continue;
-        const float *patch = m->picture + 4L * m->query_at[q];
-        float least = m->query_weight[q] * pm_distance(patch, 4 * width, m->atlas + 4L * best, 4L * l->atlas_w);
-        for (int c = 0; c < side * side + 4; c++) {
-            int from = q, dy = c / side - reach, dx = c % side - reach;
-            if (c >= side * side) {
-                const int *d = neighbour[c - side * side];
-                int i = g / cols + d[0], j = g % cols + d[1];
-                from = i < 0 || i >= rows || j < 0 || j >= cols ? -1 : m->slot[i * cols + j];
-                if (from < 0) continue;
-                dy = -d[0] * l->stride, dx = -d[1] * l->stride;
-            }
-            int y = m->match[from] / l->atlas_w + dy, x = m->match[from] % l->atlas_w + dx, at = y * l->atlas_w + x;
-            if (y < 0 || y >= l->atlas_h || x < 0 || x >= l->atlas_w || !m->begins[at] || at == best) continue;
-            float cost = m->query_weight[from] * pm_distance(patch, 4 * width, m->atlas + 4L * at, 4L * l->atlas_w);
-            if (cost < least) least = cost, best = at;
+        float least = INFINITY;
+        for (int c = 0; m->slot[g] >= 0 && c < 9; c++) {
+            int dy = (c + 4) / 3 % 3 - 1, dx = (c + 4) % 3 - 1, i = g / cols + dy, j = g % cols + dx;      /* c = 0: q itself */
+            int from = i < 0 || i >= rows || j < 0 || j >= cols ? -1 : m->slot[i * cols + j];
+            long at = from < 0 ? -1 : m->match[from] - l->stride * ((long)dy * l->atlas_w + dx);
+            if (at < 0 || at >= (long)l->atlas_h * l->atlas_w || !m->begins[at]) continue;
+            const float *patch = m->picture + 4L * m->query_at[m->slot[g]];
+            float cost = m->query_weight[from] * pm_distance(patch, 4 * width, m->atlas + 4 * at, 4L * l->atlas_w);
+            if (cost < least) least = cost, m->refined[m->slot[g]] = (int)at;
         }
-        m->refined[q] = best;
     }
 }
 
@@ -424,7 +381,7 @@ static void pm_gather(float *rows, const float *picture, long width, const int *
 /* The patches at at[0..n) in components, y = V^T (patch - mean): a dense layer   y: (n, PM_KEPT), where ops computes */
 static void pm_project(const Pm *m, real *y, const float *picture, long width, const int *at, long n) {
     for (long first = 0, count; first < n; first += count) {
-        count = pm_smaller(PM_BATCH, n - first);
+        count = pm_smaller(PM_SAMPLE, n - first);
         pm_gather(m->gathered, picture, width, at + first, 1, count);
         m->ops->upload(m->on.patches, m->gathered, count * PM_TAPS);
         m->ops->dense_forward(y + first * PM_KEPT, m->on.patches, m->on.basis, m->on.origin, (int)count, PM_TAPS, PM_KEPT);
@@ -442,15 +399,18 @@ static void pm_search(const Pm *m, long queries, long keys) {
     ops->download(m->best, m->on.index, queries);
 }
 
-/* The components of the style's patches at this level, from some thousand of them */
+/* The components of the style's patches at this level, from two thousand of them */
 static void pm_learn(const Pm *m, const PmLevel *l, long keys) {
+    const Ops *ops = m->ops;
     long every = (keys + PM_SAMPLE - 1) / PM_SAMPLE, sample = (keys + every - 1) / every;
-    float origin[PM_KEPT] = {0};
     pm_gather(m->gathered, m->atlas, l->atlas_w, m->key_at, every, sample);
-    pm_components(m->basis, m->mean, m->gathered, sample, m->work);
-    for (int i = 0; i < PM_TAPS * PM_KEPT; i++) origin[i % PM_KEPT] -= m->mean[i / PM_KEPT] * m->basis[i];
-    m->ops->upload(m->on.basis, m->basis, PM_TAPS * PM_KEPT);
-    m->ops->upload(m->on.origin, origin, PM_KEPT);
+    ops->upload(m->on.patches, m->gathered, sample * PM_TAPS);
+    ops->gram_forward(m->on.covariance, m->on.mean, m->on.patches, sample, PM_TAPS);
+    ops->download(m->covariance, m->on.covariance, PM_TAPS * PM_TAPS);
+    pm_components(m->basis, m->covariance, m->work);
+    ops->upload(m->on.basis, m->basis, PM_TAPS * PM_KEPT);
+    ops->dense_forward(m->on.origin, m->on.mean, m->on.basis, NULL, 1, PM_TAPS, PM_KEPT);
+    ops->scale(m->on.origin, -1, PM_KEPT);
 }
 
 /* All iterations of a level. guide: (h,w,1) and mask of this level's size   done, all: work for the progress report */
@@ -491,7 +451,10 @@ static int pm_level(Pm *m, int number, const Image *guide, double *done, double 
         pm_project(m, m->on.keys, m->atlas, l->atlas_w, m->key_at, keys);
         pm_project(m, m->on.queries, m->picture, width, m->query_at, queries);
         pm_search(m, queries, keys);
-        for (long q = 0; q < queries; q++) m->match[q] = m->key_at[(int)m->best[q]], m->query_weight[q] = m->weight[(int)m->best[q]];
+        for (long q = 0; q < queries; q++) {
+            int k = (int)m->best[q];
+            m->match[q] = m->key_at[k], m->query_weight[q] = m->weight[k];
+        }
         pm_refine(m, l, rows, cols, width);
         pm_vote(x, l, m->atlas, m->refined, m->slot, rows, cols, phase_y, phase_x);
 
@@ -525,7 +488,8 @@ static void pm_standardise(float *x, const float *mask, long n, float floor) {
 }
 
 /* mean, covariance: of the styles' colours; that of their luminance l = w . x is w^T C w */
-static void pm_guide(Pm *m, float *g, const float *pixels, const float *mask, const double mean[3], const double covariance[9]) {
+static void pm_guide(Pm *m, const double mean[3], const double covariance[9]) {
+    float *g = m->guide.pixels, *mask = m->guide.mask;
     long n = (long)m->h * m->w, shorter = m->h < m->w ? m->h : m->w;
     int paint = m->o->mode == PATCHES_PAINT;
     float *d = m->plane[0], *a = m->plane[1], *v = m->plane[2], *spare = m->plane[3];
@@ -533,7 +497,6 @@ static void pm_guide(Pm *m, float *g, const float *pixels, const float *mask, co
     double light = 0, variance = 0;
     for (int i = 0; i < 9; i++) variance += w[i / 3] * w[i % 3] * covariance[i], light += i < 3 ? w[i] * mean[i] : 0;
     float sd = (float)sqrt(fmax(variance, 0));
-    for (long i = 0; i < n; i++) g[i] = pm_luminance(pixels + 3 * i);
     if (paint) {
         double sigma = .12 * (double)shorter;
         for (long i = 0; i < n; i++) d[i] = mask[i], a[i] = g[i] * mask[i];
@@ -548,20 +511,18 @@ static void pm_guide(Pm *m, float *g, const float *pixels, const float *mask, co
     for (long i = 0; paint && i < n; i++) g[i] = (g[i] + a[i]) / 2;
     pm_standardise(g, mask, n, .3f);
     if (paint) {
-        PmRanks content = { -4, 4, {0} }, tones = { 0, 1, {0} };
+        double content[PM_BINS] = {0}, tones[PM_BINS] = {0};
         float map[PM_BINS];
         for (long i = 0; i < n; i++)
-            if (mask[i] > .5f) content.sum[pm_bin(&content, g[i]) + 1] += 1;
+            if (mask[i] > .5f) content[pm_bin((g[i] + 4) / 8)] += 1;
         for (int s = 0; s < m->styles; s++)
             for (long i = 0, all = (long)m->style[s].h * m->style[s].w; i < all; i++)
-                tones.sum[pm_bin(&tones, pm_luminance(m->style[s].pixels + 3 * i)) + 1] += m->share[s] / (double)all;
-        pm_cumulate(&content), pm_cumulate(&tones);
-        for (int b = 0; b < PM_BINS; b++) map[b] = (float)pm_quantile(&tones, (content.sum[b] + content.sum[b + 1]) / 2);
-        for (long i = 0; i < n; i++) g[i] = (map[pm_bin(&content, g[i])] + sd * g[i] + (float)light) / 2;
+                tones[pm_bin(pm_luminance(m->style[s].pixels + 3 * i))] += m->share[s] / (double)all;
+        pm_map_tones(map, content, tones);
+        for (long i = 0; i < n; i++) g[i] = (map[pm_bin((g[i] + 4) / 8)] + sd * g[i] + (float)light) / 2;
     } else
         for (long i = 0; i < n; i++) g[i] = sd * g[i] + (float)light;
     for (long i = 0; i < n; i++) g[i] = pm_clamp(g[i], 0, 1);
-    pm_extend(g, mask, m->h, m->w, .05 * (double)shorter, d, a, spare);
 }
 
 /* Where print begins: the style itself, side by side; a large one is centred, a tileable one starts anywhere. Several share
@@ -581,12 +542,14 @@ static void pm_tiles(const Pm *m, float *x) {
     }
 }
 
-/* src, grey or RGB in [-1,1] -> RGB in [0,1], a copy */
+/* A copy of a grey or RGB picture, RGB, without its mask */
 static int pm_rgb(Image *out, const Image *src) {
     if (!image_new(out, src->h, src->w, 3)) return pm_fail("%s", images_error());
-    for (long i = 0; i < (long)src->h * src->w * 3; i++)
-        out->pixels[i] = pm_clamp((src->pixels[src->c == 3 ? i : i / 3] + 1) / 2, 0, 1);
+    for (long i = 0; i < (long)src->h * src->w * 3; i++) out->pixels[i] = src->pixels[src->c == 3 ? i : i / 3];
     return 1;
+}
+static void pm_unit(Image *x) {                                             /* from [-1,1] to [0,1] */
+    for (long i = 0; i < (long)x->h * x->w * x->c; i++) x->pixels[i] = pm_clamp((x->pixels[i] + 1) / 2, 0, 1);
 }
 static int pm_resize(Image *image, int h, int w) {
     Image to;
@@ -597,21 +560,20 @@ static int pm_resize(Image *image, int h, int w) {
     return 1;
 }
 
-/* Paints the picture x0 (m->h, m->w; RGB in [0,1], with its mask): the result is m->x */
-static int pm_paint(Pm *m, const Image *garment, const Image *style) {
+/* From the content at working size, with its mask, m->x, and its tones, m->guide: the guide, and the painted picture in m->x */
+static int pm_paint(Pm *m, const Image *style) {
     const PatchesOptions *o = m->o;
     double all = 0, done = 0, mean[2][3], covariance[2][9], map[9];            /* of the content's colours, the styles' */
     long n = (long)m->h * m->w;
-    for (int s = 0; s < m->styles; s++)
+    for (int s = 0; s < m->styles; s++) {
         if (!pm_rgb(&m->style[s], &style[s]) || !pm_resize(&m->style[s], m->style_h[s], m->style_w[s])) return 0;
-    colour_statistics(mean[0], covariance[0], garment, NULL, 1);
+        pm_unit(&m->style[s]);
+    }
+    pm_unit(&m->x), pm_unit(&m->guide);
+    colour_statistics(mean[0], covariance[0], &m->x, NULL, 1);
     colour_statistics(mean[1], covariance[1], m->style, m->share, m->styles);
-    if (!image_new(&m->guide, m->h, m->w, 1) || !image_copy(&m->x, garment)) return pm_fail("%s", images_error());
-    free(m->x.mask), m->x.mask = NULL;
-    m->guide.mask = malloc((size_t)n * sizeof(float));
-    if (!m->guide.mask) return pm_fail("patches: out of memory for a picture of %d x %d pixels", m->w, m->h);
-    memcpy(m->guide.mask, garment->mask, (size_t)n * sizeof(float));
-    pm_guide(m, m->guide.pixels, garment->pixels, garment->mask, mean[1], covariance[1]);
+    free(m->guide.mask), m->guide.mask = m->x.mask, m->x.mask = NULL;
+    pm_guide(m, mean[1], covariance[1]);
     if (o->mode == PATCHES_PRINT) pm_tiles(m, m->x.pixels);
     else {
         colour_monge(map, covariance[0], covariance[1]);
@@ -639,45 +601,6 @@ static int pm_paint(Pm *m, const Image *garment, const Image *style) {
         for (long i = 0; i < 3 * n; i++) m->x.pixels[i] += (float)o->detail * (m->guide.pixels[i / 3] - blurred[i / 3]);
     }
     return 1;
-}
-
-/* What the picture becomes where the mask is: y f, with the folds
- *     f = 1 - shade + shade clamp((l + soft) / (light + soft), .15, 1.25)
- * l: luminance of the content; light: four fifths of the garment are darker; soft: a dark garment's folds have, in these
- * numbers, the contrast of lacquer. Near its edge, where a light background bleeds into it, l is at most what lies further
- * inside: no pale seam, but drawn outlines stay.   Then out = mask y + (1 - mask) content.
- * part: the garment's part of the picture, at (top, left), with its mask; planes: PM_PLANES of its size, if shade > 0 */
-enum { PM_PLANES = 6 };
-static void pm_lay(Image *out, const Image *part, const Image *y, int top, int left, float shade, float *planes) {
-    long n = (long)part->h * part->w, longer = part->h > part->w ? part->h : part->w;
-    float *l = planes, *inside = l + n, *inner = inside + n, light = 1, soft = 0;
-    if (shade > 0) {
-        PmRanks tones = { 0, 1, {0} };
-        memcpy(inner, part->mask, (size_t)n * sizeof(float));
-        pm_blur(inner, inside, part->h, part->w, .01 * (double)longer);
-        for (long i = 0; i < n; i++) {
-            inside[i] = l[i] = pm_luminance(part->pixels + 3 * i), inner[i] = inner[i] > .97f && part->mask[i] > .9f;
-            if (part->mask[i] > .5f) tones.sum[pm_bin(&tones, l[i]) + 1] += 1;
-        }
-        pm_cumulate(&tones);
-        light = fmaxf((float)pm_quantile(&tones, .8), .02f), soft = .15f * fmaxf(1 - 2 * light, 0);
-        pm_extend(inside, inner, part->h, part->w, .01 * (double)longer, inner + n, inner + 2 * n, inner + 3 * n);
-    }
-    for (long i = 0; i < n; i++) {
-        float m = part->mask[i], f = 1;
-        float *to = out->pixels + ((top + i / part->w) * (long)out->w + left + i % part->w) * 3;
-        if (!(m > 0)) continue;
-        if (shade > 0) f = 1 - shade + shade * pm_clamp((fminf(l[i], inside[i]) + soft) / (light + soft), .15f, 1.25f);
-        for (int k = 0; k < 3; k++) to[k] = m * (2 * pm_clamp(y->pixels[3 * i + k] * f, 0, 1) - 1) + (1 - m) * to[k];
-    }
-}
-
-static void pm_free(Pm *m) {
-    for (int i = 0; i < PATCHES_STYLES; i++) image_free(&m->style[i]);
-    image_free(&m->guide);
-    image_free(&m->x);
-    free(m->memory);
-    if (m->on.all) m->ops->release(m->on.all);
 }
 
 static int pm_check(const Image *image, const char *what, int number) {
@@ -714,22 +637,23 @@ PatchesOptions patches_default(PatchesMode mode) {
     return o;
 }
 
-/* The blocks, what the table borrows, and the pictures beside it. In floats: out and the part cut out of it (4 + 4 a pixel of the content), the
- * garment, guide, x and its next size (12 a pixel painted), the styles (3), and what one needs while it is resized: itself,
- * and one axis; where the working size is smaller, also the result enlarged and the folds. Less is held at any one time. */
-static double pm_bytes(const Pm *m, double content_area, const Image *style) {
+/* The blocks, what the table borrows, and the pictures. In floats, a pixel of the content: out 4, tones 2, and before anything
+ * is painted the part cut out and the tones in the making, 9; a pixel painted: guide 2, x and its next size 6; a pixel of the
+ * styles 3, and what one needs while it is resized: itself, and one axis. A smaller working size is enlarged at the end. */
+static double pm_bytes(const Pm *m, double content, const Image *style) {
     Pm sizes = *m;
-    long keys = m->max_keys, queries = m->max_queries;
-    long first = m->ops->nearest_scratch(keys, queries, PM_KEPT), second = m->ops->nearest_scratch(queries, keys, PM_KEPT);
-    double area = (double)m->h * m->w, styles = 0, most = 0, folds = m->o->shade > 0 ? PM_PLANES * content_area : 0;
+    Conv layer = { PM_SAMPLE, 1, 1, PM_TAPS, 1, 1, PM_KEPT, 1, 1, 0 };
+    long rows = m->max_keys > m->max_queries ? m->max_keys : m->max_queries;
+    double area = (double)m->h * m->w, styles = 0, most = 0, enlarge = content > 1.01 * area ? 6 * content : 0;
+    double borrowed = fmax((double)m->ops->conv_scratch(&layer), (double)m->ops->gram_scratch(PM_SAMPLE, PM_TAPS));
     for (int i = 0; i < m->styles; i++) {
         double own = (double)style[i].h * style[i].w, s = (double)m->style_h[i] * m->style_w[i];
         double axis = (double)m->style_h[i] * style[i].w;
         styles += s, most = fmax(most, fmax(2 * s, axis + fmax(own, s)));
     }
-    double enlarge = content_area > 1.01 * area ? 6 * content_area : 0;
-    return (double)(pm_place(&sizes, NULL) + pm_place_on_ops(&sizes, NULL)) + 4 * ((double)(first > second ? first : second)
-         + 8 * content_area + 12 * area + 3 * styles + fmax(3 * most, fmax(folds, enlarge)));
+    return (double)(pm_place(&sizes, NULL) + pm_place_on_ops(&sizes, NULL))
+         + 4 * (fmax(borrowed, (double)m->ops->nearest_scratch(rows, rows, PM_KEPT)) + 6 * content
+                + fmax(9 * content, 8 * area + 3 * styles + fmax(3 * most, enlarge)));
 }
 
 /* A plan for painting (h,w): at that size, or smaller where o->size says so */
@@ -751,32 +675,25 @@ double patches_bytes(int h, int w, const Image *style, int styles, const Patches
     return pm_bytes(&m, (double)h * w, style);
 }
 
-/* The rows (or columns, step w) low..high-1 where the mask is above 0, and 4 more each way, but at least PATCHES_SMALLEST */
-static void pm_extent(int *low, int *high, const float *mask, long n, long lines, long step, long next) {
-    *low = (int)n, *high = 0;
-    for (int i = 0; i < n; i++)
-        for (long j = 0; j < lines; j++)
-            if (mask[i * step + j * next] > 0) { *low = i < *low ? i : *low, *high = i + 1; break; }
+/* low..high-1 of 0..n-1, with 4 more at each end, but at least PATCHES_SMALLEST */
+static void pm_widen(int *low, int *high, int n) {
     *low = *low > 4 ? *low - 4 : 0;
     *high = (int)pm_smaller(n, *high + 4 > *low + PATCHES_SMALLEST ? *high + 4 : *low + PATCHES_SMALLEST);
     *low = (int)pm_smaller(*low, *high - PATCHES_SMALLEST);
 }
 
-/* The walk: mask -> the part with the garment -> plan, memory -> to working size -> paint -> folds, laid in its place.
+/* The walk: mask -> the part with the garment -> plan, memory -> to working size -> paint -> laid in its place.
  * out: a copy of the content, RGB */
-static int pm_transfer(Pm *m, Image *out, Image *part, Image *garment, const Image *style, const double *weight, int styles,
-                       const PatchesOptions *o, const Ops *ops) {
+static int pm_transfer(Pm *m, Image *out, const Image *style, const double *weight, int styles, const PatchesOptions *o,
+                       const Ops *ops) {
     long area = (long)out->h * out->w, inside = 0;
     int top, left, bottom, right;
-    if (o->mode == PATCHES_PRINT && !image_garment_mask(out)) return pm_fail("%s", images_error());
-    if (!out->mask) {
-        if (!(out->mask = malloc((size_t)area * sizeof(float)))) return pm_fail("patches: out of memory for a mask");
-        for (long i = 0; i < area; i++) out->mask[i] = 1;
-    }
+    Image part;
+    if (!image_garment_mask(out)) return pm_fail("%s", images_error());
     for (long i = 0; i < area; i++) inside += out->mask[i] > .5f;
     if (inside < 64) return pm_fail("patches: the mask holds %ld pixels, expected at least 64: is it empty?", inside);
-    pm_extent(&top, &bottom, out->mask, out->h, out->w, out->w, 1);
-    pm_extent(&left, &right, out->mask, out->w, out->h, 1, out->w);
+    image_mask_box(&top, &left, &bottom, &right, out);
+    pm_widen(&top, &bottom, out->h), pm_widen(&left, &right, out->w);
     if (!pm_plan_for(m, bottom - top, right - left, style, weight, styles, o, ops)) return 0;
     double need = pm_bytes(m, (double)area, style);
     if (o->memory > 0 && need > o->memory)
@@ -788,38 +705,34 @@ static int pm_transfer(Pm *m, Image *out, Image *part, Image *garment, const Ima
         return pm_fail("patches: out of memory: painting %d x %d pixels takes %.1f MB: give a smaller size", m->w, m->h,
                        need / 1e6);
     pm_place(m, m->memory), pm_place_on_ops(m, m->on.all);
-    if (!image_crop(part, out, top, left, bottom - top, right - left)) return pm_fail("%s", images_error());
-    for (long i = 0; i < (long)part->h * part->w * 3; i++) part->pixels[i] = pm_clamp((part->pixels[i] + 1) / 2, 0, 1);
-    if (!image_resize(garment, part, m->h, m->w)) return pm_fail("%s", images_error());
-    if (!pm_paint(m, garment, style) || !pm_resize(&m->x, part->h, part->w)) return 0;
-    float *planes = o->shade > 0 ? malloc((size_t)part->h * (size_t)part->w * PM_PLANES * sizeof(float)) : NULL;
-    if (o->shade > 0 && !planes) return pm_fail("patches: out of memory for the folds");
-    pm_lay(out, part, &m->x, top, left, (float)o->shade, planes);
-    free(planes);
+    if (!image_crop(&part, out, top, left, bottom - top, right - left)) return pm_fail("%s", images_error());
+    int good = image_tones(&m->tones, &part, (int)ceil(.01 * fmax(part.h, part.w)))
+            && image_resize(&m->guide, &m->tones, m->h, m->w) && image_resize(&m->x, &part, m->h, m->w);
+    image_free(&part);
+    if (!good) return pm_fail("%s", images_error());
+    if (!pm_paint(m, style) || !pm_resize(&m->x, m->tones.h, m->tones.w)) return 0;
+    for (long i = 0; i < 3L * m->x.h * m->x.w; i++) m->x.pixels[i] = 2 * m->x.pixels[i] - 1;
+    image_lay_print(out, &m->x, &m->tones, top, left, o->shade);
     return 1;
 }
 
 int patches_transfer(Image *out, const Image *content, const Image *style, const double *weight, int styles,
                      const PatchesOptions *o, const Ops *ops) {
     Pm m = {0};
-    Image part = {0}, garment = {0};
     memset(out, 0, sizeof *out);
     if (!pm_check_options(o, weight, styles) || !pm_check(content, "content", 1)) return 0;
     for (int i = 0; i < styles; i++)
         if (!pm_check(&style[i], "style", i + 1)) return 0;
-    if (!image_copy(out, content)) return pm_fail("%s", images_error());
-    if (out->c == 1) {                                                     /* grey: the same three times */
-        Image rgb;
-        if (!image_new(&rgb, out->h, out->w, 3)) return image_free(out), pm_fail("%s", images_error());
-        for (long i = 0; i < (long)out->h * out->w * 3; i++) rgb.pixels[i] = out->pixels[i / 3];
-        rgb.mask = out->mask, out->mask = NULL;
-        image_free(out);
-        *out = rgb;
-    }
-    int good = pm_transfer(&m, out, &part, &garment, style, weight, styles, o, ops);
-    image_free(&part);
-    image_free(&garment);
-    pm_free(&m);
+    long n = (long)content->h * content->w;
+    int masked = content->mask || o->mode == PATCHES_PAINT;
+    int good = pm_rgb(out, content);
+    if (good && masked && !(out->mask = malloc((size_t)n * sizeof(float)))) good = pm_fail("patches: out of memory for a mask");
+    for (long i = 0; good && masked && i < n; i++) out->mask[i] = content->mask ? content->mask[i] : 1;
+    good = good && pm_transfer(&m, out, style, weight, styles, o, ops);
+    for (int i = 0; i < PATCHES_STYLES; i++) image_free(&m.style[i]);
+    image_free(&m.guide), image_free(&m.x), image_free(&m.tones);
+    free(m.memory);
+    if (m.on.all) ops->release(m.on.all);
     if (!good) image_free(out);
     return good;
 }

@@ -31,10 +31,10 @@
 
 /* ---------------------------------------------------------------------------------------------------------- options */
 
-static const char *recipe_name, *data, *style, *out, *device, *precision, *augment, *resume, *data_dir, *features;
+static const char *schedule, *init_from, *recipe_name, *data, *style, *out, *device, *precision, *augment, *resume, *data_dir, *features;
+static long critic, steps, batch, size, sample_every, checkpoint_every, log_every, threads, seed, limit;
+static double penalty_weight, weight_clip, smoothing, weight_decay, diversity, epochs, minutes, lr, lr_d, beta1, beta2, content_weight, style_weight, tv_weight, clip, style_scale;
 static const char *evaluate, *classifier, *compress, *quantize;
-static long steps, batch, size, sample_every, checkpoint_every, log_every, threads, seed, limit;
-static double epochs, minutes, lr, lr_d, beta1, beta2, content_weight, style_weight, tv_weight, clip, style_scale;
 static long samples;
 static double prune;
 static int dry_run, overwrite, help;
@@ -59,6 +59,14 @@ static Option table[] = {
     { "--style-scale", 'd', &style_scale, "1", 0.1, 32, "recipe style: above 1 shows more of the style picture, smaller", 0 },
     { "--features", 's', &features, "", 0, 0, "recipe adain: weights/features.safetensors, or VGG16's or VGG19's; without, random features", 0 },
     { "--clip", 'd', &clip, NULL, 0, 1e12, "largest gradient norm, 0: no limit", 0 },
+    { "--critic", 'i', &critic, NULL, 0, 100, "updates of D for one of G (default by recipe)", 0 },
+    { "--penalty-weight", 'd', &penalty_weight, NULL, 0, 1e6, "F12, gradient penalty, 0: none (default by recipe)", 0 },
+    { "--weight-clip", 'd', &weight_clip, NULL, 0, 1e6, "F11, limit of D's weights, 0: none (default by recipe)", 0 },
+    { "--smoothing", 'd', &smoothing, "0", 0, 0.999, "one-sided label smoothing: D's target for a real picture is 1 - this", 0 },
+    { "--weight-decay", 'd', &weight_decay, "0", 0, 1, "L2: this times the weight is added to its gradient", 0 },
+    { "--diversity", 'd', &diversity, "0", 0, 1e6, "reward for pictures that differ where the noise does", 0 },
+    { "--schedule", 's', &schedule, "constant", 0, 0, "of the learning rates: constant, linear (to 0 in the second half), cosine", 0 },
+    { "--init-from", 's', &init_from, "", 0, 0, "first weights from another run of the same recipe (its folder or checkpoint)", 0 },
     { "--augment", 's', &augment, "none", 0, 0, "all, none, or a list of rotation, shift, shear, zoom, flip (=range)", 0 },
     { "--limit", 'i', &limit, "0", 0, 1e9, "use only the first N pictures of --data; 0: all", 0 },
     { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "all that is random follows from it", 0 },
@@ -131,7 +139,8 @@ static const Recipe *find_recipe(void) {
     const struct { const char *name; double value; } list[] = {
         { "--steps", d->steps }, { "--batch", d->batch }, { "--size", d->size }, { "--lr", d->lr }, { "--lr-d", d->lr_d },
         { "--beta1", d->beta1 }, { "--beta2", d->beta2 }, { "--clip", d->clip }, { "--content-weight", d->content_weight },
-        { "--style-weight", d->style_weight }, { "--tv-weight", d->tv_weight } };
+        { "--style-weight", d->style_weight }, { "--tv-weight", d->tv_weight }, { "--critic", d->critic },
+        { "--penalty-weight", d->penalty_weight }, { "--weight-clip", d->weight_clip } };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) recipe_default(list[i].name, list[i].value);
     if (size % r->multiple) die(2, "--size %ld: the recipe %s needs a multiple of %d", size, r->name, r->multiple);
     return r;
@@ -311,18 +320,30 @@ static long walk(long at) {
 /* This step's pictures onto the device. Which ones follows from (seed, step) alone. Where the contents are coloured, every second
  * one is a crop of a style too: what is learned shall not be good for garments on white alone. */
 static float *host_images, *host_mask, *host_labels;
+
+/* the classes of n pictures, each as `classes` numbers of which one is 1 */
+static void upload_given(Gan *gan, const float *label, long n) {
+    long classes = gan->options.classes;
+    float *given = calloc((size_t)(n * classes), sizeof *given);
+    if (!given) die(1, "not enough memory for the classes");
+    for (long i = 0; i < n; i++) given[i * classes + (long)label[i]] = 1;
+    gan->ops->upload(gan->given, given, n * classes);
+    free(given);
+}
+
 static void load_batch(Gan *gan, long step) {
     long pixels = batch * size * size;
-    for (long i = 0; i < batch && (gan->content || !gan->recipe->style); i++)
+    for (long i = 0; i < batch * gan_rounds(gan) && (gan->content || !gan->recipe->style); i++)
         if (gan->recipe->content == 3 && i % 2) draw_crop(host_images, i, STREAM_CONTENT, step);
         else {
             long index = gan->g_features ? walk(step * batch + i) : philox_below((uint64_t)seed, STREAM(STREAM_DATA, step), (uint64_t)i, (int)set.count);
             fetch(index, i, step, host_images, gan->mask ? host_mask : NULL);
-            if (gan->labels) host_labels[i] = (float)set.label[index];
+            if (gan->recipe->labels) host_labels[i] = (float)set.label[index];
         }
-    if (gan->content || !gan->recipe->style) gan->ops->upload(gan->content ? gan->content : gan->images, host_images, pixels * set.c);
+    if (gan->content || !gan->recipe->style) gan->ops->upload(gan->content ? gan->content : gan->images, host_images, gan_rounds(gan) * pixels * set.c);
     if (gan->mask) gan->ops->upload(gan->mask, host_mask, pixels);
     if (gan->labels) gan->ops->upload(gan->labels, host_labels, batch);
+    if (gan->given) upload_given(gan, host_labels, batch * gan_rounds(gan));
     if (!gan->recipe->style) return;
     for (long i = 0; i < batch; i++) host_labels[i] = (float)draw_crop(host_images, i, STREAM_CROP, step);
     gan->ops->upload(gan->images, host_images, pixels * 3);
@@ -386,15 +407,16 @@ static void fetch_spread(long index, long count, float *x, float *m) {
     if (!imageset_get(&set, index % count * set.count / count, x, m)) die(1, "%s", images_error());
 }
 
-/* G from noise: 64 new pictures */
+/* G from noise: 64 new pictures; where it is told the class, a row of 8 for each */
 static void sheet_of_noise(Gan *gan, float *sheet, float *y, long step) {
-    enum { COUNT = 64 };
-    long each = size * size * gan->options.channels;
-    for (long done = 0, draw = 0; done < COUNT; done += batch, draw++) {
+    long each = size * size * gan->options.channels, count = gan->given && gan->options.classes < 10 ? 8 * gan->options.classes : gan->given ? 80 : 64;
+    for (long done = 0, draw = 0; done < count; done += batch, draw++) {
+        for (long i = 0; i < batch; i++) host_labels[i] = (float)((done + i) / 8 % gan->options.classes);
+        if (gan->given) upload_given(gan, host_labels, batch);
         gan_sample(gan, (uint64_t)draw, y);
-        memcpy(sheet + done * each, y, (size_t)((COUNT - done < batch ? COUNT - done : batch) * each) * sizeof *y);
+        memcpy(sheet + done * each, y, (size_t)((count - done < batch ? count - done : batch) * each) * sizeof *y);
     }
-    save_sheet(sheet, COUNT, gan->options.channels, 8, step);
+    save_sheet(sheet, (int)count, gan->options.channels, 8, step);
 }
 
 /* G repaints 16 garments: each above its print and the whole painting */
@@ -452,7 +474,7 @@ static void sheet_of_pairs(Gan *gan, float *sheet, float *y, long step) {
 static void save_samples(Gan *gan, long step) {
     if (gan->labels) return;
     long each = size * size * 3;
-    float *sheet = malloc((size_t)((64 + batch) * each) * sizeof *sheet), *y = malloc((size_t)(batch * each) * sizeof *y);
+    float *sheet = malloc((size_t)((80 + batch) * each) * sizeof *sheet), *y = malloc((size_t)(batch * each) * sizeof *y);
     if (!sheet || !y) die(1, "not enough memory for the sample sheet");
     (gan->recipe->content == 0 ? sheet_of_noise : gan->recipe->content == 1 ? sheet_of_garments : sheet_of_pairs)(gan, sheet, y, step);
     free(sheet);
@@ -714,8 +736,13 @@ int main(int argc, char **argv) {
 
     Gan gan;
     Report report;
-    GanOptions o = { (int)batch, (int)size, recipe->style ? 3 : set.c, recipe->style ? style_count : set.classes, (int)steps, lr, lr_d, beta1, beta2,
-                     content_weight, style_weight, tv_weight, clip, (uint64_t)seed, 0, NULL };
+    GanOptions o = { .batch = (int)batch, .size = (int)size, .channels = recipe->style ? 3 : set.c, .classes = recipe->style ? style_count : set.classes, .steps = (int)steps,
+                     .lr = lr, .lr_d = lr_d, .beta1 = beta1, .beta2 = beta2, .content_weight = content_weight, .style_weight = style_weight,
+                     .tv_weight = tv_weight, .clip = clip, .seed = (uint64_t)seed };
+    o.critic = (int)critic, o.penalty_weight = penalty_weight, o.weight_clip = weight_clip, o.smoothing = smoothing;
+    o.weight_decay = weight_decay, o.diversity_weight = diversity;
+    o.schedule = !strcmp(schedule, "linear") ? LINEAR : !strcmp(schedule, "cosine") ? COSINE : CONSTANT;
+    if (o.schedule == CONSTANT && strcmp(schedule, "constant")) die(2, "--schedule %s: expected constant, linear or cosine", schedule);
     static StFile weights;
     if (*features && (o.vgg = features_open(&weights, features)) < 0) die(1, "%s", features_error());
     if (*features) o.weights = &weights;
@@ -726,9 +753,9 @@ int main(int argc, char **argv) {
            gan.d.parameters, gan_bytes(&gan) / 1e6,
            (double)set.count * set.stored_h * set.stored_w * (set.stored_c + (set.mask != NULL)) / 1e6);
     check_memory(&gan);
-    host_images = malloc((size_t)(batch * size * size * 3) * sizeof(float));
+    host_images = malloc((size_t)(gan_rounds(&gan) * batch * size * size * 3) * sizeof(float));
     host_mask = malloc((size_t)(batch * size * size) * sizeof(float));
-    host_labels = calloc((size_t)batch, sizeof(float));
+    host_labels = calloc((size_t)(gan_rounds(&gan) * batch), sizeof(float));
     if (!gan_finish(&gan) || !host_images || !host_mask || !host_labels)
         die(1, "%s (this run needs %.0f MB)", gan_error(), gan_bytes(&gan) / 1e6);
     if (*evaluate || *compress) {
@@ -738,6 +765,12 @@ int main(int argc, char **argv) {
         return 0;
     }
     if (from && !gan_load(&gan, from)) die(1, "%s", gan_error());
+    if (*init_from && !from) {
+        const char *path = checkpoint_path("--init-from", init_from);
+        if (!gan_load(&gan, path)) die(1, "--init-from %s", gan_error());
+        gan_begin_anew(&gan);
+        printf("first weights from %s\n", path);
+    }
     if (from) printf("resumed %s at step %ld\n", from, gan.step);
     if (gan.step >= steps && !dry_run)
         die(1, "--resume %s: step %ld of %ld is done already: give a larger --steps (or --epochs)", resume, gan.step, steps);

@@ -1,9 +1,11 @@
 /* transfer.c: the program `transfer`: pictures repainted in a style, garments of any size printed with a pattern.
  *
  * The walk of one picture:
- *   load it -> mask: where is the garment? -> --method patches: patches.h paints it from the style's own patches; or --method
- *   gram: gram.h optimises it until a network's features look like the style's; or --method generator: its luminance, continued smoothly around it -> the trained generator -> a print -> folds and shadows of
- *   the garment on it -> laid over the picture where the mask is.
+ *   load it -> mask: where is the garment? -> the style in the colours that were asked for -> --method
+ *     patches: patches.h paints it from the style's own patches;
+ *     gram: gram.h optimises it until a network's features look like the style's;
+ *     generator: its luminance, continued smoothly around it -> the trained generator -> a print -> folds and shadows on it
+ *   -> laid over the picture where the mask is -> the picture's colours again, if they were asked for.
  * Around it: a list of garments from a file, a folder or a data set, and a contact sheet of what became of them.
  * Exit status: 0 done (of several garments: at least one), 1 bad input, 2 usage. Files are written whole or not at all. */
 #define _GNU_SOURCE
@@ -23,6 +25,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #ifdef _OPENMP
 #include <omp.h>
@@ -31,46 +34,52 @@
 /* ---------------------------------------------------------------------------------------------------------- options */
 
 static const char *method, *generator, *content, *output, *sheet, *mode, *style_weights, *mask_file, *background, *device, *precision,
-    *data_dir, *features, *style_layers, *content_layer, *pooling, *init, *preserve_color, *color_from;
+    *data_dir, *features, *style_layers, *content_layer, *pooling, *init, *preserve_color, *color_from, *optimizer;
 static OptionList styles;
-static long size, seed, threads, steps;
-static double motif, shade, content_weight, style_weight, tv_weight, detail;
-static int help;
+static long size, seed, threads, steps, save_every;
+static double alpha, motif, shade, content_weight, style_weight, tv_weight, detail;
+static int help, benchmark;
 
+/* A help text that begins with methods and a colon, "gram, adain: of each level", is that of an option which the others refuse. */
 static Option table[] = {
-    { "--method", 's', &method, "", 0, 0, "patches: from the style's own patches (default); gram: optimise; generator: a trained one", 0 },
-    { "--style", 'l', &styles, "", 0, 0, "a painting, a textile, a .pat pattern; may be given several times", 0 },
-    { "--pattern-from", 'l', &styles, NULL, 0, 0, "patches, gram: another name for --style", 0 },
-    { "--style-weights", 's', &style_weights, "", 0, 0, "shares of several styles, as in 2,1 (default equal)", 0 },
-    { "--mode", 's', &mode, "auto", 0, 0, "paint: all of the picture; print: on the garment; auto: print if there is one", 0 },
-    { "--generator", 's', &generator, "", 0, 0, "generator: a run's folder, or its checkpoint, made by ./train --recipe style", 0 },
+    { "--method", 's', &method, "", 0, 0, "patches (the default), gram (optimised), generator (trained on a style), adain (trained on any)", 0 },
+    { "--style", 'l', &styles, "", 0, 0, "patches, gram, adain: a painting, a textile, a .pat pattern; may be given several times", 0 },
+    { "--pattern-from", 'l', &styles, NULL, 0, 0, "patches, gram, adain: another name for --style", 0 },
+    { "--style-weights", 's', &style_weights, "", 0, 0, "patches, gram, adain: shares of several styles, as in 2,1 (default equal)", 0 },
+    { "--mode", 's', &mode, "auto", 0, 0, "patches, gram, adain: paint all of the picture, print on the garment, auto: if there is one", 0 },
+    { "--generator", 's', &generator, "", 0, 0, "generator, adain: a run's folder, or its checkpoint: ./train --recipe style or adain", 0 },
     { "--content", 's', &content, "", 0, 0, "a picture, a folder of them, fashion-mnist:17 or :3-9, or synthetic:5", 0 },
     { "--output", 's', &output, "", 0, 0, "a .png or .jpg file; a folder where there are several garments", 0 },
     { "--sheet", 's', &sheet, "", 0, 0, "also a contact sheet: each garment, and beside it the same with the print", 0 },
     { "--size", 'i', &size, "0", 0, 16384, "longer side of the result; 0: the picture's own, below 128 enlarged to 256", 0 },
     { "--style-scale", 'd', &motif, "0", 0, 64, "size of the motifs, 1: as in the style or in training; 0: a good one", 0 },
-    { "--shade", 'd', &shade, "0.85", 0, 1, "how strongly folds and shadows of the garment show on the print", 0 },
-    { "--content-weight", 'd', &content_weight, "0", 0, 1e6, "patches, 0 to 1: how strongly light and dark follow the content (paint 0.5,\n"
-      "                           print 0.1); gram: weight of the content loss (0.25; with --features 0.05)", 0 },
+    { "--shade", 'd', &shade, "0.85", 0, 1, "patches, generator: how strongly folds and shadows show on the print", 0 },
+    { "--content-weight", 'd', &content_weight, "0", 0, 1e6, "patches, gram: patches, 0 to 1: how strongly light and dark follow the content (paint\n"
+      "                           0.5, print 0.1); gram: weight of the content loss (0.25; with --features 0.05)", 0 },
     { "--detail", 'd', &detail, "0", 0, 1, "patches: fine detail of the content, added at the end (paint 0.35, print 0)", 0 },
     { "--preserve-color", 's', &preserve_color, "off", 0, 0, "covariance: the style gets the content's colours first; luminance: the result keeps\n"
       "                           its light and dark and takes the content's colours", 0 },
-    { "--color-from", 's', &color_from, "", 0, 0, "patches, gram: the style gets the colours of this picture first", 0 },
+    { "--color-from", 's', &color_from, "", 0, 0, "patches, gram, adain: the style gets the colours of this picture first", 0 },
     { "--mask", 's', &mask_file, "", 0, 0, "a picture of the content's size, white where the print belongs", 0 },
     { "--background", 's', &background, "keep", 0, 0, "around the garment: keep the picture, or white", 0 },
-    { "--features", 's', &features, "", 0, 0, "gram: weights of VGG16 or VGG19, torchvision's names, .safetensors; without, random ones", 0 },
+    { "--alpha", 'd', &alpha, "1", 0, 1, "adain: how much of the style; 0: the content, as the generator draws it", 0 },
+    { "--features", 's', &features, "", 0, 0, "gram, adain: random, or weights (.safetensors) of VGG16 or VGG19, or of ./train --recipe features\n"
+      "                           (gram: weights/features.safetensors; adain: those it was trained with)", 0 },
     { "--style-layers", 's', &style_layers, "", 0, 0, "gram: as in 'relu1_1 relu2_1' (VGG: relu1_1 .. relu5_1)", 0 },
     { "--content-layer", 's', &content_layer, "", 0, 0, "gram: VGG's relu4_2; without --features luminance", 0 },
-    { "--pooling", 's', &pooling, "max", 0, 0, "gram with --features: max or average", 0 },
+    { "--pooling", 's', &pooling, "max", 0, 0, "gram: with --features: max or average", 0 },
     { "--style-weight", 'd', &style_weight, "1", 0, 1e6, "gram: weight of the style loss", 0 },
     { "--tv-weight", 'd', &tv_weight, "0", 0, 1e6, "gram: weight of the total variation (0.1; with --features 0.01)", 0 },
     { "--steps", 'i', &steps, "0", 0, 1000000, "gram: of each level (60; with --features 300 in one level)", 0 },
+    { "--optimizer", 's', &optimizer, "adam", 0, 0, "gram: adam or lbfgs", 0 },
+    { "--save-every", 'i', &save_every, "0", 0, 1000000, "gram: also the picture after each N steps, of all levels, as OUTPUT-000100.png", 0 },
     { "--init", 's', &init, "content", 0, 0, "gram: start from the content, from noise, or from a picture", 0 },
     { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "another seed draws another print", 0 },
     { "--device", 's', &device, "auto", 0, 0, "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one", 0 },
     { "--precision", 's', &precision, "float32", 0, 0, "cuda's matrix products: float32; faster and coarser: tf32, bf16", 0 },
     { "--threads", 'i', &threads, "0", 0, 1024, "OpenMP threads, 0: all; results do not depend on it", 0 },
     { "--data-dir", 's', &data_dir, "", 0, 0, "where Fashion-MNIST lies (default /usr/share/datasets/fashion-mnist)", 0 },
+    { "--benchmark", 'f', &benchmark, "0", 0, 1, "the best time of a step (gram), or of a picture out of three", 0 },
     { "--help", 'f', &help, "0", 0, 1, "this text", 0 },
     { 0 }
 };
@@ -95,6 +104,8 @@ static void print_help(void) {
 }
 
 static const Ops *ops;
+static Image before;                                      /* the picture that is being painted, as it was */
+static char checkpoint_path[4200];                        /* of --generator */
 
 #define fail say                                          /* say returns 0 */
 static int fail_image(void) {                             /* images.h begins its lines with its own name */
@@ -102,6 +113,48 @@ static int fail_image(void) {                             /* images.h begins its
     return fail("%s", strncmp(why, "images: ", 8) ? why : why + 8);
 }
 static void usage(const char *what) { die(2, "%s; see --help", what); }
+
+/* is `word` one of those in text[0..length)? */
+static int among(const char *word, const char *text, size_t length) {
+    for (size_t i = 0, n = strlen(word); n && i + n <= length; i++)
+        if (!strncmp(text + i, word, n) && (!i || text[i - 1] == ' ') && (i + n == length || strchr(", ", text[i + n]))) return 1;
+    return 0;
+}
+static void expect(const char *option, const char *value, const char *words) {
+    if (!among(value, words, strlen(words)) || !strcmp(value, "or"))
+        die(2, "%s %s: expected %s; see --help", option, *value ? value : "''", words);
+}
+
+/* Options that were given but that the method has no use for */
+static void refuse_unused(void) {
+    static const char *const methods[] = { "patches", "gram", "generator", "adain" };
+    for (const Option *o = table; o->name; o++) {
+        size_t length = strcspn(o->help, ":");
+        int some = 0;
+        for (int i = 0; i < 4; i++) some |= o->help[length] && among(methods[i], o->help, length);
+        if (o->given && some && !among(method, o->help, length))
+            die(2, "%s is not used by --method %s, only by %.*s; see --help", o->name, method, (int)length, o->help);
+    }
+}
+
+/* May `path` be written? Not where it is one of the files that are read. */
+static int safe(const char *path, const char *option, const char *garment) {
+    const struct { const char *path, *name; } input[] = { { garment ? garment : "", "--content" }, { mask_file, "--mask" },
+        { color_from, "--color-from" }, { init, "--init" }, { strcmp(features, "random") ? features : "", "--features" }, { checkpoint_path, "--generator" } };
+    const char *taken = NULL;
+    for (int i = 0; i < 6; i++) if (same_file(input[i].path, path)) taken = input[i].name;
+    for (int i = 0; i < styles.count; i++) if (same_file(styles.item[i], path)) taken = "--style";
+    return taken ? fail("%s: %s would overwrite the file of %s, choose another", path, option, taken) : 1;
+}
+
+/* Can a file be written there? Asked before the work begins. */
+static int writable(const char *path, const char *option) {
+    char folder[4200];
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    if (!*path || !access(folder, W_OK | X_OK)) return 1;
+    return fail("%s: %s: expected a folder to write into, choose another %s", path, strerror(errno), option);
+}
 
 enum { WRITABLE = 3 };                                    /* kinds of pictures by name: 1..3 can be written, 4, 5 only read */
 static int picture_kind(const char *path) {
@@ -141,11 +194,28 @@ static int colour_styles(const Image *picture) {
     return 1;
 }
 
-/* one line that is written again and again, where somebody looks */
-static int progress(void *nobody, int level, int levels, int iteration, double fraction) {
-    (void)nobody, (void)iteration;
-    if (isatty(1)) printf(fraction < 1 ? "\r  level %d of %d, %3.0f%%" : "\r                          \r", level + 1, levels, 100 * fraction);
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* one line that is written again and again, where somebody looks: what is done, and how long the rest will take at this rate */
+static double began;
+static void show_progress(double fraction, const char *what) {
+    double left = (seconds() - began) * (1 - fraction) / fmax(fraction, 1e-9);
+    if (!isatty(1)) return;
+    if (fraction < 1) printf("\r  %3.0f%%, %.0f:%02.0f left%s", 100 * fraction, floor(left / 60), floor(fmod(left, 60)), what);
+    else printf("\r%60s\r", "");
+    line_open = fraction < 1;
     fflush(stdout);
+}
+
+static int patches_progress(void *nobody, int level, int levels, int iteration, double fraction) {
+    char what[60];
+    (void)nobody, (void)iteration;
+    snprintf(what, sizeof what, ", level %d of %d   ", level, levels);
+    show_progress(fraction, what);
     return 1;
 }
 
@@ -162,10 +232,10 @@ static int paint_patches(Image *picture, int print) {
     set_if_given("--detail", &o.detail, detail);
     set_if_given("--shade", &o.shade, shade);
     if (motif > 0) o.style_scale = motif;
-    o.seed = (uint64_t)seed, o.progress = progress;
+    o.seed = (uint64_t)seed, o.progress = patches_progress;
     if (have > 0) o.memory = have;
-    printf("%s %d x %d pixels in %.0f MB at most\n", print ? "printing" : "painting", picture->w, picture->h,
-           patches_bytes(picture->h, picture->w, style, styles.count, &o, ops) / 1e6);
+    printf("%s %d x %d pixels in %.0f MB at most on %s\n", print ? "printing" : "painting", picture->w, picture->h,
+           patches_bytes(picture->h, picture->w, style, styles.count, &o, ops) / 1e6, device_name(ops));
     fflush(stdout);
     if (!patches_transfer(&result, picture, style, style_share, styles.count, &o, ops)) return fail("%s", patches_error());
     image_free(picture);
@@ -175,30 +245,71 @@ static int paint_patches(Image *picture, int print) {
 
 /* ------------------------------------------------------------------------------------------------------ optimisation */
 
-static StFile weights;                                    /* of VGG */
-static GramStep last;
+static StFile weights;                                    /* of the features */
+static int weights_kind;
 
-static int gram_progress(void *nobody, const GramStep *step) {
-    (void)nobody;
-    last = *step;
-    if (isatty(1)) printf("\r  %d x %d, step %d of %d, loss %.4f   ", step->w, step->h, step->step + 1, step->steps, step->total);
-    fflush(stdout);
+/* What the callbacks need: the picture that is painted, the path of the result; and what they leave: the last step, when it was, the
+ * least seconds of a step in the last level, whether a picture could not be saved */
+typedef struct GramWatch { const Image *picture; const char *to; GramStep last; double when, least; int failed; } GramWatch;
+
+static int gram_progress(void *context, const GramStep *step) {
+    GramWatch *watch = context;
+    char what[60];
+    double now = seconds();
+    if (step->level != watch->last.level) watch->least = 0;
+    else if (step->number > watch->last.number) {
+        double each = (now - watch->when) / (step->number - watch->last.number);
+        if (!(watch->least > 0 && watch->least < each)) watch->least = each;
+    }
+    watch->last = *step, watch->when = now;
+    snprintf(what, sizeof what, ", %d x %d, loss %.4f   ", step->w, step->h, step->total);
+    show_progress(step->fraction, what);
     return 1;
 }
 
-/* VGG's depth: its third block ends with features.14 in VGG16 and with features.16 in VGG19. 0: no weights; -1: an error */
-static int open_features(void) {
-    if (!*features) return 0;
-    if (!weights.count && !st_open(&weights, features)) return fail("%s", st_error()), -1;
-    if (st_find(&weights, "features.0.weight")) return st_find(&weights, "features.16.weight") ? 19 : 16;
-    return fail("%s: no tensor 'features.0.weight': expected VGG16 or VGG19 with torchvision's names", features), -1;
+/* the picture becomes the result, where it has a mask */
+static void lay_result(Image *picture, const Image *result) {
+    for (long i = 0; i < (long)picture->h * picture->w * 3; i++) {
+        float m = picture->mask ? picture->mask[i / 3] : 1;
+        picture->pixels[i] = m * result->pixels[i] + (1 - m) * picture->pixels[i];
+    }
 }
 
-/* the picture optimised; where there is a mask, laid on it there */
-static int paint_gram(Image *picture) {
+/* --save-every: prints/shirt.png so far is prints/shirt-000100.png */
+static int gram_save(void *context, const Image *now, int number) {
+    GramWatch *watch = context;
+    char path[8500];
+    Image picture = { 0 };
+    snprintf(path, sizeof path, "%.*s-%06d.png", (int)(strrchr(watch->to, '.') - watch->to), watch->to, number);
+    int good = safe(path, "--save-every", NULL) && (image_copy(&picture, watch->picture) || fail_image());
+    if (good) {
+        lay_result(&picture, now);
+        if (before.pixels) colour_keep_luminance(&picture, &before);
+        good = image_save(&picture, path) ? 1 : fail_image();
+    }
+    image_free(&picture);
+    watch->failed = !good;
+    return good;
+}
+
+/* What the features are: 16 or 19, VGG; 0: our own; -1: an error. --features says where the weights are; without it those that come
+ * with the program, in the folder weights beside it; "random": none. */
+static char program_folder[4000];
+static int open_features(void) {
+    static char own[4200];
+    snprintf(own, sizeof own, "%sweights/features.safetensors", program_folder);
+    if (!*features) features = access(own, R_OK) ? "random" : own;
+    if (!strcmp(features, "random")) return 0;
+    int kind = weights.count ? weights_kind : (weights_kind = features_open(&weights, features));
+    return kind < 0 ? fail("%s", features_error()), -1 : kind;
+}
+
+/* the picture optimised; where there is a mask, laid on it there. to: the path it will be saved at */
+static int paint_gram(Image *picture, const char *to) {
     int vgg = open_features();
     if (vgg < 0) return 0;
     GramOptions o = gram_defaults(vgg);
+    GramWatch watch = { .picture = picture, .to = to };
     Image start = { 0 }, result;
     set_if_given("--content-weight", &o.content, content_weight);
     set_if_given("--style-weight", &o.style, style_weight);
@@ -207,10 +318,13 @@ static int paint_gram(Image *picture) {
     if (*content_layer) o.content_layer = content_layer;
     if (steps) o.steps = (int)steps;
     if (motif > 0) o.scale = motif;
-    o.weights = vgg ? &weights : NULL, o.pooling = strcmp(pooling, "max") ? FEATURES_AVERAGE : FEATURES_MAX;
+    o.weights = weights.count ? &weights : NULL, o.pooling = strcmp(pooling, "max") ? FEATURES_AVERAGE : FEATURES_MAX;
     o.init = !strcmp(init, "content") ? GRAM_CONTENT : !strcmp(init, "noise") ? GRAM_NOISE : GRAM_PICTURE;
     if (o.init == GRAM_PICTURE && !image_load(&start, init)) return fail_image();
-    o.start = &start, o.seed = (uint64_t)seed, o.progress = gram_progress;
+    o.optimizer = strcmp(optimizer, "adam") ? GRAM_LBFGS : GRAM_ADAM;
+    o.start = &start, o.seed = (uint64_t)seed, o.progress = gram_progress, o.context = &watch;
+    o.save = gram_save, o.save_every = (int)save_every;
+    if (o.steps < 50) o.every = 1 + o.steps / 5;
     double need = gram_bytes(picture, style, styles.count, &o, ops), have = device_free_bytes(ops);
     if (have > 0 && need > have)
         return image_free(&start), fail("optimising %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a smaller --size",
@@ -219,14 +333,13 @@ static int paint_gram(Image *picture) {
     fflush(stdout);
     int good = gram_transfer(&result, picture, style, style_share, styles.count, &o, ops);
     image_free(&start);
-    if (!good) return fail("%s", gram_error());
-    printf("%sloss %.4f: content %.4f, total variation %.4f, style", isatty(1) ? "\r" : "", last.total, last.content, last.tv);
-    for (int i = 0; i < last.layers; i++) printf(" %s %.4f", last.layer[i], last.style[i]);
+    show_progress(1, "");
+    if (!good || watch.failed) return image_free(&result), good ? 0 : fail("%s", gram_error());
+    printf("loss %.4f: content %.4f, total variation %.4f, style", watch.last.total, watch.last.content, watch.last.tv);
+    for (int i = 0; i < watch.last.layers; i++) printf(" %s %.4f", watch.last.layer[i], watch.last.style[i]);
     printf("\n");
-    for (long i = 0; i < (long)picture->h * picture->w * 3; i++) {
-        float m = picture->mask ? picture->mask[i / 3] : 1;
-        picture->pixels[i] = m * result.pixels[i] + (1 - m) * picture->pixels[i];
-    }
+    if (benchmark && watch.least > 0) printf("benchmark: %.4g s a step of %d x %d pixels\n", watch.least, watch.last.w, watch.last.h);
+    lay_result(picture, &result);
     image_free(&result);
     return 1;
 }
@@ -234,7 +347,6 @@ static int paint_gram(Image *picture) {
 /* ---------------------------------------------------------------------------------------------------- the generator */
 
 static StFile checkpoint;
-static char checkpoint_path[4200];
 static Gan gan;                                           /* only gan.g is used: the generator for pictures of (g_h, g_w) */
 static int g_h, g_w, channels, trained = 64;
 
@@ -244,10 +356,11 @@ static int open_generator(void) {
     snprintf(checkpoint_path, sizeof checkpoint_path, "%.4000s%s", generator,
              is_folder(generator) ? "/checkpoint.safetensors" : "");
     if (!st_open(&checkpoint, checkpoint_path)) return fail("%s", st_error());
-    const char *recipe = st_meta(&checkpoint, "recipe"), *side = st_meta(&checkpoint, "--size");
-    if (!recipe || strcmp(recipe, "style"))
-        return fail("%s: %s%s, expected a checkpoint of ./train --recipe style", checkpoint_path,
-                    recipe ? "made with --recipe " : "its metadata names no recipe", recipe ? recipe : "");
+    const char *recipe = st_meta(&checkpoint, "recipe"), *side = st_meta(&checkpoint, "--size"), *need = styles.count ? "adain" : "style";
+    if (!recipe || strcmp(recipe, need))
+        return fail("%s: %s%s, expected a checkpoint of ./train --recipe %s%s", checkpoint_path,
+                    recipe ? "made with --recipe " : "its metadata names no recipe", recipe ? recipe : "", need,
+                    styles.count ? ", or no --style" : recipe && !strcmp(recipe, "adain") ? ", or a --style beside it" : "");
     for (int i = 0; i < checkpoint.count; i++) {
         const StTensor *t = &checkpoint.tensors[i];
         if (t->rank == 4 && sscanf(t->name, "g.%d.conv2d.weight", &node) == 1 && node > last)
@@ -315,16 +428,6 @@ static int generate(Image *print, const Image *grey) {
 
 /* --------------------------------------------------------------------------------------------------------- one garment */
 
-/* (h,w,1) from (h,w,3): .299 R + .587 G + .114 B */
-static int luminance(Image *grey, const Image *picture) {
-    if (!image_new(grey, picture->h, picture->w, 1)) return fail_image();
-    for (long i = 0; i < (long)grey->h * grey->w; i++) {
-        const float *p = picture->pixels + 3 * i;
-        grey->pixels[i] = .299f * p[0] + .587f * p[1] + .114f * p[2];
-    }
-    return 1;
-}
-
 /* To (h,w). Enlarging goes by bilinear steps of at most 2: smoother than one large step, whose grid would show. */
 static int resize(Image *picture, int h, int w) {
     if ((double)h * w > 5e7)
@@ -345,11 +448,12 @@ static int read_mask(Image *picture, const char *name) {
     if (!image_load(&white, mask_file)) return fail_image();
     if (white.h != picture->h || white.w != picture->w)
         printf("%s: from %d x %d to the %d x %d pixels of %s\n", mask_file, white.w, white.h, picture->w, picture->h, name);
-    int good = resize(&white, picture->h, picture->w) && luminance(&grey, &white);
+    free(white.mask), white.mask = NULL;
+    int good = resize(&white, picture->h, picture->w) && (image_tones(&grey, &white, 0) || fail_image());
     image_free(&white);
     if (!good) return 0;
     for (long i = 0; i < (long)grey.h * grey.w; i++) grey.pixels[i] = (grey.pixels[i] + 1) / 2;
-    free(picture->mask);
+    free(picture->mask), free(grey.mask);
     picture->mask = grey.pixels;
     return 1;
 }
@@ -366,74 +470,6 @@ static double set_size(Image *picture) {
     return by;
 }
 
-/* The mask drawn in by r pixels: to[y,x] = min of from[y+v,x+u], |u|,|v| <= r, along rows first, then along columns.
- * The minimum over a reach of k each way, taken at three places 2k + 1 apart, is that over a reach of 3k + 1: few passes. */
-static int draw_in(Image *picture, int r) {
-    long h = picture->h, w = picture->w;
-    float *row = malloc((size_t)(h * w) * sizeof *row), *mask = picture->mask;
-    if (!row) return fail("not enough memory for a mask of %ld x %ld pixels", w, h);
-    for (int axis = 0; axis < 2; axis++)
-        for (long reach = 0, step; reach < r; reach += step) {
-            step = 2 * reach + 1 < r - reach ? 2 * reach + 1 : r - reach;
-            memcpy(row, mask, (size_t)(h * w) * sizeof *row);
-            for (long i = 0; i < h * w; i++) {
-                long at = axis ? i / w : i % w, end = axis ? h : w, d = axis ? step * w : step;
-                if (at - step >= 0) mask[i] = fminf(mask[i], row[i - d]);
-                if (at + step < end) mask[i] = fminf(mask[i], row[i + d]);
-            }
-        }
-    free(row);
-    return 1;
-}
-
-/* Outside its mask a grey picture gets the garment's tones, smoothly continued: what is unknown comes from the picture at
- * half the size, where it has been filled in the same way. Left white, the outline would be the strongest edge in sight:
- * the generator paints it dark, and instance normalization, scaled to it, leaves plain cloth without a pattern. */
-static int fill_outside(Image *grey) {
-    long n = (long)grey->h * grey->w;
-    Image half;
-    for (long i = 0; i < n; i++) grey->pixels[i] *= grey->mask[i];
-    if (!image_resize(&half, grey, (grey->h + 1) / 2, (grey->w + 1) / 2)) return fail_image();
-    for (long i = 0; i < (long)half.h * half.w; i++)                 /* the mean of what is known, be it one corner */
-        half.pixels[i] /= fmaxf(half.mask[i], 1e-6f), half.mask[i] = fminf(4 * half.mask[i], 1);
-    int good = (n == 1 || fill_outside(&half)) && resize(&half, grey->h, grey->w);
-    for (long i = 0; good && i < n; i++) grey->pixels[i] += (1 - grey->mask[i]) * half.pixels[i];
-    image_free(&half);
-    return good;
-}
-
-/* The luminance in [0,1] below which four fifths of the garment lie: cloth in the light */
-static float light_tone(const Image *grey) {
-    double histogram[256] = {0}, total = 0, sum = 0;
-    for (long i = 0; i < (long)grey->h * grey->w; i++) {
-        int bin = (int)((grey->pixels[i] + 1) * 127.5f + .5f);
-        histogram[bin < 0 ? 0 : bin > 255 ? 255 : bin] += grey->mask[i], total += grey->mask[i];
-    }
-    for (int bin = 0; bin < 256; bin++)
-        if ((sum += histogram[bin]) >= .8 * total) return (float)bin / 255;
-    return 1;
-}
-
-/* The part (y, x, h, w) of the picture that holds the garment, grey, without the background: at its edge, as far as `blur`
- * pixels, the two are mixed, so tones are taken from further inside, if there is any. light: its cloth in the light */
-static int cut_garment(Image *grey, float *light, const Image *picture, int y, int x, int h, int w, int blur) {
-    Image cut, inner;
-    if (!image_crop(&cut, picture, y, x, h, w)) return fail_image();
-    int good = luminance(grey, &cut), inside = 0;
-    grey->mask = cut.mask, cut.mask = NULL;
-    image_free(&cut);
-    if (good && !image_copy(&inner, grey)) good = fail_image();
-    if (!good) return image_free(grey), 0;
-    good = draw_in(&inner, blur);
-    for (long i = 0; i < (long)h * w; i++) inside |= inner.mask[i] > .5f;
-    if (inside) { Image t = *grey; *grey = inner; inner = t; }
-    image_free(&inner);
-    *light = fmaxf(light_tone(grey), .05f);
-    if (good && fill_outside(grey)) return 1;
-    image_free(grey);
-    return 0;
-}
-
 /* The print for a garment: painted at 1/scale of its size, then enlarged */
 static int paint(Image *print, const Image *grey) {
     Image small;
@@ -446,32 +482,119 @@ static int paint(Image *print, const Image *grey) {
     return good;
 }
 
-/* Inside its mask the picture becomes the print, darker where the garment is darker than its cloth in the light:
- * y (1 - shade + shade clamp(l / light, .15, 1.25))   y, l: print and luminance in [0,1] */
+/* Inside its mask the picture becomes the print, with the garment's folds */
 static int lay_print(Image *picture, int on_white, int blur, const char *name) {
-    int top = picture->h, left = picture->w, bottom = 0, right = 0;
-    float light = 1, s = (float)shade;
-    Image grey, print;
-    for (int y = 0; y < picture->h; y++)
-        for (int x = 0; x < picture->w; x++)
-            if (picture->mask[(long)y * picture->w + x] > 0)
-                top = y < top ? y : top, left = x < left ? x : left, bottom = y + 1, right = x + 1 > right ? x + 1 : right;
+    int top, left, bottom, right;
+    Image cut, grey = { 0 }, print = { 0 };
+    image_mask_box(&top, &left, &bottom, &right, picture);
     if (!bottom) return fail("%s: its mask is empty, there is nothing to print on: --mask can say where", name);
-    if (!cut_garment(&grey, &light, picture, top, left, bottom - top, right - left, blur)) return 0;
-    int good = paint(&print, &grey);
-    for (long i = 0; good && i < (long)picture->h * picture->w; i++) {
-        float m = picture->mask[i], *under = &picture->pixels[3 * i];
-        long at = (i / picture->w - top) * print.w + i % picture->w - left;          /* the same pixel of the print */
-        for (int k = 0; k < 3 && on_white; k++) under[k] = 1;
-        if (!(m > 0)) continue;
-        float dark = 1 - s + s * fminf(fmaxf((grey.pixels[at] + 1) / 2 / light, .15f), 1.25f);
-        for (int k = 0; k < 3; k++) {
-            float over = fminf((print.pixels[at * print.c + k % print.c] + 1) / 2 * dark, 1);
-            under[k] = m * (2 * over - 1) + (1 - m) * under[k];
-        }
-    }
+    if (!image_crop(&cut, picture, top, left, bottom - top, right - left)) return fail_image();
+    int good = image_tones(&grey, &cut, blur) ? 1 : fail_image();
+    image_free(&cut);
+    if (!good) return 0;
+    good = paint(&print, &grey);
+    for (long i = 0; good && on_white && i < (long)picture->h * picture->w * 3; i++) picture->pixels[i] = 1;
+    if (good) image_lay_print(picture, &print, &grey, top, left, shade), image_free(&print);
     image_free(&grey);
-    if (good) image_free(&print);
+    return good;
+}
+
+/* ---------------------------------------------------------------------------------------------------- feature fusion */
+
+/* The checkpoint of ./train --recipe adain was trained with these features: random ones of its seed, or a file's */
+static int open_adain(void) {
+    if (!open_generator()) return 0;
+    const char *name = st_meta(&checkpoint, "--features"), *drawn = st_meta(&checkpoint, "--seed");
+    if (name && *name && !*features) features = name;
+    gan.ops = ops, gan.options.seed = drawn ? strtoull(drawn, NULL, 10) : 1;
+    if (!name || !*name) return 1;
+    if ((gan.options.vgg = features_open(&weights, features)) < 0)
+        return fail("%s (the run %s was trained with it; if it lies elsewhere: --features)", features_error(), generator);
+    gan.options.weights = &weights;
+    return 1;
+}
+
+/* `whole` numbers of a network's input, from a picture that is continued by its mirror image up to (h,w), `margin` pixels at its top and left */
+static int upload_mirrored(real *to, const Image *from, int h, int w, int margin) {
+    Image wide;
+    if (!image_new(&wide, h, w, 3)) return fail_image();
+    for (long i = 0; i < (long)h * w; i++)
+        memcpy(wide.pixels + 3 * i, from->pixels + 3 * (mirrored(i / w - margin, from->h) * from->w + mirrored(i % w - margin, from->w)), 3 * sizeof(float));
+    ops->upload(to, wide.pixels, 3L * h * w);
+    image_free(&wide);
+    return 1;
+}
+
+/* E for pictures of (h,w), with its weights, run on the picture. 0: gan.e is empty */
+static int encode_picture(const Image *picture, int h, int w, int margin) {
+    if (!adain_encoder(&gan, 1, h, w)) return fail("%s", features_error());
+    int good = net_finish(&gan.e, 0) || fail("not enough memory for features of %d x %d pixels: give a smaller --size", w, h);
+    good = good && (adain_encoder_weights(&gan) || fail("%s", features_error())) && upload_mirrored(gan.e.node[gan.seen.picture].y, picture, h, w, margin);
+    if (good) net_forward(&gan.e, 0);
+    else net_free(&gan.e);
+    return good;
+}
+
+/* y = what E's deepest layer says of its picture: deviations, then means (2c) */
+static const Node *deepest_moments(void) { return &gan.e.node[gan.e_moments[gan.seen.layers - 1]]; }
+
+/* F16 and G: x = G(t), t: the content's features with (1 - alpha) of their own moments and alpha of the styles', each with its share.
+ * (The moments of (1 - alpha) f_c + alpha AdaIN(f_c, f_s) are just that.) alpha 0: the picture, as G draws it. */
+static int paint_adain(Image *picture) {
+    enum { MARGIN = 16, STEP = 8 };
+    int h = (picture->h + 2 * MARGIN + STEP - 1) / STEP * STEP, w = (picture->w + 2 * MARGIN + STEP - 1) / STEP * STEP, longer = h > w ? h : w;
+    double all = 0, need, have = device_free_bytes(ops);
+    Image painted, result, small;
+    real *moments = NULL;
+    long c = 0;
+    int good = adain_encoder(&gan, 1, h, w) || fail("%s", features_error());
+    if (!good) return 0;
+    adain_generator(&gan);
+    need = net_bytes(&gan.e, 0) + net_bytes(&gan.g, 0) + fmax(net_scratch_bytes(&gan.e), net_scratch_bytes(&gan.g));
+    printf("fusing %d x %d pixels in %.0f MB on %s\n", w, h, need / 1e6, device_name(ops));
+    fflush(stdout);
+    if (have > 0 && need > have)
+        return fail("fusing %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a smaller --size", w, h, need / 1e6, have / 1e6);
+    for (int i = 0; i < styles.count; i++) all += style_share[i];
+    for (int i = 0; good && i <= styles.count; i++) {    /* the styles, then the content, whose features stay in gan.e */
+        int last = i == styles.count, own = style[last ? 0 : i].h > style[last ? 0 : i].w ? style[last ? 0 : i].h : style[last ? 0 : i].w;
+        double by = fmin(1, (double)longer / own) * (motif > 0 ? motif : 1), share = last ? 1 - alpha : alpha * style_share[i] / all;
+        if (!last) {
+            int sh = (int)lround(style[i].h * by / STEP) * STEP, sw = (int)lround(style[i].w * by / STEP) * STEP;
+            sh = sh < 2 * STEP ? 2 * STEP : sh, sw = sw < 2 * STEP ? 2 * STEP : sw;
+            good = image_copy(&small, &style[i]) ? 1 : fail_image();
+            good = good && resize(&small, sh, sw) && encode_picture(&small, sh, sw, 0);
+            if (good) image_free(&small);
+        } else good = encode_picture(picture, h, w, MARGIN);
+        if (!good) break;
+        const Node *m = deepest_moments();
+        if (!moments) moments = ops->alloc(c = m->c);
+        if (!moments) good = fail("not enough memory for the features");
+        else ops->axpy(moments, m->y, (real)share, c);
+        if (!last || !good) net_free(&gan.e);
+    }
+    if (!good) {
+        if (moments) ops->release(moments);
+        return 0;
+    }
+    adain_generator(&gan);
+    good = net_finish(&gan.g, 0) || fail("not enough memory for a picture of %d x %d pixels: give a smaller --size", w, h);
+    good = good && (net_load(&gan.g, &checkpoint, checkpoint_path, "adain") || fail("%s", gan_error()));
+    if (good) {
+        const Node *seen = &gan.e.node[gan.seen.layer[gan.seen.layers - 1].node];
+        ops->copy(gan.g.node[gan.g_content].y, seen->y, (long)seen->h * seen->w * seen->c);
+        ops->copy(gan.g.node[gan.g_style].y, moments, c);
+        net_forward(&gan.g, 0);
+        good = image_new(&painted, h, w, 3) ? 1 : fail_image();
+    }
+    if (good) {
+        ops->download(painted.pixels, gan.g.node[gan.g_picture].y, 3L * h * w);
+        good = image_crop(&result, &painted, MARGIN, MARGIN, picture->h, picture->w) ? 1 : fail_image();
+        image_free(&painted);
+    }
+    if (good) lay_result(picture, &result), image_free(&result);
+    ops->release(moments);
+    net_free(&gan.e), net_free(&gan.g);
     return good;
 }
 
@@ -559,10 +682,32 @@ static int load_garment(Image *picture, const Garment *from) {
 
 /* --------------------------------------------------------------------------------------------------------- the program */
 
-/* The contact sheet, white: a row for each garment, in the left cell as it was, in the right one with the print */
-enum { CELL = 256, GAP = 12, ROWS = 192 };
+/* The contact sheet, white: for each garment a cell as it was, one for the style if there is one, one with the print; below all of them
+ * the options that made them, in small letters */
+enum { CELL = 256, GAP = 12, LINES = 48, LETTER = 6, SPACING = 10 };
 static Image page;
 static int rows, cells, across;                           /* pictures shown; cells of each: 2, or 3 with the style; pictures a line */
+static char caption[20000];
+static int caption_lines;
+
+static void write_caption(int width) {
+    static const char unseen[] = "--content --output --sheet --save-every --benchmark --threads --data-dir";
+    int column = width + 1, styled = 0;
+    for (const Option *o = table; o->name; o++) {
+        int count = o->kind != 'l' ? o->given || o->value == &method || o->value == &seed : o->given && !styled ? styles.count : 0;
+        if (among(o->name, unseen, strlen(unseen))) continue;
+        for (int i = 0; i < count; i++) {
+            char number[64], word[600];
+            const char *value = o->kind == 'l' ? styles.item[i] : option_text(o, number), *slash = strrchr(value, '/');
+            int length = snprintf(word, sizeof word, "%s %.500s", o->name, slash && slash[1] ? slash + 1 : value);
+            size_t end = strlen(caption);
+            int wrap = column + length > width;
+            snprintf(caption + end, sizeof caption - end, "%s%s", !end ? "" : wrap ? "\n" : "  ", word);
+            column = (wrap ? 0 : column) + length + 2, caption_lines += wrap;
+        }
+        styled |= o->kind == 'l' && o->given;
+    }
+}
 
 static int show(const Image *picture, int column) {
     Image cell;
@@ -591,7 +736,7 @@ static int find_garment(Image *picture, int of_set) {
 }
 
 /* The picture in the style: on the garment that its mask shows, or all of it. found: as image_garment_mask */
-static int lay_style(Image *picture, int on_white, int found, const char *name) {
+static int lay_style(Image *picture, int on_white, int found, const char *name, const char *to) {
     int masked = *mask_file || found == 2, print = !strcmp(mode, "print") || (!strcmp(mode, "auto") && (masked || found == 1));
     long some = 0;
     for (long i = 0; i < (long)picture->h * picture->w; i++) {
@@ -604,30 +749,33 @@ static int lay_style(Image *picture, int on_white, int found, const char *name) 
     if (!some) return fail("%s: its mask is empty, there is nothing to print on: --mask can say where", name);
     if (!print && !masked) free(picture->mask), picture->mask = NULL;
     if (!colour_styles(picture)) return 0;
-    return *method == 'g' ? paint_gram(picture) : paint_patches(picture, print);
+    return !strcmp(method, "gram") ? paint_gram(picture, to) : !strcmp(method, "adain") ? paint_adain(picture) : paint_patches(picture, print);
 }
 
 static int transfer(const Garment *from, const char *to) {
     static const char *const where[] = { "", "what stands out from the background", "its own mask",
                                          "all of it: no mask, and no background of one colour", "--mask" };
-    Image picture = { 0 }, before = { 0 };
-    double by = 0;
-    int found = 0, shown = page.pixels && rows < ROWS;
-    if (from->path && same_file(from->path, to)) return fail("%s: --output would overwrite the garment, choose another", to);
-    if (same_file(mask_file, to)) return fail("%s: --output would overwrite the mask, choose another", to);
-    for (int i = 0; i < styles.count; i++)
-        if (same_file(styles.item[i], to)) return fail("%s: --output would overwrite the style, choose another", to);
+    Image picture = { 0 };
+    double by = 0, least = INFINITY;
+    int found = 0, shown = page.pixels && rows < LINES * across, runs = benchmark && strcmp(method, "gram") ? 3 : 1;
+    if (!safe(to, "--output", from->path)) return 0;
     int good = load_garment(&picture, from) && (!*mask_file || read_mask(&picture, from->name));
     good = good && (by = set_size(&picture)) > 0;
     if (good && !(found = find_garment(&picture, !from->path && !*mask_file))) good = fail_image();
-    if (good && (found == 1 || !from->path) && by > 1) good = draw_in(&picture, (int)(by / 2));       /* the middle of a widened edge */
+    if (good && (found == 1 || !from->path) && by > 1) good = image_draw_in(&picture, (int)(by / 2)) || fail_image();       /* the middle of a widened edge */
     if (good) printf("%s: %d x %d pixels; garment: %s\n", from->name, picture.w, picture.h, where[*mask_file ? 4 : found]);
     int on_white = !strcmp(background, "white") || !from->path || (found == 2 && !*mask_file);   /* transparent: shown on white */
     if (good && shown) good = show(&picture, 0) && (cells == 2 || show(&pattern[0], 1));
-    if (good && *preserve_color == 'l') good = image_copy(&before, &picture) ? 1 : fail_image();
-    good = good && (styles.count ? lay_style(&picture, on_white, found, from->name)
-                                 : lay_print(&picture, on_white, (int)ceil(fmax(by, 1)), from->name));
-    if (good && before.pixels) colour_keep_luminance(&picture, &before);
+    if (good && (*preserve_color == 'l' || runs > 1)) good = image_copy(&before, &picture) ? 1 : fail_image();
+    for (int run = 0; good && run < runs; run++) {
+        if (run) image_free(&picture), good = image_copy(&picture, &before) ? 1 : fail_image();
+        began = seconds();
+        good = good && (styles.count ? lay_style(&picture, on_white, found, from->name, to)
+                                     : lay_print(&picture, on_white, (int)ceil(fmax(by, 1)), from->name));
+        least = fmin(least, seconds() - began);
+    }
+    if (good && runs > 1) printf("benchmark: %.4g s a picture of %d x %d pixels, the best of %d\n", least, picture.w, picture.h, runs);
+    if (good && *preserve_color == 'l') colour_keep_luminance(&picture, &before);
     image_free(&before);
     good = good && (!shown || show(&picture, cells - 1));
     if (good && *to) good = image_save(&picture, to) ? 1 : fail_image();
@@ -638,8 +786,12 @@ static int transfer(const Garment *from, const char *to) {
 }
 
 static int save_sheet(void) {
+    static const float ink[3] = { -.7f, -.7f, -.7f };
     Image used;
-    int good = image_crop(&used, &page, 0, 0, GAP + (rows + across - 1) / across * (CELL + GAP), page.w) && image_save(&used, sheet);
+    int below = GAP + (rows + across - 1) / across * (CELL + GAP);
+    int good = image_crop(&used, &page, 0, 0, below + caption_lines * SPACING + GAP, page.w);
+    if (good) image_text(&used, below, GAP, caption, 1, ink);
+    good = good && image_save(&used, sheet);
     if (good) printf("%s: %d garments\n", sheet, rows);
     image_free(&used);
     image_free(&page);
@@ -648,33 +800,37 @@ static int save_sheet(void) {
 
 int main(int argc, char **argv) {
     patient_threads(argv);
+    snprintf(program_folder, sizeof program_folder, "%.*s", strrchr(argv[0], '/') ? (int)(strrchr(argv[0], '/') - argv[0]) + 1 : 0, argv[0]);
     options_parse("transfer", table, argc, argv);
     if (help) return print_help(), 0;
-    if (*generator && styles.count) usage("--generator and --style: expected one of them");
     if (!*generator && !styles.count)
         usage("--style is missing: a picture (or --generator: a run's folder, made by ./train --recipe style)");
-    if (*method && strcmp(method, "patches") && strcmp(method, "gram") && strcmp(method, "generator"))
-        usage("--method: expected patches, gram or generator");
-    if (*method && !strcmp(method, "generator") != !!*generator)
-        usage("--method: patches and gram need --style, generator needs --generator");
-    if (strcmp(pooling, "max") && strcmp(pooling, "average")) usage("--pooling: expected max or average");
-    if (strcmp(mode, "auto") && strcmp(mode, "paint") && strcmp(mode, "print")) usage("--mode: expected auto, paint or print");
-    if (strcmp(preserve_color, "off") && strcmp(preserve_color, "luminance") && strcmp(preserve_color, "covariance"))
-        usage("--preserve-color: expected off, luminance or covariance");
+    if (!*method) method = !*generator ? "patches" : styles.count ? "adain" : "generator";
+    expect("--method", method, "patches, gram, generator or adain");
+    int trained_one = !strcmp(method, "generator") || !strcmp(method, "adain");
+    if (trained_one != !!*generator || (strcmp(method, "generator") != 0) != (styles.count > 0))
+        usage("--method: patches and gram need --style, generator needs --generator, adain needs both");
+    refuse_unused();
+    expect("--mode", mode, "auto, paint or print");
+    expect("--background", background, "keep or white");
+    expect("--preserve-color", preserve_color, "off, luminance or covariance");
+    expect("--pooling", pooling, "max or average");
+    expect("--optimizer", optimizer, "adam or lbfgs");
+    if (!styles.count && *preserve_color == 'c') usage("--preserve-color covariance is for the colours of a --style, a generator learned its own");
     if (*color_from && strcmp(preserve_color, "off")) usage("--color-from and --preserve-color: expected one of them");
+    if (save_every && !*output) usage("--save-every needs --output, beside which the pictures are saved");
     cells = styles.count ? 3 : 2, across = styles.count ? 2 : 4;
     if (!*content) usage("--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5");
     if (!*output && !*sheet) usage("--output is missing: the .png or .jpg file to write, or a folder");
     if (*sheet && (!picture_kind(sheet) || picture_kind(sheet) > WRITABLE))
         usage("--sheet: expected a name that ends in .png or .jpg");
     if (!strcmp(sheet, output)) usage("--sheet and --output: expected two names");
-    if (strcmp(background, "keep") && strcmp(background, "white")) usage("--background: expected keep or white");
-    if (strlen(generator) > 3900 || strlen(content) > 3900 || strlen(output) > 3900) usage("a path is too long");
+    if (strlen(generator) > 3900 || strlen(content) > 3900 || strlen(output) > 3900 || strlen(sheet) > 3900) usage("a path is too long");
     if (!(ops = device_open(device, precision))) usage(device_error());
 #ifdef _OPENMP
     if (threads) omp_set_num_threads((int)threads);
 #endif
-    if (!(styles.count ? open_styles() : open_generator()) || !list_garments()) return 1;
+    if ((styles.count && !open_styles()) || (*generator && !(styles.count ? open_adain() : open_generator())) || !list_garments()) return 1;
 
     int several = garments > 1 || is_folder(content), folder = *output && (several || is_folder(output)), done = 0;
     int kind = *output && !(folder && is_folder(output)) ? picture_kind(output) : 0;
@@ -682,14 +838,12 @@ int main(int argc, char **argv) {
     if (*output && !folder && (!kind || kind > WRITABLE)) usage("--output: expected a name that ends in .png or .jpg");
     if (folder && ((mkdir(output, 0777) && errno != EEXIST) || access(output, W_OK | X_OK)))
         return fail("%s: %s: expected a folder to write into, choose another --output", output, strerror(errno)), 1;
+    if ((!folder && !writable(output, "--output")) || !writable(sheet, "--sheet")) return 1;
     for (long i = 0; i < garments; i++)
-        if (garment[i].path && same_file(garment[i].path, sheet))
-            return fail("%s: --sheet would overwrite a garment, choose another", sheet), 1;
-    if (same_file(mask_file, sheet)) return fail("%s: --sheet would overwrite the mask, choose another", sheet), 1;
-    for (int i = 0; i < styles.count; i++)
-        if (same_file(styles.item[i], sheet)) return fail("%s: --sheet would overwrite the style, choose another", sheet), 1;
-    if (*sheet && !image_new(&page, GAP + (int)((garments < ROWS ? garments + across - 1 : ROWS) / across) * (CELL + GAP),
-                             GAP + cells * (int)(garments < across ? garments : across) * (CELL + GAP), 3))
+        if (!safe(sheet, "--sheet", garment[i].path)) return 1;
+    long lines = (garments + across - 1) / across, wide = GAP + cells * (garments < across ? garments : across) * (CELL + GAP);
+    if (*sheet) write_caption((int)(wide - 2 * GAP) / LETTER);
+    if (*sheet && !image_new(&page, GAP + (int)(lines < LINES ? lines : LINES) * (CELL + GAP) + caption_lines * SPACING + GAP, (int)wide, 3))
         return fail_image(), 1;
     for (long i = 0; i < (long)page.h * page.w * 3; i++) page.pixels[i] = 1;
 

@@ -48,6 +48,12 @@ for device in cuda cpu; do
     check "transfer on $device writes" [ -s "$tmp/$device.png" ]
 done
 
+for device in cuda cpu; do
+    "$programs/transfer" --style "$tmp/cpu.png" --content synthetic:1 --size 32 --seed 1 --device $device --output "$tmp/patches-$device.png" >"$tmp/log" 2>"$tmp/err"
+    check "patches on $device" [ $? -eq 0 ]
+    check "patches on $device writes" [ -s "$tmp/patches-$device.png" ]
+done
+
 bad 'no GPU' 2 'cuda: no NVIDIA GPU found.*--device cpu' CUDA_ON_CPU_DEVICES=0 $small --device cuda
 bad 'an old driver' 2 'driver knows CUDA up to 11.4.*update the driver' CUDA_ON_CPU_DRIVER=11040 $small --device cuda
 bad 'an old GPU' 2 'compute capability 6.1, the kernels need 7.5' CUDA_ON_CPU_CC=61 $small --device cuda

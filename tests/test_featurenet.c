@@ -206,11 +206,12 @@ static double valley(void *context, double *g, const double *x) {
     for (long i = 0; i < v->n && v->kind == 5; i++) f += fabs(x[i]), g[i] = x[i] < 0 ? -1 : 1;        /* a kink */
     return v->kind == 6 || (v->kind == 7 && v->calls > 1) ? NAN : f;
 }
+static double bound = INFINITY;
 static double descend(int kind, long n, int evaluations, double *x) {
     static double work[LBFGS_ROWS * 20];
     Valley v = { kind, n, 0 };
     for (long i = 0; i < n; i++) x[i] = kind == 1 && i % 2 == 0 ? -1.2 : 1.1;
-    double f = lbfgs(x, n, evaluations, 0.1, valley, &v, work), g[20];
+    double f = lbfgs(x, n, bound, evaluations, 0.1, valley, &v, work), g[20];
     CHECK(v.calls <= evaluations, "kind %d: %ld evaluations of %d", kind, v.calls, evaluations);
     CHECK(kind > 5 || f == valley(&v, g, x), "kind %d: the value returned is that of the point", kind);
     return f;
@@ -232,6 +233,13 @@ static void test_lbfgs(void) {
         descend(kind, 3, 1000000, x);
         for (int i = 0; i < 3; i++) CHECK(isfinite(x[i]) && fabs(x[i]) <= 1.1, "kind %d: x stays: %g", kind, x[i]);
     }
+    bound = 7.5;                                                  /* in a box a sum of functions of one number each is minimal number by number */
+    f = descend(0, 20, 250, x);
+    for (int i = 0; i < 20; i++) CLOSE(x[i], fmin(i, 7.5), 1e-5, 0, "the minimum within bounds, %d", i);
+    bound = 1.2;
+    for (int i = 0; i < 2; i++) f = descend(1, 10, i ? 100 : 30, x);
+    CHECK(f < 1e-6, "Rosenbrock's valley within bounds: %g", f);
+    bound = INFINITY;
     descend(0, 20, 1, x);
     CHECK(x[3] == 1.1, "one evaluation moves nothing");
 }
@@ -317,6 +325,21 @@ static void expect(int good, const char *word) {
     CHECK(!good && strstr(gram_error(), word) && !strchr(gram_error(), '\n'), "expected a line with '%s', got %d, '%s'", word, good, gram_error());
 }
 
+/* In RGB, L-BFGS stays in [-1,1]: the picture returned has the loss that was reported, and less than it began with */
+static void test_bounds(const StFile *file) {
+    Image content = drawn(2, 48, 48), style = drawn(0, 48, 48), result, again;
+    GramOptions o = golden_options(file, 16, FEATURES_MAX, 0);
+    for (int i = 0; i < 48 * 48 * 3; i++) content.pixels[i] = content.pixels[i] > 0 ? 1 : -1;
+    o.optimizer = GRAM_LBFGS, o.steps = getenv("TEST_QUICK") ? 5 : 30, o.progress = watch, o.context = &calls, calls = 0;
+    CHECK(gram_transfer(&result, &content, &style, NULL, 1, &o, &ops_tiled), "%s", gram_error());
+    double first = first_total, reported = last_total;
+    CHECK(reported < 0.9 * first, "the loss falls from %g to %g", first, reported);
+    o.init = GRAM_PICTURE, o.start = &result, o.steps = 1, calls = 0;
+    CHECK(gram_transfer(&again, &content, &style, NULL, 1, &o, &ops_tiled), "%s", gram_error());
+    CLOSE(first_total, reported, 0, 1e-4, "loss of the picture returned");
+    image_free(&content), image_free(&style), image_free(&result), image_free(&again);
+}
+
 static void test_errors(const StFile *file) {
     Image content = drawn(0, 32, 32), small = drawn(0, 12, 40), result;
     GramOptions good = golden_options(file, 16, FEATURES_MAX, 0), o;
@@ -394,11 +417,12 @@ int main(void) {
         if (depth == 16) {
             for (int spoil = 1; spoil <= 2; spoil++) CHECK(compare_loss(&file, &ops_tiled, 16, FEATURES_MAX, 0, spoil), "planted error %d is not seen", spoil);
             test_errors(&file);
+            test_bounds(&file);
         }
         st_close(&file);
     }
 #ifdef WITH_CUDA
-    (void)test_errors, (void)test_builtin, (void)test_lbfgs;
+    (void)test_errors, (void)test_bounds, (void)test_builtin, (void)test_lbfgs;
     cuda_close();
 #else
     test_lbfgs();

@@ -6,6 +6,7 @@
  *   The host never touches the memory of the table, which may be a GPU's.
  * With TEST_QUICK in the environment (sanitizers are slow) there is less of everything. */
 #include "gan.h"
+#include "recipe_inputs.h"
 #include "tiled.h"
 #include "test.h"
 #include <signal.h>
@@ -34,15 +35,8 @@ static void set_threads(int n) {
 
 /* ------------------------------------------------------------------------------------------------- training runs */
 
-static GanOptions small_options(const char *recipe, int batch, int size) {
-    GanOptions o = recipe_find(recipe)->defaults;
-    o.batch = batch, o.size = size, o.seed = 5;
-    if (!o.channels) o.channels = 1;
-    return o;
-}
-
 static void begin(Gan *gan, const char *recipe, int batch, int size, const Ops *ops) {
-    GanOptions o = small_options(recipe, batch, size);
+    GanOptions o = recipe_inputs_options(recipe, batch, size);
     gan_begin(gan, recipe_find(recipe), &o, ops);
     if (!gan_finish(gan)) {
         printf("test_gan: not enough memory\n");
@@ -50,22 +44,9 @@ static void begin(Gan *gan, const char *recipe, int batch, int size, const Ops *
     }
 }
 
-/* The pictures of the step to come: drawn from its number alone, as the training program does */
-static void draw_batch(Gan *gan) {
-    const GanOptions *o = &gan->options;
-    long pixels = (long)o->batch * o->size * o->size;
-    uint64_t draw = 4 * (uint64_t)gan->step;
-    gan->ops->random_normal(gan->images, pixels * o->channels, o->seed, STREAM(STREAM_DATA, draw));
-    gan->ops->tanh_forward(gan->images, gan->images, pixels * o->channels);
-    if (!gan->recipe->content) return;
-    gan->ops->random_normal(gan->content, pixels, o->seed, STREAM(STREAM_DATA, draw + 1));
-    gan->ops->tanh_forward(gan->content, gan->content, pixels);
-    gan->ops->random_uniform(gan->mask, pixels, o->seed, STREAM(STREAM_DATA, draw + 2));
-}
-
 static void train(Gan *gan, int steps, Report *reports) {
     for (int i = 0; i < steps; i++) {
-        draw_batch(gan);
+        recipe_inputs(gan, (uint64_t)gan->step);
         gan_step(gan, &reports[i]);
     }
 }
@@ -73,18 +54,23 @@ static void train(Gan *gan, int steps, Report *reports) {
 static int same_net(const Net *a, const Net *b) {
     size_t p = (size_t)a->parameters * sizeof(real), s = (size_t)a->buffers * sizeof(real);
     return a->parameters == b->parameters && a->buffers == b->buffers && a->adam_steps == b->adam_steps
-        && !memcmp(a->p, b->p, p) && !memcmp(a->m, b->m, p) && !memcmp(a->v, b->v, p)
+        && !memcmp(a->p, b->p, p) && (!a->m || (!memcmp(a->m, b->m, p) && !memcmp(a->v, b->v, p)))
         && !memcmp(a->buffer, b->buffer, s);
 }
 
 /* All that a run carries from one step to the next, bit for bit */
 static int same_state(const Gan *a, const Gan *b) {
-    return a->step == b->step && same_net(&a->g, &b->g) && same_net(&a->d, &b->d);
+    int same = a->step == b->step;
+    for (int i = 0; gan_net(a, i); i++) same = same && same_net(gan_net(a, i), gan_net(b, i));
+    return same;
 }
 
 static const struct { const char *recipe; const Ops *ops; int batch, size, quick_size; } runs[] = {
     { "dcgan", &ops_naive, 5, 8, 4 }, { "dcgan", &ops_tiled, 9, 28, 8 },
     { "style", &ops_naive, 3, 16, 8 }, { "style", &ops_tiled, 3, 32, 8 },
+    { "mlp", &ops_tiled, 3, 16, 8 }, { "dcgan64", &ops_tiled, 3, 32, 16 }, { "lsgan", &ops_tiled, 4, 16, 8 },
+    { "hinge", &ops_tiled, 3, 16, 8 }, { "wgan", &ops_tiled, 3, 16, 8 }, { "wgan-gp", &ops_tiled, 3, 16, 8 },
+    { "cgan", &ops_tiled, 3, 16, 8 }, { "adain", &ops_tiled, 3, 32, 16 }, { "features", &ops_tiled, 3, 32, 16 },
 };
 enum { RUNS = sizeof runs / sizeof *runs, STEPS = 3 };
 static int quick;
@@ -107,7 +93,7 @@ static void test_threads(void) {
             CHECK(!memcmp(want, got, sizeof want), "%s, %s: %d threads report other losses than one", runs[i].recipe,
                   runs[i].ops->name, threads);
             uint32_t bits;
-            real *last = &many.d.v[many.d.parameters - 1];
+            real *last = &many.g.v[many.g.parameters - 1];
             memcpy(&bits, last, 4), bits ^= 1, memcpy(last, &bits, 4);
             CHECK(!same_state(&one, &many), "one wrong bit is not seen");
             gan_free(&many);
@@ -123,12 +109,11 @@ static void test_threads(void) {
 /* The two tables sum in different orders: their first losses differ by float's rounding only. (Later steps drift apart:
  * Adam divides by sqrt(v), so where a gradient is near zero its rounding decides the sign of a full step.) */
 static void test_tables(void) {
-    static const char *const names[] = { "dcgan", "style" };
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; recipes[i].name; i++) {
         Gan naive, tiled;
         Report a, b;
-        begin(&naive, names[i], 3, quick ? 8 : 16, &ops_naive);
-        begin(&tiled, names[i], 3, quick ? 8 : 16, &ops_tiled);
+        begin(&naive, recipes[i].name, 3, 16, &ops_naive);
+        begin(&tiled, recipes[i].name, 3, 16, &ops_tiled);
         train(&naive, 1, &a), train(&tiled, 1, &b);
         const struct { const char *name; double want, got, rtol; } numbers[] = {
             { "loss_d", a.loss_d, b.loss_d, 1e-6 }, { "loss_g", a.loss_g, b.loss_g, 1e-5 },     /* after D's update */
@@ -138,7 +123,7 @@ static void test_tables(void) {
             { "part 2", a.part[2], b.part[2], 1e-5 }, { "part 3", a.part[3], b.part[3], 1e-5 }, { "spread", a.spread, b.spread, 1e-5 },
         };
         for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
-            CLOSE(numbers[k].got, numbers[k].want, 0, numbers[k].rtol, "%s: the tables' %s", names[i], numbers[k].name);
+            CLOSE(numbers[k].got, numbers[k].want, 0, numbers[k].rtol, "%s: the tables' %s", recipes[i].name, numbers[k].name);
         gan_free(&naive), gan_free(&tiled);
     }
 }
@@ -147,35 +132,34 @@ static void test_tables(void) {
 
 static void test_resume(void) {
     enum { N = 2, M = 2 };
-    static const char *const names[] = { "dcgan", "style" };
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; recipes[i].name; i++) {
         Gan whole, first, second;
         Report want[N + M], got[N + M];
         char path[300];
         snprintf(path, sizeof path, "%s", file_in_folder("resume.safetensors"));
-        begin(&whole, names[i], 2, quick ? 8 : 16, &ops_tiled);
+        begin(&whole, recipes[i].name, 2, 16, &ops_tiled);
         train(&whole, N + M, want);
-        begin(&first, names[i], 2, quick ? 8 : 16, &ops_tiled);
+        begin(&first, recipes[i].name, 2, 16, &ops_tiled);
         train(&first, N, got);
         CHECK(gan_save(&first, path, &(StMeta){ "note", "half way" }, 1), "%s", gan_error());
-        begin(&second, names[i], 2, quick ? 8 : 16, &ops_tiled);
+        begin(&second, recipes[i].name, 2, 16, &ops_tiled);
         train(&second, 1, got + N);                                  /* it has been elsewhere before */
-        CHECK(!same_state(&first, &second), "%s: one step and two give the same", names[i]);
+        CHECK(!same_state(&first, &second), "%s: one step and two give the same", recipes[i].name);
         CHECK(gan_load(&second, path), "%s", gan_error());
-        CHECK(same_state(&first, &second), "%s: what is loaded is not what was saved", names[i]);
+        CHECK(same_state(&first, &second), "%s: what is loaded is not what was saved", recipes[i].name);
         train(&second, M, got + N);
-        CHECK(same_state(&whole, &second), "%s: %d + %d steps are not %d", names[i], N, M, N + M);
-        CHECK(!memcmp(want, got, sizeof want), "%s: a resumed run reports other losses", names[i]);
+        CHECK(same_state(&whole, &second), "%s: %d + %d steps are not %d", recipes[i].name, N, M, N + M);
+        CHECK(!memcmp(want, got, sizeof want), "%s: a resumed run reports other losses", recipes[i].name);
         CHECK(gan_load(&second, path), "%s", gan_error());
         second.step++;                                               /* planted: another z, other pictures */
         train(&second, M, got + N);
         second.step--;
-        CHECK(!same_state(&whole, &second), "%s: a run that resumes at the wrong step is not seen", names[i]);
+        CHECK(!same_state(&whole, &second), "%s: a run that resumes at the wrong step is not seen", recipes[i].name);
 
         StFile file;
         CHECK(st_open(&file, path), "%s", st_error());
         CHECK(!strcmp(st_meta(&file, "note"), "half way") && !strcmp(st_meta(&file, "step"), "2")
-              && !strcmp(st_meta(&file, "recipe"), names[i]), "%s: the checkpoint's metadata", names[i]);
+              && !strcmp(st_meta(&file, "recipe"), recipes[i].name), "%s: the checkpoint's metadata", recipes[i].name);
         st_close(&file);
         unlink(path);
         gan_free(&whole), gan_free(&first), gan_free(&second);
@@ -275,9 +259,9 @@ static void test_load_errors(void) {
 
 /* Every parameter and every running statistic is in exactly one tensor, and no two tensors have the same name. */
 static void test_tensors(void) {
-    for (int r = 0; r < 2; r++) {
+    for (int r = 0; recipes[r].name; r++) {
         Gan gan;
-        GanOptions o = small_options(recipes[r].name, 2, 16);
+        GanOptions o = recipe_inputs_options(recipes[r].name, 2, 16);
         gan_begin(&gan, &recipes[r], &o, &ops_naive);
         const Net *nets[2] = { &gan.g, &gan.d };
         for (int k = 0; k < 2; k++) {
@@ -346,7 +330,7 @@ static void test_inference_of_recipes(void) {
     }
     for (int size = 4; size <= 28; size += 8) {
         Gan a, b;
-        GanOptions o = small_options("dcgan", 3, size);
+        GanOptions o = recipe_inputs_options("dcgan", 3, size);
         gan_begin(&a, recipe_find("dcgan"), &o, &ops_tiled), gan_begin(&b, recipe_find("dcgan"), &o, &ops_tiled);
         CHECK(same_inference(&a.g, &b.g), "dcgan's generator, size %d: shared memory gives other bits", size);
         CHECK(same_inference(&a.d, &b.d), "dcgan's discriminator, size %d: shared memory gives other bits", size);
@@ -445,9 +429,9 @@ static void counting_release(real *x) {
 static void test_memory(void) {
     Ops counting = ops_naive;
     counting.alloc = counting_alloc, counting.release = counting_release;
-    for (int r = 0; r < 2; r++) {
+    for (int r = 0; recipes[r].name; r++) {
         Gan gan;
-        GanOptions o = small_options(recipes[r].name, 2, 16);
+        GanOptions o = recipe_inputs_options(recipes[r].name, 2, 16);
         for (int training = 0; training < 2; training++) {
             gan_begin(&gan, &recipes[r], &o, &counting);
             allocated = 0;
@@ -606,7 +590,6 @@ static void touch(real *x) { *(volatile real *)x = 1; }
 static void touch_in_an_operation(real *x) { ops_guarded.fill(x, 1, 1); }
 
 static void test_guarded(void) {
-    static const char *const names[] = { "dcgan", "style" };
     void (*entry[sizeof(Ops) / sizeof(void (*)(void))])(void);
     memcpy(entry, &ops_guarded, sizeof entry);
     for (size_t i = 0; i < sizeof entry / sizeof *entry; i++)
@@ -620,15 +603,16 @@ static void test_guarded(void) {
     CHECK(strangers == 1, "memory of the host in an operation is not seen");
     strangers = 0;
 
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; recipes[i].name; i++) {
+        if (!recipes[i].content && recipes[i].style) continue;            /* draws no pictures */
         Gan gan, plain;
         Report got[3], want[3];
         char path[300], twin[300];
-        long n = 2L * 8 * 8 * (i ? 3 : 1);
+        long n = 2L * 16 * 16 * (recipes[i].content ? 3 : 1);
         real *picture = malloc((size_t)n * sizeof *picture), *as_plain = malloc((size_t)n * sizeof *picture);
         snprintf(path, sizeof path, "%s", file_in_folder("guarded.safetensors"));
         snprintf(twin, sizeof twin, "%s", file_in_folder("plain.safetensors"));
-        begin(&gan, names[i], 2, 8, &ops_guarded), begin(&plain, names[i], 2, 8, &ops_naive);
+        begin(&gan, recipes[i].name, 2, 16, &ops_guarded), begin(&plain, recipes[i].name, 2, 16, &ops_naive);
         gan.options.clip = plain.options.clip = 0.01;
         train(&gan, 2, got), train(&plain, 2, want);
         CHECK(gan_save(&gan, path, NULL, 0) && gan_save(&plain, twin, NULL, 0), "%s", gan_error());
@@ -636,15 +620,16 @@ static void test_guarded(void) {
         int opened = st_open(&a, path) && st_open(&b, twin), same = opened && a.count == b.count;
         for (int k = 0; same && k < a.count; k++)
             same = a.tensors[k].bytes == b.tensors[k].bytes && !memcmp(a.tensors[k].data, b.tensors[k].data, a.tensors[k].bytes);
-        CHECK(same, "%s: locked memory gives another checkpoint", names[i]);
+        CHECK(same, "%s: locked memory gives another checkpoint", recipes[i].name);
         if (opened) st_close(&a), st_close(&b);
         CHECK(gan_load(&gan, twin) && gan_load(&plain, path), "%s", gan_error());
         train(&gan, 1, got + 2), train(&plain, 1, want + 2);
         gan_sample(&gan, 3, picture), gan_sample(&plain, 3, as_plain);
-        CHECK(!memcmp(got, want, sizeof got), "%s: locked memory gives other losses", names[i]);
-        CHECK(!memcmp(picture, as_plain, (size_t)n * sizeof *picture), "%s: locked memory gives other pictures", names[i]);
-        CHECK(!net_find_not_finite(&gan.g) && !net_find_not_finite(&gan.d), "%s: not finite", names[i]);
-        CHECK(!strangers, "%s: %d pointers are on the wrong side", names[i], strangers);
+        CHECK(!memcmp(got, want, sizeof got), "%s: locked memory gives other losses", recipes[i].name);
+        CHECK(!memcmp(picture, as_plain, (size_t)n * sizeof *picture), "%s: locked memory gives other pictures", recipes[i].name);
+        for (int k = 0; gan_net(&gan, k); k++)
+            CHECK(!net_find_not_finite(gan_net(&gan, k)), "%s: not finite", recipes[i].name);
+        CHECK(!strangers, "%s: %d pointers are on the wrong side", recipes[i].name, strangers);
         unlink(path), unlink(twin);
         free(picture), free(as_plain);
         gan_free(&gan), gan_free(&plain);
@@ -666,10 +651,10 @@ static void check_planted(Net *net, real *x, int node, const char *what) {
 }
 
 static void test_not_finite(void) {
-    for (int r = 0; r < 2; r++) {
+    for (int r = 0; recipes[r].name; r++) {
         Gan gan;
         Report report;
-        begin(&gan, recipes[r].name, 2, 8, &ops_tiled);
+        begin(&gan, recipes[r].name, 2, 16, &ops_tiled);
         train(&gan, 1, &report);
         Net *nets[2] = { &gan.g, &gan.d };
         for (int k = 0; k < 2; k++) {
@@ -721,7 +706,7 @@ static void test_clip(void) {
     gan_free(&gan);
 
     /* In a step: with a limit far below the norm, Adam's first moment is (1 - beta1) times a gradient of that norm. */
-    GanOptions o = small_options("dcgan", 2, 8);
+    GanOptions o = recipe_inputs_options("dcgan", 2, 8);
     o.clip = 1e-3;
     gan_begin(&gan, recipe_find("dcgan"), &o, &ops_tiled);
     if (!gan_finish(&gan)) exit(1);
@@ -734,6 +719,35 @@ static void test_clip(void) {
         CLOSE(sqrt((double)square), (1 - o.beta1) * o.clip, 0, 1e-5, "clipping before Adam, network %s", nets[k]->name);
     }
     gan_free(&gan);
+}
+
+/* F16: features whose style is their own stay as they are; with another's moments they get just these */
+static void test_adain(void) {
+    enum { N = 2, H = 5, W = 7, C = 3 };
+    Net net;
+    net_begin(&net, "a", &ops_tiled, N);
+    int x = net_input(&net, H, W, C), s = net_input(&net, H + 2, W, C), own = adain(&net, x, moments(&net, x)), m = moments(&net, s);
+    int other = moments(&net, adain(&net, x, m));
+    if (!net_finish(&net, 0)) exit(1);
+    ops_tiled.random_normal(net.node[x].y, (long)N * H * W * C, 3, 1);
+    ops_tiled.random_uniform(net.node[s].y, (long)N * (H + 2) * W * C, 3, 2);
+    real want[N * H * W * C];
+    memcpy(want, net.node[x].y, sizeof want);
+    net_forward(&net, 0);
+    for (int i = 0; i < N * H * W * C; i++) CLOSE(net.node[own].y[i], want[i], 2e-6, 0, "AdaIN of style == content, number %d", i);
+    real style[2 * N * C];
+    memcpy(style, net.node[other].y, sizeof style);
+    net_free(&net);
+    for (int i = 0; i < N; i++)
+        for (int c = 0; c < C; c++) {
+            double mean = 0, square = 0, n = (H + 2) * W;
+            for (int p = 0; p < (H + 2) * W; p++) {
+                double v = philox_uniform(3, 2, (uint64_t)(((long)i * (H + 2) * W + p) * C + c));
+                mean += v / n, square += v * v / n;
+            }
+            CLOSE(style[2 * i * C + C + c], mean, 1e-6, 1e-5, "the mean after AdaIN, picture %d channel %d", i, c);
+            CLOSE(style[2 * i * C + c], sqrt(square - mean * mean + NORM_EPS), 1e-5, 1e-4, "the deviation after AdaIN, picture %d channel %d", i, c);
+        }
 }
 
 int main(void) {
@@ -755,6 +769,7 @@ int main(void) {
     test_guarded();
     test_not_finite();
     test_clip();
+    test_adain();
     rmdir(folder);
     return test_report("gan");
 }

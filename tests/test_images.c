@@ -469,6 +469,65 @@ static void check_idx(const char *path, int labels) {
     imageset_free(&set);
 }
 
+/* a mask drawn in, its box, a garment's tones, and prints laid on it, each against its definition */
+static void test_print(void) {
+    enum { H = 23, W = 31 };
+    Image m, was, tones, print;
+    int top, left, bottom, right, bad;
+    WORKS(image_new(&m, H, W, 3));
+    m.mask = calloc(H * W, sizeof *m.mask);
+    image_mask_box(&top, &left, &bottom, &right, &m);
+    CHECK(bottom == 0, "an empty mask has no box");
+    for (int i = 0; i < H * W; i++) {
+        int y = i / W, x = i % W, inside = y >= 4 && y < 20 && x >= 5 && x < 27;
+        m.mask[i] = !inside ? 0 : y == 4 || y == 19 || x == 5 || x == 26 ? .5f : 1;
+        for (int k = 0; k < 3; k++) m.pixels[3 * i + k] = m.mask[i] < 1 ? 1 : x < 16 ? .2f : -.4f;         /* light bleeds into the edge */
+    }
+    image_mask_box(&top, &left, &bottom, &right, &m);
+    CHECK(top == 4 && left == 5 && bottom == 20 && right == 27, "box %d %d %d %d", top, left, bottom, right);
+    for (int r = 0; r < 8; r++) {
+        WORKS(image_copy(&was, &m));
+        WORKS(image_draw_in(&was, r));
+        bad = 0;
+        for (int i = 0; i < H * W; i++) {
+            float least = 1;
+            for (int y = i / W - r; y <= i / W + r; y++)
+                for (int x = i % W - r; x <= i % W + r; x++)
+                    if (y >= 0 && y < H && x >= 0 && x < W) least = fminf(least, m.mask[y * W + x]);
+            bad += was.mask[i] != least;
+        }
+        CHECK(!bad, "drawn in by %d: %d pixels are wrong", r, bad);
+        image_free(&was);
+    }
+    WORKS(image_tones(&tones, &m, 1));
+    bad = 0;
+    for (int i = 0; i < H * W; i++)                                  /* both halves of the cloth, and between them only at the middle */
+        bad += !(tones.pixels[i] > -.4001f && tones.pixels[i] < .2001f) || (m.mask[i] == 1 && tones.mask[i] == 1 && tones.pixels[i] != m.pixels[3 * i]);
+    CHECK(!bad && tones.c == 1 && tones.mask[11 * W + 5] == 0, "tones: %d are not the cloth's", bad);
+    WORKS(image_copy(&was, &m));
+    WORKS(image_new(&print, H, W, 1));
+    for (int i = 0; i < H * W; i++) print.pixels[i] = .5f;
+    image_lay_print(&m, &print, &tones, 0, 0, 1);
+    CLOSE(m.pixels[3 * (11 * W + 9)], .5, .01, 0, "in the light the print is itself");
+    CLOSE((m.pixels[3 * (11 * W + 22)] + 1) / 2, .75 * .3 / .6, .01, 0, "in half the light half as light");
+    CLOSE(m.pixels[3 * (11 * W + 5)], .5 * .5 + .5 * 1, .02, 0, "half of it at the edge, where the white is not the cloth's");
+    bad = 0;
+    for (int i = 0; i < H * W; i++) bad += !(was.mask[i] > 0) && memcmp(m.pixels + 3 * i, was.pixels + 3 * i, 12);
+    CHECK(!bad, "outside the mask %d pixels changed", bad);
+    memcpy(m.pixels, was.pixels, sizeof(float) * H * W * 3);
+    m.pixels[3 * (6 * W + 9) + 1] = m.pixels[3 * (6 * W + 9)] = m.pixels[3 * (6 * W + 9) + 2] = -1;     /* a seam, drawn after the tones */
+    image_lay_print(&m, &print, &tones, 0, 0, 1);
+    CLOSE((m.pixels[3 * (6 * W + 9)] + 1) / 2, .75 * .15, .01, 0, "drawn lines stay");
+    memcpy(m.pixels, was.pixels, sizeof(float) * H * W * 3);
+    image_lay_print(&m, &print, &tones, 0, 0, 0);
+    CLOSE(m.pixels[3 * (11 * W + 22)], .5, 1e-6, 0, "without shade the print alone");
+    image_free(&tones);
+    free(m.mask), m.mask = NULL;
+    WORKS(image_tones(&tones, &m, 3));
+    CLOSE(tones.pixels[11 * W + 22], .5, 1e-6, 0, "a picture without a mask keeps its own");
+    image_free(&m), image_free(&was), image_free(&print), image_free(&tones);
+}
+
 static void test_idx(void) {
     static Bytes file, gz, labels;
     ImageSet set;
@@ -1004,6 +1063,7 @@ int main(void) {
     test_fit();
     test_crop_tile_copy();
     test_garment_mask();
+    test_print();
     test_idx();
     test_set_options();
     test_folders();

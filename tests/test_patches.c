@@ -1,12 +1,15 @@
 /* test_patches.c: patches.h: the fused search against a double loop, components, votes, the pyramid, memory and failures,
  * and what a user sees: the same bits for any number of threads, a style that is the content gives the content back, print
- * changes nothing outside its mask. Each checker also sees a planted error. TEST_QUICK=1: smaller pictures,
-       fewer of them. */
+ * changes nothing outside its mask. Each checker also sees a planted error. TEST_QUICK=1: smaller pictures, fewer of them. */
+#define LAYERS_IMPLEMENTATION
+#define TILED_IMPLEMENTATION
+#include "layers.h"
+#include "tiled.h"
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* every allocation of the two headers is counted, and the fail_at-th one fails */
+/* every allocation of the two headers is counted, and the fail_at-th one fails; so are those of the table, but not what it borrows */
 static size_t live, peak;
 static long allocations, fail_at;
 static void *counted(void *p) {
@@ -32,10 +35,8 @@ static void *counted_realloc(void *p, size_t n) {
 #define aligned_alloc counted_aligned
 #define free counted_free
 #define IMAGES_IMPLEMENTATION
-#define LAYERS_IMPLEMENTATION
 #define PATCHES_IMPLEMENTATION
 #include "images.h"
-#include "layers.h"
 #include "patches.h"
 #include "test.h"
 #ifdef _OPENMP
@@ -44,6 +45,10 @@ static void threads(int n) { omp_set_num_threads(n); }
 #else
 static void threads(int n) { (void)n; }
 #endif
+
+static real *ops_alloc(long n) { return counted_calloc((size_t)n, sizeof(real)); }
+static void ops_release(real *x) { counted_free(x); }
+static Ops ops;                                                                 /* ops_tiled, counted */
 
 static int quick;
 static int side(int n) { return quick ? n / 2 < 16 ? 16 : n / 2 : n; }           /* of a picture */
@@ -80,69 +85,49 @@ static PatchesOptions small(PatchesMode mode) {
 
 /* ---- the search ------------------------------------------------------------------------------------------------ */
 
-/* random points of PM_KEPT numbers as q' (queries) or k' (keys) */
-static float *points(long n, int queries, uint64_t from) {
-    float *rows = room(sizeof(float) * (size_t)(n * PM_WIDE));
-    for (long i = 0; i < n; i++) {
-        float square = 0, *to = rows + i * PM_WIDE;
-        for (int t = 0; t < PM_KEPT; t++) {
-            float x = (float)(uniform(from + (uint64_t)(i * PM_KEPT + t)) * 2 - 1);
-            to[t] = queries ? -2 * x : x, square += x * x;
-        }
-        to[PM_KEPT] = queries ? square : 1, to[PM_KEPT + 1] = queries ? 1 : square;
-    }
-    return rows;
-}
 static double squared(const float *q, const float *k) {
     double sum = 0;
-    for (int t = 0; t < PM_KEPT; t++) sum += (q[t] / -2. - k[t]) * (q[t] / -2. - k[t]);
+    for (int t = 0; t < PM_KEPT; t++) sum += ((double)q[t] - k[t]) * ((double)q[t] - k[t]);
     return sum;
 }
 /* how many of best[] are not (nearly) the least of weight D, by a double loop in double */
-static long wrong_matches(const int *best, const float *q, long nq, const float *k, long nk) {
+static long wrong_matches(const float *best, const float *q, long nq, const float *k, long nk) {
     double *least = room(sizeof(double) * (size_t)nk);
     long wrong = 0;
     for (long j = 0; j < nk; j++) {
         least[j] = 1e30;
-        for (long i = 0; i < nq; i++) least[j] = fmin(least[j], squared(q + i * PM_WIDE, k + j * PM_WIDE));
+        for (long i = 0; i < nq; i++) least[j] = fmin(least[j], squared(q + i * PM_KEPT, k + j * PM_KEPT));
     }
     for (long i = 0; i < nq; i++) {
         double low = 1e30;
-        for (long j = 0; j < nk; j++) low = fmin(low, squared(q + i * PM_WIDE, k + j * PM_WIDE) / (least[j]
-              + .002 * PM_TAPS));
-        int b = best[i];
-        wrong += !(b >= 0 && b < nk && squared(q + i * PM_WIDE, k + b * PM_WIDE) / (least[b]
-              + .002 * PM_TAPS) <= low * (1 + 1e-4) + 1e-5);
+        for (long j = 0; j < nk; j++) low = fmin(low, squared(q + i * PM_KEPT, k + j * PM_KEPT) / (least[j] + .002 * PM_TAPS));
+        int b = (int)best[i];
+        wrong += !(b >= 0 && b < nk && squared(q + i * PM_KEPT, k + b * PM_KEPT) / (least[b] + .002 * PM_TAPS) <= low * (1 + 1e-4) + 1e-5);
     }
     free(least);
     return wrong;
 }
 static void test_search(void) {
     static const int sizes[][2] = { {1, 1}, {1, 17}, {5, 2}, {7, 13}, {96, 16}, {97, 64}, {203, 131}, {64, 300} };
-    for (int s = 0; s < 8; s++) {
-        long nq = sizes[s][0], nk = sizes[s][1], more = (nq > nk ? nq : nk) + PM_COLS;
-        float *q = points(nq, 1, 0), *k = points(nk, 0, 1 << 20), *weight = room(4 * (size_t)nk),
-              *score = room(4 * (size_t)nq);
-        float *panels = room(4 * (size_t)(more * PM_WIDE));
-        int *best = room(4 * (size_t)more);
-        pm_nearest(best, score, weight, q, nq, panels, k, nk);
-        CHECK(wrong_matches(best, q, nq, k, nk) == 0, "%ld queries, %ld keys: the fused argmin is the double loop's",
-              nq, nk);
+    for (int s = 0; s < 16; s++) {
+        long nq = sizes[s % 8][0], nk = sizes[s % 8][1], most = nq > nk ? nq : nk;
+        float *all = room(4 * (size_t)(2 * (nq + nk) * PM_KEPT + nk + 2 * most)), *q = all, *k = q + nq * PM_KEPT;
+        float *best = room(4 * (size_t)most), *weight = room(4 * (size_t)nk);
+        for (long i = 0; i < (nq + nk) * PM_KEPT; i++) q[i] = (float)(uniform((uint64_t)i) * 2 - 1);
+        Pm m = { .ops = s < 8 ? &ops_tiled : &ops_naive, .best = best, .weight = weight };
+        m.on.queries = q, m.on.keys = k, m.on.weight = k + nk * PM_KEPT, m.on.index = m.on.weight + nk, m.on.least = m.on.index + most;
+        pm_search(&m, nq, nk);
+        CHECK(wrong_matches(best, q, nq, k, nk) == 0, "%ld queries, %ld keys: the search is the double loop", nq, nk);
         for (long j = 0; j < nk; j += 7) {
             double least = 1e30;
-            for (long i = 0; i < nq; i++) least = fmin(least, squared(q + i * PM_WIDE, k + j * PM_WIDE));
+            for (long i = 0; i < nq; i++) least = fmin(least, squared(q + i * PM_KEPT, k + j * PM_KEPT));
             CLOSE(weight[j], 1 / (least + .002 * PM_TAPS), 0, 1e-4, "weight of key %ld of %ld", j, nk);
         }
         if (nk > 1) {
-            best[nq - 1] = (best[nq - 1] + 1) % (int)nk;
+            best[nq - 1] = (float)(((int)best[nq - 1] + 1) % (int)nk);
             CHECK(wrong_matches(best, q, nq, k, nk) == 1, "a wrong match is seen");
         }
-        memcpy(k, k + (nk - 1) * PM_WIDE, PM_WIDE * sizeof *k);                 /* the first and the last key are the same */
-        pm_pack(panels, k, nk, NULL);
-        pm_sweep(score, best, k + (nk - 1) * PM_WIDE, 1, panels, nk);           /* (k' against k': any product will do) */
-        pm_pack(panels, k, 1, NULL);
-        CHECK(best[0] != nk - 1 || nk == 1, "of equals the first is taken");
-        free(q), free(k), free(weight), free(score), free(panels), free(best);
+        free(all), free(best), free(weight);
     }
 }
 
@@ -170,15 +155,22 @@ static double captured(const float *basis, const float *rows, long n) {
     }
     return in / all;
 }
+/* the components of n rows, which it centres */
+static void components(float *basis, float *rows, long n) {
+    float *covariance = room(4 * PM_TAPS * PM_TAPS), mean[PM_TAPS];
+    double *work = room(16 * PM_TAPS * PM_KEPT);
+    ops_tiled.gram_forward(covariance, mean, rows, n, PM_TAPS);
+    for (long i = 0; i < n * PM_TAPS; i++) rows[i] -= mean[i % PM_TAPS];
+    pm_components(basis, covariance, work);
+    free(covariance), free(work);
+}
 static void test_components(void) {
     enum { N = 301 };
-    float *rows = room(sizeof(float) * N * PM_TAPS), basis[PM_TAPS * PM_KEPT], mean[PM_TAPS];
-    double *work = room(sizeof(double) * PM_TAPS * (PM_TAPS + 2 * PM_KEPT)), in = 0, all = 0, sums[PM_TAPS] = {0};
+    float *rows = room(sizeof(float) * N * PM_TAPS), basis[PM_TAPS * PM_KEPT];
+    double in = 0, all = 0;
     for (int i = 0; i < N * PM_TAPS; i++) rows[i] = (float)((uniform((uint64_t)i) - .5) * pow(.93,
           i % PM_TAPS * 85 % PM_TAPS) + 3);
-    for (int i = 0; i < N * PM_TAPS; i++) sums[i % PM_TAPS] += rows[i] / (double)N;
-    pm_components(basis, mean, rows, N, work);
-    for (int t = 0; t < PM_TAPS; t += 13) CLOSE(mean[t], sums[t], 1e-5, 0, "mean %d", t);
+    components(basis, rows, N);
     CHECK(not_orthonormal(basis) < 1e-5, "the basis is orthonormal: %g", not_orthonormal(basis));
     for (int t = 0; t < PM_TAPS;
           t++) {                     /* Ky Fan: the best 38 directions hold no less than any 38 coordinates */
@@ -197,7 +189,7 @@ static void test_components(void) {
         for (int k = 0; k < 9; k++) x += uniform((uint64_t)(i * 9 + k)) * (uniform((uint64_t)(90000 + t * 9 + k)) - .5);
         rows[i * PM_TAPS + t] = (float)x;
     }
-    pm_components(basis, mean, rows, N, work);
+    components(basis, rows, N);
     CLOSE(captured(basis, rows, N), 1, 1e-5, 0, "rank 9 is captured whole");
     double worst = 0;
     for (int t = 0; t < PM_TAPS; t++) {
@@ -213,45 +205,38 @@ static void test_components(void) {
 
     for (int i = 0; i < N * PM_TAPS; i++) rows[i] = .3f;
           /* one colour: no variance, no division by zero */
-    pm_components(basis, mean, rows, N, work);
+    components(basis, rows, N);
     double sum = 0;
     for (int i = 0; i < PM_TAPS * PM_KEPT; i++) sum += fabs(basis[i]);
     CHECK(sum == 0, "a constant has no components: %g", sum);
-    free(rows), free(work);
+    free(rows);
 }
 
-/* Patches projected where they lie, against sums over gathered patches; and D of projections against D of patches */
+/* Patches in components, against sums over the picture; and D of two patches */
 static void test_project(void) {
     enum { H = 17, W = 23, N = 29 };
-    float picture[H * W * 4], *rows = room(4 * N * PM_WIDE), *keys = room(4 * N * PM_WIDE), basis[PM_TAPS * PM_KEPT],
-          mean[PM_TAPS];
-    float *panels = room(4 * PM_TAPS * (PM_KEPT + PM_COLS));
+    float picture[H * W * 4], *rows = room(4 * N * PM_KEPT), basis[PM_TAPS * PM_KEPT], mean[PM_TAPS], origin[PM_KEPT] = {0};
     int at[N];
     for (int i = 0; i < H * W * 4; i++) picture[i] = (float)uniform((uint64_t)i);
     for (int i = 0; i < PM_TAPS * PM_KEPT; i++) basis[i] = (float)uniform((uint64_t)(5000 + i)) - .5f;
     for (int t = 0; t < PM_TAPS; t++) mean[t] = (float)uniform((uint64_t)(99000 + t));
+    for (int i = 0; i < PM_TAPS * PM_KEPT; i++) origin[i % PM_KEPT] -= mean[i / PM_KEPT] * basis[i];
     for (int i = 0; i < N; i++) at[i] = (i * 5) % (H - 6) * W + (i * 3) % (W - 6);
-    pm_project(rows, picture, W, at, N, basis, mean, panels, 1);
-    pm_project(keys, picture, W, at, N, basis, mean, panels, 0);
-    for (int i = 0; i < N; i++) {
-        double square = 0, y = 0;
-        for (int k = 0; k < PM_KEPT; k++) {
-            y = 0;
+    Pm m = { .ops = &ops_tiled, .gathered = room(4 * N * PM_TAPS) };
+    m.on.patches = room(4 * N * PM_TAPS), m.on.basis = basis, m.on.origin = origin;
+    pm_project(&m, rows, picture, W, at, N);
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < PM_KEPT; k += 9) {
+            double y = 0;
             for (int t = 0; t < PM_TAPS; t++)
                 y += (picture[4 * (at[i] + t / PM_RUN * W) + t % PM_RUN] - (double)mean[t]) * basis[t * PM_KEPT + k];
-            square += y * y;
-            if (k % 9 == 0) CLOSE(keys[i * PM_WIDE + k], y, 1e-4, 1e-5, "key %d component %d", i, k);
-            if (k % 9 == 0) CLOSE(rows[i * PM_WIDE + k], -2 * y, 1e-4, 1e-5, "query %d component %d", i, k);
+            CLOSE(rows[i * PM_KEPT + k], y, 1e-4, 1e-5, "patch %d component %d", i, k);
         }
-        CLOSE(keys[i * PM_WIDE + PM_KEPT + 1], square, 1e-3, 1e-4, "|k|^2");
-        CHECK(keys[i * PM_WIDE + PM_KEPT] == 1 && rows[i * PM_WIDE + PM_KEPT + 1] == 1, "the ones");
-    }
     double d = 0;
     for (int t = 0; t < PM_TAPS; t++)
-        d += pow(picture[4 * (at[0] + t / PM_RUN * W) + t % PM_RUN] - (double)picture[4 * (at[1] + t / PM_RUN * W)
-              + t % PM_RUN], 2);
+        d += pow(picture[4 * (at[0] + t / PM_RUN * W) + t % PM_RUN] - (double)picture[4 * (at[1] + t / PM_RUN * W) + t % PM_RUN], 2);
     CLOSE(pm_distance(picture + 4 * at[0], 4 * W, picture + 4 * at[1], 4 * W), d, 0, 1e-5, "distance of two patches");
-    free(rows), free(keys), free(panels);
+    free(rows), free(m.gathered), free(m.on.patches);
 }
 
 /* ---- one level ------------------------------------------------------------------------------------------------- */
@@ -312,7 +297,7 @@ static void test_plan(void) {
         PatchesOptions o = patches_default(n % 2 ? PATCHES_PRINT : PATCHES_PAINT);
         o.levels = n % 7, o.style_scale = n % 5 ? 1 : 1.7;
         Pm m = {0};
-        if (!pm_plan(&m, h, w, style, styles, weight, &o)) continue;
+        if (!pm_plan(&m, h, w, style, styles, weight, &o, &ops)) continue;
         const PmLevel *top = &m.level[m.levels - 1];
         CHECK(top->h == h && top->w == w && m.levels <= (o.levels ? o.levels : 16),
               "the finest level is the picture: %d x %d", w, h);
@@ -343,7 +328,7 @@ static void test_plan(void) {
     Image style[2] = { { .h = 400, .w = 400 }, { .h = 400, .w = 400 } };        /* shares of the keys follow the weights */
     PatchesOptions o = patches_default(PATCHES_PAINT);
     Pm m = {0};
-    CHECK(pm_plan(&m, 400, 400, style, 2, (double[]){ 3, 1 }, &o), "a plan");
+    CHECK(pm_plan(&m, 400, 400, style, 2, (double[]){ 3, 1 }, &o, &ops), "a plan");
     const PmLevel *l = &m.level[m.levels - 1];
     double first = (double)l->sh[0] * l->sw[0] / l->step[0] / l->step[0],
           second = (double)l->sh[1] * l->sw[1] / l->step[1] / l->step[1];
@@ -354,7 +339,7 @@ static void test_plan(void) {
 
 static void test_statistics(void) {
     enum { H = 13, W = 17 };
-    float x[H * W], y[H * W], a[H * W], b[H * W], mask[H * W];
+    float x[H * W], y[H * W];
     for (int r = 0; r < 20; r += 3) for (int axis = 0; axis < 2; axis++) {
         for (int i = 0; i < H * W; i++) x[i] = (float)uniform((uint64_t)i);
         if (axis) pm_box(y, x, W, 1, H, W, r);
@@ -369,24 +354,22 @@ static void test_statistics(void) {
         }
         CHECK(worst < 1e-6, "box of radius %d, axis %d: %g", r, axis, worst);
     }
-    for (int i = 0; i < H * W; i++) x[i] = .4f, mask[i] = (float)(i % W > 7);
+    for (int i = 0; i < H * W; i++) x[i] = .4f;
     pm_blur(x, y, H, W, 3);
     for (int i = 0; i < H * W; i++) CLOSE(x[i], .4, 1e-6, 0, "a constant stays one");
-    for (int i = 0; i < H * W; i++) x[i] = i % W > 7 ? (float)uniform((uint64_t)i) : 50;
-    memcpy(y, x, sizeof x);
-    float spare[H * W];
-    pm_extend(x, mask, H, W, 2, a, b, spare);
-    int changed = 0, outside = 0;
-    for (int i = 0; i < H * W; i++) changed += mask[i] > 0 && x[i] != y[i], outside += !(x[i] >= 0 && x[i] <= 1);
-    CHECK(!changed && !outside, "extend: %d changed inside, %d not of the inside's tones", changed, outside);
 
-    PmRanks d = { 0, 1, {0} };
-    for (int i = 0; i < 5000; i++) d.sum[pm_bin(&d, uniform((uint64_t)i) * uniform((uint64_t)i)) + 1] += 1;
-    pm_cumulate(&d);
-    for (double r = .05; r < 1; r += .1) CLOSE(pm_quantile(&d, r), r * r, .02, 0, "quantile %g of u^2", r);
-    d = (PmRanks){ 0, 1, {0} };
-    d.sum[pm_bin(&d, .5) + 1] = 9, pm_cumulate(&d);
-    CLOSE(pm_quantile(&d, .3), .5, .01, 0, "all in one place");
+    double content[PM_BINS] = {0}, style[PM_BINS] = {0};
+    float map[PM_BINS];
+    for (int i = 0; i < 50000; i++) {
+        float u = (float)uniform((uint64_t)i);
+        content[pm_bin(u)] += 1, style[pm_bin(u * u)] += 3;
+    }
+    pm_map_tones(map, content, style);
+    for (double r = .05; r < 1; r += .1) CLOSE(map[pm_bin((float)r)], r * r, .02, 0, "what u becomes where ranks are those of u^2: %g", r);
+    memset(style, 0, sizeof style), style[pm_bin(.5f)] = 9;
+    pm_map_tones(map, content, style);
+    CLOSE(map[pm_bin(.3f)], .5, .01, 0, "all in one place");
+    CHECK(pm_bin(-1) == 0 && pm_bin(7) == PM_BINS - 1, "bins end somewhere");
 }
 
 /* ---- what a user sees ------------------------------------------------------------------------------------------ */
@@ -407,18 +390,18 @@ static void test_threads_and_seeds(void) {
         PatchesOptions o = small((PatchesMode)mode);
         if (mode) ellipse(&c), s.tileable = 1;
         threads(1);
-        WORKS(patches_transfer(&one, &c, &s, NULL, 1, &o));
+        WORKS(patches_transfer(&one, &c, &s, NULL, 1, &o, &ops));
         CHECK(!colours(&one), "values are colours");
         for (int n = 2; n <= 3; n++) {
             threads(n);
-            WORKS(patches_transfer(&other, &c, &s, NULL, 1, &o));
+            WORKS(patches_transfer(&other, &c, &s, NULL, 1, &o, &ops));
             CHECK(same(&one, &other), "mode %d: the same bits with %d threads", mode, n);
             other.pixels[other.h * other.w * 3 / 2] += 1e-7f;
             CHECK(!same(&one, &other), "one bit is seen");
             image_free(&other);
         }
         o.seed = 2;
-        if (mode) { WORKS(patches_transfer(&other, &c, &s, NULL, 1, &o)); CHECK(!same(&one, &other), "another seed");
+        if (mode) { WORKS(patches_transfer(&other, &c, &s, NULL, 1, &o, &ops)); CHECK(!same(&one, &other), "another seed");
               image_free(&other); }
         image_free(&one);
     }
@@ -435,14 +418,24 @@ static void test_identity(void) {
     Image c = drawn(side(44), side(40), 3, 2), s = drawn(side(44), side(40), 3, 0), r;
     PatchesOptions o = small(PATCHES_PAINT);
     o.detail = 0;
-    WORKS(patches_transfer(&r, &c, &c, NULL, 1, &o));
+    WORKS(patches_transfer(&r, &c, &c, NULL, 1, &o, &ops));
     double own = difference(&r, &c);
     CHECK(own < .03, "the content as its own style comes back: %g of 1", own);
     image_free(&r);
-    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o));
+    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o, &ops));
     CHECK(difference(&r, &c) > 2 * own, "another style does not: %g", difference(&r, &c));
     image_free(&r);
     image_free(&c), image_free(&s);
+}
+
+/* the textbook's table paints the same picture, save where rounding decided between two patches */
+static void test_tables(void) {
+    Image c = drawn(side(34), side(30), 3, 2), s = drawn(side(32), side(36), 3, 0), r, naive;
+    PatchesOptions o = small(PATCHES_PAINT);
+    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o, &ops_tiled));
+    WORKS(patches_transfer(&naive, &c, &s, NULL, 1, &o, &ops_naive));
+    CHECK(difference(&r, &naive) < .01, "two tables: %g of 1", difference(&r, &naive));
+    image_free(&r), image_free(&naive), image_free(&c), image_free(&s);
 }
 
 static int touched(const Image *before, const Image *after, const float *mask, int *inside) {
@@ -459,7 +452,7 @@ static void test_print(void) {
     PatchesOptions o = small(PATCHES_PRINT);
     int inside;
     ellipse(&c);
-    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o));
+    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o, &ops));
     CHECK(touched(&c, &r, c.mask, &inside) == 0 && inside > (quick ? 100 : 500),
           "print: %d pixels inside the mask changed, none outside", inside);
     r.pixels[0] = nextafterf(r.pixels[0], 9);
@@ -468,13 +461,13 @@ static void test_print(void) {
     for (int i = 0; i < c.h * c.w; i++) for (int k = 0; k < 3; k++) if (!(c.mask[i] > .5f)) c.pixels[3 * i + k] = 1;
     free(c.mask), c.mask = NULL;                                                /* a garment on white: it is found */
     for (int i = 0; i < c.h * c.w * 3; i++) if (c.pixels[i] < 1) c.pixels[i] *= .5f;
-    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o));
+    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o, &ops));
     CHECK(r.mask && touched(&c, &r, r.mask, &inside) == 0 && inside > (quick ? 100 : 500)
           && inside < c.h * c.w * 3 / 4, "the garment is found: %d", inside);
     image_free(&r);
     o.shade = 0, o.content_weight = 0, s.tileable = 1;                          /* flat cloth: the style's own colours */
     float low = 9, high = -9, below = 9, above = -9;
-    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o));
+    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o, &ops));
     for (int i = 0; i < s.h * s.w * 3; i++) low = fminf(low, s.pixels[i]), high = fmaxf(high, s.pixels[i]);
     for (int i = 0; i < r.h * r.w * 3; i++) if (r.mask[i / 3] == 1) below = fminf(below, r.pixels[i]),
           above = fmaxf(above, r.pixels[i]);
@@ -492,7 +485,7 @@ static void test_odd_pictures(void) {
         for (int mode = 0; mode < 2; mode++) {
             PatchesOptions o = small((PatchesMode)mode);
             if (quick && (kind + mode) % 2) continue;
-            WORKS(patches_transfer(&r, &c, s, kind ? NULL : (double[]){ 2, 1 }, kind ? 1 : 2, &o));
+            WORKS(patches_transfer(&r, &c, s, kind ? NULL : (double[]){ 2, 1 }, kind ? 1 : 2, &o, &ops));
             CHECK(r.h == c.h && r.w == c.w && r.c == 3 && !colours(&r), "kind %d, mode %d: %d values are no colours",
                   kind, mode, colours(&r));
             if (kind == 5 && !mode) CLOSE(r.pixels[200 * 3], r.pixels[201 * 3], 1e-4, 0, "flat on flat is flat");
@@ -504,7 +497,7 @@ static void test_odd_pictures(void) {
           /* larger than o.size: painted smaller, enlarged */
     PatchesOptions o = small(PATCHES_PRINT);
     o.size = 100, o.levels = 1;
-    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o));
+    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o, &ops));
     CHECK(r.h == 200 && r.w == 34 && !colours(&r), "%d x %d", r.w, r.h);
     image_free(&r), image_free(&c), image_free(&s);
 }
@@ -517,23 +510,25 @@ static void test_memory(void) {
         o.iterations = 1, o.style_scale = n == 2 ? 2 : 1, o.levels = quick;
         if (n == 4) o.size = 64;
         if (n == 5) ellipse(&c);
-        double told = patches_bytes(c.h, c.w, s, 1 + n % 2, &o);
+        double told = patches_bytes(c.h, c.w, s, 1 + n % 2, &o, &ops);
         size_t before = live;
         peak = live;
-        WORKS(patches_transfer(&r, &c, s, NULL, 1 + n % 2, &o));
+        WORKS(patches_transfer(&r, &c, s, NULL, 1 + n % 2, &o, &ops));
         double taken = (double)(peak - before);
         CHECK(told >= taken && told <= 1.4 * taken, "case %d: %.0f bytes told, %.0f taken", n, told, taken);
         o.memory = taken * .9;
         image_free(&r);
         peak = live;
-        CHECK(!patches_transfer(&r, &c, s, NULL, 1 + n % 2, &o) && strstr(patches_error(), "MB are allowed"),
+        CHECK(!patches_transfer(&r, &c, s, NULL, 1 + n % 2, &o, &ops) && strstr(patches_error(), "MB are allowed"),
               "limit: %s", patches_error());
         CHECK(!r.pixels && !r.mask && (double)(peak - before) < taken * .5, "refused before much was taken");
         image_free(&c), image_free(&s[0]), image_free(&s[1]);
     }
     Image s = drawn(512, 512, 3, 1);
     PatchesOptions o = patches_default(PATCHES_PAINT);
-    double large = patches_bytes(512, 512, &s, 1, &o);
+    double more = patches_bytes(512, 512, &s, 1, &o, &ops_tiled) - patches_bytes(512, 512, &s, 1, &o, &ops);
+    CLOSE(more, 4. * (double)ops_tiled.nearest_scratch(172 * 172, 172 * 172, PM_KEPT), 0, .02, "what the table borrows is counted");
+    double large = patches_bytes(512, 512, &s, 1, &o, &ops);
     CHECK(large > 20e6 && large < 200e6, "512 x 512 takes %.0f MB", large / 1e6);
     image_free(&s);
 }
@@ -548,7 +543,7 @@ static void test_no_memory(void) {
     int done = 0, count = 0;
     for (count = 1; !done && count < 200; count++) {
         allocations = 0, fail_at = count;
-        done = patches_transfer(&r, &c, &s, NULL, 1, &o);
+        done = patches_transfer(&r, &c, &s, NULL, 1, &o, &ops);
         fail_at = 0;
         if (done) break;
         CHECK(strstr(patches_error(), "out of memory") && !r.pixels && live == before, "allocation %d: %s", count,
@@ -567,7 +562,7 @@ static int progress(void *user, int level, int levels, int iteration, double fra
     return ++steps != stop_at;
 }
 #define FAILS(text) do { \
-    int failed_ = !patches_transfer(&r, &c, s, weight, styles, &o); \
+    int failed_ = !patches_transfer(&r, &c, s, weight, styles, &o, &ops); \
     CHECK(failed_ && !r.pixels && strstr(patches_error(), text) && !strchr(patches_error(), '\n'), \
           "expected an error with '%s', got '%s'", text, patches_error()); \
     o = small(PATCHES_PRINT), weight = NULL, styles = 1; } while (0)
@@ -607,7 +602,7 @@ static void test_errors(void) {
     free(c.mask), c.mask = NULL;
     Image thin = drawn(600, 20, 3, 0);
     keep = c, c = thin, o.size = 64; FAILS("leave a side below 16: give a larger size");
-    CHECK(patches_bytes(600, 20, s, 1, &(PatchesOptions){ .style_scale = 1, .size = 64, .iterations = 1 }) == 0,
+    CHECK(patches_bytes(600, 20, s, 1, &(PatchesOptions){ .style_scale = 1, .size = 64, .iterations = 1 }, &ops) == 0,
           "and takes no bytes");
     c = keep;
     image_free(&thin);
@@ -618,13 +613,15 @@ static void test_errors(void) {
     o.progress = progress, o.user = &steps, o.levels = 2, stop_at = quick ? 2 : 3; FAILS("stopped");
     CHECK(steps == stop_at, "stopped at the third step: %d", steps);
     o.progress = progress, o.user = &steps, o.levels = 2, steps = stop_at = 0, last_fraction = 0;
-    WORKS(patches_transfer(&r, &c, s, NULL, 1, &o));
+    WORKS(patches_transfer(&r, &c, s, NULL, 1, &o, &ops));
     CHECK(steps == 2 * o.iterations && last_fraction > .8, "%d steps, the last at %g", steps, last_fraction);
     image_free(&r), image_free(&c), image_free(&s[0]);
 }
 
 int main(void) {
     quick = getenv("TEST_QUICK") != NULL;
+    ops = ops_tiled, ops.alloc = ops_alloc, ops.release = ops_release;
+    ops.conv_scratch = ops_naive.conv_scratch, ops.gram_scratch = ops_naive.gram_scratch, ops.nearest_scratch = ops_naive.nearest_scratch;
     threads(2);
     test_search();
     test_components();
@@ -634,6 +631,7 @@ int main(void) {
     test_statistics();
     test_threads_and_seeds();
     test_identity();
+    test_tables();
     test_print();
     test_odd_pictures();
     test_memory();

@@ -15,6 +15,7 @@
  * Compile with -Dreal=double. With TEST_QUICK in the environment (sanitizers are slow) only every fifth tensor of a
  * recipe is looked at, and the planted errors are left out. */
 #include "gan.h"
+#include "recipe_inputs.h"
 #include "test.h"
 #ifdef _OPENMP
 #include <omp.h>
@@ -46,7 +47,20 @@ static void keep_parameters(real *p, real *m, real *v, const real *g, long n, re
     (void)p, (void)m, (void)v, (void)g, (void)n, (void)lr, (void)beta1, (void)beta2, (void)eps, (void)t;
 }
 
-/* The naive table with these three: a training step leaves its gradients in net->g and the parameters where they were,
+static void keep_rmsprop(real *p, real *v, const real *g, long n, real lr, real decay, real eps) {
+    (void)p, (void)v, (void)g, (void)n, (void)lr, (void)decay, (void)eps;
+}
+static void keep_clip(real *x, real limit, long n) { (void)x, (void)limit, (void)n; }
+static void watched_hinge(real *loss, const real *x, real sign, long n) {
+    ops_naive.hinge_forward(loss, x, sign, n);
+    for (long i = 0; i < n; i++) branch(1 - sign * x[i] > 0);
+}
+static void watched_absolute_error(real *loss, const real *a, const real *b, const real *weight, long n) {
+    ops_naive.absolute_error_forward(loss, a, b, weight, n);
+    for (long i = 0; i < n; i++) branch(a[i] > b[i]);
+}
+
+/* The naive table with these: a training step leaves its gradients in net->g and the parameters where they were,
  * so that D is still the same when G's loss is computed. */
 static Ops watched;
 
@@ -64,7 +78,9 @@ static void make_tables(void) {
     watched = ops_naive;
     watched.leaky_relu_forward = watched_leaky_relu;
     watched.total_variation_forward = watched_total_variation;
-    watched.adam_step = keep_parameters;
+    watched.hinge_forward = watched_hinge;
+    watched.absolute_error_forward = watched_absolute_error;
+    watched.adam_step = keep_parameters, watched.rmsprop_step = keep_rmsprop, watched.clip = keep_clip;
     losses = watched;
     losses.dense_backward_input = losses.dense_backward_weight = no_product;
     losses.conv2d_backward_input = losses.conv2d_backward_weight = no_convolution;
@@ -105,7 +121,8 @@ static int direction_agrees(Problem *problem, real *x, const real *start, const 
         for (int k = 0; k < 4; k++) {
             branches = 0;
             move(x, start, v, at[k] * h, n);
-            double loss = problem->loss(problem, &losses);
+            int backward = problem->gan && (problem->gan->options.penalty_weight > 0 || problem->gan->recipe->spectral);     /* the loss itself takes such passes */
+            double loss = problem->loss(problem, backward ? &watched : &losses);
             difference += weight[k] * loss / (12 * h);
             largest = fmax(largest, fabs(loss));
             seen[k] = branches;
@@ -355,33 +372,43 @@ static void test_what(void) {
 static double recipe_loss(Problem *problem, const Ops *table) {
     Gan *gan = problem->gan;
     Report report;
-    gan->ops = gan->g.ops = gan->d.ops = gan->blur.ops = table;
+    gan->ops = table;
+    for (int i = 0; gan_net(gan, i); i++) gan_net(gan, i)->ops = table, gan_net(gan, i)->settled = 1;
     gan->step = 0;                                                   /* the same z again */
     gan_step(gan, &report);
-    return problem->net == &gan->g ? report.loss_g : report.loss_d;
+    return problem->net == &gan->d || problem->net == &gan->d2 ? report.loss_d : report.loss_g;
 }
 
 static const struct { const char *recipe; GanOptions options; } trials[] = {
     { "dcgan", { .batch = 3, .size = 8, .channels = 2, .lr = 1, .seed = 11 } },
     { "style", { .batch = 2, .size = 8, .channels = 3, .lr = 1, .seed = 12, .content_weight = 1.3, .style_weight = 0.7,
                  .tv_weight = 0.4 } },
+    { "mlp", { .batch = 5, .size = 8, .channels = 1, .lr = 1, .seed = 13, .smoothing = 0.1 } },
+    { "dcgan64", { .batch = 5, .size = 16, .channels = 1, .lr = 1, .seed = 14 } },
+    { "lsgan", { .batch = 4, .size = 8, .channels = 1, .lr = 1, .seed = 15, .diversity_weight = 0.3 } },
+    { "hinge", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 16 } },
+    { "wgan", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 17, .critic = 2 } },
+    { "wgan-gp", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 18, .penalty_weight = 2 } },
+    { "cgan", { .batch = 3, .size = 8, .channels = 1, .classes = INPUT_CLASSES, .lr = 1, .seed = 19 } },
+    { "adain", { .batch = 2, .size = 16, .channels = 3, .lr = 1, .seed = 20, .content_weight = 0.8, .style_weight = 1.7, .tv_weight = 0.4 } },
+    { "features", { .batch = 3, .size = 16, .channels = 3, .classes = INPUT_CLASSES, .lr = 1, .seed = 21 } },
 };
 enum { TRIALS = sizeof trials / sizeof *trials };
 
 /* Pictures, garments and masks by lot: smooth noise in (-1,1), masks in [0,1) */
 static void begin_trial(Gan *gan, int i) {
     const GanOptions *o = &trials[i].options;
-    long pixels = (long)o->batch * o->size * o->size;
     gan_begin(gan, recipe_find(trials[i].recipe), o, &ops_naive);
     if (!gan_finish(gan)) exit(1);
-    shake_parameters(&gan->g, STREAM(STREAM_G, 0));
-    shake_parameters(&gan->d, STREAM(STREAM_D, 0));
-    ops_naive.random_normal(gan->images, pixels * o->channels, o->seed, STREAM(STREAM_DATA, 0));
-    ops_naive.tanh_forward(gan->images, gan->images, pixels * o->channels);
-    if (!gan->recipe->content) return;
-    ops_naive.random_normal(gan->content, pixels, o->seed, STREAM(STREAM_DATA, 1));
-    ops_naive.tanh_forward(gan->content, gan->content, pixels);
-    ops_naive.random_uniform(gan->mask, pixels, o->seed, STREAM(STREAM_DATA, 2));
+    for (int k = 0; gan_net(gan, k); k++)
+        if (gan_net(gan, k)->training & NET_WEIGHTS) shake_parameters(gan_net(gan, k), STREAM(STREAM_G + k, 0));
+    recipe_inputs(gan, 0);
+    gan->ops = &watched;                                 /* a few rounds of power iteration for those with spectral normalisation */
+    for (int k = 0; gan_net(gan, k); k++) gan_net(gan, k)->ops = &watched;
+    for (int k = 0; gan->recipe->spectral && k < 3; k++) {
+        Report report;
+        gan_step(gan, &report);
+    }
 }
 
 static void test_recipes(void) {
@@ -391,12 +418,13 @@ static void test_recipes(void) {
         CHECK(tried, "recipe '%s' has no gradient check", r->name);
     }
     for (int i = 0; i < TRIALS; i++)
-        for (int net = 0; net < 2; net++) {
+        for (int net = 0; net < GAN_NETS; net++) {
             Gan gan;
             Tally tally = {0};
             begin_trial(&gan, i);
-            Problem problem = { .name = net ? "L_D" : "L_G", .loss = recipe_loss, .gan = &gan };
-            problem.net = net ? &gan.d : &gan.g;
+            Problem problem = { .loss = recipe_loss, .gan = &gan, .net = gan_net(&gan, net) };
+            if (!problem.net || !problem.net->parameters || !(problem.net->training & NET_WEIGHTS)) { gan_free(&gan); continue; }
+            problem.name = problem.net == &gan.d || problem.net == &gan.d2 ? "L_D" : "L_G";
             const char *wrong = wrong_gradient(&problem, &watched, &tally);
             CHECK(!wrong, "recipe '%s': the gradient of %s by %s is wrong", trials[i].recipe, problem.name, wrong);
             check_tally(trials[i].recipe, problem.name, &tally);

@@ -46,6 +46,26 @@ run=$tmp/run/checkpoint.safetensors
 tga "$tmp/shirt.tga" 50 61 24
 tga "$tmp/alpha.tga" 40 30 32
 
+# feature fusion: any style
+./train --recipe adain --data synthetic:20 --style synthetic --size 32 --batch 2 --steps 2 --out "$tmp/adain" >"$tmp/log" 2>&1 || cat "$tmp/log"
+tga "$tmp/one.tga" 40 33 24
+tga "$tmp/two.tga" 24 50 24
+fuse="--generator $tmp/adain --style $tmp/one.tga"
+good "adain" $fuse --content "$tmp/shirt.tga" --size 64 --output "$tmp/a.png" --threads 1
+check "adain names the memory" grep -q "fusing .* MB" "$tmp/log"
+good "adain, two threads" $fuse --content "$tmp/shirt.tga" --size 64 --output "$tmp/b.png" --threads 2
+check "adain: the same bits" cmp -s "$tmp/a.png" "$tmp/b.png"
+good "adain, two styles" $fuse --style "$tmp/two.tga" --style-weights 3,1 --content "$tmp/shirt.tga" --size 64 --output "$tmp/c.png"
+check "adain: a mixture is another picture" [ "$(cmp -s "$tmp/a.png" "$tmp/c.png"; echo $?)" = 1 ]
+good "adain, two styles, one of no weight to speak of" $fuse --style "$tmp/two.tga" --style-weights 1000000,0.000001 --content "$tmp/shirt.tga" --size 64 --output "$tmp/c.png"
+check "adain: that is the one style" cmp -s "$tmp/a.png" "$tmp/c.png"
+good "adain, alpha 0" $fuse --alpha 0 --content "$tmp/shirt.tga" --size 64 --output "$tmp/b.png"
+good "adain, alpha 0, another style" --generator "$tmp/adain" --style "$tmp/two.tga" --alpha 0 --content "$tmp/shirt.tga" --size 64 --output "$tmp/c.png"
+check "adain: alpha 0 is the plain decoder, whatever the style" cmp -s "$tmp/b.png" "$tmp/c.png"
+bad "alpha 2" 2 "--alpha" $fuse --alpha 2 --content "$tmp/shirt.tga" --output "$tmp/new.png"
+bad "adain without a style" 1 "or a --style beside it" --generator "$tmp/adain" --content "$tmp/shirt.tga" --output "$tmp/new.png"
+bad "adain with steps" 2 "not used by --method adain" $fuse --steps 3 --content "$tmp/shirt.tga" --output "$tmp/new.png"
+
 # what works
 good "a file" --generator "$tmp/run" --content "$tmp/shirt.tga" --output "$tmp/a.png" --threads 1
 check "small pictures are enlarged" [ "$(size_of "$tmp/a.png")" = 210x256 ]
@@ -61,7 +81,7 @@ check "alpha is the mask" grep -q "its own mask" "$tmp/log"
 check "a JPEG file" [ "$(od -An -tx1 -N2 "$tmp/d.JPG" | tr -d ' ')" = ffd8 ]
 good "a mask" --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/shirt.tga" --output "$tmp/d.png" --style-scale 2 --shade 0
 good "synthetic, sheet only" --generator "$run" --content synthetic:3-4 --sheet "$tmp/sheet.png"
-check "two pairs" [ "$(size_of "$tmp/sheet.png")" = 1084x280 ]
+check "two pairs" [ "$(size_of "$tmp/sheet.png")" = 1084x302 ]
 for shape in 1x1 1x40 40x1 3x90 131x7; do
     tga "$tmp/odd.tga" "${shape%x*}" "${shape#*x}" 24
     good "a picture of $shape" --generator "$run" --content "$tmp/odd.tga" --output "$tmp/odd.png" --size 131
@@ -102,7 +122,17 @@ good "paint" --mode paint --style "$tmp/style.tga" --content "$tmp/shirt.tga" --
 check "all of the picture" grep -q "^painting" "$tmp/log"
 good "two styles" --style "$tmp/style.tga" --style "$tmp/alpha.tga" --style-weights 2,1 --preserve-color covariance --style-scale 2 --size 64 \
     --content "$tmp/shirt.tga" --sheet "$tmp/sheet.png"
-check "a sheet of three" [ "$(size_of "$tmp/sheet.png")" = 816x280 ]
+check "a sheet of three" [ "$(size_of "$tmp/sheet.png")" = 816x312 ]
+
+# colours
+colors="--style $tmp/style.tga --content $tmp/in/a.png --size 48"
+for kind in off covariance luminance; do good "--preserve-color $kind" $colors --preserve-color $kind --output "$tmp/$kind.png"; done
+check "three pictures" [ "$(cksum "$tmp/off.png" "$tmp/covariance.png" "$tmp/luminance.png" | cut -d' ' -f1 | sort -u | wc -l)" -eq 3 ]
+good "colours of one picture, pattern of another" --pattern-from "$tmp/style.tga" --color-from tests/data/cmyk.jpg --content "$tmp/shirt.tga" --size 48 --output "$tmp/c.png"
+good "the generator's print in the garment's colours" --generator "$run" --content tests/data/cmyk.jpg --size 48 --preserve-color luminance --output "$tmp/c.png"
+for kind in 16bit.png palette.png grey.png cmyk.jpg; do
+    good "$kind" --style "tests/data/$kind" --content "tests/data/$kind" --mode paint --size 32 --output "$tmp/c.png"
+done
 
 # optimisation
 gram="--method gram --style $tmp/style.tga --content $tmp/shirt.tga --size 40"
@@ -112,6 +142,16 @@ good "gram, two threads" $gram --steps 3 --output "$tmp/b.png" --threads 2
 check "the same bits" cmp -s "$tmp/a.png" "$tmp/b.png"
 good "gram from noise" $gram --steps 2 --init noise --mode paint --content-weight 2 --tv-weight 1 --style-weight 3 --output "$tmp/b.png"
 good "gram from a picture" $gram --steps 1 --init "$tmp/alpha.tga" --style-layers 'relu1_1 relu2_2' --output "$tmp/b.png"
+good "L-BFGS" $gram --steps 12 --optimizer lbfgs --output "$tmp/b.png" --benchmark
+check "--benchmark: seconds a step" grep -q "^benchmark: .* s a step" "$tmp/log"
+check "no progress line in a file" [ -z "$(grep left "$tmp/log")" ]
+good "--benchmark of patches" --style "$tmp/style.tga" --content "$tmp/shirt.tga" --size 40 --benchmark --output "$tmp/b.png"
+check "seconds a picture" grep -q "^benchmark: .* s a picture" "$tmp/log"
+good "--save-every" $gram --steps 5 --save-every 2 --preserve-color luminance --output "$tmp/every.jpg"
+check "steps 2 and 4" [ "$(cd "$tmp" && ls every* | tr '\n' ' ')" = "every-000002.png every-000004.png every.jpg " ]
+cp -r "$tmp/in" "$tmp/in2" && rm "$tmp/in2/cut.png"
+good "--save-every of a folder" --method gram --style "$tmp/style.tga" --content "$tmp/in2" --size 32 --steps 3 --save-every 3 --output "$tmp/prints3"
+check "beside each result" [ "$(ls "$tmp/prints3" | tr '\n' ' ')" = "a-000003.png a.png sub-a-000003.png sub-a-2-000003.png sub-a-2.png sub-a.png " ]
 for depth in 16 19; do
     good "VGG$depth's features" $gram --steps 2 --features tests/data/vgg$depth.safetensors --pooling average --output "$tmp/b.png"
     check "its layers" grep -q "relu5_1" "$tmp/log"
@@ -119,9 +159,25 @@ done
 
 ./transfer --help >"$tmp/log" 2>"$tmp/err"; status=$?
 check "--help" [ "$status" -eq 0 ]
-for option in method style style-weights mode generator content output sheet size style-scale shade content-weight detail preserve-color features style-layers content-layer pooling style-weight tv-weight steps init mask background seed device precision threads data-dir; do
+for option in method style pattern-from color-from style-weights mode optimizer save-every benchmark generator content output sheet size style-scale shade content-weight detail preserve-color features style-layers content-layer pooling style-weight tv-weight steps init mask background seed device precision threads data-dir; do
     check "--help explains --$option" grep -q -e "^  --$option " "$tmp/log"
 done
+
+# an option whose help begins with methods is refused by the others, and only by those
+for method in patches gram generator; do
+    with="--style $tmp/style.tga"; [ $method = generator ] && with="--generator $run"
+    sed -n 's/^  \(--[a-z-]*\) *[A-Z]* \{2,\}\([^:]*\):.*/\1 \2/p' "$tmp/log" >"$tmp/of"
+    while read -r option users; do
+        case $option in --style|--pattern-from|--generator|--method) continue ;; esac
+        case $users in *patches*|*gram*|*generator*) ;; *) continue ;; esac
+        case $users in *$method*) continue ;; esac
+        ./transfer --method $method $with --content "$tmp/shirt.tga" --output "$tmp/new.png" $option 1 >"$tmp/out" 2>"$tmp/err"; status=$?
+        check "$option with $method: status $status" [ "$status" -eq 2 ]
+        check "$option with $method: says so" grep -q -e "^transfer: $option is not used by --method $method, only by" "$tmp/err"
+        refused="$refused $option"
+    done <"$tmp/of"
+done
+check "so many are refused: $refused" [ "$(echo $refused | wc -w)" -eq 27 ]
 
 # what does not
 head -c 20000 "$run" >"$tmp/cut.safetensors"
@@ -174,13 +230,36 @@ bad "two weights for one style" 1 "expected 1 numbers" $patches --style "$tmp/st
 bad "a weight of nothing" 1 "above 0" $patches --style "$tmp/style.tga" --style-weights 0 --output "$new"
 bad "a weight that is none" 1 "above 0" $patches --style "$tmp/style.tga" --style-weights nan --output "$new"
 bad "nine styles" 2 "more than 8 times" $patches $(for i in 1 2 3 4 5 6 7 8 9; do echo --style "$tmp/style.tga"; done) --output "$new"
-bad "a style and a generator" 2 "one of them" $patches --style "$tmp/style.tga" --generator "$run" --output "$new"
-bad "--method" 2 "patches, gram or generator" $patches --method magic --style "$tmp/style.tga" --output "$new"
+bad "a style and a generator of one style" 1 "expected a checkpoint of ./train --recipe adain, or no --style" $patches --style "$tmp/style.tga" --generator "$run" --output "$new"
+bad "--method" 2 "patches, gram, generator or adain" $patches --method magic --style "$tmp/style.tga" --output "$new"
 bad "--method generator without one" 2 "generator needs --generator" $patches --method generator --style "$tmp/style.tga" --output "$new"
 bad "--mode" 2 "auto, paint or print" $patches --mode draw --style "$tmp/style.tga" --output "$new"
 bad "--style-scale" 1 "style_scale\|style-scale" $patches --style "$tmp/style.tga" --style-scale 50 --output "$new"
-bad "a result over the style" 1 "overwrite the style" $patches --style "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
-bad "a sheet over the style" 1 "overwrite the style" $patches --style "$tmp/in/a.png" --sheet "$tmp/in/../in/a.png"
+bad "a result over the style" 1 "overwrite the file of --style" $patches --style "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
+bad "a sheet over the style" 1 "overwrite the file of --style" $patches --style "$tmp/in/a.png" --sheet "$tmp/in/../in/a.png"
+bad "--preserve-color blue" 2 "expected off, luminance or covariance" $patches --style "$tmp/style.tga" --preserve-color blue --output "$new"
+bad "--preserve-color or" 2 "expected off, luminance or covariance" $patches --style "$tmp/style.tga" --preserve-color or --output "$new"
+bad "covariance without a style" 2 "is for the colours of a --style" $patches --generator "$run" --preserve-color covariance --output "$new"
+bad "colours from two" 2 "one of them" $patches --style "$tmp/style.tga" --preserve-color luminance --color-from "$shirt" --output "$new"
+bad "no such colours" 1 "none.png" $patches --style "$tmp/style.tga" --color-from "$tmp/none.png" --output "$new"
+bad "a result over the colours" 1 "overwrite the file of --color-from" $patches --style "$tmp/style.tga" --color-from "$tmp/in/a.png" --output "$tmp/in/a.png"
+bad "a result over the start" 1 "overwrite the file of --init" $gram --init "$tmp/in/a.png" --output "$tmp/in/a.png"
+cp "$tmp/in/a.png" "$tmp/in/b-000002.png"
+bad "a step over the style" 1 "--save-every would overwrite the file of --style" --method gram --style "$tmp/in/b-000002.png" --content "$shirt" --size 40 --steps 2 --save-every 2 --output "$tmp/in/b.png"
+bad "--optimizer" 2 "adam or lbfgs" $gram --optimizer sgd --output "$new"
+bad "--save-every without a result" 2 "needs --output" $gram --save-every 2 --sheet "$new"
+bad "--save-every x" 2 "whole number" $gram --save-every x --output "$new"
+bad "gram: a picture too small" 1 "from 16 pixels" --method gram --style "$tmp/style.tga" --content "$tmp/tiny.tga" --size 8 --output "$new"
+bad "gram: a style too small" 1 "from 16 pixels" --method gram --style "$tmp/tiny.tga" --content "$shirt" --size 40 --output "$new"
+sed 's/features\.10\.bias/features.1x.bias/' tests/data/vgg16.safetensors >"$tmp/name.safetensors"
+sed 's/"shape":\[4,3,3,3\]/"shape":[4,9,3,1]/' tests/data/vgg16.safetensors >"$tmp/shape.safetensors"
+bad "VGG: a tensor is missing" 1 "features.10.bias" $gram --features "$tmp/name.safetensors" --output "$new"
+bad "VGG: a tensor of another shape" 1 "features.0.weight" $gram --features "$tmp/shape.safetensors" --output "$new"
+if cp "$shirt" "$tmp/closed.tga" && chmod 0 "$tmp/closed.tga" && [ ! -r "$tmp/closed.tga" ]; then       # root reads everything
+    bad "an unreadable picture" 1 "closed.tga: Permission denied" $patches --style "$tmp/closed.tga" --output "$new"
+fi
+bad "a folder for a style" 1 "a file was expected" $patches --style "$tmp/in" --output "$new"
+bad "a sheet's folder that is none" 1 "new.png: No such file or directory: expected a folder" $patches --style "$tmp/style.tga" --sheet "$tmp/none/new.png"
 bad "--pooling" 2 "max or average" $gram --pooling min --output "$new"
 bad "no such features" 1 "none" $gram --features "$tmp/none" --output "$new"
 bad "features that are none" 1 "features.0.weight" $gram --features "$run" --output "$new"

@@ -1,0 +1,41 @@
+/* recipe_inputs.h: what a training step is given, by lot: any recipe can be run without a data set.
+ * Pictures are smooth noise in (-1,1), masks uniform in [0,1), classes uniform. All follows from (seed, draw). */
+#ifndef RECIPE_INPUTS_H
+#define RECIPE_INPUTS_H
+#include "gan.h"
+#include <stdlib.h>
+
+enum { INPUT_CLASSES = 4 };                           /* classes of recipes with labels, in tests */
+
+/* small networks: the defaults of the recipe for pictures of this size */
+static inline GanOptions recipe_inputs_options(const char *recipe, int batch, int size) {
+    GanOptions o = recipe_find(recipe)->defaults;
+    o.batch = batch, o.size = size, o.seed = 5, o.classes = INPUT_CLASSES;
+    if (!o.channels) o.channels = 1;
+    return o;
+}
+
+static inline void recipe_inputs(Gan *gan, uint64_t draw) {
+    const GanOptions *o = &gan->options;
+    const Ops *ops = gan->ops;
+    long pixels = (long)o->batch * o->size * o->size, images = gan_rounds(gan) * pixels * o->channels, content = pixels * gan->recipe->content;
+    ops->random_normal(gan->images, images, o->seed, STREAM(STREAM_DATA, 4 * draw));
+    ops->tanh_forward(gan->images, gan->images, images);
+    if (gan->content) {
+        ops->random_normal(gan->content, content, o->seed, STREAM(STREAM_DATA, 4 * draw + 1));
+        ops->tanh_forward(gan->content, gan->content, content);
+    }
+    if (gan->mask) ops->random_uniform(gan->mask, pixels, o->seed, STREAM(STREAM_DATA, 4 * draw + 2));
+    if (gan->labels || gan->given) {
+        int n = o->batch * gan_rounds(gan);
+        real *label = malloc((size_t)n * sizeof(real)), *given = calloc((size_t)n * (size_t)o->classes, sizeof(real));
+        for (int i = 0; i < n; i++) {
+            label[i] = (real)philox_below(o->seed, STREAM(STREAM_DATA, 4 * draw + 3), (uint64_t)i, o->classes);
+            given[i * o->classes + (int)label[i]] = 1;
+        }
+        if (gan->labels) ops->upload(gan->labels, label, o->batch);
+        if (gan->given) ops->upload(gan->given, given, (long)n * o->classes);
+        free(label), free(given);
+    }
+}
+#endif
