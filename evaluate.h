@@ -60,8 +60,12 @@ static void fetch_real(const ImageSet *test, int reference, long first, long cou
     }
 }
 
-/* A batch of what G draws, as the sample sheets show it */
-static void draw_pictures(Gan *gan, long index, float *x) { gan_sample(gan, (uint64_t)index, x); }
+/* A batch of what G draws; where it is told the class, one class after the other */
+static void draw_pictures(Gan *gan, long index, float *x) {
+    for (long i = 0; gan->given && i < batch; i++) host_labels[i] = (float)((index * batch + i) % gan->options.classes);
+    if (gan->given) upload_given(gan, host_labels, batch);
+    gan_sample(gan, (uint64_t)index, x);
+}
 
 static void spoil(int kind, float *x, long first, long count, int c) {
     long each = size * size * c, side = size;
@@ -373,7 +377,7 @@ static void evaluate_run(Gan *gan, const char *checkpoint) {
 static void check_measurable(const Recipe *recipe) {
     int draws = recipe->content == 0 && !recipe->style && strcmp(recipe->name, "classifier");
     if (!draws && !(recipe->style && recipe->content))
-        die(1, "the recipe %s cannot be measured so: --evaluate takes runs that draw pictures of the data set (dcgan) or paint a style (style, adain)",
+        die(1, "the recipe %s cannot be measured so: --evaluate takes runs that draw pictures from noise (dcgan and its relatives) or paint a style (style, adain)",
             recipe->name);
 }
 

@@ -411,7 +411,7 @@ static void fetch_spread(long index, long count, float *x, float *m) {
 static void sheet_of_noise(Gan *gan, float *sheet, float *y, long step) {
     long each = size * size * gan->options.channels, count = gan->given && gan->options.classes < 10 ? 8 * gan->options.classes : gan->given ? 80 : 64;
     for (long done = 0, draw = 0; done < count; done += batch, draw++) {
-        for (long i = 0; i < batch; i++) host_labels[i] = (float)((done + i) / 8 % gan->options.classes);
+        for (long i = 0; gan->given && i < batch; i++) host_labels[i] = (float)((done + i) / 8 % gan->options.classes);
         if (gan->given) upload_given(gan, host_labels, batch);
         gan_sample(gan, (uint64_t)draw, y);
         memcpy(sheet + done * each, y, (size_t)((count - done < batch ? count - done : batch) * each) * sizeof *y);
