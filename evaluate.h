@@ -242,6 +242,7 @@ static void evaluate_pictures(Gan *gan, const char *run, const char *json) {
     for (int kind = MADE; kind < ROWS; kind++) {
         Seen s = see(kind, kind == MADE ? samples : others, gan, &judge, &test);
         row[kind] = compare(kind, &s, &reference, &judge, 0);
+        if (isnan(row[kind].value[FCD])) die(1, "%s: the features of %s are not finite, or there is not enough memory", run, set_name[kind]);
         forget(&s);
     }
     print_rows(row, ROWS);
@@ -363,8 +364,9 @@ static void load_generator(Gan *gan, const char *path) {
 
 static void evaluate_run(Gan *gan, const char *checkpoint) {
     char json[4300];
-    const char *end = strrchr(checkpoint, '.');
-    if (is_folder(evaluate)) snprintf(json, sizeof json, "%.4000s/metrics.json", evaluate);
+    const char *end = strrchr(checkpoint, '.'), *name = strrchr(checkpoint, '/');
+    name = name ? name + 1 : checkpoint;                 /* a run's folder gets metrics.json, a file of another name one of its own */
+    if (!strcmp(name, "checkpoint.safetensors")) snprintf(json, sizeof json, "%.*smetrics.json", (int)(name - checkpoint), checkpoint);
     else snprintf(json, sizeof json, "%.*s.metrics.json", end && !strcmp(end, ".safetensors") ? (int)(end - checkpoint) : 4000, checkpoint);
     load_generator(gan, checkpoint);
     if (gan->recipe->style) {
