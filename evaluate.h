@@ -49,16 +49,23 @@ static float evaluation_normal(int kind, long i) {
     return z[i % 4];
 }
 
-/* Pictures first..first+count-1 of a real set: test part, or every second picture of a set that has none */
+/* Pictures first..first+count-1 of the test part, or of a set that has none: one half of it, in an order drawn at random, is the
+ * reference, the other half the floor */
 static void fetch_real(const ImageSet *test, int reference, long first, long count, float *x) {
     long each = size * size * set.c;
-    for (long i = first; i < first + count; i++)
-        if (!imageset_get(reference ? test : &set, test->pixels != set.pixels ? i : 2 * i + !reference, x + (i - first) * each, NULL))
-            die(1, "%s", images_error());
+    for (long i = first; i < first + count; i++) {
+        int part = test->pixels != set.pixels;
+        long index = part && reference ? i : walk(part || reference ? i : set.count / 2 + i);
+        if (!imageset_get(reference ? test : &set, index, x + (i - first) * each, NULL)) die(1, "%s", images_error());
+    }
 }
 
-/* A batch of what G draws, as the sample sheets show it */
-static void draw_pictures(Gan *gan, long index, float *x) { gan_sample(gan, (uint64_t)index, x); }
+/* A batch of what G draws; where it is told the class, one class after the other */
+static void draw_pictures(Gan *gan, long index, float *x) {
+    for (long i = 0; gan->given && i < batch; i++) host_labels[i] = (float)((index * batch + i) % gan->options.classes);
+    if (gan->given) upload_given(gan, host_labels, batch);
+    gan_sample(gan, (uint64_t)index, x);
+}
 
 static void spoil(int kind, float *x, long first, long count, int c) {
     long each = size * size * c, side = size;
@@ -218,7 +225,7 @@ static void open_judge(Gan *judge, const Gan *gan) {
     if (!gan_finish(judge) || !gan_load(judge, path)) die(1, "--classifier: %s", gan_error());
 }
 
-/* The reference is the test part, as far as `samples` go; a set without one lends every second picture, and the others are the floor */
+/* The reference is the test part, as far as `samples` go; a set without one lends one half, and the other is the floor */
 static void evaluate_pictures(Gan *gan, const char *run, const char *json) {
     enum { ROWS = NOISE_ALONE + 1 };
     Gan judge;
@@ -230,11 +237,12 @@ static void evaluate_pictures(Gan *gan, const char *run, const char *json) {
     if (samples < n) n = samples;
     if (others > samples) others = samples;
     if (n < 2 * NEIGHBOUR || others < 2 * NEIGHBOUR) die(1, "--data %s: %ld pictures to compare with, expected %d or more", data, n, 2 * NEIGHBOUR);
-    printf("%ld pictures of %s against %ld of %s, judged by %s\n", samples, run, n, split ? test.source : "the data, every second one", classifier);
+    printf("%ld pictures of %s against %ld of %s, judged by %s\n", samples, run, n, split ? test.source : "half of the data", classifier);
     Seen reference = see(REFERENCE, n, gan, &judge, &test);
     for (int kind = MADE; kind < ROWS; kind++) {
         Seen s = see(kind, kind == MADE ? samples : others, gan, &judge, &test);
         row[kind] = compare(kind, &s, &reference, &judge, 0);
+        if (isnan(row[kind].value[FCD])) die(1, "%s: the features of %s are not finite, or there is not enough memory", run, set_name[kind]);
         forget(&s);
     }
     print_rows(row, ROWS);
@@ -247,20 +255,21 @@ static void evaluate_pictures(Gan *gan, const char *run, const char *json) {
 
 static float *host_layer;                                /* the layers of one picture */
 
-/* Gram matrices of a picture's layers, one after the other */
-static void grams_of(Net *net, const Features *f, const float *picture, double *gram) {
+/* Gram matrices of a picture's layers, one after the other, added to a sum */
+static void grams_of(Net *net, const Features *f, const float *picture, double *sum, double *gram) {
     net->ops->upload(net->node[f->picture].y, picture, 3 * size * size);
     net_forward(net, 0);
     for (int l = 0; l < f->layers; l++) {
         const Node *node = &net->node[f->layer[l].node];
         net->ops->download(host_layer, node->y, (long)node->h * node->w * node->c);
         measure_gram(gram, host_layer, (long)node->h * node->w, node->c);
-        gram += node->c * node->c;
+        for (int i = 0; i < node->c * node->c; i++) *sum++ += gram[i];
     }
 }
 
 /* Gram, patches and content of what G paints, each beside the untouched contents, other crops of the same style pictures, and noise
- * with the mean and deviation of their colours. Each picture is compared with the crop and the content that were G's. */
+ * with the mean and deviation of their colours. Gram: of each style picture the mean Gram matrix of the crops, against that of the
+ * pictures painted in its style; the mean over layers and style pictures. Patches: all against all crops. Content: each with its own. */
 static void evaluate_style(Gan *gan, const char *run, const char *json) {
     enum { PAINTED, UNTOUCHED, OTHER_CROPS, COLOURED_NOISE, ROWS };
     static const char *const name[] = { "this run", "the contents, untouched", "other crops of the style: the floor", "noise of the style's colours" };
@@ -281,7 +290,8 @@ static void evaluate_style(Gan *gan, const char *run, const char *json) {
     host_layer = room_for((double)largest);
     float *content = room_for((double)(batch * each)), *masks = room_for((double)(batch * size * size)), *crops = room_for((double)(batch * each));
     float *painted = room_for((double)(batch * each)), *other = room_for((double)each), *patch[ROWS + 1];
-    double *target = room_for(2. * (double)grams), *gram = room_for(2. * (double)grams);
+    double *sums = room_for(2. * (ROWS + 1) * (double)(style_count * grams)), *gram = room_for(2. * 64 * 64);      /* (style, row, grams) */
+    long *times = room_for(2. * style_count), used = 0;
     for (int k = 0; k <= ROWS; k++) patch[k] = room_for((double)n * PATCHES * (double)square);
     for (int k = 0; k < ROWS; k++) {
         row[k] = (Row){ name[k], key[k], {0} };
@@ -299,7 +309,10 @@ static void evaluate_style(Gan *gan, const char *run, const char *json) {
         gan_sample(gan, (uint64_t)(done / batch), painted);
         for (long i = 0; i < batch && done + i < n; i++) {
             const float *mine = content + i * size * size * c, *mask = gan->mask ? masks + i * size * size : NULL, *crop = crops + i * each;
-            grams_of(&net, &f, crop, target);
+            int from = (int)(philox_uniform((uint64_t)seed, STREAM(STREAM_CROP, (1L << 30)), (uint64_t)(5 * (done + i))) * (float)style_count);
+            double *sum = sums + from * (ROWS + 1) * grams;
+            grams_of(&net, &f, crop, sum + ROWS * grams, gram);
+            times[from]++;
             measure_patches(patch[ROWS] + (done + i) * PATCHES * square, crop, (int)size, (int)size, 3, PATCH_SIDE, PATCHES, (uint64_t)(2 * (done + i)));
             for (int k = 0; k < ROWS; k++) {
                 float u[5];
@@ -315,26 +328,27 @@ static void evaluate_style(Gan *gan, const char *run, const char *json) {
                 }
                 for (long p = 0; p < each && k == UNTOUCHED; p++) other[p] = mine[c == 3 ? p : p / 3];
                 const float *x = k == PAINTED ? painted + i * each : other;
-                grams_of(&net, &f, x, gram);
-                double distance = 0;
-                for (long l = 0, at = 0; l < f.layers; l++) {
-                    int channels = net.node[f.layer[l].node].c;
-                    distance += measure_gram_distance(gram + at, target + at, channels) / f.layers;
-                    at += channels * channels;
-                }
-                row[k].value[GRAM_DISTANCE] += distance / (double)n;
+                grams_of(&net, &f, x, sum + k * grams, gram);
                 row[k].value[CONTENT_DISTANCE] += measure_content_distance(x, 3, mine, (int)c, mask, (int)size, (int)size, BLOCK) / (double)n;
                 measure_patches(patch[k] + (done + i) * PATCHES * square, x, (int)size, (int)size, 3, PATCH_SIDE, PATCHES, (uint64_t)(2 * (done + i) + 1));
             }
         }
     }
+    for (int j = 0; j < style_count; j++) used += times[j] > 0;
+    for (int k = 0; k < ROWS; k++)
+        for (int j = 0; j < style_count; j++)
+            for (long l = 0, at = j * (ROWS + 1) * grams; times[j] && l < f.layers; l++) {
+                int channels = net.node[f.layer[l].node].c;
+                row[k].value[GRAM_DISTANCE] += measure_gram_distance(sums + at + k * grams, sums + at + ROWS * grams, channels) / (double)(f.layers * used);
+                at += channels * channels;
+            }
     for (int k = 0; k < ROWS; k++)
         row[k].value[PATCHWISE] = measure_sliced_wasserstein(patch[k], patch[ROWS], n * PATCHES, (int)square, DIRECTIONS, 1);
     printf("%ld pictures of %s against as many crops of %s\n", n, run, style);
     print_rows(row, ROWS);
     write_json(json, run, gan, n, row, ROWS);
     for (int k = 0; k <= ROWS; k++) free(patch[k]);
-    free(content), free(masks), free(crops), free(painted), free(other), free(target), free(gram), free(host_layer);
+    free(content), free(masks), free(crops), free(painted), free(other), free(sums), free(gram), free(times), free(host_layer);
     net_free(&net);
 }
 
@@ -350,8 +364,9 @@ static void load_generator(Gan *gan, const char *path) {
 
 static void evaluate_run(Gan *gan, const char *checkpoint) {
     char json[4300];
-    const char *end = strrchr(checkpoint, '.');
-    if (is_folder(evaluate)) snprintf(json, sizeof json, "%.4000s/metrics.json", evaluate);
+    const char *end = strrchr(checkpoint, '.'), *name = strrchr(checkpoint, '/');
+    name = name ? name + 1 : checkpoint;                 /* a run's folder gets metrics.json, a file of another name one of its own */
+    if (!strcmp(name, "checkpoint.safetensors")) snprintf(json, sizeof json, "%.*smetrics.json", (int)(name - checkpoint), checkpoint);
     else snprintf(json, sizeof json, "%.*s.metrics.json", end && !strcmp(end, ".safetensors") ? (int)(end - checkpoint) : 4000, checkpoint);
     load_generator(gan, checkpoint);
     if (gan->recipe->style) {
@@ -364,7 +379,7 @@ static void evaluate_run(Gan *gan, const char *checkpoint) {
 static void check_measurable(const Recipe *recipe) {
     int draws = recipe->content == 0 && !recipe->style && strcmp(recipe->name, "classifier");
     if (!draws && !(recipe->style && recipe->content))
-        die(1, "the recipe %s cannot be measured so: --evaluate takes runs that draw pictures of the data set (dcgan) or paint a style (style, adain)",
+        die(1, "the recipe %s cannot be measured so: --evaluate takes runs that draw pictures from noise (dcgan and its relatives) or paint a style (style, adain)",
             recipe->name);
 }
 

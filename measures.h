@@ -60,7 +60,8 @@ void measure_patches(float *to, const float *picture, int h, int w, int c, int s
  * As diversity: the mean over pairs of made pictures of one class; higher than among real ones: less diverse (Odena et al. 2017). */
 double measure_ms_ssim(const float *a, const float *b, int h, int w, int c);
 
-/* G = 1/n sum_i f_i f_i^T   f: (n,c), n positions of a layer; G: (c,c)   F8, Gatys et al. 2015 */
+/* G = 1/n sum_i (f_i - m)(f_i - m)^T, m the mean of f   f: (n,c), n positions of a layer; G: (c,c)   F8, Gatys et al. 2015; without
+ * the means, which hold the colours and the brightness: with them noise of a pattern's colours passes for the pattern */
 void measure_gram(double *gram, const float *f, long n, int c);
 
 /* |G - G*|^2 / |G*|^2   both: (c,c)   0: the same texture as far as the layer sees; 1: as far as no texture at all */
@@ -395,9 +396,13 @@ double measure_ms_ssim(const float *a, const float *b, int h, int w, int c) {
 
 void measure_gram(double *gram, const float *f, long n, int c) {
     memset(gram, 0, sizeof(double) * (size_t)c * (size_t)c);
-    for (long i = 0; i < n; i++)
-        for (int j = 0; j < c; j++)
-            for (int k = 0; k < c; k++) gram[j * c + k] += (double)f[i * c + j] * f[i * c + k];
+    for (int j = 0; j < c; j++) {
+        double mean = 0;
+        for (long i = 0; i < n; i++) mean += f[i * c + j];
+        mean /= (double)n;
+        for (long i = 0; i < n; i++)                     /* sum (f_j - m_j) f_k is sum (f_j - m_j)(f_k - m_k) */
+            for (int k = 0; k < c; k++) gram[j * c + k] += (f[i * c + j] - mean) * f[i * c + k];
+    }
     for (int j = 0; j < c * c; j++) gram[j] /= (double)n;
 }
 

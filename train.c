@@ -101,7 +101,10 @@ static void print_help(void) {
         "usage: ./train [options]     trains a GAN and leaves samples, loss curves and a checkpoint in a folder\n\n"
         "  ./train                                        new garments from Fashion-MNIST\n"
         "  ./train --recipe style --style flowers.pat     prints that pattern onto garments\n"
-        "  ./train --resume runs/dcgan --steps 3000       goes on where a run stopped\n\nrecipes, with their defaults:\n");
+        "  ./train --resume runs/dcgan --steps 3000       goes on where a run stopped\n"
+        "  ./train --recipe classifier                    learns the ten classes, to judge by:\n"
+        "  ./train --evaluate runs/dcgan --classifier runs/classifier\n"
+        "  ./train --compress runs/dcgan --prune 0.5 --quantize int8 --out small.safetensors\n\nrecipes, with their defaults:\n");
     for (const Recipe *r = recipes; r->name; r++) {
         printf("  %-8s %s   (%s)\n           --steps %d --batch %d --size %d --lr %g --beta1 %g --beta2 %g", r->name,
                r->summary, r->source, r->defaults.steps, r->defaults.batch, r->defaults.size, r->defaults.lr,
@@ -408,7 +411,7 @@ static void fetch_spread(long index, long count, float *x, float *m) {
 static void sheet_of_noise(Gan *gan, float *sheet, float *y, long step) {
     long each = size * size * gan->options.channels, count = gan->given && gan->options.classes < 10 ? 8 * gan->options.classes : gan->given ? 80 : 64;
     for (long done = 0, draw = 0; done < count; done += batch, draw++) {
-        for (long i = 0; i < batch; i++) host_labels[i] = (float)((done + i) / 8 % gan->options.classes);
+        for (long i = 0; gan->given && i < batch; i++) host_labels[i] = (float)((done + i) / 8 % gan->options.classes);
         if (gan->given) upload_given(gan, host_labels, batch);
         gan_sample(gan, (uint64_t)draw, y);
         memcpy(sheet + done * each, y, (size_t)((count - done < batch ? count - done : batch) * each) * sizeof *y);

@@ -1,7 +1,10 @@
 /* test_measures.c: measures.h against numpy's numbers (golden_measures.h), against closed forms, and against what a measure is for:
- * pictures that were spoiled more are further away, and a pattern is told from noise. */
+ * pictures that were spoiled more are further away, and a pattern is told from noise. And compress.h: every half, every rounding. */
 #define MEASURES_IMPLEMENTATION
 #define IMAGES_IMPLEMENTATION
+#define SAFETENSORS_IMPLEMENTATION
+#define COMPRESS_IMPLEMENTATION
+#include "compress.h"
 #include "images.h"
 #include "measures.h"
 #include "golden_measures.h"
@@ -108,11 +111,12 @@ static void test_closed_forms(void) {
     CLOSE(measure_sliced_wasserstein(r, s, N, 2, 4000, 1), 5 * 2 / 3.14159265, 0, 0.03, "moved by (3,-4)");
 
     double g[4], h[4];
-    float f[6] = { 1, 2, 3, 4, 5, 6 }, twice[6] = { 2, 4, 6, 8, 10, 12 }, none[6] = {0};
+    float f[6] = { 1, 2, 3, 4, 5, 5 }, twice[6] = { 2, 4, 6, 8, 10, 10 }, none[6] = {0};
     measure_gram(g, f, 3, 2);
-    CLOSE(g[0], 35 / 3., 0, 1e-15, "Gram 0,0");
-    CLOSE(g[1], 44 / 3., 0, 1e-15, "Gram 0,1");
-    CLOSE(g[3], 56 / 3., 0, 1e-15, "Gram 1,1");
+    CLOSE(g[0], 8 / 3., 0, 1e-15, "Gram 0,0");
+    CLOSE(g[1], 6 / 3., 0, 1e-15, "Gram 0,1");
+    CLOSE(g[2], 6 / 3., 0, 1e-15, "Gram 1,0");
+    CLOSE(g[3], 14 / 9., 0, 1e-15, "Gram 1,1");
     CLOSE(measure_gram_distance(g, g, 2), 0, 0, 0, "Gram distance to itself");
     measure_gram(h, twice, 3, 2);
     CLOSE(measure_gram_distance(h, g, 2), 9, 0, 1e-14, "features twice as large: (4 - 1)^2");
@@ -221,7 +225,98 @@ static void test_orderings(void) {
     }
 }
 
+/* ----------------------------------------------------------------------------------------------------------- compress.h */
+
+static void test_half(void) {
+    int wrong = 0, ties = 0;
+    for (uint32_t bits = 0; bits < 0x7C00; bits++) {     /* all that are finite and not negative; and midway to the next one */
+        double x = st_half(bits), next = st_half(bits + 1), middle = (x + next) / 2;
+        wrong += compress_half((float)x) != bits || compress_half((float)-x) != (bits | 0x8000);
+        if (bits == 0x7BFF) break;
+        ties += compress_half((float)middle) != bits + (bits & 1);
+        ties += compress_half(nextafterf((float)middle, 0)) != bits || compress_half(nextafterf((float)middle, 1e9f)) != bits + 1;
+    }
+    CHECK(!wrong, "%d halves of 31,744 do not come back as they were", wrong);
+    CHECK(!ties, "%d numbers between halves are rounded to the wrong one", ties);
+}
+
+/* A file of a convolution, a transposed one, a dense layer and a bias, odd sizes: written, opened, and read back */
+static void test_compress(void) {
+    const char *path = "build/test_compress.safetensors", *original = "build/test_original.safetensors", *error;
+    long count[4] = { 3 * 3 * 2 * 5, 2 * 3 * 7 * 3, 11 * 5, 5 };
+    float *w[4], got[200];
+    state = 7;
+    for (int i = 0; i < 4; i++) w[i] = drawn(count[i], 1 + (float)i, 0);
+    for (int i = 0; i < 3 * 3 * 2; i++) w[0][5 * i + 3] = 0;              /* an output channel of zeros */
+    StTensor t[] = { { "g.1.conv2d.weight", "F32", 4, { 3, 3, 2, 5 }, w[0], 4 * (size_t)count[0] },
+                     { "g.2.conv2d_transpose.weight", "F32", 4, { 2, 3, 7, 3 }, w[1], 4 * (size_t)count[1] },
+                     { "g.3.dense.weight", "F32", 2, { 11, 5 }, w[2], 4 * (size_t)count[2] }, { "g.3.dense.bias", "F32", 1, { 5 }, w[3], 4 * (size_t)count[3] },
+                     { "g.adam_m", "F32", 1, { 5 }, w[3], 4 * (size_t)count[3] }, { "d.1.dense.weight", "F32", 2, { 11, 5 }, w[2], 4 * (size_t)count[2] } };
+    StMeta meta = { "recipe", "dcgan" };
+    StFile file, small;
+    CompressReport report;
+    CHECK(st_write(original, t, 6, &meta, 1) && st_open(&file, original), "%s", st_error());
+    for (int int8 = 0; int8 < 2; int8++)
+        for (int half = 0; half < 2; half++) {
+            error = compress_write(path, &file, half ? 0.5 : 0, int8, &report);
+            CHECK(!error, "%s", error);
+            CHECK(st_open(&small, path), "%s", st_error());
+            CHECK(small.count == (int8 ? 7 : 4), "the generator alone: %d tensors", small.count);
+            CHECK(st_meta(&small, "recipe") && st_meta(&small, "compressed"), "the metadata");
+            CHECK(compress_write("build/test_twice.safetensors", &small, 0, int8, &report) != NULL, "a compressed file is not compressed again");
+            for (int i = 0; i < 4; i++) {
+                const StTensor *s = st_find(&small, t[i].name);
+                error = s ? compress_read(&small, s, got, count[i]) : "is missing";
+                CHECK(!error, "%s: %s", t[i].name, error);
+                if (error) continue;
+                long channels = i == 1 ? 7 : t[i].shape[t[i].rank - 1], inner = i == 1 ? 3 : 1, zeros = 0;
+                float largest[16] = {0}, kept = 9, lost = 0;
+                for (long k = 0; k < count[i]; k++) {
+                    long o = k / inner % channels;
+                    largest[o] = fmaxf(largest[o], fabsf(w[i][k]));
+                }
+                for (long k = 0; k < count[i]; k++) {
+                    float size = fabsf(w[i][k]), step = int8 ? largest[k / inner % channels] / 127 : size / 1024;
+                    zeros += got[k] == 0;
+                    if (got[k] == 0) lost = fmaxf(lost, size - step); else kept = fminf(kept, size);
+                    if (half && got[k] == 0) continue;
+                    CLOSE(got[k], w[i][k], i == 3 ? 0 : step * 0.5001, 0, "%s, number %ld, within half a step", t[i].name, k);
+                }
+                if (half && i < 3) CHECK(zeros >= count[i] / 2 && lost <= kept, "%s: the smaller half is zero: %ld, %g %g", t[i].name, zeros, lost, kept);
+            }
+            st_close(&small);
+        }
+    /* what a stranger may have done to the scales */
+    int8_t q[6] = { 1, 2, 3, 4, 5, 6 };
+    float scale[3] = { 1, .5f, .25f };
+    StTensor odd[] = { { "g.w.scale", "F32", 2, { 1, 3 }, scale, 12 }, { "g.w", "I8", 2, { 2, 3 }, q, 6 } };
+    CHECK(st_write(path, odd, 2, NULL, 0) && st_open(&small, path), "%s", st_error());
+    CHECK(!compress_read(&small, st_find(&small, "g.w"), got, 6) && got[0] == 1 && got[1] == 1 && got[2] == .75f && got[3] == 4 && got[5] == 1.5f, "q times scale");
+    CHECK(compress_read(&small, st_find(&small, "g.w"), got, 5) != NULL, "another count");
+    st_close(&small);
+    for (int damage = 0; damage < 3; damage++) {
+        StTensor bad[] = { odd[0], odd[1] };
+        if (damage == 0) bad[0].name = "g.w.scales";
+        if (damage == 1) bad[0].shape[0] = 3, bad[0].shape[1] = 1;
+        if (damage == 2) bad[0].rank = 1, bad[0].shape[0] = 3;
+        CHECK(st_write(path, bad, 2, NULL, 0) && st_open(&small, path), "%s", st_error());
+        error = compress_read(&small, st_find(&small, "g.w"), got, 6);
+        CHECK(error && strstr(error, "g.w.scale"), "scales of another shape: %s", error);
+        st_close(&small);
+    }
+    w[2][3] = NAN;
+    st_close(&file);
+    CHECK(st_write(original, t, 6, &meta, 1) && st_open(&file, original), "%s", st_error());
+    error = compress_write(path, &file, 0, 1, &report);
+    CHECK(error && strstr(error, "g.3.dense.weight"), "NaN is not compressed");
+    st_close(&file);
+    remove(path), remove(original);
+    for (int i = 0; i < 4; i++) free(w[i]);
+}
+
 int main(void) {
+    test_half();
+    test_compress();
     test_golden();
     test_closed_forms();
     test_errors();

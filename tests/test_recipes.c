@@ -60,6 +60,15 @@ static void watched_absolute_error(real *loss, const real *a, const real *b, con
     for (long i = 0; i < n; i++) branch(a[i] > b[i]);
 }
 
+static void watched_maxpool(real *y, const real *x, int n, int h, int w, int c, int f) {
+    ops_naive.maxpool_forward(y, x, n, h, w, c, f);
+    long row = (long)w * c, of = (long)(w / f) * c;
+    for (long i = 0; i < (long)n * (h / f) * of; i++) {                          /* which of its block each is: picture, row, column, channel */
+        const real *block = x + i / of / (h / f) * h * row + i / of % (h / f) * f * row + i % of / c * f * c + i % c;
+        for (int k = 0; k < f * f; k++) branch(block[k / f * row + k % f * c] == y[i]);
+    }
+}
+
 /* The naive table with these: a training step leaves its gradients in net->g and the parameters where they were,
  * so that D is still the same when G's loss is computed. */
 static Ops watched;
@@ -78,7 +87,7 @@ static void make_tables(void) {
     watched = ops_naive;
     watched.leaky_relu_forward = watched_leaky_relu;
     watched.total_variation_forward = watched_total_variation;
-    watched.hinge_forward = watched_hinge;
+    watched.hinge_forward = watched_hinge, watched.maxpool_forward = watched_maxpool;
     watched.absolute_error_forward = watched_absolute_error;
     watched.adam_step = keep_parameters, watched.rmsprop_step = keep_rmsprop, watched.clip = keep_clip;
     losses = watched;
@@ -392,6 +401,7 @@ static const struct { const char *recipe; GanOptions options; } trials[] = {
     { "cgan", { .batch = 3, .size = 8, .channels = 1, .classes = INPUT_CLASSES, .lr = 1, .seed = 19 } },
     { "adain", { .batch = 2, .size = 16, .channels = 3, .lr = 1, .seed = 20, .content_weight = 0.8, .style_weight = 1.7, .tv_weight = 0.4 } },
     { "features", { .batch = 3, .size = 16, .channels = 3, .classes = INPUT_CLASSES, .lr = 1, .seed = 21 } },
+    { "classifier", { .batch = 3, .size = 9, .channels = 2, .classes = INPUT_CLASSES, .lr = 1, .seed = 22 } },
 };
 enum { TRIALS = sizeof trials / sizeof *trials };
 

@@ -32,7 +32,7 @@ bad() {                                     # bad WHAT STATUS WORDS OPTIONS...: 
     judge "$want" "$words"
 }
 logged() {                                  # logged RUN N: log.csv has the steps 1..N, each once, in order
-    awk -F, -v n="$2" 'NR > 1 && ($1 != NR - 1 || NF != 13) { wrong = 1 } END { exit wrong || NR - 1 != n }' "$1/log.csv"
+    awk -F, -v n="$2" 'NR == 1 { columns = NF } NR > 1 && ($1 != NR - 1 || NF != columns) { wrong = 1 } END { exit wrong || NR - 1 != n }' "$1/log.csv"
 }
 losses() { sed 's/,[^,]*$//' "$1/log.csv"; }                      # log.csv without its last column, the seconds
 names() { sed -n 's/^    { "\(--[a-z0-9-]*\)",.*/\1/p' train.c; }   # every option of the table
@@ -178,6 +178,7 @@ if [ -e /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz ]; then
 fi
 
 # ---- a classifier: labels; the same bits for any number of threads; in two parts as in one ----
+rm -rf "$tmp/run"
 judge_of="--recipe classifier --data synthetic:200 --size 13 --batch 16"
 for n in 1 2 3; do
     good "classifier, $n threads" $judge_of --steps 40 --threads $n --out "$tmp/run"
@@ -195,6 +196,52 @@ good "classifier, 23 more" --resume "$tmp/run" --steps 40
 check "classifier: 17 + 23 steps are 40, to the bit" cmp -s "$tmp/run/checkpoint.safetensors" "$tmp/classifier1/checkpoint.safetensors"
 rm -r "$tmp/run"
 good "classifier of folders" --recipe classifier --data "$tmp/classes" --size 8 --batch 4 --steps 2 --out "$tmp/folders"
+
+# ---- measured runs: the table's rows stand in the right order; the same numbers for any number of threads ----
+number() { sed -n 's/.*"'"$2"'":.*"'"$3"'": \([-+0-9.e]*\).*/\1/p' "$1"; }             # number FILE ROW MEASURE
+rising() {                                  # rising FACTOR NUMBER...: each is more than FACTOR times the one before
+    factor=$1; shift
+    echo "$@" | awk -v f="$factor" '{ for (i = 2; i <= NF; i++) if (!($i > f * $(i - 1))) exit 1; exit NF < 2 }'
+}
+good "a classifier" --recipe classifier --data synthetic --size 12 --batch 32 --steps 150 --out "$tmp/judge"
+good "a run to be measured" --data synthetic --size 12 --batch 8 --steps 20 --out "$tmp/measured"
+sealed_run=$(cksum <"$tmp/measured/checkpoint.safetensors")
+for n in 1 2 3; do
+    good "--evaluate, $n threads" --evaluate "$tmp/measured" --classifier "$tmp/judge" --samples 1001 --threads $n
+    mv "$tmp/measured/metrics.json" "$tmp/metrics$n"
+done
+check "--evaluate: metrics.json of 1, 2 and 3 threads" [ "$(cat "$tmp/metrics1" | cksum)" = "$(cat "$tmp/metrics2" | cksum)" ]
+check "--evaluate: metrics.json of 1, 2 and 3 threads" [ "$(cat "$tmp/metrics1" | cksum)" = "$(cat "$tmp/metrics3" | cksum)" ]
+check "--evaluate leaves the checkpoint as it was" [ "$(cksum <"$tmp/measured/checkpoint.safetensors")" = "$sealed_run" ]
+for what in fcd patch_wasserstein; do
+    order=; for row in real noise_0.1 noise_0.3 blurred noise; do order="$order $(number "$tmp/metrics1" $row $what)"; done
+    check "$what: floor < noise .1 < noise .3 < blur < noise alone: $order" rising 1.2 $order
+done
+order="$(number "$tmp/metrics1" noise precision) $(number "$tmp/metrics1" noise_0.3 precision) $(number "$tmp/metrics1" real precision)"
+check "precision: noise alone < noise .3 < real: $order" rising 1 $order
+check "10 classes among real pictures" [ "$(number "$tmp/metrics1" real classes_covered)" = 10 ]
+good "a style, to be measured" $paint --size 24 --style synthetic:1 --steps 2 --out "$tmp/painted"
+good "--evaluate a style" --evaluate "$tmp/painted" --samples 60
+order="$(number "$tmp/painted/metrics.json" style gram_distance) $(number "$tmp/painted/metrics.json" noise gram_distance)"
+check "Gram: a pattern is told from noise of its colours: $order" rising 10 $order
+order="$(number "$tmp/painted/metrics.json" style patch_wasserstein) $(number "$tmp/painted/metrics.json" noise patch_wasserstein)"
+check "patches: so they do: $order" rising 1.3 $order
+check "the untouched content has moved by nothing but rounding" rising 1 "$(number "$tmp/painted/metrics.json" untouched content_distance)" 1e-9
+
+# ---- compressed runs ----
+size_of() { wc -c <"$1"; }
+good "--compress" --compress "$tmp/measured" --out "$tmp/half.safetensors"
+good "--compress to int8" --compress "$tmp/measured" --prune 0.5 --quantize int8 --out "$tmp/small.safetensors" --classifier "$tmp/judge" --samples 500
+check "says how much is zero" grep -q 'weights .* are zero (50.[0-9]%)' "$tmp/log"
+check "says FCD before and after" [ "$(grep -c '^FCD [a-z]*: [0-9.]*$' "$tmp/log")" = 2 ]
+check "int8 < float16 < a sixth of the checkpoint" rising 1 $(size_of "$tmp/small.safetensors") $(size_of "$tmp/half.safetensors") \
+    $(($(size_of "$tmp/measured/checkpoint.safetensors") / 6))
+good "--evaluate a compressed run" --evaluate "$tmp/half.safetensors" --classifier "$tmp/judge" --samples 1001
+check "float16 measures nearly the same" rising 0.98 "$(number "$tmp/metrics1" run fcd)" "$(number "$tmp/half.metrics.json" run fcd)" \
+    "$(number "$tmp/metrics1" run fcd)"
+good "--compress a style" --compress "$tmp/painted" --quantize int8 --out "$tmp/paint.safetensors"
+./transfer --generator "$tmp/paint.safetensors" --content "$tmp/kept/losses.png" --size 64 --output "$tmp/small.png" >"$tmp/log" 2>"$tmp/err"; status=$?
+check "transfer reads a compressed generator: status $status" [ "$status" -eq 0 ]
 
 # ---- to stop, and to go on ----
 for signal in INT TERM; do
@@ -339,11 +386,29 @@ bad "--resume: less than all" 1 "step 8 of 5 is done already" --resume "$kept" -
 bad "--resume: a cut checkpoint" 1 "cut.safetensors: " --resume "$tmp/cut.safetensors" --steps 20
 bad "--resume: a text" 1 "a.txt: " --resume "$tmp/junk/a.txt" --steps 20
 bad "--resume: its data is gone" 1 "nowhere" --resume "$kept" --steps 20 --data "$tmp/nowhere"
+judged="--classifier $tmp/judge"
+bad "--evaluate: no such run" 1 "nowhere: No such file" --evaluate "$tmp/nowhere" $judged
+bad "--evaluate: no classifier" 2 "takes a classifier.*./train --recipe classifier --data synthetic --size 12 makes one" --evaluate "$tmp/measured"
+bad "--evaluate: no such classifier" 1 "nowhere: No such file.*--recipe classifier.*makes it" --evaluate "$tmp/measured" --classifier "$tmp/nowhere"
+bad "--evaluate: not a classifier" 1 "made with --recipe dcgan" --evaluate "$tmp/measured" --classifier "$kept"
+bad "--evaluate: another size" 1 "at --size 12, the run on synthetic at --size 8" --evaluate "$kept" $judged
+bad "--evaluate: other data" 1 "trained on synthetic at --size 12, the run on $tmp/flat" --evaluate "$tmp/flat1" $judged
+bad "--evaluate: a classifier" 1 "recipe classifier cannot be measured so" --evaluate "$tmp/judge" $judged
+bad "--evaluate: few samples" 2 "--samples 9: expected a whole number from 10" --evaluate "$tmp/measured" $judged --samples 9
+bad "--evaluate and --resume" 2 "expected one of them" --evaluate "$tmp/measured" --resume "$kept"
+bad "--compress: no --out" 2 "needs --out" --compress "$tmp/measured"
+bad "--compress a compressed file" 1 "compressed already (prune 0.5, int8)" --compress "$tmp/small.safetensors" $new
+bad "--compress a classifier" 1 "no generator to compress" --compress "$tmp/judge" $new
+bad "--compress: --out is there" 1 "half.safetensors: is there already" --compress "$tmp/measured" --out "$tmp/half.safetensors"
+bad "--compress: --out is a folder" 1 "is a folder" --compress "$tmp/measured" --out "$tmp/flat"
+bad "--prune 1.5" 2 "--prune 1.5: expected a number from 0 to 0.99" --compress "$tmp/measured" $new --prune 1.5
+bad "--quantize int4" 2 "--quantize int4: expected float16 or int8, did you mean 'int8'" --compress "$tmp/measured" $new --quantize int4
+bad "--resume a compressed file" 1 "compressed (prune 0.5, int8), it holds a generator and nothing to train it with" --resume "$tmp/small.safetensors" --steps 30
 bad "more memory than there is" 1 "needs [0-9]* MB, [0-9]* MB are free (cpu, .*): .*--batch [0-9]* fits" --batch 4096 --size 1024 \
     --data synthetic:1 --device cpu --out "$kept" --overwrite
 name="too little memory"
 (ulimit -v 400000; ./train --batch 4 --size 256 --data synthetic:40 $new --threads 1 --device cpu) >"$tmp/log" 2>"$tmp/err"; status=$?
-judge 1 "not enough memory: this run needs .* MB"
+judge 1 "not enough memory: .*this run needs .* MB"
 
 # ---- a disk that is full, numbers that run away: the last good checkpoint stays ----
 cp -r "$kept" "$tmp/full"
