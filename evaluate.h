@@ -397,7 +397,7 @@ static void compress_run(const char *checkpoint) {
     if (!access(out, F_OK) && !overwrite) die(1, "--out %s: is there already: another --out keeps it, or --overwrite", out);
     if (!st_open(&file, checkpoint)) die(1, "%s", st_error());
     const char *recipe = st_meta(&file, "recipe");
-    if (recipe && (!strcmp(recipe, "classifier") || !strcmp(recipe, "features")))
+    if (recipe && !strcmp(recipe, "classifier"))
         die(1, "%s: the recipe %s has no generator to compress", checkpoint, recipe);
     if (*classifier && recipe && recipe_find(recipe) && recipe_find(recipe)->style)
         die(1, "--classifier: FCD is of recipes that draw pictures of the data set; ./train --evaluate FILE measures the recipe %s", recipe);
