@@ -41,8 +41,11 @@ static double learning_rate(const Gan *gan) {
     }
 }
 
-/* the classes of the round of this step that is under way */
-static const real *given_now(const Gan *gan) { return gan->given + gan->draw % gan_rounds(gan) * gan->options.batch * gan->options.classes; }
+/* what D (and G) is given beside its picture: the classes of the round of this step that is under way, or the content */
+static const real *given_now(const Gan *gan) {
+    if (gan->recipe->conditional == ON_CONTENT) return gan->content;
+    return gan->given + (gan->recipe->conditional ? gan->draw % gan_rounds(gan) * gan->options.batch * gan->options.classes : 0);
+}
 
 /* D's forward pass over pictures (batch,size,size,channels). Where a recipe has two discriminators, they are built alike. */
 static void discriminate(Gan *gan, Net *d, const real *pictures) {
@@ -139,7 +142,6 @@ static void penalize_gradient(Gan *gan, const real *images, const real *made) {
 /* One step of the optimiser on D by its two losses (and F12).   images: real pictures, made: the generator's */
 static void train_discriminator(Gan *gan, Net *d, const real *images, const real *made) {
     net_zero_gradients(d);
-    gan->ops->fill(gan->numbers + LOSS_REAL, 0, 2);
     discriminate(gan, d, images);
     measure_probability(gan, d, D_REAL);
     adversarial_loss(gan, d, REAL, LOSS_REAL);
@@ -176,6 +178,11 @@ static void draw_noise(Gan *gan, int purpose, uint64_t draw) {
 /* The table shall give `count` zeros to *at when gan_finish comes, and take them back in gan_free */
 static void want(Gan *gan, real **at, long count) {
     gan->buffer[gan->buffers].at = at, gan->buffer[gan->buffers++].count = count;
+}
+/* the same for what a run has to remember: it goes into the checkpoint by this name */
+static void keep(Gan *gan, real **at, long count, const char *name) {
+    gan->buffer[gan->buffers].name = name;
+    want(gan, at, count);
 }
 
 /* ------------------------------------------------------------------------------------------------------ recipe: dcgan
@@ -246,6 +253,7 @@ static void dcgan_step(Gan *gan) {
         gan->draw = gan->step * gan_rounds(gan) + k;
         draw_noise(gan, STREAM_NOISE, (uint64_t)gan->draw);
         net_forward(&gan->g, 1);
+        gan->ops->fill(gan->numbers + LOSS_REAL, 0, 2);
         train_discriminator(gan, &gan->d, gan->images + k * all, picture->y);
     }
     discriminate(gan, &gan->d, picture->y);
@@ -318,8 +326,17 @@ static int residual_block(Net *g, int x) {
     return add(g, x, instancenorm(g, y));
 }
 
-void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, Gan *nodes) {
+/* pictures of (size,size) to such of the same size: convolution, half the size, residual blocks, back */
+static int translate(Net *g, int x, int blocks, int channels) {
     enum { WIDTH = 24 };
+    x = conv_norm_relu(g, x, WIDTH, 5, 1);
+    x = conv_norm_relu(g, x, 2 * WIDTH, 3, 2);
+    for (int i = 0; i < blocks; i++) x = residual_block(g, x);
+    x = conv_norm_relu(g, upsample(g, x, 2), WIDTH, 3, 1);
+    return conv2d(g, reflect_pad(g, x, 2), channels, 5, 1, 0);
+}
+
+void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, Gan *nodes) {
     int x;
     net_begin(g, "g", ops, n);
     nodes->g_content = x = net_input(g, h, w, 1);
@@ -329,12 +346,7 @@ void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, 
         x = concat(g, x, grain == 1 ? z : upsample(g, z, grain));
     }
     nodes->noises = 3;
-    x = conv_norm_relu(g, x, WIDTH, 5, 1);
-    x = conv_norm_relu(g, x, 2 * WIDTH, 3, 2);
-    for (int i = 0; i < 3; i++) x = residual_block(g, x);
-    x = conv_norm_relu(g, upsample(g, x, 2), WIDTH, 3, 1);
-    x = conv2d(g, reflect_pad(g, x, 2), channels, 5, 1, 0);
-    nodes->g_picture = tanh_(g, x);
+    nodes->g_picture = tanh_(g, translate(g, x, 3, channels));
 }
 
 /* where feature k's Gram matrix stands in gan->gram, target, dgram */
@@ -543,6 +555,248 @@ static void adain_step(Gan *gan) {
     train_generator(gan);
 }
 
+/* ----------------------------------------------------------------------------------------------------- recipe: vaegan
+ * Document 001's HDRGAN: a variational autoencoder (Kingma, Welling 2013) whose pictures are compared by what a discriminator
+ * sees in them (Larsen et al. 2016). E turns a picture into a code: mean and log variance of 100 numbers; z is drawn there;
+ * G draws a picture from z. F14:
+ *   L_E = kl_weight KL(q(z|x) || N(0,1)) + content_weight |D_l(x) - D_l(G(z))|^2,  L_G = F2 on G(z'), z' ~ N(0,1), + the same
+ * New pictures come from noise, as in dcgan; pictures between two pictures from the way between their codes. */
+
+enum { VAE_FOOLED, RECONSTRUCTION, KL };
+
+static void vaegan_describe(Gan *gan) {
+    const GanOptions *o = &gan->options;
+    Net *e = &gan->e;
+    dcgan_generator(gan);
+    dcgan_discriminator(gan);
+    net_begin(e, "e", gan->ops, o->batch);
+    int x = gan->e_picture = net_input(e, o->size, o->size, o->channels);
+    x = leaky_relu(e, conv2d(e, x, 64, 5, 2, 2), 0.2);
+    x = leaky_relu(e, batchnorm(e, conv2d(e, x, 128, 5, 2, 2)), 0.2);
+    gan->e_code = dense(e, x, 2 * 100);
+    want(gan, &gan->target, count_of(&gan->d, gan->d_feature[0]));
+    gan->weight[RECONSTRUCTION] = o->content_weight, gan->weight[KL] = o->kl_weight;
+}
+
+static void vaegan_step(Gan *gan) {
+    const Ops *ops = gan->ops;
+    const GanOptions *o = &gan->options;
+    Net *g = &gan->g, *d = &gan->d, *e = &gan->e;
+    Node *z = node_of(g, gan->g_noise[0]), *picture = node_of(g, gan->g_picture), *code = node_of(e, gan->e_code);
+    uint64_t stream = STREAM(STREAM_NOISE, (uint64_t)gan->step * 4 + 1);
+    draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);                  /* new pictures: D's step, and what G has to learn of it */
+    net_forward(g, 1);
+    train_discriminator(gan, d, gan->images, picture->y);
+    discriminate(gan, d, picture->y);
+    adversarial_loss(gan, d, FOOL, PART + VAE_FOOLED);
+    net_zero_gradients(g);
+    net_zero_activations(g);
+    backward_through_discriminator(gan, d, picture->dy);
+    net_backward(g, NET_WEIGHTS);
+
+    discriminate(gan, d, gan->images);                                   /* pictures by way of their codes */
+    ops->copy(gan->target, d->node[gan->d_feature[0]].y, count_of(d, gan->d_feature[0]));
+    ops->copy(e->node[gan->e_picture].y, gan->images, count_of(e, gan->e_picture));
+    net_forward(e, 1);
+    ops->gaussian_sample_forward(z->y, code->y, o->batch, z->c, o->seed, stream);
+    net_forward(g, 1);
+    discriminate(gan, d, picture->y);
+    net_zero_activations(d);
+    squared_error(gan, d, gan->d_feature[0], gan->target, RECONSTRUCTION);
+    net_zero_activations(g);
+    backward_through_discriminator(gan, d, picture->dy);
+    net_backward(g, NET_WEIGHTS | NET_INPUT);
+    net_zero_gradients(e);
+    net_zero_activations(e);
+    ops->gaussian_sample_backward(code->dy, z->dy, code->y, o->batch, z->c, o->seed, stream);
+    ops->kl_forward(gan->numbers + PART + KL, code->y, o->batch, z->c);
+    ops->kl_backward(code->dy, code->y, (real)gan->weight[KL], o->batch, z->c);
+    net_backward(e, NET_WEIGHTS);
+    update(gan, g);
+    update(gan, e);
+}
+
+/* --------------------------------------------------------------------------------------------------- recipe: cyclegan
+ * Document 002's unpaired transfer (Zhu, Park, Isola, Efros 2017): gan->content is of one kind (plain garments), gan->images of
+ * another (patterned ones), and nobody says which belong together. G: A -> B, F: B -> A, a discriminator for each kind. F15:
+ *   L = F2(LSGAN) of G and of F + cycle_weight (|F(G(a)) - a| + |G(F(b)) - b|) + identity_weight (|G(b) - b| + |F(a) - a|)
+ * D is shown made pictures of the last steps too, half of the time (a pool of 50; Shrivastava et al. 2017). */
+
+enum { CYCLE_FOOLED, CYCLE, IDENTITY, POOL = 50 };
+
+/* a logit for each patch of 18x18 pixels (Isola et al. 2017) */
+static void patch_discriminator(Gan *gan, Net *d, const char *name) {
+    const GanOptions *o = &gan->options;
+    net_begin(d, name, gan->ops, o->batch);
+    int x = gan->d_picture = net_input(d, o->size, o->size, o->channels);
+    if (gan->recipe->conditional) x = concat(d, x, gan->d_given = net_input(d, o->size, o->size, gan_content(gan)));
+    x = leaky_relu(d, conv2d(d, x, 32, 4, 2, 1), 0.2);
+    x = leaky_relu(d, conv2d(d, x, 64, 4, 2, 1), 0.2);
+    gan->d_logits = conv2d(d, x, 1, 3, 1, 1);
+}
+
+static void cyclegan_describe(Gan *gan) {
+    const GanOptions *o = &gan->options;
+    long all = (long)o->batch * o->size * o->size * o->channels;
+    for (int k = 0; k < 2; k++) {
+        Net *g = k ? &gan->f : &gan->g;
+        net_begin(g, k ? "f" : "g", gan->ops, o->batch);
+        gan->g_content = net_input(g, o->size, o->size, o->channels);
+        gan->g_picture = tanh_(g, translate(g, gan->g_content, 3, o->channels));
+        patch_discriminator(gan, k ? &gan->d2 : &gan->d, k ? "d2" : "d");
+        want(gan, &gan->made[k], all);
+        keep(gan, &gan->pool[k], POOL * all / o->batch, k ? "pool.a" : "pool.b");
+    }
+    gan->weight[CYCLE] = o->cycle_weight, gan->weight[IDENTITY] = o->identity_weight;
+}
+
+/* weight * mean |y - target| of a network's picture, added to a part; its gradient to the picture's dy */
+static void absolute_error(Gan *gan, Net *g, const real *target, const real *weight, int part) {
+    Node *y = node_of(g, gan->g_picture);
+    long n = count_of(g, gan->g_picture);
+    gan->ops->absolute_error_forward(gan->numbers + TERM, y->y, target, weight, n);
+    gan->ops->axpy(gan->numbers + PART + part, gan->numbers + TERM, 1, 1);
+    gan->ops->absolute_error_backward(y->dy, y->y, target, weight, (real)gan->weight[part], n);
+}
+
+/* a network's picture of x */
+static void repaint(Gan *gan, Net *g, const real *x) {
+    gan->ops->copy(g->node[gan->g_content].y, x, count_of(g, gan->g_content));
+    net_forward(g, 1);
+}
+
+/* One direction: there turns x (kind A) into kind B, whose discriminator is `judge`; back turns that into x again; y is of kind B
+ * already and shall stay. Gradients are added in both networks; made: what `there` made of x */
+static void cycle(Gan *gan, Net *there, Net *back, Net *judge, const real *x, const real *y, real *made) {
+    Node *picture = node_of(there, gan->g_picture);
+    long n = count_of(there, gan->g_picture);
+    repaint(gan, there, x);
+    gan->ops->copy(made, picture->y, n);
+    repaint(gan, back, made);
+    net_zero_activations(back);
+    absolute_error(gan, back, x, NULL, CYCLE);
+    net_backward(back, NET_WEIGHTS | NET_INPUT);
+    net_zero_activations(there);
+    gan->ops->axpy(picture->dy, back->node[gan->g_content].dy, 1, n);
+    discriminate(gan, judge, made);
+    adversarial_loss(gan, judge, FOOL, PART + CYCLE_FOOLED);
+    backward_through_discriminator(gan, judge, picture->dy);
+    net_backward(there, NET_WEIGHTS);
+    if (!(gan->weight[IDENTITY] > 0)) return;
+    repaint(gan, there, y);
+    net_zero_activations(there);
+    absolute_error(gan, there, y, NULL, IDENTITY);
+    net_backward(there, NET_WEIGHTS);
+}
+
+/* Each made picture goes into the pool; once that is full, half of them change places with one that was there before */
+static void through_pool(Gan *gan, real *made, real *pool, int side) {
+    long each = count_of(&gan->g, gan->g_picture) / gan->options.batch, before = gan->step * gan->options.batch;
+    for (int i = 0; i < gan->options.batch; i++) {
+        int slot = philox_below(gan->options.seed, STREAM(STREAM_POOL, 2 * gan->step + side), (uint64_t)i, 2 * POOL);
+        if (before + i < POOL) gan->ops->copy(pool + (before + i) * each, made + i * each, each);
+        else if (slot < POOL) {
+            real *spare = node_of(&gan->g, gan->g_content)->y;           /* nobody reads it before it is filled anew */
+            gan->ops->copy(spare, made + i * each, each);
+            gan->ops->copy(made + i * each, pool + slot * each, each);
+            gan->ops->copy(pool + slot * each, spare, each);
+        }
+    }
+}
+
+static void cyclegan_step(Gan *gan) {
+    net_zero_gradients(&gan->g);
+    net_zero_gradients(&gan->f);
+    cycle(gan, &gan->g, &gan->f, &gan->d, gan->content, gan->images, gan->made[0]);
+    cycle(gan, &gan->f, &gan->g, &gan->d2, gan->images, gan->content, gan->made[1]);
+    update(gan, &gan->g);
+    update(gan, &gan->f);
+    for (int k = 0; k < 2; k++) {
+        through_pool(gan, gan->made[k], gan->pool[k], k);
+        train_discriminator(gan, k ? &gan->d2 : &gan->d, k ? gan->content : gan->images, gan->made[k]);
+    }
+}
+
+static void repaint_sample(Gan *gan) {
+    gan->ops->copy(gan->g.node[gan->g_content].y, gan->content, count_of(&gan->g, gan->g_content));
+    net_forward(&gan->g, 0);
+}
+
+/* ---------------------------------------------------------------------------------------------------- recipe: pix2pix
+ * Document 004's paired transfer (Isola, Zhu, Zhou, Efros 2017): gan->content is the drawing of a garment (its edges), gan->images
+ * the garment itself. G is a U-Net, whose skips carry the lines past its middle, with dropout in the place of noise; D looks at the
+ * picture and the drawing together:   L_G = F2 + content_weight |G(x) - y|  */
+
+enum { PIX_FOOLED, L1 };
+
+static void pix2pix_describe(Gan *gan) {
+    const GanOptions *o = &gan->options;
+    Net *g = &gan->g;
+    int x = gan->g_content = net_input(g, o->size, o->size, o->channels);
+    int whole = leaky_relu(g, conv2d(g, x, 32, 3, 1, 1), 0.2);
+    int half = leaky_relu(g, instancenorm(g, conv2d(g, whole, 48, 4, 2, 1)), 0.2);
+    int quarter = leaky_relu(g, instancenorm(g, conv2d(g, half, 64, 4, 2, 1)), 0.2);
+    x = dropout(g, relu(g, instancenorm(g, conv2d(g, quarter, 64, 3, 1, 1))), 0.5);
+    x = dropout(g, relu(g, instancenorm(g, conv2d(g, concat(g, x, quarter), 64, 3, 1, 1))), 0.5);
+    x = relu(g, instancenorm(g, conv2d(g, concat(g, upsample(g, x, 2), half), 48, 3, 1, 1)));
+    x = relu(g, instancenorm(g, conv2d(g, concat(g, upsample(g, x, 2), whole), 32, 3, 1, 1)));
+    gan->g_picture = tanh_(g, conv2d(g, x, o->channels, 3, 1, 1));
+    patch_discriminator(gan, &gan->d, "d");
+    gan->weight[L1] = o->content_weight;
+}
+
+static void pix2pix_step(Gan *gan) {
+    Net *g = &gan->g;
+    g->seed = gan->options.seed, g->draw = (uint64_t)gan->step;
+    repaint(gan, g, gan->content);
+    train_discriminator(gan, &gan->d, gan->images, g->node[gan->g_picture].y);
+    discriminate(gan, &gan->d, g->node[gan->g_picture].y);
+    adversarial_loss(gan, &gan->d, FOOL, PART + PIX_FOOLED);
+    net_zero_activations(g);
+    backward_through_discriminator(gan, &gan->d, g->node[gan->g_picture].dy);
+    absolute_error(gan, g, gan->images, NULL, L1);
+    train_generator(gan);
+}
+
+/* --------------------------------------------------------------------------------------------------- recipe: stylegan
+ * The small idea of it (Karras, Laine, Aila 2019): z does not enter G as its first layer. Two dense layers make of it a style w; the
+ * picture grows from one learned constant, and at each scale w says how strong and how bright each channel shall be (AdaIN, F16),
+ * while one plane of noise, scaled for each channel, gives detail that no style decides. */
+
+static int styled(Gan *gan, int x, int w, int out) {
+    Net *g = &gan->g;
+    int size = g->node[x].h, noise = gan->g_noise[gan->noises++] = net_input(g, size, size, 1);
+    x = conv2d(g, x, out, 3, 1, 1);
+    x = leaky_relu(g, add(g, x, conv2d(g, noise, out, 1, 1, 0)), 0.2);
+    gan->g_strength[gan->strengths++] = dense(g, w, 2 * out);
+    return adain(g, x, gan->g_strength[gan->strengths - 1]);
+}
+
+static void stylegan_describe(Gan *gan) {
+    const GanOptions *o = &gan->options;
+    Net *g = &gan->g;
+    int s = o->size / 4, w = gan->g_noise[gan->noises++] = net_input(g, 1, 1, 64);
+    for (int i = 0; i < 2; i++) w = leaky_relu(g, dense(g, w, 64), 0.2);
+    int x = gan->g_given = net_input(g, 1, 1, 1);                        /* always 1: the dense layer's weights are the constant */
+    x = reshape(g, dense(g, x, s * s * 64), s, s, 64);
+    x = styled(gan, x, w, 64);
+    x = styled(gan, upsample(g, x, 2), w, 48);
+    x = styled(gan, upsample(g, x, 2), w, 32);
+    gan->g_picture = tanh_(g, conv2d(g, x, o->channels, 3, 1, 1));
+    dcgan_discriminator(gan);
+    want(gan, &gan->given, o->batch);
+}
+
+/* styles begin as those that change nothing: strength 1 (biases), brightness 0 */
+static int stylegan_start(Gan *gan) {
+    for (int i = 0; i < gan->strengths; i++) {
+        Node *node = node_of(&gan->g, gan->g_strength[i]);
+        gan->ops->fill(gan->g.p + node->bias, 1, node->c / 2);
+    }
+    gan->ops->fill(gan->given, 1, gan->options.batch);
+    return 1;
+}
+
 /* --------------------------------------------------------------------------------------------------- recipe: features
  * A network of features of our own, in the place of VGG's: it learns to tell from which of the style pictures a crop was
  * taken, looking only at what style is: means and deviations of its features, wherever in the crop they are. */
@@ -620,7 +874,24 @@ const Recipe recipes[] = {
       .objective = WASSERSTEIN, .describe = dcgan_describe, NOISE_STEP },
     { .name = "cgan", .summary = "dcgan that is told what to draw: ten classes of garments", .source = "document 003; Mirza, Osindero 2014; F13",
       .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
-      .labels = 1, .conditional = 1, .describe = dcgan_describe, NOISE_STEP },
+      .labels = 1, .conditional = ON_CLASS, .describe = dcgan_describe, NOISE_STEP },
+    { .name = "stylegan", .summary = "pictures that grow from a constant, with a style at each scale", .source = "Karras, Laine, Aila 2019; F16",
+      .defaults = { .batch = 32, .size = 28, .channels = 0, .steps = 2000, .lr = 5e-4, .beta1 = 0, .beta2 = 0.99 }, .gain = 1,
+      .describe = stylegan_describe, .start = stylegan_start, NOISE_STEP },
+    { .name = "vaegan", .summary = "new garments, and garments between two garments: an autoencoder beside the GAN",
+      .source = "document 001 (HDRGAN); Larsen et al. 2016; F14",
+      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 3e-4, .beta1 = 0.5, .beta2 = 0.999, .content_weight = 5,
+                    .kl_weight = 0.01 },
+      .part = { "adversarial", "reconstruction", "kl" }, .multiple = 4, .describe = vaegan_describe, .step = vaegan_step },
+    { .name = "cyclegan", .summary = "turns pictures of one kind into another, and back, without pairs", .source = "document 002; Zhu et al. 2017; F15",
+      .defaults = { .batch = 8, .size = 28, .channels = 0, .steps = 1000, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999, .cycle_weight = 10,
+                    .identity_weight = 5, .schedule = LINEAR },
+      .part = { "adversarial", "cycle", "identity" }, .content = AS_DATA, .pairs = UNPAIRED, .objective = LEAST_SQUARES, .multiple = 4,
+      .describe = cyclegan_describe, .step = cyclegan_step, .sample = repaint_sample },
+    { .name = "pix2pix", .summary = "garments from their drawings", .source = "document 004; Isola et al. 2017",
+      .defaults = { .batch = 16, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999, .content_weight = 100 },
+      .part = { "adversarial", "l1" }, .content = AS_DATA, .pairs = DRAWINGS, .conditional = ON_CONTENT, .multiple = 4,
+      .describe = pix2pix_describe, .step = pix2pix_step, .sample = repaint_sample },
     { .name = "style", .summary = "prints the style of pictures onto garments",
       .source = "documents 001-004; Li, Wand 2016; Gatys, Ecker, Bethge 2015; F2, F3, F8-F10",
       .defaults = { .batch = 8, .size = 64, .channels = 3, .steps = 1000, .lr = 4e-4, .lr_d = 8e-4, .beta1 = 0.5, .beta2 = 0.99,
@@ -644,6 +915,7 @@ const Recipe recipes[] = {
     { .name = NULL }
 };
 
+int gan_content(const Gan *gan) { return gan->recipe->content == AS_DATA ? gan->options.channels : gan->recipe->content; }
 int gan_rounds(const Gan *gan) { return gan->options.critic > 1 ? gan->options.critic : 1; }
 
 const Recipe *recipe_find(const char *name) {
@@ -684,8 +956,8 @@ int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const O
         want(gan, &gan->between, count_of(&gan->d, gan->d_picture));
         want(gan, &gan->slope, count_of(&gan->d, gan->d_picture));
     }
-    if (recipe->conditional) want(gan, &gan->given, (long)gan_rounds(gan) * o->batch * o->classes);
-    if (recipe->content) want(gan, &gan->content, (long)o->batch * o->size * o->size * recipe->content);
+    if (recipe->conditional == ON_CLASS) want(gan, &gan->given, (long)gan_rounds(gan) * o->batch * o->classes);
+    if (recipe->content) want(gan, &gan->content, (long)o->batch * o->size * o->size * gan_content(gan));
     return 1;
 }
 
@@ -783,6 +1055,15 @@ static int net_slot(const Net *net, int i, int moments, Slot *slot) {
     return 1;
 }
 
+/* buffer i, if it has a name. Returns 0 if it has none. */
+static int buffer_slot(const Gan *gan, int i, Slot *slot) {
+    if (!gan->buffer[i].name) return 0;
+    memset(slot, 0, sizeof *slot);
+    snprintf(slot->name, sizeof slot->name, "%s", gan->buffer[i].name);
+    slot->rank = 1, slot->shape[0] = slot->count = gan->buffer[i].count, slot->here = *gan->buffer[i].at;
+    return 1;
+}
+
 /* One tensor from the file, its shape and type checked; write = 0 only checks. */
 static int slot_read(const Net *net, const Slot *slot, const StFile *file, const char *path, const char *recipe, int write) {
     char have[96], need[96];
@@ -851,6 +1132,9 @@ int gan_load(Gan *gan, const char *path) {
                 good = slot_read(net, &slot, &file, path, gan->recipe->name, write);
             if (write && net->m && !gan->recipe->rmsprop) net->adam_steps = done * (net == &gan->d ? gan_rounds(gan) : 1);
         }
+    for (int write = 0; write < 2; write++)
+        for (int i = 0; good && i < gan->buffers; i++)
+            if (buffer_slot(gan, i, &slot)) good = slot_read(&gan->g, &slot, &file, path, gan->recipe->name, write);
     if (good) gan->step = done;
     st_close(&file);
     return good;
@@ -866,7 +1150,7 @@ void gan_begin_anew(Gan *gan) {
 }
 
 int gan_save(const Gan *gan, const char *path, const StMeta *meta, int metas) {
-    enum { MOST = 8 * NET_MAX_NODES + 4 };
+    enum { MOST = 8 * GAN_NETS * NET_MAX_NODES };
     int count = 0, good = 1;
     char step[32];
     Slot *slots = calloc(MOST, sizeof *slots);
@@ -874,15 +1158,18 @@ int gan_save(const Gan *gan, const char *path, const StMeta *meta, int metas) {
     StMeta *all = calloc((size_t)metas + 2, sizeof *all);
     if (!slots || !tensors || !all) good = 0;
     const Net *net;
+    int wanted = 0;
     for (int k = 0; good && (net = gan_net(gan, k)); k++)
-        for (int i = 0; good && net_slot(net, i, 1, &slots[count]); i++, count++) {
-            real *host = malloc((size_t)slots[count].count * sizeof(real) + 1);
-            if (!host) { good = 0; break; }
-            gan->ops->download(host, slots[count].here, slots[count].count);
-            tensors[count] = (StTensor){ .name = slots[count].name, .dtype = sizeof(real) == 4 ? "F32" : "F64", .rank = slots[count].rank,
-                                         .data = host, .bytes = (size_t)slots[count].count * sizeof(real) };
-            memcpy(tensors[count].shape, slots[count].shape, sizeof tensors[count].shape);
-        }
+        for (int i = 0; net_slot(net, i, 1, &slots[wanted]); i++) wanted++;
+    for (int i = 0; good && i < gan->buffers; i++) wanted += buffer_slot(gan, i, &slots[wanted]);
+    for (; good && count < wanted; count++) {
+        real *host = malloc((size_t)slots[count].count * sizeof(real) + 1);
+        if (!host) { good = 0; break; }
+        gan->ops->download(host, slots[count].here, slots[count].count);
+        tensors[count] = (StTensor){ .name = slots[count].name, .dtype = sizeof(real) == 4 ? "F32" : "F64", .rank = slots[count].rank,
+                                     .data = host, .bytes = (size_t)slots[count].count * sizeof(real) };
+        memcpy(tensors[count].shape, slots[count].shape, sizeof tensors[count].shape);
+    }
     if (!good) snprintf(gan_message, sizeof gan_message, "%s: not enough memory to write the checkpoint", path);
     if (good) {
         snprintf(step, sizeof step, "%ld", gan->step);

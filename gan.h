@@ -24,6 +24,7 @@ typedef struct GanOptions {
     int critic;                         /* updates of D for one of G; 0 or 1: one */
     double penalty_weight, weight_clip; /* F12; limit of D's weights (F11), 0: none */
     double smoothing, weight_decay;     /* one-sided label smoothing, 0 <= s < 1; L2: g += weight_decay p */
+    double cycle_weight, identity_weight, kl_weight;     /* F15, F14 */
     double diversity_weight;            /* of mean |G(z) - G(z')|, which is to grow */
     int schedule;                       /* of the rates: CONSTANT, LINEAR, COSINE */
     uint64_t seed;
@@ -44,6 +45,9 @@ typedef struct Report {
 typedef struct Gan Gan;
 
 enum { CONSTANT, LINEAR, COSINE };
+enum { AS_DATA = -1 };                                   /* Recipe.content: as many channels as the data set has */
+enum { UNPAIRED = 1, DRAWINGS };                         /* Recipe.pairs: contents of another set; the edges of the pictures */
+enum { ON_CLASS = 1, ON_CONTENT };                       /* Recipe.conditional: what D is given beside its picture */
 enum { BCE, LEAST_SQUARES, WASSERSTEIN, HINGE };         /* adversarial losses */
 
 typedef struct Recipe {
@@ -56,7 +60,8 @@ typedef struct Recipe {
     int multiple;                        /* height and width are multiples of this */
     int objective;                       /* the adversarial loss */
     int spectral, rmsprop;               /* 1: spectral normalisation in D; RMSprop in the place of Adam */
-    int conditional;                     /* 1: G and D are given the class */
+    int conditional;                     /* ON_CLASS: G and D are given the class; ON_CONTENT: D is given what G was given */
+    int pairs;                           /* UNPAIRED, DRAWINGS: where gan->content comes from; 0: from the data set, and images too */
     double gain;                         /* of the first weights, see net_initialize; 0: N(0, 0.02) */
     void (*describe)(Gan *gan);
     int (*start)(Gan *gan);              /* what gan_finish does besides drawing the first weights of G and D, or NULL; 0: failed */
@@ -72,7 +77,8 @@ struct Gan {
     GanOptions options;
     Net g, d, e, f, d2, blur;            /* generator; discriminator; encoder; the way back and its discriminator; see the recipe.
                                             Without nodes: there is none */
-    int g_noise[3], noises, g_content, g_style, g_fused, g_picture;       /* nodes of G: inputs, the fused features, the output */
+    int g_noise[4], g_strength[4], noises, strengths, g_content, g_style, g_fused, g_picture;       /* nodes of G: inputs, the fused features, the output */
+    int e_picture, e_code;               /* recipe vaegan: the encoder's input and output */
     int g_given, d_given;                /* where G and D are told the class, or 0 */
     int g_features;                      /* recipe classifier: the last hidden layer */
     int d_picture, d_logits, d_feature[GAN_FEATURES], features;   /* nodes of D */
@@ -90,8 +96,9 @@ struct Gan {
     real *labels;                        /* the class of each of images, (batch) */
     real *soft_mask, *soft_content;      /* the same after average pooling */
     real *gram, *target, *dgram, *mean;  /* F8: Gram matrices of the features: the picture's, the style's, a gradient, means */
+    real *made[2], *pool[2];             /* recipe cyclegan: what G and F made, and earlier pictures of theirs */
     real *numbers;                       /* what the step measures, for Report */
-    struct { real **at; long count; } buffer[GAN_BUFFERS];        /* all of the above: who wants how much */
+    struct { real **at; long count; const char *name; } buffer[GAN_BUFFERS];        /* all of the above: who wants how much */
     int buffers;
 };
 
@@ -103,6 +110,7 @@ int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const O
 double gan_bytes(const Gan *gan);                        /* what gan_finish allocates, and the scratch of the convolutions */
 int gan_finish(Gan *gan);                                /* 0, and gan_error(): not enough memory, or weights that do not fit */
 void gan_free(Gan *gan);
+int gan_content(const Gan *gan);                         /* channels of gan->content */
 int gan_rounds(const Gan *gan);                          /* batches of real pictures that a step takes, one after the other in gan->images */
 Net *gan_net(const Gan *gan, int i);                     /* network i of those that the recipe has; NULL past the last */
 
@@ -132,6 +140,6 @@ int net_load(Net *net, const StFile *file, const char *path, const char *recipe)
 const char *gan_error(void);
 
 /* purposes: the upper half of a stream number of the counter-based generator; the lower half is the step or node */
-enum { STREAM_G = 1, STREAM_D, STREAM_NOISE, STREAM_SAMPLE, STREAM_DATA, STREAM_AUGMENT, STREAM_CROP, STREAM_CONTENT, STREAM_PENALTY, STREAM_DROPOUT };
+enum { STREAM_G = 1, STREAM_D, STREAM_NOISE, STREAM_SAMPLE, STREAM_DATA, STREAM_AUGMENT, STREAM_CROP, STREAM_CONTENT, STREAM_PENALTY, STREAM_POOL };
 #define STREAM(purpose, index) ((uint64_t)(purpose) << 40 | (uint64_t)(index))
 #endif

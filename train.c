@@ -31,9 +31,9 @@
 
 /* ---------------------------------------------------------------------------------------------------------- options */
 
-static const char *schedule, *init_from, *recipe_name, *data, *style, *out, *device, *precision, *augment, *resume, *data_dir, *features;
+static const char *data_b, *schedule, *init_from, *recipe_name, *data, *style, *out, *device, *precision, *augment, *resume, *data_dir, *features;
 static long critic, steps, batch, size, sample_every, checkpoint_every, log_every, threads, seed, limit;
-static double penalty_weight, weight_clip, smoothing, weight_decay, diversity, epochs, minutes, lr, lr_d, beta1, beta2, content_weight, style_weight, tv_weight, clip, style_scale;
+static double cycle_weight, identity_weight, kl_weight, penalty_weight, weight_clip, smoothing, weight_decay, diversity, epochs, minutes, lr, lr_d, beta1, beta2, content_weight, style_weight, tv_weight, clip, style_scale;
 static const char *evaluate, *classifier, *compress, *quantize;
 static long samples;
 static double prune;
@@ -59,13 +59,17 @@ static Option table[] = {
     { "--style-scale", 'd', &style_scale, "1", 0.1, 32, "recipe style: above 1 shows more of the style picture, smaller", 0 },
     { "--features", 's', &features, "", 0, 0, "recipe adain: weights/features.safetensors, or VGG16's or VGG19's; without, random features", 0 },
     { "--clip", 'd', &clip, NULL, 0, 1e12, "largest gradient norm, 0: no limit", 0 },
+    { "--data-b", 's', &data_b, "fashion-mnist:patterned", 0, 0, "recipe cyclegan: what the pictures of --data are to become like", 0 },
+    { "--cycle-weight", 'd', &cycle_weight, NULL, 0, 1e6, "F15, recipe cyclegan (default by recipe)", 0 },
+    { "--identity-weight", 'd', &identity_weight, NULL, 0, 1e6, "F15, recipe cyclegan (default by recipe)", 0 },
+    { "--kl-weight", 'd', &kl_weight, NULL, 0, 1e6, "F14, recipe vaegan (default by recipe)", 0 },
     { "--critic", 'i', &critic, NULL, 0, 100, "updates of D for one of G (default by recipe)", 0 },
     { "--penalty-weight", 'd', &penalty_weight, NULL, 0, 1e6, "F12, gradient penalty, 0: none (default by recipe)", 0 },
     { "--weight-clip", 'd', &weight_clip, NULL, 0, 1e6, "F11, limit of D's weights, 0: none (default by recipe)", 0 },
     { "--smoothing", 'd', &smoothing, "0", 0, 0.999, "one-sided label smoothing: D's target for a real picture is 1 - this", 0 },
     { "--weight-decay", 'd', &weight_decay, "0", 0, 1, "L2: this times the weight is added to its gradient", 0 },
     { "--diversity", 'd', &diversity, "0", 0, 1e6, "reward for pictures that differ where the noise does", 0 },
-    { "--schedule", 's', &schedule, "constant", 0, 0, "of the learning rates: constant, linear (to 0 in the second half), cosine", 0 },
+    { "--schedule", 's', &schedule, "", 0, 0, "of the rates: constant, linear (to 0 in the second half), cosine (default by recipe)", 0 },
     { "--init-from", 's', &init_from, "", 0, 0, "first weights from another run of the same recipe (its folder or checkpoint)", 0 },
     { "--augment", 's', &augment, "none", 0, 0, "all, none, or a list of rotation, shift, shear, zoom, flip (=range)", 0 },
     { "--limit", 'i', &limit, "0", 0, 1e9, "use only the first N pictures of --data; 0: all", 0 },
@@ -109,7 +113,7 @@ static void print_help(void) {
         printf("  %-8s %s   (%s)\n           --steps %d --batch %d --size %d --lr %g --beta1 %g --beta2 %g", r->name,
                r->summary, r->source, r->defaults.steps, r->defaults.batch, r->defaults.size, r->defaults.lr,
                r->defaults.beta1, r->defaults.beta2);
-        if (r->content)
+        if (r->style && r->content)
             printf(" --lr-d %g --clip %g\n           --content-weight %g --style-weight %g --tv-weight %g", r->defaults.lr_d,
                    r->defaults.clip, r->defaults.content_weight, r->defaults.style_weight, r->defaults.tv_weight);
         printf("\n");
@@ -139,9 +143,11 @@ static const Recipe *find_recipe(void) {
     const struct { const char *name; double value; } list[] = {
         { "--steps", d->steps }, { "--batch", d->batch }, { "--size", d->size }, { "--lr", d->lr }, { "--lr-d", d->lr_d },
         { "--beta1", d->beta1 }, { "--beta2", d->beta2 }, { "--clip", d->clip }, { "--content-weight", d->content_weight },
-        { "--style-weight", d->style_weight }, { "--tv-weight", d->tv_weight }, { "--critic", d->critic },
+        { "--style-weight", d->style_weight }, { "--tv-weight", d->tv_weight }, { "--critic", d->critic }, { "--cycle-weight", d->cycle_weight },
+        { "--identity-weight", d->identity_weight }, { "--kl-weight", d->kl_weight },
         { "--penalty-weight", d->penalty_weight }, { "--weight-clip", d->weight_clip } };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) recipe_default(list[i].name, list[i].value);
+    if (r->pairs == UNPAIRED && !option_find(table, "--data")->given) data = "fashion-mnist:plain";
     if (size % r->multiple) die(2, "--size %ld: the recipe %s needs a multiple of %d", size, r->name, r->multiple);
     return r;
 }
@@ -177,6 +183,7 @@ static void resume_options(const char *path) {
 /* ------------------------------------------------------------------------------------------------- pictures of a step */
 
 static ImageSet set;
+static ImageSet others;                                  /* the pictures that the set's are to become like (--data-b) */
 static Image *styles;                                    /* the style pictures, each at least as large as a crop */
 static int style_count;
 static Augment augmentation;
@@ -235,7 +242,7 @@ static void open_styles(const Recipe *recipe) {
 }
 
 static void open_data(const Recipe *recipe) {
-    ImageSetOptions o = { .h = (int)size, .w = (int)size, .channels = recipe->content,
+    ImageSetOptions o = { .h = (int)size, .w = (int)size, .channels = recipe->content > 0 ? recipe->content : 0,
                           .photo = recipe->content > 0, .limit = limit, .fashion_mnist_dir = *data_dir ? data_dir : NULL };
     if (!augment_parse(&augmentation, augment)) die(2, "--augment: %s", images_error());
     augmenting = strcmp(augment, "none") != 0;
@@ -246,6 +253,10 @@ static void open_data(const Recipe *recipe) {
     }
     if (!imageset_load(&set, data, &o))
         die(1, "%s%s", images_error(), option_find(table, "--data")->given == 2 ? " (the resumed run's --data: give it anew)" : "");
+    if (recipe->pairs == UNPAIRED) {
+        o.channels = set.c;
+        if (!imageset_load(&others, data_b, &o)) die(1, "--data-b: %s", images_error());
+    }
     if (set.skipped) say("%s: %ld files skipped: %s", data, set.skipped, set.note);
     if (recipe->labels && !set.label)
         die(1, "--data %s: these pictures have no labels, which the recipe %s needs: expected fashion-mnist, synthetic, an IDX file with its "
@@ -274,11 +285,11 @@ static void style_crop(float *picture, const float u[5]) {
 }
 
 /* picture `index` of the set into slot i of a batch, augmented with the uniforms of `step` */
-static void fetch(long index, long i, long step, float *pixels, float *mask) {
-    long each = size * size * set.c;
+static void fetch(const ImageSet *from, long index, long i, long step, float *pixels, float *mask) {
+    long each = size * size * from->c;
     float *raw = malloc((size_t)each * sizeof *raw), *raw_mask = malloc((size_t)(size * size) * sizeof *raw), u[8];
     if (!raw || !raw_mask) die(1, "not enough memory for a picture");
-    if (!imageset_get(&set, index, raw, raw_mask)) die(1, "%s", images_error());
+    if (!imageset_get(from, index, raw, raw_mask)) die(1, "%s", images_error());
     for (int k = 0; k < 8; k++) u[k] = philox_uniform((uint64_t)seed, STREAM(STREAM_AUGMENT, step), (uint64_t)(8 * i + k));
     if (augmenting)
         image_augment(pixels + i * each, mask ? mask + i * size * size : NULL, raw, mask ? raw_mask : NULL, (int)size,
@@ -331,16 +342,43 @@ static void upload_given(Gan *gan, const float *label, long n) {
     free(given);
 }
 
+/* A picture (size,size,c) becomes its drawing: the length of its gradient (central differences), lines light on black */
+static void draw_edges(float *picture) {
+    long c = set.c, row = size * c;
+    float *from = malloc((size_t)(size * row) * sizeof *from);
+    if (!from) die(1, "not enough memory for a picture");
+    memcpy(from, picture, (size_t)(size * row) * sizeof *from);
+    for (long y = 0; y < size; y++)
+        for (long x = 0; x < size; x++) {
+            float square = 0;
+            for (long k = 0; k < c; k++) {
+                float dx = from[y * row + (x + (x < size - 1)) * c + k] - from[y * row + (x - (x > 0)) * c + k];
+                float dy = from[(y + (y < size - 1)) * row + x * c + k] - from[(y - (y > 0)) * row + x * c + k];
+                square += (dx * dx + dy * dy) / (float)c;
+            }
+            for (long k = 0; k < c; k++) picture[y * row + x * c + k] = fminf(sqrtf(square) * 1.5f, 2) - 1;
+        }
+    free(from);
+}
+
 static void load_batch(Gan *gan, long step) {
     long pixels = batch * size * size;
     for (long i = 0; i < batch * gan_rounds(gan) && (gan->content || !gan->recipe->style); i++)
         if (gan->recipe->content == 3 && i % 2) draw_crop(host_images, i, STREAM_CONTENT, step);
         else {
             long index = gan->g_features ? walk(step * batch + i) : philox_below((uint64_t)seed, STREAM(STREAM_DATA, step), (uint64_t)i, (int)set.count);
-            fetch(index, i, step, host_images, gan->mask ? host_mask : NULL);
+            fetch(&set, index, i, step, host_images, gan->mask ? host_mask : NULL);
             if (gan->recipe->labels) host_labels[i] = (float)set.label[index];
         }
-    if (gan->content || !gan->recipe->style) gan->ops->upload(gan->content ? gan->content : gan->images, host_images, gan_rounds(gan) * pixels * set.c);
+    if (gan->recipe->pairs == DRAWINGS) {
+        gan->ops->upload(gan->images, host_images, pixels * set.c);
+        for (long i = 0; i < batch; i++) draw_edges(host_images + i * size * size * set.c);
+    }
+    if (gan->content || !gan->recipe->style)
+        gan->ops->upload(gan->content ? gan->content : gan->images, host_images, (gan->content ? 1 : gan_rounds(gan)) * pixels * set.c);
+    for (long i = 0; i < batch && gan->recipe->pairs == UNPAIRED; i++)
+        fetch(&others, philox_below((uint64_t)seed, STREAM(STREAM_CONTENT, step), (uint64_t)i, (int)others.count), i, step, host_images, NULL);
+    if (gan->recipe->pairs == UNPAIRED) gan->ops->upload(gan->images, host_images, pixels * others.c);
     if (gan->mask) gan->ops->upload(gan->mask, host_mask, pixels);
     if (gan->labels) gan->ops->upload(gan->labels, host_labels, batch);
     if (gan->given) upload_given(gan, host_labels, batch * gan_rounds(gan));
@@ -441,6 +479,26 @@ static void sheet_of_garments(Gan *gan, float *sheet, float *y, long step) {
     save_sheet(sheet, 3 * GARMENTS, 3, COLUMNS, step);
 }
 
+/* G turns pictures into others: 32 of the set (their drawings), each above what G makes of it */
+static void sheet_of_translations(Gan *gan, float *sheet, float *y, long step) {
+    enum { PICTURES = 32, COLUMNS = 8 };
+    long each = size * size * set.c;
+    for (long done = 0; done < PICTURES; done += batch) {
+        for (long i = 0; i < batch; i++) {
+            fetch_spread(done + i, PICTURES, host_images + i * each, host_mask);
+            if (gan->recipe->pairs == DRAWINGS) draw_edges(host_images + i * each);
+        }
+        gan->ops->upload(gan->content, host_images, batch * each);
+        gan_sample(gan, 0, y);
+        for (long i = 0; i < batch && done + i < PICTURES; i++) {
+            long block = (done + i) / COLUMNS * 2 * COLUMNS + (done + i) % COLUMNS;
+            memcpy(sheet + block * each, host_images + i * each, (size_t)each * sizeof *y);
+            memcpy(sheet + (block + COLUMNS) * each, y + i * each, (size_t)each * sizeof *y);
+        }
+    }
+    save_sheet(sheet, 2 * PICTURES, set.c, COLUMNS, step);
+}
+
 /* G fuses any content with any style: 7 styles in the top row, 7 contents in the left column, all pairs between them */
 static void sheet_of_pairs(Gan *gan, float *sheet, float *y, long step) {
     enum { SIDE = 7, COLUMNS = SIDE + 1 };
@@ -476,7 +534,7 @@ static void save_samples(Gan *gan, long step) {
     long each = size * size * 3;
     float *sheet = malloc((size_t)((80 + batch) * each) * sizeof *sheet), *y = malloc((size_t)(batch * each) * sizeof *y);
     if (!sheet || !y) die(1, "not enough memory for the sample sheet");
-    (gan->recipe->content == 0 ? sheet_of_noise : gan->recipe->content == 1 ? sheet_of_garments : sheet_of_pairs)(gan, sheet, y, step);
+    (gan->recipe->content == 0 ? sheet_of_noise : gan->recipe->pairs ? sheet_of_translations : gan->recipe->content == 1 ? sheet_of_garments : sheet_of_pairs)(gan, sheet, y, step);
     free(sheet);
     free(y);
 }
@@ -741,6 +799,8 @@ int main(int argc, char **argv) {
                      .tv_weight = tv_weight, .clip = clip, .seed = (uint64_t)seed };
     o.critic = (int)critic, o.penalty_weight = penalty_weight, o.weight_clip = weight_clip, o.smoothing = smoothing;
     o.weight_decay = weight_decay, o.diversity_weight = diversity;
+    o.cycle_weight = cycle_weight, o.identity_weight = identity_weight, o.kl_weight = kl_weight;
+    if (!*schedule) schedule = recipe->defaults.schedule == LINEAR ? "linear" : "constant";
     o.schedule = !strcmp(schedule, "linear") ? LINEAR : !strcmp(schedule, "cosine") ? COSINE : CONSTANT;
     if (o.schedule == CONSTANT && strcmp(schedule, "constant")) die(2, "--schedule %s: expected constant, linear or cosine", schedule);
     static StFile weights;

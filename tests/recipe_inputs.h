@@ -18,7 +18,7 @@ static inline GanOptions recipe_inputs_options(const char *recipe, int batch, in
 static inline void recipe_inputs(Gan *gan, uint64_t draw) {
     const GanOptions *o = &gan->options;
     const Ops *ops = gan->ops;
-    long pixels = (long)o->batch * o->size * o->size, images = gan_rounds(gan) * pixels * o->channels, content = pixels * gan->recipe->content;
+    long pixels = (long)o->batch * o->size * o->size, images = gan_rounds(gan) * pixels * o->channels, content = pixels * gan_content(gan);
     ops->random_normal(gan->images, images, o->seed, STREAM(STREAM_DATA, 4 * draw));
     ops->tanh_forward(gan->images, gan->images, images);
     if (gan->content) {

@@ -401,6 +401,10 @@ static const struct { const char *recipe; GanOptions options; } trials[] = {
     { "cgan", { .batch = 3, .size = 8, .channels = 1, .classes = INPUT_CLASSES, .lr = 1, .seed = 19 } },
     { "adain", { .batch = 2, .size = 16, .channels = 3, .lr = 1, .seed = 20, .content_weight = 0.8, .style_weight = 1.7, .tv_weight = 0.4 } },
     { "features", { .batch = 3, .size = 16, .channels = 3, .classes = INPUT_CLASSES, .lr = 1, .seed = 21 } },
+    { "stylegan", { .batch = 3, .size = 8, .channels = 1, .classes = INPUT_CLASSES, .lr = 1, .seed = 23 } },
+    { "vaegan", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 24, .content_weight = 0.7, .kl_weight = 0.2 } },
+    { "cyclegan", { .batch = 2, .size = 8, .channels = 1, .lr = 1, .seed = 25, .cycle_weight = 3, .identity_weight = 2 } },
+    { "pix2pix", { .batch = 2, .size = 8, .channels = 1, .lr = 1, .seed = 26, .content_weight = 2 } },
     { "classifier", { .batch = 3, .size = 9, .channels = 2, .classes = INPUT_CLASSES, .lr = 1, .seed = 22 } },
 };
 enum { TRIALS = sizeof trials / sizeof *trials };
