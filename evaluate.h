@@ -62,8 +62,8 @@ static void fetch_real(const ImageSet *test, int reference, long first, long cou
 
 /* A batch of what G draws; where it is told the class, one class after the other */
 static void draw_pictures(Gan *gan, long index, float *x) {
-    for (long i = 0; gan->given && i < batch; i++) host_labels[i] = (float)((index * batch + i) % gan->options.classes);
-    if (gan->given) upload_given(gan, host_labels, batch);
+    for (long i = 0; gan->recipe->conditional == ON_CLASS && i < batch; i++) host_labels[i] = (float)((index * batch + i) % gan->options.classes);
+    if (gan->recipe->conditional == ON_CLASS) upload_given(gan, host_labels, batch);
     gan_sample(gan, (uint64_t)index, x);
 }
 

@@ -381,7 +381,7 @@ static void load_batch(Gan *gan, long step) {
     if (gan->recipe->pairs == UNPAIRED) gan->ops->upload(gan->images, host_images, pixels * others.c);
     if (gan->mask) gan->ops->upload(gan->mask, host_mask, pixels);
     if (gan->labels) gan->ops->upload(gan->labels, host_labels, batch);
-    if (gan->given) upload_given(gan, host_labels, batch * gan_rounds(gan));
+    if (gan->recipe->conditional == ON_CLASS) upload_given(gan, host_labels, batch * gan_rounds(gan));
     if (!gan->recipe->style) return;
     for (long i = 0; i < batch; i++) host_labels[i] = (float)draw_crop(host_images, i, STREAM_CROP, step);
     gan->ops->upload(gan->images, host_images, pixels * 3);
@@ -447,10 +447,10 @@ static void fetch_spread(long index, long count, float *x, float *m) {
 
 /* G from noise: 64 new pictures; where it is told the class, a row of 8 for each */
 static void sheet_of_noise(Gan *gan, float *sheet, float *y, long step) {
-    long each = size * size * gan->options.channels, count = gan->given && gan->options.classes < 10 ? 8 * gan->options.classes : gan->given ? 80 : 64;
+    long each = size * size * gan->options.channels, count = gan->recipe->conditional == ON_CLASS && gan->options.classes < 10 ? 8 * gan->options.classes : gan->recipe->conditional == ON_CLASS ? 80 : 64;
     for (long done = 0, draw = 0; done < count; done += batch, draw++) {
-        for (long i = 0; gan->given && i < batch; i++) host_labels[i] = (float)((done + i) / 8 % gan->options.classes);
-        if (gan->given) upload_given(gan, host_labels, batch);
+        for (long i = 0; gan->recipe->conditional == ON_CLASS && i < batch; i++) host_labels[i] = (float)((done + i) / 8 % gan->options.classes);
+        if (gan->recipe->conditional == ON_CLASS) upload_given(gan, host_labels, batch);
         gan_sample(gan, (uint64_t)draw, y);
         memcpy(sheet + done * each, y, (size_t)((count - done < batch ? count - done : batch) * each) * sizeof *y);
     }

@@ -26,7 +26,7 @@ static inline void recipe_inputs(Gan *gan, uint64_t draw) {
         ops->tanh_forward(gan->content, gan->content, content);
     }
     if (gan->mask) ops->random_uniform(gan->mask, pixels, o->seed, STREAM(STREAM_DATA, 4 * draw + 2));
-    if (gan->labels || gan->given) {
+    if (gan->labels || gan->recipe->conditional == ON_CLASS) {
         int n = o->batch * gan_rounds(gan);
         real *label = malloc((size_t)n * sizeof(real)), *given = calloc((size_t)n * (size_t)o->classes, sizeof(real));
         for (int i = 0; i < n; i++) {
@@ -34,7 +34,7 @@ static inline void recipe_inputs(Gan *gan, uint64_t draw) {
             given[i * o->classes + (int)label[i]] = 1;
         }
         if (gan->labels) ops->upload(gan->labels, label, o->batch);
-        if (gan->given) ops->upload(gan->given, given, (long)n * o->classes);
+        if (gan->recipe->conditional == ON_CLASS) ops->upload(gan->given, given, (long)n * o->classes);
         free(label), free(given);
     }
 }

@@ -608,7 +608,7 @@ static void test_guarded(void) {
         Gan gan, plain;
         Report got[3], want[3];
         char path[300], twin[300];
-        long n = 2L * 16 * 16 * (recipes[i].content ? 3 : 1);
+        long n = 2L * 16 * 16 * recipe_inputs_options(recipes[i].name, 2, 16).channels;
         real *picture = malloc((size_t)n * sizeof *picture), *as_plain = malloc((size_t)n * sizeof *picture);
         snprintf(path, sizeof path, "%s", file_in_folder("guarded.safetensors"));
         snprintf(twin, sizeof twin, "%s", file_in_folder("plain.safetensors"));
