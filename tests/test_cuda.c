@@ -4,18 +4,20 @@
  * computes no more than they need (rung 2). Single operations are test_ops.c's, built with WITH_CUDA. */
 #include "device.h"
 #include "gan.h"
+#include "recipe_inputs.h"
 #include "tiled.h"
 #include "test.h"
 #include <unistd.h>
 
 enum { MOST_STEPS = 10 };
-static int steps;
+static int steps, large;
 
 typedef struct Run { Gan gan; Report report[MOST_STEPS]; long pixels; real *picture; } Run;
 
 static void begin(Run *run, const char *recipe, const Ops *ops, int batch, int size) {
-    GanOptions o = recipe_find(recipe)->defaults;
-    o.batch = batch, o.size = size, o.channels = recipe_find(recipe)->content ? 3 : 1, o.seed = 5, o.tv_weight = 0.1;
+    GanOptions o = recipe_inputs_options(recipe, batch, size);
+    o.tv_weight = 0.1;
+    if (!large && o.critic > 1) o.critic = 2;
     gan_begin(&run->gan, recipe_find(recipe), &o, ops);
     CHECK(gan_finish(&run->gan), "%s: memory", ops->name);
     run->pixels = (long)batch * size * size * o.channels;
@@ -26,24 +28,9 @@ static void end(Run *run) {
     ops_naive.release(run->picture);
 }
 
-/* The batch of a step: smooth pictures; for style also garments and masks. */
-static void feed(Gan *gan) {
-    const GanOptions *o = &gan->options;
-    long grey = (long)o->batch * o->size * o->size, all = grey * o->channels;
-    real *x = ops_naive.alloc(all);
-    for (long i = 0; i < all; i++)
-        x[i] = (real)(0.8 * sin(0.9 * (double)(i / o->channels % o->size) + 0.37 * (double)(gan->step + i % 7)));
-    gan->ops->upload(gan->images, x, all);
-    if (gan->recipe->content) {
-        gan->ops->upload(gan->content, x, grey);
-        for (long i = 0; i < grey; i++) x[i] = i % o->size > 2;
-        gan->ops->upload(gan->mask, x, grey);
-    }
-    ops_naive.release(x);
-}
 static void train(Run *run, int from, int to) {
     for (int i = from; i < to; i++) {
-        feed(&run->gan);
+        recipe_inputs(&run->gan, (uint64_t)run->gan.step);
         gan_step(&run->gan, &run->report[i]);
     }
     gan_sample(&run->gan, 3, run->picture);
@@ -64,6 +51,15 @@ static void compare(const Run *got, const Run *want, double tolerance, const cha
 }
 static int same(const Run *a, const Run *b) {
     return !memcmp(a->report, b->report, sizeof a->report) && !memcmp(a->picture, b->picture, sizeof(real) * (size_t)a->pixels);
+}
+
+/* On the CPU only: one step, the same losses and pictures */
+static void test_step(const char *recipe, int batch, int size) {
+    Run cpu = {0}, gpu = {0};
+    begin(&cpu, recipe, &ops_tiled, batch, size), begin(&gpu, recipe, &ops_cuda, batch, size);
+    train(&cpu, 0, 1), train(&gpu, 0, 1);
+    compare(&gpu, &cpu, 2e-4, recipe);
+    end(&cpu), end(&gpu);
 }
 
 static void test_recipe(const char *recipe, int batch, int size) {
@@ -102,14 +98,20 @@ static void test_precision(const Ops *ops, double tolerance, int batch, int size
 }
 
 int main(int argc, char **argv) {
-    int large = argc > 1 && !strcmp(argv[1], "large");
+    large = argc > 1 && !strcmp(argv[1], "large");
     const char *missing = cuda_open(0);
     CHECK(!missing, "%s", missing);
     if (missing) return test_report("cuda");
     steps = large ? MOST_STEPS : 2;
     cuda_ladder(large ? 0 : 2);
-    test_recipe("dcgan", large ? 64 : 3, large ? 28 : 8);
-    test_recipe("style", large ? 8 : 2, large ? 64 : 16);
+    for (const Recipe *r = recipes; r->name; r++) {
+        if (r->labels && !r->conditional) continue;                  /* draws no pictures */
+        if (large) test_recipe(r->name, r->content ? 8 : 32, r->multiple == 4 ? 28 : 64);
+        else if (!strcmp(r->name, "dcgan") || !strcmp(r->name, "style")) test_recipe(r->name, r->content ? 2 : 3, r->multiple == 4 ? 8 : 16);
+    }
+    static const char *const once[] = { "hinge", "wgan-gp", "vaegan", "cyclegan", "pix2pix", "stylegan", "adain" };
+    steps = large ? steps : 1;
+    for (int i = 0; i < 7 && !large; i++) test_step(once[i], 2, strcmp(once[i], "adain") ? 8 : 16);
     cuda_ladder(0);
     steps = large ? MOST_STEPS : 1;
     test_precision(&ops_cuda, 2e-4, large ? 128 : 2, large ? 64 : 4);
