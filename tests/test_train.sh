@@ -103,6 +103,28 @@ done
 good "a folder in folders that are not there" $quick --out "$tmp/a/b/c/"
 check "is made" [ -s "$tmp/a/b/c/checkpoint.safetensors" ]
 
+# ---- every recipe: it says what it is, and takes two steps ----
+for recipe in $(sed -n 's/^  \([a-z][a-z0-9-]*\) .*(.*)$/\1/p' "$tmp/help"); do
+    case $recipe in
+        style|adain|features) with="--style synthetic:1 --size 32 --batch 2" ;;
+        cyclegan) with="--data-b synthetic:9 --size 32 --batch 2" ;;
+        dcgan64) with="--size 32 --batch 2" ;;
+        *) with="--size 16 --batch 3" ;;
+    esac
+    good "--dry-run of $recipe" --recipe $recipe --data synthetic:40 $with --dry-run
+    check "$recipe: finite losses" [ "$(grep -c 'dry run: step . *: D [0-9.-]* G [0-9.-]*,\|dry run: step .: D [0-9.-]* G [0-9.-]*,' "$tmp/log")" = 2 ]
+    recipes="$recipes $recipe"
+done
+check "all recipes are there: $recipes" [ "$(echo $recipes | wc -w)" -ge 16 ]
+for schedule in linear cosine; do good "--schedule $schedule" $quick --schedule $schedule --out "$tmp/schedule"; rm -r "$tmp/schedule"; done
+good "what keeps training healthy" $quick --smoothing 0.1 --weight-decay 1e-4 --diversity 0.5 --clip 1 --out "$tmp/health"
+good "--init-from" $quick --init-from "$tmp/health" --out "$tmp/from"
+check "--init-from says so" grep -q "first weights from $tmp/health/checkpoint" "$tmp/log"
+bad "--schedule spiral" 2 "expected constant, linear or cosine" $quick --schedule spiral --out "$tmp/new"
+bad "--init-from nothing" 1 "expected a run's folder" $quick --init-from "$tmp/nothing" --out "$tmp/new"
+bad "--init-from another recipe" 1 "made with --recipe dcgan" --recipe lsgan $quick --init-from "$tmp/health" --out "$tmp/new"
+bad "cyclegan with an empty side" 1 "data-b: .*nothing" --recipe cyclegan --data synthetic:9 --data-b "$tmp/nothing" --size 16 --batch 2 --steps 1 --out "$tmp/new"
+
 # ---- the same seed, the same bits; in two parts as in one. All are made in one folder: its name is in the checkpoint ----
 for recipe in dcgan style; do
     case $recipe in dcgan) run="$data --augment all" ;; *) run="$paint --style synthetic:1" ;; esac
@@ -352,7 +374,7 @@ bad "data: a pipe" 1 "fifo: is not a regular file or a folder" $with --data "$tm
 bad "synthetic:0" 1 "synthetic:N" $with --data synthetic:0
 bad "synthetic:x" 1 "synthetic:N" $with --data synthetic:x
 bad "no Fashion-MNIST" 1 "$tmp/empty.*not found" $with --data fashion-mnist --data-dir "$tmp/empty"
-bad "no such part of it" 1 "fashion-mnist:train and" $with --data fashion-mnist:half
+bad "no such part of it" 1 "fashion-mnist:train, :test" $with --data fashion-mnist:half
 bad "classifier: a folder without classes" 1 "flat: these pictures have no labels.*labels-idx1" --recipe classifier $with --data "$tmp/flat"
 bad "classifier: IDX without labels" 1 "no labels" --recipe classifier $with --data "$tmp/pictures"
 bad "no such style" 1 "nowhere.png: No such file" $paint $new --style "$tmp/nowhere.png"
