@@ -72,5 +72,6 @@ picture swirl_jacket --style $g/pastel2.pat --content $g/man.png --mask $g/jacke
 picture hopper --style $g/night.png --content $g/hopper.jpg --mode paint --preserve-color luminance --size 320
 picture scream_meadow --style $g/scream.png --content $g/meadow.jpg --mode paint --size 320
 picture scream_meadow_gram --method gram --style $g/scream.png --content $g/meadow.jpg --mode paint --tv-weight 0.02 --size 320
+picture night_meadow --style $g/night.png --content $g/meadow.jpg --mode paint --size 320
 picture two_paintings_meadow --style $g/night.png --style $g/scream.png --style-weights 2,1 --content $g/meadow.jpg --mode paint --size 320
 echo "Look at the pictures in $out/"
