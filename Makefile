@@ -1,5 +1,6 @@
 # make            builds ./train and ./transfer
 # make demo       installs what is missing, trains two recipes, prints a pattern onto garments two ways, lists the pictures to open
+# make gallery    fetches paintings and garments, makes README's gallery of style transfer in the folder GALLERY (gallery)
 # make test       everything is checked; the last line is 'N passed, N failed'
 # make bench      GFLOP/s per layer; layers and whole training steps against PyTorch where it is installed. DEVICE=cuda: on the GPU
 # make check-kernels KERNELS=my.cu    runs CUDA kernels on the CPU and reports races, wrong addresses, missing barriers; needs no GPU
@@ -76,6 +77,10 @@ demo: setup
 	@$(MAKE) --no-print-directory all
 	@sh demo.sh '$(DATA)' '$(PATTERN)' '$(MINUTES)' '$(MNIST)'
 
+# pictures/ of README's gallery: make gallery GALLERY=pictures
+gallery: transfer
+	@CC='$(CC)' STB_DIR='$(STB_DIR)' sh gallery.sh '$(GALLERY)'
+
 # ---- tests: a program per promise, each also under the sanitizers; run.sh adds up their closing lines ----
 
 ALONE    = images safetensors damaged ops golden patches featurenet measures       # the headers by themselves
@@ -149,4 +154,4 @@ build/bench: tests/bench.c gan.c $(HEADERS) $(CUDA_OBJECTS)
 
 clean:
 	rm -rf build train transfer
-.PHONY: all stb setup demo test test-programs kernel-tests check-kernels bench clean
+.PHONY: all stb setup demo gallery test test-programs kernel-tests check-kernels bench clean
