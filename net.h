@@ -50,6 +50,7 @@ struct Net {
     int n, nodes;
     int training;                                     /* how it means to be finished: NET_WEIGHTS, unless changed after net_begin */
     int settled;                                      /* 1: spectral normalisation leaves its singular vectors v as they are (for tests) */
+    int given;                                        /* instance norm and adain among the first `given` nodes: see net_forward */
     uint64_t seed, draw;                              /* of dropout's masks: another draw, other masks */
     int batch_statistics, what;                       /* how the walk under way was asked for */
     Node node[NET_MAX_NODES];
@@ -102,8 +103,21 @@ void net_free(Net *net);
  * biases 0, gamma 1, beta 0, running mean 0 and variance 1. Drawn from (seed, stream): the same on every machine. */
 void net_initialize(Net *net, uint64_t seed, uint64_t stream, double gain);
 
-/* All y from node 0 up. training = 1: batch norm uses and tracks the batch's statistics; 0: the running ones. */
+/* All y from node 0 up. training = 1: batch norm uses and tracks the batch's statistics; 0: the running ones.
+ * Instance norm and adain take mean and variance from each picture, except in the first net->given nodes (0 unless changed after
+ * net_begin): these use the mean and var that stand in save, as batch norm does outside of training:
+ *   y = gamma (x - mean) / sqrt(var + eps) + beta
+ * A picture's own statistics span all of it; given ones leave an output that depends on the pixels around it alone, so that a
+ * large picture can be painted in pieces (large.h). */
 void net_forward(Net *net, int training);
+void net_forward_part(Net *net, int nodes);           /* net_forward(net, 0), only the first `nodes` nodes */
+
+/* How far around its place node i sees, in pixels of a picture of h rows: h of the input nodes may be fractions of it. With stride
+ * and factor s_i of node i's pixels, s = 1 in the picture:
+ *   convolution of K x K: + s K/2 (its padding keeps the place: K/2)     average, largest of f x f: + s (f - 1), then s f
+ *   enlarging by f: s / f, then + s (f - 1): a pixel is as far as that from the one it repeats     transposed: s / stride, + s K
+ * and the most of both inputs where there are two. Statistics of the whole picture (norms, moments, dense) do not count. */
+int net_reach(const Net *net, int i, int h);
 
 /* dL/d everything: first net_zero_activations, then the caller adds to the dy of the nodes that the loss reads, then this.
  * what: NET_WEIGHTS adds to g, NET_INPUT computes the dy of inputs. A network judged only for another's sake (the
@@ -228,6 +242,7 @@ static void conv2d_transpose_node_backward(const Net *net, Node *node) {
 }
 
 /* groups = 1 and all rows for batch norm, groups = n and the rows of one picture for instance norm */
+static int is_given(const Net *net, const Node *node) { return node - net->node < net->given && node->running < 0; }
 static int norm_groups(const Node *node) { return node->running >= 0 ? 1 : node->n; }
 static void norm_forward(const Net *net, Node *node) {
     int groups = norm_groups(node);
@@ -237,6 +252,10 @@ static void norm_forward(const Net *net, Node *node) {
         net->ops->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, running, running + node->c, rows, node->c);
         return;
     }
+    for (int i = 0; is_given(net, node) && i < groups; i++)
+        net->ops->batchnorm_inference(node->y + i * rows * node->c, A.y + i * rows * node->c, WEIGHT, BIAS, mean + (long)i * node->c,
+                                      var + (long)i * node->c, rows, node->c);
+    if (is_given(net, node)) return;
     net->ops->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, groups, rows, node->c);
     if (node->running >= 0) net->ops->batchnorm_track(running, running + node->c, mean, var, (real)0.1, rows, node->c);
 }
@@ -323,9 +342,11 @@ static void moments_node_backward(const Net *net, Node *node) {
 static void adain_node_forward(const Net *net, Node *node) {
     long rows = (long)node->h * node->w, c = node->c;
     real *mean = net->save + node->saved, *var = mean + node->n * c;
-    for (int i = 0; i < node->n; i++)
-        net->ops->normalize_forward(node->y + i * rows * c, mean + i * c, var + i * c, A.y + i * rows * c, B.y + 2 * i * c,
-                                    B.y + 2 * i * c + c, 1, rows, (int)c);
+    for (int i = 0; i < node->n; i++) {
+        real *y = node->y + i * rows * c, *x = A.y + i * rows * c, *gamma = B.y + 2 * i * c, *beta = gamma + c;
+        if (is_given(net, node)) net->ops->batchnorm_inference(y, x, gamma, beta, mean + i * c, var + i * c, rows, (int)c);
+        else net->ops->normalize_forward(y, mean + i * c, var + i * c, x, gamma, beta, 1, rows, (int)c);
+    }
 }
 static void adain_node_backward(const Net *net, Node *node) {
     long rows = (long)node->h * node->w, c = node->c;
@@ -613,6 +634,24 @@ void net_initialize(Net *net, uint64_t seed, uint64_t stream, double gain) {
 void net_forward(Net *net, int training) {
     net->batch_statistics = training;
     for (int i = 0; i < net->nodes; i++) net->node[i].kind->forward(net, &net->node[i]);
+}
+void net_forward_part(Net *net, int nodes) {
+    net->batch_statistics = 0;
+    for (int i = 0; i < nodes; i++) net->node[i].kind->forward(net, &net->node[i]);
+}
+int net_reach(const Net *net, int last, int h) {
+    double reach[NET_MAX_NODES] = {0}, step[NET_MAX_NODES];          /* in pixels of the picture: how far, and of one of the node's */
+    for (int i = 0; i <= last; i++) {
+        const Node *node = &net->node[i];
+        if (node->a < 0) { step[i] = (double)h / node->h; continue; }
+        reach[i] = reach[node->a], step[i] = step[node->a];
+        if (node->b >= 0 && node->kind != &kind_adain) reach[i] = fmax(reach[i], reach[node->b]);
+        if (node->kind == &kind_conv2d) reach[i] += step[i] * (node->conv.kernel / 2), step[i] *= node->conv.stride;
+        if (node->kind == &kind_conv2d_transpose) step[i] /= node->conv.stride, reach[i] += step[i] * node->conv.kernel;
+        if (node->kind == &kind_avgpool || node->kind == &kind_maxpool) reach[i] += step[i] * (node->conv.pad - 1), step[i] *= node->conv.pad;
+        if (node->kind == &kind_upsample) step[i] /= node->conv.pad, reach[i] += step[i] * (node->conv.pad - 1);
+    }
+    return (int)ceil(reach[last]);
 }
 void net_zero_activations(Net *net) { net->ops->fill(net->dy, 0, net->activations); }
 void net_backward(Net *net, int what) {

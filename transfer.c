@@ -15,8 +15,10 @@
 #include "images.h"
 #include "options.h"
 #define GRAM_IMPLEMENTATION
+#define LARGE_IMPLEMENTATION
 #define PATCHES_IMPLEMENTATION
 #include "gram.h"
+#include "large.h"
 #include "patches.h"
 #include <errno.h>
 #include <math.h>
@@ -36,7 +38,7 @@
 static const char *method, *generator, *content, *output, *sheet, *mode, *style_weights, *mask_file, *background, *device, *precision,
     *data_dir, *features, *style_layers, *content_layer, *pooling, *init, *preserve_color, *color_from, *optimizer;
 static OptionList styles;
-static long size, seed, threads, steps, save_every;
+static long size, seed, threads, steps, save_every, tile;
 static double alpha, motif, shade, content_weight, style_weight, tv_weight, detail;
 static int help, benchmark;
 
@@ -77,6 +79,8 @@ static Option table[] = {
     { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "another seed draws another print", 0 },
     { "--device", 's', &device, "auto", 0, 0, "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one", 0 },
     { "--precision", 's', &precision, "float32", 0, 0, "cuda's matrix products: float32; faster and coarser: tf32, bf16", 0 },
+    { "--tile", 'i', &tile, "0", 0, 16384, "generator, adain: in pieces of N x N pixels, for pictures larger than memory; they overlap, and no\n"
+      "                           seam shows. 0: at once, and in pieces where it does not fit", 0 },
     { "--threads", 'i', &threads, "0", 0, 1024, "OpenMP threads, 0: all; results do not depend on it", 0 },
     { "--data-dir", 's', &data_dir, "", 0, 0, "where Fashion-MNIST lies (default /usr/share/datasets/fashion-mnist)", 0 },
     { "--benchmark", 'f', &benchmark, "0", 0, 1, "the best time of a step (gram), or of a picture out of three", 0 },
@@ -347,8 +351,8 @@ static int paint_gram(Image *picture, const char *to) {
 /* ---------------------------------------------------------------------------------------------------- the generator */
 
 static StFile checkpoint;
-static Gan gan;                                           /* only gan.g is used: the generator for pictures of (g_h, g_w) */
-static int g_h, g_w, channels, trained = 64;
+static Gan gan;                                           /* only the networks gan.g and, for adain, gan.e are used */
+static int channels, trained = 64;
 
 /* The checkpoint, and how many channels its pictures have: the outputs of G's last convolution, weight (K,K,C,O). */
 static int open_generator(void) {
@@ -371,35 +375,109 @@ static int open_generator(void) {
     return 1;
 }
 
-/* The generator for pictures of (h,w): weights from the checkpoint, noise from the seed. */
-static int fit_generator(int h, int w) {
-    if (gan.g.nodes && g_h == h && g_w == w) return 1;
-    if (gan.g.nodes) net_free(&gan.g);
-    style_generator(&gan.g, ops, 1, h, w, channels, &gan);
-    g_h = h, g_w = w;
-    double need = net_bytes(&gan.g, 0) + net_scratch_bytes(&gan.g), have = device_free_bytes(ops);
-    printf("painting %d x %d pixels in %.0f MB on %s\n", w, h, need / 1e6, device_name(ops));
-    fflush(stdout);
-    int room = !(have > 0 && need > have) && net_finish(&gan.g, 0);
-    if (!room)
-        fail("painting %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a smaller --size or a larger --style-scale",
-             w, h, need / 1e6, have / 1e6);
-    if (!room || !net_load(&gan.g, &checkpoint, checkpoint_path, "style")) {
-        if (room) fail("%s", gan_error());
-        net_free(&gan.g);
-        return 0;
-    }
-    for (int i = 0; i < gan.noises; i++) {
-        const Node *z = &gan.g.node[gan.g_noise[i]];
-        ops->random_normal(z->y, (long)z->h * z->w, (uint64_t)seed, STREAM(STREAM_SAMPLE, i));
-    }
-    return 1;
-}
-
 /* index i of a row of n pixels that is continued by its mirror image on both sides */
 static long mirrored(long i, long n) {
     i = (i % (2 * n) + 2 * n) % (2 * n);
     return i < n ? i : 2 * n - 1 - i;
+}
+
+/* What the networks read, all of it: the picture, continued by its mirror image up to (h,w), `margin` pixels at its top and left; noise */
+static Image wide, noise[3];
+static int widen(const Image *from, int h, int w, int margin) {
+    int c = from->c;
+    image_free(&wide);
+    if (!image_new(&wide, h, w, c)) return fail_image();
+    for (long i = 0; i < (long)h * w; i++)
+        memcpy(wide.pixels + c * i, from->pixels + c * (mirrored(i / w - margin, from->h) * from->w + mirrored(i % w - margin, from->w)), (size_t)c * sizeof(float));
+    return 1;
+}
+static int upload_piece(const Node *to, const Image *from, int y, int x) {
+    Image piece;
+    int good = image_crop(&piece, from, y, x, to->h, to->w);
+    if (good) ops->upload(to->y, piece.pixels, (long)to->h * to->w * to->c);
+    image_free(&piece);
+    return good;
+}
+
+static void forget_networks(void) { net_free(&gan.e), net_free(&gan.g); }
+static void painting_progress(double fraction) { show_progress(fraction, "   "); }
+
+/* gan.g, and gan.e if the method has one, for pictures of (h,w), multiples of 8: at once where there is room for it, else for pieces.
+ * describe: begins both for pieces of (h,w) and returns how far around a pixel they see, -1 after a failure. */
+static int fit_networks(Large *l, int h, int w, int (*describe)(int h, int w)) {
+    enum { STEP = 8, PIECE = 1024 };
+    int side = h > w ? h : w;
+    if (tile && tile < side) side = (int)tile / STEP * STEP;
+    for (;; side = side > PIECE ? PIECE : side / 2 / STEP * STEP) {
+        int ph = h < side ? h : side, pw = w < side ? w : side, reach = describe(ph > 2 * STEP ? ph : 2 * STEP, pw > 2 * STEP ? pw : 2 * STEP);
+        if (reach < 0) return forget_networks(), 0;
+        int overlap = (reach + STEP - 1) / STEP * STEP, least = 2 * overlap + STEP;
+        double scratch = fmax(net_scratch_bytes(&gan.e), net_scratch_bytes(&gan.g)), have = device_free_bytes(ops);
+        double need = net_bytes(&gan.e, 0) + net_bytes(&gan.g, 0) + scratch;
+        *l = (Large){ .net = &gan.g, .h = h, .w = w, .piece_h = ph, .piece_w = pw, .overlap = overlap, .progress = painting_progress };
+        if ((side >= h && side >= w) || side >= least) {
+            real *probe = have > 0 && need > have ? NULL : ops->alloc((long)(scratch / sizeof(real)));      /* the operations borrow it later */
+            int room = probe && (!gan.e.nodes || net_finish(&gan.e, 0)) && (!gan.g.nodes || net_finish(&gan.g, 0));
+            if (probe) ops->release(probe);
+            if (room && gan.g.nodes) {
+                printf("%s %d x %d pixels in ", gan.e.nodes ? "fusing" : "painting", w, h);
+                if (large_pieces(l) > 1) printf("%d pieces of %d x %d in ", large_pieces(l), pw, ph);
+                printf("%.0f MB on %s\n", need / 1e6, device_name(ops));
+                fflush(stdout);
+            }
+            if (room) return 1;
+        } else if (tile) return forget_networks(), fail("--tile %ld: pieces overlap by %d pixels on each side, expected 0 or at least %d", tile, overlap, least);
+        forget_networks();
+        if (tile || side / 2 < least)
+            return fail("%d x %d pixels take %.0f MB of memory%s, %.0f MB are free: give a smaller --size%s", w, h, need / 1e6,
+                        side < h || side < w ? " even in pieces" : "", have / 1e6, styles.count ? "" : " or a larger --style-scale");
+    }
+}
+
+static Large painted;                                     /* the pieces of gan.g */
+static int describe_generator(int h, int w) {
+    style_generator(&gan.g, ops, 1, h, w, channels, &gan);
+    return net_reach(&gan.g, gan.g_picture, h);
+}
+
+/* The generator for pictures of (h,w): weights from the checkpoint, noise from the seed. */
+static int fit_generator(int h, int w) {
+    if (gan.g.nodes && painted.h == h && painted.w == w) return 1;
+    forget_networks();
+    if (!fit_networks(&painted, h, w, describe_generator)) return 0;
+    if (!net_load(&gan.g, &checkpoint, checkpoint_path, "style")) return forget_networks(), fail("%s", gan_error());
+    for (int i = 0; i < gan.noises; i++) {
+        int grain = painted.piece_h / gan.g.node[gan.g_noise[i]].h;
+        long n = (long)(h / grain) * (w / grain);
+        real *z = ops->alloc(n);
+        image_free(&noise[i]);
+        int good = z && image_new(&noise[i], h / grain, w / grain, 1);
+        if (good) ops->random_normal(z, n, (uint64_t)seed, STREAM(STREAM_SAMPLE, i)), ops->download(noise[i].pixels, z, n);
+        if (z) ops->release(z);
+        if (!good) return forget_networks(), fail("not enough memory for noise of %d x %d pixels: give a smaller --size", w, h);
+    }
+    return 1;
+}
+static int fill_generator(void *nobody, int y, int x) {
+    int good = upload_piece(&gan.g.node[gan.g_content], &wide, y, x);
+    (void)nobody;
+    for (int i = 0; good && i < gan.noises; i++) {
+        int grain = wide.h / noise[i].h;
+        good = upload_piece(&gan.g.node[gan.g_noise[i]], &noise[i], y / grain, x / grain);
+    }
+    return good;
+}
+
+/* G's picture of all of `wide`, (c channels), without its margin */
+static int paint_wide(Image *out, Large *l, int c, int margin, int h, int w) {
+    Image all;
+    int good = image_new(&all, wide.h, wide.w, c) ? 1 : fail_image();
+    good = good && (large_paint(l, gan.g_picture, all.pixels) || fail("not enough memory for a piece of the picture: give a smaller --size"));
+    const char *bad = good ? net_find_not_finite(&gan.g) : NULL;
+    if (bad) good = fail("%s: %s is not finite: the training went wrong, train again", checkpoint_path, bad);
+    good = good && (image_crop(out, &all, margin, margin, h, w) || fail_image());
+    image_free(&all);
+    return good;
 }
 
 /* What the generator makes of a grey picture of any height and width. Beyond the edges it sees a mirror image, at least
@@ -408,22 +486,10 @@ static int generate(Image *print, const Image *grey) {
     enum { MARGIN = 16 };
     int h = (grey->h + 2 * MARGIN + STYLE_MULTIPLE - 1) / STYLE_MULTIPLE * STYLE_MULTIPLE;
     int w = (grey->w + 2 * MARGIN + STYLE_MULTIPLE - 1) / STYLE_MULTIPLE * STYLE_MULTIPLE;
-    Image wide, painted;
-    if (!image_new(&wide, h, w, 1)) return fail_image();
-    if (!fit_generator(h, w)) return image_free(&wide), 0;
-    for (long y = 0; y < h; y++)
-        for (long x = 0; x < w; x++)
-            wide.pixels[y * w + x] = grey->pixels[mirrored(y - MARGIN, grey->h) * grey->w + mirrored(x - MARGIN, grey->w)];
-    ops->upload(gan.g.node[gan.g_content].y, wide.pixels, (long)h * w);
-    image_free(&wide);
-    net_forward(&gan.g, 0);
-    const char *bad = net_find_not_finite(&gan.g);
-    if (bad) return fail("%s: %s is not finite: the training went wrong, train again", checkpoint_path, bad);
-    if (!image_new(&painted, h, w, channels)) return fail_image();
-    ops->download(painted.pixels, gan.g.node[gan.g_picture].y, (long)h * w * channels);
-    int good = image_crop(print, &painted, MARGIN, MARGIN, grey->h, grey->w);
-    image_free(&painted);
-    return good ? 1 : fail_image();
+    if (!widen(grey, h, w, MARGIN) || !fit_generator(h, w)) return 0;
+    painted.fill = fill_generator;
+    if (large_pieces(&painted) > 1 && !large_settle(&painted)) return fail("not enough memory for a piece of the picture: give a smaller --size");
+    return paint_wide(print, &painted, channels, MARGIN, grey->h, grey->w);
 }
 
 /* --------------------------------------------------------------------------------------------------------- one garment */
@@ -514,87 +580,76 @@ static int open_adain(void) {
     return 1;
 }
 
-/* `whole` numbers of a network's input, from a picture that is continued by its mirror image up to (h,w), `margin` pixels at its top and left */
-static int upload_mirrored(real *to, const Image *from, int h, int w, int margin) {
-    Image wide;
-    if (!image_new(&wide, h, w, 3)) return fail_image();
-    for (long i = 0; i < (long)h * w; i++)
-        memcpy(wide.pixels + 3 * i, from->pixels + 3 * (mirrored(i / w - margin, from->h) * from->w + mirrored(i % w - margin, from->w)), 3 * sizeof(float));
-    ops->upload(to, wide.pixels, 3L * h * w);
-    image_free(&wide);
+enum { CHANNELS = 4096 };                                 /* at most, of E's layers */
+static real style_moments[2 * CHANNELS];                  /* what G is given: deviations, then means */
+
+static const Node *met(void) { return &gan.e.node[gan.seen.layer[adain_layer(&gan)].node]; }      /* where content and style meet */
+static int describe_encoder(int h, int w) {
+    if (!adain_encoder(&gan, 1, h, w)) return fail("%s", features_error()), -1;
+    return net_reach(&gan.e, (int)(met() - gan.e.node), h);
+}
+static int describe_fusion(int h, int w) {
+    int reach = describe_encoder(h, w);
+    if (reach < 0) return -1;
+    adain_generator(&gan);
+    return reach + net_reach(&gan.g, gan.g_picture, h);
+}
+static int fill_encoder(void *nobody, int y, int x) {
+    (void)nobody;
+    return upload_piece(&gan.e.node[gan.seen.picture], &wide, y, x);
+}
+/* E's features of the piece, and the style, become G's input; of a single piece they are there already */
+static int fill_fusion(void *pieces, int y, int x) {
+    const Node *f = met();
+    if (large_pieces(pieces) > 1) {
+        if (!fill_encoder(NULL, y, x)) return 0;
+        net_forward_part(&gan.e, (int)(f - gan.e.node) + 1);
+    }
+    ops->copy(gan.g.node[gan.g_content].y, f->y, (long)f->h * f->w * f->c);
+    ops->upload(gan.g.node[gan.g_style].y, style_moments, 2 * f->c);
     return 1;
 }
 
-/* E for pictures of (h,w), with its weights, run on the picture. 0: gan.e is empty */
-static int encode_picture(const Image *picture, int h, int w, int margin) {
-    if (!adain_encoder(&gan, 1, h, w)) return fail("%s", features_error());
-    int good = net_finish(&gan.e, 0) || fail("not enough memory for features of %d x %d pixels: give a smaller --size", w, h);
-    good = good && (adain_encoder_weights(&gan) || fail("%s", features_error())) && upload_mirrored(gan.e.node[gan.seen.picture].y, picture, h, w, margin);
-    if (good) net_forward(&gan.e, 0);
-    else net_free(&gan.e);
-    return good;
+/* E's mean and var of all of `wide`; share of its deviations and means is added to the style's. l: the pieces, as fit_networks left them */
+static int meet(Large *l, double share, double *mean, double *var) {
+    Large seen = *l;
+    seen.net = &gan.e, seen.fill = fill_encoder;
+    if (!adain_encoder_weights(&gan)) return fail("%s", features_error());
+    if (!large_moments(&seen, (int)(met() - gan.e.node), mean, var)) return fail("not enough memory for features of %d x %d pixels: give a smaller --size", l->w, l->h);
+    for (int k = 0, c = met()->c; k < c; k++)
+        style_moments[k] += (real)(share * sqrt(var[k] + NORM_EPS)), style_moments[c + k] += (real)(share * mean[k]);
+    return 1;
 }
 
-/* y = what E's deepest layer says of its picture: deviations, then means (2c) */
-static const Node *deepest_moments(void) { return &gan.e.node[gan.e_moments[adain_layer(&gan)]]; }
-
 /* F16 and G: x = G(t), t: the content's features with (1 - alpha) of their own moments and alpha of the styles', each with its share.
- * (The moments of (1 - alpha) f_c + alpha AdaIN(f_c, f_s) are just that.) alpha 0: the picture, as G draws it. */
+ * (The moments of (1 - alpha) f_c + alpha AdaIN(f_c, f_s) are just that.) alpha 0: the picture, as G draws it.
+ * In pieces: the moments are those of the whole pictures. */
 static int paint_adain(Image *picture) {
     enum { MARGIN = 16, STEP = 8 };
-    int h = (picture->h + 2 * MARGIN + STEP - 1) / STEP * STEP, w = (picture->w + 2 * MARGIN + STEP - 1) / STEP * STEP, longer = h > w ? h : w;
-    double all = 0, need, have = device_free_bytes(ops);
-    Image painted, result, small;
-    real *moments = NULL;
-    long c = 0;
-    int good = adain_encoder(&gan, 1, h, w) || fail("%s", features_error());
-    if (!good) return 0;
-    adain_generator(&gan);
-    need = net_bytes(&gan.e, 0) + net_bytes(&gan.g, 0) + fmax(net_scratch_bytes(&gan.e), net_scratch_bytes(&gan.g));
-    printf("fusing %d x %d pixels in %.0f MB on %s\n", w, h, need / 1e6, device_name(ops));
-    fflush(stdout);
-    if (have > 0 && need > have)
-        return fail("fusing %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a smaller --size", w, h, need / 1e6, have / 1e6);
+    static double mean[CHANNELS], var[CHANNELS];
+    int h = (picture->h + 2 * MARGIN + STEP - 1) / STEP * STEP, w = (picture->w + 2 * MARGIN + STEP - 1) / STEP * STEP, longer = h > w ? h : w, good = 1;
+    double all = 0;
+    Image result;
+    Large l;
+    memset(style_moments, 0, sizeof style_moments);
     for (int i = 0; i < styles.count; i++) all += style_share[i];
-    for (int i = 0; good && i <= styles.count; i++) {    /* the styles, then the content, whose features stay in gan.e */
-        int last = i == styles.count, own = style[last ? 0 : i].h > style[last ? 0 : i].w ? style[last ? 0 : i].h : style[last ? 0 : i].w;
-        double by = fmin(1, (double)longer / own) * (motif > 0 ? motif : 1), share = last ? 1 - alpha : alpha * style_share[i] / all;
-        if (!last) {
-            int sh = (int)lround(style[i].h * by / STEP) * STEP, sw = (int)lround(style[i].w * by / STEP) * STEP;
-            sh = sh < 2 * STEP ? 2 * STEP : sh, sw = sw < 2 * STEP ? 2 * STEP : sw;
-            good = image_copy(&small, &style[i]) ? 1 : fail_image();
-            good = good && resize(&small, sh, sw) && encode_picture(&small, sh, sw, 0);
-            if (good) image_free(&small);
-        } else good = encode_picture(picture, h, w, MARGIN);
-        if (!good) break;
-        const Node *m = deepest_moments();
-        if (!moments) moments = ops->alloc(c = m->c);
-        if (!moments) good = fail("not enough memory for the features");
-        else ops->axpy(moments, m->y, (real)share, c);
-        if (!last || !good) net_free(&gan.e);
+    for (int i = 0; good && i < styles.count; i++) {
+        double by = fmin(1, (double)longer / (style[i].h > style[i].w ? style[i].h : style[i].w)) * (motif > 0 ? motif : 1);
+        int sh = (int)lround(style[i].h * by / STEP) * STEP, sw = (int)lround(style[i].w * by / STEP) * STEP;
+        Image small;
+        sh = sh < 2 * STEP ? 2 * STEP : sh, sw = sw < 2 * STEP ? 2 * STEP : sw;
+        good = image_copy(&small, &style[i]) ? 1 : fail_image();
+        good = good && resize(&small, sh, sw) && widen(&small, sh, sw, 0) && fit_networks(&l, sh, sw, describe_encoder) && meet(&l, alpha * style_share[i] / all, mean, var);
+        image_free(&small);
+        forget_networks();
     }
-    if (!good) {
-        if (moments) ops->release(moments);
-        return 0;
-    }
-    adain_generator(&gan);
-    good = net_finish(&gan.g, 0) || fail("not enough memory for a picture of %d x %d pixels: give a smaller --size", w, h);
+    good = good && widen(picture, h, w, MARGIN) && fit_networks(&l, h, w, describe_fusion) && meet(&l, 1 - alpha, mean, var);
     good = good && (net_load(&gan.g, &checkpoint, checkpoint_path, "adain") || fail("%s", gan_error()));
-    if (good) {
-        const Node *seen = &gan.e.node[gan.seen.layer[adain_layer(&gan)].node];
-        ops->copy(gan.g.node[gan.g_content].y, seen->y, (long)seen->h * seen->w * seen->c);
-        ops->copy(gan.g.node[gan.g_style].y, moments, c);
-        net_forward(&gan.g, 0);
-        good = image_new(&painted, h, w, 3) ? 1 : fail_image();
-    }
-    if (good) {
-        ops->download(painted.pixels, gan.g.node[gan.g_picture].y, 3L * h * w);
-        good = image_crop(&result, &painted, MARGIN, MARGIN, picture->h, picture->w) ? 1 : fail_image();
-        image_free(&painted);
-    }
-    if (good) lay_result(picture, &result), image_free(&result);
-    ops->release(moments);
-    net_free(&gan.e), net_free(&gan.g);
+    good = good && (large_give(&l, gan.g_fused, mean, var) || fail("not enough memory for %d channels", met()->c));
+    l.fill = fill_fusion, l.context = &l;
+    if (good && paint_wide(&result, &l, 3, MARGIN, picture->h, picture->w)) lay_result(picture, &result), image_free(&result);
+    else good = 0;
+    forget_networks();
     return good;
 }
 

@@ -3,9 +3,12 @@
  *   The same bits for any number of threads; after save and resume; for training with and without samples in between.
  *   The naive and the tiled table train alike. A checkpoint that does not fit is refused by name.
  *   Inference shares memory between activations and computes the same bits. Memory is what net_bytes says.
+ *   A large picture painted in pieces is the one painted at once.
  *   The host never touches the memory of the table, which may be a GPU's.
  * With TEST_QUICK in the environment (sanitizers are slow) there is less of everything. */
+#define LARGE_IMPLEMENTATION
 #include "gan.h"
+#include "large.h"
 #include "recipe_inputs.h"
 #include "tiled.h"
 #include "test.h"
@@ -410,6 +413,86 @@ static void test_sample(void) {
     }
 }
 
+/* ------------------------------------------------------------------------------------------------- large pictures */
+
+enum { TALL = 104, WIDE = 136, OVERLAP = 32 };
+static real everything[4][TALL * WIDE];               /* what the style generator reads: a picture, noise at three scales */
+
+/* Contrast grows from left to right: pieces have statistics of their own */
+static int fill_piece(void *context, int y, int x) {
+    Gan *gan = context;
+    static real piece[TALL * WIDE];
+    for (int i = 0; i < 4; i++) {
+        const Node *to = &gan->g.node[i ? gan->g_noise[i - 1] : gan->g_content];
+        int grain = i < 2 ? 1 : 4 * (i - 1);
+        for (int j = 0; j < to->h * to->w; j++)
+            piece[j] = everything[i][(y / grain + j / to->w) * (WIDE / grain) + x / grain + j % to->w];
+        gan->ops->upload(to->y, piece, to->h * to->w);
+    }
+    return 1;
+}
+
+/* the largest difference to `want` */
+static double difference(const float *got, const float *want, int channels) {
+    double most = 0;
+    for (long i = 0; i < (long)TALL * WIDE * channels; i++) most = fmax(most, isfinite(got[i]) ? fabs((double)got[i] - want[i]) : INFINITY);
+    return most;
+}
+
+static void style_pieces(Gan *gan, Large *l, int h, int w, int overlap) {
+    style_generator(&gan->g, gan->ops, 1, h, w, 3, gan);
+    *l = (Large){ .net = &gan->g, .h = TALL, .w = WIDE, .piece_h = h, .piece_w = w, .overlap = overlap, .fill = fill_piece, .context = gan };
+    if (!net_finish(&gan->g, 0)) exit(1);
+    net_initialize(&gan->g, 3, 1, 2);
+    for (int i = 0; i < gan->g.nodes; i++)            /* gamma and beta that are not all alike */
+        if (gan->g.node[i].saved >= 0) gan->ops->random_normal(gan->g.p + gan->g.node[i].weight, gan->g.node[i].weights * 2, 3, (uint64_t)i);
+}
+
+static void test_large(void) {
+    static const struct { int h, w; } piece[] = { { 88, 96 }, { 104, 80 }, { 104, 136 } };
+    static float whole[TALL * WIDE * 3], given[TALL * WIDE * 3], got[TALL * WIDE * 3];
+    for (int i = 0; i < 4; i++) ops_naive.random_normal(everything[i], TALL * WIDE, 7, (uint64_t)i);
+    for (int i = 0; i < TALL * WIDE; i++) everything[0][i] = (real)tanh(2. * everything[0][i] * (i % WIDE) / WIDE - 1 + 2. * i / (TALL * WIDE));
+    Gan gan = { .ops = &ops_tiled };
+    Large l;
+    style_pieces(&gan, &l, TALL, WIDE, 0);
+    int reach = net_reach(&gan.g, gan.g_picture, TALL), picture = gan.g_picture;
+    CHECK(reach == 26, "the style generator sees %d pixels around, 7 + 2 + 1 + 6 x 2 + 1 + 1 + 2 were expected", reach);
+    fill_piece(&gan, 0, 0);
+    net_forward(&gan.g, 0);
+    gan.ops->download(whole, gan.g.node[picture].y, TALL * WIDE * 3);
+    long saves = gan.g.saves;
+    real *statistics = malloc((size_t)saves * sizeof(real));
+    gan.ops->download(statistics, gan.g.save, saves);
+    gan.g.given = gan.g.nodes;
+    fill_piece(&gan, 0, 0);                           /* the walk has written over its inputs */
+    net_forward(&gan.g, 0);
+    gan.ops->download(given, gan.g.node[picture].y, TALL * WIDE * 3);
+    CHECK(difference(given, whole, 3) < 1e-5, "given its own statistics the picture differs by %g", difference(given, whole, 3));
+    net_free(&gan.g);
+    for (size_t i = 0; i < (quick ? 1 : sizeof piece / sizeof *piece); i++) {
+        style_pieces(&gan, &l, piece[i].h, piece[i].w, OVERLAP);
+        gan.ops->upload(gan.g.save, statistics, saves);
+        gan.g.given = gan.g.nodes;
+        CHECK(large_paint(&l, picture, got) && difference(got, given, 3) < 1e-5, "%s, pieces of %d x %d, the same statistics: differ by %g",
+              gan.ops->name, piece[i].h, piece[i].w, difference(got, given, 3));
+        CHECK(large_settle(&l) && large_paint(&l, picture, got) && difference(got, whole, 3) < 1e-4,
+              "%s, %d pieces of %d x %d, their common statistics: differ by %g", gan.ops->name, large_pieces(&l), piece[i].h, piece[i].w,
+              difference(got, whole, 3));
+        CHECK(l.done == l.total, "%g of %g pieces", l.done, l.total);
+        net_free(&gan.g);
+    }
+    style_pieces(&gan, &l, 88, 96, OVERLAP);           /* planted: each piece normalised by itself */
+    CHECK(large_paint(&l, picture, got) && difference(got, whole, 3) > 0.1, "statistics of each piece alone are not seen");
+    net_free(&gan.g);
+    style_pieces(&gan, &l, 80, 80, 16);           /* planted: an overlap below the reach */
+    gan.ops->upload(gan.g.save, statistics, saves);
+    gan.g.given = gan.g.nodes;
+    CHECK(large_paint(&l, picture, got) && difference(got, given, 3) > 1e-4, "an overlap of 16 pixels is not seen");
+    net_free(&gan.g);
+    free(statistics);
+}
+
 /* ---------------------------------------------------------------------------------------------------------- memory */
 
 static double allocated;                              /* bytes asked for */
@@ -765,6 +848,7 @@ int main(void) {
     test_inference_of_recipes();
     test_inference_of_anything();
     test_sample();
+    test_large();
     test_memory();
     test_guarded();
     test_not_finite();

@@ -109,6 +109,23 @@ fi
 good "a mask of another size" --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/odd.tga" --output "$tmp/d.png"
 check "is resized, and that is said" grep -q "odd.tga: from 131 x 7 to the 50 x 61 pixels" "$tmp/log"
 
+# a picture larger than memory: in pieces, without a seam: the very picture that is painted at once
+good "at once" --generator "$run" --content "$tmp/shirt.tga" --output "$tmp/a.png" --style-scale 1.3
+good "in pieces" --generator "$run" --content "$tmp/shirt.tga" --output "$tmp/b.png" --style-scale 1.3 --tile 88
+check "the memory of a piece is named" grep -q "in [0-9]* pieces of 88 x 88 in [0-9]* MB" "$tmp/log"
+check "in pieces: the same picture" cmp -s "$tmp/a.png" "$tmp/b.png"
+good "a tile larger than the picture" --generator "$run" --content "$tmp/shirt.tga" --output "$tmp/b.png" --style-scale 1.3 --tile 5000
+check "is no tile: the same picture" cmp -s "$tmp/a.png" "$tmp/b.png"
+good "adain at once" $fuse --content "$tmp/shirt.tga" --size 150 --output "$tmp/a.png"
+good "adain in pieces" $fuse --content "$tmp/shirt.tga" --size 150 --output "$tmp/b.png" --tile 48
+check "its memory" grep -q "fusing .* pieces of 48 x 48" "$tmp/log"
+check "adain in pieces: the same picture" cmp -s "$tmp/a.png" "$tmp/b.png"
+mkdir "$tmp/twice" && cp "$tmp/shirt.tga" "$tmp/twice/a.tga" && cp "$tmp/shirt.tga" "$tmp/twice/b.tga"
+good "a garment twice" --generator "$run" --content "$tmp/twice" --output "$tmp/prints4" --size 64
+check "gets one print" cmp -s "$tmp/prints4/a.png" "$tmp/prints4/b.png"
+bad "--tile 40" 1 "overlap by 32 pixels on each side, expected 0 or at least 72" --generator "$run" --content "$tmp/shirt.tga" --output "$tmp/new.png" --tile 40
+bad "--tile x" 2 "whole number" --generator "$run" --content "$tmp/shirt.tga" --output "$tmp/new.png" --tile x
+
 # patches of a style, nothing trained
 tga "$tmp/style.tga" 40 40 24
 good "a print of patches" --style "$tmp/style.tga" --content "$tmp/shirt.tga" --output "$tmp/a.png" --size 64 --threads 1
@@ -159,7 +176,7 @@ done
 
 ./transfer --help >"$tmp/log" 2>"$tmp/err"; status=$?
 check "--help" [ "$status" -eq 0 ]
-for option in method style pattern-from color-from style-weights mode optimizer save-every benchmark generator content output sheet size style-scale shade content-weight detail preserve-color features style-layers content-layer pooling style-weight tv-weight steps init mask background seed device precision threads data-dir; do
+for option in method style pattern-from color-from style-weights mode optimizer save-every benchmark generator content output sheet size style-scale shade content-weight detail preserve-color features style-layers content-layer pooling style-weight tv-weight steps init mask background seed device precision tile threads data-dir; do
     check "--help explains --$option" grep -q -e "^  --$option " "$tmp/log"
 done
 
@@ -177,7 +194,7 @@ for method in patches gram generator; do
         refused="$refused $option"
     done <"$tmp/of"
 done
-check "so many are refused: $refused" [ "$(echo $refused | wc -w)" -eq 27 ]
+check "so many are refused: $refused" [ "$(echo $refused | wc -w)" -eq 29 ]
 
 # what does not
 head -c 20000 "$run" >"$tmp/cut.safetensors"
@@ -271,11 +288,17 @@ bad "results among garments" 1 "choose another" --generator "$run" --content "$t
 bad "a picture over itself" 1 "choose another" --generator "$run" --content "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
 bad "too many pixels" 1 "smaller --size" --generator "$run" --content "$shirt" --output "$new" --size 16384
 bad "too many pixels to paint" 1 "larger --style-scale" --generator "$run" --content "$shirt" --output "$new" --style-scale 0.01
-(ulimit -v 300000; ./transfer --generator "$run" --content "$shirt" --output "$new" --threads 1 --style-scale 0.2 --device cpu) \
+good "enough memory" --generator "$run" --content "$shirt" --output "$tmp/a.png" --threads 1 --style-scale 0.2 --device cpu
+(ulimit -v 300000; ./transfer --generator "$run" --content "$shirt" --output "$tmp/b.png" --threads 1 --style-scale 0.2 --device cpu) \
+    >"$tmp/log" 2>"$tmp/err"; status=$?
+check "memory for a piece: status $status" [ "$status" -eq 0 ]
+check "memory for a piece: it goes in pieces" grep -q "pieces of" "$tmp/log"
+check "memory for a piece: the same picture" cmp -s "$tmp/a.png" "$tmp/b.png"
+(ulimit -v 45000; ./transfer --generator "$run" --content "$shirt" --output "$new" --threads 1 --style-scale 0.2 --device cpu) \
     >"$tmp/log" 2>"$tmp/err"; status=$?
 check "too little memory: status $status" [ "$status" -eq 1 ]
 check "too little memory: one line" lines "$tmp/err" 1
-check "too little memory: what to do" grep -q "larger --style-scale" "$tmp/err"
+check "too little memory: it says so" grep -q "memory" "$tmp/err"
 check "the garment is unharmed" cmp -s "$shirt" "$tmp/keep.tga"
 ./transfer --generator "$run" --content "$tmp/damaged" --output "$tmp/prints" >"$tmp/log" 2>"$tmp/err"; status=$?
 check "a folder of damaged files: status $status" [ "$status" -eq 1 ]
