@@ -6,7 +6,8 @@
  *     gram: gram.h optimises it until a network's features look like the style's;
  *     generator: its luminance, continued smoothly around it -> the trained generator -> a print -> folds and shadows on it
  *   -> laid over the picture where the mask is -> the picture's colours again, if they were asked for.
- * Around it: a list of garments from a file, a folder or a data set, and a contact sheet of what became of them.
+ * Around it: a list of garments from a file, a folder or a data set, a list of styles from a folder, and a contact sheet of what
+ * became of them.
  * Exit status: 0 done (of several garments: at least one), 1 bad input, 2 usage. Files are written whole or not at all. */
 #define _GNU_SOURCE
 #define IMAGES_IMPLEMENTATION
@@ -45,14 +46,16 @@ static int help, benchmark;
 /* A help text that begins with methods and a colon, "gram, adain: of each level", is that of an option which the others refuse. */
 static Option table[] = {
     { "--method", 's', &method, "", 0, 0, "patches (the default), gram (optimised), generator (trained on a style), adain (trained on any)", 0 },
-    { "--style", 'l', &styles, "", 0, 0, "patches, gram, adain: a painting, a textile, a .pat pattern; may be given several times", 0 },
+    { "--style", 'l', &styles, "", 0, 0, "patches, gram, adain: a painting, a textile, a .pat pattern; may be given several times. A folder: every\n"
+      "                           picture in each of its styles, as OUTPUT/content-style.png", 0 },
     { "--pattern-from", 'l', &styles, NULL, 0, 0, "patches, gram, adain: another name for --style", 0 },
     { "--style-weights", 's', &style_weights, "", 0, 0, "patches, gram, adain: shares of several styles, as in 2,1 (default equal)", 0 },
     { "--mode", 's', &mode, "auto", 0, 0, "patches, gram, adain: paint all of the picture, print on the garment, auto: if there is one", 0 },
     { "--generator", 's', &generator, "", 0, 0, "generator, adain: a run's folder, or its checkpoint: ./train --recipe style or adain", 0 },
     { "--content", 's', &content, "", 0, 0, "a picture, a folder of them, fashion-mnist:17 or :3-9, or synthetic:5", 0 },
     { "--output", 's', &output, "", 0, 0, "a .png or .jpg file; a folder where there are several garments", 0 },
-    { "--sheet", 's', &sheet, "", 0, 0, "also a contact sheet: each garment, and beside it the same with the print", 0 },
+    { "--sheet", 's', &sheet, "", 0, 0, "also a contact sheet: each garment, and beside it the same with the print; of a folder\n"
+      "                           of styles a table: a line for a garment, a column for a style", 0 },
     { "--size", 'i', &size, "0", 0, 16384, "longer side of the result; 0: the picture's own, below 128 enlarged to 256", 0 },
     { "--style-scale", 'd', &motif, "0", 0, 64, "size of the motifs, 1: as in the style or in training; 0: a good one", 0 },
     { "--shade", 'd', &shade, "0.85", 0, 1, "patches, generator: how strongly folds and shadows show on the print", 0 },
@@ -141,6 +144,11 @@ static void refuse_unused(void) {
     }
 }
 
+/* A file, or (path NULL) a picture of the set; name: its result in an output folder, without ".png" */
+typedef struct Garment { char *path, *name; long index; } Garment;
+typedef struct List { Garment *item; long count; } List;
+static List garments, folder_styles;                      /* --content; the pictures of a folder --style, each a style of its own */
+
 /* May `path` be written? Not where it is one of the files that are read. */
 static int safe(const char *path, const char *option, const char *garment) {
     const struct { const char *path, *name; } input[] = { { garment ? garment : "", "--content" }, { mask_file, "--mask" },
@@ -148,6 +156,7 @@ static int safe(const char *path, const char *option, const char *garment) {
     const char *taken = NULL;
     for (int i = 0; i < 6; i++) if (same_file(input[i].path, path)) taken = input[i].name;
     for (int i = 0; i < styles.count; i++) if (same_file(styles.item[i], path)) taken = "--style";
+    for (long i = 0; i < folder_styles.count; i++) if (same_file(folder_styles.item[i].path, path)) taken = "--style";
     return taken ? fail("%s: %s would overwrite the file of %s, choose another", path, option, taken) : 1;
 }
 
@@ -174,11 +183,15 @@ static int picture_kind(const char *path) {
 static Image pattern[OPTION_LIST], style[OPTION_LIST], colors;          /* as loaded; in the colours asked for; of --color-from */
 static double style_share[OPTION_LIST];
 
+static int open_style(int i, const char *path) {
+    image_free(&pattern[i]);
+    return image_load(&pattern[i], path) ? 1 : fail_image();
+}
 static int open_styles(void) {
     const char *at = style_weights;
     for (int i = 0; i < styles.count; i++) {
         char *end = (char *)(uintptr_t)at;
-        if (!image_load(&pattern[i], styles.item[i])) return fail_image();
+        if (!folder_styles.count && !open_style(i, styles.item[i])) return 0;
         style_share[i] = *style_weights ? strtod(at, &end) : 1;
         if (*style_weights && (end == at || !(style_share[i] > 0 && style_share[i] <= 1e6) || *end != (i + 1 < styles.count ? ',' : 0)))
             return fail("--style-weights %s: expected %d numbers above 0, with commas between", style_weights, styles.count);
@@ -653,16 +666,12 @@ static int paint_adain(Image *picture) {
     return good;
 }
 
-/* ------------------------------------------------------------------------------------------------- the list of garments */
+/* ------------------------------------------------------------------------------------------------- lists of garments and styles */
 
-/* A file, or (path NULL) a picture of the set; name: its result in an output folder, without ".png" */
-typedef struct Garment { char *path, *name; long index; } Garment;
-static Garment *garment;
-static long garments;
 static ImageSet set;
 
 /* Names are unique: sub/a.png is "sub-a", and if sub-a.jpg comes too, that is "sub-a-2". */
-static int add_garment(const char *path, const char *below, long index) {
+static int add_garment(List *list, const char *path, const char *below, long index) {
     char name[4200], unique[4300];
     snprintf(name, sizeof name, "%.4000s", below);
     char *dot = strrchr(name, '.');
@@ -670,27 +679,52 @@ static int add_garment(const char *path, const char *below, long index) {
     for (char *c = name; *c; c++)
         if (*c == '/') *c = '-';
     strcpy(unique, name);
-    for (long i = 0, copy = 2; i < garments; i++)
-        if (!strcasecmp(garment[i].name, unique)) snprintf(unique, sizeof unique, "%s-%ld", name, copy++), i = -1;
-    Garment *more = realloc(garment, (size_t)(garments + 1) * sizeof *more);
-    if (!more) return fail("%s: not enough memory for a list of garments", content);
-    garment = more;
-    more = garment + garments++;
+    for (long i = 0, copy = 2; i < list->count; i++)
+        if (!strcasecmp(list->item[i].name, unique)) snprintf(unique, sizeof unique, "%s-%ld", name, copy++), i = -1;
+    Garment *more = realloc(list->item, (size_t)(list->count + 1) * sizeof *more);
+    if (!more) return fail("%s: not enough memory for a list of pictures", below);
+    list->item = more;
+    more += list->count++;
     *more = (Garment){ path ? strdup(path) : NULL, strdup(unique), index };
-    return (more->path || !path) && more->name ? 1 : fail("%s: not enough memory for a list of garments", content);
+    return (more->path || !path) && more->name ? 1 : fail("%s: not enough memory for a list of pictures", below);
 }
 
-/* All pictures in a folder and its subfolders, by name; not those in the folder of results, nor hidden ones. */
-static int add_folder(const char *folder) {
+/* All pictures in a folder and its subfolders, by name; not those in the folder of results, nor hidden ones. Of styles those that can
+ * be read: a damaged one is reported once, and not again with every garment. */
+static int add_folder(List *list, const char *folder, int of_styles) {
     ImageList files;
+    long found = 0;
+    if (same_file(folder, output))
+        return fail("%s: results would lie among the %s: choose another --output", output, of_styles ? "styles" : "garments");
     int good = image_list(&files, folder, output) ? 1 : fail_image();
     for (long i = 0; good && i < files.count; i++) {
-        const char *below = files.path[i] + strlen(folder);
+        const char *below = files.path[i] + strlen(folder), *dot = strrchr(files.path[i], '.');
         while (*below == '/') below++;
-        if (picture_kind(files.path[i])) good = add_garment(files.path[i], below, 0);
+        if (!picture_kind(files.path[i]) && !(of_styles && dot && !strcasecmp(dot, ".pat"))) continue;
+        found++;
+        if (!of_styles || open_style(0, files.path[i])) good = add_garment(list, files.path[i], below, 0);
     }
     image_list_free(&files);
-    return good;
+    if (good && !found) return fail("%s: no .png, .jpg, .bmp%s .tga file in it: expected pictures of %s", folder, of_styles ? ", .pat or" : " or", of_styles ? "styles" : "garments");
+    return good && !list->count ? fail("%s: none of its %ld pictures can be read", folder, found) : good;
+}
+
+/* Every result has a name of its own: not so "a-b" in the style "c" and "a" in the style "b-c". */
+static int names_differ(void) {
+    char name[8400];
+    for (long i = 0; i < garments.count; i++)
+        for (long k = 0; k < folder_styles.count; k++) {
+            snprintf(name, sizeof name, "%s-%s", garments.item[i].name, folder_styles.item[k].name);
+            for (long j = 0; j < i; j++) {
+                size_t n = strlen(garments.item[j].name);
+                if (strncasecmp(name, garments.item[j].name, n) || name[n] != '-') continue;
+                for (long l = 0; l < folder_styles.count; l++)
+                    if (!strcasecmp(name + n + 1, folder_styles.item[l].name))
+                        return fail("%s.png would be '%s' in the style '%s' and '%s' in the style '%s': rename one of them", name, garments.item[i].name,
+                                    folder_styles.item[k].name, garments.item[j].name, folder_styles.item[l].name);
+            }
+        }
+    return 1;
 }
 
 /* fashion-mnist:17 or :3-9 of the test set, and the drawn synthetic:5, as in a shop: on white */
@@ -709,7 +743,7 @@ static int add_set(const char *colon) {
     if (to >= set.count) return fail("--content %s: there are pictures 0 to %ld", content, set.count - 1);
     for (; from <= to; from++) {
         snprintf(name, sizeof name, "%.*s-%ld", (int)(colon - content), content, from);
-        if (!add_garment(NULL, name, from)) return 0;
+        if (!add_garment(&garments, NULL, name, from)) return 0;
     }
     return 1;
 }
@@ -719,10 +753,7 @@ static int list_garments(void) {
     if (!strncmp(content, "fashion-mnist:", 14) || !strncmp(content, "synthetic:", 10)) return add_set(strchr(content, ':'));
     if (access(content, F_OK))
         return fail("%s: %s: expected a picture, a folder of them, fashion-mnist:17 or synthetic:5", content, strerror(errno));
-    if (!is_folder(content)) return add_garment(content, slash ? slash + 1 : content, 0);
-    if (same_file(content, output)) return fail("%s: results would lie among the garments: choose another --output", output);
-    if (!add_folder(content)) return 0;
-    return garments ? 1 : fail("%s: no .png, .jpg, .bmp or .tga file in it: expected pictures of garments", content);
+    return is_folder(content) ? add_folder(&garments, content, 0) : add_garment(&garments, content, slash ? slash + 1 : content, 0);
 }
 
 static int load_garment(Image *picture, const Garment *from) {
@@ -738,10 +769,11 @@ static int load_garment(Image *picture, const Garment *from) {
 /* --------------------------------------------------------------------------------------------------------- the program */
 
 /* The contact sheet, white: for each garment a cell as it was, one for the style if there is one, one with the print; below all of them
- * the options that made them, in small letters */
-enum { CELL = 256, GAP = 12, LINES = 48, LETTER = 6, SPACING = 10 };
+ * the options that made them, in small letters. A table of all pairs has the styles in its first line, and each garment begins a line. */
+enum { CELL = 256, GAP = 12, LINES = 48, COLUMNS = 12, LETTER = 6, SPACING = 10 };
 static Image page;
 static int rows, cells, across;                           /* pictures shown; cells of each: 2, or 3 with the style; pictures a line */
+static int table_head;                                    /* lines of styles: 1 or 0 */
 static char caption[20000];
 static int caption_lines;
 
@@ -764,9 +796,9 @@ static void write_caption(int width) {
     }
 }
 
-static int show(const Image *picture, int column) {
+static int show(const Image *picture, int row, int column) {
     Image cell;
-    int top = GAP + rows / across * (CELL + GAP), left = GAP + (cells * (rows % across) + column) * (CELL + GAP);
+    int top = GAP + (table_head + row / across) * (CELL + GAP), left = GAP + (cells * (row % across) + column) * (CELL + GAP);
     if (!image_fit(&cell, picture, CELL, CELL)) return fail_image();
     for (int y = 0; y < CELL; y++)
         memcpy(page.pixels + ((long)(top + y) * page.w + left) * 3, cell.pixels + (long)y * CELL * 3, CELL * 3 * sizeof *cell.pixels);
@@ -807,20 +839,21 @@ static int lay_style(Image *picture, int on_white, int found, const char *name, 
     return !strcmp(method, "gram") ? paint_gram(picture, to) : !strcmp(method, "adain") ? paint_adain(picture) : paint_patches(picture, print);
 }
 
-static int transfer(const Garment *from, const char *to) {
+/* number: of the style, in a table of all pairs. 1: done, 0: failed, -1: the garment cannot be read, whatever the style */
+static int transfer(const Garment *from, const char *to, int number) {
     static const char *const where[] = { "", "what stands out from the background", "its own mask",
                                          "all of it: no mask, and no background of one colour", "--mask" };
     Image picture = { 0 };
     double by = 0, least = INFINITY;
-    int found = 0, shown = page.pixels && rows < LINES * across, runs = benchmark && strcmp(method, "gram") ? 3 : 1;
+    int found = 0, shown = page.pixels && rows < LINES * across && number <= COLUMNS, runs = benchmark && strcmp(method, "gram") ? 3 : 1;
     if (!safe(to, "--output", from->path)) return 0;
-    int good = load_garment(&picture, from) && (!*mask_file || read_mask(&picture, from->name));
-    good = good && (by = set_size(&picture)) > 0;
+    if (!load_garment(&picture, from) || (*mask_file && !read_mask(&picture, from->name))) return image_free(&picture), -1;
+    int good = (by = set_size(&picture)) > 0;
     if (good && !(found = find_garment(&picture, !from->path && !*mask_file))) good = fail_image();
     if (good && (found == 1 || !from->path) && by > 1) good = image_draw_in(&picture, (int)(by / 2)) || fail_image();       /* the middle of a widened edge */
     if (good) printf("%s: %d x %d pixels; garment: %s\n", from->name, picture.w, picture.h, where[*mask_file ? 4 : found]);
     int on_white = !strcmp(background, "white") || !from->path || (found == 2 && !*mask_file);   /* transparent: shown on white */
-    if (good && shown) good = show(&picture, 0) && (cells == 2 || show(&pattern[0], 1));
+    if (good && shown) good = show(&picture, rows, 0) && (cells == 2 || (table_head ? show(&pattern[0], -1, number) : show(&pattern[0], rows, 1)));
     if (good && (*preserve_color == 'l' || runs > 1)) good = image_copy(&before, &picture) ? 1 : fail_image();
     for (int run = 0; good && run < runs; run++) {
         if (run) image_free(&picture), good = image_copy(&picture, &before) ? 1 : fail_image();
@@ -832,22 +865,23 @@ static int transfer(const Garment *from, const char *to) {
     if (good && runs > 1) printf("benchmark: %.4g s a picture of %d x %d pixels, the best of %d\n", least, picture.w, picture.h, runs);
     if (good && *preserve_color == 'l') colour_keep_luminance(&picture, &before);
     image_free(&before);
-    good = good && (!shown || show(&picture, cells - 1));
+    good = good && (!shown || show(&picture, rows, table_head ? number : cells - 1));
     if (good && *to) good = image_save(&picture, to) ? 1 : fail_image();
     image_free(&picture);
     if (good && *to) printf("%s\n", to);
-    rows += good && shown;
     return good;
 }
 
 static int save_sheet(void) {
     static const float ink[3] = { -.7f, -.7f, -.7f };
     Image used;
-    int below = GAP + (rows + across - 1) / across * (CELL + GAP);
+    int below = GAP + (table_head + (rows + across - 1) / across) * (CELL + GAP), columns = cells - 1;
     int good = image_crop(&used, &page, 0, 0, below + caption_lines * SPACING + GAP, page.w);
     if (good) image_text(&used, below, GAP, caption, 1, ink);
     good = good && image_save(&used, sheet);
-    if (good) printf("%s: %d garments\n", sheet, rows);
+    if (good) printf(table_head ? "%s: %d garments, %d styles\n" : "%s: %d garments\n", sheet, rows, columns);
+    if (good && table_head && columns < folder_styles.count) printf("%s: %ld styles are left out, there is room for %d\n", sheet, folder_styles.count - columns, COLUMNS);
+    if (good && rows == LINES * across && rows < garments.count) printf("%s: the other garments are left out, there is room for %d\n", sheet, rows);
     image_free(&used);
     image_free(&page);
     return good ? 1 : fail_image();
@@ -875,6 +909,9 @@ int main(int argc, char **argv) {
     if (*color_from && strcmp(preserve_color, "off")) usage("--color-from and --preserve-color: expected one of them");
     if (save_every && !*output) usage("--save-every needs --output, beside which the pictures are saved");
     cells = styles.count ? 3 : 2, across = styles.count ? 2 : 4;
+    for (int i = 0; i < styles.count; i++) table_head |= is_folder(styles.item[i]);
+    if (table_head && (styles.count > 1 || *style_weights))
+        usage("--style: the pictures of a folder are not mixed: expected no other --style beside it, and no --style-weights");
     if (!*content) usage("--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5");
     if (!*output && !*sheet) usage("--output is missing: the .png or .jpg file to write, or a folder");
     if (*sheet && (!picture_kind(sheet) || picture_kind(sheet) > WRITABLE))
@@ -885,29 +922,37 @@ int main(int argc, char **argv) {
 #ifdef _OPENMP
     if (threads) omp_set_num_threads((int)threads);
 #endif
-    if ((styles.count && !open_styles()) || (*generator && !(styles.count ? open_adain() : open_generator())) || !list_garments()) return 1;
+    if ((table_head && !add_folder(&folder_styles, styles.item[0], 1)) || (styles.count && !open_styles()) || (*generator && !(styles.count ? open_adain() : open_generator())) || !list_garments() || !names_differ()) return 1;
 
-    int several = garments > 1 || is_folder(content), folder = *output && (several || is_folder(output)), done = 0;
+    int several = garments.count > 1 || is_folder(content) || table_head, folder = *output && (several || is_folder(output)), done = 0;
     int kind = *output && !(folder && is_folder(output)) ? picture_kind(output) : 0;
     if (several && kind) usage("--output: several garments need a folder; --sheet is one picture of them all");
     if (*output && !folder && (!kind || kind > WRITABLE)) usage("--output: expected a name that ends in .png or .jpg");
     if (folder && ((mkdir(output, 0777) && errno != EEXIST) || access(output, W_OK | X_OK)))
         return fail("%s: %s: expected a folder to write into, choose another --output", output, strerror(errno)), 1;
     if ((!folder && !writable(output, "--output")) || !writable(sheet, "--sheet")) return 1;
-    for (long i = 0; i < garments; i++)
-        if (!safe(sheet, "--sheet", garment[i].path)) return 1;
-    long lines = (garments + across - 1) / across, wide = GAP + cells * (garments < across ? garments : across) * (CELL + GAP);
-    if (*sheet) write_caption((int)(wide - 2 * GAP) / LETTER);
-    if (*sheet && !image_new(&page, GAP + (int)(lines < LINES ? lines : LINES) * (CELL + GAP) + caption_lines * SPACING + GAP, (int)wide, 3))
+    for (long i = 0; i < garments.count; i++)
+        if (!safe(sheet, "--sheet", garments.item[i].path)) return 1;
+    if (table_head) across = 1, cells = 1 + (folder_styles.count < COLUMNS ? (int)folder_styles.count : COLUMNS);
+    long lines = (garments.count + across - 1) / across, width = GAP + cells * (garments.count < across ? garments.count : across) * (CELL + GAP);
+    if (*sheet) write_caption((int)(width - 2 * GAP) / LETTER);
+    if (*sheet && !image_new(&page, GAP + (table_head + (int)(lines < LINES ? lines : LINES)) * (CELL + GAP) + caption_lines * SPACING + GAP, (int)width, 3))
         return fail_image(), 1;
     for (long i = 0; i < (long)page.h * page.w * 3; i++) page.pixels[i] = 1;
 
-    for (long i = 0; i < garments; i++) {
-        char to[8400];
-        snprintf(to, sizeof to, folder ? "%s/%s.png" : "%s", output, garment[i].name);
-        done += transfer(&garment[i], to);
+    for (long i = 0; i < garments.count; i++) {
+        int before_it = done;
+        for (long k = 0; k < (table_head ? folder_styles.count : 1); k++) {
+            char to[12600];
+            const Garment *of = table_head ? &folder_styles.item[k] : NULL;
+            snprintf(to, sizeof to, folder ? "%s/%s%s%s.png" : "%s", output, garments.item[i].name, of ? "-" : "", of ? of->name : "");
+            int made = !of || open_style(0, of->path) ? transfer(&garments.item[i], to, (int)k + 1) : 0;
+            if (made < 0) break;
+            done += made;
+        }
+        rows += done > before_it && rows < LINES * across;
     }
-    if (several && !done) fail("%s: none of the %ld garments could be painted", content, garments);
+    if (several && !done) fail("%s: none of the %ld garments could be painted", content, garments.count);
     if (done && same_file(sheet, output)) return fail("%s: --sheet would overwrite --output, choose another", sheet), 1;
     if (done && *sheet && !save_sheet()) return 1;
     return done ? 0 : 1;

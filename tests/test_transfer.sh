@@ -141,6 +141,44 @@ good "two styles" --style "$tmp/style.tga" --style "$tmp/alpha.tga" --style-weig
     --content "$tmp/shirt.tga" --sheet "$tmp/sheet.png"
 check "a sheet of three" [ "$(size_of "$tmp/sheet.png")" = 816x312 ]
 
+# all pairs of two folders
+mkdir -p "$tmp/styles/sub" "$tmp/shirts" && cp "$tmp/style.tga" "$tmp/styles/plain.tga" && cp "$tmp/one.tga" "$tmp/styles/sub/one.tga"
+cp tests/data/palette.png "$tmp/styles/" && cp "$tmp/in/notes.txt" "$tmp/styles/" && cp "$tmp/shirt.tga" "$tmp/alpha.tga" "$tmp/shirts/"
+pairs="--style $tmp/styles --content $tmp/shirts --size 32 --seed 3"
+names="alpha-palette.png alpha-plain.png alpha-sub-one.png shirt-palette.png shirt-plain.png shirt-sub-one.png "
+good "all pairs" $pairs --output "$tmp/pairs" --sheet "$tmp/sheet.png"
+check "all pairs: a file for each" [ "$(ls "$tmp/pairs" | tr '\n' ' ')" = "$names" ]
+check "all pairs: a table of 2 and 3" grep -q "sheet.png: 2 garments, 3 styles" "$tmp/log"
+check "all pairs: its size" [ "$(size_of "$tmp/sheet.png")" = 1084x838 ]
+good "one of them" --style "$tmp/styles/plain.tga" --content "$tmp/shirts/shirt.tga" --size 32 --seed 3 --output "$tmp/b.png"
+check "one of them: the same bits" cmp -s "$tmp/pairs/shirt-plain.png" "$tmp/b.png"
+good "all pairs, gram" --method gram --steps 1 --features random $pairs --output "$tmp/pairs2"
+good "all pairs, adain, one garment" --generator "$tmp/adain" --style "$tmp/styles" --content "$tmp/shirts/shirt.tga" --size 32 --output "$tmp/pairs3"
+check "three results" [ "$(ls "$tmp/pairs3" | wc -l)" -eq 3 ]
+good "results within the folder of styles" $pairs --output "$tmp/styles/out"
+good "are no styles next time" $pairs --output "$tmp/styles/out"
+check "still the same" [ "$(ls "$tmp/styles/out" | tr '\n' ' ')" = "$names" ]
+rm -r "$tmp/styles/out" && mkdir "$tmp/many"
+for i in 01 02 03 04 05 06 07 08 09 10 11 12 13 14; do cp "$tmp/style.tga" "$tmp/many/$i.tga"; done
+good "fourteen styles" --method adain --generator "$tmp/adain" --style "$tmp/many" --content "$tmp/shirts/shirt.tga" --size 32 --sheet "$tmp/sheet.png"
+check "two are left out, and that is said" grep -q "2 styles are left out, there is room for 12" "$tmp/log"
+check "a table of twelve" [ "$(size_of "$tmp/sheet.png" | cut -dx -f1)" = 3496 ]
+cp "$tmp/in/cut.png" "$tmp/styles/"
+./transfer $pairs --output "$tmp/pairs4" >"$tmp/log" 2>"$tmp/err"; status=$?
+check "a damaged style among good ones: status $status" [ "$status" -eq 0 ]
+check "is reported once" lines "$tmp/err" 1
+check "and skipped" [ "$(ls "$tmp/pairs4" | tr '\n' ' ')" = "$names" ]
+rm "$tmp/styles/cut.png"
+mkdir "$tmp/nothing" "$tmp/ab" "$tmp/bc"
+cp "$tmp/shirt.tga" "$tmp/ab/a.tga" && cp "$tmp/shirt.tga" "$tmp/ab/A-B.tga" && cp "$tmp/style.tga" "$tmp/bc/c.tga" && cp "$tmp/style.tga" "$tmp/bc/b-c.tga"
+bad "an empty folder of styles" 1 "expected pictures of styles" --style "$tmp/nothing" --content "$tmp/shirts" --output "$tmp/new"
+bad "a folder of styles and weights" 2 "no --style-weights" --style "$tmp/styles" --style-weights 1 --content "$tmp/shirts" --output "$tmp/new"
+bad "a folder of styles and a style" 2 "no other --style" --style "$tmp/styles" --style "$tmp/style.tga" --content "$tmp/shirts" --output "$tmp/new"
+bad "two results of one name" 1 "rename one of them" --style "$tmp/bc" --content "$tmp/ab" --output "$tmp/new"
+bad "a file for all pairs" 2 "need a folder" --style "$tmp/styles" --content "$tmp/shirt.tga" --output "$tmp/new.png"
+bad "results among the styles" 1 "among the styles" --style "$tmp/styles" --content "$tmp/shirts" --output "$tmp/styles/."
+bad "a sheet over a style" 1 "overwrite the file of --style" --style "$tmp/styles" --content "$tmp/shirts" --sheet "$tmp/styles/palette.png"
+
 # colours
 colors="--style $tmp/style.tga --content $tmp/in/a.png --size 48"
 for kind in off covariance luminance; do good "--preserve-color $kind" $colors --preserve-color $kind --output "$tmp/$kind.png"; done
@@ -275,7 +313,11 @@ bad "VGG: a tensor of another shape" 1 "features.0.weight" $gram --features "$tm
 if cp "$shirt" "$tmp/closed.tga" && chmod 0 "$tmp/closed.tga" && [ ! -r "$tmp/closed.tga" ]; then       # root reads everything
     bad "an unreadable picture" 1 "closed.tga: Permission denied" $patches --style "$tmp/closed.tga" --output "$new"
 fi
-bad "a folder for a style" 1 "a file was expected" $patches --style "$tmp/in" --output "$new"
+bad "a folder for a mask" 1 "a file was expected" $patches --style "$tmp/style.tga" --mask "$tmp/in" --output "$new"
+./transfer $patches --style "$tmp/damaged" --output "$tmp/new" >"$tmp/log" 2>"$tmp/err"; status=$?
+check "a folder of damaged styles: status $status" [ "$status" -eq 1 ]
+check "one line for each, one at the end" lines "$tmp/err" 2
+check "no result" [ ! -e "$tmp/new" ]
 bad "a sheet's folder that is none" 1 "new.png: No such file or directory: expected a folder" $patches --style "$tmp/style.tga" --sheet "$tmp/none/new.png"
 bad "--pooling" 2 "max or average" $gram --pooling min --output "$new"
 bad "no such features" 1 "none" $gram --features "$tmp/none" --output "$new"
