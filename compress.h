@@ -155,10 +155,12 @@ const char *compress_write(const char *path, const StFile *from, double prune, i
     if (!error && !small) error = compress_fail("no tensor 'g.*': expected a run's checkpoint");
     if (!error) {
         snprintf(told, sizeof told, "prune %g, %s", prune, how[int8 != 0]);
-        for (int i = 0; i < from->metas; i++) meta[i] = from->meta[i];
-        meta[from->metas] = (StMeta){ "compressed", told };
+        int metas = 0;
+        for (int i = 0; i < from->metas; i++)            /* where the run lay is nobody's business */
+            if (strcmp(from->meta[i].key, "--out")) meta[metas++] = from->meta[i];
+        meta[metas++] = (StMeta){ "compressed", told };
         memcpy(wide + large, narrow, sizeof *wide * (size_t)small);
-        if (!st_write(path, wide, large + small, meta, from->metas + 1)) error = compress_fail("%s", st_error());
+        if (!st_write(path, wide, large + small, meta, metas)) error = compress_fail("%s", st_error());
     }
     for (int i = 0; i < rooms; i++) free(room[i]);
     free(narrow), free(wide), free(meta), free(room);

@@ -906,7 +906,7 @@ const Recipe recipes[] = {
       .describe = adain_describe, .start = adain_encoder_weights, .step = adain_step, .sample = adain_sample },
     { .name = "features", .summary = "features of our own, which tell styles apart",
       .source = "softmax cross-entropy on means and deviations",
-      .defaults = { .batch = 32, .size = 64, .channels = 3, .steps = 2000, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .clip = 10 },
+      .defaults = { .batch = 32, .size = 64, .channels = 3, .steps = 1500, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .clip = 10 },
       .part = { "cross_entropy" }, .style = 1, .labels = 1, .multiple = 8, .gain = 2, .describe = features_describe, .step = features_step },
     { .name = "classifier", .summary = "tells the classes of a data set apart: the judge of --evaluate",
       .source = "softmax cross-entropy; LeCun, Bottou, Bengio, Haffner 1998",

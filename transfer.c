@@ -60,7 +60,7 @@ static Option table[] = {
     { "--style-scale", 'd', &motif, "0", 0, 64, "size of the motifs, 1: as in the style or in training; 0: a good one", 0 },
     { "--shade", 'd', &shade, "0.85", 0, 1, "patches, generator: how strongly folds and shadows show on the print", 0 },
     { "--content-weight", 'd', &content_weight, "0", 0, 1e6, "patches, gram: patches, 0 to 1: how strongly light and dark follow the content (paint\n"
-      "                           0.5, print 0.1); gram: weight of the content loss (0.25; with --features 0.05)", 0 },
+      "                           0.5, print 0.1); gram: weight of the content loss (0.25; VGG 0.05)", 0 },
     { "--detail", 'd', &detail, "0", 0, 1, "patches: fine detail of the content, added at the end (paint 0.35, print 0)", 0 },
     { "--preserve-color", 's', &preserve_color, "off", 0, 0, "covariance: the style gets the content's colours first; luminance: the result keeps\n"
       "                           its light and dark and takes the content's colours", 0 },
@@ -74,8 +74,8 @@ static Option table[] = {
     { "--content-layer", 's', &content_layer, "", 0, 0, "gram: VGG's relu4_2; without --features luminance", 0 },
     { "--pooling", 's', &pooling, "max", 0, 0, "gram: with --features: max or average", 0 },
     { "--style-weight", 'd', &style_weight, "1", 0, 1e6, "gram: weight of the style loss", 0 },
-    { "--tv-weight", 'd', &tv_weight, "0", 0, 1e6, "gram: weight of the total variation (0.1; with --features 0.01)", 0 },
-    { "--steps", 'i', &steps, "0", 0, 1000000, "gram: of each level (60; with --features 300 in one level)", 0 },
+    { "--tv-weight", 'd', &tv_weight, "0", 0, 1e6, "gram: weight of the total variation (0.1; VGG 0.01)", 0 },
+    { "--steps", 'i', &steps, "0", 0, 1000000, "gram: of each level (60; VGG 300 in one level)", 0 },
     { "--optimizer", 's', &optimizer, "adam", 0, 0, "gram: adam or lbfgs", 0 },
     { "--save-every", 'i', &save_every, "0", 0, 1000000, "gram: also the picture after each N steps, of all levels, as OUTPUT-000100.png", 0 },
     { "--init", 's', &init, "content", 0, 0, "gram: start from the content, from noise, or from a picture", 0 },
