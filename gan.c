@@ -635,14 +635,17 @@ static void patch_discriminator(Gan *gan, Net *d, const char *name) {
     gan->d_logits = conv2d(d, x, 1, 3, 1, 1);
 }
 
+void cyclegan_generator(Net *g, const char *name, const Ops *ops, int n, int h, int w, int channels, Gan *nodes) {
+    net_begin(g, name, ops, n);
+    nodes->g_content = net_input(g, h, w, channels);
+    nodes->g_picture = tanh_(g, translate(g, nodes->g_content, 3, channels));
+}
+
 static void cyclegan_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     long all = (long)o->batch * o->size * o->size * o->channels;
     for (int k = 0; k < 2; k++) {
-        Net *g = k ? &gan->f : &gan->g;
-        net_begin(g, k ? "f" : "g", gan->ops, o->batch);
-        gan->g_content = net_input(g, o->size, o->size, o->channels);
-        gan->g_picture = tanh_(g, translate(g, gan->g_content, 3, o->channels));
+        cyclegan_generator(k ? &gan->f : &gan->g, k ? "f" : "g", gan->ops, o->batch, o->size, o->size, o->channels, gan);
         patch_discriminator(gan, k ? &gan->d2 : &gan->d, k ? "d2" : "d");
         want(gan, &gan->made[k], all);
         keep(gan, &gan->pool[k], POOL * all / o->batch, k ? "pool.a" : "pool.b");

@@ -124,6 +124,9 @@ void gan_sample(Gan *gan, uint64_t draw, real *out);
 /* The style generator alone, for one picture of any height and width (multiples of STYLE_MULTIPLE), without training memory. */
 void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, Gan *nodes);
 
+/* One direction of cyclegan, for pictures of any even height and width. */
+void cyclegan_generator(Net *g, const char *name, const Ops *ops, int n, int h, int w, int channels, Gan *nodes);
+
 /* The pieces of adain, for pictures of any height and width: first E for n pictures (h,w), then G for what that E gives, in gan->e and
  * gan->g; gan->ops and gan->options (seed, vgg, weights) say which features. 0: options.weights do not fit, features_error(). */
 int adain_encoder(Gan *gan, int n, int h, int w);

@@ -51,7 +51,7 @@ static Option table[] = {
     { "--pattern-from", 'l', &styles, NULL, 0, 0, "patches, gram, adain: another name for --style", 0 },
     { "--style-weights", 's', &style_weights, "", 0, 0, "patches, gram, adain: shares of several styles, as in 2,1 (default equal)", 0 },
     { "--mode", 's', &mode, "auto", 0, 0, "patches, gram, adain: paint all of the picture, print on the garment, auto: if there is one", 0 },
-    { "--generator", 's', &generator, "", 0, 0, "generator, adain: a run's folder, or its checkpoint: ./train --recipe style or adain", 0 },
+    { "--generator", 's', &generator, "", 0, 0, "generator, adain: a run's folder, or its checkpoint: ./train --recipe style, cyclegan, adain", 0 },
     { "--content", 's', &content, "", 0, 0, "a picture, a folder of them, fashion-mnist:17 or :3-9, or synthetic:5", 0 },
     { "--output", 's', &output, "", 0, 0, "a .png or .jpg file; a folder where there are several garments", 0 },
     { "--sheet", 's', &sheet, "", 0, 0, "also a contact sheet: each garment, and beside it the same with the print; of a folder\n"
@@ -365,7 +365,7 @@ static int paint_gram(Image *picture, const char *to) {
 
 static StFile checkpoint;
 static Gan gan;                                           /* only the networks gan.g and, for adain, gan.e are used */
-static int channels, trained = 64;
+static int channels, trained = 64, unpaired;              /* unpaired: --generator is a cyclegan */
 
 /* The checkpoint, and how many channels its pictures have: the outputs of G's last convolution, weight (K,K,C,O). */
 static int open_generator(void) {
@@ -374,7 +374,8 @@ static int open_generator(void) {
              is_folder(generator) ? "/checkpoint.safetensors" : "");
     if (!st_open(&checkpoint, checkpoint_path)) return fail("%s", st_error());
     const char *recipe = st_meta(&checkpoint, "recipe"), *side = st_meta(&checkpoint, "--size"), *need = styles.count ? "adain" : "style";
-    if (!recipe || strcmp(recipe, need))
+    unpaired = recipe && !styles.count && !strcmp(recipe, "cyclegan");
+    if (!unpaired && (!recipe || strcmp(recipe, need)))
         return fail("%s: %s%s, expected a checkpoint of ./train --recipe %s%s", checkpoint_path,
                     recipe ? "made with --recipe " : "its metadata names no recipe", recipe ? recipe : "", need,
                     styles.count ? ", or no --style" : recipe && !strcmp(recipe, "adain") ? ", or a --style beside it" : "");
@@ -449,7 +450,8 @@ static int fit_networks(Large *l, int h, int w, int (*describe)(int h, int w)) {
 
 static Large painted;                                     /* the pieces of gan.g */
 static int describe_generator(int h, int w) {
-    style_generator(&gan.g, ops, 1, h, w, channels, &gan);
+    if (unpaired) cyclegan_generator(&gan.g, "g", ops, 1, h, w, channels, &gan);
+    else style_generator(&gan.g, ops, 1, h, w, channels, &gan);
     return net_reach(&gan.g, gan.g_picture, h);
 }
 
@@ -458,7 +460,7 @@ static int fit_generator(int h, int w) {
     if (gan.g.nodes && painted.h == h && painted.w == w) return 1;
     forget_networks();
     if (!fit_networks(&painted, h, w, describe_generator)) return 0;
-    if (!net_load(&gan.g, &checkpoint, checkpoint_path, "style")) return forget_networks(), fail("%s", gan_error());
+    if (!net_load(&gan.g, &checkpoint, checkpoint_path, unpaired ? "cyclegan" : "style")) return forget_networks(), fail("%s", gan_error());
     for (int i = 0; i < gan.noises; i++) {
         int grain = painted.piece_h / gan.g.node[gan.g_noise[i]].h;
         long n = (long)(h / grain) * (w / grain);
@@ -562,6 +564,39 @@ static int paint(Image *print, const Image *grey) {
 }
 
 /* Inside its mask the picture becomes the print, with the garment's folds */
+/* A cyclegan was trained on small pictures (grey ones: garments on black). What it changes of the picture at twice that size, a difference
+ * of luminance or of colours, is enlarged and added inside the mask: buttons and seams stay as sharp as they were. */
+static int lay_unpaired(Image *picture, const char *name) {
+    int top, left, bottom, right;
+    Image cut, print;
+    image_mask_box(&top, &left, &bottom, &right, picture);
+    if (!bottom) return fail("%s: its mask is empty, there is nothing to print on: --mask can say where", name);
+    if (!image_crop(&cut, picture, top, left, bottom - top, right - left)) return fail_image();
+    if (channels == 1) {
+        for (long i = 0; i < (long)cut.h * cut.w; i++) {
+            const float *p = cut.pixels + 3 * i;
+            cut.pixels[i] = cut.mask[i] * (.299f * p[0] + .587f * p[1] + .114f * p[2]) + cut.mask[i] - 1;
+        }
+        cut.c = 1;
+    }
+    double longer = cut.h > cut.w ? cut.h : cut.w, by = motif > 0 ? motif : fmax(1, longer / (2 * trained));
+    float *mask = cut.mask;                              /* stays as fine as it is */
+    int h = cut.h, w = cut.w, sh = (int)lround(h / by), sw = (int)lround(w / by);
+    cut.mask = NULL;
+    int good = resize(&cut, sh > 1 ? sh : 1, sw > 1 ? sw : 1) && generate(&print, &cut);
+    for (long i = 0; good && i < (long)cut.h * cut.w * channels; i++) print.pixels[i] -= cut.pixels[i];
+    if (good && !resize(&print, h, w)) image_free(&print), good = 0;
+    for (long i = 0; good && i < (long)h * w * 3; i++) {
+        float *p = &picture->pixels[3 * ((top + i / 3 / w) * picture->w + left + i / 3 % w) + i % 3];
+        float to = *p + print.pixels[channels == 1 ? i / 3 : i];
+        *p += mask[i / 3] * (fminf(fmaxf(to, -1), 1) - *p);
+    }
+    free(mask);
+    if (good) image_free(&print);
+    image_free(&cut);
+    return good;
+}
+
 static int lay_print(Image *picture, int on_white, int blur, const char *name) {
     int top, left, bottom, right;
     Image cut, grey = { 0 }, print = { 0 };
@@ -859,7 +894,7 @@ static int transfer(const Garment *from, const char *to, int number) {
         if (run) image_free(&picture), good = image_copy(&picture, &before) ? 1 : fail_image();
         began = seconds();
         good = good && (styles.count ? lay_style(&picture, on_white, found, from->name, to)
-                                     : lay_print(&picture, on_white, (int)ceil(fmax(by, 1)), from->name));
+                                     : unpaired ? lay_unpaired(&picture, from->name) : lay_print(&picture, on_white, (int)ceil(fmax(by, 1)), from->name));
         least = fmin(least, seconds() - began);
     }
     if (good && runs > 1) printf("benchmark: %.4g s a picture of %d x %d pixels, the best of %d\n", least, picture.w, picture.h, runs);

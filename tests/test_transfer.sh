@@ -66,6 +66,18 @@ bad "alpha 2" 2 "--alpha" $fuse --alpha 2 --content "$tmp/shirt.tga" --output "$
 bad "adain without a style" 1 "or a --style beside it" --generator "$tmp/adain" --content "$tmp/shirt.tga" --output "$tmp/new.png"
 bad "adain with steps" 2 "not used by --method adain" $fuse --steps 3 --content "$tmp/shirt.tga" --output "$tmp/new.png"
 
+# an unpaired generator, grey and coloured
+for channels in grey coloured; do
+    sets="--data synthetic:9 --data-b synthetic:30"
+    [ $channels = coloured ] && mkdir -p "$tmp/ab" && tga "$tmp/ab/a.tga" 30 30 24 && tga "$tmp/ab/b.tga" 40 30 24 && sets="--data $tmp/ab --data-b $tmp/ab"
+    ./train --recipe cyclegan $sets --size 16 --batch 2 --steps 2 --out "$tmp/cycle" --overwrite >"$tmp/log" 2>&1 || cat "$tmp/log"
+    good "cyclegan, $channels" --generator "$tmp/cycle" --content "$tmp/shirt.tga" --size 64 --output "$tmp/a.png" --threads 1
+    good "cyclegan, $channels, two threads" --generator "$tmp/cycle" --content "$tmp/shirt.tga" --size 64 --output "$tmp/b.png" --threads 2
+    check "cyclegan, $channels: the same bits" cmp -s "$tmp/a.png" "$tmp/b.png"
+    check "cyclegan, $channels: the size" [ "$(size_of "$tmp/a.png")" = 52x64 ]
+done
+bad "cyclegan and a style" 1 "recipe adain" --generator "$tmp/cycle" --style "$tmp/one.tga" --content "$tmp/shirt.tga" --output "$tmp/new.png"
+
 # what works
 good "a file" --generator "$tmp/run" --content "$tmp/shirt.tga" --output "$tmp/a.png" --threads 1
 check "small pictures are enlarged" [ "$(size_of "$tmp/a.png")" = 210x256 ]
