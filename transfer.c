@@ -440,7 +440,8 @@ static int fit_networks(Large *l, int h, int w, int (*describe)(int h, int w)) {
                 fflush(stdout);
             }
             if (room) return 1;
-        } else if (tile) return forget_networks(), fail("--tile %ld: pieces overlap by %d pixels on each side, expected 0 or at least %d", tile, overlap, least);
+        } else if (tile)
+            return forget_networks(), fail("--tile %ld: pieces overlap by %d pixels on each side, expected 0 or at least %d", tile, overlap, least);
         forget_networks();
         if (tile || side / 2 < least)
             return fail("%d x %d pixels take %.0f MB of memory%s, %.0f MB are free: give a smaller --size%s", w, h, need / 1e6,
@@ -740,7 +741,8 @@ static int add_folder(List *list, const char *folder, int of_styles) {
         if (!of_styles || open_style(0, files.path[i])) good = add_garment(list, files.path[i], below, 0);
     }
     image_list_free(&files);
-    if (good && !found) return fail("%s: no .png, .jpg, .bmp%s .tga file in it: expected pictures of %s", folder, of_styles ? ", .pat or" : " or", of_styles ? "styles" : "garments");
+    if (good && !found) return fail("%s: no .png, .jpg, .bmp%s .tga file in it: expected pictures of %s", folder, of_styles ? ", .pat or" : " or",
+                                       of_styles ? "styles" : "garments");
     return good && !list->count ? fail("%s: none of its %ld pictures can be read", folder, found) : good;
 }
 
@@ -957,7 +959,8 @@ int main(int argc, char **argv) {
 #ifdef _OPENMP
     if (threads) omp_set_num_threads((int)threads);
 #endif
-    if ((table_head && !add_folder(&folder_styles, styles.item[0], 1)) || (styles.count && !open_styles()) || (*generator && !(styles.count ? open_adain() : open_generator())) || !list_garments() || !names_differ()) return 1;
+    if ((table_head && !add_folder(&folder_styles, styles.item[0], 1)) || (styles.count && !open_styles()) ||
+        (*generator && !(styles.count ? open_adain() : open_generator())) || !list_garments() || !names_differ()) return 1;
 
     int several = garments.count > 1 || is_folder(content) || table_head, folder = *output && (several || is_folder(output)), done = 0;
     int kind = *output && !(folder && is_folder(output)) ? picture_kind(output) : 0;

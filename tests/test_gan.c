@@ -449,7 +449,7 @@ static void style_pieces(Gan *gan, Large *l, int h, int w, int overlap) {
 }
 
 static void test_large(void) {
-    static const struct { int h, w; } piece[] = { { 88, 96 }, { 104, 80 }, { 104, 136 } };
+    static const struct { int h, w; } piece[] = { { 104, 104 }, { 88, 96 }, { 104, 80 }, { 104, 136 } };
     static float whole[TALL * WIDE * 3], given[TALL * WIDE * 3], got[TALL * WIDE * 3];
     for (int i = 0; i < 4; i++) ops_naive.random_normal(everything[i], TALL * WIDE, 7, (uint64_t)i);
     for (int i = 0; i < TALL * WIDE; i++) everything[0][i] = (real)tanh(2. * everything[0][i] * (i % WIDE) / WIDE - 1 + 2. * i / (TALL * WIDE));
@@ -476,12 +476,13 @@ static void test_large(void) {
         gan.g.given = gan.g.nodes;
         CHECK(large_paint(&l, picture, got) && difference(got, given, 3) < 1e-5, "%s, pieces of %d x %d, the same statistics: differ by %g",
               gan.ops->name, piece[i].h, piece[i].w, difference(got, given, 3));
-        CHECK(large_settle(&l) && large_paint(&l, picture, got) && difference(got, whole, 3) < 1e-4,
+        CHECK(quick || (large_settle(&l) && large_paint(&l, picture, got) && difference(got, whole, 3) < 1e-4),
               "%s, %d pieces of %d x %d, their common statistics: differ by %g", gan.ops->name, large_pieces(&l), piece[i].h, piece[i].w,
               difference(got, whole, 3));
-        CHECK(l.done == l.total, "%g of %g pieces", l.done, l.total);
+        CHECK(quick || l.done == l.total, "%g of %g pieces", l.done, l.total);
         net_free(&gan.g);
     }
+    if (quick) { free(statistics); return; }
     style_pieces(&gan, &l, 88, 96, OVERLAP);           /* planted: each piece normalised by itself */
     CHECK(large_paint(&l, picture, got) && difference(got, whole, 3) > 0.1, "statistics of each piece alone are not seen");
     net_free(&gan.g);
