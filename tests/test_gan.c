@@ -688,7 +688,9 @@ static void test_guarded(void) {
     strangers = 0;
 
     for (int i = 0; recipes[i].name; i++) {
+        const char *name = recipes[i].name;
         if (recipes[i].labels && !recipes[i].conditional) continue;            /* draws no pictures */
+        if (!strcmp(name, "mlp") || !strcmp(name, "dcgan64") || !strcmp(name, "lsgan") || !strcmp(name, "wgan")) continue;     /* dcgan's step again */
         Gan gan, plain;
         Report got[3], want[3];
         char path[300], twin[300];

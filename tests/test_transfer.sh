@@ -69,7 +69,7 @@ bad "adain with steps" 2 "not used by --method adain" $fuse --steps 3 --content 
 # an unpaired generator, grey and coloured
 for channels in grey coloured; do
     sets="--data synthetic:9 --data-b synthetic:30"
-    [ $channels = coloured ] && mkdir -p "$tmp/ab" && tga "$tmp/ab/a.tga" 30 30 24 && tga "$tmp/ab/b.tga" 40 30 24 && sets="--data $tmp/ab --data-b $tmp/ab"
+    [ $channels = coloured ] && mkdir -p "$tmp/two_shirts" && tga "$tmp/two_shirts/a.tga" 30 30 24 && tga "$tmp/two_shirts/b.tga" 40 30 24 && sets="--data $tmp/two_shirts --data-b $tmp/two_shirts"
     ./train --recipe cyclegan $sets --size 16 --batch 2 --steps 2 --out "$tmp/cycle" --overwrite >"$tmp/log" 2>&1 || cat "$tmp/log"
     good "cyclegan, $channels" --generator "$tmp/cycle" --content "$tmp/shirt.tga" --size 64 --output "$tmp/a.png" --threads 1
     good "cyclegan, $channels, two threads" --generator "$tmp/cycle" --content "$tmp/shirt.tga" --size 64 --output "$tmp/b.png" --threads 2
@@ -181,12 +181,12 @@ check "a damaged style among good ones: status $status" [ "$status" -eq 0 ]
 check "is reported once" lines "$tmp/err" 1
 check "and skipped" [ "$(ls "$tmp/pairs4" | tr '\n' ' ')" = "$names" ]
 rm "$tmp/styles/cut.png"
-mkdir "$tmp/nothing" "$tmp/ab" "$tmp/bc"
-cp "$tmp/shirt.tga" "$tmp/ab/a.tga" && cp "$tmp/shirt.tga" "$tmp/ab/A-B.tga" && cp "$tmp/style.tga" "$tmp/bc/c.tga" && cp "$tmp/style.tga" "$tmp/bc/b-c.tga"
+mkdir "$tmp/nothing" "$tmp/two_shirts" "$tmp/bc"
+cp "$tmp/shirt.tga" "$tmp/two_shirts/a.tga" && cp "$tmp/shirt.tga" "$tmp/two_shirts/A-B.tga" && cp "$tmp/style.tga" "$tmp/bc/c.tga" && cp "$tmp/style.tga" "$tmp/bc/b-c.tga"
 bad "an empty folder of styles" 1 "expected pictures of styles" --style "$tmp/nothing" --content "$tmp/shirts" --output "$tmp/new"
 bad "a folder of styles and weights" 2 "no --style-weights" --style "$tmp/styles" --style-weights 1 --content "$tmp/shirts" --output "$tmp/new"
 bad "a folder of styles and a style" 2 "no other --style" --style "$tmp/styles" --style "$tmp/style.tga" --content "$tmp/shirts" --output "$tmp/new"
-bad "two results of one name" 1 "rename one of them" --style "$tmp/bc" --content "$tmp/ab" --output "$tmp/new"
+bad "two results of one name" 1 "rename one of them" --style "$tmp/bc" --content "$tmp/two_shirts" --output "$tmp/new"
 bad "a file for all pairs" 2 "need a folder" --style "$tmp/styles" --content "$tmp/shirt.tga" --output "$tmp/new.png"
 bad "results among the styles" 1 "among the styles" --style "$tmp/styles" --content "$tmp/shirts" --output "$tmp/styles/."
 bad "a sheet over a style" 1 "overwrite the file of --style" --style "$tmp/styles" --content "$tmp/shirts" --sheet "$tmp/styles/palette.png"
