@@ -919,7 +919,7 @@ const Recipe recipes[] = {
 };
 
 int gan_content(const Gan *gan) { return gan->recipe->content == AS_DATA ? gan->options.channels : gan->recipe->content; }
-int gan_rounds(const Gan *gan) { return gan->options.critic > 1 ? gan->options.critic : 1; }
+int gan_rounds(const Gan *gan) { return gan->recipe->step == dcgan_step && gan->options.critic > 1 ? gan->options.critic : 1; }
 
 const Recipe *recipe_find(const char *name) {
     for (const Recipe *r = recipes; r->name; r++)

@@ -256,6 +256,7 @@ static void open_data(const Recipe *recipe) {
     if (recipe->pairs == UNPAIRED) {
         o.channels = set.c;
         if (!imageset_load(&others, data_b, &o)) die(1, "--data-b: %s", images_error());
+        if (others.skipped) say("%s: %ld files skipped: %s", data_b, others.skipped, others.note);
     }
     if (set.skipped) say("%s: %ld files skipped: %s", data, set.skipped, set.note);
     if (recipe->labels && !set.label)
@@ -756,6 +757,7 @@ int main(int argc, char **argv) {
     options_parse("train", table, argc, argv);
     if (help) return print_help(), 0;
     const char *from = *resume ? strdup(checkpoint_path("--resume", resume)) : NULL;
+    if (*resume && option_find(table, "--init-from")->given) die(2, "--resume and --init-from: expected one of them");
     if (!!*resume + !!*evaluate + !!*compress > 1) die(2, "--resume, --evaluate and --compress: expected one of them");
     if (*evaluate) from = strdup(checkpoint_path("--evaluate", evaluate));
     if (*compress) {
@@ -806,12 +808,13 @@ int main(int argc, char **argv) {
     static StFile weights;
     if (*features && (o.vgg = features_open(&weights, features)) < 0) die(1, "%s", features_error());
     if (*features) o.weights = &weights;
-    if (!gan_begin(&gan, recipe, &o, ops)) die(1, "%s: %s", features, gan_error());
+    if (!gan_begin(&gan, recipe, &o, ops)) die(1, "%s: %s", *features ? features : "--size", gan_error());
     printf("recipe %s: %s\ndata %s: %ld pictures of %dx%dx%d\ndevice %s\nG %ld parameters, D %ld parameters; memory: networks %.0f MB, "
            "pictures %.0f MB\n",
            recipe->name, recipe->summary, data, set.count, set.h, set.w, set.c, device_name(ops), gan.g.parameters,
            gan.d.parameters, gan_bytes(&gan) / 1e6,
            (double)set.count * set.stored_h * set.stored_w * (set.stored_c + (set.mask != NULL)) / 1e6);
+    if (critic > 1 && gan_rounds(&gan) == 1) die(2, "--critic %ld: the recipe %s updates D once in a step", critic, recipe->name);
     check_memory(&gan);
     host_images = malloc((size_t)(gan_rounds(&gan) * batch * size * size * 3) * sizeof(float));
     host_mask = malloc((size_t)(batch * size * size) * sizeof(float));

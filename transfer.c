@@ -149,6 +149,8 @@ typedef struct Garment { char *path, *name; long index; } Garment;
 typedef struct List { Garment *item; long count; } List;
 static List garments, folder_styles;                      /* --content; the pictures of a folder --style, each a style of its own */
 
+static const char *reading;                               /* the file of the picture that is being painted, or NULL */
+
 /* May `path` be written? Not where it is one of the files that are read. */
 static int safe(const char *path, const char *option, const char *garment) {
     const struct { const char *path, *name; } input[] = { { garment ? garment : "", "--content" }, { mask_file, "--mask" },
@@ -298,7 +300,7 @@ static int gram_save(void *context, const Image *now, int number) {
     char path[8500];
     Image picture = { 0 };
     snprintf(path, sizeof path, "%.*s-%06d.png", (int)(strrchr(watch->to, '.') - watch->to), watch->to, number);
-    int good = safe(path, "--save-every", NULL) && (image_copy(&picture, watch->picture) || fail_image());
+    int good = safe(path, "--save-every", reading) && (image_copy(&picture, watch->picture) || fail_image());
     if (good) {
         lay_result(&picture, now);
         if (before.pixels) colour_keep_luminance(&picture, &before);
@@ -342,6 +344,8 @@ static int paint_gram(Image *picture, const char *to) {
     o.start = &start, o.seed = (uint64_t)seed, o.progress = gram_progress, o.context = &watch;
     o.save = gram_save, o.save_every = (int)save_every;
     if (o.steps < 50) o.every = 1 + o.steps / 5;
+    if (picture->h < 16 || picture->w < 16)
+        return image_free(&start), fail("a picture of %d x %d pixels: gram takes sides from 16 pixels up, give a larger --size", picture->w, picture->h);
     double need = gram_bytes(picture, style, styles.count, &o, ops), have = device_free_bytes(ops);
     if (have > 0 && need > have)
         return image_free(&start), fail("optimising %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a smaller --size",
@@ -620,6 +624,9 @@ static int lay_print(Image *picture, int on_white, int blur, const char *name) {
 static int open_adain(void) {
     if (!open_generator()) return 0;
     const char *name = st_meta(&checkpoint, "--features"), *drawn = st_meta(&checkpoint, "--seed");
+    int random = !name || !*name;
+    if (*features && random != !strcmp(features, "random"))
+        return fail("--features %s: %s was trained with %s features", features, generator, random ? "random" : name);
     if (name && *name && !*features) features = name;
     gan.ops = ops, gan.options.seed = drawn ? strtoull(drawn, NULL, 10) : 1;
     if (!name || !*name) return 1;
@@ -883,7 +890,7 @@ static int transfer(const Garment *from, const char *to, int number) {
     Image picture = { 0 };
     double by = 0, least = INFINITY;
     int found = 0, shown = page.pixels && rows < LINES * across && number <= COLUMNS, runs = benchmark && strcmp(method, "gram") ? 3 : 1;
-    if (!safe(to, "--output", from->path)) return 0;
+    if (!safe(to, "--output", reading = from->path)) return 0;
     if (!load_garment(&picture, from) || (*mask_file && !read_mask(&picture, from->name))) return image_free(&picture), -1;
     int good = (by = set_size(&picture)) > 0;
     if (good && !(found = find_garment(&picture, !from->path && !*mask_file))) good = fail_image();

@@ -62,6 +62,11 @@ check "adain: that is the one style" cmp -s "$tmp/a.png" "$tmp/c.png"
 good "adain, alpha 0" $fuse --alpha 0 --content "$tmp/shirt.tga" --size 64 --output "$tmp/b.png"
 good "adain, alpha 0, another style" --generator "$tmp/adain" --style "$tmp/two.tga" --alpha 0 --content "$tmp/shirt.tga" --size 64 --output "$tmp/c.png"
 check "adain: alpha 0 is the plain decoder, whatever the style" cmp -s "$tmp/b.png" "$tmp/c.png"
+bad "adain with other features" 1 "was trained with random features" $fuse --features weights/features.safetensors --content "$tmp/shirt.tga" --output "$tmp/new.png"
+good "adain with its features" $fuse --features random --content "$tmp/shirt.tga" --size 64 --output "$tmp/b.png"
+cp "$tmp/a.png" "$tmp/keep-000001.png" && cp "$tmp/a.png" "$tmp/keep-copy.png"
+./transfer --method gram --style "$tmp/one.tga" --content "$tmp/keep-000001.png" --size 32 --steps 1 --save-every 1 --output "$tmp/keep.png" >"$tmp/log" 2>"$tmp/err"
+check "--save-every keeps the content's file" cmp -s "$tmp/keep-000001.png" "$tmp/keep-copy.png"
 bad "alpha 2" 2 "--alpha" $fuse --alpha 2 --content "$tmp/shirt.tga" --output "$tmp/new.png"
 bad "adain without a style" 1 "or a --style beside it" --generator "$tmp/adain" --content "$tmp/shirt.tga" --output "$tmp/new.png"
 bad "adain with steps" 2 "not used by --method adain" $fuse --steps 3 --content "$tmp/shirt.tga" --output "$tmp/new.png"
@@ -69,7 +74,7 @@ bad "adain with steps" 2 "not used by --method adain" $fuse --steps 3 --content 
 # an unpaired generator, grey and coloured
 for channels in grey coloured; do
     sets="--data synthetic:9 --data-b synthetic:30"
-    [ $channels = coloured ] && mkdir -p "$tmp/two_shirts" && tga "$tmp/two_shirts/a.tga" 30 30 24 && tga "$tmp/two_shirts/b.tga" 40 30 24 && sets="--data $tmp/two_shirts --data-b $tmp/two_shirts"
+    [ $channels = coloured ] && mkdir -p "$tmp/unpaired" && tga "$tmp/unpaired/a.tga" 30 30 24 && tga "$tmp/unpaired/b.tga" 40 30 24 && sets="--data $tmp/unpaired --data-b $tmp/unpaired"
     ./train --recipe cyclegan $sets --size 16 --batch 2 --steps 2 --out "$tmp/cycle" --overwrite >"$tmp/log" 2>&1 || cat "$tmp/log"
     good "cyclegan, $channels" --generator "$tmp/cycle" --content "$tmp/shirt.tga" --size 64 --output "$tmp/a.png" --threads 1
     good "cyclegan, $channels, two threads" --generator "$tmp/cycle" --content "$tmp/shirt.tga" --size 64 --output "$tmp/b.png" --threads 2
