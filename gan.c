@@ -75,8 +75,9 @@ static void adversarial_loss(Gan *gan, Net *d, int says, int number) {
     long n = count_of(d, gan->d_logits);
     double target = says == FAKE ? 0 : says == REAL ? 1 - gan->options.smoothing : 1, sign = says == FAKE ? 1 : -1;
     real *loss = gan->numbers + TERM;
+    int objective = gan->recipe->objective;
     net_zero_activations(d);
-    switch (gan->recipe->objective) {
+    switch (objective == HINGE && says == FOOL ? WASSERSTEIN : objective) {
         case BCE:
             ops->bce_logits_forward(loss, logits->y, (real)target, n);
             ops->bce_logits_backward(logits->dy, logits->y, (real)target, 1, n);
@@ -87,11 +88,10 @@ static void adversarial_loss(Gan *gan, Net *d, int says, int number) {
             ops->squared_error_backward(logits->dy, logits->y, gan->wanted, NULL, 1, n);
             break;
         case HINGE:
-            if (says == FOOL) goto wasserstein;
             ops->hinge_forward(loss, logits->y, (real)-sign, n);
             ops->hinge_backward(logits->dy, logits->y, (real)-sign, 1, n);
             break;
-        case WASSERSTEIN: wasserstein:
+        case WASSERSTEIN:
             ops->mean_forward(loss, logits->y, n);
             ops->scale(loss, (real)sign, 1);
             ops->mean_backward(logits->dy, (real)sign, n);
@@ -110,6 +110,18 @@ static void update(Gan *gan, Net *net) {
     if (gan->recipe->rmsprop) gan->ops->rmsprop_step(net->p, net->v, net->g, net->parameters, (real)lr, (real)0.99, (real)1e-8);
     else net_adam(net, lr, o->beta1, o->beta2);
     if (judge && o->weight_clip > 0) gan->ops->clip(net->p, (real)o->weight_clip, net->parameters);
+}
+
+/* options.average: pictures for people are made with w <- a w + (1 - a) w_now of G's weights (Yazici et al. 2019), which forgets the
+ * rocking of the game; a grows from 0.1 to the value asked for, so that the first weights are soon forgotten. */
+static void update_average(Gan *gan) {
+    real a = (real)fmin(gan->options.average, (1. + (double)gan->step) / (10. + (double)gan->step));
+    gan->ops->scale(gan->average, a, gan->g.parameters);
+    gan->ops->axpy(gan->average, gan->g.p, 1 - a, gan->g.parameters);
+}
+static void swap_average(Gan *gan) {
+    real *now = gan->g.p;
+    if (gan->average) gan->g.p = gan->average, gan->average = now;
 }
 
 /* F12: penalty mean (|grad D(x')| - 1)^2 at x' = t x + (1 - t) G(z), t ~ U[0,1) for each picture (Gulrajani et al. 2017).
@@ -237,10 +249,10 @@ static void diversity_loss(Gan *gan, int part) {
     Node *y = node_of(&gan->g, gan->g_picture);
     long n = y->n / 2 * (count_of(&gan->g, gan->g_picture) / y->n);
     if (!(gan->options.diversity_weight > 0) || !n) return;
-    gan->weight[part] = -gan->options.diversity_weight;
+    real weight = (real)(gan->weight[part] = -gan->options.diversity_weight);
     gan->ops->absolute_error_forward(gan->numbers + PART + part, y->y, y->y + n, NULL, n);
-    gan->ops->absolute_error_backward(y->dy, y->y, y->y + n, NULL, (real)gan->weight[part], n);
-    gan->ops->absolute_error_backward(y->dy + n, y->y + n, y->y, NULL, (real)gan->weight[part], n);
+    gan->ops->absolute_error_backward(y->dy, y->y, y->y + n, NULL, weight, n);
+    gan->ops->absolute_error_backward(y->dy + n, y->y + n, y->y, NULL, weight, n);
 }
 
 enum { FOOLED, DIVERSITY };
@@ -312,28 +324,64 @@ static void dcgan64_describe(Gan *gan) {
 
 enum { ADVERSARIAL, CONTENT, STYLE, TV, CONTENT_POOL = 4 };
 
-static int conv_norm_relu(Net *g, int x, int out, int kernel, int stride) {
-    x = reflect_pad(g, x, kernel / 2);
-    x = conv2d(g, x, out, kernel, stride, 0);
-    x = instancenorm(g, x);
-    return relu(g, x);
+/* dense layers that make styles begin with those that change nothing: strengths 1 (biases), brightness 0 */
+static int unit_strengths(Gan *gan) {
+    for (int i = 0; i < gan->strengths; i++) {
+        Node *node = node_of(&gan->g, gan->g_strength[i]);
+        gan->ops->fill(gan->g.p + node->bias, 1, node->c / 2);
+    }
+    return 1;
 }
 
-static int residual_block(Net *g, int x) {
-    int y = conv_norm_relu(g, x, g->node[x].c, 3, 1);
-    y = reflect_pad(g, y, 1);
-    y = conv2d(g, y, g->node[x].c, 3, 1, 0);
-    return add(g, x, instancenorm(g, y));
+/* F17; where the generator reads a z: F16, the strength and brightness of each channel being what a dense layer makes of z */
+static int norm(Net *g, int x, Gan *nodes) {
+    if (!nodes->g_z) return instancenorm(g, x);
+    nodes->g_strength[nodes->strengths] = dense(g, nodes->g_z, 2 * g->node[x].c);
+    return adain(g, x, nodes->g_strength[nodes->strengths++]);
+}
+static int padded_conv2d(Net *g, int x, int out, int kernel, int stride) {
+    return conv2d(g, kernel > 1 ? reflect_pad(g, x, kernel / 2) : x, out, kernel, stride, 0);
+}
+static int conv_norm_relu(Net *g, int x, int out, int kernel, int stride, Gan *nodes) {
+    return relu(g, norm(g, padded_conv2d(g, x, out, kernel, stride), nodes));
 }
 
-/* pictures of (size,size) to such of the same size: convolution, half the size, residual blocks, back */
-static int translate(Net *g, int x, int blocks, int channels) {
-    enum { WIDTH = 24 };
-    x = conv_norm_relu(g, x, WIDTH, 5, 1);
-    x = conv_norm_relu(g, x, 2 * WIDTH, 3, 2);
-    for (int i = 0; i < blocks; i++) x = residual_block(g, x);
-    x = conv_norm_relu(g, upsample(g, x, 2), WIDTH, 3, 1);
-    return conv2d(g, reflect_pad(g, x, 2), channels, 5, 1, 0);
+/* A block, (h,w,c) -> (h,w,c), is added to what it reads (He et al. 2016). Its weights, biases left out:
+ *   RESIDUAL    3x3, 3x3                                                                                          18 c^2
+ *   INCEPTION   side by side 1x1; 1x1, 3x3; 1x1, 3x3, 3x3 to c/4, c/2, c/4 channels (Szegedy et al. 2015, 2016)   4.4 c^2
+ *   SEPARABLE   twice a 3x3 for each channel by itself, then 1x1 (Howard et al. 2017; in EfficientNet 2019)       2 c^2 + 18 c */
+static int block(Net *g, int x, Gan *nodes) {
+    int c = g->node[x].c, y = x, part;
+    switch (nodes->options.body) {
+        case INCEPTION:
+            y = relu(g, padded_conv2d(g, x, c / 4, 1, 1));
+            part = relu(g, padded_conv2d(g, x, c / 2, 1, 1));
+            y = concat(g, y, relu(g, padded_conv2d(g, part, c / 2, 3, 1)));
+            part = relu(g, padded_conv2d(g, x, c / 4, 1, 1));
+            part = relu(g, padded_conv2d(g, part, c / 4, 3, 1));
+            y = concat(g, y, relu(g, padded_conv2d(g, part, c / 4, 3, 1)));
+            break;
+        case SEPARABLE:
+            y = depthwise_conv2d(g, reflect_pad(g, x, 1), 3, 1, 0);
+            y = conv_norm_relu(g, y, c, 1, 1, nodes);
+            y = depthwise_conv2d(g, reflect_pad(g, y, 1), 3, 1, 0);
+            y = padded_conv2d(g, y, c, 1, 1);
+            break;
+        default:
+            y = conv_norm_relu(g, x, c, 3, 1, nodes);
+            y = padded_conv2d(g, y, c, 3, 1);
+    }
+    return add(g, x, norm(g, y, nodes));
+}
+
+/* pictures of (size,size) to such of the same size: convolution, half the size, three blocks, back */
+static int translate(Net *g, int x, int channels, Gan *nodes) {
+    enum { WIDTH = 24, BLOCKS = 3 };
+    x = conv_norm_relu(g, x, WIDTH, 5, 1, nodes);
+    x = conv_norm_relu(g, x, 2 * WIDTH, 3, 2, nodes);
+    for (int i = 0; i < BLOCKS; i++) x = block(g, x, nodes);
+    x = conv_norm_relu(g, upsample(g, x, 2), WIDTH, 3, 1, nodes);
+    return padded_conv2d(g, x, channels, 5, 1);
 }
 
 void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, Gan *nodes) {
@@ -346,7 +394,7 @@ void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, 
         x = concat(g, x, grain == 1 ? z : upsample(g, z, grain));
     }
     nodes->noises = 3;
-    nodes->g_picture = tanh_(g, translate(g, x, 3, channels));
+    nodes->g_picture = tanh_(g, translate(g, x, channels, nodes));
 }
 
 /* where feature k's Gram matrix stands in gan->gram, target, dgram */
@@ -354,6 +402,15 @@ static long gram_at(const Gan *gan, int k) {
     long at = 0;
     for (int i = 0; i < k; i++) at += (long)gan->d.node[gan->d_feature[i]].c * gan->d.node[gan->d_feature[i]].c;
     return at;
+}
+
+/* what the content loss looks at: means of 4x4 pixels, of grey or of each colour */
+static void blur_describe(Gan *gan, int grey) {
+    Net *b = &gan->blur;
+    net_begin(b, "blur", gan->ops, gan->options.batch);
+    b->training = NET_INPUT;
+    gan->blur_in = net_input(b, gan->options.size, gan->options.size, gan->options.channels);
+    gan->blur_out = avgpool(b, grey ? gray(b, gan->blur_in) : gan->blur_in, CONTENT_POOL);
 }
 
 static void style_describe(Gan *gan) {
@@ -370,11 +427,7 @@ static void style_describe(Gan *gan) {
     gan->features = 3;
     gan->d_logits = conv2d(d, x, 1, 3, 1, 1);
 
-    net_begin(&gan->blur, "blur", gan->ops, o->batch);
-    gan->blur.training = NET_INPUT;
-    gan->blur_in = net_input(&gan->blur, o->size, o->size, o->channels);
-    gan->blur_out = avgpool(&gan->blur, gray(&gan->blur, gan->blur_in), CONTENT_POOL);
-
+    blur_describe(gan, 1);
     want(gan, &gan->mask, pixels);
     want(gan, &gan->soft_content, pooled);
     want(gan, &gan->soft_mask, pooled);
@@ -389,6 +442,17 @@ static void gram_of_feature(Gan *gan, int k, real *gram) {
     gan->ops->gram_forward(gram, gan->mean, f->y, (long)f->n * f->h * f->w, f->c);
 }
 
+static void repaint_sample(Gan *gan) {
+    gan->ops->copy(gan->g.node[gan->g_content].y, gan->content, count_of(&gan->g, gan->g_content));
+    net_forward(&gan->g, 0);
+}
+
+/* a network's forward pass over pictures at its input `node` */
+static void look(Gan *gan, Net *net, int node, const real *pictures) {
+    gan->ops->copy(net->node[node].y, pictures, count_of(net, node));
+    net_forward(net, 1);
+}
+
 /* F9 inside the mask, on the averaged pictures; its gradient goes to the dy of G's picture */
 static void content_loss(Gan *gan) {
     const Ops *ops = gan->ops;
@@ -398,8 +462,7 @@ static void content_loss(Gan *gan) {
     ops->avgpool_forward(gan->soft_mask, gan->mask, out->n, out->h * CONTENT_POOL, out->w * CONTENT_POOL, 1, CONTENT_POOL);
     ops->avgpool_forward(gan->soft_content, gan->content, out->n, out->h * CONTENT_POOL, out->w * CONTENT_POOL, 1,
                          CONTENT_POOL);
-    ops->copy(b->node[gan->blur_in].y, picture->y, pixels * gan->options.channels);
-    net_forward(b, 1);
+    look(gan, b, gan->blur_in, picture->y);
     net_zero_activations(b);
     ops->squared_error_forward(gan->numbers + PART + CONTENT, out->y, gan->soft_content, gan->soft_mask, n);
     ops->squared_error_backward(out->dy, out->y, gan->soft_content, gan->soft_mask, (real)gan->weight[CONTENT], n);
@@ -443,13 +506,8 @@ static void style_step(Gan *gan) {
     net_zero_activations(&gan->g);
     backward_through_discriminator(gan, &gan->d, gan->g.node[gan->g_picture].dy);
     content_loss(gan);                                                   /* F9 */
-    smoothness_loss(gan, TV);                                                /* F10 */
+    smoothness_loss(gan, TV);                                            /* F10 */
     train_generator(gan);
-}
-
-static void style_sample(Gan *gan) {
-    gan->ops->copy(gan->g.node[gan->g_content].y, gan->content, count_of(&gan->g, gan->g_content));
-    net_forward(&gan->g, 0);
 }
 
 /* ------------------------------------------------------------------------------------------------------ recipe: adain
@@ -616,6 +674,19 @@ static void vaegan_step(Gan *gan) {
     update(gan, e);
 }
 
+void gan_encode(Gan *gan, real *code) {
+    gan->ops->copy(gan->e.node[gan->e_picture].y, gan->images, count_of(&gan->e, gan->e_picture));
+    net_forward(&gan->e, 0);
+    gan->ops->download(code, gan->e.node[gan->e_code].y, count_of(&gan->e, gan->e_code));
+}
+void gan_decode(Gan *gan, const real *z, real *out) {
+    swap_average(gan);
+    gan->ops->upload(gan->g.node[gan->g_noise[0]].y, z, count_of(&gan->g, gan->g_noise[0]));
+    net_forward(&gan->g, 0);
+    gan->ops->download(out, gan->g.node[gan->g_picture].y, count_of(&gan->g, gan->g_picture));
+    swap_average(gan);
+}
+
 /* --------------------------------------------------------------------------------------------------- recipe: cyclegan
  * Document 002's unpaired transfer (Zhu, Park, Isola, Efros 2017): gan->content is of one kind (plain garments), gan->images of
  * another (patterned ones), and nobody says which belong together. G: A -> B, F: B -> A, a discriminator for each kind. F15:
@@ -635,17 +706,20 @@ static void patch_discriminator(Gan *gan, Net *d, const char *name) {
     gan->d_logits = conv2d(d, x, 1, 3, 1, 1);
 }
 
-void cyclegan_generator(Net *g, const char *name, const Ops *ops, int n, int h, int w, int channels, Gan *nodes) {
+void translator(Net *g, const char *name, const Ops *ops, int n, int h, int w, int channels, int z, Gan *nodes) {
     net_begin(g, name, ops, n);
-    nodes->g_content = net_input(g, h, w, channels);
-    nodes->g_picture = tanh_(g, translate(g, nodes->g_content, 3, channels));
+    int x = nodes->g_content = net_input(g, h, w, channels);
+    nodes->noises = z > 0, nodes->strengths = nodes->g_z = 0;
+    if (z) nodes->g_z = nodes->g_noise[0] = net_input(g, 1, 1, z);
+    int y = translate(g, x, channels, nodes);
+    nodes->g_picture = tanh_(g, z ? add(g, y, x) : y);
 }
 
 static void cyclegan_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     long all = (long)o->batch * o->size * o->size * o->channels;
     for (int k = 0; k < 2; k++) {
-        cyclegan_generator(k ? &gan->f : &gan->g, k ? "f" : "g", gan->ops, o->batch, o->size, o->size, o->channels, gan);
+        translator(k ? &gan->f : &gan->g, k ? "f" : "g", gan->ops, o->batch, o->size, o->size, o->channels, 0, gan);
         patch_discriminator(gan, k ? &gan->d2 : &gan->d, k ? "d2" : "d");
         want(gan, &gan->made[k], all);
         keep(gan, &gan->pool[k], POOL * all / o->batch, k ? "pool.a" : "pool.b");
@@ -653,20 +727,16 @@ static void cyclegan_describe(Gan *gan) {
     gan->weight[CYCLE] = o->cycle_weight, gan->weight[IDENTITY] = o->identity_weight;
 }
 
-/* weight * mean |y - target| of a network's picture, added to a part; its gradient to the picture's dy */
-static void absolute_error(Gan *gan, Net *g, const real *target, const real *weight, int part) {
-    Node *y = node_of(g, gan->g_picture);
-    long n = count_of(g, gan->g_picture);
-    gan->ops->absolute_error_forward(gan->numbers + TERM, y->y, target, weight, n);
+/* weight * mean |y - target| of a node, added to a part; its gradient to the node's dy.   weight: of each number, or NULL */
+static void absolute_error(Gan *gan, Net *net, int node, const real *target, const real *weight, int part) {
+    Node *y = node_of(net, node);
+    gan->ops->absolute_error_forward(gan->numbers + TERM, y->y, target, weight, count_of(net, node));
     gan->ops->axpy(gan->numbers + PART + part, gan->numbers + TERM, 1, 1);
-    gan->ops->absolute_error_backward(y->dy, y->y, target, weight, (real)gan->weight[part], n);
+    gan->ops->absolute_error_backward(y->dy, y->y, target, weight, (real)gan->weight[part], count_of(net, node));
 }
 
 /* a network's picture of x */
-static void repaint(Gan *gan, Net *g, const real *x) {
-    gan->ops->copy(g->node[gan->g_content].y, x, count_of(g, gan->g_content));
-    net_forward(g, 1);
-}
+static void repaint(Gan *gan, Net *g, const real *x) { look(gan, g, gan->g_content, x); }
 
 /* One direction: there turns x (kind A) into kind B, whose discriminator is `judge`; back turns that into x again; y is of kind B
  * already and shall stay. Gradients are added in both networks; made: what `there` made of x */
@@ -677,7 +747,7 @@ static void cycle(Gan *gan, Net *there, Net *back, Net *judge, const real *x, co
     gan->ops->copy(made, picture->y, n);
     repaint(gan, back, made);
     net_zero_activations(back);
-    absolute_error(gan, back, x, NULL, CYCLE);
+    absolute_error(gan, back, gan->g_picture, x, NULL, CYCLE);
     net_backward(back, NET_WEIGHTS | NET_INPUT);
     net_zero_activations(there);
     gan->ops->axpy(picture->dy, back->node[gan->g_content].dy, 1, n);
@@ -688,7 +758,7 @@ static void cycle(Gan *gan, Net *there, Net *back, Net *judge, const real *x, co
     if (!(gan->weight[IDENTITY] > 0)) return;
     repaint(gan, there, y);
     net_zero_activations(there);
-    absolute_error(gan, there, y, NULL, IDENTITY);
+    absolute_error(gan, there, gan->g_picture, y, NULL, IDENTITY);
     net_backward(there, NET_WEIGHTS);
 }
 
@@ -720,9 +790,53 @@ static void cyclegan_step(Gan *gan) {
     }
 }
 
-static void repaint_sample(Gan *gan) {
-    gan->ops->copy(gan->g.node[gan->g_content].y, gan->content, count_of(&gan->g, gan->g_content));
-    net_forward(&gan->g, 0);
+void gan_sample_back(Gan *gan, real *out) {
+    gan->ops->copy(gan->f.node[gan->g_content].y, gan->images, count_of(&gan->f, gan->g_content));
+    net_forward(&gan->f, 0);
+    gan->ops->download(out, gan->f.node[gan->g_picture].y, count_of(&gan->f, gan->g_picture));
+}
+
+/* ---------------------------------------------------------------------------------------------------- recipe: pattern
+ * Cyclegan's way there without the way back: a third of the networks, a sixth of the time. What the cycle was for, that the garment stays
+ * the same, is asked of the pictures: as light and dark as before over 4x4 pixels, and untouched where there is no garment. And a plain
+ * garment may become many patterned ones: z of 8 numbers sets the strengths of G's norms (F16), and two z must give two pictures.
+ *   L_G = F2(LSGAN) + content_weight (|mean4(G(x,z)) - mean4(x)| + |G(x,z) - x| outside) - diversity_weight |G(x,z) - G(x,z')| */
+
+enum { PATTERN_FOOLED, PATTERN_CONTENT, PATTERN_DIVERSITY };
+
+static void pattern_describe(Gan *gan) {
+    const GanOptions *o = &gan->options;
+    translator(&gan->g, "g", gan->ops, o->batch, o->size, o->size, o->channels, PATTERN_Z, gan);
+    patch_discriminator(gan, &gan->d, "d");
+    blur_describe(gan, 0);
+    want(gan, &gan->soft_content, count_of(&gan->blur, gan->blur_out));
+    want(gan, &gan->outside, (long)o->batch * o->size * o->size * o->channels);
+    gan->weight[PATTERN_CONTENT] = o->content_weight;
+}
+
+static void pattern_step(Gan *gan) {
+    Net *g = &gan->g, *b = &gan->blur;
+    Node *picture = node_of(g, gan->g_picture);
+    long n = count_of(g, gan->g_picture), half = picture->n / 2 * (n / picture->n);
+    gan->ops->copy(gan->content + half, gan->content, half);             /* each garment twice, each time with a z of its own */
+    gan->ops->copy(gan->outside + half, gan->outside, half);
+    draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);
+    repaint(gan, g, gan->content);
+    train_discriminator(gan, &gan->d, gan->images, picture->y);
+    discriminate(gan, &gan->d, picture->y);
+    adversarial_loss(gan, &gan->d, FOOL, PART + PATTERN_FOOLED);
+    net_zero_activations(g);
+    backward_through_discriminator(gan, &gan->d, picture->dy);
+    look(gan, b, gan->blur_in, gan->content);
+    gan->ops->copy(gan->soft_content, b->node[gan->blur_out].y, count_of(b, gan->blur_out));
+    look(gan, b, gan->blur_in, picture->y);
+    net_zero_activations(b);
+    absolute_error(gan, b, gan->blur_out, gan->soft_content, NULL, PATTERN_CONTENT);
+    net_backward(b, NET_INPUT);
+    gan->ops->axpy(picture->dy, b->node[gan->blur_in].dy, 1, n);
+    absolute_error(gan, g, gan->g_picture, gan->content, gan->outside, PATTERN_CONTENT);
+    diversity_loss(gan, PATTERN_DIVERSITY);
+    train_generator(gan);
 }
 
 /* ---------------------------------------------------------------------------------------------------- recipe: pix2pix
@@ -757,7 +871,7 @@ static void pix2pix_step(Gan *gan) {
     adversarial_loss(gan, &gan->d, FOOL, PART + PIX_FOOLED);
     net_zero_activations(g);
     backward_through_discriminator(gan, &gan->d, g->node[gan->g_picture].dy);
-    absolute_error(gan, g, gan->images, NULL, L1);
+    absolute_error(gan, g, gan->g_picture, gan->images, NULL, L1);
     train_generator(gan);
 }
 
@@ -790,14 +904,26 @@ static void stylegan_describe(Gan *gan) {
     want(gan, &gan->given, o->batch);
 }
 
-/* styles begin as those that change nothing: strength 1 (biases), brightness 0 */
 static int stylegan_start(Gan *gan) {
-    for (int i = 0; i < gan->strengths; i++) {
-        Node *node = node_of(&gan->g, gan->g_strength[i]);
-        gan->ops->fill(gan->g.p + node->bias, 1, node->c / 2);
-    }
     gan->ops->fill(gan->given, 1, gan->options.batch);
-    return 1;
+    return unit_strengths(gan);
+}
+
+void gan_mix(Gan *gan, const real *coarse, const real *fine, real *out) {
+    Net *g = &gan->g;
+    Node *z = node_of(g, gan->g_noise[0]), *style = node_of(g, gan->g_strength[0]);
+    int after = gan->g_strength[0] + 1;
+    long n = count_of(g, gan->g_strength[0]);
+    swap_average(gan);
+    draw_noise(gan, STREAM_SAMPLE, 0);
+    for (int k = 0; k < 2; k++) {                                        /* out lends room for the coarse style in between */
+        gan->ops->upload(z->y, k ? fine : coarse, count_of(g, gan->g_noise[0]));
+        net_forward_part(g, 0, after);
+        k ? gan->ops->upload(style->y, out, n) : gan->ops->download(out, style->y, n);
+    }
+    net_forward_part(g, after, g->nodes);
+    gan->ops->download(out, g->node[gan->g_picture].y, count_of(g, gan->g_picture));
+    swap_average(gan);
 }
 
 /* --------------------------------------------------------------------------------------------------- recipe: features
@@ -889,8 +1015,14 @@ const Recipe recipes[] = {
     { .name = "cyclegan", .summary = "turns pictures of one kind into another, and back, without pairs", .source = "document 002; Zhu et al. 2017; F15",
       .defaults = { .batch = 8, .size = 28, .channels = 0, .steps = 1000, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999, .cycle_weight = 10,
                     .identity_weight = 5, .schedule = LINEAR },
-      .part = { "adversarial", "cycle", "identity" }, .content = AS_DATA, .pairs = UNPAIRED, .objective = LEAST_SQUARES, .multiple = 4,
+      .part = { "adversarial", "cycle", "identity" }, .content = AS_DATA, .pairs = UNPAIRED, .objective = LEAST_SQUARES, .multiple = 4, .body = 1,
       .describe = cyclegan_describe, .step = cyclegan_step, .sample = repaint_sample },
+    { .name = "pattern", .summary = "gives plain pictures patterns, another one for each z, without pairs and without a way back",
+      .source = "cyclegan cut down; Mao et al. 2019; F16",
+      .defaults = { .batch = 16, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999, .content_weight = 5,
+                    .diversity_weight = 1 },
+      .part = { "adversarial", "content", "diversity" }, .content = AS_DATA, .pairs = UNPAIRED, .objective = LEAST_SQUARES, .multiple = 4, .body = 1,
+      .gain = 1, .describe = pattern_describe, .start = unit_strengths, .step = pattern_step, .sample = repaint_sample },
     { .name = "pix2pix", .summary = "garments from their drawings", .source = "document 004; Isola et al. 2017",
       .defaults = { .batch = 16, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999, .content_weight = 100 },
       .part = { "adversarial", "l1" }, .content = AS_DATA, .pairs = DRAWINGS, .conditional = ON_CONTENT, .multiple = 4,
@@ -899,8 +1031,8 @@ const Recipe recipes[] = {
       .source = "documents 001-004; Li, Wand 2016; Gatys, Ecker, Bethge 2015; F2, F3, F8-F10",
       .defaults = { .batch = 8, .size = 64, .channels = 3, .steps = 1000, .lr = 4e-4, .lr_d = 8e-4, .beta1 = 0.5, .beta2 = 0.99,
                     .content_weight = 0.3, .style_weight = 3, .clip = 10 },
-      .part = { "adversarial", "content", "style", "tv" }, .content = 1, .style = 1, .multiple = STYLE_MULTIPLE, .gain = 1,
-      .describe = style_describe, .step = style_step, .sample = style_sample },
+      .part = { "adversarial", "content", "style", "tv" }, .content = 1, .style = 1, .multiple = STYLE_MULTIPLE, .body = 1, .gain = 1,
+      .describe = style_describe, .step = style_step, .sample = repaint_sample },
     { .name = "adain", .summary = "fuses any picture with any style in one pass",
       .source = "document 004; Huang, Belongie 2017; F16, F9, F10",
       .defaults = { .batch = 8, .size = 64, .channels = 3, .steps = 3000, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999,
@@ -917,6 +1049,8 @@ const Recipe recipes[] = {
       .part = { "cross_entropy" }, .labels = 1, .multiple = 1, .gain = 2, .describe = classifier_describe, .step = classifier_step },
     { .name = NULL }
 };
+
+const char *const gan_bodies[BODIES] = { "residual", "inception", "separable" };
 
 int gan_content(const Gan *gan) { return gan->recipe->content == AS_DATA ? gan->options.channels : gan->recipe->content; }
 int gan_rounds(const Gan *gan) { return gan->recipe->step == dcgan_step && gan->options.critic > 1 ? gan->options.critic : 1; }
@@ -960,6 +1094,7 @@ int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const O
         want(gan, &gan->slope, count_of(&gan->d, gan->d_picture));
     }
     if (recipe->conditional == ON_CLASS) want(gan, &gan->given, (long)gan_rounds(gan) * o->batch * o->classes);
+    if (o->average > 0) keep(gan, &gan->average, gan->g.parameters, "g.now");
     if (recipe->content) want(gan, &gan->content, (long)o->batch * o->size * o->size * gan_content(gan));
     return 1;
 }
@@ -985,9 +1120,12 @@ int gan_finish(Gan *gan) {
     for (int i = 0; i < gan->buffers; i++)
         if (!(*gan->buffer[i].at = gan->ops->alloc(gan->buffer[i].count))) return 0;
     gan_message[0] = 0;
-    net_initialize(&gan->g, gan->options.seed, STREAM(STREAM_G, 0), gan->recipe->gain);
-    net_initialize(&gan->d, gan->options.seed, STREAM(STREAM_D, 0), gan->recipe->gain);
+    Net *const learner[] = { &gan->g, &gan->f, &gan->e, &gan->d, &gan->d2 };
+    for (int i = 0; i < 5; i++)                       /* adain's E has weights of its own */
+        if (learner[i]->training & NET_WEIGHTS)
+            net_initialize(learner[i], gan->options.seed, STREAM(i < 3 ? STREAM_G : STREAM_D, i % 3 * 1000), gan->recipe->gain);
     int good = !gan->recipe->start || gan->recipe->start(gan);
+    if (good && gan->average) gan->ops->copy(gan->average, gan->g.p, gan->g.parameters);
     if (!good) snprintf(gan_message, sizeof gan_message, "%s", features_error());
     return good;
 }
@@ -1015,6 +1153,7 @@ void gan_step(Gan *gan, Report *report) {
     gan->ops->fill(gan->numbers, 0, NUMBERS);
     gan->draw = gan->step;
     gan->recipe->step(gan);
+    if (gan->average) update_average(gan);
     gan->ops->spread(gan->numbers + SPREAD, picture->y, picture->n, count_of(&gan->g, gan->g_picture) / picture->n);
     *report = report_of(gan);
     gan->step++;
@@ -1022,10 +1161,12 @@ void gan_step(Gan *gan, Report *report) {
 
 void gan_sample(Gan *gan, uint64_t draw, real *out) {
     gan->draw = 0;
+    swap_average(gan);
     draw_noise(gan, STREAM_SAMPLE, draw);
     if (gan->recipe->sample) gan->recipe->sample(gan);
     else net_forward(&gan->g, 0);
     gan->ops->download(out, gan->g.node[gan->g_picture].y, count_of(&gan->g, gan->g_picture));
+    swap_average(gan);
 }
 
 /* -------------------------------------------------------------------------------------------------------- checkpoints */
@@ -1129,6 +1270,7 @@ int gan_load(Gan *gan, const char *path) {
         good = 0;
     }
     Net *net;
+    swap_average(gan);
     for (int write = 0; write < 2; write++)           /* all is looked at before anything is overwritten */
         for (int k = 0; good && (net = gan_net(gan, k)); k++) {
             for (int i = 0; good && net_slot(net, i, 1, &slot); i++)
@@ -1138,6 +1280,7 @@ int gan_load(Gan *gan, const char *path) {
     for (int write = 0; write < 2; write++)
         for (int i = 0; good && i < gan->buffers; i++)
             if (buffer_slot(gan, i, &slot)) good = slot_read(&gan->g, &slot, &file, path, gan->recipe->name, write);
+    swap_average(gan);
     if (good) gan->step = done;
     st_close(&file);
     return good;
@@ -1152,7 +1295,7 @@ void gan_begin_anew(Gan *gan) {
     gan->step = 0;
 }
 
-int gan_save(const Gan *gan, const char *path, const StMeta *meta, int metas) {
+int gan_save(Gan *gan, const char *path, const StMeta *meta, int metas) {
     enum { MOST = 8 * GAN_NETS * NET_MAX_NODES };
     int count = 0, good = 1;
     char step[32];
@@ -1162,6 +1305,7 @@ int gan_save(const Gan *gan, const char *path, const StMeta *meta, int metas) {
     if (!slots || !tensors || !all) good = 0;
     const Net *net;
     int wanted = 0;
+    swap_average(gan);                                /* the file's G is the averaged one; G as it is stands beside it */
     for (int k = 0; good && (net = gan_net(gan, k)); k++)
         for (int i = 0; net_slot(net, i, 1, &slots[wanted]); i++) wanted++;
     for (int i = 0; good && i < gan->buffers; i++) wanted += buffer_slot(gan, i, &slots[wanted]);
@@ -1183,5 +1327,6 @@ int gan_save(const Gan *gan, const char *path, const StMeta *meta, int metas) {
     }
     for (int i = 0; i < count; i++) free((void *)(uintptr_t)tensors[i].data);
     free(slots), free(tensors), free(all);
+    swap_average(gan);
     return good;
 }

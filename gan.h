@@ -27,6 +27,8 @@ typedef struct GanOptions {
     double cycle_weight, identity_weight, kl_weight;     /* F15, F14 */
     double diversity_weight;            /* of mean |G(z) - G(z')|, which is to grow */
     int schedule;                       /* of the rates: CONSTANT, LINEAR, COSINE */
+    int body;                           /* of the generators that repaint: RESIDUAL, INCEPTION, SEPARABLE */
+    double average;                     /* 0 < a < 1: pictures are made with a moving average of G's weights, a = a w + (1 - a) w now */
     uint64_t seed;
     int vgg; const StFile *weights;     /* recipe adain: what features_open said, and its file; 0 and NULL: random features */
 } GanOptions;
@@ -45,6 +47,7 @@ typedef struct Report {
 typedef struct Gan Gan;
 
 enum { CONSTANT, LINEAR, COSINE };
+enum { RESIDUAL, INCEPTION, SEPARABLE, BODIES };
 enum { AS_DATA = -1 };                                   /* Recipe.content: as many channels as the data set has */
 enum { UNPAIRED = 1, DRAWINGS };                         /* Recipe.pairs: contents of another set; the edges of the pictures */
 enum { ON_CLASS = 1, ON_CONTENT };                       /* Recipe.conditional: what D is given beside its picture */
@@ -62,6 +65,7 @@ typedef struct Recipe {
     int spectral, rmsprop;               /* 1: spectral normalisation in D; RMSprop in the place of Adam */
     int conditional;                     /* ON_CLASS: G and D are given the class; ON_CONTENT: D is given what G was given */
     int pairs;                           /* UNPAIRED, DRAWINGS: where gan->content comes from; 0: from the data set, and images too */
+    int body;                            /* 1: options.body chooses its generator's blocks */
     double gain;                         /* of the first weights, see net_initialize; 0: N(0, 0.02) */
     void (*describe)(Gan *gan);
     int (*start)(Gan *gan);              /* what gan_finish does besides drawing the first weights of G and D, or NULL; 0: failed */
@@ -77,7 +81,8 @@ struct Gan {
     GanOptions options;
     Net g, d, e, f, d2, blur;            /* generator; discriminator; encoder; the way back and its discriminator; see the recipe.
                                             Without nodes: there is none */
-    int g_noise[4], g_strength[4], noises, strengths, g_content, g_style, g_fused, g_picture;       /* nodes of G: inputs, the fused features, the output */
+    int g_noise[4], g_strength[12], noises, strengths, g_content, g_style, g_fused, g_picture;      /* nodes of G: inputs, the fused features, the output */
+    int g_z;                             /* the node that G's norms take their strengths from, or 0 */
     int e_picture, e_code;               /* recipe vaegan: the encoder's input and output */
     int g_given, d_given;                /* where G and D are told the class, or 0 */
     int g_features;                      /* recipe classifier: the last hidden layer */
@@ -91,10 +96,12 @@ struct Gan {
     real *content, *mask;                /* pictures to repaint (batch,size,size,recipe->content) in [-1,1]; where the garment is, [0,1] */
     real *wanted;                        /* D's logits as they should be (LEAST_SQUARES) */
     real *share, *between, *slope;       /* F12: t, x', and the penalty's derivative by D's gradient */
-    real *given;                         /* the class as `classes` numbers, one of them 1, (batch,classes) */
+    real *given;                         /* the class as `classes` numbers, one of them 1, (batch,classes); stylegan: ones, (batch) */
     long draw;                           /* which of the run's draws of noise is under way: a step may take several */
     real *labels;                        /* the class of each of images, (batch) */
-    real *soft_mask, *soft_content;      /* the same after average pooling */
+    real *soft_mask, *soft_content;      /* mask and content after average pooling */
+    real *outside;                       /* recipe pattern: 1 where a content shows no garment, 0 on it, like content */
+    real *average;                       /* options.average: of G's parameters. While pictures are made the two change places */
     real *gram, *target, *dgram, *mean;  /* F8: Gram matrices of the features: the picture's, the style's, a gradient, means */
     real *made[2], *pool[2];             /* recipe cyclegan: what G and F made, and earlier pictures of theirs */
     real *numbers;                       /* what the step measures, for Report */
@@ -104,6 +111,7 @@ struct Gan {
 
 /* The list of recipes, ended by an entry whose name is NULL; and a recipe by name, or NULL. */
 extern const Recipe recipes[];
+extern const char *const gan_bodies[BODIES];              /* names of RESIDUAL, INCEPTION, SEPARABLE */
 const Recipe *recipe_find(const char *name);
 
 int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const Ops *ops);      /* 0: options.weights do not fit */
@@ -121,11 +129,21 @@ void gan_step(Gan *gan, Report *report);
  * `draw` selects the noise: the same draw gives the same pictures at any time. For style, gan->content is repainted. */
 void gan_sample(Gan *gan, uint64_t draw, real *out);
 
+/* More pictures (batch,size,size,channels) from single recipes. cyclegan: what F makes of gan->images. vaegan: the codes (batch,2*100) of
+ * gan->images, means before logarithms of variances, and pictures of z (batch,100). stylegan: the coarsest scale in the style of one z
+ * (batch,64), the finer ones in that of another. */
+void gan_sample_back(Gan *gan, real *out);
+void gan_encode(Gan *gan, real *code);
+void gan_decode(Gan *gan, const real *z, real *out);
+void gan_mix(Gan *gan, const real *coarse, const real *fine, real *out);
+
 /* The style generator alone, for one picture of any height and width (multiples of STYLE_MULTIPLE), without training memory. */
 void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, Gan *nodes);
 
-/* One direction of cyclegan, for pictures of any even height and width. */
-void cyclegan_generator(Net *g, const char *name, const Ops *ops, int n, int h, int w, int channels, Gan *nodes);
+/* One direction of cyclegan, for pictures of any even height and width; z > 0: pattern's generator, which reads as many numbers. Both, and
+ * the style generator, are built with nodes->options.body. */
+void translator(Net *g, const char *name, const Ops *ops, int n, int h, int w, int channels, int z, Gan *nodes);
+enum { PATTERN_Z = 8 };
 
 /* The pieces of adain, for pictures of any height and width: first E for n pictures (h,w), then G for what that E gives, in gan->e and
  * gan->g; gan->ops and gan->options (seed, vgg, weights) say which features. 0: options.weights do not fit, features_error(). */
@@ -136,7 +154,7 @@ int adain_layer(const Gan *gan);                         /* which of gan->seen's
 
 /* Checkpoint: every tensor of G and D, Adam's moments ("g.adam_m", "g.adam_v"), steps, and `meta` as given, in one
  * safetensors file, written whole or not at all. Errors: 0, and one line in gan_error(). */
-int gan_save(const Gan *gan, const char *path, const StMeta *meta, int metas);
+int gan_save(Gan *gan, const char *path, const StMeta *meta, int metas);
 int gan_load(Gan *gan, const char *path);                /* shapes must be the recipe's */
 void gan_begin_anew(Gan *gan);                           /* keeps the weights, forgets moments and steps */
 int net_load(Net *net, const StFile *file, const char *path, const char *recipe);     /* one network's parameters */

@@ -63,7 +63,7 @@ static int large_walk(Large *l, int node, LargeTake *take, void *what) {
     for (int i = 0; host && good && i < pieces; i++) {
         LargeSpan y = large_span(i / across, l->h, l->piece_h, l->overlap), x = large_span(i % across, l->w, l->piece_w, l->overlap);
         if (!(good = l->fill(l->context, y.start, x.start))) break;
-        net_forward_part(l->net, node + 1);
+        net_forward_part(l->net, 0, node + 1);
         l->net->ops->download(host, from->y, count);
         y = (LargeSpan){ y.start * up / down, y.from * up / down, y.to * up / down };
         x = (LargeSpan){ x.start * up / down, x.from * up / down, x.to * up / down };

@@ -71,6 +71,7 @@ int reshape(Net *net, int x, int h, int w, int c);                              
 int dense(Net *net, int x, int out);                                                 /* F6: (n,h,w,c) -> (n,1,1,out) */
 int conv2d(Net *net, int x, int out, int kernel, int stride, int pad);               /* F18: -> (h + 2 pad - kernel)/stride + 1 */
 int conv2d_transpose(Net *net, int x, int out, int kernel, int stride, int pad);     /* F18: -> h * stride exactly */
+int depthwise_conv2d(Net *net, int x, int kernel, int stride, int pad);              /* each channel by itself; shapes as conv2d's */
 int batchnorm(Net *net, int x);                                                      /* F17 */
 int instancenorm(Net *net, int x);                                                   /* F17 */
 int dropout(Net *net, int x, double rate);                                           /* in training: 0, or x / (1 - rate) */
@@ -110,7 +111,7 @@ void net_initialize(Net *net, uint64_t seed, uint64_t stream, double gain);
  * A picture's own statistics span all of it; given ones leave an output that depends on the pixels around it alone, so that a
  * large picture can be painted in pieces (large.h). */
 void net_forward(Net *net, int training);
-void net_forward_part(Net *net, int nodes);           /* net_forward(net, 0), only the first `nodes` nodes */
+void net_forward_part(Net *net, int from, int to);     /* net_forward(net, 0), only the nodes from <= i < to */
 
 /* How far around its place node i sees, in pixels of a picture of h rows: h of the input nodes may be fractions of it. With stride
  * and factor s_i of node i's pixels, s = 1 in the picture:
@@ -137,6 +138,9 @@ int net_tensor(const Net *net, int i, NetTensor *tensor);
 
 /* The first node whose output (or gradient, or parameters) holds a number that is not finite, as a name; NULL if none does. */
 const char *net_find_not_finite(Net *net);
+
+/* What a picture costs: multiplications of one forward pass in convolutions and dense layers. */
+double net_multiplications(const Net *net);
 
 /* A table of the nodes: name, output shape, parameters. */
 void net_print(const Net *net, void *file);
@@ -238,6 +242,16 @@ static void conv2d_transpose_node_backward(const Net *net, Node *node) {
     if (wants(net, node->a)) net->ops->conv2d_transpose_backward_input(A.dy, node->dy, WEIGHT, &node->conv);
     if (!(net->what & NET_WEIGHTS)) return;
     net->ops->conv2d_transpose_backward_weight(D_WEIGHT, A.y, node->dy, &node->conv);
+    net->ops->bias_backward(D_BIAS, node->dy, node_rows(node), node->c);
+}
+
+static void depthwise_conv2d_node_forward(const Net *net, Node *node) {
+    net->ops->depthwise_conv2d_forward(node->y, A.y, WEIGHT, BIAS, &node->conv);
+}
+static void depthwise_conv2d_node_backward(const Net *net, Node *node) {
+    if (wants(net, node->a)) net->ops->depthwise_conv2d_backward_input(A.dy, node->dy, WEIGHT, &node->conv);
+    if (!(net->what & NET_WEIGHTS)) return;
+    net->ops->depthwise_conv2d_backward_weight(D_WEIGHT, A.y, node->dy, &node->conv);
     net->ops->bias_backward(D_BIAS, node->dy, node_rows(node), node->c);
 }
 
@@ -367,6 +381,7 @@ static const Kind kind_reshape = { "reshape", nothing, nothing };      /* shares
 static const Kind kind_dense = { "dense", dense_node_forward, dense_node_backward };
 static const Kind kind_conv2d = { "conv2d", conv2d_node_forward, conv2d_node_backward };
 static const Kind kind_conv2d_transpose = { "conv2d_transpose", conv2d_transpose_node_forward, conv2d_transpose_node_backward };
+static const Kind kind_depthwise_conv2d = { "depthwise_conv2d", depthwise_conv2d_node_forward, depthwise_conv2d_node_backward };
 static const Kind kind_batchnorm = { "batchnorm", norm_forward, norm_backward };
 static const Kind kind_instancenorm = { "instancenorm", norm_forward, norm_backward };
 static const Kind kind_leaky_relu = { "leaky_relu", leaky_relu_node_forward, leaky_relu_node_backward };
@@ -430,16 +445,24 @@ static void net_note_scratch(Net *net, const Conv *d) {
     if (need > net->scratch) net->scratch = need;
 }
 
-int conv2d(Net *net, int x, int out, int kernel, int stride, int pad) {
-    Node *in = &net->node[x];
-    Conv d = { in->n, in->h, in->w, in->c, 0, 0, out, kernel, stride, pad };
-    if (in->h + 2 * pad < kernel || in->w + 2 * pad < kernel) net_die(net, "conv2d", "the picture is smaller than the kernel");
-    d.oh = (in->h + 2 * pad - kernel) / stride + 1, d.ow = (in->w + 2 * pad - kernel) / stride + 1;
-    int i = net_node(net, &kind_conv2d, x, -1, d.oh, d.ow, out);
-    net_parameters(net, i, 4, (int[4]){ kernel, kernel, in->c, out }, out);
+/* both kinds of convolution; in: how many channels one filter reads */
+static int conv_node(Net *net, const Kind *kind, int x, int in, int out, int kernel, int stride, int pad) {
+    Node *from = &net->node[x];
+    Conv d = { from->n, from->h, from->w, from->c, 0, 0, out, kernel, stride, pad };
+    if (from->h + 2 * pad < kernel || from->w + 2 * pad < kernel) net_die(net, kind->name, "the picture is smaller than the kernel");
+    d.oh = (from->h + 2 * pad - kernel) / stride + 1, d.ow = (from->w + 2 * pad - kernel) / stride + 1;
+    int i = net_node(net, kind, x, -1, d.oh, d.ow, out);
+    net_parameters(net, i, 4, (int[4]){ kernel, kernel, in, out }, out);
     net->node[i].conv = d;
-    net_note_scratch(net, &d);
     return i;
+}
+int conv2d(Net *net, int x, int out, int kernel, int stride, int pad) {
+    int i = conv_node(net, &kind_conv2d, x, net->node[x].c, out, kernel, stride, pad);
+    net_note_scratch(net, &net->node[i].conv);
+    return i;
+}
+int depthwise_conv2d(Net *net, int x, int kernel, int stride, int pad) {
+    return conv_node(net, &kind_depthwise_conv2d, x, 1, net->node[x].c, kernel, stride, pad);
 }
 
 int conv2d_transpose(Net *net, int x, int out, int kernel, int stride, int pad) {
@@ -635,9 +658,9 @@ void net_forward(Net *net, int training) {
     net->batch_statistics = training;
     for (int i = 0; i < net->nodes; i++) net->node[i].kind->forward(net, &net->node[i]);
 }
-void net_forward_part(Net *net, int nodes) {
+void net_forward_part(Net *net, int from, int to) {
     net->batch_statistics = 0;
-    for (int i = 0; i < nodes; i++) net->node[i].kind->forward(net, &net->node[i]);
+    for (int i = from; i < to; i++) net->node[i].kind->forward(net, &net->node[i]);
 }
 int net_reach(const Net *net, int last, int h) {
     double reach[NET_MAX_NODES] = {0}, step[NET_MAX_NODES];          /* in pixels of the picture: how far, and of one of the node's */
@@ -646,7 +669,7 @@ int net_reach(const Net *net, int last, int h) {
         if (node->a < 0) { step[i] = (double)h / node->h; continue; }
         reach[i] = reach[node->a], step[i] = step[node->a];
         if (node->b >= 0 && node->kind != &kind_adain) reach[i] = fmax(reach[i], reach[node->b]);
-        if (node->kind == &kind_conv2d) reach[i] += step[i] * (node->conv.kernel / 2), step[i] *= node->conv.stride;
+        if (node->kind == &kind_conv2d || node->kind == &kind_depthwise_conv2d) reach[i] += step[i] * (node->conv.kernel / 2), step[i] *= node->conv.stride;
         if (node->kind == &kind_conv2d_transpose) step[i] /= node->conv.stride, reach[i] += step[i] * node->conv.kernel;
         if (node->kind == &kind_avgpool || node->kind == &kind_maxpool) reach[i] += step[i] * (node->conv.pad - 1), step[i] *= node->conv.pad;
         if (node->kind == &kind_upsample) step[i] /= node->conv.pad, reach[i] += step[i] * (node->conv.pad - 1);
@@ -711,6 +734,15 @@ const char *net_find_not_finite(Net *net) {
         }
     }
     return NULL;
+}
+
+double net_multiplications(const Net *net) {
+    double sum = 0;
+    for (int i = 0; i < net->nodes; i++) {
+        const Node *node = &net->node[i];
+        if (node->saved < 0) sum += (double)node->weights * (node->conv.kernel ? (double)node->conv.oh * node->conv.ow : 1);
+    }
+    return sum;
 }
 
 void net_print(const Net *net, void *file) {

@@ -31,9 +31,9 @@
 
 /* ---------------------------------------------------------------------------------------------------------- options */
 
-static const char *data_b, *schedule, *init_from, *recipe_name, *data, *style, *out, *device, *precision, *augment, *resume, *data_dir, *features;
+static const char *body, *data_b, *schedule, *init_from, *recipe_name, *data, *style, *out, *device, *precision, *augment, *resume, *data_dir, *features;
 static long critic, steps, batch, size, sample_every, checkpoint_every, log_every, threads, seed, limit;
-static double cycle_weight, identity_weight, kl_weight, penalty_weight, weight_clip, smoothing, weight_decay, diversity, epochs, minutes, lr, lr_d, beta1, beta2, content_weight, style_weight, tv_weight, clip, style_scale;
+static double cycle_weight, identity_weight, kl_weight, penalty_weight, weight_clip, smoothing, weight_decay, diversity, average, epochs, minutes, lr, lr_d, beta1, beta2, content_weight, style_weight, tv_weight, clip, style_scale;
 static const char *evaluate, *classifier, *compress, *quantize;
 static long samples;
 static double prune;
@@ -42,7 +42,7 @@ static int dry_run, overwrite, help;
 static Option table[] = {
     { "--recipe", 's', &recipe_name, "dcgan", 0, 0, "what to train, see above", 0 },
     { "--data", 's', &data, "fashion-mnist", 0, 0, "fashion-mnist[:train|:test], synthetic[:N], an IDX file (.gz too), or a folder", 0 },
-    { "--style", 's', &style, "", 0, 0, "recipe style: a picture, a .pat pattern, a folder of them, or synthetic[:K]", 0 },
+    { "--style", 's', &style, "", 0, 0, "a picture, a .pat pattern, a folder of them, or synthetic[:K]", 0 },
     { "--out", 's', &out, "", 0, 0, "the run's folder (default runs/RECIPE)", 0 },
     { "--steps", 'i', &steps, NULL, 1, 1e9, "training steps (default by recipe)", 0 },
     { "--epochs", 'd', &epochs, "0", 0, 1e6, "instead of --steps: how often the data set's size in pictures is drawn", 0 },
@@ -53,22 +53,24 @@ static Option table[] = {
     { "--lr-d", 'd', &lr_d, NULL, 0, 1e6, "the discriminator's own learning rate, 0: as --lr (default by recipe)", 0 },
     { "--beta1", 'd', &beta1, NULL, 0, 0.999999, "Adam's first moment decay (default by recipe)", 0 },
     { "--beta2", 'd', &beta2, NULL, 0, 0.999999, "Adam's second moment decay (default by recipe)", 0 },
-    { "--content-weight", 'd', &content_weight, NULL, 0, 1e6, "recipe style: F9, keep the garment's light and shade", 0 },
-    { "--style-weight", 'd', &style_weight, NULL, 0, 1e6, "recipe style: F8, match the style's Gram matrices", 0 },
-    { "--tv-weight", 'd', &tv_weight, NULL, 0, 1e6, "recipe style: F10, total variation", 0 },
-    { "--style-scale", 'd', &style_scale, "1", 0.1, 32, "recipe style: above 1 shows more of the style picture, smaller", 0 },
-    { "--features", 's', &features, "", 0, 0, "recipe adain: weights/features.safetensors, or VGG16's or VGG19's; without, random features", 0 },
+    { "--content-weight", 'd', &content_weight, NULL, 0, 1e6, "F9: keep the light and shade (style, pattern), the features (adain, vaegan), the picture (pix2pix)", 0 },
+    { "--style-weight", 'd', &style_weight, NULL, 0, 1e6, "F8: match the style's Gram matrices; adain: its means and deviations", 0 },
+    { "--tv-weight", 'd', &tv_weight, NULL, 0, 1e6, "F10, total variation", 0 },
+    { "--style-scale", 'd', &style_scale, "1", 0.1, 32, "above 1 shows more of the style picture, smaller", 0 },
+    { "--features", 's', &features, "", 0, 0, "weights/features.safetensors, or VGG16's or VGG19's; without, random features", 0 },
     { "--clip", 'd', &clip, NULL, 0, 1e12, "largest gradient norm, 0: no limit", 0 },
-    { "--data-b", 's', &data_b, "fashion-mnist:patterned", 0, 0, "recipe cyclegan: what the pictures of --data are to become like", 0 },
-    { "--cycle-weight", 'd', &cycle_weight, NULL, 0, 1e6, "F15, recipe cyclegan (default by recipe)", 0 },
-    { "--identity-weight", 'd', &identity_weight, NULL, 0, 1e6, "F15, recipe cyclegan (default by recipe)", 0 },
-    { "--kl-weight", 'd', &kl_weight, NULL, 0, 1e6, "F14, recipe vaegan (default by recipe)", 0 },
+    { "--data-b", 's', &data_b, "fashion-mnist:patterned", 0, 0, "what the pictures of --data are to become like", 0 },
+    { "--cycle-weight", 'd', &cycle_weight, NULL, 0, 1e6, "F15 (default by recipe)", 0 },
+    { "--identity-weight", 'd', &identity_weight, NULL, 0, 1e6, "F15 (default by recipe)", 0 },
+    { "--kl-weight", 'd', &kl_weight, NULL, 0, 1e6, "F14 (default by recipe)", 0 },
     { "--critic", 'i', &critic, NULL, 0, 100, "updates of D for one of G (default by recipe)", 0 },
     { "--penalty-weight", 'd', &penalty_weight, NULL, 0, 1e6, "F12, gradient penalty, 0: none (default by recipe)", 0 },
     { "--weight-clip", 'd', &weight_clip, NULL, 0, 1e6, "F11, limit of D's weights, 0: none (default by recipe)", 0 },
     { "--smoothing", 'd', &smoothing, "0", 0, 0.999, "one-sided label smoothing: D's target for a real picture is 1 - this", 0 },
     { "--weight-decay", 'd', &weight_decay, "0", 0, 1, "L2: this times the weight is added to its gradient", 0 },
-    { "--diversity", 'd', &diversity, "0", 0, 1e6, "reward for pictures that differ where the noise does", 0 },
+    { "--diversity", 'd', &diversity, NULL, 0, 1e6, "reward for pictures that differ where the noise does (default by recipe)", 0 },
+    { "--average", 'd', &average, "0", 0, 0.99999, "pictures by a moving average of G's weights (EMA), such as 0.999; 0: by those of the last step", 0 },
+    { "--body", 's', &body, "residual", 0, 0, "blocks of the generators that repaint: residual, inception, separable", 0 },
     { "--schedule", 's', &schedule, "", 0, 0, "of the rates: constant, linear (to 0 in the second half), cosine (default by recipe)", 0 },
     { "--init-from", 's', &init_from, "", 0, 0, "first weights from another run of the same recipe (its folder or checkpoint)", 0 },
     { "--augment", 's', &augment, "none", 0, 0, "all, none, or a list of rotation, shift, shear, zoom, flip (=range)", 0 },
@@ -144,12 +146,41 @@ static const Recipe *find_recipe(void) {
         { "--steps", d->steps }, { "--batch", d->batch }, { "--size", d->size }, { "--lr", d->lr }, { "--lr-d", d->lr_d },
         { "--beta1", d->beta1 }, { "--beta2", d->beta2 }, { "--clip", d->clip }, { "--content-weight", d->content_weight },
         { "--style-weight", d->style_weight }, { "--tv-weight", d->tv_weight }, { "--critic", d->critic }, { "--cycle-weight", d->cycle_weight },
-        { "--identity-weight", d->identity_weight }, { "--kl-weight", d->kl_weight },
+        { "--identity-weight", d->identity_weight }, { "--kl-weight", d->kl_weight }, { "--diversity", d->diversity_weight },
         { "--penalty-weight", d->penalty_weight }, { "--weight-clip", d->weight_clip } };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) recipe_default(list[i].name, list[i].value);
     if (r->pairs == UNPAIRED && !option_find(table, "--data")->given) data = "fashion-mnist:plain";
     if (size % r->multiple) die(2, "--size %ld: the recipe %s needs a multiple of %d", size, r->name, r->multiple);
     return r;
+}
+
+/* The recipes that an option is for, if it is not for all: those whose loss has a part of this name, or of which another thing is true. */
+static int uses(const Recipe *r, const char *option) {
+    static const char *const part[][2] = {
+        { "--content-weight", "content reconstruction l1" }, { "--style-weight", "style" }, { "--tv-weight", "tv" }, { "--cycle-weight", "cycle" },
+        { "--identity-weight", "identity" }, { "--kl-weight", "kl" }, { "--diversity", "diversity" }, { "--lr-d", "adversarial" },
+        { "--penalty-weight", "adversarial" }, { "--weight-clip", "adversarial" }, { "--smoothing", "adversarial" } };
+    if (!strcmp(option, "--smoothing") && r->objective != BCE) return 0;
+    if (!strcmp(option, "--style") || !strcmp(option, "--style-scale")) return r->style;
+    if (!strcmp(option, "--features")) return !strcmp(r->name, "adain");
+    if (!strcmp(option, "--data-b")) return r->pairs == UNPAIRED;
+    if (!strcmp(option, "--body")) return r->body;
+    if (!strcmp(option, "--average")) return !r->labels || r->conditional;
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+        for (int k = 0; !strcmp(option, part[i][0]); k++) {
+            if (!r->part[k]) return 0;
+            if (strstr(part[i][1], r->part[k])) return 1;
+        }
+    return 1;
+}
+static void refuse_unused(const Recipe *recipe) {
+    for (const Option *o = table; o->name; o++) {
+        char who[400] = "";
+        if (o->given != 1 || uses(recipe, o->name)) continue;
+        for (const Recipe *r = recipes; r->name; r++)
+            if (uses(r, o->name)) snprintf(who + strlen(who), sizeof who - strlen(who), "%s%s", *who ? ", " : "", r->name);
+        die(2, "%s: the recipe %s has no use for it: leave it away, or choose one of %s", o->name, recipe->name, who);
+    }
 }
 
 /* the checkpoint that an option names: a run's folder's, or the file itself */
@@ -362,6 +393,13 @@ static void draw_edges(float *picture) {
     free(from);
 }
 
+/* black, as around the garments of Fashion-MNIST */
+static int is_background(const float *pixel) {
+    int black = 1;
+    for (int k = 0; k < set.c; k++) black &= pixel[k] < -0.9f;
+    return black;
+}
+
 static void load_batch(Gan *gan, long step) {
     long pixels = batch * size * size;
     for (long i = 0; i < batch * gan_rounds(gan) && (gan->content || !gan->recipe->style); i++)
@@ -377,6 +415,13 @@ static void load_batch(Gan *gan, long step) {
     }
     if (gan->content || !gan->recipe->style)
         gan->ops->upload(gan->content ? gan->content : gan->images, host_images, (gan->content ? 1 : gan_rounds(gan)) * pixels * set.c);
+    if (gan->outside) {
+        float *outside = malloc((size_t)(pixels * set.c) * sizeof *outside);
+        if (!outside) die(1, "not enough memory for the masks");
+        for (long p = 0; p < pixels * set.c; p++) outside[p] = is_background(host_images + p / set.c * set.c);
+        gan->ops->upload(gan->outside, outside, pixels * set.c);
+        free(outside);
+    }
     for (long i = 0; i < batch && gan->recipe->pairs == UNPAIRED; i++)
         fetch(&others, philox_below((uint64_t)seed, STREAM(STREAM_CONTENT, step), (uint64_t)i, (int)others.count), i, step, host_images, NULL);
     if (gan->recipe->pairs == UNPAIRED) gan->ops->upload(gan->images, host_images, pixels * others.c);
@@ -428,22 +473,25 @@ static void print_accuracy(Gan *gan) {
     if (test) imageset_free(&part);
 }
 
-/* count pictures (size,size,c), `columns` a row, as samples/step-N.png and samples.png */
-static void save_sheet(const float *pictures, int count, int c, int columns, long step) {
-    char path[4200];
+/* count pictures (size,size,c), `columns` a row */
+static void save_pictures(const float *pictures, int count, int c, int columns, const char *path) {
     Image sheet;
-    if (!image_grid(&sheet, pictures, count, (int)size, (int)size, c, columns, size < 48 ? 3 : 1, size < 48 ? 3 : 4))
-        die(1, "%s", images_error());
-    snprintf(path, sizeof path, "%s/samples/step-%06ld.png", out, step);
-    if (!image_save(&sheet, path)) say("%s", images_error());
-    snprintf(path, sizeof path, "%s/samples.png", out);
+    if (!image_grid(&sheet, pictures, count, (int)size, (int)size, c, columns, size < 48 ? 3 : 1, size < 48 ? 3 : 4)) die(1, "%s", images_error());
     if (!image_save(&sheet, path)) say("%s", images_error());
     image_free(&sheet);
 }
+/* the same as samples/step-N.png and samples.png */
+static void save_sheet(const float *pictures, int count, int c, int columns, long step) {
+    char path[4200];
+    snprintf(path, sizeof path, "%s/samples/step-%06ld.png", out, step);
+    save_pictures(pictures, count, c, columns, path);
+    snprintf(path, sizeof path, "%s/samples.png", out);
+    save_pictures(pictures, count, c, columns, path);
+}
 
-/* picture `index` of `count` spread over the set, as it is, to x; its mask to m */
-static void fetch_spread(long index, long count, float *x, float *m) {
-    if (!imageset_get(&set, index % count * set.count / count, x, m)) die(1, "%s", images_error());
+/* picture `index` of `count` spread over a set, as it is, to x; its mask to m */
+static void fetch_spread(const ImageSet *from, long index, long count, float *x, float *m) {
+    if (!imageset_get(from, index % count * from->count / count, x, m)) die(1, "%s", images_error());
 }
 
 /* G from noise: 64 new pictures; where it is told the class, a row of 8 for each */
@@ -463,7 +511,7 @@ static void sheet_of_garments(Gan *gan, float *sheet, float *y, long step) {
     enum { GARMENTS = 16, COLUMNS = 8 };
     long each = size * size * 3;
     for (long done = 0, draw = 0; done < GARMENTS; draw++) {
-        for (long i = 0; i < batch; i++) fetch_spread(done + i, GARMENTS, host_images + i * size * size, host_mask + i * size * size);
+        for (long i = 0; i < batch; i++) fetch_spread(&set, done + i, GARMENTS, host_images + i * size * size, host_mask + i * size * size);
         gan->ops->upload(gan->content, host_images, batch * size * size);
         gan_sample(gan, (uint64_t)draw, y);
         for (long i = 0; i < batch && done < GARMENTS; i++, done++) {
@@ -480,24 +528,82 @@ static void sheet_of_garments(Gan *gan, float *sheet, float *y, long step) {
     save_sheet(sheet, 3 * GARMENTS, 3, COLUMNS, step);
 }
 
-/* G turns pictures into others: 32 of the set (their drawings), each above what G makes of it */
+/* Rows of 8 pictures: some of the set (their drawings), and below what G makes of them; pattern: with three z; pix2pix: and the true picture.
+ * The lower half of cyclegan's sheet shows the way back: pictures of the other set, and what F makes of them. */
 static void sheet_of_translations(Gan *gan, float *sheet, float *y, long step) {
-    enum { PICTURES = 32, COLUMNS = 8 };
-    long each = size * size * set.c;
-    for (long done = 0; done < PICTURES; done += batch) {
-        for (long i = 0; i < batch; i++) {
-            fetch_spread(done + i, PICTURES, host_images + i * each, host_mask);
-            if (gan->recipe->pairs == DRAWINGS) draw_edges(host_images + i * each);
-        }
-        gan->ops->upload(gan->content, host_images, batch * each);
-        gan_sample(gan, 0, y);
-        for (long i = 0; i < batch && done + i < PICTURES; i++) {
-            long block = (done + i) / COLUMNS * 2 * COLUMNS + (done + i) % COLUMNS;
-            memcpy(sheet + block * each, host_images + i * each, (size_t)each * sizeof *y);
-            memcpy(sheet + (block + COLUMNS) * each, y + i * each, (size_t)each * sizeof *y);
+    enum { COLUMNS = 8 };
+    int drawings = gan->recipe->pairs == DRAWINGS, draws = gan->noises ? 3 : 1, rows = 1 + draws + drawings, blocks = rows == 2 ? 4 : rows == 3 ? 3 : 2;
+    long each = size * size * set.c, bytes = each * (long)sizeof *y, all = blocks * COLUMNS, half = gan->f.nodes ? all / 2 : all;
+    for (long done = 0, count; done < all; done += count) {
+        int back = done >= half;
+        count = (back ? all : half) - done;
+        if (count > batch) count = batch;
+        for (int row = rows - 1; row >= 0; row--) {      /* from below: the true picture, what is made of its drawing, the drawing */
+            for (long i = 0; i < batch && row == rows - 1; i++) fetch_spread(back ? &others : &set, done + i, all, host_images + i * each, NULL);
+            for (long i = 0; i < batch && row == draws && drawings; i++) draw_edges(host_images + i * each);
+            if (row == draws) gan->ops->upload(back ? gan->images : gan->content, host_images, batch * each);
+            if (row >= 1 && row <= draws) back ? gan_sample_back(gan, y) : gan_sample(gan, (uint64_t)row, y);
+            for (long i = 0; i < count; i++)
+                memcpy(sheet + (((done + i) / COLUMNS * rows + row) * COLUMNS + (done + i) % COLUMNS) * each,
+                       (row >= 1 && row <= draws ? y : host_images) + i * each, (size_t)bytes);
         }
     }
-    save_sheet(sheet, 2 * PICTURES, set.c, COLUMNS, step);
+    save_sheet(sheet, (int)(all * rows), set.c, COLUMNS, step);
+}
+
+/* vaegan: 8 pictures, the same by way of their codes, the ways between the codes of four pairs of them, and 16 pictures out of noise */
+static void sheet_of_codes(Gan *gan, float *sheet, float *y, long step) {
+    enum { COLUMNS = 8, NOISE = 6 * COLUMNS, CELLS = 8 * COLUMNS };
+    long each = size * size * gan->options.channels, c = gan->g.node[gan->g_noise[0]].c;
+    float *code = malloc((size_t)(2 * c * batch) * sizeof *code), *z = calloc((size_t)((CELLS + batch) * c), sizeof *z);
+    if (!code || !z) die(1, "not enough memory for the sample sheet");
+    for (long done = 0; done < COLUMNS; done += batch) {
+        for (long i = 0; i < batch; i++) fetch_spread(&set, done + i, COLUMNS, host_images + i * each, NULL);
+        gan->ops->upload(gan->images, host_images, batch * each);
+        gan_encode(gan, code);
+        for (long i = 0; i < batch && done + i < COLUMNS; i++) {
+            memcpy(sheet + (done + i) * each, host_images + i * each, (size_t)each * sizeof *sheet);
+            memcpy(z + (COLUMNS + done + i) * c, code + 2 * c * i, (size_t)c * sizeof *z);
+        }
+    }
+    for (long i = 2 * COLUMNS; i < CELLS; i++)
+        for (long k = 0; k < c; k++) {
+            const float *one = z + (COLUMNS + (i / COLUMNS - 2) * 2 % COLUMNS) * c, *other = one + c, way = (float)(i % COLUMNS) / (COLUMNS - 1);
+            float normal[4];
+            philox_normals(normal, (uint64_t)seed, STREAM(STREAM_SAMPLE, 0), (uint64_t)(i * c + k) / 4);
+            z[i * c + k] = i < NOISE ? one[k] + way * (other[k] - one[k]) : normal[(i * c + k) % 4];
+        }
+    for (long done = COLUMNS; done < CELLS; done += batch) {
+        gan_decode(gan, z + done * c, y);
+        memcpy(sheet + done * each, y, (size_t)((CELLS - done < batch ? CELLS - done : batch) * each) * sizeof *sheet);
+    }
+    free(code), free(z);
+    save_sheet(sheet, CELLS, gan->options.channels, COLUMNS, step);
+}
+
+/* stylegan: mixing.png. The coarse style of the pictures on the left, the fine ones of those on top */
+static void save_mixing(Gan *gan, float *sheet, float *y) {
+    enum { SIDE = 7, COLUMNS = SIDE + 1 };
+    char path[4200];
+    long each = size * size * gan->options.channels, c = gan->g.node[gan->g_noise[0]].c, cells = COLUMNS * COLUMNS;
+    float *z = calloc((size_t)(2 * batch * c), sizeof *z), normal[4];
+    if (!z) die(1, "not enough memory for the sheet of mixtures");
+    for (long done = 0; done < cells; done += batch) {
+        for (long i = 0; i < batch; i++) {
+            long left = (done + i) % cells / COLUMNS, top = (done + i) % COLUMNS, on_top = left == 0, at_left = top == 0;
+            for (long k = 0; k < 2 * c; k++) {           /* the left column and the top row are pictures of one style each */
+                long source = k < c ? (on_top ? SIDE + top : left) : at_left ? left : SIDE + top, at = source * c + k % c;
+                philox_normals(normal, (uint64_t)seed, STREAM(STREAM_SAMPLE, 1), (uint64_t)at / 4);
+                z[(k < c ? i : batch + i) * c + k % c] = normal[at % 4];
+            }
+        }
+        gan_mix(gan, z, z + batch * c, y);
+        memcpy(sheet + done * each, y, (size_t)((cells - done < batch ? cells - done : batch) * each) * sizeof *sheet);
+    }
+    free(z);
+    for (long i = 0; i < each; i++) sheet[i] = 1;        /* the corner stays empty */
+    snprintf(path, sizeof path, "%s/mixing.png", out);
+    save_pictures(sheet, (int)cells, gan->options.channels, COLUMNS, path);
 }
 
 /* G fuses any content with any style: 7 styles in the top row, 7 contents in the left column, all pairs between them */
@@ -511,7 +617,7 @@ static void sheet_of_pairs(Gan *gan, float *sheet, float *y, long step) {
         float u[5] = { ((float)i + .5f) / SIDE, .5f, .5f, .5f, .25f };
         style_crop(crops + i * each, u);
         memcpy(sheet + (i + 1) * each, crops + i * each, (size_t)each * sizeof *crops);
-        fetch_spread(i, SIDE, sheet + (i + 1) * COLUMNS * each, host_mask);
+        fetch_spread(&set, i, SIDE, sheet + (i + 1) * COLUMNS * each, host_mask);
     }
     for (long done = 0; done < SIDE * SIDE; done += batch) {
         for (int pass = 0; pass < 2; pass++) {
@@ -535,7 +641,8 @@ static void save_samples(Gan *gan, long step) {
     long each = size * size * 3;
     float *sheet = malloc((size_t)((80 + batch) * each) * sizeof *sheet), *y = malloc((size_t)(batch * each) * sizeof *y);
     if (!sheet || !y) die(1, "not enough memory for the sample sheet");
-    (gan->recipe->content == 0 ? sheet_of_noise : gan->recipe->pairs ? sheet_of_translations : gan->recipe->content == 1 ? sheet_of_garments : sheet_of_pairs)(gan, sheet, y, step);
+    (gan->e_code ? sheet_of_codes : gan->recipe->content == 0 ? sheet_of_noise : gan->recipe->pairs ? sheet_of_translations : gan->recipe->content == 1 ? sheet_of_garments : sheet_of_pairs)(gan, sheet, y, step);
+    if (gan->strengths && !gan->recipe->content) save_mixing(gan, sheet, y);
     free(sheet);
     free(y);
 }
@@ -571,7 +678,7 @@ static void save_plot(void) {
     for (int k = 0; k < 3; k++) free(column[k]);
 }
 
-static int save_checkpoint(const Gan *gan) {
+static int save_checkpoint(Gan *gan) {
     enum { COUNT = sizeof table / sizeof *table };
     StMeta meta[COUNT];
     char path[4200], text[COUNT][64];
@@ -674,12 +781,12 @@ static void diagnose(const Report *r, long step, double real_spread) {
     if (d_real > 0.97 && d_fake < 0.03 && step - last_wins >= 500) {
         last_wins = step;
         say("step %ld: the discriminator wins: it is right %.0f%% of the time, so the generator learns little from it. "
-            "A lower --lr-d or a larger --batch helps.", step, 50 * (d_real + 1 - d_fake));
+            "A lower --lr-d, --smoothing 0.1 or a larger --batch helps.", step, 50 * (d_real + 1 - d_fake));
     }
     if (alike < 0.15 && batch > 1 && step - last_alike >= 500) {
         last_alike = step;
         say("step %ld: the samples collapse onto each other: they differ %.0f times less than the pictures of the set. "
-            "Another --seed, a lower --lr or a larger --batch helps.", step, 1 / (alike + 1e-9));
+            "--diversity 1, a lower --lr, a larger --batch or the recipe wgan-gp helps.", step, 1 / (alike + 1e-9));
     }
 }
 
@@ -766,6 +873,7 @@ int main(int argc, char **argv) {
     }
     if (from) resume_options(from);
     const Recipe *recipe = find_recipe();
+    refuse_unused(recipe);
     if (*evaluate) check_measurable(recipe);
     const Ops *ops = device_open(device, precision);
     if (!ops) die(2, "%s", device_error());
@@ -800,7 +908,9 @@ int main(int argc, char **argv) {
                      .lr = lr, .lr_d = lr_d, .beta1 = beta1, .beta2 = beta2, .content_weight = content_weight, .style_weight = style_weight,
                      .tv_weight = tv_weight, .clip = clip, .seed = (uint64_t)seed };
     o.critic = (int)critic, o.penalty_weight = penalty_weight, o.weight_clip = weight_clip, o.smoothing = smoothing;
-    o.weight_decay = weight_decay, o.diversity_weight = diversity;
+    o.weight_decay = weight_decay, o.diversity_weight = diversity, o.average = average;
+    while (o.body < BODIES && strcmp(body, gan_bodies[o.body])) o.body++;
+    if (o.body == BODIES) die(2, "--body %s: expected residual, inception or separable", body);
     o.cycle_weight = cycle_weight, o.identity_weight = identity_weight, o.kl_weight = kl_weight;
     if (!*schedule) schedule = recipe->defaults.schedule == LINEAR ? "linear" : "constant";
     o.schedule = !strcmp(schedule, "linear") ? LINEAR : !strcmp(schedule, "cosine") ? COSINE : CONSTANT;
@@ -809,10 +919,10 @@ int main(int argc, char **argv) {
     if (*features && (o.vgg = features_open(&weights, features)) < 0) die(1, "%s", features_error());
     if (*features) o.weights = &weights;
     if (!gan_begin(&gan, recipe, &o, ops)) die(1, "%s: %s", *features ? features : "--size", gan_error());
-    printf("recipe %s: %s\ndata %s: %ld pictures of %dx%dx%d\ndevice %s\nG %ld parameters, D %ld parameters; memory: networks %.0f MB, "
-           "pictures %.0f MB\n",
+    printf("recipe %s: %s\ndata %s: %ld pictures of %dx%dx%d\ndevice %s\nG %ld parameters, %.1f million multiplications a picture; "
+           "D %ld parameters; memory: networks %.0f MB, pictures %.0f MB\n",
            recipe->name, recipe->summary, data, set.count, set.h, set.w, set.c, device_name(ops), gan.g.parameters,
-           gan.d.parameters, gan_bytes(&gan) / 1e6,
+           net_multiplications(&gan.g) / 1e6, gan.d.parameters, gan_bytes(&gan) / 1e6,
            (double)set.count * set.stored_h * set.stored_w * (set.stored_c + (set.mask != NULL)) / 1e6);
     if (critic > 1 && gan_rounds(&gan) == 1) die(2, "--critic %ld: the recipe %s updates D once in a step", critic, recipe->name);
     check_memory(&gan);

@@ -51,7 +51,7 @@ static Option table[] = {
     { "--pattern-from", 'l', &styles, NULL, 0, 0, "patches, gram, adain: another name for --style", 0 },
     { "--style-weights", 's', &style_weights, "", 0, 0, "patches, gram, adain: shares of several styles, as in 2,1 (default equal)", 0 },
     { "--mode", 's', &mode, "auto", 0, 0, "patches, gram, adain: paint all of the picture, print on the garment, auto: if there is one", 0 },
-    { "--generator", 's', &generator, "", 0, 0, "generator, adain: a run's folder, or its checkpoint: ./train --recipe style, cyclegan, adain", 0 },
+    { "--generator", 's', &generator, "", 0, 0, "generator, adain: a run's folder, or its checkpoint: ./train --recipe style, cyclegan, pattern, adain", 0 },
     { "--content", 's', &content, "", 0, 0, "a picture, a folder of them, fashion-mnist:17 or :3-9, or synthetic:5", 0 },
     { "--output", 's', &output, "", 0, 0, "a .png or .jpg file; a folder where there are several garments", 0 },
     { "--sheet", 's', &sheet, "", 0, 0, "also a contact sheet: each garment, and beside it the same with the print; of a folder\n"
@@ -369,7 +369,7 @@ static int paint_gram(Image *picture, const char *to) {
 
 static StFile checkpoint;
 static Gan gan;                                           /* only the networks gan.g and, for adain, gan.e are used */
-static int channels, trained = 64, unpaired;              /* unpaired: --generator is a cyclegan */
+static int channels, trained = 64, unpaired, patterns;    /* unpaired: --generator is a cyclegan or a pattern, which is also `patterns` */
 
 /* The checkpoint, and how many channels its pictures have: the outputs of G's last convolution, weight (K,K,C,O). */
 static int open_generator(void) {
@@ -378,7 +378,8 @@ static int open_generator(void) {
              is_folder(generator) ? "/checkpoint.safetensors" : "");
     if (!st_open(&checkpoint, checkpoint_path)) return fail("%s", st_error());
     const char *recipe = st_meta(&checkpoint, "recipe"), *side = st_meta(&checkpoint, "--size"), *need = styles.count ? "adain" : "style";
-    unpaired = recipe && !styles.count && !strcmp(recipe, "cyclegan");
+    patterns = recipe && !styles.count && !strcmp(recipe, "pattern");
+    unpaired = patterns || (recipe && !styles.count && !strcmp(recipe, "cyclegan"));
     if (!unpaired && (!recipe || strcmp(recipe, need)))
         return fail("%s: %s%s, expected a checkpoint of ./train --recipe %s%s", checkpoint_path,
                     recipe ? "made with --recipe " : "its metadata names no recipe", recipe ? recipe : "", need,
@@ -389,6 +390,9 @@ static int open_generator(void) {
             last = node, channels = t->shape[3] == 1 || t->shape[3] == 3 ? (int)t->shape[3] : 0;
     }
     if (!channels) return fail("%s: its generator makes no pictures of 1 or 3 channels: train it again", checkpoint_path);
+    const char *body = st_meta(&checkpoint, "--body");   /* older checkpoints do not name it: residual */
+    while (body && gan.options.body < BODIES && strcmp(body, gan_bodies[gan.options.body])) gan.options.body++;
+    if (gan.options.body == BODIES) return fail("%s: its generator's --body is '%s', which this program does not know", checkpoint_path, body);
     if (side && atoi(side) > 0 && atoi(side) <= 16384) trained = atoi(side);
     return 1;
 }
@@ -455,7 +459,7 @@ static int fit_networks(Large *l, int h, int w, int (*describe)(int h, int w)) {
 
 static Large painted;                                     /* the pieces of gan.g */
 static int describe_generator(int h, int w) {
-    if (unpaired) cyclegan_generator(&gan.g, "g", ops, 1, h, w, channels, &gan);
+    if (unpaired) translator(&gan.g, "g", ops, 1, h, w, channels, patterns ? PATTERN_Z : 0, &gan);
     else style_generator(&gan.g, ops, 1, h, w, channels, &gan);
     return net_reach(&gan.g, gan.g_picture, h);
 }
@@ -465,13 +469,14 @@ static int fit_generator(int h, int w) {
     if (gan.g.nodes && painted.h == h && painted.w == w) return 1;
     forget_networks();
     if (!fit_networks(&painted, h, w, describe_generator)) return 0;
-    if (!net_load(&gan.g, &checkpoint, checkpoint_path, unpaired ? "cyclegan" : "style")) return forget_networks(), fail("%s", gan_error());
+    if (!net_load(&gan.g, &checkpoint, checkpoint_path, st_meta(&checkpoint, "recipe"))) return forget_networks(), fail("%s", gan_error());
     for (int i = 0; i < gan.noises; i++) {
-        int grain = painted.piece_h / gan.g.node[gan.g_noise[i]].h;
-        long n = (long)(h / grain) * (w / grain);
+        const Node *node = &gan.g.node[gan.g_noise[i]];
+        int grain = painted.piece_h / node->h, zh = node->c == 1 ? h / grain : 1, zw = node->c == 1 ? w / grain : node->c;
+        long n = (long)zh * zw;                          /* a plane of noise, or the numbers that a pattern follows from */
         real *z = ops->alloc(n);
         image_free(&noise[i]);
-        int good = z && image_new(&noise[i], h / grain, w / grain, 1);
+        int good = z && image_new(&noise[i], zh, zw, 1);
         if (good) ops->random_normal(z, n, (uint64_t)seed, STREAM(STREAM_SAMPLE, i)), ops->download(noise[i].pixels, z, n);
         if (z) ops->release(z);
         if (!good) return forget_networks(), fail("not enough memory for noise of %d x %d pixels: give a smaller --size", w, h);
@@ -482,8 +487,10 @@ static int fill_generator(void *nobody, int y, int x) {
     int good = upload_piece(&gan.g.node[gan.g_content], &wide, y, x);
     (void)nobody;
     for (int i = 0; good && i < gan.noises; i++) {
+        const Node *node = &gan.g.node[gan.g_noise[i]];
         int grain = wide.h / noise[i].h;
-        good = upload_piece(&gan.g.node[gan.g_noise[i]], &noise[i], y / grain, x / grain);
+        if (node->c == 1) good = upload_piece(node, &noise[i], y / grain, x / grain);
+        else ops->upload(node->y, noise[i].pixels, node->c);
     }
     return good;
 }
@@ -568,7 +575,6 @@ static int paint(Image *print, const Image *grey) {
     return good;
 }
 
-/* Inside its mask the picture becomes the print, with the garment's folds */
 /* A cyclegan was trained on small pictures (grey ones: garments on black). What it changes of the picture at twice that size, a difference
  * of luminance or of colours, is enlarged and added inside the mask: buttons and seams stay as sharp as they were. */
 static int lay_unpaired(Image *picture, const char *name) {
@@ -602,6 +608,7 @@ static int lay_unpaired(Image *picture, const char *name) {
     return good;
 }
 
+/* Inside its mask the picture becomes the print, with the garment's folds */
 static int lay_print(Image *picture, int on_white, int blur, const char *name) {
     int top, left, bottom, right;
     Image cut, grey = { 0 }, print = { 0 };
@@ -659,7 +666,7 @@ static int fill_fusion(void *pieces, int y, int x) {
     const Node *f = met();
     if (large_pieces(pieces) > 1) {
         if (!fill_encoder(NULL, y, x)) return 0;
-        net_forward_part(&gan.e, (int)(f - gan.e.node) + 1);
+        net_forward_part(&gan.e, 0, (int)(f - gan.e.node) + 1);
     }
     ops->copy(gan.g.node[gan.g_content].y, f->y, (long)f->h * f->w * f->c);
     ops->upload(gan.g.node[gan.g_style].y, style_moments, 2 * f->c);

@@ -4,6 +4,7 @@
 #define RECIPE_INPUTS_H
 #include "gan.h"
 #include <stdlib.h>
+#include <string.h>
 
 enum { INPUT_CLASSES = 4 };                           /* classes of recipes with labels, in tests */
 
@@ -12,6 +13,7 @@ static inline GanOptions recipe_inputs_options(const char *recipe, int batch, in
     GanOptions o = recipe_find(recipe)->defaults;
     o.batch = batch, o.size = size, o.seed = 5, o.classes = INPUT_CLASSES;
     if (!o.channels) o.channels = 1;
+    if (strcmp(recipe, "dcgan")) o.average = 0.9;      /* all others with pictures from averaged weights */
     return o;
 }
 
@@ -26,6 +28,7 @@ static inline void recipe_inputs(Gan *gan, uint64_t draw) {
         ops->tanh_forward(gan->content, gan->content, content);
     }
     if (gan->mask) ops->random_uniform(gan->mask, pixels, o->seed, STREAM(STREAM_DATA, 4 * draw + 2));
+    if (gan->outside) ops->random_uniform(gan->outside, content, o->seed, STREAM(STREAM_DATA, 4 * draw + 2));
     if (gan->labels || gan->recipe->conditional == ON_CLASS) {
         int n = o->batch * gan_rounds(gan);
         real *label = malloc((size_t)n * sizeof(real)), *given = calloc((size_t)n * (size_t)o->classes, sizeof(real));

@@ -65,6 +65,8 @@ static int same_net(const Net *a, const Net *b) {
 static int same_state(const Gan *a, const Gan *b) {
     int same = a->step == b->step;
     for (int i = 0; gan_net(a, i); i++) same = same && same_net(gan_net(a, i), gan_net(b, i));
+    for (int i = 0; i < a->buffers; i++)
+        same = same && (!a->buffer[i].name || !memcmp(*a->buffer[i].at, *b->buffer[i].at, (size_t)a->buffer[i].count * sizeof(real)));
     return same;
 }
 
@@ -73,7 +75,7 @@ static const struct { const char *recipe; const Ops *ops; int batch, size, quick
     { "style", &ops_naive, 3, 16, 8 }, { "style", &ops_tiled, 3, 32, 8 },
     { "mlp", &ops_tiled, 3, 16, 8 }, { "dcgan64", &ops_tiled, 3, 32, 16 }, { "lsgan", &ops_tiled, 4, 16, 8 },
     { "hinge", &ops_tiled, 3, 16, 8 }, { "wgan", &ops_tiled, 3, 16, 8 }, { "wgan-gp", &ops_tiled, 3, 16, 8 },
-    { "cgan", &ops_tiled, 3, 16, 8 }, { "adain", &ops_tiled, 3, 32, 16 }, { "features", &ops_tiled, 3, 32, 16 },
+    { "cgan", &ops_tiled, 3, 16, 8 }, { "pattern", &ops_tiled, 4, 16, 8 }, { "adain", &ops_tiled, 3, 32, 16 }, { "features", &ops_tiled, 3, 32, 16 },
 };
 enum { RUNS = sizeof runs / sizeof *runs, STEPS = 3 };
 static int quick;
@@ -271,6 +273,59 @@ static void test_load_errors(void) {
     gan_free(&gan), gan_free(&twin);
 }
 
+/* Whatever learns begins with weights by lot, no two networks alike. Zeros would look like a network, and never learn. */
+static void test_first_weights(void) {
+    for (int r = 0; recipes[r].name; r++) {
+        Gan gan;
+        NetTensor t;
+        begin(&gan, recipes[r].name, 2, 16, &ops_naive);
+        for (int k = 0; gan_net(&gan, k); k++) {
+            const Net *net = gan_net(&gan, k), *before = k ? gan_net(&gan, k - 1) : NULL;
+            for (int i = 0; net->parameters && net_tensor(net, i, &t); i++) {
+                int zeros = 0;
+                for (long j = 0; j < t.count; j++) zeros += !(t.in_buffer ? net->buffer : net->p)[t.offset + j];
+                CHECK(zeros == (t.rank == 1 && (strstr(t.name, "bias") || strstr(t.name, "beta") || strstr(t.name, "mean")) ? t.count : 0)
+                      || strstr(t.name, ".bias"), "%s, %s: %d zeros of %ld", recipes[r].name, t.name, zeros, t.count);
+            }
+            CHECK(!before || before->parameters != net->parameters || !net->parameters || memcmp(before->p, net->p, (size_t)net->parameters * sizeof(real)),
+                  "%s: two networks begin alike", recipes[r].name);
+        }
+        gan_free(&gan);
+    }
+}
+
+/* options.average: what pictures are made with is the moving average, worked out here once more; what is trained is not touched by it */
+static void test_average(void) {
+    enum { N = 5 };
+    Gan plain, averaged;
+    Report report;
+    GanOptions o = recipe_inputs_options("dcgan", 2, 8);
+    o.average = 0.6;
+    gan_begin(&averaged, recipe_find("dcgan"), &o, &ops_tiled), gan_finish(&averaged);
+    o.average = 0;
+    gan_begin(&plain, recipe_find("dcgan"), &o, &ops_tiled), gan_finish(&plain);
+    long n = plain.g.parameters, each = 2 * 8 * 8;
+    double *want = malloc((size_t)n * sizeof *want), worst = 0;
+    real one[2 * 8 * 8], other[2 * 8 * 8];
+    for (long i = 0; i < n; i++) want[i] = plain.g.p[i];
+    for (int k = 0; k < N; k++) {
+        double a = fmin(0.6, (1. + k) / (10. + k));
+        recipe_inputs(&plain, (uint64_t)k), recipe_inputs(&averaged, (uint64_t)k);
+        gan_step(&plain, &report), gan_step(&averaged, &report);
+        for (long i = 0; i < n; i++) want[i] = a * want[i] + (1 - a) * plain.g.p[i];
+    }
+    CHECK(same_net(&plain.g, &averaged.g), "an average changes the training");
+    for (long i = 0; i < n; i++) worst = fmax(worst, fabs(averaged.average[i] - want[i]) / (fabs(want[i]) + 1e-3));
+    CHECK(worst <= N * 1e-6, "the moving average is wrong by %g", worst);                  /* a few roundings of float32 each step */
+    gan_sample(&averaged, 0, one), gan_sample(&plain, 0, other);
+    CHECK(memcmp(one, other, sizeof one), "pictures are not made with the average");
+    ops_tiled.copy(plain.g.p, averaged.average, n);
+    gan_sample(&plain, 0, other);
+    CHECK(!memcmp(one, other, sizeof one), "pictures of %ld numbers are not those of the average", each);
+    free(want);
+    gan_free(&plain), gan_free(&averaged);
+}
+
 /* Every parameter and every running statistic is in exactly one tensor, and no two tensors have the same name. */
 static void test_tensors(void) {
     for (int r = 0; recipes[r].name; r++) {
@@ -278,9 +333,8 @@ static void test_tensors(void) {
         Gan gan;
         GanOptions o = recipe_inputs_options(recipes[r].name, 2, 16);
         gan_begin(&gan, &recipes[r], &o, &ops_naive);
-        const Net *nets[2] = { &gan.g, &gan.d };
-        for (int k = 0; k < 2; k++) {
-            const Net *net = nets[k];
+        for (int k = 0; gan_net(&gan, k); k++) {
+            const Net *net = gan_net(&gan, k);
             char *covered = calloc((size_t)(net->parameters + net->buffers), 1);
             NetTensor t, u;
             for (int i = 0; net_tensor(net, i, &t); i++) {
@@ -292,7 +346,7 @@ static void test_tensors(void) {
                 for (long j = 0; j < t.count; j++) covered[start + j]++;
                 for (int j = 0; j < i && net_tensor(net, j, &u); j++)
                     CHECK(strcmp(t.name, u.name), "two tensors '%s'", t.name);
-                CHECK(t.name[0] == net->name[0] && t.name[1] == '.', "'%s' does not begin with its network", t.name);
+                CHECK(!strncmp(t.name, net->name, strlen(net->name)) && t.name[strlen(net->name)] == '.', "'%s' does not begin with its network", t.name);
             }
             long wrong = 0;
             for (long j = 0; j < net->parameters + net->buffers; j++) wrong += covered[j] != 1;
@@ -862,6 +916,8 @@ int main(void) {
     test_tables();
     test_resume();
     test_load_errors();
+    test_first_weights();
+    test_average();
     test_tensors();
     test_inference_of_recipes();
     test_inference_of_anything();

@@ -93,6 +93,7 @@ static void make_tables(void) {
     losses = watched;
     losses.dense_backward_input = losses.dense_backward_weight = no_product;
     losses.conv2d_backward_input = losses.conv2d_backward_weight = no_convolution;
+    losses.depthwise_conv2d_backward_input = losses.depthwise_conv2d_backward_weight = no_convolution;
     losses.conv2d_transpose_backward_input = losses.conv2d_transpose_backward_weight = no_convolution;
 }
 
@@ -404,6 +405,8 @@ static const struct { const char *recipe; GanOptions options; } trials[] = {
     { "stylegan", { .batch = 3, .size = 8, .channels = 1, .classes = INPUT_CLASSES, .lr = 1, .seed = 23 } },
     { "vaegan", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 24, .content_weight = 0.7, .kl_weight = 0.2 } },
     { "cyclegan", { .batch = 2, .size = 8, .channels = 1, .lr = 1, .seed = 25, .cycle_weight = 3, .identity_weight = 2 } },
+    { "pattern", { .batch = 2, .size = 8, .channels = 2, .lr = 1, .seed = 28, .content_weight = 2, .diversity_weight = 0.5, .body = INCEPTION } },
+    { "pattern", { .batch = 2, .size = 8, .channels = 1, .lr = 1, .seed = 29, .content_weight = 2, .diversity_weight = 0.5, .body = SEPARABLE } },
     { "pix2pix", { .batch = 2, .size = 8, .channels = 1, .lr = 1, .seed = 26, .content_weight = 2 } },
     { "classifier", { .batch = 3, .size = 9, .channels = 2, .classes = INPUT_CLASSES, .lr = 1, .seed = 22 } },
 };
