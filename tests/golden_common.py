@@ -36,6 +36,12 @@ def normals(seed, shape, purpose, index):
     return torch.tensor(pairs.reshape(-1)[:count].reshape(shape))
 
 
+def uniforms(seed, shape, purpose, index):
+    count = int(np.prod(shape))
+    words = philox(seed, purpose << 40 | index, (count + 3) // 4).reshape(-1)[:count]
+    return torch.tensor((words >> np.uint64(8)).astype(np.float64).reshape(shape) / 2 ** 24)
+
+
 # ---- the networks. Node numbers are those of gan.c: they are in the tensors' names and choose the random streams.
 class Generator(nn.Module):
     def __init__(self, size):
