@@ -1,7 +1,9 @@
-"""golden_common.py: what golden_dcgan.py, golden_penalty.py and twin_torch.py share: our random numbers, the networks of the recipe
-dcgan in torch.nn (NCHW), one training step, and our files. Nothing here but the description of the recipe is shared with gan.c."""
+"""golden_common.py: what the golden_*.py and twin_torch.py share: our random numbers, the networks of the recipe dcgan in torch.nn
+(NCHW), one training step, and our files. Nothing here but the description of the recipe is shared with gan.c."""
 import json
+import os
 import struct
+import sys
 
 import numpy as np
 import torch
@@ -140,15 +142,22 @@ def dcgan_step(g, d, adam_g, adam_d, real, fake):
 
 # ---- the file: an 8-byte length, a JSON header, the data
 def write(path, tensors, meta, dtype='<f4'):
-    header, at, values = {'__metadata__': meta}, 0, []
+    """Tensors of torch or numpy; those in float16 stay so, others become dtype."""
+    header, at, data = {'__metadata__': {'torch': torch.__version__, **meta}}, 0, []
     for name, value in tensors.items():
-        values.append(np.ascontiguousarray(torch.as_tensor(value).detach().numpy(), dtype=dtype))
-        header[name] = {'dtype': {'<f4': 'F32', '<f8': 'F64'}[dtype], 'shape': list(values[-1].shape), 'data_offsets': [at, at + values[-1].nbytes]}
-        at += values[-1].nbytes
+        value = torch.as_tensor(value).detach().numpy()
+        value = value.astype('<f2' if value.dtype == np.float16 else dtype)
+        header[name] = {'dtype': 'F%d' % (8 * value.itemsize), 'shape': list(value.shape), 'data_offsets': [at, at + value.nbytes]}
+        at += value.nbytes
+        data.append(value.tobytes())
     text = json.dumps(header, separators=(',', ':')).encode()
     text += b' ' * (-len(text) % 8)
     with open(path, 'wb') as file:
-        file.write(struct.pack('<Q', len(text)) + text)
-        for value in values:
-            file.write(value.tobytes())
+        file.write(struct.pack('<Q', len(text)) + text + b''.join(data))
     print(f'{path}: {len(tensors)} tensors, {8 + len(text) + at} bytes')
+
+
+def write_golden(name, tensors, dtype='<f4'):
+    """What golden_NAME.py has computed: data/NAME.safetensors beside it, or the file that the command line names."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'data', name + '.safetensors')
+    write(sys.argv[1] if len(sys.argv) > 1 else path, tensors, {'made_by': f'tests/golden_{name}.py'}, dtype)

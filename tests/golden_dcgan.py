@@ -7,9 +7,6 @@ The numbers both sides start from are not stored: weights, noise and pictures co
 numbers, computed here once more. Stored is what must come out: per step the losses and gradient norms, G's pictures of
 step 1, and a sample of all parameters and of batch norm's running statistics after steps 1 and 10.
 """
-import os
-import sys
-
 from golden_common import *
 
 SIZE, BATCH, STEPS, SEED, SAMPLES = 12, 4, 10, 2024, 48
@@ -28,7 +25,4 @@ for step in range(STEPS):
     if step + 1 in (1, STEPS):
         tensors.update({f'step{step + 1}.{name}': sample(value, SAMPLES).clone() for name, value in tensors_of(layers)})
 tensors['reports'] = reports
-
-here = os.path.dirname(os.path.abspath(__file__))
-write(sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, 'data/dcgan.safetensors'), tensors,
-      {'torch': torch.__version__, 'made_by': 'tests/golden_dcgan.py'})
+write_golden('dcgan', tensors)

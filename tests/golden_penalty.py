@@ -7,9 +7,6 @@ What both sides start from is drawn by golden_common.py, as gan.c draws it. D's 
 gradients lie on both sides of 1, its biases are not 0, and the weight of the penalty lets it be most of the gradient. Stored is what must
 come out: L_D, the penalty, the norm of L_D's gradient by D's parameters, and a sample of this gradient.
 """
-import os
-import sys
-
 from golden_common import *
 
 SIZE, BATCH, SEED, WEIGHT, SAMPLES = 12, 4, 2024, 100, 2000
@@ -35,6 +32,4 @@ loss.backward()
 tensors = {'report': torch.stack([loss, penalty, norm(d)])}
 for name, layer in layers.items():
     tensors[f'{name}.weight'], tensors[f'{name}.bias'] = sample(ours(layer.weight.grad), SAMPLES), layer.bias.grad
-here = os.path.dirname(os.path.abspath(__file__))
-write(sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, 'data/penalty.safetensors'), tensors,
-      {'torch': torch.__version__, 'made_by': 'tests/golden_penalty.py'}, '<f8')
+write_golden('penalty', tensors, '<f8')
