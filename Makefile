@@ -89,7 +89,7 @@ DOUBLE   = gradients recipes                           # in double precision
 TESTS    = $(ALONE) $(WITH_GAN) $(DOUBLE)
 # shift-base is left out: stb's JPEG writer shifts negative numbers left, which every compiler defines
 SANE     = -O1 -g -fsanitize=address,undefined -fno-sanitize=shift-base -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-PARTS    = $(HEADERS) tests/test.h tests/recipe_inputs.h tests/op_cases.h tests/tolerances.h tests/golden_measures.h
+PARTS    = $(HEADERS) tests/test.h tests/recipe_inputs.h tests/op_cases.h tests/tolerances.h tests/golden_measures.h tests/golden_penalty.h
 
 test:
 	@sh setup.sh g++

@@ -95,7 +95,7 @@ struct Gan {
     real *images;                        /* this step's real pictures (batch,size,size,channels), or crops of the style */
     real *content, *mask;                /* pictures to repaint (batch,size,size,recipe->content) in [-1,1]; where the garment is, [0,1] */
     real *wanted;                        /* D's logits as they should be (LEAST_SQUARES) */
-    real *share, *between, *slope;       /* F12: t, x', and the penalty's derivative by D's gradient */
+    real *share;                         /* F12: t */
     real *given;                         /* the class as `classes` numbers, one of them 1, (batch,classes); stylegan: ones, (batch) */
     long draw;                           /* which of the run's draws of noise is under way: a step may take several */
     real *labels;                        /* the class of each of images, (batch) */

@@ -19,7 +19,7 @@
 #include "layers.h"
 
 enum { NET_MAX_NODES = 96 };
-enum { NET_WEIGHTS = 1, NET_INPUT = 2 };             /* what net_backward computes besides the gradients in between */
+enum { NET_WEIGHTS = 1, NET_INPUT = 2, NET_TANGENT = 4 };      /* what net_backward computes besides the gradients in between; net_tangent */
 
 typedef struct Net Net;
 typedef struct Node Node;
@@ -41,7 +41,7 @@ struct Node {
     int shape[4], rank;                               /* of the weight */
     long spectral, singular;                          /* see spectral(): in the blocks save and buffer, or -1 */
     long running, saved;                              /* batch norm: running mean, var; norms: mean, var of this batch */
-    real *y, *dy;                                     /* the output, and the gradient of the loss by it */
+    real *y, *dy, *t;                                 /* the output, the gradient of the loss by it, its tangent: see net_tangent */
 };
 
 struct Net {
@@ -57,7 +57,7 @@ struct Net {
     long parameters, buffers, saves, activations, scratch;      /* sizes of the blocks, in reals */
     real *p, *g, *m, *v;                              /* parameters, gradients, Adam's moments   (parameters) each */
     real *buffer, *save;                              /* running statistics   (buffers); this batch's   (saves) */
-    real *y, *dy;                                     /* activations and their gradients   (activations) each */
+    real *y, *dy, *t;                                 /* activations, their gradients and tangents   (activations) each */
     real *number;                                     /* one number, for reductions */
     long adam_steps;                                  /* t of F19 */
 };
@@ -95,8 +95,8 @@ double net_bytes(const Net *net, int training);
 double net_scratch_bytes(const Net *net);
 
 /* Allocate. training = NET_WEIGHTS (1): gradients, Adam's moments, every activation kept. NET_INPUT: the same without weights'
- * gradients and moments: a network that only judges, net_backward(net, NET_INPUT). 0: activations share memory once they have
- * been read for the last time; only net_forward(net, 0) may be called. Returns 0 when there is not enough memory. */
+ * gradients and moments: a network that only judges, net_backward(net, NET_INPUT). | NET_TANGENT: for net_tangent too. 0: activations
+ * share memory once they have been read for the last time; only net_forward(net, 0) may be called. Returns 0 when there is not enough memory. */
 int net_finish(Net *net, int training);
 void net_free(Net *net);
 
@@ -125,6 +125,14 @@ int net_reach(const Net *net, int i, int h);
  * discriminator in the generator's step) is called with NET_INPUT alone: its weight gradients cost nothing. */
 void net_zero_activations(Net *net);
 void net_backward(Net *net, int what);
+
+/* The gradient of a gradient. After net_forward and net_backward(net, NET_INPUT), with a direction v in the inputs' t (zeros at first):
+ *   g += d/dp (v . dL/dx)                            L: linear in the outputs
+ * With J = d output / dx it is v . dL/dx = dL/doutput . J v. J v goes up the list as x does, t in the place of y: through the same weights,
+ * without biases, through each relu by the slope that it has at x. A layer's gradient is then the t that it reads times the dy behind it.
+ * Exact, since a network of layers and relus is linear between its kinks. net_has_tangent: is it one? */
+int net_has_tangent(const Net *net);
+void net_tangent(Net *net);
 
 void net_zero_gradients(Net *net);
 void net_gradient_square(Net *net, real *square);     /* sum g^2, to the device; not finite as soon as one gradient is not */
@@ -214,12 +222,14 @@ static void dense_node_forward(const Net *net, Node *node) {
     spectral_node_forward(net, node);
     net->ops->dense_forward(node->y, A.y, USED_WEIGHT, BIAS, node->n, A.h * A.w * A.c, node->c);
 }
-static void dense_node_backward(const Net *net, Node *node) {
-    int in = A.h * A.w * A.c;
-    if (wants(net, node->a)) net->ops->dense_backward_input(A.dy, node->dy, USED_WEIGHT, node->n, in, node->c);
-    if (!(net->what & NET_WEIGHTS)) return;
-    net->ops->dense_backward_weight(used_weight_gradient(net, node), A.y, node->dy, node->n, in, node->c);
+static void dense_weight_gradient(const Net *net, Node *node, const real *x) {
+    net->ops->dense_backward_weight(used_weight_gradient(net, node), x, node->dy, node->n, A.h * A.w * A.c, node->c);
     spectral_node_backward(net, node);
+}
+static void dense_node_backward(const Net *net, Node *node) {
+    if (wants(net, node->a)) net->ops->dense_backward_input(A.dy, node->dy, USED_WEIGHT, node->n, A.h * A.w * A.c, node->c);
+    if (!(net->what & NET_WEIGHTS)) return;
+    dense_weight_gradient(net, node, A.y);
     net->ops->bias_backward(D_BIAS, node->dy, node->n, node->c);
 }
 
@@ -227,11 +237,14 @@ static void conv2d_node_forward(const Net *net, Node *node) {
     spectral_node_forward(net, node);
     net->ops->conv2d_forward(node->y, A.y, USED_WEIGHT, BIAS, &node->conv);
 }
+static void conv2d_weight_gradient(const Net *net, Node *node, const real *x) {
+    net->ops->conv2d_backward_weight(used_weight_gradient(net, node), x, node->dy, &node->conv);
+    spectral_node_backward(net, node);
+}
 static void conv2d_node_backward(const Net *net, Node *node) {
     if (wants(net, node->a)) net->ops->conv2d_backward_input(A.dy, node->dy, USED_WEIGHT, &node->conv);
     if (!(net->what & NET_WEIGHTS)) return;
-    net->ops->conv2d_backward_weight(used_weight_gradient(net, node), A.y, node->dy, &node->conv);
-    spectral_node_backward(net, node);
+    conv2d_weight_gradient(net, node, A.y);
     net->ops->bias_backward(D_BIAS, node->dy, node_rows(node), node->c);
 }
 
@@ -601,7 +614,7 @@ static long net_layout(const Net *net, int training, long *offset) {
 double net_bytes(const Net *net, int training) {
     long offset[NET_MAX_NODES], activations = net_layout(net, training, offset);
     double reals = (double)net->parameters * (training & NET_WEIGHTS ? 4 : 1) + net->buffers + net->saves + 1
-                 + (double)activations * (training ? 2 : 1);
+                 + (double)activations * (1 + !!training + !!(training & NET_TANGENT));
     return reals * sizeof(real);
 }
 double net_scratch_bytes(const Net *net) { return (double)net->scratch * sizeof(real); }
@@ -615,18 +628,20 @@ int net_finish(Net *net, int training) {
     if (training & NET_WEIGHTS)
         net->g = ops->alloc(net->parameters), net->m = ops->alloc(net->parameters), net->v = ops->alloc(net->parameters);
     if (training) net->dy = ops->alloc(net->activations);
+    if (training & NET_TANGENT) net->t = ops->alloc(net->activations);
     if (!net->p || !net->buffer || !net->save || !net->y || !net->number) return 0;
-    if ((training && !net->dy) || (training & NET_WEIGHTS && (!net->g || !net->m || !net->v))) return 0;
+    if ((training && !net->dy) || (training & NET_TANGENT && !net->t) || (training & NET_WEIGHTS && (!net->g || !net->m || !net->v))) return 0;
     for (int i = 0; i < net->nodes; i++) {
         net->node[i].y = net->y + offset[i];
         net->node[i].dy = training ? net->dy + offset[i] : NULL;
+        net->node[i].t = training & NET_TANGENT ? net->t + offset[i] : NULL;
     }
     return 1;
 }
 
 void net_free(Net *net) {
-    real *block[] = { net->p, net->g, net->m, net->v, net->buffer, net->save, net->y, net->dy, net->number };
-    for (int i = 0; i < 9; i++)
+    real *block[] = { net->p, net->g, net->m, net->v, net->buffer, net->save, net->y, net->dy, net->t, net->number };
+    for (int i = 0; i < 10; i++)
         if (block[i]) net->ops->release(block[i]);
     memset(net, 0, sizeof *net);
 }
@@ -680,6 +695,32 @@ void net_zero_activations(Net *net) { net->ops->fill(net->dy, 0, net->activation
 void net_backward(Net *net, int what) {
     net->what = what;
     for (int i = net->nodes - 1; i >= 0; i--) net->node[i].kind->backward(net, &net->node[i]);
+}
+
+int net_has_tangent(const Net *net) {
+    const Kind *known[] = { &kind_input, &kind_reshape, &kind_dense, &kind_conv2d, &kind_leaky_relu, &kind_relu, &kind_concat, &kind_upsample };
+    int good = 0;
+    for (int i = 0; i < net->nodes; i++)
+        for (int k = 0; k < 8; k++) good += net->node[i].kind == known[k];
+    return good == net->nodes;
+}
+void net_tangent(Net *net) {
+    const Ops *ops = net->ops;
+    if (!net_has_tangent(net)) net_die(net, "net_tangent", "expected layers and relus only");
+    for (int i = 0; i < net->nodes; i++) {
+        Node *node = &net->node[i];
+        if (node->kind == &kind_dense) {
+            ops->dense_forward(node->t, A.t, USED_WEIGHT, NULL, node->n, A.h * A.w * A.c, node->c);
+            dense_weight_gradient(net, node, A.t);
+        } else if (node->kind == &kind_conv2d) {
+            ops->conv2d_forward(node->t, A.t, USED_WEIGHT, NULL, &node->conv);
+            conv2d_weight_gradient(net, node, A.t);
+        } else if (node->kind == &kind_leaky_relu || node->kind == &kind_relu) {
+            ops->fill(node->t, 0, node_count(node));
+            ops->leaky_relu_backward(node->t, A.t, node->y, node->slope, node_count(node));
+        } else if (node->kind == &kind_concat) ops->concat_forward(node->t, A.t, B.t, node_rows(node), A.c, B.c);
+        else if (node->kind == &kind_upsample) ops->upsample_forward(node->t, A.t, A.n, A.h, A.w, A.c, node->conv.pad);
+    }
 }
 
 /* ---------------------------------------------------------------------------------------------- the block of parameters */

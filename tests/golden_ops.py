@@ -12,14 +12,7 @@ A case is a group of tensors named GROUP.NUMBER/TENSOR, where TENSOR is the name
     conv2d.0/x        an input; conv2d.0/dx its gradient; conv2d.0/dy the gradient from above
     clip.0/x.before   what a tensor that is changed in place holds before the call (zero where there is none)
 An optional tensor that is absent is NULL. Every run gives the same bytes."""
-import json
-import os
-import struct
-import sys
-
-import numpy as np
-import torch
-import torch.nn.functional as F
+from golden_common import *
 
 torch.set_num_threads(1)
 random = np.random.RandomState(20240229)
@@ -266,30 +259,21 @@ for n, rate, decay in (6, single(5e-5), single(0.99)), (33, single(0.01), single
         case('rmsprop_step', dict(n=1, h=1, w=1, c=n, a=decay, scale=rate), g=p.grad, p=p, v=v, **before)
 
 
-# ---- Philox4x32-10 once more, from the paper: what is random must be the same numbers here. Seed and stream are op_cases.h's.
-def philox(n, seed=0x123456789ABCDEF, stream=0xFEDCBA987654321):
+# ---- what is random must be the same numbers here. Seed and stream are op_cases.h's.
+def words_of(n):
     """the first n words"""
-    words = []
-    for index in range((n + 3) // 4):
-        c = [index & 0xFFFFFFFF, index >> 32, stream & 0xFFFFFFFF, stream >> 32]
-        k = [seed & 0xFFFFFFFF, seed >> 32]
-        for _ in range(10):
-            a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
-            c = [b >> 32 ^ c[1] ^ k[0], b & 0xFFFFFFFF, a >> 32 ^ c[3] ^ k[1], a & 0xFFFFFFFF]
-            k = [k[0] + 0x9E3779B9 & 0xFFFFFFFF, k[1] + 0xBB67AE85 & 0xFFFFFFFF]
-        words += c
-    return np.array(words[:n], dtype=np.float64)
+    return philox(0x123456789ABCDEF, 0xFEDCBA987654321, (n + 3) // 4).reshape(-1)[:n].astype(np.float64)
 
 
 for n, rate in (7, 0.5), (130, 0.25), (61, 0.0):                     # rates whose 1 / (1 - rate) is as good as exact
-    x, dy, kept = variable(n), normal(n), torch.tensor(philox(n) // 256 / 2 ** 24 >= rate).double()
+    x, dy, kept = variable(n), normal(n), torch.tensor(words_of(n) // 256 / 2 ** 24 >= rate).double()
     y = x * kept * single(1 / (1 - rate))
     case('dropout', dict(n=1, h=1, w=1, c=n, a=rate), x=x, y=y, dy=dy, dx=gradients(y, dy, x)[0])
 
 # ---- F14: a sample of a code, from the words above by Box and Muller's formula, and the code's divergence from N(0,1)
 for rows, k in (5, 3), (7, 6):
     code, dz, above = variable(rows, 2 * k), normal(rows, k), torch.tensor(single(1.3))
-    words = philox((rows * k + 3) // 4 * 4).reshape(-1, 2)
+    words = words_of((rows * k + 3) // 4 * 4).reshape(-1, 2)
     radius, angle = np.sqrt(-2 * np.log((words[:, 0] + 0.5) / 2 ** 32)), 2 * np.pi * words[:, 1] / 2 ** 32
     noise = np.stack((radius * np.cos(angle), radius * np.sin(angle)), 1).reshape(-1)[:rows * k].reshape(rows, k)
     mean, log_variance = code.chunk(2, 1)
@@ -351,21 +335,4 @@ for n, h, w, c in (2, 3, 4, 3), (1, 5, 14, 1):
         more = {} if by is not weight else dict(weight=weight)
         case('nearest', dict(n=n, h=h, w=w, c=c), x=x, y=y, index=torch.tensor(first), least=torch.tensor(d.min(1)), **more)
 
-
-# ---- the file: an 8-byte length, a JSON header, the data
-def write(path):
-    header, at = {'__metadata__': {'torch': torch.__version__, 'made_by': 'tests/golden_ops.py'}}, 0
-    for name, value in tensors.items():
-        header[name] = {'dtype': 'F32', 'shape': list(value.shape), 'data_offsets': [at, at + value.nbytes]}
-        at += value.nbytes
-    text = json.dumps(header, separators=(',', ':')).encode()
-    text += b' ' * (-len(text) % 8)
-    with open(path, 'wb') as file:
-        file.write(struct.pack('<Q', len(text)) + text)
-        for value in tensors.values():
-            file.write(value.tobytes())
-    print(f'{path}: {len(tensors)} tensors, {8 + len(text) + at} bytes')
-
-
-here = os.path.dirname(os.path.abspath(__file__))
-write(sys.argv[1] if len(sys.argv) > 1 else os.path.join(here, 'data/ops.safetensors'))
+write_golden('ops', tensors)

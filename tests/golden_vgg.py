@@ -15,14 +15,7 @@ in float64 from float32 and float16 numbers; results are rounded to float32 once
     max/gradient                         of the total, by the picture
     max/result                           the picture after STEPS steps of Adam, as gram_transfer does them
     max_centred/...                      losses and gradient with centred Gram matrices, and means compared beside them"""
-import json
-import os
-import struct
-import sys
-
-import numpy as np
-import torch
-import torch.nn.functional as F
+from golden_common import *
 
 torch.set_num_threads(1)
 CONVS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -127,23 +120,6 @@ def make(depth, divisor, h, w):
     return tensors
 
 
-# ---- the file: an 8-byte length, a JSON header, the data
-def write(path, tensors):
-    header, at, data = {'__metadata__': {'torch': torch.__version__, 'made_by': 'tests/golden_vgg.py'}}, 0, []
-    for name, value in tensors.items():
-        if torch.is_tensor(value):
-            value = value.detach().numpy().astype('<f4')
-        value = np.ascontiguousarray(value)
-        header[name] = {'dtype': 'F16' if value.dtype == np.float16 else 'F32', 'shape': list(value.shape), 'data_offsets': [at, at + value.nbytes]}
-        at += value.nbytes
-        data.append(value.tobytes())
-    text = json.dumps(header, separators=(',', ':')).encode()
-    text += b' ' * (-len(text) % 8)
-    with open(path, 'wb') as file:
-        file.write(struct.pack('<Q', len(text)) + text + b''.join(data))
-    print('%s: %d tensors, %d bytes' % (path, len(tensors), 8 + len(text) + at))
-
-
 folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), 'data')
-write(os.path.join(folder, 'vgg16.safetensors'), make(16, 16, 32, 32))
-write(os.path.join(folder, 'vgg19.safetensors'), make(19, 32, 27, 33))
+for name, net in ('vgg16', (16, 16, 32, 32)), ('vgg19', (19, 32, 27, 33)):
+    write(os.path.join(folder, name + '.safetensors'), make(*net), {'made_by': 'tests/golden_vgg.py'})

@@ -1,4 +1,4 @@
-/* test_golden_dcgan.c: ten training steps of the recipe dcgan against PyTorch.
+/* test_golden_dcgan.c: ten training steps of the recipe dcgan against PyTorch; and the gradient penalty of wgan-gp, by golden_penalty.h.
  *
  * golden_dcgan.py has taken the same ten steps in float64, from the same weights, noise and pictures, and has written
  * down what came out (data/dcgan.safetensors). This test needs that file, but neither Python nor torch.
@@ -15,6 +15,7 @@
  *
  * With TEST_QUICK in the environment (sanitizers are slow) the planted errors are left out. */
 #include "gan.h"
+#include "golden_penalty.h"
 #include "tiled.h"
 #include "test.h"
 #ifdef _OPENMP
@@ -105,6 +106,11 @@ static void adam_uncorrected(real *p, real *m, real *v, const real *g, long n, r
     ops_tiled.adam_step(p, m, v, g, n, lr, beta1, beta2, eps, t + 1000000);
 }
 
+static void penalty_slightly_off(real *loss, real *v, const real *g, int n, long each) {
+    ops_tiled.gradient_penalty(loss, v, g, n, each);
+    ops_tiled.scale(v, 1.0001f, n * each);
+}
+
 static void test_planted(const GanOptions *right) {
     GanOptions options[5] = { *right, *right, *right, *right, *right };
     options[0].beta1 = 0.6, options[1].beta2 = 0.99, options[2].lr *= 1.01, options[3].clip = 0.25, options[4].seed++;
@@ -116,6 +122,8 @@ static void test_planted(const GanOptions *right) {
     wrong[2].adam_step = adam_uncorrected;
     for (int i = 0; i < 3; i++)
         CHECK(compare_training(&wrong[i], right, 0, &(long){0}), "a wrong operation, number %d, is not seen", i);
+    wrong[0] = ops_tiled, wrong[0].gradient_penalty = penalty_slightly_off;
+    CHECK(golden_penalty_wrong(&wrong[0], 1e-5, 0), "a wrong gradient penalty is not seen");
 }
 
 int main(void) {
@@ -136,6 +144,7 @@ int main(void) {
         int wrong = compare_training(tables[i], &right, 1, &compared);
         CHECK(!wrong, "%s: %d of %ld numbers are not PyTorch's", tables[i]->name, wrong, compared);
         CHECK(compared > 2000, "%s: only %ld numbers compared", tables[i]->name, compared);
+        CHECK(!golden_penalty_wrong(tables[i], 1e-5, 1), "%s: the gradient of the gradient penalty is not PyTorch's", tables[i]->name);
     }
     if (!getenv("TEST_QUICK")) test_planted(&right);
     st_close(&golden);

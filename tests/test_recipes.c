@@ -15,6 +15,7 @@
  * Compile with -Dreal=double. With TEST_QUICK in the environment (sanitizers are slow) only every fifth tensor of a
  * recipe is looked at, and the planted errors are left out. */
 #include "gan.h"
+#include "golden_penalty.h"
 #include "recipe_inputs.h"
 #include "test.h"
 #ifdef _OPENMP
@@ -396,10 +397,10 @@ static const struct { const char *recipe; GanOptions options; } trials[] = {
     { "mlp", { .batch = 5, .size = 8, .channels = 1, .lr = 1, .seed = 13, .smoothing = 0.1 } },
     { "dcgan64", { .batch = 5, .size = 16, .channels = 1, .lr = 1, .seed = 14 } },
     { "lsgan", { .batch = 4, .size = 8, .channels = 1, .lr = 1, .seed = 15, .diversity_weight = 0.3 } },
-    { "hinge", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 16 } },
+    { "hinge", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 16, .penalty_weight = 3 } },
     { "wgan", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 17, .critic = 2 } },
     { "wgan-gp", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 18, .penalty_weight = 2 } },
-    { "cgan", { .batch = 3, .size = 8, .channels = 1, .classes = INPUT_CLASSES, .lr = 1, .seed = 19 } },
+    { "cgan", { .batch = 3, .size = 8, .channels = 1, .classes = INPUT_CLASSES, .lr = 1, .seed = 19, .penalty_weight = 3 } },
     { "adain", { .batch = 2, .size = 16, .channels = 3, .lr = 1, .seed = 20, .content_weight = 0.8, .style_weight = 1.7, .tv_weight = 0.4 } },
     { "features", { .batch = 3, .size = 16, .channels = 3, .classes = INPUT_CLASSES, .lr = 1, .seed = 21 } },
     { "stylegan", { .batch = 3, .size = 8, .channels = 1, .classes = INPUT_CLASSES, .lr = 1, .seed = 23 } },
@@ -565,6 +566,7 @@ int main(void) {
     test_networks();
     test_what();
     test_recipes();
+    CHECK(!golden_penalty_wrong(&ops_naive, 1e-6, 1), "the gradient of the gradient penalty is not PyTorch's");
     if (!getenv("TEST_QUICK")) test_checker();
     return test_report("recipes");
 }

@@ -121,6 +121,7 @@ good "what keeps training healthy" $quick --smoothing 0.1 --weight-decay 1e-4 --
 good "--init-from" $quick --init-from "$tmp/health" --out "$tmp/from"
 check "--init-from says so" grep -q "first weights from $tmp/health/checkpoint" "$tmp/log"
 bad "--critic of style" 2 "the recipe style updates D once" $paint --style synthetic:1 --critic 2 --steps 1 --out "$tmp/new"
+bad "--penalty-weight of dcgan64" 2 "has batch norm" --recipe dcgan64 --data synthetic:9 --size 32 --batch 2 --penalty-weight 10 --steps 1 --out "$tmp/new"
 bad "--resume and --init-from" 2 "expected one of them" --resume "$tmp/health" --init-from "$tmp/health" --steps 9
 bad "--schedule spiral" 2 "expected constant, linear or cosine" $quick --schedule spiral --out "$tmp/new"
 bad "--init-from nothing" 1 "expected a run's folder" $quick --init-from "$tmp/nothing" --out "$tmp/new"
