@@ -22,13 +22,15 @@ static const struct { const char *head, *key; int digits; } measure[MEASURES] = 
     { "content", "content_distance", 4 }, { "L1", "l1", 4 } };
 typedef struct Row { const char *name, *key; double value[MEASURES]; } Row;
 
-/* The sets: where pictures come from, and how they are spoiled: x = keep x + noise N(0,1), which leaves the black round a content
- * black, or means of 3x3. Contents are of recipes that repaint; a content with noise must not pass for one with a pattern. */
+/* The sets: where pictures come from, and how they are spoiled: x = keep x + noise N(0,1), or means of 3x3. Contents are of recipes that
+ * repaint, and noise on cloth must not pass for a pattern: the black round a content stays, and where keep < 1 it first gets the mean of
+ * a real picture's cloth, x = to + keep (x - from), so that not even its brightness tells. */
 enum { OF_G, CONTENTS, KEPT, OTHERS, REFERENCE };
-enum { MADE, SETS = 8 };
+enum { MADE, SETS = 9 };
 static const struct Pictures { const char *name, *key; int from; float keep, noise; int blur; } kinds[] = {
     { "this run", "run", OF_G, 1, 0, 0 },
     { "the contents, untouched", "untouched", CONTENTS, 1, 0, 0 }, { "  + noise of 0.2", "untouched_noise_0.2", CONTENTS, 1, 0.2f, 0 },
+    { "  + 0.3, as bright as real ones", "untouched_bright_noise_0.3", CONTENTS, 0.5f, 0.3f, 0 },
     { "other real pictures: the floor", "real", OTHERS, 1, 0, 0 }, { "  + noise of 0.1", "noise_0.1", OTHERS, 1, 0.1f, 0 },
     { "  + noise of 0.3", "noise_0.3", OTHERS, 1, 0.3f, 0 }, { "  blurred, means of 3x3", "blurred", OTHERS, 1, 0, 1 },
     { "noise alone", "noise", OTHERS, 0, 1, 0 }, { "the reference", "reference", REFERENCE, 1, 0, 0 } };
@@ -79,11 +81,25 @@ static void draw_pictures(Gan *gan, long index, float *x) {
     gan_sample(gan, (uint64_t)index, x);
 }
 
-static void spoil(int kind, float *x, long first, long count, int c) {
+static int is_cloth(float x) { return x > -0.96f; }
+
+static float mean_of_cloth(const float *x, long n) {
+    double sum = 0, inside = 0;
+    for (long i = 0; i < n; i++) sum += is_cloth(x[i]) ? x[i] : 0, inside += is_cloth(x[i]);
+    return (float)(sum / fmax(inside, 1));
+}
+
+/* real_: as many other pictures, for their brightness */
+static void spoil(int kind, float *x, const float *real_, long first, long count, int c) {
     const struct Pictures *k = &kinds[kind];
     long each = size * size * c, side = size;
-    for (long i = 0; i < count * each && k->noise > 0; i++)
-        if (k->from != CONTENTS || x[i] > -0.96f) x[i] = fmaxf(-1, fminf(1, k->keep * x[i] + k->noise * evaluation_normal(kind, first * each + i)));
+    for (long i = 0; i < count && k->noise > 0; i++) {
+        int bright = k->from == CONTENTS && k->keep < 1;
+        float *y = x + i * each, from = bright ? mean_of_cloth(y, each) : 0, to = bright ? mean_of_cloth(real_ + i * each, each) : 0;
+        for (long p = 0; p < each; p++)
+            if (k->from != CONTENTS || is_cloth(y[p]))
+                y[p] = fmaxf(-1, fminf(1, to + k->keep * (y[p] - from) + k->noise * evaluation_normal(kind, (first + i) * each + p)));
+    }
     float *before = k->blur ? room_for((double)each) : NULL;
     for (long i = 0; before && i < count; i++) {
         memcpy(before, x + i * each, sizeof *before * (size_t)each);
@@ -114,7 +130,8 @@ static Seen see(int kind, long n, Gan *gan, Gan *judge) {
         long count = n - first < JUDGE_BATCH ? n - first : JUDGE_BATCH;
         if (kind != MADE) {
             fetch_real(gan, kinds[kind].from, first, count, x);
-            spoil(kind, x, first, count, c);
+            if (kinds[kind].from == CONTENTS) fetch_real(gan, OTHERS, first, count, kept);
+            spoil(kind, x, kept, first, count, c);
         } else {                                          /* G draws in batches of its own size: what is left over waits in x */
             for (; ready < count; ready += batch, draw++) draw_pictures(gan, draw, x + ready * each);
         }
@@ -269,7 +286,7 @@ static void evaluate_pictures(Gan *gan, const char *run, const char *json) {
     Seen reference = open_reference(gan, &judge);
     long n = test.pixels != set.pixels ? set.count : set.count / 2;
     for (int kind = MADE; kind < SETS; kind++) {
-        if (kinds[kind].from == CONTENTS && !gan->recipe->pairs) continue;
+        if (kinds[kind].from == CONTENTS && gan->recipe->pairs != UNPAIRED && (!gan->recipe->pairs || kinds[kind].noise > 0)) continue;
         Seen s = see(kind, kinds[kind].from != OTHERS || samples < n ? samples : n, gan, &judge);
         row[rows] = compare(kind, &s, &reference, &judge, gan->recipe->pairs, 0);
         if (isnan(row[rows++].value[FCD])) die(1, "%s: the features of %s are not finite, or there is not enough memory", run, kinds[kind].name);
