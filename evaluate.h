@@ -35,6 +35,7 @@ static const struct Pictures { const char *name, *key; int from; float keep, noi
     { "  + noise of 0.3", "noise_0.3", OTHERS, 1, 0.3f, 0 }, { "  blurred, means of 3x3", "blurred", OTHERS, 1, 0, 1 },
     { "noise alone", "noise", OTHERS, 0, 1, 0 }, { "the reference", "reference", REFERENCE, 1, 0, 0 } };
 static ImageSet test, contents;                          /* the test part, or `set` itself; what is repainted, unless it is drawings of test */
+static int split;                                        /* there is a test part */
 
 /* What is kept of a set of pictures */
 typedef struct Seen {
@@ -64,7 +65,7 @@ static float evaluation_normal(int kind, long i) {
  * it, of a drawing the picture that was drawn. */
 static void fetch_real(const Gan *gan, int from, long first, long count, float *x) {
     long each = size * size * set.c;
-    int split = test.pixels != set.pixels, unpaired = gan->recipe->pairs == UNPAIRED && (from == CONTENTS || from == KEPT);
+    int unpaired = gan->recipe->pairs == UNPAIRED && (from == CONTENTS || from == KEPT);
     for (long i = first; i < first + count; i++, x += each) {
         const ImageSet *s = unpaired ? &contents : from == OTHERS ? &set : &test;
         long index = unpaired ? i : split && from != OTHERS ? i % test.count : walk(split || from != OTHERS ? i : set.count / 2 + i);
@@ -89,13 +90,13 @@ static float mean_of_cloth(const float *x, long n) {
     return (float)(sum / fmax(inside, 1));
 }
 
-/* real_: as many other pictures, for their brightness */
-static void spoil(int kind, float *x, const float *real_, long first, long count, int c) {
+/* like: as many other pictures, for their brightness */
+static void spoil(int kind, float *x, const float *like, long first, long count, int c) {
     const struct Pictures *k = &kinds[kind];
     long each = size * size * c, side = size;
     for (long i = 0; i < count && k->noise > 0; i++) {
         int bright = k->from == CONTENTS && k->keep < 1;
-        float *y = x + i * each, from = bright ? mean_of_cloth(y, each) : 0, to = bright ? mean_of_cloth(real_ + i * each, each) : 0;
+        float *y = x + i * each, from = bright ? mean_of_cloth(y, each) : 0, to = bright ? mean_of_cloth(like + i * each, each) : 0;
         for (long p = 0; p < each; p++)
             if (k->from != CONTENTS || is_cloth(y[p]))
                 y[p] = fmaxf(-1, fminf(1, to + k->keep * (y[p] - from) + k->noise * evaluation_normal(kind, (first + i) * each + p)));
@@ -122,7 +123,7 @@ static Seen see(int kind, long n, Gan *gan, Gan *judge) {
     Node *in = &net->node[judge->g_content], *features = &net->node[judge->g_features], *logits = &net->node[judge->g_picture];
     int c = in->c, width = features->c, side = size < PATCH_SIDE ? (int)size : PATCH_SIDE, classes = logits->c;
     long each = size * size * c, square = side * side * c;
-    Seen s = { .n = n, .feature = room_for((double)n * width), .patch = room_for((double)n * PATCHES * (double)square), .label = room_for((double)n) };
+    Seen s = { .n = n, .feature = room_for((double)(n + JUDGE_BATCH) * width), .patch = room_for((double)n * PATCHES * (double)square), .label = room_for((double)n) };
     float *x = room_for((double)(JUDGE_BATCH + batch) * (double)each), *score = room_for(JUDGE_BATCH * classes), *last = room_for((double)(classes * each));
     float *kept = room_for(JUDGE_BATCH * (double)each);
     char *there = room_for(classes);
@@ -138,11 +139,8 @@ static Seen see(int kind, long n, Gan *gan, Gan *judge) {
         if (gan->recipe->pairs) fetch_real(gan, KEPT, first, count, kept);
         judge->ops->upload(in->y, x, JUDGE_BATCH * each);
         net_forward(net, 0);
-        float *all = room_for(JUDGE_BATCH * width);
-        judge->ops->download(all, features->y, JUDGE_BATCH * width);
+        judge->ops->download(s.feature + first * width, features->y, JUDGE_BATCH * width);
         judge->ops->download(score, logits->y, JUDGE_BATCH * classes);
-        memcpy(s.feature + first * width, all, sizeof *all * (size_t)(count * width));
-        free(all);
         for (long i = 0; i < count; i++) {
             const float *picture = x + i * each;
             int best = 0;
@@ -254,7 +252,7 @@ static void open_judge(Gan *judge, const Gan *gan) {
             ours, size, command);
     GanOptions o = recipe_find("classifier")->defaults;
     o.batch = JUDGE_BATCH, o.size = (int)size, o.channels = gan->options.channels, o.classes = set.classes;
-    if (!set.label || set.classes > 4096) die(1, "--data %s: the classes of its pictures are not known", data);
+    if (!set.label || set.classes > 4096) die(1, "%s: the classes of its pictures are not known", data);
     st_close(&file);
     if (!gan_begin(judge, recipe_find("classifier"), &o, gan->ops)) die(1, "%s", gan_error());
     judge->g.training = NET_INPUT;                       /* all activations stay, nothing is trained */
@@ -268,14 +266,13 @@ static Seen open_reference(Gan *gan, Gan *judge) {
         if (load_test_part(&contents)) imageset_free(&set);
         set = others, data = data_b;
     }
-    int split = load_test_part(&test);
+    split = load_test_part(&test);
     long n = split ? test.count : set.count / 2;
     open_judge(judge, gan);
     if (gan->recipe->pairs == DRAWINGS) strcpy(contents.source, test.source), contents.count = n;
     if (gan->recipe->pairs && samples > contents.count) samples = contents.count;
     if (n < 2 * NEIGHBOUR || samples < 2 * NEIGHBOUR)
         die(1, "%s: %ld pictures to compare with, expected %d or more", data, n < samples ? n : samples, 2 * NEIGHBOUR);
-    printf("%ld pictures of %s against %ld of %s, judged by %s\n", samples, evaluate, n < samples ? n : samples, split ? test.source : "half of the data", classifier);
     return see(SETS, n < samples ? n : samples, gan, judge);
 }
 
@@ -284,7 +281,8 @@ static void evaluate_pictures(Gan *gan, const char *run, const char *json) {
     Row row[SETS];
     int rows = 0;
     Seen reference = open_reference(gan, &judge);
-    long n = test.pixels != set.pixels ? set.count : set.count / 2;
+    long n = split ? set.count : set.count / 2;
+    printf("%ld pictures of %s against %ld of %s, judged by %s\n", samples, run, reference.n, split ? test.source : "half of the data", classifier);
     for (int kind = MADE; kind < SETS; kind++) {
         if (kinds[kind].from == CONTENTS && gan->recipe->pairs != UNPAIRED && (!gan->recipe->pairs || kinds[kind].noise > 0)) continue;
         Seen s = see(kind, kinds[kind].from != OTHERS || samples < n ? samples : n, gan, &judge);

@@ -116,7 +116,7 @@ static void print_help(void) {
         if (r->style && r->content)
             printf(" --lr-d %g --clip %g\n           --content-weight %g --style-weight %g --tv-weight %g", r->defaults.lr_d,
                    r->defaults.clip, r->defaults.content_weight, r->defaults.style_weight, r->defaults.tv_weight);
-        printf("\n");
+        printf(r->data ? " --data %s\n" : "\n", r->data);
     }
     printf("\noptions:\n");
     options_help(table, stdout);
