@@ -1,10 +1,11 @@
 /* evaluate.h: the part of train.c that measures runs: ./train --evaluate RUN, and --compress RUN. train.c includes it below its options,
  * its data set and its crops of styles, all of which it uses; the measures themselves stand in measures.h, the file in compress.h.
  *
- * A generator of pictures is measured against the data set's test part with the features of a classifier (./train --recipe classifier),
- * a painter of styles against crops of its style with features_random. Beside it stand yardsticks, measured in the same way: other
- * real pictures, which is the floor, and real ones that were spoiled on purpose. Which pictures are drawn follows from the run's
- * --seed and --samples alone. */
+ * A generator of pictures is measured against the data set's test part with the features of a classifier (./train --recipe classifier);
+ * one that repaints pictures (cyclegan, pix2pix) repaints the test part, which it has not been trained with, and is measured against the
+ * pictures that these are to become like; a painter of styles against crops of its style with features_random. Beside it stand
+ * yardsticks, measured in the same way: other real pictures, which is the floor, and pictures that were spoiled on purpose. Which
+ * pictures are drawn follows from the run's --seed and --samples alone. */
 #ifndef EVALUATE_H
 #define EVALUATE_H
 #define MEASURES_IMPLEMENTATION
@@ -14,24 +15,34 @@
 enum { JUDGE_BATCH = 50, PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBOUR = 3, DIRECTIONS = 64, BLOCK = 4 };
 
 /* One row of the table: a set of pictures, measured. Not every recipe has every number: NaN */
-enum { FCD, RELATIVE, PRECISION, RECALL, KL, COVERED, PATCHWISE, SSIM, GRAM_DISTANCE, CONTENT_DISTANCE, MEASURES };
+enum { FCD, RELATIVE, PRECISION, RECALL, KL, COVERED, PATCHWISE, SSIM, GRAM_DISTANCE, CONTENT_DISTANCE, L1, MEASURES };
 static const struct { const char *head, *key; int digits; } measure[MEASURES] = {
     { "FCD", "fcd", 2 }, { "relative", "fcd_relative", 4 }, { "precision", "precision", 3 }, { "recall", "recall", 3 }, { "KL", "kl_to_uniform", 3 },
     { "classes", "classes_covered", 0 }, { "patches", "patch_wasserstein", 4 }, { "MS-SSIM", "ms_ssim", 3 }, { "Gram", "gram_distance", 3 },
-    { "content", "content_distance", 4 } };
+    { "content", "content_distance", 4 }, { "L1", "l1", 4 } };
 typedef struct Row { const char *name, *key; double value[MEASURES]; } Row;
 
-/* the sets: what the generator makes, and the yardsticks */
-enum { MADE, REAL_OTHERS, NOISE_1, NOISE_3, BLURRED, NOISE_ALONE, REFERENCE };
-static const char *const set_name[] = { "this run", "other real pictures: the floor", "  + noise of 0.1", "  + noise of 0.3", "  blurred, means of 3x3", "noise alone" };
-static const char *const set_key[] = { "run", "real", "noise_0.1", "noise_0.3", "blurred", "noise" };
+/* The sets: where pictures come from, and how they are spoiled: x = keep x + noise N(0,1), or means of 3x3. Contents are of recipes that
+ * repaint, and noise on cloth must not pass for a pattern: the black round a content stays, and where keep < 1 it first gets the mean of
+ * a real picture's cloth, x = to + keep (x - from), so that not even its brightness tells. */
+enum { OF_G, CONTENTS, KEPT, OTHERS, REFERENCE };
+enum { MADE, SETS = 9 };
+static const struct Pictures { const char *name, *key; int from; float keep, noise; int blur; } kinds[] = {
+    { "this run", "run", OF_G, 1, 0, 0 },
+    { "the contents, untouched", "untouched", CONTENTS, 1, 0, 0 }, { "  + noise of 0.2", "untouched_noise_0.2", CONTENTS, 1, 0.2f, 0 },
+    { "  + 0.3, as bright as real ones", "untouched_bright_noise_0.3", CONTENTS, 0.5f, 0.3f, 0 },
+    { "other real pictures: the floor", "real", OTHERS, 1, 0, 0 }, { "  + noise of 0.1", "noise_0.1", OTHERS, 1, 0.1f, 0 },
+    { "  + noise of 0.3", "noise_0.3", OTHERS, 1, 0.3f, 0 }, { "  blurred, means of 3x3", "blurred", OTHERS, 1, 0, 1 },
+    { "noise alone", "noise", OTHERS, 0, 1, 0 }, { "the reference", "reference", REFERENCE, 1, 0, 0 } };
+static ImageSet test, contents;                          /* the test part, or `set` itself; what is repainted, unless it is drawings of test */
+static int split;                                        /* there is a test part */
 
 /* What is kept of a set of pictures */
 typedef struct Seen {
     long n, pairs;
     float *feature, *patch;              /* (n,width), (n * PATCHES, side*side*c) */
     int *label;                          /* (n): the class that the judge tells */
-    double ssim;                         /* the sum over pairs of one class */
+    double ssim, content, l1;            /* the sum over pairs of one class; the means of the distances to what was to be kept */
 } Seen;
 
 static void *room_for(double count) {
@@ -49,32 +60,48 @@ static float evaluation_normal(int kind, long i) {
     return z[i % 4];
 }
 
-/* Pictures first..first+count-1 of the test part, or of a set that has none: one half of it, in an order drawn at random, is the
- * reference, the other half the floor */
-static void fetch_real(const ImageSet *test, int reference, long first, long count, float *x) {
+/* Pictures first..first+count-1 of a kind. The reference is the test part, or of a set that has none one half, in an order drawn at
+ * random; the other half is the floor. Contents: a set's own, or drawings of the reference; KEPT: what of a content is to be kept: all of
+ * it, of a drawing the picture that was drawn. */
+static void fetch_real(const Gan *gan, int from, long first, long count, float *x) {
     long each = size * size * set.c;
-    for (long i = first; i < first + count; i++) {
-        int part = test->pixels != set.pixels;
-        long index = part && reference ? i : walk(part || reference ? i : set.count / 2 + i);
-        if (!imageset_get(reference ? test : &set, index, x + (i - first) * each, NULL)) die(1, "%s", images_error());
+    int unpaired = gan->recipe->pairs == UNPAIRED && (from == CONTENTS || from == KEPT);
+    for (long i = first; i < first + count; i++, x += each) {
+        const ImageSet *s = unpaired ? &contents : from == OTHERS ? &set : &test;
+        long index = unpaired ? i : split && from != OTHERS ? i % test.count : walk(split || from != OTHERS ? i : set.count / 2 + i);
+        if (!imageset_get(s, index % s->count, x, NULL)) die(1, "%s", images_error());
+        if (from == CONTENTS && gan->recipe->pairs == DRAWINGS) draw_edges(x);
     }
 }
 
-/* A batch of what G draws; where it is told the class, one class after the other */
+/* Batch `index` of what G makes: of noise, and where it is told the class, one class after the other; or of contents */
 static void draw_pictures(Gan *gan, long index, float *x) {
     for (long i = 0; gan->recipe->conditional == ON_CLASS && i < batch; i++) host_labels[i] = (float)((index * batch + i) % gan->options.classes);
     if (gan->recipe->conditional == ON_CLASS) upload_given(gan, host_labels, batch);
+    if (gan->recipe->pairs) fetch_real(gan, CONTENTS, index * batch, batch, x), gan->ops->upload(gan->content, x, batch * size * size * set.c);
     gan_sample(gan, (uint64_t)index, x);
 }
 
-static void spoil(int kind, float *x, long first, long count, int c) {
+static int is_cloth(float x) { return x > -0.96f; }
+
+static float mean_of_cloth(const float *x, long n) {
+    double sum = 0, inside = 0;
+    for (long i = 0; i < n; i++) sum += is_cloth(x[i]) ? x[i] : 0, inside += is_cloth(x[i]);
+    return (float)(sum / fmax(inside, 1));
+}
+
+/* like: as many other pictures, for their brightness */
+static void spoil(int kind, float *x, const float *like, long first, long count, int c) {
+    const struct Pictures *k = &kinds[kind];
     long each = size * size * c, side = size;
-    for (long i = 0; i < count * each; i++) {
-        float deviation = kind == NOISE_1 ? 0.1f : kind == NOISE_3 ? 0.3f : 1;
-        if (kind == NOISE_1 || kind == NOISE_3 || kind == NOISE_ALONE)
-            x[i] = fmaxf(-1, fminf(1, (kind == NOISE_ALONE ? 0 : x[i]) + deviation * evaluation_normal(kind, first * each + i)));
+    for (long i = 0; i < count && k->noise > 0; i++) {
+        int bright = k->from == CONTENTS && k->keep < 1;
+        float *y = x + i * each, from = bright ? mean_of_cloth(y, each) : 0, to = bright ? mean_of_cloth(like + i * each, each) : 0;
+        for (long p = 0; p < each; p++)
+            if (k->from != CONTENTS || is_cloth(y[p]))
+                y[p] = fmaxf(-1, fminf(1, to + k->keep * (y[p] - from) + k->noise * evaluation_normal(kind, (first + i) * each + p)));
     }
-    float *before = kind == BLURRED ? room_for((double)each) : NULL;
+    float *before = k->blur ? room_for((double)each) : NULL;
     for (long i = 0; before && i < count; i++) {
         memcpy(before, x + i * each, sizeof *before * (size_t)each);
         for (long p = 0; p < each; p++) {
@@ -91,32 +118,36 @@ static void spoil(int kind, float *x, long first, long count, int c) {
 }
 
 /* What the judge sees of `n` pictures of a set */
-static Seen see(int kind, long n, Gan *gan, Gan *judge, const ImageSet *test) {
+static Seen see(int kind, long n, Gan *gan, Gan *judge) {
     Net *net = &judge->g;
     Node *in = &net->node[judge->g_content], *features = &net->node[judge->g_features], *logits = &net->node[judge->g_picture];
     int c = in->c, width = features->c, side = size < PATCH_SIDE ? (int)size : PATCH_SIDE, classes = logits->c;
     long each = size * size * c, square = side * side * c;
-    Seen s = { .n = n, .feature = room_for((double)n * width), .patch = room_for((double)n * PATCHES * (double)square), .label = room_for((double)n) };
+    Seen s = { .n = n, .feature = room_for((double)(n + JUDGE_BATCH) * width), .patch = room_for((double)n * PATCHES * (double)square), .label = room_for((double)n) };
     float *x = room_for((double)(JUDGE_BATCH + batch) * (double)each), *score = room_for(JUDGE_BATCH * classes), *last = room_for((double)(classes * each));
+    float *kept = room_for(JUDGE_BATCH * (double)each);
     char *there = room_for(classes);
     for (long first = 0, draw = 0, ready = 0; first < n; first += JUDGE_BATCH) {
         long count = n - first < JUDGE_BATCH ? n - first : JUDGE_BATCH;
         if (kind != MADE) {
-            fetch_real(test, kind == REFERENCE, first, count, x);
-            spoil(kind, x, first, count, c);
+            fetch_real(gan, kinds[kind].from, first, count, x);
+            if (kinds[kind].from == CONTENTS) fetch_real(gan, OTHERS, first, count, kept);
+            spoil(kind, x, kept, first, count, c);
         } else {                                          /* G draws in batches of its own size: what is left over waits in x */
             for (; ready < count; ready += batch, draw++) draw_pictures(gan, draw, x + ready * each);
         }
+        if (gan->recipe->pairs) fetch_real(gan, KEPT, first, count, kept);
         judge->ops->upload(in->y, x, JUDGE_BATCH * each);
         net_forward(net, 0);
-        float *all = room_for(JUDGE_BATCH * width);
-        judge->ops->download(all, features->y, JUDGE_BATCH * width);
+        judge->ops->download(s.feature + first * width, features->y, JUDGE_BATCH * width);
         judge->ops->download(score, logits->y, JUDGE_BATCH * classes);
-        memcpy(s.feature + first * width, all, sizeof *all * (size_t)(count * width));
-        free(all);
         for (long i = 0; i < count; i++) {
             const float *picture = x + i * each;
             int best = 0;
+            if (gan->recipe->pairs) {
+                s.content += measure_content_distance(picture, c, kept + i * each, c, NULL, (int)size, (int)size, BLOCK) / (double)n;
+                for (long p = 0; p < each; p++) s.l1 += fabs(picture[p] - kept[i * each + p]) / (double)(n * each);
+            }
             for (int k = 1; k < classes; k++)
                 if (score[i * classes + k] > score[i * classes + best]) best = k;
             s.label[first + i] = best;
@@ -127,24 +158,25 @@ static Seen see(int kind, long n, Gan *gan, Gan *judge, const ImageSet *test) {
         }
         if (kind == MADE) memmove(x, x + count * each, sizeof *x * (size_t)((ready - count) * each)), ready -= count;
     }
-    free(x), free(score), free(last), free(there);
+    free(x), free(score), free(last), free(there), free(kept);
     return s;
 }
 
-/* A set against the reference */
-static Row compare(int kind, const Seen *s, const Seen *reference, const Gan *judge, int only_fcd) {
+/* A set against the reference. Contents of another kind have classes of their own: no KL, no count of classes */
+static Row compare(int kind, const Seen *s, const Seen *reference, const Gan *judge, int pairs, int only_fcd) {
     const Node *features = &judge->g.node[judge->g_features], *logits = &judge->g.node[judge->g_picture];
     int side = size < PATCH_SIDE ? (int)size : PATCH_SIDE, c = judge->g.node[judge->g_content].c;
     long n = s->n < reference->n ? s->n : reference->n;
     double trace, share[4096];
-    Row row = { set_name[kind], set_key[kind], {0} };
+    Row row = { kinds[kind].name, kinds[kind].key, {0} };
     for (int k = 0; k < MEASURES; k++) row.value[k] = NAN;
     row.value[FCD] = measure_frechet(s->feature, s->n, reference->feature, reference->n, features->c, &trace);
     row.value[RELATIVE] = row.value[FCD] / trace;
     if (only_fcd) return row;
     measure_precision_recall(&row.value[PRECISION], &row.value[RECALL], reference->feature, n, s->feature, n, features->c, NEIGHBOUR);
     measure_histogram(share, s->label, s->n, logits->c);
-    row.value[KL] = measure_kl_to_uniform(share, logits->c), row.value[COVERED] = measure_covered(share, logits->c);
+    if (pairs != UNPAIRED) row.value[KL] = measure_kl_to_uniform(share, logits->c), row.value[COVERED] = measure_covered(share, logits->c);
+    if (pairs) row.value[CONTENT_DISTANCE] = s->content, row.value[L1] = s->l1;
     row.value[PATCHWISE] = measure_sliced_wasserstein(s->patch, reference->patch, n * PATCHES, side * side * c, DIRECTIONS, 1);
     row.value[SSIM] = s->pairs ? s->ssim / (double)s->pairs : NAN;
     return row;
@@ -179,6 +211,7 @@ static void write_json(const char *path, const char *run, const Gan *gan, long n
     if (!file) die(1, "%s: %s: cannot write there", fresh, strerror(errno));
     fprintf(file, "{\n");
     json_text(file, "run", run), json_text(file, "recipe", gan->recipe->name), json_text(file, "data", data), json_text(file, "classifier", classifier);
+    if (gan->recipe->pairs) json_text(file, "contents", contents.source);
     fprintf(file, "  \"samples\": %ld,\n  \"sets\": {\n", n);
     for (int i = 0; i < rows; i++) {
         fprintf(file, "    \"%s\": {", row[i].key);
@@ -194,10 +227,11 @@ static void write_json(const char *path, const char *run, const Gan *gan, long n
 
 /* --------------------------------------------------------------------------------------------- generators of pictures */
 
-/* "fashion-mnist:train" -> "fashion-mnist", "synthetic:40" -> "synthetic": what two runs must share */
+/* What two runs must share: "fashion-mnist:test:plain" -> "fashion-mnist", "synthetic:40" -> "synthetic"; colours are another matter */
 static void set_of(char name[400], const char *source) {
+    const char *tinted = strstr(source, ":tinted");
     snprintf(name, 400, "%s", source);
-    if (!strncmp(name, "fashion-mnist:", 14) || !strncmp(name, "synthetic:", 10)) *strchr(name, ':') = 0;
+    if (!strncmp(name, "fashion-mnist:", 14) || !strncmp(name, "synthetic:", 10)) strcpy(strchr(name, ':'), *name == 'f' && tinted ? ":tinted" : "");
 }
 
 static void open_judge(Gan *judge, const Gan *gan) {
@@ -218,35 +252,46 @@ static void open_judge(Gan *judge, const Gan *gan) {
             ours, size, command);
     GanOptions o = recipe_find("classifier")->defaults;
     o.batch = JUDGE_BATCH, o.size = (int)size, o.channels = gan->options.channels, o.classes = set.classes;
-    if (!set.label || set.classes > 4096) die(1, "--data %s: the classes of its pictures are not known", data);
+    if (!set.label || set.classes > 4096) die(1, "%s: the classes of its pictures are not known", data);
     st_close(&file);
     if (!gan_begin(judge, recipe_find("classifier"), &o, gan->ops)) die(1, "%s", gan_error());
     judge->g.training = NET_INPUT;                       /* all activations stay, nothing is trained */
     if (!gan_finish(judge) || !gan_load(judge, path)) die(1, "--classifier: %s", gan_error());
 }
 
-/* The reference is the test part, as far as `samples` go; a set without one lends one half, and the other is the floor */
+/* The test part (of what pictures are to become, where those are of another kind: it then takes the data's place), the judge, and
+ * what it sees of the reference */
+static Seen open_reference(Gan *gan, Gan *judge) {
+    if (gan->recipe->pairs == UNPAIRED) {
+        if (load_test_part(&contents)) imageset_free(&set);
+        set = others, data = data_b;
+    }
+    split = load_test_part(&test);
+    long n = split ? test.count : set.count / 2;
+    open_judge(judge, gan);
+    if (gan->recipe->pairs == DRAWINGS) strcpy(contents.source, test.source), contents.count = n;
+    if (gan->recipe->pairs && samples > contents.count) samples = contents.count;
+    if (n < 2 * NEIGHBOUR || samples < 2 * NEIGHBOUR)
+        die(1, "%s: %ld pictures to compare with, expected %d or more", data, n < samples ? n : samples, 2 * NEIGHBOUR);
+    return see(SETS, n < samples ? n : samples, gan, judge);
+}
+
 static void evaluate_pictures(Gan *gan, const char *run, const char *json) {
-    enum { ROWS = NOISE_ALONE + 1 };
     Gan judge;
-    ImageSet test;
-    Row row[ROWS];
-    open_judge(&judge, gan);
-    int split = load_test_part(&test);
-    long n = split ? test.count : set.count / 2, others = split ? set.count : set.count / 2;
-    if (samples < n) n = samples;
-    if (others > samples) others = samples;
-    if (n < 2 * NEIGHBOUR || others < 2 * NEIGHBOUR) die(1, "--data %s: %ld pictures to compare with, expected %d or more", data, n, 2 * NEIGHBOUR);
-    printf("%ld pictures of %s against %ld of %s, judged by %s\n", samples, run, n, split ? test.source : "half of the data", classifier);
-    Seen reference = see(REFERENCE, n, gan, &judge, &test);
-    for (int kind = MADE; kind < ROWS; kind++) {
-        Seen s = see(kind, kind == MADE ? samples : others, gan, &judge, &test);
-        row[kind] = compare(kind, &s, &reference, &judge, 0);
-        if (isnan(row[kind].value[FCD])) die(1, "%s: the features of %s are not finite, or there is not enough memory", run, set_name[kind]);
+    Row row[SETS];
+    int rows = 0;
+    Seen reference = open_reference(gan, &judge);
+    long n = split ? set.count : set.count / 2;
+    printf("%ld pictures of %s against %ld of %s, judged by %s\n", samples, run, reference.n, split ? test.source : "half of the data", classifier);
+    for (int kind = MADE; kind < SETS; kind++) {
+        if (kinds[kind].from == CONTENTS && gan->recipe->pairs != UNPAIRED && (!gan->recipe->pairs || kinds[kind].noise > 0)) continue;
+        Seen s = see(kind, kinds[kind].from != OTHERS || samples < n ? samples : n, gan, &judge);
+        row[rows] = compare(kind, &s, &reference, &judge, gan->recipe->pairs, 0);
+        if (isnan(row[rows++].value[FCD])) die(1, "%s: the features of %s are not finite, or there is not enough memory", run, kinds[kind].name);
         forget(&s);
     }
-    print_rows(row, ROWS);
-    write_json(json, run, gan, samples, row, ROWS);
+    print_rows(row, rows);
+    write_json(json, run, gan, samples, row, rows);
     forget(&reference);
     gan_free(&judge);
 }
@@ -375,12 +420,9 @@ static void evaluate_run(Gan *gan, const char *checkpoint) {
     } else evaluate_pictures(gan, evaluate, json);
 }
 
-/* What --evaluate can measure: recipes that draw pictures from noise, or paint a style */
 static void check_measurable(const Recipe *recipe) {
-    int draws = recipe->content == 0 && !recipe->style && strcmp(recipe->name, "classifier");
-    if (!draws && !(recipe->style && recipe->content))
-        die(1, "the recipe %s cannot be measured so: --evaluate takes runs that draw pictures from noise (dcgan and its relatives) or paint a style (style, adain)",
-            recipe->name);
+    if (recipe->labels && !recipe->conditional)          /* they look at pictures, and make none */
+        die(1, "the recipe %s cannot be measured so: it makes no pictures. --evaluate takes runs of the other recipes", recipe->name);
 }
 
 static void compress_run(const char *checkpoint) {
@@ -414,14 +456,11 @@ static void compress_run(const char *checkpoint) {
 /* FCD of the run and of its compressed generator, by the same classifier, noise and test pictures */
 static void compare_compressed(Gan *gan, const char *checkpoint, const char *compressed) {
     Gan judge;
-    ImageSet test;
-    open_judge(&judge, gan);
-    long n = load_test_part(&test) ? test.count : set.count / 2;
-    Seen reference = see(REFERENCE, n < samples ? n : samples, gan, &judge, &test);
+    Seen reference = open_reference(gan, &judge);
     for (int k = 0; k < 2; k++) {
         load_generator(gan, k ? compressed : checkpoint);
-        Seen s = see(MADE, samples, gan, &judge, &test);
-        printf("FCD %s: %.2f\n", k ? "after" : "before", compare(MADE, &s, &reference, &judge, 1).value[FCD]);
+        Seen s = see(MADE, samples, gan, &judge);
+        printf("FCD %s: %.2f\n", k ? "after" : "before", compare(MADE, &s, &reference, &judge, gan->recipe->pairs, 1).value[FCD]);
         forget(&s);
     }
     forget(&reference);

@@ -56,6 +56,7 @@ enum { BCE, LEAST_SQUARES, WASSERSTEIN, HINGE };         /* adversarial losses *
 typedef struct Recipe {
     const char *name, *summary, *source;
     GanOptions defaults;
+    const char *data;                    /* which pictures by default; NULL: Fashion-MNIST */
     const char *part[GAN_PARTS + 1];     /* names of the parts of loss_g, ended by NULL */
     int content;                         /* channels of the pictures that G repaints (gan->content), 0: G starts from noise alone */
     int style;                           /* 1: gan->images are crops of style pictures; 0: pictures of the data set */

@@ -138,6 +138,7 @@ typedef struct ImageSet {
     unsigned char *mask;                /* (count, stored_h, stored_w), 0..255, or NULL: all of it */
     int *label;                         /* (count) in 0..classes-1, or NULL: no labels */
     int classes;
+    int tinted;                         /* 1: grey is kept, imageset_get dyes it */
     long skipped;                       /* how many files of a folder were no readable pictures */
     char note[512];                     /* and why the first of them was not */
     char source[512];                   /* as given */
@@ -147,6 +148,8 @@ typedef struct ImageSet {
  *   "fashion-mnist", "fashion-mnist:train", "fashion-mnist:test"   {train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz]
  *   "fashion-mnist:plain", "fashion-mnist:patterned"   of the training part's T-shirts, dresses and shirts the 40% with the least
  *                                texture and the 15% with the most: two kinds of garments that nobody has paired
+ *   "fashion-mnist:tinted"       RGB: each garment of the training part in a colour of its own, on white
+ *   "fashion-mnist:test:plain"   and so on: the same of the test part
  *   an IDX file, plain or .gz    labels come from the file named labels-idx1 instead of images-idx3, if there is one
  *   a folder (or one picture)    see image_list. When no picture lies in the folder itself, its subfolders are the classes
  *   "synthetic", "synthetic:N"   N (2000) drawn garments, light on black, in Fashion-MNIST's ten classes
@@ -1011,9 +1014,13 @@ static double im_texture(const unsigned char *p, int h, int w) {
 static int im_load_fashion(ImageSet *set, const char *which, const ImageSetOptions *o) {
     char path[4096];
     const char *dir = o->fashion_mnist_dir ? o->fashion_mnist_dir : "/usr/share/datasets/fashion-mnist";
-    int test = !strcmp(which, ":test"), plain = !strcmp(which, ":plain"), patterned = !strcmp(which, ":patterned");
-    if (!test && !plain && !patterned && *which && strcmp(which, ":train"))
-        return im_fail("fashion-mnist%s: unknown part; there are fashion-mnist:train, :test, :plain and :patterned", which);
+    int test = !strncmp(which, ":test", 5), train = !strncmp(which, ":train", 6);
+    const char *kind = which + (test ? 5 : train ? 6 : 0);
+    int plain = !strcmp(kind, ":plain"), patterned = !strcmp(kind, ":patterned");
+    set->tinted = !strcmp(kind, ":tinted");
+    if (!set->tinted && !plain && !patterned && *kind)
+        return im_fail("fashion-mnist%s: unknown part; there are fashion-mnist:train, :test, :plain, :patterned and :tinted; "
+                       ":test:plain and so on are of the test part", which);
     snprintf(path, sizeof path, "%.4000s/%s-images-idx3-ubyte", dir, test ? "t10k" : "train");
     if (!im_find_idx(path, sizeof path))
         return im_fail("%s: not found: install Debian's dataset-fashion-mnist, say where it is, or use \"synthetic\"", path);
@@ -1029,7 +1036,7 @@ static int im_load_fashion(ImageSet *set, const char *which, const ImageSetOptio
         set->label[kept++] = set->label[i];
     }
     set->count = kept;
-    return kept ? 1 : im_fail("%s: none of its garments is %s", path, which + 1);
+    return kept ? 1 : im_fail("%s: none of its garments is %s", path, kind + 1);
 }
 
 /* ---- sets: folders -------------------------------------------------------------------------------------------- */
@@ -1243,6 +1250,24 @@ static int im_photo(ImageSet *set) {
     return 1;
 }
 
+/* A grey picture on white becomes a dyed one: where cloth covers a share v = (1 - grey)/2 of the white,
+ *     x = (1 - v) white + v colour,   colour_k = value (1 - saturation (1 - wheel_k(hue)))
+ * Hue, saturation and value follow from the index alone; cloth is seldom as bright as a pure colour can be. */
+static int im_dye(Image *image, long index) {
+    float u[3];
+    Image grey = *image;
+    if (!image_new(image, grey.h, grey.w, 3)) { image_free(&grey); return 0; }
+    for (int k = 0; k < 3; k++) u[k] = im_hash(3 * (uint32_t)index + (uint32_t)k + 7);
+    float saturation = .1f + .65f * u[1], value = (.15f + .8f * u[2]) * (1 - .25f * saturation);
+    for (long i = 0; i < (long)grey.h * grey.w * 3; i++) {
+        float wheel = im_clamp(fabsf(fmodf(6 * u[0] + 2 * (float)(i % 3), 6) - 3) - 1);        /* 0, up to 1, 0 again, a third apart */
+        image->pixels[i] = 1 - (1 - grey.pixels[i / 3]) * (1 - value * (1 - saturation * (1 - wheel)));
+    }
+    image->mask = grey.mask, grey.mask = NULL;
+    image_free(&grey);
+    return 1;
+}
+
 int imageset_load(ImageSet *out, const char *source, const ImageSetOptions *options) {
     ImageSetOptions o = {0};
     if (options) o = *options;
@@ -1253,7 +1278,7 @@ int imageset_load(ImageSet *out, const char *source, const ImageSetOptions *opti
                        o.channels);
     if (!im_load_source(out, source, &o) || (o.photo && !out->mask && !im_photo(out))) { imageset_free(out); return 0; }
     out->h = o.h ? o.h : out->stored_h, out->w = o.w ? o.w : out->stored_w;
-    out->c = o.channels ? o.channels : out->stored_c;
+    out->c = o.channels ? o.channels : out->tinted ? 3 : out->stored_c;
     strcpy(out->source, source);
     return 1;
 }
@@ -1271,6 +1296,8 @@ int imageset_get(const ImageSet *set, long index, float *pixels, float *mask) {
     if (enlarged) image_round_mask(&raw);
     int ok = image_fit(&fitted, &raw, set->h, set->w);
     for (size_t i = 0; ok && enlarged && i < size; i++) fitted.mask[i] = im_clamp(2 * fitted.mask[i] - .5f);
+    for (size_t i = 0; ok && set->tinted && !set->mask && i < size; i++) fitted.pixels[i] = -fitted.pixels[i];
+    ok = ok && (!set->tinted || im_dye(&fitted, index));
     if (ok) im_channels(pixels, set->c, fitted.pixels, fitted.c, size);
     for (size_t i = 0; ok && mask && i < size; i++) mask[i] = fitted.mask ? fitted.mask[i] : 1;
     image_free(&raw);

@@ -41,7 +41,7 @@ static int dry_run, overwrite, help;
 
 static Option table[] = {
     { "--recipe", 's', &recipe_name, "dcgan", 0, 0, "what to train, see above", 0 },
-    { "--data", 's', &data, "fashion-mnist", 0, 0, "fashion-mnist[:train|:test], synthetic[:N], an IDX file (.gz too), or a folder", 0 },
+    { "--data", 's', &data, "fashion-mnist", 0, 0, "fashion-mnist[:train|:test][:plain|:patterned|:tinted], synthetic[:N], an IDX file (.gz too), or a folder", 0 },
     { "--style", 's', &style, "", 0, 0, "a picture, a .pat pattern, a folder of them, or synthetic[:K]", 0 },
     { "--out", 's', &out, "", 0, 0, "the run's folder (default runs/RECIPE)", 0 },
     { "--steps", 'i', &steps, NULL, 1, 1e9, "training steps (default by recipe)", 0 },
@@ -118,7 +118,7 @@ static void print_help(void) {
         if (r->style && r->content)
             printf(" --lr-d %g --clip %g\n           --content-weight %g --style-weight %g --tv-weight %g", r->defaults.lr_d,
                    r->defaults.clip, r->defaults.content_weight, r->defaults.style_weight, r->defaults.tv_weight);
-        printf("\n");
+        printf(r->data ? " --data %s\n" : "\n", r->data);
     }
     printf("\noptions:\n");
     options_help(table, stdout);
@@ -149,7 +149,7 @@ static const Recipe *find_recipe(void) {
         { "--identity-weight", d->identity_weight }, { "--kl-weight", d->kl_weight }, { "--diversity", d->diversity_weight },
         { "--penalty-weight", d->penalty_weight }, { "--weight-clip", d->weight_clip } };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) recipe_default(list[i].name, list[i].value);
-    if (r->pairs == UNPAIRED && !option_find(table, "--data")->given) data = "fashion-mnist:plain";
+    if (!option_find(table, "--data")->given) data = r->data ? r->data : data;
     if (size % r->multiple) die(2, "--size %ld: the recipe %s needs a multiple of %d", size, r->name, r->multiple);
     return r;
 }
@@ -438,10 +438,13 @@ static void load_batch(Gan *gan, long step) {
 
 /* A set's part for tests in the place of the other: Fashion-MNIST has one. 0: this set has none, and `part` is `set` itself. */
 static int load_test_part(ImageSet *part) {
-    ImageSetOptions o = { .h = (int)size, .w = (int)size, .fashion_mnist_dir = *data_dir ? data_dir : NULL };
+    ImageSetOptions o = { .h = (int)size, .w = (int)size, .channels = set.c, .fashion_mnist_dir = *data_dir ? data_dir : NULL };
+    const char *kind = data + 13;
+    char name[64];
     *part = set;
-    if (strcmp(data, "fashion-mnist") && strcmp(data, "fashion-mnist:train")) return 0;
-    if (!imageset_load(part, "fashion-mnist:test", &o)) die(1, "%s", images_error());
+    if (strncmp(data, "fashion-mnist", 13) || (*kind && *kind != ':') || !strncmp(kind, ":test", 5)) return 0;
+    snprintf(name, sizeof name, "fashion-mnist:test%.40s", kind + (strncmp(kind, ":train", 6) ? 0 : 6));
+    if (!imageset_load(part, name, &o)) die(1, "%s", images_error());
     return 1;
 }
 

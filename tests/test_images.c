@@ -578,6 +578,48 @@ static void test_idx(void) {
     FAILS(imageset_load(&set, write_file("none-idx", file.b, file.n), NULL), "none-idx", "is 0");
 }
 
+/* What v/255 of cloth makes of white: 1 - v/255 (1 - colour). From any two v of one garment the third follows. */
+static void test_tinted(const char *folder) {
+    enum { N = 3, EACH = 28 * 28 };
+    static float x[N][EACH * 3], again[EACH * 3], grey[EACH], mask[EACH], large[64 * 64 * 3];
+    ImageSetOptions o = { .fashion_mnist_dir = folder };
+    ImageSet set, photo;
+    WORKS(imageset_load(&set, "fashion-mnist:test:tinted", &o));
+    CHECK(set.c == 3 && set.stored_c == 1 && set.count == N, "RGB, kept grey");
+    for (int i = 0; i < N; i++) {
+        float colour[3] = { 1, 1, 1 }, most = 0;
+        imageset_get(&set, i, x[i], NULL);
+        for (int p = 0; p < EACH; p++)                   /* the colour from the pixel with the most cloth, the others by the formula */
+            if (set.pixels[i * EACH + p] / 255.f > most)
+                for (int k = 0; k < 3; k++) most = set.pixels[i * EACH + p] / 255.f, colour[k] = 1 - (1 - x[i][3 * p + k]) / most;
+        for (int p = 0; p < EACH * 3; p++)
+            CLOSE(x[i][p], 1 - set.pixels[i * EACH + p / 3] / 255. * (1 - colour[p % 3]), 1e-4, 0, "picture %d, number %d", i, p);
+        for (int k = 0; k < 3; k++) CHECK(colour[k] >= -1 && colour[k] < .91f, "picture %d: a colour of cloth: %g", i, colour[k]);
+        float high = fmaxf(colour[0], fmaxf(colour[1], colour[2])), low = fminf(colour[0], fminf(colour[1], colour[2]));
+        CHECK(high - low > .02f, "picture %d: not grey: %g to %g", i, low, high);
+    }
+    CHECK(memcmp(x[0], x[1], sizeof *x) && memcmp(x[1], x[2], sizeof *x), "each its own colour");
+    imageset_get(&set, 1, again, NULL);
+    CHECK(!memcmp(x[1], again, sizeof again), "the same each time");
+    imageset_free(&set);
+    o.photo = 1;
+    WORKS(imageset_load(&photo, "fashion-mnist:test:tinted", &o));
+    imageset_get(&photo, 1, again, mask);
+    CHECK(photo.mask && mask[0] == (photo.pixels[EACH] < 250), "with a mask");
+    for (int p = 0; p < EACH * 3; p++) CLOSE(again[p], x[1][p], 1e-6, 0, "the same picture: it is on white already");
+    imageset_free(&photo);
+    o = (ImageSetOptions){ .channels = 1, .fashion_mnist_dir = folder };
+    WORKS(imageset_load(&set, "fashion-mnist:test:tinted", &o));
+    imageset_get(&set, 1, grey, NULL);
+    CLOSE(grey[5], .299 * x[1][15] + .587 * x[1][16] + .114 * x[1][17], 1e-5, 0, "its luminance");
+    imageset_free(&set);
+    o = (ImageSetOptions){ .h = 64, .w = 64, .fashion_mnist_dir = folder };
+    WORKS(imageset_load(&set, "fashion-mnist:test:tinted", &o));
+    imageset_get(&set, 1, large, NULL);
+    for (int k = 0; k < 3; k++) CLOSE(large[k], x[1][k], 1e-5, 0, "enlarged: the corner");
+    imageset_free(&set);
+}
+
 static void test_set_options(void) {
     static Bytes file;
     ImageSet set;
@@ -606,6 +648,8 @@ static void test_set_options(void) {
     FAILS(imageset_load(&set, path, &(ImageSetOptions){ .h = 20000 }), "20000", "16384");
     FAILS(imageset_load(&set, "/nowhere/at/all", NULL), "/nowhere/at/all", "synthetic");
     FAILS(imageset_load(&set, "fashion-mnist:valid", NULL), "fashion-mnist:valid", "fashion-mnist:train");
+    FAILS(imageset_load(&set, "fashion-mnist:tintd", NULL), "fashion-mnist:tintd", ":train, :test, :plain, :patterned and :tinted");
+    FAILS(imageset_load(&set, "fashion-mnist:test:plane", NULL), ":test:plane", ":test:plain");
     FAILS(imageset_load(&set, "fashion-mnist", &(ImageSetOptions){ .fashion_mnist_dir = folder }), folder,
           "dataset-fashion-mnist");
     make_idx(&file, 3, 28, 28);
@@ -613,6 +657,7 @@ static void test_set_options(void) {
     WORKS(imageset_load(&set, "fashion-mnist:test", &(ImageSetOptions){ .fashion_mnist_dir = folder }));
     CHECK(set.count == 3 && set.h == 28 && !set.label, "a folder of one's own, without gzip or labels");
     imageset_free(&set);
+    test_tinted(folder);
 }
 
 /* An (h,w) RGB picture of one colour in the set's folder. */

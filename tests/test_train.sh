@@ -200,6 +200,8 @@ check "by its name" grep -q '1 files skipped.*notes.png' "$tmp/err"
 if [ -e /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz ]; then
     good "Fashion-MNIST" --data fashion-mnist:test --limit 20 --size 8 --batch 4 --steps 2 --out "$tmp/fashion"
     check "20 pictures of it" grep -q ': 20 pictures' "$tmp/log"
+    good "dcgan64's own pictures" --recipe dcgan64 --size 16 --batch 2 --limit 9 --steps 1 --out "$tmp/tinted"
+    check "are in colour" grep -q '^data fashion-mnist:tinted: 9 pictures of 16x16x3' "$tmp/log"
 fi
 
 # ---- a classifier: labels; the same bits for any number of threads; in two parts as in one ----
@@ -252,6 +254,42 @@ check "Gram: a pattern is told from noise of its colours: $order" rising 10 $ord
 order="$(number "$tmp/painted/metrics.json" style patch_wasserstein) $(number "$tmp/painted/metrics.json" noise patch_wasserstein)"
 check "patches: so they do: $order" rising 1.3 $order
 check "the untouched content has moved by nothing but rounding" rising 1 "$(number "$tmp/painted/metrics.json" untouched content_distance)" 1e-9
+
+# ---- recipes that repaint: against the pictures that theirs are to become like ----
+good "cyclegan, to be measured" --recipe cyclegan --data synthetic:60 --data-b synthetic --size 12 --batch 4 --steps 2 --out "$tmp/cycle"
+for n in 1 3; do
+    good "--evaluate cyclegan, $n threads" --evaluate "$tmp/cycle" --classifier "$tmp/judge" --threads $n
+    mv "$tmp/cycle/metrics.json" "$tmp/cycle$n"
+done
+check "--evaluate cyclegan: metrics.json of 1 and 3 threads" cmp -s "$tmp/cycle1" "$tmp/cycle3"
+check "as many as there are contents" grep -q '"contents": "synthetic:60",' "$tmp/cycle1"
+check "as many as there are contents" grep -q '"samples": 60,' "$tmp/cycle1"
+for distance in content_distance l1; do
+    check "the untouched contents are kept: $distance" [ "$(number "$tmp/cycle1" untouched $distance)" = 0 ]
+    order="$(number "$tmp/cycle1" untouched_noise_0.2 $distance) $(number "$tmp/cycle1" untouched_bright_noise_0.3 $distance)"
+    check "$distance: noise .2 < other brightness and noise .3: $order" rising 1.5 $order
+done
+check "the kinds of two sets differ: no KL" [ -z "$(number "$tmp/cycle1" run kl_to_uniform)" ]
+good "pix2pix, to be measured" --recipe pix2pix --data synthetic --size 12 --batch 8 --steps 60 --out "$tmp/drawn"
+good "--evaluate pix2pix" --evaluate "$tmp/drawn" --classifier "$tmp/judge" --samples 203
+for what in fcd l1; do
+    order="$(number "$tmp/drawn/metrics.json" run $what) $(number "$tmp/drawn/metrics.json" untouched $what)"
+    check "pix2pix is nearer to the pictures drawn than their drawings: $what $order" rising 1.2 $order
+done
+order="$(number "$tmp/drawn/metrics.json" run l1) $(number "$tmp/drawn/metrics.json" real l1)"
+check "and nearer than other pictures are: $order" rising 1.2 $order
+if [ -e /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz ]; then
+    good "a classifier of Fashion-MNIST" --recipe classifier --size 20 --steps 30 --limit 5000 --out "$tmp/fashion_judge"
+    good "plain garments, repainted" --recipe cyclegan --size 20 --batch 2 --steps 1 --out "$tmp/patterns"
+    good "--evaluate them" --evaluate "$tmp/patterns" --classifier "$tmp/fashion_judge" --samples 300
+    check "by the test part" grep -q '^300 pictures of .* against 300 of fashion-mnist:test:patterned' "$tmp/log"
+    for row in untouched untouched_noise_0.2 untouched_bright_noise_0.3; do
+        order="$(number "$tmp/patterns/metrics.json" real patch_wasserstein) $(number "$tmp/patterns/metrics.json" $row patch_wasserstein)"
+        check "patches: noise is no pattern: $row $order" rising 1.3 $order
+    done
+    bad "--evaluate: a judge of grey pictures" 1 "trained on fashion-mnist at .*, the run on fashion-mnist:tinted at --size 16: .*--data fashion-mnist:tinted" \
+        --evaluate "$tmp/tinted" --classifier "$tmp/fashion_judge"
+fi
 
 # ---- compressed runs ----
 size_of() { wc -c <"$1"; }
