@@ -6,7 +6,7 @@
 # How a chapter is written stands at the end of README.md.
 cd "$(dirname "$0")/.." || exit 1
 home=$PWD FOLDER=${FOLDER:-$home/notebooks-as-md} SCRATCH=${SCRATCH:-$home/build/notebooks}
-export OMP_WAIT_POLICY=passive "OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}" LC_ALL=C
+export OMP_WAIT_POLICY=passive LC_ALL=C
 passed=0 failed=0
 check() { if [ "$1" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi; }
 complain() { echo "  FAIL $*"; check 1; }
