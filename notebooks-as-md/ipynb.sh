@@ -1,6 +1,6 @@
 #!/bin/sh
 # ipynb.sh [FOLDER]: each chapter as a Jupyter notebook in FOLDER (build/ipynb). Its cells are %%bash cells of a Python notebook, so that
-# nothing beyond Jupyter itself is needed; a C program goes through ./cc. Outputs are those of the chapter.
+# nothing beyond Jupyter itself is needed; a C program goes through ./cell. Outputs are those of the chapter.
 cd "$(dirname "$0")" || exit 1
 folder=${1:-../build/ipynb}; mkdir -p "$folder" && folder=$(cd "$folder" && pwd) || exit 1
 home=$(cd .. && pwd)
@@ -17,11 +17,11 @@ for md in [0-9][0-9]-*.md; do
         BEGIN {
             print "{\"nbformat\": 4, \"nbformat_minor\": 4, \"metadata\": {\"kernelspec\": {\"name\": \"python3\", \"language\": \"python\","
             print "  \"display_name\": \"Python 3\"}}, \"cells\": ["
-            add("%%bash"); add("ln -sf " home "/train " home "/transfer " home "/notebooks-as-md/cc ."); flush("code")
+            add("%%bash"); add("ln -sf " home "/train " home "/transfer " home "/notebooks-as-md/cell ."); flush("code")
         }
-        !inside && /^```(sh|c)( long)?$/ { flush("markdown"); inside = "code"; c = $1 == "```c"; add("%%bash"); if (c) add("./cc <<\"END_OF_CELL\""); next }
+        !inside && /^```(sh|c)( long)?$/ { flush("markdown"); inside = "code"; c = $1 == "```c"; add("%%bash"); if (c) add("./cell <<\"END\""); next }
         !inside && /^```text/ && end ~ /outputs/ && !inked { text = ""; inside = "text"; next }
-        inside == "code" && /^```$/ { if (c) add("END_OF_CELL"); flush("code"); inside = ""; next }
+        inside == "code" && /^```$/ { if (c) add("END"); flush("code"); inside = ""; next }
         inside == "text" && /^```$/ {
             if (text != "") end = ", \"outputs\": [{\"output_type\": \"stream\", \"name\": \"stdout\", \"text\": [\n    " text "]}]}"
             text = inside = ""; inked = 0; next

@@ -17,19 +17,16 @@ quote() { awk -v want="$1" '
         if (split(name, part, "\"") >= 4) { a = part[2]; b = part[4] }
         while ((getline line < file) > 0) {
             if (a != "") { if (on || index(line, a)) { print line; on = 1; if (index(line, b)) { done = 1; exit } } continue }
-            if (on == 2) {                                          # inside the function; a prototype has no { before its ;
-                text = text line "\n"; body = body || line ~ /[{]/
-                if (line ~ /^[}]/) { printf "%s", text; done = 1; exit }
-                if (!body && line ~ /;$/) on = 0
-                continue
+            if (!on && line ~ /^\/\*/) on = 1                                   # 1: inside a comment, 2: inside what is looked for
+            if (on == 1) { above = above line "\n"; if (line ~ /\*\//) on = 0; continue }
+            if (!on && line ~ /^[A-Za-z]/ && (line ~ ("[ *]" name "[(]") || line ~ ("(struct|enum|union) " name " *[{]"))) on = 2
+            if (on == 2) {
+                above = above line "\n"; body = body || line ~ /[{]/
+                if (line ~ /^[}]|^[A-Za-z].*[{].*[}]/) { printf "%s", above; done = 1; exit }
+                if (body || line !~ /;$/) continue
+                on = 0                                                          # a prototype: no { before its ;
             }
-            if (on == 1) { above = above line "\n"; if (line ~ /\*\//) on = 0; continue }       # inside a comment
-            if (line ~ /^\/\*/) { above = (kept ? above : "") line "\n"; kept = 1; on = line !~ /\*\//; continue }
-            if (line ~ /^[A-Za-z]/ && (match(line, "[ *]" name "\\(") || line ~ "(struct|enum|union) " name " *[{]")) {
-                text = above line "\n"; body = line ~ /[{]/; on = !body && line ~ /;$/ ? 0 : 2
-                if (line ~ /[{].*[}]/) { printf "%s", text; done = 1; exit }
-            }
-            above = ""; kept = 0
+            above = ""
         }
     }
     END { exit !done }'; }
@@ -62,7 +59,7 @@ split_cells() { awk -v to="$2/" '
 # differ WANT GOT LABEL LINE TOLERANCE: prints the first lines that differ; 0 if none does. Exact without a tolerance; else numbers to it (1% is
 # relative) and the text between them exactly, but for spaces. The numbers must be as many; nan is a word.
 differ() { awk -v got="$2" -v label="$3" -v first="$4" -v tolerance="$5" '
-    function cut(line, number, text,    k, number_at) {
+    function cut(line, number, text,    k) {
         gsub(/[ \t]+/, " ", line); sub(/^ /, "", line)
         for (k = 0; match(line, /[-+]?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?/); line = substr(line, RSTART + RLENGTH)) {
             text[k] = substr(line, 1, RSTART - 1); number[k++] = substr(line, RSTART, RLENGTH) + 0
@@ -88,14 +85,14 @@ differ() { awk -v got="$2" -v label="$3" -v first="$4" -v tolerance="$5" '
 one() {                                     # one CHAPTER.md
     md=$1; base=$(basename "$md" .md); work=$SCRATCH/$base; cells=$work.cells; label=${md#"$home/"}
     rm -rf "$work" "$cells"; mkdir -p "$work" "$cells"
-    ln -s "$home/train" "$home/transfer" "$home/notebooks-as-md/cc" "$work"
+    ln -s "$home/train" "$home/transfer" "$home/notebooks-as-md/cell" "$work"
     split_cells "$md" "$cells"
     while read -r n kind line rest <&3; do
         case $kind in
         bad) complain "$label:$line: $rest";;
         sh|c)
             [ "$rest" = 0 ] || [ -n "$LONG" ] || continue
-            (cd "$work" && if [ "$kind" = c ]; then ./cc < "$cells/$n.c"; else sh -e "$cells/$n.sh"; fi) > "$cells/$n.got" 2>&1 < /dev/null
+            (cd "$work" && if [ "$kind" = c ]; then ./cell < "$cells/$n.c"; else sh -e "$cells/$n.sh"; fi) > "$cells/$n.got" 2>&1 < /dev/null
             status=$?; check $status; [ $status = 0 ] && continue
             echo "  FAIL $label:$line: the cell ended with status $status"; tail -n 12 "$cells/$n.got"; rm "$cells/$n.got";;
         text)
