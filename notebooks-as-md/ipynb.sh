@@ -6,7 +6,7 @@ folder=${1:-../build/ipynb}; mkdir -p "$folder" && folder=$(cd "$folder" && pwd)
 home=$(cd .. && pwd)
 for md in [0-9][0-9]-*.md; do
     awk -v home="$home" '
-        function quoted(s) { gsub(/\\/, "\\\\", s); gsub(/"/, "\\\"", s); gsub(/\t/, "\\t", s); return "\"" s "\\n\"" }
+        function quoted(s) { gsub(/\\/, "&&", s); gsub(/"/, "\\\\&", s); gsub(/\t/, "\\\\t", s); return "\"" s "\\n\"" }
         function add(s) { text = text (text == "" ? "" : ",\n    ") quoted(s) }
         function flush(kind) {                # the cell that has been gathered, of this kind
             if (kind == "markdown" && !inked) { text = ""; return }
