@@ -3,6 +3,8 @@
 # make gallery    fetches paintings and garments, makes README's gallery of style transfer in the folder GALLERY (gallery)
 # make test       everything is checked; the last line is 'N passed, N failed'
 # make bench      GFLOP/s per layer; layers and whole training steps against PyTorch where it is installed. DEVICE=cuda: on the GPU
+# make notebooks  runs the cells of notebooks-as-md, long ones too, and compares. CHAPTERS=02: one; UPDATE=1: rewrites what they print
+# make ipynb      the same chapters as Jupyter notebooks, in build/ipynb
 # make check-kernels KERNELS=my.cu    runs CUDA kernels on the CPU and reports races, wrong addresses, missing barriers; needs no GPU
 # Knobs: CC=clang  OMP=0  CUDA=0  STB_DIR=folder  DATA=fashion-mnist|synthetic|folder  PATTERN=picture  MINUTES=2  ARCH=-march=x86-64-v3
 
@@ -54,7 +56,7 @@ CUDA_LIBS   := -L$(dir $(shell readlink -f $(NVCC)))../lib64 -lcudart_static -ls
 endif
 # whoever changes CC, OMP, ARCH or CUDA gets everything built anew: the file's date changes when the command does
 COMMAND = $(CC) $(CFLAGS) $(NVCC) $(NVFLAGS)
-STAMP  := $(shell mkdir -p build; echo '$(COMMAND)' | cmp -s - build/command || echo '$(COMMAND)' > build/command)
+STAMP  := $(shell mkdir -p build; echo '$(CC) $(CFLAGS)' > build/compile; echo '$(COMMAND)' | cmp -s - build/command || echo '$(COMMAND)' > build/command)
 HEADERS = build/command layers.h tiled.h device.h net.h gan.h featurenet.h gram.h patches.h large.h images.h safetensors.h options.h measures.h compress.h evaluate.h
 # gan.o with and without the device cuda: the programs take what there is, the tests the one without
 GAN     = $(if $(NVCC),build/gan_cuda.o,build/gan.o)
@@ -97,7 +99,7 @@ test:
 	@sh tests/run.sh '$(TESTS)'
 
 # a second make, because setup may just have installed the compiler that it asks about
-test-programs: all $(TESTS:%=build/test_%) $(TESTS:%=build/asan/test_%) kernel-tests
+test-programs: all $(TESTS:%=build/test_%) $(TESTS:%=build/asan/test_%) kernel-tests build/libgan.a
 
 build/gan.o:                           EXTRA =
 build/gan_cuda.o:                      EXTRA = -DWITH_CUDA
@@ -152,6 +154,17 @@ build/bench: tests/bench.c gan.c $(HEADERS) $(CUDA_OBJECTS)
 	@mkdir -p build
 	$(CC) $(CFLAGS) $(CUDA_FLAGS) -o $@ tests/bench.c $(CUDA_OBJECTS) $(LDLIBS) $(CUDA_LIBS)
 
+# ---- the chapters; their cells are linked with the code of the headers, of which the linker takes what a cell does not bring itself ----
+
+notebooks: all build/libgan.a
+	@LONG=1 UPDATE='$(UPDATE)' sh notebooks-as-md/run.sh $(CHAPTERS)
+ipynb:
+	@sh notebooks-as-md/ipynb.sh
+build/images.o: images.h build/command | stb
+	$(CC) $(CFLAGS) -DIMAGES_IMPLEMENTATION -c -o $@ -x c $<
+build/libgan.a: build/gan.o build/images.o
+	rm -f $@ && ar rcs $@ $^
+
 clean:
 	rm -rf build train transfer
-.PHONY: all stb setup demo gallery test test-programs kernel-tests check-kernels bench clean
+.PHONY: all stb setup demo gallery test test-programs kernel-tests check-kernels bench notebooks ipynb clean

@@ -227,7 +227,7 @@ static void tiled_nearest(real *index, real *least, const real *x, const real *y
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------ convolution */
+/* ------------------------------------------------------------------------------------------------- F18: convolution */
 
 /* The picture with room for every pixel that a kernel touches: padded height and width */
 static int padded_height(const Conv *d) {

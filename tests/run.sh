@@ -35,5 +35,8 @@ if [ -x build/gpu/test_ops ] && nvidia-smi -L >/dev/null 2>&1; then
 fi
 one train sh tests/test_train.sh
 one transfer sh tests/test_transfer.sh
+one notebooks sh notebooks-as-md/run.sh
+one formulas sh notebooks-as-md/formulas.sh
+one "checks of notebooks" sh tests/test_notebooks.sh
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
