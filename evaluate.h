@@ -12,19 +12,19 @@
 #include "compress.h"
 #include "measures.h"
 
-enum { JUDGE_BATCH = 50, PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBOUR = 3, DIRECTIONS = 64, BLOCK = 4 };
+enum { JUDGE_BATCH = 50, PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBOUR = 3, DIRECTIONS = 64, BLOCK = 4, LEAST_CLOTH = 50 };
 
 /* One row of the table: a set of pictures, measured. Not every recipe has every number: NaN */
-enum { FCD, RELATIVE, PRECISION, RECALL, KL, COVERED, PATCHWISE, SSIM, GRAM_DISTANCE, CONTENT_DISTANCE, L1, MEASURES };
+enum { FCD, RELATIVE, PRECISION, RECALL, KL, COVERED, PATCHWISE, SSIM, GRAM_DISTANCE, CONTENT_DISTANCE, L1, CLOTH, MEASURES };
 static const struct { const char *head, *key; int digits; } measure[MEASURES] = {
     { "FCD", "fcd", 2 }, { "relative", "fcd_relative", 4 }, { "precision", "precision", 3 }, { "recall", "recall", 3 }, { "KL", "kl_to_uniform", 3 },
     { "classes", "classes_covered", 0 }, { "patches", "patch_wasserstein", 4 }, { "MS-SSIM", "ms_ssim", 3 }, { "Gram", "gram_distance", 3 },
-    { "content", "content_distance", 4 }, { "L1", "l1", 4 } };
+    { "content", "content_distance", 4 }, { "L1", "l1", 4 }, { "cloth", "cloth_wasserstein", 4 } };
 typedef struct Row { const char *name, *key; double value[MEASURES]; } Row;
 
 /* The sets: where pictures come from, and how they are spoiled: x = keep x + noise N(0,1), or means of 3x3. Contents are of recipes that
  * repaint, and noise on cloth must not pass for a pattern: the black round a content stays, and where keep < 1 it first gets the mean of
- * a real picture's cloth, x = to + keep (x - from), so that not even its brightness tells. */
+ * a real picture's cloth, x = to + keep (x - from). That passes FCD and the patches of whole pictures; those of cloth alone reject it. */
 enum { OF_G, CONTENTS, KEPT, OTHERS, REFERENCE };
 enum { MADE, SETS = 9 };
 static const struct Pictures { const char *name, *key; int from; float keep, noise; int blur; } kinds[] = {
@@ -35,7 +35,7 @@ static const struct Pictures { const char *name, *key; int from; float keep, noi
     { "  + noise of 0.3", "noise_0.3", OTHERS, 1, 0.3f, 0 }, { "  blurred, means of 3x3", "blurred", OTHERS, 1, 0, 1 },
     { "noise alone", "noise", OTHERS, 0, 1, 0 }, { "the reference", "reference", REFERENCE, 1, 0, 0 } };
 static ImageSet test, contents;                          /* the test part, or `set` itself; what is repainted, unless it is drawings of test */
-static int split;                                        /* there is a test part */
+static int split, patches = PATCHES;                     /* there is a test part; of each picture */
 
 /* What is kept of a set of pictures */
 typedef struct Seen {
@@ -123,7 +123,7 @@ static Seen see(int kind, long n, Gan *gan, Gan *judge) {
     Node *in = &net->node[judge->g_content], *features = &net->node[judge->g_features], *logits = &net->node[judge->g_picture];
     int c = in->c, width = features->c, side = size < PATCH_SIDE ? (int)size : PATCH_SIDE, classes = logits->c;
     long each = size * size * c, square = side * side * c;
-    Seen s = { .n = n, .feature = room_for((double)(n + JUDGE_BATCH) * width), .patch = room_for((double)n * PATCHES * (double)square), .label = room_for((double)n) };
+    Seen s = { .n = n, .feature = room_for((double)(n + JUDGE_BATCH) * width), .patch = room_for((double)n * patches * (double)square), .label = room_for((double)n) };
     float *x = room_for((double)(JUDGE_BATCH + batch) * (double)each), *score = room_for(JUDGE_BATCH * classes), *last = room_for((double)(classes * each));
     float *kept = room_for(JUDGE_BATCH * (double)each);
     char *there = room_for(classes);
@@ -151,7 +151,7 @@ static Seen see(int kind, long n, Gan *gan, Gan *judge) {
             for (int k = 1; k < classes; k++)
                 if (score[i * classes + k] > score[i * classes + best]) best = k;
             s.label[first + i] = best;
-            measure_patches(s.patch + (first + i) * PATCHES * square, picture, (int)size, (int)size, c, side, PATCHES, (uint64_t)(first + i));
+            measure_patches(s.patch + (first + i) * patches * square, picture, (int)size, (int)size, c, side, patches, (uint64_t)(first + i));
             if (there[best] && s.pairs < PAIRS) s.ssim += measure_ms_ssim(last + best * each, picture, (int)size, (int)size, c), s.pairs++;
             memcpy(last + best * each, picture, sizeof *last * (size_t)each);
             there[best] = 1;
@@ -160,6 +160,19 @@ static Seen see(int kind, long n, Gan *gan, Gan *judge) {
     }
     free(x), free(score), free(last), free(there), free(kept);
     return s;
+}
+
+/* Of n patches those that are cloth all over, without their mean: to; how many. What is left is folds and patterns. */
+static long cloth_patches(float *to, const float *patch, long n, long width) {
+    long found = 0;
+    for (long i = 0; i < n; i++, patch += width) {
+        double sum = 0;
+        int inside = 1;
+        for (long p = 0; p < width; p++) sum += patch[p], inside = inside && is_cloth(patch[p]);
+        for (long p = 0; p < width && inside; p++) to[found * width + p] = patch[p] - (float)(sum / (double)width);
+        found += inside;
+    }
+    return found;
 }
 
 /* A set against the reference. Contents of another kind have classes of their own: no KL, no count of classes */
@@ -177,7 +190,14 @@ static Row compare(int kind, const Seen *s, const Seen *reference, const Gan *ju
     measure_histogram(share, s->label, s->n, logits->c);
     if (pairs != UNPAIRED) row.value[KL] = measure_kl_to_uniform(share, logits->c), row.value[COVERED] = measure_covered(share, logits->c);
     if (pairs) row.value[CONTENT_DISTANCE] = s->content, row.value[L1] = s->l1;
-    row.value[PATCHWISE] = measure_sliced_wasserstein(s->patch, reference->patch, n * PATCHES, side * side * c, DIRECTIONS, 1);
+    row.value[PATCHWISE] = measure_sliced_wasserstein(s->patch, reference->patch, n * patches, side * side * c, DIRECTIONS, 1);
+    if (pairs == UNPAIRED) {
+        long width = side * side * c;
+        float *mine = room_for((double)(s->n * patches * width)), *theirs = room_for((double)(reference->n * patches * width));
+        long a = cloth_patches(mine, s->patch, s->n * patches, width), b = cloth_patches(theirs, reference->patch, reference->n * patches, width);
+        if (a >= LEAST_CLOTH && b >= LEAST_CLOTH) row.value[CLOTH] = measure_sliced_wasserstein_own(mine, theirs, a < b ? a : b, (int)width, DIRECTIONS, 1);
+        free(mine), free(theirs);
+    }
     row.value[SSIM] = s->pairs ? s->ssim / (double)s->pairs : NAN;
     return row;
 }
@@ -192,7 +212,7 @@ static void print_rows(const Row *row, int rows) {
     for (int i = 0; i < rows; i++) {
         printf("%-34s", row[i].name);
         for (int k = 0; k < MEASURES; k++)
-            if (!isnan(row[0].value[k])) printf("%11.*f", measure[k].digits, row[i].value[k]);
+            if (!isnan(row[0].value[k])) isnan(row[i].value[k]) ? printf("%11s", "-") : printf("%11.*f", measure[k].digits, row[i].value[k]);
         printf("\n");
     }
 }
@@ -264,7 +284,7 @@ static void open_judge(Gan *judge, const Gan *gan) {
 static Seen open_reference(Gan *gan, Gan *judge) {
     if (gan->recipe->pairs == UNPAIRED) {
         if (load_test_part(&contents)) imageset_free(&set);
-        set = others, data = data_b;
+        set = others, data = data_b, patches = 4 * PATCHES;          /* these sets are small, and only some patches are all cloth */
     }
     split = load_test_part(&test);
     long n = split ? test.count : set.count / 2;

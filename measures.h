@@ -47,6 +47,9 @@ int measure_covered(const double *share, int classes);
  *     1/T sum_t 1/n sum_i |sort(a t)_i - sort(b t)_i|          >= 0, in the units of a and b       a, b: (n,d), n >= 1 */
 double measure_sliced_wasserstein(const float *a, const float *b, long n, int d, int directions, uint64_t seed);
 
+/* The same along differences of two rows of b, drawn from the seed; n >= 2. b varies along these, noise in all directions alike. */
+double measure_sliced_wasserstein_own(const float *a, const float *b, long n, int d, int directions, uint64_t seed);
+
 /* `count` squares of side x side pixels from random places of a picture (h,w,c): to, (count, side*side*c). side <= h, w. With the
  * distance above they tell textures apart: noise has the same spread of brightness as a pattern, but not its edges. */
 void measure_patches(float *to, const float *picture, int h, int w, int c, int side, int count, uint64_t seed);
@@ -276,8 +279,8 @@ static int measure_compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-double measure_sliced_wasserstein(const float *a, const float *b, long n, int d, int directions, uint64_t seed) {
-    if (n < 1 || d < 1 || directions < 1) return NAN;
+static double measure_slices(const float *a, const float *b, long n, int d, int directions, uint64_t seed, int own) {
+    if (n < 1 + own || d < 1 || directions < 1) return NAN;
     double *distance = malloc(sizeof(double) * (size_t)directions), result = 0;
     if (!distance) return NAN;
 #pragma omp parallel for schedule(static)
@@ -285,7 +288,12 @@ double measure_sliced_wasserstein(const float *a, const float *b, long n, int d,
         double *room = malloc(sizeof(double) * (size_t)(2 * n + d)), *p = room, *q = p + n, *way = q + n, norm = 0;
         distance[t] = NAN;
         if (!room) continue;
-        for (int j = 0; j < d; j++) {                    /* N(0,1) in each coordinate (Box, Muller 1958), then of length 1 */
+        for (int j = 0; j < d && own; j++) {
+            long first = (long)(measure_bits(seed, 2 * (uint64_t)t) % (uint64_t)n);
+            long second = (first + 1 + (long)(measure_bits(seed, 2 * (uint64_t)t + 1) % (uint64_t)(n - 1))) % n;
+            way[j] = (double)b[first * d + j] - b[second * d + j], norm += way[j] * way[j];
+        }
+        for (int j = 0; j < d && !own; j++) {            /* N(0,1) in each coordinate (Box, Muller 1958), then of length 1 */
             uint64_t i = 2 * ((uint64_t)t * (uint64_t)d + (uint64_t)j);
             way[j] = sqrt(-2 * log(measure_uniform(seed, i))) * cos(2 * 3.14159265358979323846 * measure_uniform(seed, i + 1));
             norm += way[j] * way[j];
@@ -298,12 +306,20 @@ double measure_sliced_wasserstein(const float *a, const float *b, long n, int d,
         qsort(q, (size_t)n, sizeof *q, measure_compare);
         double sum = 0;
         for (long i = 0; i < n; i++) sum += fabs(p[i] - q[i]);
-        distance[t] = sum / ((double)n * sqrt(norm));
+        distance[t] = norm == 0 ? sum : sum / ((double)n * sqrt(norm));      /* two equal rows: no direction, all sums are 0 */
         free(room);
     }
     for (int t = 0; t < directions; t++) result += distance[t] / directions;
     free(distance);
     return result;
+}
+
+double measure_sliced_wasserstein(const float *a, const float *b, long n, int d, int directions, uint64_t seed) {
+    return measure_slices(a, b, n, d, directions, seed, 0);
+}
+
+double measure_sliced_wasserstein_own(const float *a, const float *b, long n, int d, int directions, uint64_t seed) {
+    return measure_slices(a, b, n, d, directions, seed, 1);
 }
 
 void measure_patches(float *to, const float *picture, int h, int w, int c, int side, int count, uint64_t seed) {

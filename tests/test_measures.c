@@ -107,6 +107,7 @@ static void test_closed_forms(void) {
     for (int i = 0; i < N; i++) q[N - 1 - i] = p[i] + 0.25f, s[2 * i] = r[2 * i] + 3, s[2 * i + 1] = r[2 * i + 1] - 4;
     CLOSE(measure_sliced_wasserstein(p, q, N, 1, 7, 1), 0.25, 1e-6, 0, "sliced Wasserstein: numbers moved by 1/4, in another order");
     CLOSE(measure_sliced_wasserstein(p, p, N, 1, 7, 1), 0, 0, 0, "to itself");
+    CLOSE(measure_sliced_wasserstein_own(p, q, N, 1, 7, 1), 0.25, 1e-6, 0, "of one number there is one direction");
     /* moved by v in the plane: the mean of |v cos| over directions is 2/pi |v|; 4,000 random ones come within 3% */
     CLOSE(measure_sliced_wasserstein(r, s, N, 2, 4000, 1), 5 * 2 / 3.14159265, 0, 0.03, "moved by (3,-4)");
 
@@ -147,6 +148,7 @@ static void test_errors(void) {
     CHECK(!measure_precision_recall(&p, &r, x, 4, x, 4, 3, 0), "k = 0");
     CHECK(isnan(measure_sliced_wasserstein(x, x, 0, 2, 4, 1)), "no rows");
     CHECK(isnan(measure_sliced_wasserstein(x, bad, 6, 2, 4, 1)), "NaN is not lost: sliced Wasserstein");
+    CHECK(isnan(measure_sliced_wasserstein_own(x, bad, 6, 2, 16, 1)) && isnan(measure_sliced_wasserstein_own(x, x, 1, 2, 4, 1)), "nor along its own");
     CHECK(isnan(measure_ms_ssim(x, bad, 3, 4, 1)), "NaN is not lost: MS-SSIM");
     CHECK(isnan(measure_content_distance(x, 1, bad, 1, NULL, 3, 4, 2)), "NaN is not lost: content");
     CHECK(isnan(measure_content_distance(x, 1, x, 1, NULL, 3, 4, 4)), "a block larger than the picture");
@@ -219,6 +221,9 @@ static void test_orderings(void) {
         double rough = measure_sliced_wasserstein(patch[2], patch[0], PLACES, D, 32, 1);
         double another = measure_sliced_wasserstein(patch[3], patch[0], PLACES, D, 32, 1);
         CHECK(3 * same < rough, "pattern %d: noise is rejected: %g, the pattern elsewhere %g", kind, rough, same);
+        double own = measure_sliced_wasserstein_own(patch[1], patch[0], PLACES, D, 32, 1);
+        double own_rough = measure_sliced_wasserstein_own(patch[2], patch[0], PLACES, D, 32, 1);
+        CHECK(3 * own < own_rough, "pattern %d, its own directions: noise is rejected: %g, the pattern elsewhere %g", kind, own_rough, own);
         CHECK(3 * same < another, "pattern %d: another pattern is rejected: %g, the same %g", kind, another, same);
         for (int i = 0; i < 4; i++) free(patch[i]);
         image_free(&pattern), image_free(&other);
