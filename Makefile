@@ -57,7 +57,7 @@ endif
 # whoever changes CC, OMP, ARCH or CUDA gets everything built anew: the file's date changes when the command does
 COMMAND = $(CC) $(CFLAGS) $(NVCC) $(NVFLAGS)
 STAMP  := $(shell mkdir -p build; echo '$(CC) $(CFLAGS)' > build/compile; echo '$(COMMAND)' | cmp -s - build/command || echo '$(COMMAND)' > build/command)
-HEADERS = build/command layers.h tiled.h device.h net.h gan.h featurenet.h gram.h patches.h large.h images.h safetensors.h options.h measures.h compress.h evaluate.h
+HEADERS = build/command layers.h tiled.h device.h net.h gan.h featurenet.h gram.h patches.h large.h images.h safetensors.h options.h measures.h compress.h evaluate.h report.h
 # gan.o with and without the device cuda: the programs take what there is, the tests the one without
 GAN     = $(if $(NVCC),build/gan_cuda.o,build/gan.o)
 

@@ -1,7 +1,7 @@
 /* train.c: the program `train`: options, data, the training loop, and the folder that a run leaves behind.
  *
  *   runs/NAME/options.txt   every option in force, defaults marked      log.csv        a line per step
- *   samples/step-000500.png samples.png (the newest)   losses.png       checkpoint.safetensors
+ *   samples/step-000500.png samples.png (the newest)   losses.png       checkpoint.safetensors      report.html
  *
  * The walk: options -> data set -> networks -> per step: a batch of pictures -> gan_step -> log; now and then a sample sheet
  * and a checkpoint. Exit status: 0 done, 1 bad input or failed training, 2 usage, 130 stopped by Ctrl-C (with a checkpoint). */
@@ -11,6 +11,7 @@
 #include "gan.h"
 #include "images.h"
 #include "options.h"
+#include "report.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -681,6 +682,12 @@ static void save_plot(void) {
     for (int k = 0; k < 3; k++) free(column[k]);
 }
 
+static void save_report(const Gan *gan) {
+    char title[200];
+    snprintf(title, sizeof title, "%s on %s", recipe_name, data);
+    if (!report_write(out, title, device_name(gan->ops))) say("%s/report.html: %s: the report is incomplete", out, strerror(errno));
+}
+
 static int save_checkpoint(Gan *gan) {
     enum { COUNT = sizeof table / sizeof *table };
     StMeta meta[COUNT];
@@ -751,12 +758,12 @@ static void make_folder(const char *path) {
 /* The folder is ours alone until the program ends (another run is refused), and rid of what a killed run left half written.
  * A run that starts anew also takes the old one's files away, so that nothing of it can pass for the new one's. */
 static void own_folder(int anew) {
-    static const char *const old[] = { "checkpoint.safetensors", "samples.png", "losses.png", "log.csv" };
+    static const char *const old[] = { "checkpoint.safetensors", "samples.png", "losses.png", "log.csv", "report.html" };
     char path[4600];
     int lock = open(out, O_RDONLY);                       /* stays open: the lock goes with the process, however it ends */
     if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB))
         die(1, "--out %s: %s, choose another folder", out, lock < 0 ? strerror(errno) : "another ./train is writing there");
-    for (int i = 0; i < 4 && anew; i++) {
+    for (int i = 0; i < 5 && anew; i++) {
         snprintf(path, sizeof path, "%s/%s", out, old[i]);
         unlink(path);
     }
@@ -1013,12 +1020,13 @@ int main(int argc, char **argv) {
     int logged = fclose(log) == 0, good = save_checkpoint(&gan);
     if (!sample_every || gan.step % sample_every) save_samples(&gan, gan.step);
     save_plot();
+    save_report(&gan);
     if (!logged) say("%s/log.csv: %s: the log is incomplete", out, strerror(errno));
     if (gan.g_features) print_accuracy(&gan);
     if (stop) printf("stopped at step %ld; go on with: ./train --resume %s\n", gan.step, out);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("%ld steps in %.0f s; peak memory %ld MB\nlook at %s/samples.png and %s/losses.png\n", gan.step - first,
+    printf("%ld steps in %.0f s; peak memory %ld MB\nlook at %s/samples.png, or open %s/report.html\n", gan.step - first,
            now() - begin, usage.ru_maxrss / 1024, out, out);
     gan_free(&gan);
     imageset_free(&set);
