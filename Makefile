@@ -54,10 +54,13 @@ CUDA_FLAGS   = -DWITH_CUDA
 CUDA_OBJECTS = build/cuda_kernels.o
 CUDA_LIBS   := -L$(dir $(shell readlink -f $(NVCC)))../lib64 -lcudart_static -lstdc++ -lpthread -ldl -lrt
 endif
-# whoever changes CC, OMP, ARCH or CUDA gets everything built anew: the file's date changes when the command does
+# whoever changes CC, OMP, ARCH or CUDA gets everything built anew: the file's date changes when the command does.
+# build/compile is for notebooks-as-md/cell
 COMMAND = $(CC) $(CFLAGS) $(NVCC) $(NVFLAGS)
-STAMP  := $(shell mkdir -p build; echo '$(CC) $(CFLAGS)' > build/compile; echo '$(COMMAND)' | cmp -s - build/command || echo '$(COMMAND)' > build/command)
-HEADERS = build/command layers.h tiled.h device.h net.h gan.h featurenet.h gram.h patches.h large.h images.h safetensors.h options.h measures.h compress.h evaluate.h report.h
+STAMP  := $(shell mkdir -p build; echo '$(CC) $(CFLAGS)' > build/compile; \
+            echo '$(COMMAND)' | cmp -s - build/command || echo '$(COMMAND)' > build/command)
+HEADERS = build/command layers.h tiled.h device.h net.h gan.h featurenet.h gram.h patches.h large.h images.h safetensors.h options.h measures.h compress.h evaluate.h \
+          report.h
 # gan.o with and without the device cuda: the programs take what there is, the tests the one without
 GAN     = $(if $(NVCC),build/gan_cuda.o,build/gan.o)
 

@@ -161,7 +161,7 @@ static int report_write(const char *folder, const char *title, const char *devic
         "@media (prefers-color-scheme: dark) { :root { --ink: #ddd; --soft: #444; --paper: #181818 } }\n"
         "body { font: 16px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1100px; margin: 1.5em auto; padding: 0 1em }\n"
         "main { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%%, 30em), 1fr)); gap: 1em 2em; align-items: start }\n"
-        "figure { margin: 0 } svg, #sheets img { width: 100%%; height: auto; display: block } #sheets img[hidden] { display: none }\n"
+        "figure { margin: 0 } figcaption span { white-space: nowrap } svg, #sheets img { width: 100%%; height: auto; display: block } #sheets img[hidden] { display: none }\n"
         "#sheets img { image-rendering: pixelated; max-width: 760px } input { width: 100%% }\n"
         "svg text { font-size: 12px; fill: var(--ink) } .grid { stroke: var(--soft) } polyline { fill: none; stroke-width: 1.6 }\n"
         "details { margin: 1em 0 } pre { overflow-x: auto; font-size: 13px }\n</style>\n<h1>");

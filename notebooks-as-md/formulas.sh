@@ -27,7 +27,7 @@ awk -v index_file="${1:-notebooks-as-md/README.md}" '
                 { tests++; check(contents("tests/" word[i] ".c") != "", "there is no tests/" word[i] ".c") }
             check(tests || cell[4] ~ /none/, id " names no test"); chapters = 0
             for (rest = cell[6]; match(rest, /[0-9a-z-]+\.md/); rest = substr(rest, RSTART + RLENGTH))
-                { chapters++; file = substr(rest, RSTART, RLENGTH); check(mentions("notebooks-as-md/" file), "notebooks-as-md/" file " does not mention " id) }
+                { chapters++; file = "notebooks-as-md/" substr(rest, RSTART, RLENGTH); check(mentions(file), file " does not mention " id) }
             check(chapters || cell[6] ~ /^ *-+ *$/, id " names no chapter: NN-name.md, or - while it is not written")
         }
         check(rows >= 20, "expected F1 to F20, found " rows + 0)

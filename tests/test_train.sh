@@ -68,12 +68,14 @@ quick="$data --steps 2"
 # ---- a run, and what it leaves ----
 good "dcgan" $data --steps 8 --sample-every 3 --out "$tmp/kept"
 sealed=$(seal)
-for file in options.txt log.csv losses.png samples.png checkpoint.safetensors samples/step-000003.png samples/step-000006.png \
+for file in options.txt log.csv losses.png samples.png report.html checkpoint.safetensors samples/step-000003.png samples/step-000006.png \
             samples/step-000008.png; do
     check "a run leaves $file" [ -s "$tmp/kept/$file" ]
 done
-check "and nothing else" [ "$(find "$tmp/kept" -type f | wc -l)" -eq 8 ]
+check "and nothing else" [ "$(find "$tmp/kept" -type f | wc -l)" -eq 9 ]
 check "samples.png is the newest sheet" cmp -s "$tmp/kept/samples.png" "$tmp/kept/samples/step-000008.png"
+check "report.html holds the three sheets" [ "$(grep -c '<img ' "$tmp/kept/report.html")" = 3 ]
+check "report.html asks nobody for anything" [ "$(grep -c '<link\|src="[^d]\|http' "$tmp/kept/report.html")" = 0 ]
 check "log.csv has a line for each step" logged "$tmp/kept" 8
 check "log.csv names its columns" grep -q '^step,loss_d,loss_g,d_real,d_fake,norm_d,norm_g,.*,seconds$' "$tmp/kept/log.csv"
 check "options.txt: the given" grep -q '^--size  *8$' "$tmp/kept/options.txt"
