@@ -83,6 +83,20 @@ for channels in grey coloured; do
 done
 bad "cyclegan and a style" 1 "recipe adain" --generator "$tmp/cycle" --style "$tmp/one.tga" --content "$tmp/shirt.tga" --output "$tmp/new.png"
 
+# a generator that reads z: other seeds, other patterns; in pieces the same picture as at once; other bodies
+for body in residual inception separable; do
+    ./train --recipe pattern --data synthetic:9 --data-b synthetic:30 --size 16 --batch 2 --steps 2 --body $body --average 0.5 --out "$tmp/pattern" --overwrite >"$tmp/log" 2>&1 || cat "$tmp/log"
+    with="--generator $tmp/pattern --content $tmp/shirt.tga --size 300 --style-scale 1"
+    good "pattern, $body" $with --output "$tmp/a.png"
+    good "pattern, $body, once more" $with --output "$tmp/b.png"
+    check "pattern, $body: the same seed, the same picture" cmp -s "$tmp/a.png" "$tmp/b.png"
+    good "pattern, $body, in pieces" $with --tile 200 --output "$tmp/b.png"
+    check "pattern, $body: was painted in pieces" grep -q " pieces of " "$tmp/log"
+    check "pattern, $body: the same in pieces" cmp -s "$tmp/a.png" "$tmp/b.png"
+    good "pattern, $body, another seed" $with --seed 2 --output "$tmp/b.png"
+    check "pattern, $body: another seed, another picture" [ "$(cksum <"$tmp/a.png")" != "$(cksum <"$tmp/b.png")" ]
+done
+
 # what works
 good "a file" --generator "$tmp/run" --content "$tmp/shirt.tga" --output "$tmp/a.png" --threads 1
 check "small pictures are enlarged" [ "$(size_of "$tmp/a.png")" = 210x256 ]
