@@ -935,7 +935,8 @@ int main(int argc, char **argv) {
            net_multiplications(&gan.g) / 1e6, gan.d.parameters, gan_bytes(&gan) / 1e6,
            (double)set.count * set.stored_h * set.stored_w * (set.stored_c + (set.mask != NULL)) / 1e6);
     if (penalty_weight > 0 && !net_has_tangent(&gan.d))
-        die(2, "--penalty-weight %g: the discriminator of the recipe %s has batch norm, which mixes the pictures; the penalty is of each alone", penalty_weight, recipe->name);
+        die(2, "--penalty-weight %g: the discriminator of the recipe %s has batch norm, which mixes the pictures; the penalty is of each alone",
+            penalty_weight, recipe->name);
     if (critic > 1 && gan_rounds(&gan) == 1) die(2, "--critic %ld: the recipe %s updates D once in a step", critic, recipe->name);
     check_memory(&gan);
     host_images = malloc((size_t)(gan_rounds(&gan) * batch * size * size * 3) * sizeof(float));
