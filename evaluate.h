@@ -76,7 +76,7 @@ static void fetch_real(const Gan *gan, int from, long first, long count, float *
 
 /* Batch `index` of what G makes: of noise, and where it is told the class, one class after the other; or of contents */
 static void draw_pictures(Gan *gan, long index, float *x) {
-    for (long i = 0; gan->recipe->conditional == ON_CLASS && i < batch; i++) host_labels[i] = (float)((index * batch + i) % gan->options.classes);
+    for (long i = 0; gan->recipe->conditional == ON_CLASS && i < batch; i++) host_labels[i] = (float)class_of_row[(index * batch + i) % class_rows];
     if (gan->recipe->conditional == ON_CLASS) upload_given(gan, host_labels, batch);
     if (gan->recipe->pairs) fetch_real(gan, CONTENTS, index * batch, batch, x), gan->ops->upload(gan->content, x, batch * size * size * set.c);
     gan_sample(gan, (uint64_t)index, x);

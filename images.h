@@ -161,6 +161,10 @@ int imageset_load(ImageSet *out, const char *source, const ImageSetOptions *opti
 int imageset_get(const ImageSet *set, long index, float *pixels, float *mask);
 void imageset_free(ImageSet *set);
 
+/* Only the pictures of these classes stay, "0,3,6"; labels and the number of classes stay as they are. Errors: no labels, a class that is
+ * not a number below set->classes, no picture left. */
+int imageset_keep(ImageSet *set, const char *classes);
+
 /* Drawn textiles, (size,size,3), tileable; size a power of two, 8..4096.
  * kind 0..IMAGE_PATTERNS-1: stripes, tartan, dots, chevron, daisies, ikat */
 enum { IMAGE_PATTERNS = 6 };
@@ -1303,6 +1307,29 @@ int imageset_get(const ImageSet *set, long index, float *pixels, float *mask) {
     image_free(&raw);
     image_free(&fitted);
     return ok;
+}
+
+int imageset_keep(ImageSet *set, const char *classes) {
+    long pixels = (long)set->stored_h * set->stored_w, each = pixels * set->stored_c, kept = 0;
+    char *wanted = calloc((size_t)set->classes + 1, 1), *end;
+    int good = wanted && set->label;
+    if (!good) im_fail(wanted ? "%s: these pictures have no labels to choose classes by" : "%s: out of memory", set->source);
+    for (const char *c = classes; good; c = end + 1) {
+        long k = strtol(c, &end, 10);
+        good = end > c && (*end == ',' || !*end) && k >= 0 && k < set->classes;
+        if (!good) im_fail("'%s' is no list of classes: those of %s are 0 to %d, as in 0,3,6", classes, set->source, set->classes - 1);
+        if (good) wanted[k] = 1;
+        if (!*end) break;
+    }
+    for (long i = 0; good && i < set->count; i++) {
+        if (!wanted[set->label[i]]) continue;
+        memmove(set->pixels + kept * each, set->pixels + i * each, (size_t)each);
+        if (set->mask) memmove(set->mask + kept * pixels, set->mask + i * pixels, (size_t)pixels);
+        set->label[kept++] = set->label[i];
+    }
+    free(wanted);
+    if (good) set->count = kept;
+    return good && (kept || im_fail("%s: no picture is of the classes %s", set->source, classes));
 }
 
 void imageset_free(ImageSet *set) {

@@ -32,7 +32,7 @@
 
 /* ---------------------------------------------------------------------------------------------------------- options */
 
-static const char *body, *data_b, *schedule, *init_from, *recipe_name, *data, *style, *out, *device, *precision, *augment, *resume, *data_dir, *features;
+static const char *body, *classes, *data_b, *schedule, *init_from, *recipe_name, *data, *style, *out, *device, *precision, *augment, *resume, *data_dir, *features;
 static long critic, steps, batch, size, sample_every, checkpoint_every, log_every, threads, seed, limit;
 static double cycle_weight, identity_weight, kl_weight, penalty_weight, weight_clip, smoothing, weight_decay, diversity, average, epochs, minutes, lr, lr_d, beta1, beta2, content_weight, style_weight, tv_weight, clip, style_scale;
 static const char *evaluate, *classifier, *compress, *quantize;
@@ -75,6 +75,7 @@ static Option table[] = {
     { "--schedule", 's', &schedule, "", 0, 0, "of the rates: constant, linear (to 0 in the second half), cosine (default by recipe)", 0 },
     { "--init-from", 's', &init_from, "", 0, 0, "first weights from another run of the same recipe (its folder or checkpoint)", 0 },
     { "--augment", 's', &augment, "none", 0, 0, "all, none, or a list of rotation, shift, shear, zoom, flip (=range)", 0 },
+    { "--classes", 's', &classes, "", 0, 0, "only pictures of these classes, such as 0,3,6 (Fashion-MNIST: T-shirt, dress, shirt); without: all", 0 },
     { "--limit", 'i', &limit, "0", 0, 1e9, "use only the first N pictures of --data; 0: all", 0 },
     { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "all that is random follows from it", 0 },
     { "--device", 's', &device, "auto", 0, 0, "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one", 0 },
@@ -215,6 +216,7 @@ static void resume_options(const char *path) {
 /* ------------------------------------------------------------------------------------------------- pictures of a step */
 
 static ImageSet set;
+static int class_of_row[4096], class_rows;              /* the classes that the set's pictures have */
 static ImageSet others;                                  /* the pictures that the set's are to become like (--data-b) */
 static Image *styles;                                    /* the style pictures, each at least as large as a crop */
 static int style_count;
@@ -290,6 +292,10 @@ static void open_data(const Recipe *recipe) {
         if (!imageset_load(&others, data_b, &o)) die(1, "--data-b: %s", images_error());
         if (others.skipped) say("%s: %ld files skipped: %s", data_b, others.skipped, others.note);
     }
+    if (*classes && !imageset_keep(&set, classes)) die(1, "--classes: %s", images_error());
+    for (int k = 0; set.label && k < set.classes && k < 4096; k++)
+        for (long i = 0; i < set.count; i++)
+            if (set.label[i] == k) { class_of_row[class_rows++] = k; break; }
     if (set.skipped) say("%s: %ld files skipped: %s", data, set.skipped, set.note);
     if (recipe->labels && !set.label)
         die(1, "--data %s: these pictures have no labels, which the recipe %s needs: expected fashion-mnist, synthetic, an IDX file with its "
@@ -445,7 +451,7 @@ static int load_test_part(ImageSet *part) {
     *part = set;
     if (strncmp(data, "fashion-mnist", 13) || (*kind && *kind != ':') || !strncmp(kind, ":test", 5)) return 0;
     snprintf(name, sizeof name, "fashion-mnist:test%.40s", kind + (strncmp(kind, ":train", 6) ? 0 : 6));
-    if (!imageset_load(part, name, &o)) die(1, "%s", images_error());
+    if (!imageset_load(part, name, &o) || (*classes && !imageset_keep(part, classes))) die(1, "%s", images_error());
     return 1;
 }
 
@@ -500,9 +506,9 @@ static void fetch_spread(const ImageSet *from, long index, long count, float *x,
 
 /* G from noise: 64 new pictures; where it is told the class, a row of 8 for each */
 static void sheet_of_noise(Gan *gan, float *sheet, float *y, long step) {
-    long each = size * size * gan->options.channels, count = gan->recipe->conditional == ON_CLASS && gan->options.classes < 10 ? 8 * gan->options.classes : gan->recipe->conditional == ON_CLASS ? 80 : 64;
+    long each = size * size * gan->options.channels, count = gan->recipe->conditional != ON_CLASS ? 64 : class_rows < 10 ? 8 * class_rows : 80;
     for (long done = 0, draw = 0; done < count; done += batch, draw++) {
-        for (long i = 0; gan->recipe->conditional == ON_CLASS && i < batch; i++) host_labels[i] = (float)((done + i) / 8 % gan->options.classes);
+        for (long i = 0; gan->recipe->conditional == ON_CLASS && i < batch; i++) host_labels[i] = (float)class_of_row[(done + i) / 8 % class_rows];
         if (gan->recipe->conditional == ON_CLASS) upload_given(gan, host_labels, batch);
         gan_sample(gan, (uint64_t)draw, y);
         memcpy(sheet + done * each, y, (size_t)((count - done < batch ? count - done : batch) * each) * sizeof *y);

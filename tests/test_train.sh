@@ -124,6 +124,8 @@ for body in residual inception separable; do
     cost="$cost $(sed -n 's/^G \([0-9]*\) parameters, .* multiplications a picture.*/\1/p' "$tmp/log")"
 done
 check "each body is smaller than the one before:$cost" [ "$(echo $cost | tr ' ' '\n' | sort -rnu | tr '\n' ' ')" = "$(echo $cost) " ]
+good "--classes" $quick --recipe cgan --classes 3,5 --out "$tmp/classes"
+check "--classes: fewer pictures" [ "$(sed -n 's/^data .*: \([0-9]*\) pictures.*/\1/p' "$tmp/log")" -lt 20 ]
 good "--average" $quick --average 0.9 --out "$tmp/average"
 good "--average, resumed" --resume "$tmp/average" --steps 4
 check "--average: the checkpoint holds both" grep -aq '"g.now"' "$tmp/average/checkpoint.safetensors"
@@ -141,6 +143,9 @@ bad "--critic of style" 2 "the recipe style updates D once" $paint --style synth
 bad "--penalty-weight of dcgan64" 2 "has batch norm" --recipe dcgan64 --data synthetic:9 --size 32 --batch 2 --penalty-weight 10 --steps 1 --out "$tmp/new"
 bad "--kl-weight of dcgan" 2 "--kl-weight: the recipe dcgan has no use for it: .*one of vaegan" $quick --kl-weight 1 --out "$tmp/new"
 bad "--cycle-weight of pattern" 2 "one of cyclegan" --recipe pattern $quick --cycle-weight 1 --out "$tmp/new"
+bad "--classes 12" 1 "'12' is no list of classes: those of synthetic:40 are 0 to 9" $quick --classes 12 --out "$tmp/new"
+bad "--classes shirt" 1 "no list of classes" $quick --recipe cgan --classes shirt --out "$tmp/new"
+bad "--classes of a folder without" 1 "no labels to choose" --data "$tmp/kept/samples.png" --size 8 --batch 2 --steps 1 --classes 1 --out "$tmp/new"
 bad "--body of dcgan" 2 "one of cyclegan, pattern, style" $quick --body separable --out "$tmp/new"
 bad "--body round" 2 "expected residual, inception or separable" --recipe style $quick --style synthetic:1 --body round --out "$tmp/new"
 bad "--smoothing of wgan" 2 "one of dcgan, mlp" --recipe wgan $quick --smoothing 0.1 --out "$tmp/new"
