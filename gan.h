@@ -94,7 +94,7 @@ struct Gan {
     double weight[GAN_PARTS];            /* of the parts of loss_g */
     long step;                           /* training steps done */
     real *images;                        /* this step's real pictures (batch,size,size,channels), or crops of the style */
-    real *content, *mask;                /* pictures to repaint (batch,size,size,recipe->content) in [-1,1]; where the garment is, [0,1] */
+    real *content, *mask;                /* pictures to repaint (batch,size,size,gan_content()) in [-1,1]; where the garment is, [0,1] */
     real *wanted;                        /* D's logits as they should be (LEAST_SQUARES) */
     real *share;                         /* F12: t */
     real *given;                         /* the class as `classes` numbers, one of them 1, (batch,classes); stylegan: ones, (batch) */
