@@ -126,7 +126,7 @@ int net_reach(const Net *net, int i, int h);
 void net_zero_activations(Net *net);
 void net_backward(Net *net, int what);
 
-/* The gradient of a gradient. After net_forward and net_backward(net, NET_INPUT), with a direction v in the inputs' t (zeros at first):
+/* The gradient of a gradient (F12). After net_forward and net_backward(net, NET_INPUT), with a direction v in the inputs' t (zeros at first):
  *   g += d/dp (v . dL/dx)                            L: linear in the outputs
  * With J = d output / dx it is v . dL/dx = dL/doutput . J v. J v goes up the list as x does, t in the place of y: through the same weights,
  * without biases, through each relu by the slope that it has at x. A layer's gradient is then the t that it reads times the dy behind it.
