@@ -940,7 +940,9 @@ static int save_sheet(void) {
 
 int main(int argc, char **argv) {
     patient_threads(argv);
-    snprintf(program_folder, sizeof program_folder, "%.*s", strrchr(argv[0], '/') ? (int)(strrchr(argv[0], '/') - argv[0]) + 1 : 0, argv[0]);
+    const char *self = realpath("/proc/self/exe", NULL), *slash;          /* called through a link or PATH too */
+    if (!self) self = argv[0];
+    snprintf(program_folder, sizeof program_folder, "%.*s", (slash = strrchr(self, '/')) ? (int)(slash - self) + 1 : 0, self);
     options_parse("transfer", table, argc, argv);
     if (help) return print_help(), 0;
     if (!*generator && !styles.count)

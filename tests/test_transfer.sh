@@ -222,6 +222,9 @@ done
 
 # optimisation
 gram="--method gram --style $tmp/style.tga --content $tmp/shirt.tga --size 40"
+good "gram with the weights beside the program" $gram --steps 1 --output "$tmp/a.png"
+ln -s "$PWD/transfer" "$tmp/link" && (cd "$tmp" && ./link $gram --steps 1 --output "$tmp/b.png") >"$tmp/log" 2>"$tmp/err"
+check "the same weights through a link to the program" cmp -s "$tmp/a.png" "$tmp/b.png"
 good "gram" $gram --steps 3 --output "$tmp/a.png" --threads 1
 check "the loss of each layer" grep -q "^loss .*content .*relu1_1 .*relu3_2" "$tmp/log"
 good "gram, two threads" $gram --steps 3 --output "$tmp/b.png" --threads 2
