@@ -977,7 +977,7 @@ const Recipe recipes[] = {
       .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 3000, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
       .describe = mlp_describe, NOISE_STEP },
     { .name = "dcgan64", .summary = "the same for pictures of 64x64 and more, in colour", .source = "document 003; Radford et al. 2015", .data = "fashion-mnist:tinted",
-      .defaults = { .batch = 32, .size = 64, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
+      .defaults = { .batch = 32, .size = 64, .channels = 0, .steps = 1500, .lr = 1e-3, .lr_d = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
       .describe = dcgan64_describe, .gain = 0, .multiple = 16, .part = { "adversarial", "diversity" }, .step = dcgan_step },
     { .name = "lsgan", .summary = "dcgan with squared errors for its losses", .source = "Mao et al. 2017", .objective = LEAST_SQUARES,
       .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
