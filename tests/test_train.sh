@@ -124,7 +124,7 @@ for body in residual inception separable; do
     cost="$cost $(sed -n 's/^G \([0-9]*\) parameters, .* multiplications a picture.*/\1/p' "$tmp/log")"
 done
 check "each body is smaller than the one before:$cost" [ "$(echo $cost | tr ' ' '\n' | sort -rnu | tr '\n' ' ')" = "$(echo $cost) " ]
-good "--classes" $quick --recipe cgan --classes 3,5 --out "$tmp/classes"
+good "--classes" $quick --recipe cgan --classes 3,5 --out "$tmp/chosen"
 check "--classes: fewer pictures" [ "$(sed -n 's/^data .*: \([0-9]*\) pictures.*/\1/p' "$tmp/log")" -lt 20 ]
 good "--average" $quick --average 0.9 --out "$tmp/average"
 good "--average, resumed" --resume "$tmp/average" --steps 4
