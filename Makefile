@@ -1,9 +1,10 @@
-# make            builds ./train and ./transfer
+# make            builds ./train, ./transfer and ./validate
 # make demo       installs what is missing, trains two recipes, prints a pattern onto garments two ways, lists the pictures to open
 # make gallery    fetches paintings and garments, makes README's gallery of style transfer in the folder GALLERY (gallery)
 # make test       everything is checked; the last line is 'N passed, N failed'
 # make bench      GFLOP/s per layer; layers and whole training steps against PyTorch where it is installed. DEVICE=cuda: on the GPU
 # make notebooks  runs the cells of notebooks-as-md, long ones too, and compares. CHAPTERS=02: one; UPDATE=1: rewrites what they print
+# make golden     writes golden/: what every operation and ten steps of every recipe must give, for ./validate. GOLDEN=folder, NAMES='conv2d train_dcgan'
 # make ipynb      the same chapters as Jupyter notebooks, in build/ipynb
 # make check-kernels KERNELS=my.cu    runs CUDA kernels on the CPU and reports races, wrong addresses, missing barriers; needs no GPU
 # Knobs: CC=clang  OMP=0  CUDA=0  STB_DIR=folder  DATA=fashion-mnist|synthetic|folder  PATTERN=picture  MINUTES=2  ARCH=-march=x86-64-v3
@@ -64,9 +65,11 @@ HEADERS = build/command layers.h tiled.h device.h net.h gan.h featurenet.h gram.
 # gan.o with and without the device cuda: the programs take what there is, the tests the one without
 GAN     = $(if $(NVCC),build/gan_cuda.o,build/gan.o)
 
-all: train transfer
+all: train transfer validate
 train transfer: %: %.c $(GAN) $(CUDA_OBJECTS) $(HEADERS) | stb
 	$(CC) $(CFLAGS) -o $@ $< $(GAN) $(CUDA_OBJECTS) $(LDLIBS) $(CUDA_LIBS)
+validate: validate.c build/gan_double.o build/images.o $(PARTS) | stb
+	$(CC) $(CFLAGS) -Dreal=double -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 build/cuda_kernels.o: cuda_kernels.cu layers.h device.h build/command
 	$(NVCC) $(NVFLAGS) -c -o $@ $<
 stb:
@@ -102,7 +105,7 @@ test:
 	@sh tests/run.sh '$(TESTS)'
 
 # a second make, because setup may just have installed the compiler that it asks about
-test-programs: all $(TESTS:%=build/test_%) $(TESTS:%=build/asan/test_%) kernel-tests build/libgan.a
+test-programs: all $(TESTS:%=build/test_%) $(TESTS:%=build/asan/test_%) kernel-tests build/libgan.a build/golden build/golden_float
 
 build/gan.o:                           EXTRA =
 build/gan_cuda.o:                      EXTRA = -DWITH_CUDA
@@ -157,6 +160,18 @@ build/bench: tests/bench.c gan.c $(HEADERS) $(CUDA_OBJECTS)
 	@mkdir -p build
 	$(CC) $(CFLAGS) $(CUDA_FLAGS) -o $@ tests/bench.c $(CUDA_OBJECTS) $(LDLIBS) $(CUDA_LIBS)
 
+# ---- golden/: the reference in double, for any processor alike (no -march, no fused multiply-add); and what ops_tiled makes of the same ----
+
+GOLDEN = golden
+golden: build/golden
+	@build/golden '$(GOLDEN)' $(NAMES)
+	@cd '$(GOLDEN)' && { test ! -f SHA256SUMS || sha256sum --quiet --ignore-missing -c SHA256SUMS && echo "as in SHA256SUMS" || \
+	  echo "other bytes than in SHA256SUMS: another C library rounds exp and tanh otherwise; ./validate compares within tolerances"; }
+build/golden: tests/golden.c gan.c $(PARTS) | stb
+	@mkdir -p build; echo "$(CC) $@"; $(CC) -std=gnu11 -O3 -ffp-contract=off $(WARN) $(OPENMP) -isystem $(STB_DIR) -I. -Dreal=double -DREFERENCE -DIMAGES_IMPLEMENTATION -o $@ tests/golden.c gan.c $(LDLIBS)
+build/golden_float: tests/golden.c build/gan.o build/images.o $(PARTS) | stb
+	@echo "$(CC) $@"; $(CC) $(CFLAGS) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
+
 # ---- the chapters; their cells are linked with the code of the headers, of which the linker takes what a cell does not bring itself ----
 
 notebooks: all build/libgan.a
@@ -169,5 +184,5 @@ build/libgan.a: build/gan.o build/images.o
 	rm -f $@ && ar rcs $@ $^
 
 clean:
-	rm -rf build train transfer
-.PHONY: all stb setup demo gallery test test-programs kernel-tests check-kernels bench notebooks ipynb clean
+	rm -rf build train transfer validate
+.PHONY: all stb setup demo gallery golden test test-programs kernel-tests check-kernels bench notebooks ipynb clean

@@ -21,7 +21,7 @@
 
 /* What an operation does with a tensor. INOUT is a gradient that is added to, or data changed in place. */
 enum { IN = 1, OUT = 2, INOUT = 4, MAYBE = 8 /* may be NULL */, POSITIVE = 16 /* a variance or a weight */, LABEL = 32 /* a class of C */ };
-typedef struct Tensor { int role; const char *name; long size; } Tensor;
+typedef struct Tensor { int role; const char *name; long shape[5], size; } Tensor;      /* shape: up to 4 numbers, then 0; size: their product */
 
 /* One set of sizes and numbers; d holds the sizes of all operations, not of convolutions only. */
 typedef struct Case {
@@ -35,7 +35,7 @@ typedef struct Case {
 #define SIZES __attribute__((unused)) long N = k->d.n, H = k->d.h, W = k->d.w, C = k->d.c, OH = k->d.oh, OW = k->d.ow, \
     O = k->d.o, K = k->d.kernel, S = k->d.stride, P = k->d.pad, ROWS = N * H * W, ALL = ROWS * C; \
     __attribute__((unused)) real a = k->a, scale = k->scale;
-#define T(role, name, size) { role, #name, size }
+#define T(role, name, ...) { role, #name, { __VA_ARGS__ }, 0 }
 #define P1 p[0]
 #define P2 P1, p[1]
 #define P3 P2, p[2]
@@ -47,109 +47,109 @@ typedef struct Case {
 #define CHANNELS(d) &(Conv){ d.n, d.h, d.w, d.c, d.oh, d.ow, d.c, d.kernel, d.stride, d.pad }
 
 #define OP_LIST(OP) \
-    OP(fill, (P1, a, ALL), T(OUT, x, ALL)) \
-    OP(copy, (P2, ALL), T(OUT, y, ALL), T(IN, x, ALL)) \
-    OP(axpy, (P2, a, ALL), T(INOUT, y, ALL), T(IN, x, ALL)) \
-    OP(scale, (P1, a, ALL), T(INOUT, x, ALL)) \
-    OP(clip, (P1, a, ALL), T(INOUT, x, ALL)) \
-    OP(clip_norm, (P2, a + (real)0.1, ALL), T(INOUT, x, ALL), T(IN|POSITIVE, square, 1)) \
-    OP(sum_squares, (P2, ALL), T(OUT, out, 1), T(IN, x, ALL)) \
-    OP(random_uniform, (P1, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, x, ALL)) \
-    OP(random_normal, (P1, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, x, ALL)) \
-    OP(dense_forward, (P4, N, C, O), T(OUT, y, N*O), T(IN, x, N*C), T(IN, w, C*O), T(IN|MAYBE, b, O)) \
-    OP(dense_backward_input, (P3, N, C, O), T(INOUT, dx, N*C), T(IN, dy, N*O), T(IN, w, C*O)) \
-    OP(dense_backward_weight, (P3, N, C, O), T(INOUT, dw, C*O), T(IN, x, N*C), T(IN, dy, N*O)) \
-    OP(bias_backward, (P2, N*OH*OW, O), T(INOUT, db, O), T(IN, dy, N*OH*OW*O)) \
+    OP(fill, (P1, a, ALL), T(OUT, x, N, H, W, C)) \
+    OP(copy, (P2, ALL), T(OUT, y, N, H, W, C), T(IN, x, N, H, W, C)) \
+    OP(axpy, (P2, a, ALL), T(INOUT, y, N, H, W, C), T(IN, x, N, H, W, C)) \
+    OP(scale, (P1, a, ALL), T(INOUT, x, N, H, W, C)) \
+    OP(clip, (P1, a, ALL), T(INOUT, x, N, H, W, C)) \
+    OP(clip_norm, (P2, a + (real)0.1f, ALL), T(INOUT, x, N, H, W, C), T(IN|POSITIVE, square, 1)) \
+    OP(sum_squares, (P2, ALL), T(OUT, out, 1), T(IN, x, N, H, W, C)) \
+    OP(random_uniform, (P1, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, x, N, H, W, C)) \
+    OP(random_normal, (P1, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, x, N, H, W, C)) \
+    OP(dense_forward, (P4, N, C, O), T(OUT, y, N, O), T(IN, x, N, C), T(IN, w, C, O), T(IN|MAYBE, b, O)) \
+    OP(dense_backward_input, (P3, N, C, O), T(INOUT, dx, N, C), T(IN, dy, N, O), T(IN, w, C, O)) \
+    OP(dense_backward_weight, (P3, N, C, O), T(INOUT, dw, C, O), T(IN, x, N, C), T(IN, dy, N, O)) \
+    OP(bias_backward, (P2, N*OH*OW, O), T(INOUT, db, O), T(IN, dy, N, OH, OW, O)) \
     OP(conv2d_forward, (P4, &k->d), \
-       T(OUT, y, N*OH*OW*O), T(IN, x, ALL), T(IN, w, K*K*C*O), T(IN|MAYBE, b, O)) \
-    OP(conv2d_backward_input, (P3, &k->d), T(INOUT, dx, ALL), T(IN, dy, N*OH*OW*O), T(IN, w, K*K*C*O)) \
-    OP(conv2d_backward_weight, (P3, &k->d), T(INOUT, dw, K*K*C*O), T(IN, x, ALL), T(IN, dy, N*OH*OW*O)) \
+       T(OUT, y, N, OH, OW, O), T(IN, x, N, H, W, C), T(IN, w, K, K, C, O), T(IN|MAYBE, b, O)) \
+    OP(conv2d_backward_input, (P3, &k->d), T(INOUT, dx, N, H, W, C), T(IN, dy, N, OH, OW, O), T(IN, w, K, K, C, O)) \
+    OP(conv2d_backward_weight, (P3, &k->d), T(INOUT, dw, K, K, C, O), T(IN, x, N, H, W, C), T(IN, dy, N, OH, OW, O)) \
     OP(conv2d_transpose_forward, (P4, &k->d), \
-       T(OUT, y, ALL), T(IN, x, N*OH*OW*O), T(IN, w, K*K*C*O), T(IN|MAYBE, b, C)) \
+       T(OUT, y, N, H, W, C), T(IN, x, N, OH, OW, O), T(IN, w, K, K, C, O), T(IN|MAYBE, b, C)) \
     OP(conv2d_transpose_backward_input, (P3, &k->d), \
-       T(INOUT, dx, N*OH*OW*O), T(IN, dy, ALL), T(IN, w, K*K*C*O)) \
+       T(INOUT, dx, N, OH, OW, O), T(IN, dy, N, H, W, C), T(IN, w, K, K, C, O)) \
     OP(conv2d_transpose_backward_weight, (P3, &k->d), \
-       T(INOUT, dw, K*K*C*O), T(IN, x, N*OH*OW*O), T(IN, dy, ALL)) \
+       T(INOUT, dw, K, K, C, O), T(IN, x, N, OH, OW, O), T(IN, dy, N, H, W, C)) \
     OP(depthwise_conv2d_forward, (P4, CHANNELS(k->d)), \
-       T(OUT, y, N*OH*OW*C), T(IN, x, ALL), T(IN, w, K*K*C), T(IN|MAYBE, b, C)) \
-    OP(depthwise_conv2d_backward_input, (P3, CHANNELS(k->d)), T(INOUT, dx, ALL), T(IN, dy, N*OH*OW*C), T(IN, w, K*K*C)) \
-    OP(depthwise_conv2d_backward_weight, (P3, CHANNELS(k->d)), T(INOUT, dw, K*K*C), T(IN, x, ALL), T(IN, dy, N*OH*OW*C)) \
-    OP(normalize_vector, (P2, ALL), T(INOUT, x, ALL), T(OUT, norm, 1)) \
-    OP(spectral_forward, (P3, C*O), T(OUT, y, C*O), T(IN, w, C*O), T(IN|POSITIVE, sigma, 1)) \
-    OP(spectral_backward, (P6, C, O), T(INOUT, dw, C*O), T(IN, dy, C*O), T(IN, y, C*O), T(IN, u, C), T(IN, v, O), \
+       T(OUT, y, N, OH, OW, C), T(IN, x, N, H, W, C), T(IN, w, K, K, C), T(IN|MAYBE, b, C)) \
+    OP(depthwise_conv2d_backward_input, (P3, CHANNELS(k->d)), T(INOUT, dx, N, H, W, C), T(IN, dy, N, OH, OW, C), T(IN, w, K, K, C)) \
+    OP(depthwise_conv2d_backward_weight, (P3, CHANNELS(k->d)), T(INOUT, dw, K, K, C), T(IN, x, N, H, W, C), T(IN, dy, N, OH, OW, C)) \
+    OP(normalize_vector, (P2, ALL), T(INOUT, x, N, H, W, C), T(OUT, norm, 1)) \
+    OP(spectral_forward, (P3, C*O), T(OUT, y, C, O), T(IN, w, C, O), T(IN|POSITIVE, sigma, 1)) \
+    OP(spectral_backward, (P6, C, O), T(INOUT, dw, C, O), T(IN, dy, C, O), T(IN, y, C, O), T(IN, u, C), T(IN, v, O), \
        T(IN|POSITIVE, sigma, 1)) \
     OP(normalize_forward, (P6, N, H*W, C), \
-       T(OUT, y, ALL), T(OUT, mean, N*C), T(OUT, var, N*C), T(IN, x, ALL), T(IN, gamma, C), T(IN, beta, C)) \
+       T(OUT, y, N, H, W, C), T(OUT, mean, N, C), T(OUT, var, N, C), T(IN, x, N, H, W, C), T(IN, gamma, C), T(IN, beta, C)) \
     OP(normalize_backward, (P8, N, H*W, C), \
-       T(INOUT, dx, ALL), T(INOUT|MAYBE, dgamma, C), T(INOUT|MAYBE, dbeta, C), T(IN, dy, ALL), T(IN, x, ALL), \
-       T(IN, gamma, C), T(IN, mean, N*C), T(IN|POSITIVE, var, N*C)) \
+       T(INOUT, dx, N, H, W, C), T(INOUT|MAYBE, dgamma, C), T(INOUT|MAYBE, dbeta, C), T(IN, dy, N, H, W, C), T(IN, x, N, H, W, C), \
+       T(IN, gamma, C), T(IN, mean, N, C), T(IN|POSITIVE, var, N, C)) \
     OP(batchnorm_track, (P4, a, ROWS, C), T(INOUT, running_mean, C), T(INOUT|POSITIVE, running_var, C), \
        T(IN, mean, C), T(IN|POSITIVE, var, C)) \
-    OP(batchnorm_inference, (P6, ROWS, C), T(OUT, y, ALL), T(IN, x, ALL), T(IN, gamma, C), T(IN, beta, C), \
+    OP(batchnorm_inference, (P6, ROWS, C), T(OUT, y, N, H, W, C), T(IN, x, N, H, W, C), T(IN, gamma, C), T(IN, beta, C), \
        T(IN, running_mean, C), T(IN|POSITIVE, running_var, C)) \
-    OP(moments_forward, (P2, N, H*W, C), T(OUT, y, N*2*C), T(IN, x, ALL)) \
+    OP(moments_forward, (P2, N, H*W, C), T(OUT, y, N, 2, C), T(IN, x, N, H, W, C)) \
     OP(moments_backward, (P4, N, H*W, C), \
-       T(INOUT, dx, ALL), T(IN, dy, N*2*C), T(IN, x, ALL), T(IN|POSITIVE, y, N*2*C)) \
-    OP(leaky_relu_forward, (P2, a, ALL), T(OUT, y, ALL), T(IN, x, ALL)) \
-    OP(leaky_relu_backward, (P3, a, ALL), T(INOUT, dx, ALL), T(IN, dy, ALL), T(IN, y, ALL)) \
-    OP(tanh_forward, (P2, ALL), T(OUT, y, ALL), T(IN, x, ALL)) \
-    OP(tanh_backward, (P3, ALL), T(INOUT, dx, ALL), T(IN, dy, ALL), T(IN, y, ALL)) \
-    OP(sigmoid_forward, (P2, ALL), T(OUT, y, ALL), T(IN, x, ALL)) \
-    OP(sigmoid_backward, (P3, ALL), T(INOUT, dx, ALL), T(IN, dy, ALL), T(IN, y, ALL)) \
-    OP(dropout_forward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, y, ALL), T(IN, x, ALL)) \
-    OP(dropout_backward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(INOUT, dx, ALL), T(IN, dy, ALL)) \
-    OP(add_forward, (P3, ALL), T(OUT, y, ALL), T(IN, a, ALL), T(IN, b, ALL)) \
-    OP(lerp, (P4, N, H*W*C), T(OUT, y, ALL), T(IN, a, ALL), T(IN, b, ALL), T(IN, t, N)) \
-    OP(concat_forward, (P3, ROWS, C, O), T(OUT, y, ROWS*(C+O)), T(IN, a, ROWS*C), T(IN, b, ROWS*O)) \
+       T(INOUT, dx, N, H, W, C), T(IN, dy, N, 2, C), T(IN, x, N, H, W, C), T(IN|POSITIVE, y, N, 2, C)) \
+    OP(leaky_relu_forward, (P2, a, ALL), T(OUT, y, N, H, W, C), T(IN, x, N, H, W, C)) \
+    OP(leaky_relu_backward, (P3, a, ALL), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H, W, C), T(IN, y, N, H, W, C)) \
+    OP(tanh_forward, (P2, ALL), T(OUT, y, N, H, W, C), T(IN, x, N, H, W, C)) \
+    OP(tanh_backward, (P3, ALL), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H, W, C), T(IN, y, N, H, W, C)) \
+    OP(sigmoid_forward, (P2, ALL), T(OUT, y, N, H, W, C), T(IN, x, N, H, W, C)) \
+    OP(sigmoid_backward, (P3, ALL), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H, W, C), T(IN, y, N, H, W, C)) \
+    OP(dropout_forward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, y, N, H, W, C), T(IN, x, N, H, W, C)) \
+    OP(dropout_backward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H, W, C)) \
+    OP(add_forward, (P3, ALL), T(OUT, y, N, H, W, C), T(IN, a, N, H, W, C), T(IN, b, N, H, W, C)) \
+    OP(lerp, (P4, N, H*W*C), T(OUT, y, N, H, W, C), T(IN, a, N, H, W, C), T(IN, b, N, H, W, C), T(IN, t, N)) \
+    OP(concat_forward, (P3, ROWS, C, O), T(OUT, y, N, H, W, C + O), T(IN, a, N, H, W, C), T(IN, b, N, H, W, O)) \
     OP(concat_backward, (P3, ROWS, C, O), \
-       T(INOUT|MAYBE, da, ROWS*C), T(INOUT|MAYBE, db, ROWS*O), T(IN, dy, ROWS*(C+O))) \
-    OP(reflect_pad_forward, (P2, N, H, W, C, P), T(OUT, y, N*(H+2*P)*(W+2*P)*C), T(IN, x, ALL)) \
-    OP(reflect_pad_backward, (P2, N, H, W, C, P), T(INOUT, dx, ALL), T(IN, dy, N*(H+2*P)*(W+2*P)*C)) \
-    OP(upsample_forward, (P2, N, H, W, C, S), T(OUT, y, ALL*S*S), T(IN, x, ALL)) \
-    OP(upsample_backward, (P2, N, H, W, C, S), T(INOUT, dx, ALL), T(IN, dy, ALL*S*S)) \
-    OP(avgpool_forward, (P2, N, H*S, W*S, C, S), T(OUT, y, ALL), T(IN, x, ALL*S*S)) \
-    OP(avgpool_backward, (P2, N, H*S, W*S, C, S), T(INOUT, dx, ALL*S*S), T(IN, dy, ALL)) \
-    OP(maxpool_forward, (P2, N, H*S + S - 1, W*S + S/2, C, S), T(OUT, y, ALL), T(IN, x, N*(H*S + S - 1)*(W*S + S/2)*C)) \
+       T(INOUT|MAYBE, da, N, H, W, C), T(INOUT|MAYBE, db, N, H, W, O), T(IN, dy, N, H, W, C + O)) \
+    OP(reflect_pad_forward, (P2, N, H, W, C, P), T(OUT, y, N, H + 2*P, W + 2*P, C), T(IN, x, N, H, W, C)) \
+    OP(reflect_pad_backward, (P2, N, H, W, C, P), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H + 2*P, W + 2*P, C)) \
+    OP(upsample_forward, (P2, N, H, W, C, S), T(OUT, y, N, H*S, W*S, C), T(IN, x, N, H, W, C)) \
+    OP(upsample_backward, (P2, N, H, W, C, S), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H*S, W*S, C)) \
+    OP(avgpool_forward, (P2, N, H*S, W*S, C, S), T(OUT, y, N, H, W, C), T(IN, x, N, H*S, W*S, C)) \
+    OP(avgpool_backward, (P2, N, H*S, W*S, C, S), T(INOUT, dx, N, H*S, W*S, C), T(IN, dy, N, H, W, C)) \
+    OP(maxpool_forward, (P2, N, H*S + S - 1, W*S + S/2, C, S), T(OUT, y, N, H, W, C), T(IN, x, N, H*S + S - 1, W*S + S/2, C)) \
     OP(maxpool_backward, (P3, N, H*S + S - 1, W*S + S/2, C, S), \
-       T(INOUT, dx, N*(H*S + S - 1)*(W*S + S/2)*C), T(IN, dy, ALL), T(IN, x, N*(H*S + S - 1)*(W*S + S/2)*C)) \
-    OP(gray_forward, (P2, ROWS, C), T(OUT, y, ROWS), T(IN, x, ALL)) \
-    OP(gray_backward, (P2, ROWS, C), T(INOUT, dx, ALL), T(IN, dy, ROWS)) \
-    OP(mean_sigmoid, (P2, ALL), T(OUT, out, 1), T(IN, logits, ALL)) \
-    OP(bce_logits_forward, (P2, a, ALL), T(OUT, loss, 1), T(IN, logits, ALL)) \
-    OP(bce_logits_backward, (P2, a, scale, ALL), T(INOUT, dlogits, ALL), T(IN, logits, ALL)) \
-    OP(softmax_cross_entropy_forward, (P3, ROWS, C), T(OUT, loss, 1), T(IN, logits, ALL), T(IN|LABEL, label, ROWS)) \
+       T(INOUT, dx, N, H*S + S - 1, W*S + S/2, C), T(IN, dy, N, H, W, C), T(IN, x, N, H*S + S - 1, W*S + S/2, C)) \
+    OP(gray_forward, (P2, ROWS, C), T(OUT, y, N, H, W), T(IN, x, N, H, W, C)) \
+    OP(gray_backward, (P2, ROWS, C), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H, W)) \
+    OP(mean_sigmoid, (P2, ALL), T(OUT, out, 1), T(IN, logits, N, H, W, C)) \
+    OP(bce_logits_forward, (P2, a, ALL), T(OUT, loss, 1), T(IN, logits, N, H, W, C)) \
+    OP(bce_logits_backward, (P2, a, scale, ALL), T(INOUT, dlogits, N, H, W, C), T(IN, logits, N, H, W, C)) \
+    OP(softmax_cross_entropy_forward, (P3, ROWS, C), T(OUT, loss, 1), T(IN, logits, N, H, W, C), T(IN|LABEL, label, N, H, W)) \
     OP(softmax_cross_entropy_backward, (P3, scale, ROWS, C), \
-       T(INOUT, dlogits, ALL), T(IN, logits, ALL), T(IN|LABEL, label, ROWS)) \
+       T(INOUT, dlogits, N, H, W, C), T(IN, logits, N, H, W, C), T(IN|LABEL, label, N, H, W)) \
     OP(squared_error_forward, (P4, ALL), \
-       T(OUT, loss, 1), T(IN, a, ALL), T(IN, b, ALL), T(IN|MAYBE|POSITIVE, weight, ALL)) \
+       T(OUT, loss, 1), T(IN, a, N, H, W, C), T(IN, b, N, H, W, C), T(IN|MAYBE|POSITIVE, weight, N, H, W, C)) \
     OP(squared_error_backward, (P4, scale, ALL), \
-       T(INOUT, da, ALL), T(IN, a, ALL), T(IN, b, ALL), T(IN|MAYBE|POSITIVE, weight, ALL)) \
+       T(INOUT, da, N, H, W, C), T(IN, a, N, H, W, C), T(IN, b, N, H, W, C), T(IN|MAYBE|POSITIVE, weight, N, H, W, C)) \
     OP(absolute_error_forward, (P4, ALL), \
-       T(OUT, loss, 1), T(IN, a, ALL), T(IN, b, ALL), T(IN|MAYBE|POSITIVE, weight, ALL)) \
+       T(OUT, loss, 1), T(IN, a, N, H, W, C), T(IN, b, N, H, W, C), T(IN|MAYBE|POSITIVE, weight, N, H, W, C)) \
     OP(absolute_error_backward, (P4, scale, ALL), \
-       T(INOUT, da, ALL), T(IN, a, ALL), T(IN, b, ALL), T(IN|MAYBE|POSITIVE, weight, ALL)) \
-    OP(hinge_forward, (P2, (real)(a < (real)0.5 ? 1 : -1), ALL), T(OUT, loss, 1), T(IN, x, ALL)) \
-    OP(hinge_backward, (P2, (real)(a < (real)0.5 ? 1 : -1), scale, ALL), T(INOUT, dx, ALL), T(IN, x, ALL)) \
-    OP(mean_forward, (P2, ALL), T(OUT, loss, 1), T(IN, x, ALL)) \
-    OP(mean_backward, (P1, scale, ALL), T(INOUT, dx, ALL)) \
-    OP(gram_forward, (P3, ROWS, C), T(OUT, g, C*C), T(OUT|MAYBE, mean, C), T(IN, f, ALL)) \
-    OP(gram_backward, (P4, ROWS, C), T(INOUT, df, ALL), T(IN, dg, C*C), T(IN, f, ALL), T(IN|MAYBE, mean, C)) \
-    OP(style_loss_forward, (P3, C*C), T(OUT, loss, 1), T(IN, g, C*C), T(IN, target, C*C)) \
-    OP(style_loss_backward, (P3, scale, C*C), T(INOUT, dg, C*C), T(IN, g, C*C), T(IN, target, C*C)) \
-    OP(total_variation_forward, (P2, N, H, W, C), T(OUT, loss, 1), T(IN, x, ALL)) \
-    OP(total_variation_backward, (P2, scale, N, H, W, C), T(INOUT, dx, ALL), T(IN, x, ALL)) \
-    OP(gradient_penalty, (P3, N, H*W*C), T(OUT, loss, 1), T(OUT, v, ALL), T(IN, g, ALL)) \
-    OP(gaussian_sample_forward, (P2, ROWS, C, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, z, ALL), T(IN, code, 2*ALL)) \
+       T(INOUT, da, N, H, W, C), T(IN, a, N, H, W, C), T(IN, b, N, H, W, C), T(IN|MAYBE|POSITIVE, weight, N, H, W, C)) \
+    OP(hinge_forward, (P2, (real)(a < (real)0.5 ? 1 : -1), ALL), T(OUT, loss, 1), T(IN, x, N, H, W, C)) \
+    OP(hinge_backward, (P2, (real)(a < (real)0.5 ? 1 : -1), scale, ALL), T(INOUT, dx, N, H, W, C), T(IN, x, N, H, W, C)) \
+    OP(mean_forward, (P2, ALL), T(OUT, loss, 1), T(IN, x, N, H, W, C)) \
+    OP(mean_backward, (P1, scale, ALL), T(INOUT, dx, N, H, W, C)) \
+    OP(gram_forward, (P3, ROWS, C), T(OUT, g, C, C), T(OUT|MAYBE, mean, C), T(IN, f, N, H, W, C)) \
+    OP(gram_backward, (P4, ROWS, C), T(INOUT, df, N, H, W, C), T(IN, dg, C, C), T(IN, f, N, H, W, C), T(IN|MAYBE, mean, C)) \
+    OP(style_loss_forward, (P3, C*C), T(OUT, loss, 1), T(IN, g, C, C), T(IN, target, C, C)) \
+    OP(style_loss_backward, (P3, scale, C*C), T(INOUT, dg, C, C), T(IN, g, C, C), T(IN, target, C, C)) \
+    OP(total_variation_forward, (P2, N, H, W, C), T(OUT, loss, 1), T(IN, x, N, H, W, C)) \
+    OP(total_variation_backward, (P2, scale, N, H, W, C), T(INOUT, dx, N, H, W, C), T(IN, x, N, H, W, C)) \
+    OP(gradient_penalty, (P3, N, H*W*C), T(OUT, loss, 1), T(OUT, v, N, H, W, C), T(IN, g, N, H, W, C)) \
+    OP(gaussian_sample_forward, (P2, ROWS, C, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, z, N, H, W, C), T(IN, code, N, H, W, 2*C)) \
     OP(gaussian_sample_backward, (P3, ROWS, C, 0x123456789ABCDEFu, 0xFEDCBA987654321u), \
-       T(INOUT, dcode, 2*ALL), T(IN, dz, ALL), T(IN, code, 2*ALL)) \
-    OP(kl_forward, (P2, ROWS, C), T(OUT, loss, 1), T(IN, code, 2*ALL)) \
-    OP(kl_backward, (P2, scale, ROWS, C), T(INOUT, dcode, 2*ALL), T(IN, code, 2*ALL)) \
-    OP(spread, (P2, N, H*W*C), T(OUT, out, 1), T(IN, x, ALL)) \
+       T(INOUT, dcode, N, H, W, 2*C), T(IN, dz, N, H, W, C), T(IN, code, N, H, W, 2*C)) \
+    OP(kl_forward, (P2, ROWS, C), T(OUT, loss, 1), T(IN, code, N, H, W, 2*C)) \
+    OP(kl_backward, (P2, scale, ROWS, C), T(INOUT, dcode, N, H, W, 2*C), T(IN, code, N, H, W, 2*C)) \
+    OP(spread, (P2, N, H*W*C), T(OUT, out, 1), T(IN, x, N, H, W, C)) \
     OP(nearest, (P5, N*H, ROWS, (int)C + 24), T(OUT, index, N*H), T(OUT, least, N*H), \
-       T(IN, x, N*H*(C+24)), T(IN, y, ROWS*(C+24)), T(IN|MAYBE|POSITIVE, weight, ROWS)) \
-    OP(adam_step, (P4, ALL, scale, a, (real)0.999, (real)1e-8, k->t), \
-       T(INOUT, p, ALL), T(INOUT, m, ALL), T(INOUT|POSITIVE, v, ALL), T(IN, g, ALL)) \
-    OP(rmsprop_step, (P3, ALL, scale, a, (real)1e-8), T(INOUT, p, ALL), T(INOUT|POSITIVE, v, ALL), T(IN, g, ALL))
+       T(IN, x, N*H, C + 24), T(IN, y, ROWS, C + 24), T(IN|MAYBE|POSITIVE, weight, N, H, W)) \
+    OP(adam_step, (P4, ALL, scale, a, (real)0.999f, (real)1e-8f, k->t), \
+       T(INOUT, p, N, H, W, C), T(INOUT, m, N, H, W, C), T(INOUT|POSITIVE, v, N, H, W, C), T(IN, g, N, H, W, C)) \
+    OP(rmsprop_step, (P3, ALL, scale, a, (real)1e-8f), T(INOUT, p, N, H, W, C), T(INOUT|POSITIVE, v, N, H, W, C), T(IN, g, N, H, W, C))
 
 /* From each line of the list: a function that calls the entry, a function that gives its tensors, a row of op_list. */
 #define DEFINE(entry, arguments, ...) \
@@ -157,7 +157,10 @@ typedef struct Case {
     static int tensors_##entry(Tensor *to, const Case *k) { \
         SIZES \
         Tensor list[] = { __VA_ARGS__ }; \
-        memcpy(to, list, sizeof list); \
+        for (size_t i = 0; i < sizeof list / sizeof *list; i++) { \
+            to[i] = list[i], to[i].size = 1; \
+            for (const long *d = to[i].shape; *d; d++) to[i].size *= *d; \
+        } \
         return (int)(sizeof list / sizeof *list); \
     }
 #define ROW(entry, ...) { #entry, offsetof(Ops, entry), call_##entry, tensors_##entry },
@@ -171,7 +174,7 @@ typedef struct Op {
 static const Op op_list[] = { OP_LIST(ROW) };
 enum { OPS = sizeof op_list / sizeof *op_list, MOST_TENSORS = 8 };
 
-static const Op *find_op(const char *name) {
+static inline const Op *find_op(const char *name) {
     for (int i = 0; i < OPS; i++)
         if (!strcmp(op_list[i].name, name)) return &op_list[i];
     fprintf(stderr, "op_cases.h: no operation '%s' in the list\n", name);
@@ -181,6 +184,81 @@ static const Op *find_op(const char *name) {
 /* The geometry of a convolution: images n x h x w x c, o output channels, kernel, stride, pad. */
 #define CONV(n, h, w, c, o, k, s, p) { n, h, w, c, CONV_SIZE(h, k, s, p), CONV_SIZE(w, k, s, p), o, k, s, p }
 #define CONV_SIZE(size, kernel, stride, pad) (((size) + 2 * (pad) - (kernel)) / (stride) + 1)
+
+/* The group of cases an entry belongs to: conv2d_backward_input's is conv2d. */
+static inline const char *group_of(const Op *op) {
+    static char group[64];
+    snprintf(group, sizeof group, "%s", op->name);
+    char *end = strstr(group, "_forward");
+    if (!end) end = strstr(group, "_backward");
+    if (end) *end = 0;
+    return group;
+}
+
+/* ------------------------------------------------------------------------------------------------------ the sizes */
+
+static const Case conv_cases[] = {
+    { .d = CONV(1, 1, 1, 1, 1, 1, 1, 0) },
+    { .d = CONV(3, 1, 1, 5, 7, 1, 1, 0) },
+    { .d = CONV(2, 7, 5, 3, 17, 3, 1, 1) },
+    { .d = CONV(1, 13, 9, 1, 1, 5, 2, 2) },
+    { .d = CONV(1, 2, 3, 2, 2, 5, 3, 2) },                           /* the kernel is larger than the picture */
+    { .d = CONV(2, 8, 5, 3, 4, 3, 3, 0) },                           /* 8 - 3 = 3 + 2: two rows are never seen */
+    { .d = CONV(1, 11, 10, 7, 5, 1, 3, 0) },                         /* most pixels are never seen */
+    { .d = CONV(1, 9, 8, 3, 2, 1, 2, 1) },                           /* a border of windows that see only padding */
+    { .d = CONV(3, 10, 11, 9, 33, 4, 2, 1) },
+    { .d = CONV(1, 41, 3, 2, 8, 4, 3, 2) },
+    { .d = CONV(2, 17, 14, 19, 7, 5, 3, 2) },
+    { .d = CONV(1, 9, 23, 65, 67, 2, 1, 0) },                        /* one more than a tile of 64, three more */
+    { .d = CONV(4, 5, 5, 130, 3, 1, 1, 0) },
+    { .d = CONV(1, 4, 4, 100, 1, 4, 1, 0) },             /* a discriminator's last layer: one pixel, one channel */
+    { .d = CONV(1, 3, 300, 4, 5, 3, 1, 1) },
+    { .d = CONV(1, 31, 37, 3, 65, 3, 2, 1) },
+    { .d = CONV(2, 20, 21, 3, 9, 7, 1, 3) },
+    { .d = CONV(2, 29, 33, 17, 37, 3, 1, 1) },
+    { .d = CONV(2, 9, 7, 12, 132, 3, 2, 1) },                        /* fours everywhere: 16-byte loads */
+    { .d = CONV(3, 12, 10, 68, 8, 4, 2, 1) },
+    { .d = CONV(2, 11, 8, 20, 64, 3, 1, 1) },
+    { .d = CONV(1, 40, 9, 5, 6, 3, 1, 1) },                          /* one picture: many bands */
+    { .d = CONV(1, 33, 18, 3, 4, 5, 2, 2) },
+    { .d = CONV(19, 6, 5, 4, 6, 3, 1, 1) },                          /* a batch, and not a round number */
+    { .d = { 2, 28, 28, 3, 14, 14, 20, 5, 2, 1 } }, /* TensorFlow's "same": pads 1 above and left, 2 below and right */
+};
+static const Case dense_cases[] = {
+    { .d = { .n = 1, .c = 1, .o = 1 } }, { .d = { .n = 1, .c = 100, .o = 1 } }, { .d = { .n = 7, .c = 1, .o = 65 } },
+    { .d = { .n = 13, .c = 100, .o = 129 } }, { .d = { .n = 65, .c = 67, .o = 6 } },
+    { .d = { .n = 5, .c = 1000, .o = 17 } }, { .d = { .n = 395, .c = 33, .o = 70 } }, { .d = { .n = 140, .c = 36, .o = 200 } },
+};
+static const Case image_cases[] = {         /* o: concat's second width; stride: upsample's factor; a: see Case */
+    { .d = { .n = 1, .h = 1, .w = 1, .c = 1, .o = 1, .stride = 1, .pad = 0 }, .a = 0, .scale = 1, .t = 1 },
+    { .d = { .n = 2, .h = 3, .w = 4, .c = 3, .o = 2, .stride = 2, .pad = 2 }, .a = 0.2f, .scale = 0.7f, .t = 2 },
+    { .d = { .n = 1, .h = 5, .w = 2, .c = 17, .o = 33, .stride = 3, .pad = 1 }, .a = 0.9f, .scale = -1.3f, .t = 10 },
+    { .d = { .n = 3, .h = 7, .w = 11, .c = 70, .o = 5, .stride = 1, .pad = 2 }, .a = 0.5f, .scale = 2, .t = 3 },
+    { .d = { .n = 1, .h = 33, .w = 129, .c = 1, .o = 1, .stride = 3, .pad = 5 }, .a = 0, .scale = 1e-3f, .t = 100000 },
+    { .d = { .n = 1, .h = 9, .w = 7, .c = 130, .o = 131, .stride = 1, .pad = 1 }, .a = 0.2f, .scale = 0.1f, .t = 7 },
+    { .d = { .n = 2, .h = 67, .w = 61, .c = 13, .o = 3, .stride = 2, .pad = 3 }, .a = 0.2f, .scale = 1, .t = 20 },
+};
+
+/* The cases an operation is tested on. */
+static inline const Case *cases_of(const Op *op, size_t *count) {
+    int conv = strstr(op->name, "conv2d") || !strncmp(op->name, "bias", 4), dense = !strncmp(op->name, "dense", 5);
+    *count = conv ? sizeof conv_cases / sizeof(Case) : dense ? sizeof dense_cases / sizeof(Case)
+                                                             : sizeof image_cases / sizeof(Case);
+    return conv ? conv_cases : dense ? dense_cases : image_cases;
+}
+
+/* Choice number i of the optional tensors to pass as NULL, for case k; 0 when there is no such choice. */
+static inline int choose_null(const Op *op, Case *k, int choice) {
+    static char names[100];
+    Tensor t[MOST_TENSORS];
+    int count = op->tensors(t, k), optional = 0;
+    names[0] = 0;
+    for (int i = 0; i < count; i++)
+        if (t[i].role & MAYBE && choice >> optional++ & 1)
+            strcat(strcat(names, names[0] ? " " : ""), t[i].name);
+    k->null = names;
+    return choice < 1 << optional;
+}
 
 /* ---------------------------------------------------------------------------------------- the tensors of one call */
 
@@ -256,7 +334,7 @@ static int guards_end_it = 1;
  * are aligned as fresh memory is: for code that then reads faster.
  * NULL, or what the operation did that it must not do. */
 static int guard_length = 67;
-static const char *run(const Ops *table, const Op *op, const Case *k, Data *x) {
+static inline const char *run(const Ops *table, const Op *op, const Case *k, Data *x) {
     enum { MOST = 67 };
     static char message[200];
     real guard[MOST], back[MOST], *place[MOST_TENSORS] = {0};
@@ -298,7 +376,7 @@ static const char *run(const Ops *table, const Op *op, const Case *k, Data *x) {
 }
 
 /* For messages: the sizes of a case. */
-static const char *sizes_of(const Case *k) {
+static inline const char *sizes_of(const Case *k) {
     static char text[200];
     const Conv *d = &k->d;
     snprintf(text, sizeof text, "n %d, %dx%dx%d -> %dx%dx%d, kernel %d, stride %d, pad %d, a %g, NULL: %s", d->n, d->h,

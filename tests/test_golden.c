@@ -16,16 +16,6 @@ enum { TABLES = sizeof tables / sizeof *tables };
 /* PyTorch has nothing to say on moving numbers, or on our random ones. */
 static const char *const without_golden = "fill copy axpy scale random_uniform random_normal";
 
-/* The group of cases an entry belongs to: conv2d_backward_input's is conv2d. */
-static const char *group_of(const Op *op) {
-    static char group[64];
-    snprintf(group, sizeof group, "%s", op->name);
-    char *end = strstr(group, "_forward");
-    if (!end) end = strstr(group, "_backward");
-    if (end) *end = 0;
-    return group;
-}
-
 static const StTensor *golden(const StFile *file, const Op *op, int number, const char *tensor, const char *suffix) {
     char name[100];
     snprintf(name, sizeof name, "%s.%d/%s%s", group_of(op), number, tensor, suffix);

@@ -71,7 +71,7 @@ static long first_difference(const real *got, const real *want, long n, double r
 }
 
 /* Planted errors: does first_difference see what it must see, and only that? Returns the number of wrong verdicts. */
-static int comparison_mistakes(void) {
+static inline int comparison_mistakes(void) {
     enum { AT = 7, LENGTH = 20 };
     const double rtol = 1e-5;
     real want[LENGTH], got[LENGTH];

@@ -1,0 +1,104 @@
+#!/bin/sh
+# test_validate.sh: the validation kit as its users meet it. Our own float32 code passes it; mistakes are found and named; and where PyTorch is
+# installed, it passes too, and its mistakes are named. Runs from the top folder, after the build.
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 1' HUP INT TERM
+passed=0 failed=0
+check() {                                   # check WHAT CONDITION...: counts one check, names it when it fails
+    what=$1; shift
+    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "  FAIL $what"; tail -n 5 "$tmp/log" | sed 's/^/    /'; fi
+}
+judge() {                                   # judge THEIRS NAME OPTIONS...: sets $status, the output is in log
+    theirs=$1 name=$2; shift 2
+    ./validate "$theirs/$name.safetensors" --against "$tmp/golden/$name.safetensors" "$@" >"$tmp/log" 2>&1; status=$?
+}
+says() { grep -q -e "$1" "$tmp/log"; }
+names="dense conv2d conv2d_transpose normalize batchnorm_track adam_step leaky_relu bce_logits concat train_dcgan"
+build/golden "$tmp/golden" $names >"$tmp/log"; check "golden vectors are written" [ $? = 0 ]
+build/golden "$tmp/again" dense train_mlp >"$tmp/log" && build/golden "$tmp/golden" train_mlp >"$tmp/log"
+for name in dense train_mlp; do check "$name: the same bytes again" cmp -s "$tmp/golden/$name.safetensors" "$tmp/again/$name.safetensors"; done
+cp golden/SHA256SUMS "$tmp/golden/" && (cd "$tmp/golden" && sha256sum --ignore-missing -c SHA256SUMS) >"$tmp/log" 2>&1 ||
+    echo "  these bytes are not those of golden/SHA256SUMS: another C library?"
+
+build/golden_float "$tmp/float" "$tmp/golden" $names >"$tmp/log"; check "our float32 results" [ $? = 0 ]
+for name in $names; do
+    judge "$tmp/float" $name
+    check "$name in float32: status $status" [ $status = 0 ]
+    check "$name in float32: all right" says ' right, 0 wrong, 0 not there$'
+done
+judge "$tmp/golden" conv2d --verbose
+check "the reference itself: status $status" [ $status = 0 ]
+check "--verbose has a line for each" says '^right conv2d.3/dw '
+
+mistake() {                                 # mistake WHICH NAME WORDS: planted in our own code
+    MISTAKE=$1 build/golden_float "$tmp/$1" "$tmp/golden" "$2" >"$tmp/log"
+    judge "$tmp/$1" "$2"
+    check "mistake $1: status $status" [ $status = 1 ]
+    check "mistake $1 in $2: says '$3'" says "$3"
+}
+mistake padding conv2d 'with: a padding larger by one'
+mistake variance normalize 'with: a variance with 1/(m-1)'
+check "and of the variance itself" says 'a variance with 1/(m-1) where the formula has 1/m, m = 12'
+mistake adam adam_step 'with: Adam without its bias correction'
+mistake adam train_dcgan 'what comes of: Adam without its bias correction'
+check "most are not shown" says '^and [0-9]* more that are wrong'
+
+bad() {                                     # bad WHAT STATUS WORDS OPTIONS...: one line
+    what=$1 want=$2 words=$3; shift 3
+    ./validate "$@" >"$tmp/out" 2>"$tmp/log"; status=$?
+    check "$what: status $status, expected $want" [ $status = "$want" ]
+    check "$what: one line" [ "$(cat "$tmp/out" "$tmp/log" | wc -l)" -eq 1 ]
+    check "$what: says '$words'" says "^validate: .*$words"
+}
+conv=$tmp/golden/conv2d.safetensors
+bad "nothing" 2 "THEIRS is missing"
+bad "no --against" 2 "--against is missing" "$conv"
+bad "an unknown option" 2 "'--loud'" "$conv" --against "$conv" --loud
+bad "two files" 2 "one too many" "$conv" "$conv" --against "$conv"
+bad "no such file" 1 "none.safetensors" "$tmp/none.safetensors" --against "$conv"
+head -c 1000 "$conv" >"$tmp/cut.safetensors"
+bad "half a file" 1 "cut.safetensors" "$tmp/cut.safetensors" --against "$conv"
+bad "against half a file" 1 "cut.safetensors" "$conv" --against "$tmp/cut.safetensors"
+bad "against no golden file" 1 "no golden file" "$conv" --against tests/data/ops.safetensors
+bad "results of something else" 1 "has none of the results" "$tmp/golden/dense.safetensors" --against "$conv"
+bad "an unknown operation" 1 "" "$tmp/golden/nothing.safetensors" --against "$conv"
+build/golden "$tmp/new" conv3d >"$tmp/out" 2>"$tmp/log"; check "golden: an unknown name" [ $? = 1 ]
+check "golden: says so" says "unknown name"
+build/golden >"$tmp/out" 2>"$tmp/log"; check "golden: no folder" [ $? = 2 ]
+
+python=
+for p in /usr/bin/python3 python3; do [ -n "$python" ] || { $p -c 'import torch, numpy' 2>/dev/null && python=$p; }; done
+if [ -n "$python" ]; then
+    full="sigmoid tanh add gray reflect_pad upsample avgpool maxpool softmax_cross_entropy squared_error absolute_error mean total_variation"
+    build/golden "$tmp/golden" $full >"$tmp/log"
+    for m in none padding variance adam; do
+        OMP_NUM_THREADS=1 $python tests/validate_torch.py "$tmp/golden" "$tmp/torch_$m" --mistake $m >"$tmp/log" 2>&1; check "PyTorch computes" [ $? = 0 ]
+    done
+    for file in "$tmp"/torch_none/*; do
+        name=$(basename "$file" .safetensors)
+        judge "$tmp/torch_none" "$name" --partial
+        check "PyTorch's $name: status $status" [ $status = 0 ]
+    done
+    judge "$tmp/torch_padding" conv2d; check "PyTorch with a wrong padding" says 'with: a padding larger by one'
+    judge "$tmp/torch_variance" normalize; check "PyTorch with the other variance" says 'with: a variance with 1/(m-1)'
+    judge "$tmp/torch_adam" train_dcgan --partial; check "PyTorch without Adam's correction" says 'what comes of: Adam without its bias correction'
+    $python - "$tmp" <<'P'
+import sys
+sys.path.insert(0, 'tests'); sys.argv = ['x', sys.argv[1] + '/golden', sys.argv[1]]
+import json, struct, numpy as np, torch
+from golden_common import write
+with open(sys.argv[1] + '/conv2d.safetensors', 'rb') as f:
+    header = json.loads(f.read(struct.unpack('<Q', f.read(8))[0])); data = f.read()
+get = lambda n: np.frombuffer(data[slice(*header[n]['data_offsets'])], '<f4').reshape(header[n]['shape'])
+write(sys.argv[2] + '/layout.safetensors', {'conv2d.2/y': np.ascontiguousarray(get('conv2d.2/y').transpose(0, 3, 1, 2)),
+      'conv2d.2/dw': np.ascontiguousarray(get('conv2d.2/dw').transpose(3, 2, 0, 1)), 'conv2d.8/y': np.repeat(np.repeat(get('conv2d.8/y'), 2, 1), 2, 2),
+      'conv2d.2/dx': -get('conv2d.2/dx')}, {})
+P
+    ./validate "$tmp/layout.safetensors" --against "$conv" --partial >"$tmp/log" 2>&1; check "other layouts: status" [ $? = 1 ]
+    for words in 'matches after NCHW->NHWC' 'matches after OIHW->HWIO' ': the sign' 'expected (3,5,5,33)'; do check "says '$words'" says "$words"; done
+else
+    echo "no PyTorch here: it was not validated"
+fi
+echo "validate: $passed passed, $failed failed"
+[ $failed = 0 ]
