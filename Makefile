@@ -174,7 +174,7 @@ build/golden_float: tests/golden.c build/gan.o build/images.o $(PARTS) | stb
 
 # ---- the chapters; their cells are linked with the code of the headers, of which the linker takes what a cell does not bring itself ----
 
-notebooks: all build/libgan.a
+notebooks: all build/libgan.a build/golden build/golden_float
 	@LONG=1 UPDATE='$(UPDATE)' sh notebooks-as-md/run.sh $(CHAPTERS)
 ipynb:
 	@sh notebooks-as-md/ipynb.sh
