@@ -104,6 +104,19 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* A recipe's default of each option that recipes differ in; 0: off, or no use for it */
+enum { DEFAULTS = 18 };
+typedef struct Default { const char *name; double value; } Default;
+static void defaults_of(const Recipe *r, Default *list) {
+    const GanOptions *d = &r->defaults;
+    const Default all[DEFAULTS] = {
+        { "--steps", d->steps }, { "--batch", d->batch }, { "--size", d->size }, { "--lr", d->lr }, { "--beta1", d->beta1 }, { "--beta2", d->beta2 },
+        { "--lr-d", d->lr_d }, { "--clip", d->clip }, { "--content-weight", d->content_weight }, { "--style-weight", d->style_weight },
+        { "--tv-weight", d->tv_weight }, { "--critic", d->critic }, { "--cycle-weight", d->cycle_weight }, { "--identity-weight", d->identity_weight },
+        { "--kl-weight", d->kl_weight }, { "--diversity", d->diversity_weight }, { "--penalty-weight", d->penalty_weight }, { "--weight-clip", d->weight_clip } };
+    memcpy(list, all, sizeof all);
+}
+
 static void print_help(void) {
     printf(
         "usage: ./train [options]     trains a GAN and leaves samples, loss curves and a checkpoint in a folder\n\n"
@@ -114,12 +127,15 @@ static void print_help(void) {
         "  ./train --evaluate runs/dcgan --classifier runs/classifier\n"
         "  ./train --compress runs/dcgan --prune 0.5 --quantize int8 --out small.safetensors\n\nrecipes, with their defaults:\n");
     for (const Recipe *r = recipes; r->name; r++) {
-        printf("  %-8s %s   (%s)\n           --steps %d --batch %d --size %d --lr %g --beta1 %g --beta2 %g", r->name,
-               r->summary, r->source, r->defaults.steps, r->defaults.batch, r->defaults.size, r->defaults.lr,
-               r->defaults.beta1, r->defaults.beta2);
-        if (r->style && r->content)
-            printf(" --lr-d %g --clip %g\n           --content-weight %g --style-weight %g --tv-weight %g", r->defaults.lr_d,
-                   r->defaults.clip, r->defaults.content_weight, r->defaults.style_weight, r->defaults.tv_weight);
+        Default d[DEFAULTS];
+        defaults_of(r, d);
+        int column = 0;
+        printf("  %-8s %s   (%s)\n          ", r->name, r->summary, r->source);
+        for (int i = 0; i < DEFAULTS; i++) {
+            if (i > 5 && d[i].value == 0) continue;
+            if (column > 90) printf("\n          "), column = 0;
+            column += printf(" %s %g", d[i].name, d[i].value);
+        }
         printf(r->data ? " --data %s\n" : "\n", r->data);
     }
     printf("\noptions:\n");
@@ -143,14 +159,9 @@ static const Recipe *find_recipe(void) {
         die(2, "unknown recipe '%s'%s%s%s: --help lists them all", recipe_name, near ? ", did you mean '" : "",
             near ? near : "", near ? "'?" : "");
     }
-    const GanOptions *d = &r->defaults;
-    const struct { const char *name; double value; } list[] = {
-        { "--steps", d->steps }, { "--batch", d->batch }, { "--size", d->size }, { "--lr", d->lr }, { "--lr-d", d->lr_d },
-        { "--beta1", d->beta1 }, { "--beta2", d->beta2 }, { "--clip", d->clip }, { "--content-weight", d->content_weight },
-        { "--style-weight", d->style_weight }, { "--tv-weight", d->tv_weight }, { "--critic", d->critic }, { "--cycle-weight", d->cycle_weight },
-        { "--identity-weight", d->identity_weight }, { "--kl-weight", d->kl_weight }, { "--diversity", d->diversity_weight },
-        { "--penalty-weight", d->penalty_weight }, { "--weight-clip", d->weight_clip } };
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++) recipe_default(list[i].name, list[i].value);
+    Default d[DEFAULTS];
+    defaults_of(r, d);
+    for (int i = 0; i < DEFAULTS; i++) recipe_default(d[i].name, d[i].value);
     if (!option_find(table, "--data")->given) data = r->data ? r->data : data;
     if (size % r->multiple) die(2, "--size %ld: the recipe %s needs a multiple of %d", size, r->name, r->multiple);
     return r;
