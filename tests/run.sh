@@ -35,6 +35,7 @@ if [ -x build/gpu/test_ops ] && nvidia-smi -L >/dev/null 2>&1; then
 fi
 one train sh tests/test_train.sh
 one transfer sh tests/test_transfer.sh
+one endurance sh tests/endurance.sh 10
 one notebooks sh notebooks-as-md/run.sh
 one formulas sh notebooks-as-md/formulas.sh
 one "checks of notebooks" sh tests/test_notebooks.sh
