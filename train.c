@@ -1005,6 +1005,8 @@ int main(int argc, char **argv) {
             printf("dry run: step %d: D %.4f G %.4f, %.3f s, %ld steps would take about %.1f minutes\n", k + 1,
                    report.loss_d, report.loss_g, seconds, steps, seconds * (double)steps / 60);
         }
+        gan_free(&gan);
+        imageset_free(&set);
         return 0;
     }
     make_folder(out);

@@ -87,7 +87,7 @@ for recipe in dcgan cyclegan style average; do
         [ "${at:-0}" = 0 ] && continue
         check "$recipe: killed after $moment s: the log to step $at" logged "$run" "$whole" "$at"
         good "$recipe: killed after $moment s: can be read" --resume "$run" --dry-run
-        before=$at had=$(ls "$run"/samples/*.png)
+        before=$at had=$(ls "$run"/samples/*.png 2>/dev/null)
     done
 done
 
