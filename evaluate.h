@@ -241,7 +241,8 @@ static void write_json(const char *path, const char *run, const Gan *gan, long n
         fprintf(file, " }%s\n", i + 1 < rows ? "," : "");
     }
     fprintf(file, "  }\n}\n");
-    if (fclose(file) || rename(fresh, path)) die(1, "%s: %s: cannot write there", path, strerror(errno));
+    take_name(file, fresh, path);
+    fclose(file);
     printf("written to %s\n", path);
 }
 

@@ -954,10 +954,10 @@ static int im_read_idx(ImBytes *file, const char *path, int dims, uint32_t size[
             ok = im_fail("%s: the header says that size %d of %s is %u", path, i, shape[dims], size[i]);
         want *= size[i];                                                        /* at most 2^30 * 2^14 * 2^14 */
     }
-    if (ok && file->n != header + want)
-        ok = im_fail("%s: %zu bytes, but its header promises %zu: copy or download it again", path, file->n, header + want);
     if (ok && dims == 3 && !im_size_ok(size[1], size[2]))
         ok = im_fail("%s: pictures of %u x %u pixels, expected at most 50 megapixels", path, size[2], size[1]);
+    if (ok && file->n != header + want)
+        ok = im_fail("%s: %zu bytes, but its header promises %zu: copy or download it again", path, file->n, header + want);
     if (!ok) free(file->data), file->data = NULL;
     return ok;
 }

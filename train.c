@@ -976,8 +976,8 @@ int main(int argc, char **argv) {
     host_images = malloc((size_t)(gan_rounds(&gan) * batch * size * size * 3) * sizeof(float));
     host_mask = malloc((size_t)(batch * size * size) * sizeof(float));
     host_labels = calloc((size_t)(gan_rounds(&gan) * batch), sizeof(float));
-    if (!gan_finish(&gan) || !host_images || !host_mask || !host_labels)
-        die(1, "%s (this run needs %.0f MB)", gan_error(), gan_bytes(&gan) / 1e6);
+    if (!host_images || !host_mask || !host_labels) die(1, "not enough memory for a batch of pictures: use a smaller --batch or --size");
+    if (!gan_finish(&gan)) die(1, "%s (this run needs %.0f MB)", gan_error(), gan_bytes(&gan) / 1e6);
     if (*evaluate || *compress) {
         *evaluate ? evaluate_run(&gan, from) : compare_compressed(&gan, from, compressed);
         gan_free(&gan);

@@ -116,6 +116,17 @@ check "enough kills: $kills of $number" [ "$kills" -ge "$number" ]
 data="--data synthetic:40 --size 8 --batch 4" kept=$tmp/kept
 good "a run" $data --steps 8 --out "$kept"
 seal() { (cd "$1" && find . -type f -exec cksum {} + | sort); }
+
+# what kill -9 leaves at two moments that random ones seldom meet: pictures half written; a last checkpoint without the report
+cp -r "$kept" "$tmp/ended"
+for file in samples.png.77.tmp samples/step-000008.png.77.tmp checkpoint.safetensors.tmp-77 options.txt.tmp log.csv.tmp report.html.tmp; do echo half >"$kept/$file"; done
+rm "$kept/report.html" "$kept/samples.png"
+good "killed after the last checkpoint" --resume "$kept"
+check "killed after the last checkpoint: nothing temporary" [ -z "$(temporary "$kept" .)" ]
+check "killed after the last checkpoint: the report" [ -s "$kept/report.html" ]
+for file in checkpoint.safetensors losses.png samples.png log.csv; do check "killed after the last checkpoint: $file" cmp -s "$kept/$file" "$tmp/ended/$file"; done
+train --resume "$kept"
+one_line "now it is done" "step 8 of 8 is done already"
 mkdir "$tmp/disk"
 if mount -t tmpfs -o size=24m none "$tmp/disk" 2>/dev/null; then
     mounted=$tmp/disk
@@ -209,6 +220,37 @@ done
 mkdir "$tmp/nameless" && LC_ALL=C sed 's/"format":"1"/"farmat":"1"/' "$kept/checkpoint.safetensors" >"$tmp/nameless/checkpoint.safetensors"
 good "a checkpoint from before formats were numbered" --resume "$tmp/nameless" --steps 9
 check "the others are as they were" [ "$(seal "$kept")" = "$sealed" ]
+
+# ---- no memory: each request of 200 bytes or more in turn is refused (in a short test, one of 9 of them); one line tells it, or nobody misses it ----
+refuse() {                                  # refuse WHAT COMMAND...
+    name=$1 k=1; shift
+    [ "$number" -ge 100 ] || k=$((1 + ${#name} % 9))
+    while rm -rf "$tmp/refused" "$tmp/no" && REFUSED=$tmp/refused REFUSE=$k LD_PRELOAD="$tmp/refuse.so $LD_PRELOAD" "$@" >"$tmp/log" 2>"$tmp/err"; status=$?; [ -e "$tmp/refused" ]; do
+        n=$(wc -l <"$tmp/err") memory=$(grep -ci 'memory\|too large' "$tmp/err")
+        if grep -q 'stbiw__sbgrowf: Assertion' "$tmp/err"; then stb=$((stb + 1))       # stb_image_write has no other answer; the old picture stays
+        else check "$name: without memory number $k: status $status, $n lines, $memory of memory" [ "$status:$n:$memory" = 1:1:1 -o "$status:$memory" = "0:$n" ]; fi
+        k=$((k + (number < 100 ? 9 : 1))) refusals=$((refusals + 1))
+    done
+    check "$name: with all its memory: status $status" [ "$status" = 0 ]
+}
+refusals=0 stb=0
+export OMP_NUM_THREADS=1                   # libgomp ends the program with words of its own when it cannot start a thread
+if ${CC:-cc} -shared -fPIC -o "$tmp/refuse.so" tests/refuse.c 2>/dev/null; then
+    small="--size 8 --batch 2 --steps 1 --out $tmp/no --device cpu"
+    refuse dcgan ./train --data synthetic:9 $small
+    refuse patches ./transfer --style "$kept/samples.png" --content synthetic:1 --size 32 --output "$tmp/no.png"
+    if [ "$number" -ge 100 ]; then
+        for recipe in wgan-gp cgan stylegan vaegan pix2pix classifier; do refuse $recipe ./train --recipe $recipe --data synthetic:19 $small; done
+        for recipe in cyclegan pattern; do refuse $recipe ./train --recipe $recipe --data synthetic:9 --data-b "$kept/samples.png" $small; done
+        for recipe in style adain features; do refuse $recipe ./train --recipe $recipe --data "$kept/samples.png" --style "$kept/samples.png" $small; done
+        refuse --resume ./train --resume "$kept" --steps 9 --out "$tmp/no"
+        refuse --compress ./train --compress "$kept" --quantize int8 --out "$tmp/no"
+        refuse generator ./transfer --generator "$tmp/painter" --content "$kept/samples.png" --size 32 --sheet "$tmp/no.png"
+        refuse gram ./transfer --method gram --style "$kept/samples.png" --content "$kept/losses.png" --preserve-color luminance --size 32 --steps 1 --output "$tmp/no.png"
+        refuse lbfgs ./transfer --method gram --optimizer lbfgs --init noise --features random --style "$kept/samples.png" --content "$kept/losses.png" --size 32 --steps 2 --output "$tmp/no.png"
+    fi
+    echo "$refusals requests for memory were refused, $stb of them to stb_image_write, which gives up"
+fi
 
 # ---- a long run ----
 steps=$((25 * number)) && [ "$steps" -ge 500 ] || steps=500
