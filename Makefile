@@ -155,6 +155,16 @@ check-kernels:
 endurance: all
 	@sh tests/endurance.sh $(or $(N),200)
 
+# tests/messages.txt: every message, and which tests provoke it: runs the tests that make messages, and fails where a message has none
+MESSAGES   = images safetensors damaged featurenet patches gan
+messages: all $(MESSAGES:%=build/test_%)
+	@rm -rf build/messages && mkdir -p build/messages && $(CC) -O1 -shared -fPIC -o build/messages.so tests/messages.c
+	@export TESTS=tests OMP_WAIT_POLICY=passive LD_PRELOAD=$(CURDIR)/build/messages.so; \
+	  for t in $(MESSAGES); do MESSAGES=build/messages/$$t build/test_$$t | tail -n 1; done; \
+	  for t in train transfer; do MESSAGES=$(CURDIR)/build/messages/$$t sh tests/test_$$t.sh | tail -n 1; done; \
+	  MESSAGES=$(CURDIR)/build/messages/endurance sh tests/endurance.sh 100 | tail -n 1
+	@sh tests/messages.sh build/messages
+
 # libFuzzer's harness, with clang whatever CC is. stb before 2.28 shifts by more than 31 where a damaged JPEG's codes end early; nothing
 # but the picture's colours depends on it, so in that file shifts are not looked at
 FUZZ       = safetensors idx3-ubyte idx3-ubyte.gz labels-idx1-ubyte pat png jpg bmp tga options
@@ -186,4 +196,4 @@ build/libgan.a: build/gan.o build/images.o
 
 clean:
 	rm -rf build train transfer
-.PHONY: all stb setup demo gallery test test-programs kernel-tests check-kernels endurance fuzz bench notebooks ipynb clean
+.PHONY: all stb setup demo gallery test test-programs kernel-tests check-kernels endurance messages fuzz bench notebooks ipynb clean

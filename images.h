@@ -535,7 +535,8 @@ static int im_decode(Image *out, const char *path, const ImBytes *file) {
         return out->tileable = im_from_bytes(out, b + im_be32(b), (int)h, (int)w, (int)im_be32(b + 16));
     int x, y, channels;
     unsigned char *rgba = stbi_load_from_memory(b, (int)file->n, &x, &y, &channels, 4);
-    if (!rgba) return im_fail("%s: the picture cannot be decoded (%s)", path, stbi_failure_reason());
+    const char *why = stbi_failure_reason();
+    if (!rgba) return im_fail("%s: the picture cannot be decoded (%s)", path, why && strcmp(why, "outofmem") ? why : "out of memory");
     int ok = x == w && y == h ? im_from_bytes(out, rgba, y, x, 4) : im_fail("%s: contradictory header", path);
     stbi_image_free(rgba);
     return ok;
@@ -954,10 +955,10 @@ static int im_read_idx(ImBytes *file, const char *path, int dims, uint32_t size[
             ok = im_fail("%s: the header says that size %d of %s is %u", path, i, shape[dims], size[i]);
         want *= size[i];                                                        /* at most 2^30 * 2^14 * 2^14 */
     }
-    if (ok && dims == 3 && !im_size_ok(size[1], size[2]))
-        ok = im_fail("%s: pictures of %u x %u pixels, expected at most 50 megapixels", path, size[2], size[1]);
     if (ok && file->n != header + want)
         ok = im_fail("%s: %zu bytes, but its header promises %zu: copy or download it again", path, file->n, header + want);
+    if (ok && dims == 3 && !im_size_ok(size[1], size[2]))
+        ok = im_fail("%s: pictures of %u x %u pixels, expected at most 50 megapixels", path, size[2], size[1]);
     if (!ok) free(file->data), file->data = NULL;
     return ok;
 }
