@@ -518,7 +518,7 @@ cp -r "$tmp/classes" "$tmp/moving"
 for recipe in classifier dcgan; do ./train --recipe $recipe --data "$tmp/moving" --size 8 --batch 2 --steps 1 --out "$tmp/moving_$recipe" >"$tmp/log" 2>"$tmp/err"; done
 rm -r "$tmp/moving" && cp -r "$tmp/flat" "$tmp/moving"
 bad "--evaluate: the classes are gone" 1 "moving: the classes of its pictures are not known" --evaluate "$tmp/moving_dcgan" --classifier "$tmp/moving_classifier"
-./train $data --steps 1 --lr 1e5 --out "$tmp/large" >"$tmp/log" 2>"$tmp/err"
+./train $data --steps 1 --lr 1e6 --lr-d 1e-9 --out "$tmp/large" >"$tmp/log" 2>"$tmp/err"
 bad "--compress: weights beyond float16" 1 "holds .*, which float16 cannot" --compress "$tmp/large" $new
 bad "--compress a style, with a classifier" 1 "FCD is of recipes that draw pictures of the data set" --compress "$tmp/painted" --classifier "$tmp/judge" $new
 judged="--classifier $tmp/judge"

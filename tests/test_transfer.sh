@@ -376,6 +376,8 @@ bad "a long path" 2 "a path is too long" --generator "$run" --content "$shirt" -
 ./transfer --generator "$run" --content "$shirt" --output "$tmp/twin.png" --sheet "$tmp/../${tmp##*/}/twin.png" >"$tmp/log" 2>"$tmp/err"; status=$?
 check "two names for one file: status $status" [ "$status" -eq 1 ]
 check "two names for one file" grep -q "sheet would overwrite --output" "$tmp/err"
+LC_ALL=C sed 's/"shape":\[3,3,32,64\]/"shape":[3,3,64,32]/' weights/features.safetensors >"$tmp/turned.safetensors"
+bad "features of another shape" 1 "relu2_1 is not of shape 3x3x32x64" $gram --features "$tmp/turned.safetensors" --output "$new"
 bad "too many layers" 1 "style layers '.*': too many" $gram --style-layers "$(head -c 300 /dev/zero | tr '\0' a)" --output "$new"
 bad "--pooling" 2 "max or average" $gram --pooling min --output "$new"
 bad "no such features" 1 "none" $gram --features "$tmp/none" --output "$new"
