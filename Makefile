@@ -2,6 +2,7 @@
 # make demo       installs what is missing, trains two recipes, prints a pattern onto garments two ways, lists the pictures to open
 # make gallery    fetches paintings and garments, makes README's gallery of style transfer in the folder GALLERY (gallery)
 # make test       everything is checked; the last line is 'N passed, N failed'
+# make endurance  N=200 times kill -9, then full disks, long runs: tests/endurance.sh. make fuzz MINUTES=10: libFuzzer (clang) on every reader
 # make bench      GFLOP/s per layer; layers and whole training steps against PyTorch where it is installed. DEVICE=cuda: on the GPU
 # make notebooks  runs the cells of notebooks-as-md, long ones too, and compares. CHAPTERS=02: one; UPDATE=1: rewrites what they print
 # make golden     writes golden/: what every operation and ten steps of every recipe must give, for ./validate. GOLDEN=folder, NAMES='conv2d train_dcgan'
@@ -154,6 +155,31 @@ kernel-tests: $(EMULATED) $(ON_GPU)
 check-kernels:
 	@$(MAKE) --no-print-directory -C $(CUDA_ON_CPU) check-kernels KERNELS=$(KERNELS)
 
+endurance: all
+	@sh tests/endurance.sh $(or $(N),200)
+
+# tests/messages.txt: every message, and which tests provoke it: runs the tests that make messages, and fails where a message has none
+MESSAGES   = images safetensors damaged featurenet patches gan
+messages: all $(MESSAGES:%=build/test_%)
+	@rm -rf build/messages && mkdir -p build/messages && $(CC) -O1 -shared -fPIC -o build/messages.so tests/messages.c
+	@export TESTS=tests OMP_WAIT_POLICY=passive LD_PRELOAD=$(CURDIR)/build/messages.so; \
+	  for t in $(MESSAGES); do MESSAGES=build/messages/$$t build/test_$$t | tail -n 1; done; \
+	  for t in train transfer; do MESSAGES=$(CURDIR)/build/messages/$$t sh tests/test_$$t.sh | tail -n 1; done; \
+	  MESSAGES=$(CURDIR)/build/messages/endurance sh tests/endurance.sh 100 | tail -n 1
+	@sh tests/messages.sh build/messages
+
+# libFuzzer's harness, with clang whatever CC is. stb before 2.28 shifts by more than 31 where a damaged JPEG's codes end early; nothing
+# but the picture's colours depends on it, so in that file shifts are not looked at
+FUZZ       = safetensors idx3-ubyte idx3-ubyte.gz labels-idx1-ubyte pat png jpg bmp tga options
+FUZZ_CC    = $(or $(shell command -v clang || command -v clang-14),clang)
+fuzz: build/fuzz/fuzz
+	@sh tests/fuzz.sh $(MINUTES) $(FUZZ)
+build/fuzz/fuzz: tests/fuzz.c tests/test_damaged.c images.h safetensors.h options.h | stb
+	@mkdir -p $(@D); printf '[shift-exponent]\nsrc:*stb_image.h\n' >$(@D)/ignored
+	$(FUZZ_CC) -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize=shift-base -fno-sanitize-recover=undefined \
+	    -fsanitize-ignorelist=$(@D)/ignored $(WARN) -Wno-unused-function -isystem $(STB_DIR) -I. -Itests -o $@.new tests/fuzz.c $(LDLIBS)
+	@mv $@.new $@
+
 bench: all build/bench
 	@sh tests/bench.sh $(or $(DEVICE),cpu)
 build/bench: tests/bench.c gan.c $(HEADERS) $(CUDA_OBJECTS)
@@ -185,4 +211,4 @@ build/libgan.a: build/gan.o build/images.o
 
 clean:
 	rm -rf build train transfer validate
-.PHONY: all stb setup demo gallery golden test test-programs kernel-tests check-kernels bench notebooks ipynb clean
+.PHONY: all stb setup demo gallery golden test test-programs kernel-tests check-kernels endurance messages fuzz bench notebooks ipynb clean

@@ -241,7 +241,8 @@ static void write_json(const char *path, const char *run, const Gan *gan, long n
         fprintf(file, " }%s\n", i + 1 < rows ? "," : "");
     }
     fprintf(file, "  }\n}\n");
-    if (fclose(file) || rename(fresh, path)) die(1, "%s: %s: cannot write there", path, strerror(errno));
+    take_name(file, fresh, path);
+    fclose(file);
     printf("written to %s\n", path);
 }
 
@@ -262,7 +263,7 @@ static void open_judge(Gan *judge, const Gan *gan) {
     if (!*classifier) die(2, "measuring takes a classifier of the same pictures: %s makes one in runs/classifier, then say --classifier runs/classifier", command);
     if (access(classifier, F_OK)) die(1, "--classifier %s: %s: %s --out %s makes it", classifier, strerror(errno), command, classifier);
     snprintf(path, sizeof path, is_folder(classifier) ? "%.4000s/checkpoint.safetensors" : "%.4000s", classifier);
-    if (!st_open(&file, path)) die(1, "--classifier: %s", st_error());
+    if (!gan_open(&file, path)) die(1, "--classifier: %s", gan_error());
     const char *recipe = st_meta(&file, "recipe"), *side = st_meta(&file, "--size"), *source = st_meta(&file, "--data");
     if (!recipe || strcmp(recipe, "classifier"))
         die(1, "--classifier %s: made with --recipe %s: %s makes a classifier", path, recipe ? recipe : "(none)", command);
@@ -422,7 +423,7 @@ static void evaluate_style(Gan *gan, const char *run, const char *json) {
 /* G's weights from a checkpoint, compressed or not */
 static void load_generator(Gan *gan, const char *path) {
     StFile file;
-    if (!st_open(&file, path)) die(1, "%s", st_error());
+    if (!gan_open(&file, path)) die(1, "%s", gan_error());
     if (!net_load(&gan->g, &file, path, gan->recipe->name)) die(1, "%s", gan_error());
     st_close(&file);
 }
@@ -457,7 +458,7 @@ static void compress_run(const char *checkpoint) {
     }
     if (is_folder(out)) die(1, "--out %s: is a folder, expected the name of a file", out);
     if (!access(out, F_OK) && !overwrite) die(1, "--out %s: is there already: another --out keeps it, or --overwrite", out);
-    if (!st_open(&file, checkpoint)) die(1, "%s", st_error());
+    if (!gan_open(&file, checkpoint)) die(1, "%s", gan_error());
     const char *recipe = st_meta(&file, "recipe");
     if (recipe && !strcmp(recipe, "classifier"))
         die(1, "%s: the recipe %s has no generator to compress", checkpoint, recipe);

@@ -1237,13 +1237,23 @@ int net_load(Net *net, const StFile *file, const char *path, const char *recipe)
     return 1;
 }
 
+int gan_open(StFile *file, const char *path) {
+    int good = st_open(file, path);
+    const char *format = good ? st_meta(file, "format") : NULL;
+    char *end = NULL;
+    long number = format ? strtol(format, &end, 10) : GAN_FORMAT;
+    if (!good) snprintf(gan_message, sizeof gan_message, "%s", st_error());
+    else if (number != GAN_FORMAT || (format && (end == format || *end)))
+        good = 0, snprintf(gan_message, sizeof gan_message, "%s: its format is %.20s, this program reads format %d: %s", path, format, GAN_FORMAT,
+                           number > GAN_FORMAT ? "a newer version made it, take that one" : "an older version made it, take that one or train anew");
+    if (!good) st_close(file);
+    return good;
+}
+
 int gan_load(Gan *gan, const char *path) {
     StFile file;
     Slot slot;
-    if (!st_open(&file, path)) {
-        snprintf(gan_message, sizeof gan_message, "%s", st_error());
-        return 0;
-    }
+    if (!gan_open(&file, path)) return 0;
     const char *step = st_meta(&file, "step"), *recipe = st_meta(&file, "recipe"), *compressed = st_meta(&file, "compressed");
     int good = step && recipe && !strcmp(recipe, gan->recipe->name) && !compressed;
     if (compressed)
@@ -1288,10 +1298,10 @@ void gan_begin_anew(Gan *gan) {
 int gan_save(Gan *gan, const char *path, const StMeta *meta, int metas) {
     enum { MOST = 8 * GAN_NETS * NET_MAX_NODES };
     int count = 0, good = 1;
-    char step[32];
+    char step[32], format[16];
     Slot *slots = calloc(MOST, sizeof *slots);
     StTensor *tensors = calloc(MOST, sizeof *tensors);
-    StMeta *all = calloc((size_t)metas + 2, sizeof *all);
+    StMeta *all = calloc((size_t)metas + 3, sizeof *all);
     if (!slots || !tensors || !all) good = 0;
     const Net *net;
     int wanted = 0;
@@ -1310,9 +1320,10 @@ int gan_save(Gan *gan, const char *path, const StMeta *meta, int metas) {
     if (!good) snprintf(gan_message, sizeof gan_message, "%s: not enough memory to write the checkpoint", path);
     if (good) {
         snprintf(step, sizeof step, "%ld", gan->step);
-        all[0] = (StMeta){ "recipe", gan->recipe->name }, all[1] = (StMeta){ "step", step };
-        for (int i = 0; i < metas; i++) all[i + 2] = meta[i];
-        good = st_write(path, tensors, count, all, metas + 2);
+        snprintf(format, sizeof format, "%d", GAN_FORMAT);
+        all[0] = (StMeta){ "recipe", gan->recipe->name }, all[1] = (StMeta){ "step", step }, all[2] = (StMeta){ "format", format };
+        for (int i = 0; i < metas; i++) all[i + 3] = meta[i];
+        good = st_write(path, tensors, count, all, metas + 3);
         if (!good) snprintf(gan_message, sizeof gan_message, "%s", st_error());
     }
     for (int i = 0; i < count; i++) free((void *)(uintptr_t)tensors[i].data);

@@ -157,6 +157,11 @@ int adain_layer(const Gan *gan);                         /* which of gan->seen's
  * safetensors file, written whole or not at all. Errors: 0, and one line in gan_error(). */
 int gan_save(Gan *gan, const char *path, const StMeta *meta, int metas);
 int gan_load(Gan *gan, const char *path);                /* shapes must be the recipe's */
+
+/* st_open, and is it of a format that this program knows? GAN_FORMAT stands in the metadata as "format" and counts up whenever checkpoints
+ * change so that older programs would read them wrongly. Those from before it was written are of format 1. */
+enum { GAN_FORMAT = 1 };
+int gan_open(StFile *file, const char *path);
 void gan_begin_anew(Gan *gan);                           /* keeps the weights, forgets moments and steps */
 int net_load(Net *net, const StFile *file, const char *path, const char *recipe);     /* one network's parameters */
 const char *gan_error(void);

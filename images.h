@@ -419,6 +419,7 @@ static const char *const im_cut = "the file ends early (was it copied or downloa
 static const char *im_check_png(const unsigned char *b, size_t n, long long *h, long long *w) {
     if (n < 33) return im_cut;
     *w = im_be32(b + 16), *h = im_be32(b + 20);
+    if (im_size_ok(*h, *w) && *h * *w * b[24] / 8 / 1032 > (long long)n) return im_cut;       /* the most that deflate can pack */
     for (size_t p = 8; n - p >= 12; ) {                         /* chunks: length, type, data, CRC of type and data */
         size_t length = im_be32(b + p);
         if (length > n - p - 12) return im_cut;
@@ -534,7 +535,8 @@ static int im_decode(Image *out, const char *path, const ImBytes *file) {
         return out->tileable = im_from_bytes(out, b + im_be32(b), (int)h, (int)w, (int)im_be32(b + 16));
     int x, y, channels;
     unsigned char *rgba = stbi_load_from_memory(b, (int)file->n, &x, &y, &channels, 4);
-    if (!rgba) return im_fail("%s: the picture cannot be decoded (%s)", path, stbi_failure_reason());
+    const char *why = stbi_failure_reason();
+    if (!rgba) return im_fail("%s: the picture cannot be decoded (%s)", path, why && strcmp(why, "outofmem") ? why : "out of memory");
     int ok = x == w && y == h ? im_from_bytes(out, rgba, y, x, 4) : im_fail("%s: contradictory header", path);
     stbi_image_free(rgba);
     return ok;

@@ -87,8 +87,7 @@ void die(int status, const char *format, ...) {
 }
 
 void patient_threads(char **argv) {
-    if (getenv("OMP_WAIT_POLICY")) return;
-    setenv("OMP_WAIT_POLICY", "passive", 1);
+    if (getenv("OMP_WAIT_POLICY") || setenv("OMP_WAIT_POLICY", "passive", 1)) return;      /* without memory it would start again for ever */
     execv("/proc/self/exe", argv);                                 /* returns only where there is no /proc: then go on as we are */
 }
 

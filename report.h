@@ -147,12 +147,12 @@ static void report_sheets(FILE *page, const char *folder) {
 
 static int report_write(const char *folder, const char *title, const char *device) {
     static ReportLog log;
-    char path[4300], line[300], processor[200] = "";
+    char path[4300], last[4300], line[300], processor[200] = "";
     FILE *cpu = fopen("/proc/cpuinfo", "r");
     while (cpu && fgets(line, sizeof line, cpu))
         if (!*processor && !strncmp(line, "model name", 10) && strchr(line, ':')) snprintf(processor, sizeof processor, ", %.*s", (int)strcspn(strchr(line, ':') + 2, "\n"), strchr(line, ':') + 2);
     if (cpu) fclose(cpu);
-    snprintf(path, sizeof path, "%s/report.html", folder);
+    snprintf(path, sizeof path, "%s/report.html.tmp", folder);
     FILE *page = fopen(path, "w");
     if (!page) return 0;
     fprintf(page, "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n<title>");
@@ -183,6 +183,9 @@ static int report_write(const char *folder, const char *title, const char *devic
     report_text(page, folder, "metrics.json", "metrics.json");
     report_text(page, folder, "options.txt", "options and networks");
     fprintf(page, "</html>\n");
-    return fclose(page) == 0;
+    int good = !ferror(page);                             /* half a report never takes the place of the last one */
+    good = !fclose(page) && good;
+    snprintf(last, sizeof last, "%s/report.html", folder);
+    return (good && !rename(path, last)) || (unlink(path), 0);
 }
 #endif

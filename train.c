@@ -15,6 +15,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -207,7 +208,7 @@ static const char *checkpoint_path(const char *option, const char *name) {
 /* options of the run to be resumed: they take the place of defaults, the command line goes before them */
 static void resume_options(const char *path) {
     StFile file;
-    if (!st_open(&file, path)) die(1, "%s", st_error());
+    if (!gan_open(&file, path)) die(1, "%s", gan_error());
     const char *recipe = st_meta(&file, "recipe");
     Option *given = option_find(table, "--recipe");
     if (!recipe) die(1, "%s: not a checkpoint of this program (no recipe in its metadata)", path);
@@ -494,11 +495,27 @@ static void print_accuracy(Gan *gan) {
     if (test) imageset_free(&part);
 }
 
+/* A disk that is full is told once, not with every file, until one can be written again */
+static int written(int good, const char *why) {
+    static int told;
+    if (!good && !told) say("%s", why);
+    told = !good;
+    return good;
+}
+
+/* What was written to `fresh` takes the name `path`; if that cannot be, the old file stays */
+static void take_name(FILE *file, const char *fresh, const char *path) {
+    if (!fflush(file) && !ferror(file) && !rename(fresh, path)) return;
+    int why = errno;
+    unlink(fresh);
+    die(1, "%s: %s: cannot write there, choose another --out or make room", path, strerror(why));
+}
+
 /* count pictures (size,size,c), `columns` a row */
 static void save_pictures(const float *pictures, int count, int c, int columns, const char *path) {
     Image sheet;
     if (!image_grid(&sheet, pictures, count, (int)size, (int)size, c, columns, size < 48 ? 3 : 1, size < 48 ? 3 : 4)) die(1, "%s", images_error());
-    if (!image_save(&sheet, path)) say("%s", images_error());
+    written(image_save(&sheet, path), images_error());
     image_free(&sheet);
 }
 /* the same as samples/step-N.png and samples.png */
@@ -693,16 +710,17 @@ static void save_plot(void) {
     PlotSeries series[2] = { { "discriminator", column[0], column[1], n }, { "generator", column[0], column[2], n } };
     snprintf(title, sizeof title, "%s: losses", recipe_name);
     snprintf(path, sizeof path, "%s/losses.png", out);
-    if (!image_plot(&plot, series, 2, title, "step") || !image_save(&plot, path))
-        say("%s", images_error());
-    else image_free(&plot);
+    written(image_plot(&plot, series, 2, title, "step") && image_save(&plot, path), images_error());
+    image_free(&plot);
     for (int k = 0; k < 3; k++) free(column[k]);
 }
 
 static void save_report(const Gan *gan) {
-    char title[200];
+    char title[200], why[4400];
     snprintf(title, sizeof title, "%s on %s", recipe_name, data);
-    if (!report_write(out, title, device_name(gan->ops))) say("%s/report.html: %s: the report is incomplete", out, strerror(errno));
+    int good = report_write(out, title, device_name(gan->ops));
+    snprintf(why, sizeof why, "%s/report.html: %s: not written", out, strerror(errno));
+    written(good, why);
 }
 
 static int save_checkpoint(Gan *gan) {
@@ -718,23 +736,23 @@ static int save_checkpoint(Gan *gan) {
         if (!skipped) meta[metas++] = (StMeta){ table[i].name, option_text(&table[i], text[i]) };
     }
     snprintf(path, sizeof path, "%s/checkpoint.safetensors", out);
-    if (gan_save(gan, path, meta, metas)) return 1;
-    say("%s", gan_error());
-    return 0;
+    return written(gan_save(gan, path, meta, metas), gan_error());
 }
 
 static void save_options(const Gan *gan) {
-    char path[4200], text[64];
+    char path[4200], fresh[4210], text[64];
     snprintf(path, sizeof path, "%s/options.txt", out);
-    FILE *file = fopen(path, "w");
-    if (!file) die(1, "%s: %s: cannot write there, choose another --out", path, strerror(errno));
+    snprintf(fresh, sizeof fresh, "%s.tmp", path);
+    FILE *file = fopen(fresh, "w");
+    if (!file) die(1, "%s: %s: cannot write there, choose another --out", fresh, strerror(errno));
     for (Option *o = table; o->name; o++)
         fprintf(file, "%-20s %s%s\n", o->name, option_text(o, text), o->given == 1 ? "" : o->given == 2 ? "    (as in the run resumed)" : "    (default)");
     for (int i = 0; gan_net(gan, i); i++) {
         fprintf(file, "\n");
         net_print(gan_net(gan, i), file);
     }
-    if (fclose(file)) die(1, "%s: %s", path, strerror(errno));
+    take_name(file, fresh, path);
+    fclose(file);
 }
 
 /* log.csv: the lines up to `step` of the run in the folder `origin` (none is repeated, none lost), then this run appends */
@@ -752,7 +770,7 @@ static FILE *open_log(const Recipe *recipe, long step, const char *origin) {
     while (from && fgets(line, sizeof line, from))
         if (atol(line) >= 1 && atol(line) <= step && strchr(line, '\n')) fputs(line, to);
     if (from) fclose(from);
-    if (fflush(to) || rename(fresh, path)) die(1, "%s: %s", path, strerror(errno));
+    take_name(to, fresh, path);
     return to;
 }
 
@@ -788,7 +806,8 @@ static void own_folder(int anew) {
         snprintf(path, sizeof path, "%s%s", out, sub ? "/samples" : "");
         DIR *folder = opendir(path);
         for (struct dirent *e; folder && (e = readdir(folder));) {
-            int half = !strncmp(e->d_name, "checkpoint.safetensors.tmp-", 27), sample = sub && anew && !strncmp(e->d_name, "step-", 5);
+            int half = !fnmatch("checkpoint.safetensors.tmp-*", e->d_name, 0) || !fnmatch("*.png.[0-9]*.tmp", e->d_name, 0);
+            int sample = sub && anew && !strncmp(e->d_name, "step-", 5);
             snprintf(path, sizeof path, "%s%s/%.255s", out, sub ? "/samples" : "", e->d_name);
             if (half || sample) unlink(path);
         }
@@ -880,6 +899,15 @@ static void check_memory(const Gan *gan) {
 
 #include "evaluate.h"
 
+/* The report is the last that a run leaves: without it, or with one older than the checkpoint, the run was killed just before its end */
+static int ended(const char *checkpoint) {
+    char path[4200];
+    struct stat c, r;
+    snprintf(path, sizeof path, "%s/report.html", out);
+    if (stat(path, &r) || stat(checkpoint, &c)) return 0;
+    return r.st_mtim.tv_sec > c.st_mtim.tv_sec || (r.st_mtim.tv_sec == c.st_mtim.tv_sec && r.st_mtim.tv_nsec >= c.st_mtim.tv_nsec);
+}
+
 static volatile sig_atomic_t stop;
 static void on_signal(int s) {
     stop = s;
@@ -959,8 +987,8 @@ int main(int argc, char **argv) {
     host_images = malloc((size_t)(gan_rounds(&gan) * batch * size * size * 3) * sizeof(float));
     host_mask = malloc((size_t)(batch * size * size) * sizeof(float));
     host_labels = calloc((size_t)(gan_rounds(&gan) * batch), sizeof(float));
-    if (!gan_finish(&gan) || !host_images || !host_mask || !host_labels)
-        die(1, "%s (this run needs %.0f MB)", gan_error(), gan_bytes(&gan) / 1e6);
+    if (!host_images || !host_mask || !host_labels) die(1, "not enough memory for a batch of pictures: use a smaller --batch or --size");
+    if (!gan_finish(&gan)) die(1, "%s (this run needs %.0f MB)", gan_error(), gan_bytes(&gan) / 1e6);
     if (*evaluate || *compress) {
         *evaluate ? evaluate_run(&gan, from) : compare_compressed(&gan, from, compressed);
         gan_free(&gan);
@@ -975,7 +1003,7 @@ int main(int argc, char **argv) {
         printf("first weights from %s\n", path);
     }
     if (from) printf("resumed %s at step %ld\n", from, gan.step);
-    if (gan.step >= steps && !dry_run)
+    if (gan.step >= steps && !dry_run && (gan.step > steps || !same || ended(from)))
         die(1, "--resume %s: step %ld of %ld is done already: give a larger --steps (or --epochs)", resume, gan.step, steps);
     fflush(stdout);
 
@@ -988,6 +1016,8 @@ int main(int argc, char **argv) {
             printf("dry run: step %d: D %.4f G %.4f, %.3f s, %ld steps would take about %.1f minutes\n", k + 1,
                    report.loss_d, report.loss_g, seconds, steps, seconds * (double)steps / 60);
         }
+        gan_free(&gan);
+        imageset_free(&set);
         return 0;
     }
     make_folder(out);
@@ -1029,17 +1059,19 @@ int main(int argc, char **argv) {
             save_plot();
         }
         if (checkpoint_every && gan.step % checkpoint_every == 0 && gan.step < steps) {
-            fflush(log);
+            fflush(log), fsync(fileno(log));              /* the log is never behind the checkpoint */
             if (save_checkpoint(&gan)) saved = gan.step;
         }
     }
     if (line_open) printf("\n");
     line_open = 0;
-    int logged = fclose(log) == 0, good = save_checkpoint(&gan);
+    int logged = !fflush(log) && !ferror(log), good = save_checkpoint(&gan);
+    fclose(log);
     if (!sample_every || gan.step % sample_every) save_samples(&gan, gan.step);
     save_plot();
     save_report(&gan);
-    if (!logged) say("%s/log.csv: %s: the log is incomplete", out, strerror(errno));
+    snprintf(path, sizeof path, "%.4000s/log.csv: lines are missing, the disk refused them: make room there", out);
+    if (!written(logged, path)) good = 0;
     if (gan.g_features) print_accuracy(&gan);
     if (stop) printf("stopped at step %ld; go on with: ./train --resume %s\n", gan.step, out);
     struct rusage usage;

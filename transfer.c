@@ -376,7 +376,7 @@ static int open_generator(void) {
     int last = -1, node;
     snprintf(checkpoint_path, sizeof checkpoint_path, "%.4000s%s", generator,
              is_folder(generator) ? "/checkpoint.safetensors" : "");
-    if (!st_open(&checkpoint, checkpoint_path)) return fail("%s", st_error());
+    if (!gan_open(&checkpoint, checkpoint_path)) return fail("%s", gan_error());
     const char *recipe = st_meta(&checkpoint, "recipe"), *side = st_meta(&checkpoint, "--size"), *need = styles.count ? "adain" : "style";
     patterns = recipe && !styles.count && !strcmp(recipe, "pattern");
     unpaired = patterns || (recipe && !styles.count && !strcmp(recipe, "cyclegan"));

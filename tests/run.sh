@@ -29,6 +29,7 @@ commands() {
     one train sh tests/test_train.sh
     one transfer sh tests/test_transfer.sh
     one validate sh tests/test_validate.sh
+    one endurance sh tests/endurance.sh 10
     if [ -x build/emulated/test_ops ]; then
         one "kernels on the CPU" env OMP_NUM_THREADS=1 build/emulated/test_ops
         one "features on kernels" env OMP_NUM_THREADS=1 build/emulated/test_featurenet

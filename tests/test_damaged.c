@@ -458,6 +458,40 @@ static void damage_format(const struct Format *format, File *f, const File seeds
     if (mend && !strcmp(name, "PNG")) mend_png(f);
 }
 
+/* Headers that promise 4 gigapixels, and 49 megapixels (which would be allowed), over a few bytes of data: refused, and nothing is asked
+ * for but room for the file itself. Where width and height stand in each format: */
+static void huge_headers(File *f, const File seeds[FORMATS][SEEDS]) {
+    static const struct { int w, h, bytes, big_endian; } place[FORMATS] = {
+        {0}, {12, 8, 4, 1}, {12, 8, 4, 1}, {0}, {8, 12, 4, 1}, {16, 20, 4, 1}, {7, 5, 2, 1}, {18, 22, 4, 0}, {12, 14, 2, 0} };
+    for (int i = 0; i < FORMATS; i++)
+        for (int huge = 0; huge < 2; huge++) {
+            const struct Format *format = &formats[i];
+            uint64_t at = 0, side = !huge ? 7000 : place[i].bytes == 2 ? 65535 : 65536;
+            int loaded, k = i == 2 ? 0 : 5;
+            *f = seeds[i][k];
+            if (i == 2) seed_idx(f, 0);
+            if (format->seed == seed_jpeg) while (f->bytes[at] != 0xFF || f->bytes[at + 1] != 0xC0) at++;        /* the frame's header */
+            if (!place[i].bytes && i) put(f->bytes + 4, side * side, 4, 1);                                      /* labels: how many */
+            else if (i) {
+                put(f->bytes + at + place[i].w, side, place[i].bytes, place[i].big_endian);
+                put(f->bytes + at + place[i].h, side, place[i].bytes, place[i].big_endian);
+            } else {
+                int n = snprintf((char *)f->bytes + 8, ROOM - 8, "{\"a\":{\"dtype\":\"F32\",\"shape\":[%d,%d],\"data_offsets\":[0,%llu]}}",
+                                 (int)side, (int)side, (unsigned long long)(4 * side * side));
+                put(f->bytes, (uint64_t)n, 8, 0), f->n = 8 + (size_t)n + 8;
+            }
+            if (format->seed == seed_png) mend_png(f);
+            if (i == 2) zip(f);
+            snprintf(path, sizeof path, "%s/%s", folder, format->file);
+            store(path, f);
+            largest = 0;
+            const char *bad = format->load(&loaded);
+            CHECK(!bad && !loaded, "%s of %d x %d pixels: %s", format->format, (int)side, (int)side, bad ? bad : "is accepted");
+            CHECK(largest <= 4 * ROOM, "%s of %d x %d pixels: %zu bytes are asked for", format->format, (int)side, (int)side, largest);
+            unlink(path);
+        }
+}
+
 int main(int argc, char **argv) {
     static File seeds[FORMATS][SEEDS], f;
     const char *base = getenv("TMPDIR") ? getenv("TMPDIR") : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
@@ -515,6 +549,7 @@ int main(int argc, char **argv) {
         CHECK(accepted > 0 && accepted < format->files, "%s: %d damaged files are readable", format->format, accepted);
         unlink(path);
     }
+    huge_headers(&f, (const File (*)[SEEDS])seeds);
     snprintf(path, sizeof path, "%s/a-images-idx3-ubyte", folder);
     unlink(path);
     CHECK(rmdir(folder) == 0, "nothing is left behind in %s", folder);

@@ -700,6 +700,13 @@ static void test_folders(void) {
             CHECK(!strcmp(list.path[i] + strlen(in_folder("flat")), below[without && i == 4 ? 5 : i]), "file %d is %s", i, list.path[i]);
         image_list_free(&list);
     }
+    char slashes[4096];                                  /* the root folder, by a name that leaves no room for the files in it */
+    memset(slashes, '/', sizeof slashes), slashes[sizeof slashes - 1] = 0;
+    FAILS(image_list(&list, slashes, NULL), "the path is too long", "//");
+    Image dot;
+    WORKS(image_new(&dot, 1, 1, 3));
+    FAILS(image_save(&dot, slashes), "the path is too long", "//");
+    image_free(&dot);
     WORKS(image_list(&list, "no such file", NULL));
     CHECK(list.count == 1 && !strcmp(list.path[0], "no such file"), "what is no folder is a file, until it is read");
     image_list_free(&list);

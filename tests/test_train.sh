@@ -412,6 +412,10 @@ fi
 bad "--augment" 2 "sheer.* unknown" $new $data --augment flip,sheer
 bad "--augment range" 2 "augment" $new $data --augment rotation=x
 bad "no --style" 2 "needs --style" $new $paint
+bad "--steps and --epochs" 2 "--steps 2 and --epochs 1: expected one of the two" $quick --epochs 1 $new
+long=$(head -c 4001 /dev/zero | tr '\0' a)
+bad "a long --out" 2 "longer than 4000 characters" $quick --out "$long"
+bad "a long --data" 1 "aaa...: the name is too long" --size 8 --batch 4 --steps 2 $new --data "$long"
 
 # ---- wrong data ----
 head -c 300 "$tmp/kept/samples.png" >"$tmp/cut.png"
@@ -441,6 +445,14 @@ bad "IDX, too short" 1 "short: 825 bytes, .* promises 826" $with --data "$tmp/sh
 bad "IDX, too long" 1 "long: 827 bytes, .* promises 826" $with --data "$tmp/long"
 bad "IDX, no picture" 1 "none: the header says" $with --data "$tmp/none"
 bad "IDX, cut gzip" 1 "cut.gz: damaged gzip" $with --data "$tmp/cut.gz"
+{ printf '\0\0\010\003\0\0\0\001\0\0\100\0\0\0\100\0'; } >"$tmp/wide" && truncate -s 268435472 "$tmp/wide"
+bad "IDX, 16384 x 16384 pixels" 1 "wide: pictures of 16384 x 16384 pixels, expected at most 50 megapixels" $with --data "$tmp/wide"
+mkdir "$tmp/mnist" && cp "$tmp/pictures" "$tmp/mnist/train-images-idx3-ubyte"
+bad "Fashion-MNIST without labels" 1 "expected Fashion-MNIST's pictures and labels" $with --data fashion-mnist:plain --data-dir "$tmp/mnist"
+{ printf '\0\0\010\001\0\0\0\012'; printf '\001\001\001\001\001\001\001\001\001\001'; } >"$tmp/mnist/train-labels-idx1-ubyte"
+bad "Fashion-MNIST of trousers" 1 "none of its garments is plain" $with --data fashion-mnist:plain --data-dir "$tmp/mnist"
+bad "--classes without a picture" 1 "no picture is of the classes 9" $with --data synthetic:5 --classes 9
+if [ -s /sys/kernel/uevent_seqnum ]; then bad "a file shorter than it says" 1 "could only read [0-9]* of its bytes" $with --data /sys/kernel/uevent_seqnum; fi
 mkfifo "$tmp/fifo"
 bad "data: a pipe" 1 "fifo: is not a regular file or a folder" $with --data "$tmp/fifo"
 bad "synthetic:0" 1 "synthetic:N" $with --data synthetic:0
@@ -461,6 +473,9 @@ bad "style: smaller than a crop" 1 "small.tga: .*10x10, smaller than the 16x16 c
 for style in synthetic:6 synthetic:-1 synthetic:x synthetic: ; do
     bad "--style $style" 1 "synthetic:0 to" $paint $new --style $style
 done
+./train $paint --style "$tmp/mixed" --steps 1 --out "$tmp/mixed2" >"$tmp/log" 2>"$tmp/err"; status=$?
+check "an unreadable style among styles: status $status" [ "$status" -eq 0 ]
+check "is reported" grep -q -e "^train: --style $tmp/mixed: 1 files skipped, the last: .*notes.png" "$tmp/err"
 bad "--style syntetic" 1 "syntetic: No such file" $paint $new --style syntetic
 
 # ---- wrong folders, wrong checkpoints ----
@@ -480,6 +495,32 @@ bad "--resume: less than all" 1 "step 8 of 5 is done already" --resume "$kept" -
 bad "--resume: a cut checkpoint" 1 "cut.safetensors: " --resume "$tmp/cut.safetensors" --steps 20
 bad "--resume: a text" 1 "a.txt: " --resume "$tmp/junk/a.txt" --steps 20
 bad "--resume: its data is gone" 1 "nowhere" --resume "$kept" --steps 20 --data "$tmp/nowhere"
+changed() {                                 # changed FILE WORDS OTHERS: FILE with other words in its header, in $tmp/changed
+    LC_ALL=C sed "s/$2/$3/g" "$1" >"$tmp/changed"
+}
+bad "--resume: weights without a recipe" 1 "not a checkpoint of this program" --resume tests/data/vgg16.safetensors
+changed "$kept/checkpoint.safetensors" '"g.1.dense.weight"' '"g.1.dense.wEight"'
+bad "--resume: a tensor is missing" 1 "no tensor 'g.1.dense.weight' (100x512): was it made with" --resume "$tmp/changed" --steps 20 $new
+changed "$kept/checkpoint.safetensors" '"g.1.dense.weight":{"dtype":"F32"' '"g.1.dense.weight":{"dtype":"I32"'
+bad "--resume: a tensor of whole numbers" 1 "tensor 'g.1.dense.weight': .*dtype I32" --resume "$tmp/changed" --steps 20 $new
+changed "$kept/checkpoint.safetensors" '"step":"8"' '"step":"x"'
+bad "--resume: a step that is none" 1 "its step is 'x', expected a number" --resume "$tmp/changed" --steps 20 $new
+changed "$kept/checkpoint.safetensors" '"g\.' '"h.'
+bad "--compress: no generator" 1 "no tensor 'g.\*': expected a run's checkpoint" --compress "$tmp/changed" $new
+changed "$tmp/small.safetensors" '\.scale"' '.sCale"'
+bad "--evaluate: int8 without its scales" 1 "integers take a tensor '.*\.scale'" --evaluate "$tmp/changed" --classifier "$tmp/judge"
+changed "$tmp/judge/checkpoint.safetensors" '"step":"150"' '"step":"1x0"'
+bad "--evaluate: a damaged classifier" 1 "--classifier: .*its step is '1x0'" --evaluate "$tmp/measured" --classifier "$tmp/changed"
+bad "--evaluate: a text for a classifier" 1 "--classifier: .*a.txt" --evaluate "$tmp/measured" --classifier "$tmp/junk/a.txt"
+./train --data synthetic:5 --size 12 --batch 2 --steps 1 --out "$tmp/few" >"$tmp/log" 2>"$tmp/err"
+bad "--evaluate: few pictures" 1 "synthetic:5: [0-9]* pictures to compare with, expected" --evaluate "$tmp/few" --classifier "$tmp/judge"
+cp -r "$tmp/classes" "$tmp/moving"
+for recipe in classifier dcgan; do ./train --recipe $recipe --data "$tmp/moving" --size 8 --batch 2 --steps 1 --out "$tmp/moving_$recipe" >"$tmp/log" 2>"$tmp/err"; done
+rm -r "$tmp/moving" && cp -r "$tmp/flat" "$tmp/moving"
+bad "--evaluate: the classes are gone" 1 "moving: the classes of its pictures are not known" --evaluate "$tmp/moving_dcgan" --classifier "$tmp/moving_classifier"
+./train $data --steps 1 --lr 1e6 --lr-d 1e-9 --out "$tmp/large" >"$tmp/log" 2>"$tmp/err"
+bad "--compress: weights beyond float16" 1 "holds .*, which float16 cannot" --compress "$tmp/large" $new
+bad "--compress a style, with a classifier" 1 "FCD is of recipes that draw pictures of the data set" --compress "$tmp/painted" --classifier "$tmp/judge" $new
 judged="--classifier $tmp/judge"
 bad "--evaluate: no such run" 1 "nowhere: No such file" --evaluate "$tmp/nowhere" $judged
 bad "--evaluate: no classifier" 2 "takes a classifier.*./train --recipe classifier --data synthetic --size 12 makes one" --evaluate "$tmp/measured"

@@ -353,6 +353,32 @@ check "a folder of damaged styles: status $status" [ "$status" -eq 1 ]
 check "one line for each, one at the end" lines "$tmp/err" 2
 check "no result" [ ! -e "$tmp/new" ]
 bad "a sheet's folder that is none" 1 "new.png: No such file or directory: expected a folder" $patches --style "$tmp/style.tga" --sheet "$tmp/none/new.png"
+# what a test must bend for: masks without a garment, checkpoints that were changed, features that moved away
+{ printf '\0\0\2\0\0\0\0\0\0\0\0\0\10\0\10\0\30\40'; head -c 192 /dev/zero; } >"$tmp/black.tga"
+empty="its mask is empty, there is nothing to print on: --mask can say where"
+bad "an empty mask" 1 "$empty" --generator "$run" --content "$shirt" --mask "$tmp/black.tga" --output "$new"
+bad "an empty mask, cyclegan" 1 "$empty" --generator "$tmp/cycle" --content "$shirt" --mask "$tmp/black.tga" --output "$new"
+bad "an empty mask, patches" 1 "$empty" $patches --style "$tmp/style.tga" --mask "$tmp/black.tga" --output "$new"
+LC_ALL=C sed 's/"--body":"residual"/"--body":"resiDual"/' "$run" >"$tmp/body.safetensors"
+bad "an unknown body" 1 "its generator's --body is 'resiDual'" --generator "$tmp/body.safetensors" --content "$shirt" --output "$new"
+LC_ALL=C sed 's/"shape":\[5,5,24,3\]/"shape":[5,5,3,24]/' "$run" >"$tmp/colours.safetensors"
+bad "24 colours" 1 "makes no pictures of 1 or 3 channels" --generator "$tmp/colours.safetensors" --content "$shirt" --output "$new"
+cp "$run" "$tmp/nan.safetensors"
+printf '\377\377\377\377' | dd of="$tmp/nan.safetensors" bs=1 seek=$((8 + $(od -An -tu8 -N8 "$run"))) conv=notrunc 2>/dev/null
+bad "a weight that is no number" 1 "is not finite: the training went wrong" --generator "$tmp/nan.safetensors" --content "$shirt" --output "$new"
+cp weights/features.safetensors "$tmp/moved.safetensors"
+./train --recipe adain --data synthetic:20 --style synthetic --size 32 --batch 2 --steps 1 --features "$tmp/moved.safetensors" --out "$tmp/adain2" >"$tmp/log" 2>&1 || cat "$tmp/log"
+rm "$tmp/moved.safetensors"
+bad "features that moved away" 1 "was trained with it; if it lies elsewhere: --features" --generator "$tmp/adain2" --style "$tmp/one.tga" --content "$shirt" --output "$new"
+bad "synthetic:1000" 1 "there are synthetic garments 0 to 999" --generator "$run" --content synthetic:1000 --output "$new"
+bad "one name for two" 2 "expected two names" --generator "$run" --content "$shirt" --output "$new" --sheet "$new"
+bad "a long path" 2 "a path is too long" --generator "$run" --content "$shirt" --output "$(head -c 3901 /dev/zero | tr '\0' a).png"
+./transfer --generator "$run" --content "$shirt" --output "$tmp/twin.png" --sheet "$tmp/../${tmp##*/}/twin.png" >"$tmp/log" 2>"$tmp/err"; status=$?
+check "two names for one file: status $status" [ "$status" -eq 1 ]
+check "two names for one file" grep -q "sheet would overwrite --output" "$tmp/err"
+LC_ALL=C sed 's/"shape":\[3,3,32,64\]/"shape":[3,3,64,32]/' weights/features.safetensors >"$tmp/turned.safetensors"
+bad "features of another shape" 1 "relu2_1 is not of shape 3x3x32x64" $gram --features "$tmp/turned.safetensors" --output "$new"
+bad "too many layers" 1 "style layers '.*': too many" $gram --style-layers "$(head -c 300 /dev/zero | tr '\0' a)" --output "$new"
 bad "--pooling" 2 "max or average" $gram --pooling min --output "$new"
 bad "no such features" 1 "none" $gram --features "$tmp/none" --output "$new"
 bad "features that are none" 1 "features.0.weight" $gram --features "$run" --output "$new"

@@ -1,0 +1,94 @@
+/* fuzz.c: libFuzzer's mutations, steered by coverage, for everything that reads what a stranger wrote. The formats, their first files and
+ * what a loader may do with a damaged one are test_damaged.c's; this adds the command line. `make fuzz` builds and runs it.
+ *
+ *   FUZZ=png FOLDER=folder build/fuzz/fuzz folder     FUZZ: a format's file without its "a.", or options; FOLDER: for the first files
+ *   FUZZ=png FOLDER=folder build/fuzz/fuzz FILE       one file again, such as the crash-... of a finding */
+#include <setjmp.h>
+#include <stdlib.h>
+static jmp_buf refused;
+#define main damaged_main
+#include "test_damaged.c"
+#define exit(status) longjmp(refused, 1 + (status))     /* die's: a refused option is no crash */
+#define OPTIONS_IMPLEMENTATION
+#include "options.h"
+#undef exit
+
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most);
+static const struct Format *format;                     /* NULL: the command line */
+static File now;
+
+/* words, one a line: options_parse, and what train.c reads out of them with a grammar of its own */
+static const char *load_options(int *loaded) {
+    static OptionList list;
+    static long whole;
+    static double real;
+    static int flag;
+    static const char *text, *many;
+    static Option table[] = { { "--whole", 'i', &whole, "3", 1, 1e9, "", 0 }, { "--real", 'd', &real, "0", 0, 1e6, "", 0 }, { "--flag", 'f', &flag, "0", 0, 1, "", 0 },
+                              { "--text", 's', &text, "", 0, 0, "", 0 }, { "--list", 'l', &list, "", 0, 0, "", 0 }, { "--many", 's', &many, NULL, 0, 0, "", 0 },
+                              { "--help", 'f', &flag, "0", 0, 1, "", 0 }, { 0 } };
+    char *argv[64], number[64];
+    int argc = 1;
+    Augment a;
+    unsigned char pixel[4] = {0};
+    int label[4] = {0, 1, 2, 9};
+    now.bytes[now.n < ROOM ? now.n : ROOM - 1] = 0;
+    for (char *word = strtok((char *)now.bytes, "\n"); word && argc < 63; word = strtok(NULL, "\n")) argv[argc++] = word;
+    argv[0] = "fuzz", argv[argc] = NULL, list.count = 0, text = many = "";
+    if (setjmp(refused)) return *loaded = 0, NULL;
+    options_parse("fuzz", table, argc, argv);
+    for (Option *o = table; o->name; o++) sum += (double)strlen(option_text(o, number));
+    if (!(whole >= 1 && whole <= 1000000000 && real >= 0 && real <= 1e6)) return "a number outside its range";
+    augment_parse(&a, text);
+    ImageSet set = { .count = 4, .stored_h = 1, .stored_w = 1, .stored_c = 1, .pixels = pixel, .label = label, .classes = 10 };
+    *loaded = imageset_keep(&set, many);
+    return *loaded && (set.count < 1 || set.count > 4) ? "pictures out of nowhere" : NULL;
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    const char *name = getenv("FUZZ") ? getenv("FUZZ") : "", *first = "--whole=7\n--real\n1e-3\n--list\na\n--text\nflip,rotation=10,zoom\n--many\n0,3,9\n--flag";
+    (void)argc, (void)argv;
+    snprintf(folder, sizeof folder, "%s", getenv("FOLDER") ? getenv("FOLDER") : ".");
+    for (format = formats; format < formats + FORMATS && strcmp(format->file + 2, name); format++) {}
+    if (format == formats + FORMATS && strcmp(name, "options")) { fprintf(stderr, "FUZZ=%s: expected safetensors, png...\n", name); exit(2); }
+    if (format == formats + FORMATS) format = NULL;
+    snprintf(path, sizeof path, "%s/../a-images-idx3-ubyte", folder);
+    seed_idx(&now, 0), store(path, &now);               /* the pictures beside the labels */
+    for (int k = 0; k < (format ? SEEDS : 1); k++) {
+        snprintf(path, sizeof path, "%s/first-%d", folder, k), counter = 5 + (uint64_t)k;
+        if (format) format->seed(&now, k);
+        else memcpy(now.bytes, first, now.n = strlen(first));
+        if (format && !strcmp(name, "png")) mend_png(&now);
+        store(path, &now);
+    }
+    snprintf(folder + strlen(folder), sizeof folder - strlen(folder), "/..");
+    snprintf(path, sizeof path, "%s/%s", folder, format ? format->file : "a.options");
+    return 0;
+}
+
+/* Checksums are mended after most mutations: else they would refuse everything, and the code behind them would see no damaged byte. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed) {
+    size = LLVMFuzzerMutate(data, size, most);
+    if (size > ROOM || seed % 16 == 0 || !format) return size;
+    memcpy(now.bytes, data, now.n = size);
+    if (!strcmp(format->file, "a.png")) mend_png(&now);
+    size_t start = strstr(format->file, ".gz") ? im_gzip_header(now.bytes, size) : 0;
+    int plain_size = 0;
+    char *plain = start ? stbi_zlib_decode_noheader_malloc((char *)now.bytes + start, (int)(size - start), &plain_size) : NULL;
+    if (plain) put(now.bytes + size - 8, crc32_of((unsigned char *)plain, (size_t)plain_size), 4, 0), put(now.bytes + size - 4, (uint64_t)plain_size, 4, 0);
+    free(plain);
+    memcpy(data, now.bytes, size);
+    return size;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    int loaded;
+    if (size >= ROOM) return 0;
+    memcpy(now.bytes, data, now.n = size);
+    if (format) store(path, &now);
+    largest = 0;
+    const char *bad = format ? format->load(&loaded) : load_options(&loaded);
+    if (!bad && format && largest > format->memory) bad = "asks for too much memory";
+    if (bad) fprintf(stderr, "%s\n", bad), abort();
+    return 0;
+}
