@@ -242,12 +242,12 @@ if ${CC:-cc} -shared -fPIC -o "$tmp/refuse.so" tests/refuse.c 2>/dev/null; then
     if [ "$number" -ge 100 ]; then
         for recipe in wgan-gp cgan stylegan vaegan pix2pix classifier; do refuse $recipe ./train --recipe $recipe --data synthetic:19 $small; done
         for recipe in cyclegan pattern; do refuse $recipe ./train --recipe $recipe --data synthetic:9 --data-b "$kept/samples.png" $small; done
-        for recipe in style adain features; do refuse $recipe ./train --recipe $recipe --data "$kept/samples.png" --style "$kept/samples.png" $small; done
+        for recipe in style adain features; do refuse $recipe ./train --recipe $recipe --data "$kept/samples.png" --style "$kept/samples.png" $small --size 16; done
         refuse --resume ./train --resume "$kept" --steps 9 --out "$tmp/no"
         refuse --compress ./train --compress "$kept" --quantize int8 --out "$tmp/no"
         refuse generator ./transfer --generator "$tmp/painter" --content "$kept/samples.png" --size 32 --sheet "$tmp/no.png"
-        refuse gram ./transfer --method gram --style "$kept/samples.png" --content "$kept/losses.png" --preserve-color luminance --size 32 --steps 1 --output "$tmp/no.png"
-        refuse lbfgs ./transfer --method gram --optimizer lbfgs --init noise --features random --style "$kept/samples.png" --content "$kept/losses.png" --size 32 --steps 2 --output "$tmp/no.png"
+        refuse gram ./transfer --method gram --style "$kept/samples.png" --content "$kept/losses.png" --preserve-color luminance --size 64 --steps 1 --output "$tmp/no.png"
+        refuse lbfgs ./transfer --method gram --optimizer lbfgs --init noise --features random --style "$kept/samples.png" --content "$kept/losses.png" --size 64 --steps 2 --output "$tmp/no.png"
     fi
     echo "$refusals requests for memory were refused, $stb of them to stb_image_write, which gives up"
 fi

@@ -19,12 +19,12 @@ awk -v RS='\001' '
             if (text ~ /[a-z][a-z]/ && text !~ /^%s$/) print FILENAME ":" line "\t" text
         }
     }' train.c transfer.c gan.c evaluate.h options.h device.h images.h safetensors.h compress.h featurenet.h gram.h patches.h large.h >build/messages.list
-printf '# where\tmessage\ttests\n' >build/messages.txt
+printf '# where\tmessage\ttests\n' >tests/messages.txt
 while IFS='	' read -r where text; do
     tests=
     for file in "$1"/*; do grep -qF -e "$text" "$file" && tests="$tests ${file##*/}"; done
     why=$(grep -F -e "$text" tests/messages_never.txt | cut -f1)
-    printf '%s\t%s\t%s\n' "${where%%:*}" "$text" "${tests:-never: ${why:-?}}" >>build/messages.txt
+    printf '%s\t%s\t%s\n' "${where%%:*}" "$text" "${tests:-never: ${why:-?}}" >>tests/messages.txt
     if [ -n "$tests$why" ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "  FAIL $where: no test provokes '$text'"; fi
 done <build/messages.list
 echo "messages: $passed passed, $failed failed"
