@@ -392,10 +392,10 @@ static void random_normal(float *x, long n, uint64_t seed, uint64_t stream_numbe
     });
 }
 
-static void gaussian_sample_forward(float *z, const float *code, long rows, int k, uint64_t seed, uint64_t stream_number) {
+static void gaussian_sample_forward(float *z, const float *code, long rows, int k, uint64_t seed, uint64_t stream_number, long first) {
     each((rows * k + 3) / 4, [=] __device__ (long i) {
         float eps[4];
-        philox_normals(eps, seed, stream_number, (uint64_t)i);
+        philox_normals(eps, seed, stream_number, (uint64_t)(first / 4 + i));
         for (int j = 0; j < 4 && 4 * i + j < rows * k; j++) {
             const float *m = code + (4 * i + j) / k * 2 * k + (4 * i + j) % k;
             z[4 * i + j] = m[0] + expf(m[k] / 2) * eps[j];
@@ -403,10 +403,10 @@ static void gaussian_sample_forward(float *z, const float *code, long rows, int 
     });
 }
 static void gaussian_sample_backward(float *dcode, const float *dz, const float *code, long rows, int k, uint64_t seed,
-                                     uint64_t stream_number) {
+                                     uint64_t stream_number, long first) {
     each((rows * k + 3) / 4, [=] __device__ (long i) {
         float eps[4];
-        philox_normals(eps, seed, stream_number, (uint64_t)i);
+        philox_normals(eps, seed, stream_number, (uint64_t)(first / 4 + i));
         for (int j = 0; j < 4 && 4 * i + j < rows * k; j++) {
             long m = (4 * i + j) / k * 2 * k + (4 * i + j) % k;
             dcode[m] += dz[4 * i + j];
@@ -414,19 +414,19 @@ static void gaussian_sample_backward(float *dcode, const float *dz, const float 
         }
     });
 }
-static void dropout_forward(float *y, const float *x, float rate, long n, uint64_t seed, uint64_t stream_number) {
+static void dropout_forward(float *y, const float *x, float rate, long n, uint64_t seed, uint64_t stream_number, long first) {
     float keep = 1 / (1 - rate);
     each((n + 3) / 4, [=] __device__ (long i) {
         uint32_t k[4];
-        philox4x32(k, seed, stream_number, (uint64_t)i);
+        philox4x32(k, seed, stream_number, (uint64_t)(first / 4 + i));
         for (int j = 0; j < 4 && 4 * i + j < n; j++) y[4 * i + j] = x[4 * i + j] * (philox_fraction(k[j]) < rate ? 0 : keep);
     });
 }
-static void dropout_backward(float *dx, const float *dy, float rate, long n, uint64_t seed, uint64_t stream_number) {
+static void dropout_backward(float *dx, const float *dy, float rate, long n, uint64_t seed, uint64_t stream_number, long first) {
     float keep = 1 / (1 - rate);
     each((n + 3) / 4, [=] __device__ (long i) {
         uint32_t k[4];
-        philox4x32(k, seed, stream_number, (uint64_t)i);
+        philox4x32(k, seed, stream_number, (uint64_t)(first / 4 + i));
         for (int j = 0; j < 4 && 4 * i + j < n; j++) dx[4 * i + j] += dy[4 * i + j] * (philox_fraction(k[j]) < rate ? 0 : keep);
     });
 }

@@ -96,8 +96,8 @@ typedef struct Case {
     OP(tanh_backward, (P3, ALL), T(INOUT, dx, ALL), T(IN, dy, ALL), T(IN, y, ALL)) \
     OP(sigmoid_forward, (P2, ALL), T(OUT, y, ALL), T(IN, x, ALL)) \
     OP(sigmoid_backward, (P3, ALL), T(INOUT, dx, ALL), T(IN, dy, ALL), T(IN, y, ALL)) \
-    OP(dropout_forward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, y, ALL), T(IN, x, ALL)) \
-    OP(dropout_backward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(INOUT, dx, ALL), T(IN, dy, ALL)) \
+    OP(dropout_forward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u, 0), T(OUT, y, ALL), T(IN, x, ALL)) \
+    OP(dropout_backward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u, 0), T(INOUT, dx, ALL), T(IN, dy, ALL)) \
     OP(add_forward, (P3, ALL), T(OUT, y, ALL), T(IN, a, ALL), T(IN, b, ALL)) \
     OP(lerp, (P4, N, H*W*C), T(OUT, y, ALL), T(IN, a, ALL), T(IN, b, ALL), T(IN, t, N)) \
     OP(concat_forward, (P3, ROWS, C, O), T(OUT, y, ROWS*(C+O)), T(IN, a, ROWS*C), T(IN, b, ROWS*O)) \
@@ -139,8 +139,8 @@ typedef struct Case {
     OP(total_variation_forward, (P2, N, H, W, C), T(OUT, loss, 1), T(IN, x, ALL)) \
     OP(total_variation_backward, (P2, scale, N, H, W, C), T(INOUT, dx, ALL), T(IN, x, ALL)) \
     OP(gradient_penalty, (P3, N, H*W*C), T(OUT, loss, 1), T(OUT, v, ALL), T(IN, g, ALL)) \
-    OP(gaussian_sample_forward, (P2, ROWS, C, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, z, ALL), T(IN, code, 2*ALL)) \
-    OP(gaussian_sample_backward, (P3, ROWS, C, 0x123456789ABCDEFu, 0xFEDCBA987654321u), \
+    OP(gaussian_sample_forward, (P2, ROWS, C, 0x123456789ABCDEFu, 0xFEDCBA987654321u, 0), T(OUT, z, ALL), T(IN, code, 2*ALL)) \
+    OP(gaussian_sample_backward, (P3, ROWS, C, 0x123456789ABCDEFu, 0xFEDCBA987654321u, 0), \
        T(INOUT, dcode, 2*ALL), T(IN, dz, ALL), T(IN, code, 2*ALL)) \
     OP(kl_forward, (P2, ROWS, C), T(OUT, loss, 1), T(IN, code, 2*ALL)) \
     OP(kl_backward, (P2, scale, ROWS, C), T(INOUT, dcode, 2*ALL), T(IN, code, 2*ALL)) \
