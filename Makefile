@@ -112,7 +112,7 @@ test:
 	@sh tests/run.sh '$(TESTS)'
 
 # a second make, because setup may just have installed the compiler that it asks about
-test-programs: all $(TESTS:%=build/test_%) $(TESTS:%=build/asan/test_%) kernel-tests build/libgan.a
+test-programs: all $(TESTS:%=build/test_%) $(TESTS:%=build/asan/test_%) kernel-tests build/libgan.a $(if $(shell command -v mpicc),build/mpi/train)
 
 build/gan.o:                           EXTRA =
 build/gan_cuda.o:                      EXTRA = -DWITH_CUDA

@@ -43,7 +43,10 @@ void parallel_abort(int status) {
     fflush(NULL);
     MPI_Abort(MPI_COMM_WORLD, status);
 }
-static void parallel_end(void) { MPI_Finalize(); }
+static void parallel_end(void) {
+    fflush(NULL);
+    MPI_Finalize();
+}
 
 const char *parallel_begin(const char *program) {
     static char name[80];

@@ -886,8 +886,8 @@ static int has_batchnorm(const Gan *gan) {
 /* All ranks began with the same weights and added the same to them; if not, none of them is worth keeping. */
 static void check_ranks(const Gan *gan) {
     if (parallel_ranks > 1 && !parallel_same(gan_hash(gan)))
-        die(1, "step %ld: the ranks no longer hold the same weights; this checkpoint is not written: are all of them the same build, on the "
-            "same kind of processor, and is the memory sound?", gan->step);
+        die(1, "step %ld: the ranks do not hold the same weights, nothing is written: expected the same options, the same build and the same "
+            "kind of processor for all of them, and sound memory", gan->step);
 }
 
 static volatile sig_atomic_t stop;
@@ -1025,6 +1025,7 @@ int main(int argc, char **argv) {
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
     signal(SIGHUP, on_signal);
+    if (parallel_ranks > 1) signal(SIGUSR1, on_signal);   /* mpirun passes it on and waits; after Ctrl-C it kills all within seconds */
     signal(SIGPIPE, SIG_IGN);                             /* whoever read our lines has gone: the run goes on */
 
     double begin = now(), real_spread = 0;
@@ -1065,7 +1066,7 @@ int main(int argc, char **argv) {
     if (line_open) printf("\n");
     line_open = 0;
     check_ranks(&gan);
-    if (!writes) return ended & STOP ? 130 : 0;
+    if (!writes) return 0;
     int logged = fclose(log) == 0, good = save_checkpoint(&gan);
     if (!sample_every || gan.step % sample_every) save_samples(&gan, gan.step);
     save_plot();

@@ -34,6 +34,8 @@ if [ -x build/gpu/test_ops ] && nvidia-smi -L >/dev/null 2>&1; then
     one "recipes on the GPU" build/gpu/test_cuda large
 fi
 one train sh tests/test_train.sh
+if [ -x build/mpi/train ] && command -v mpirun >/dev/null 2>&1; then one "several ranks" sh tests/test_mpi.sh
+else echo "no MPI here (mpicc, mpirun): training by several processes was not tested"; fi
 one transfer sh tests/test_transfer.sh
 one notebooks sh notebooks-as-md/run.sh
 one formulas sh notebooks-as-md/formulas.sh
