@@ -72,6 +72,7 @@ static cudaError_t compiled_for(int *generation) {
 const char *cuda_open(int precision) {
     static char message[400];
     int count = 0, driver = 0, runtime = 0, code = 0;
+    const char *local = getenv("OMPI_COMM_WORLD_LOCAL_RANK");         /* one of several ranks on this machine (parallel.h): a GPU each */
     cudaError_t error = cudaGetDeviceCount(&count);
     cudaDriverGetVersion(&driver), cudaRuntimeGetVersion(&runtime);
     if (error == cudaErrorInsufficientDriver && driver > 0) {
@@ -84,7 +85,9 @@ const char *cuda_open(int precision) {
                  : cudaGetErrorString(error == cudaSuccess ? cudaErrorNoDevice : error));
         return message;
     }
-    if ((error = cudaGetDeviceProperties(&device, 0)) == cudaSuccess && device.major * 10 + device.minor < OLDEST) {
+    int which = local ? atoi(local) % count : 0;
+    if ((error = cudaSetDevice(which)) == cudaSuccess) error = cudaGetDeviceProperties(&device, which);
+    if (error == cudaSuccess && device.major * 10 + device.minor < OLDEST) {
         snprintf(message, sizeof message, "%s has compute capability %d.%d, the kernels need 7.5 (Turing) or newer",
                  device.name, device.major, device.minor);
         return message;

@@ -12,7 +12,7 @@
 enum { PARALLEL = 1 };
 extern int parallel_ranks, parallel_rank;                 /* how many, and which of them this is: 0 .. ranks - 1 */
 const char *parallel_begin(const char *program);          /* first thing in main; the name that errors begin with. Only rank 0 is heard */
-void parallel_abort(int status);                          /* ends all ranks */
+int parallel_end(int status);                             /* last thing in main; a program that ends without it ends all ranks */
 int parallel_any(int bits);                               /* the bits that some rank has set */
 int parallel_same(uint64_t hash);                         /* have all ranks the same? */
 void parallel_sum(const Ops *ops, real *x, long n);       /* x of the table becomes the sum over the ranks, the same bits in all of them */
@@ -21,6 +21,7 @@ void parallel_mean_double(double *x, long n);             /* the same on the hos
 #else
 enum { PARALLEL = 0, parallel_ranks = 1, parallel_rank = 0 };
 static inline const char *parallel_begin(const char *program) { return program; }
+static inline int parallel_end(int status) { return status; }
 static inline int parallel_any(int bits) { return bits; }
 static inline int parallel_same(uint64_t hash) { (void)hash; return 1; }
 static inline void parallel_sum(const Ops *ops, real *x, long n) { (void)ops, (void)x, (void)n; }
@@ -38,20 +39,23 @@ static inline void parallel_mean_double(double *x, long n) { (void)x, (void)n; }
 
 int parallel_ranks = 1, parallel_rank;
 
-/* what a rank says before the job ends must have left it: MPI_Abort also ends the one that carries its output */
-void parallel_abort(int status) {
-    fflush(NULL);
+static void parallel_abort(int status) {
+    fflush(NULL);                                         /* MPI_Abort also ends mpirun, which carries our output */
     MPI_Abort(MPI_COMM_WORLD, status);
 }
-static void parallel_end(void) {
+static int parallel_over;
+static void parallel_exit(void) { if (!parallel_over) parallel_abort(1); }
+int parallel_end(int status) {
     fflush(NULL);
-    MPI_Finalize();
+    parallel_over = 1;
+    MPI_Finalize();                                       /* waits for all */
+    return status;
 }
 
 const char *parallel_begin(const char *program) {
     static char name[80];
     MPI_Init(NULL, NULL);
-    atexit(parallel_end);
+    atexit(parallel_exit);
     MPI_Comm_size(MPI_COMM_WORLD, &parallel_ranks);
     MPI_Comm_rank(MPI_COMM_WORLD, &parallel_rank);
     if (parallel_ranks == 1) return program;
@@ -80,10 +84,34 @@ void parallel_mean_double(double *x, long n) {
     for (long i = 0; i < n; i++) x[i] /= parallel_ranks;
 }
 
+#ifdef WITH_NCCL
+#include "device.h"
+#include <cuda_runtime.h>
+#include <nccl.h>
+/* NVIDIA's library moves a GPU's numbers from GPU to GPU, past the host. It computes on another stream than ours: each waits for the other. */
+static int parallel_on_gpu(const Ops *ops, real *x, long n) {
+    static ncclComm_t all;
+    ncclUniqueId id;
+    ncclResult_t error = ncclSuccess;
+    if (ops != &ops_cuda && ops != &ops_cuda_tf32 && ops != &ops_cuda_bf16) return 0;
+    if (!all) {
+        if (parallel_rank == 0) error = ncclGetUniqueId(&id);
+        MPI_Bcast(&id, sizeof id, MPI_BYTE, 0, MPI_COMM_WORLD);
+        if (error == ncclSuccess) error = ncclCommInitRank(&all, parallel_ranks, id, parallel_rank);
+    }
+    cuda_synchronize();
+    if (error == ncclSuccess) error = ncclAllReduce(x, x, (size_t)n, ncclFloat, ncclSum, all, 0);
+    if (error != ncclSuccess || cudaStreamSynchronize(0) != cudaSuccess) die(1, "NCCL: %s: make MPI=1 without NCCL=1 goes without", ncclGetErrorString(error));
+    return 1;
+}
+#else
+static int parallel_on_gpu(const Ops *ops, real *x, long n) { return (void)ops, (void)x, (void)n, 0; }
+#endif
+
 void parallel_sum(const Ops *ops, real *x, long n) {
     static real *host;                                    /* x may be a GPU's: it travels by way of the host */
     static long room;
-    if (parallel_ranks == 1) return;
+    if (parallel_ranks == 1 || parallel_on_gpu(ops, x, n)) return;
     if (n > room) {
         free(host);
         room = n, host = malloc((size_t)n * sizeof *host);

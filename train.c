@@ -896,8 +896,7 @@ static void on_signal(int s) {
     signal(s, SIG_DFL);                                   /* a second one ends the program at once */
 }
 
-int main(int argc, char **argv) {
-    patient_threads(argv);
+static int run(int argc, char **argv) {
     options_parse(parallel_begin("train"), table, argc, argv);
     if (help) return print_help(), 0;
     const char *from = *resume ? strdup(checkpoint_path("--resume", resume)) : NULL;
@@ -1081,4 +1080,9 @@ int main(int argc, char **argv) {
     gan_free(&gan);
     imageset_free(&set);
     return good ? (ended & STOP ? 130 : 0) : 1;
+}
+
+int main(int argc, char **argv) {
+    patient_threads(argv);
+    return parallel_end(run(argc, argv));
 }
