@@ -1163,14 +1163,19 @@ static Report report_of(const Gan *gan) {
     return r;
 }
 
+/* Running statistics, where each rank has taken its own: all go on with their mean */
+static void share_statistics(Gan *gan) {
+    Net *net;
+    for (int i = 0; (net = gan_net(gan, i)); i++)
+        if (net->buffers && !net->mean) parallel_mean(gan->ops, net->buffer, net->buffers);
+}
+
 void gan_step(Gan *gan, Report *report) {
     const Node *picture = node_of(&gan->g, gan->g_picture);
     gan->ops->fill(gan->numbers, 0, NUMBERS);
     gan->draw = gan->step, gan->first = (long)parallel_rank * gan->options.batch;
     gan->recipe->step(gan);
-    Net *net;                                             /* running statistics over the pictures of one rank each: all go on with their mean */
-    for (int i = 0; (net = gan_net(gan, i)); i++)
-        if (net->buffers && !net->mean) parallel_mean(gan->ops, net->buffer, net->buffers);
+    share_statistics(gan);
     if (gan->average) update_average(gan);
     gan->ops->spread(gan->numbers + SPREAD, picture->y, picture->n, count_of(&gan->g, gan->g_picture) / picture->n);
     parallel_mean(gan->ops, gan->numbers, NUMBERS);
