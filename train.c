@@ -111,7 +111,7 @@ static void print_help(void) {
         "  ./train                                        new garments from Fashion-MNIST\n"
         "  ./train --recipe style --style flowers.pat     prints that pattern onto garments\n"
         "  ./train --resume runs/dcgan --steps 3000       goes on where a run stopped\n"
-        "  mpirun -np 4 ./train --sync-batchnorm          four processes, a quarter of the batch each (make MPI=1)\n"
+        "  mpirun -np 4 ./train --sync-batchnorm          with make MPI=1: four processes, a quarter of the batch each\n"
         "  ./train --recipe classifier                    learns the ten classes, to judge by:\n"
         "  ./train --evaluate runs/dcgan --classifier runs/classifier\n"
         "  ./train --compress runs/dcgan --prune 0.5 --quantize int8 --out small.safetensors\n\nrecipes, with their defaults:\n");
