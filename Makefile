@@ -8,6 +8,7 @@
 # make golden     writes golden/: what every operation and ten steps of every recipe must give, for ./validate. GOLDEN=folder, NAMES='conv2d train_dcgan'
 # make ipynb      the same chapters as Jupyter notebooks, in build/ipynb
 # make check-kernels KERNELS=my.cu    runs CUDA kernels on the CPU and reports races, wrong addresses, missing barriers; needs no GPU
+# make MPI=1     ./train can share a batch among processes, on one machine or several (mpirun -np 4 ./train ...); needs mpicc. NCCL=1: GPU to GPU
 # Knobs: CC=clang  OMP=0  CUDA=0  STB_DIR=folder  DATA=fashion-mnist|synthetic|folder  PATTERN=picture  MINUTES=2  ARCH=-march=x86-64-v3
 
 CC      = cc
@@ -58,21 +59,34 @@ CUDA_LIBS   := -L$(dir $(shell readlink -f $(NVCC)))../lib64 -lcudart_static -ls
 endif
 # whoever changes CC, OMP, ARCH or CUDA gets everything built anew: the file's date changes when the command does.
 # build/compile is for notebooks-as-md/cell
-COMMAND = $(CC) $(CFLAGS) $(NVCC) $(NVFLAGS)
+COMMAND = $(CC) $(CFLAGS) $(NVCC) $(NVFLAGS) $(MPI) $(NCCL)
 STAMP  := $(shell mkdir -p build; echo '$(CC) $(CFLAGS)' > build/compile; \
             echo '$(COMMAND)' | cmp -s - build/command || echo '$(COMMAND)' > build/command)
-HEADERS = build/command layers.h tiled.h device.h net.h gan.h featurenet.h gram.h patches.h large.h images.h safetensors.h options.h measures.h compress.h evaluate.h \
+HEADERS = build/command parallel.h layers.h tiled.h device.h net.h gan.h featurenet.h gram.h patches.h large.h images.h safetensors.h options.h measures.h compress.h evaluate.h \
           report.h
 # gan.o with and without the device cuda: the programs take what there is, the tests the one without
 GAN     = $(if $(NVCC),build/gan_cuda.o,build/gan.o)
 
 all: train transfer validate
-train transfer: %: %.c $(GAN) $(CUDA_OBJECTS) $(HEADERS) | stb
+transfer $(if $(filter 1,$(MPI)),,train): %: %.c $(GAN) $(CUDA_OBJECTS) $(HEADERS) | stb
 	$(CC) $(CFLAGS) -o $@ $< $(GAN) $(CUDA_OBJECTS) $(LDLIBS) $(CUDA_LIBS)
 validate: validate.c build/gan_double.o build/images.o $(PARTS) | stb
 	$(CC) $(CFLAGS) -Dreal=double -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 build/cuda_kernels.o: cuda_kernels.cu layers.h device.h build/command
 	$(NVCC) $(NVFLAGS) -c -o $@ $<
+# parallel.h with MPI (and NCCL=1: GPU to GPU); mpicc, the system's compiler that knows where MPI is, runs ours
+ifeq ($(NCCL),1)
+NCCL_FLAGS = -DWITH_NCCL -isystem $(dir $(shell readlink -f $(NVCC)))../include
+NCCL_LIBS  = -lnccl
+endif
+ifeq ($(MPI),1)
+train: build/mpi/train
+	cp $< $@
+endif
+build/mpi/train: train.c gan.c $(CUDA_OBJECTS) $(HEADERS) | stb
+	@mkdir -p $(@D)
+	@command -v mpicc >/dev/null || { echo "MPI=1 needs mpicc: on Debian and Ubuntu it is in openmpi-bin and libopenmpi-dev"; exit 1; }
+	OMPI_CC='$(CC)' MPICH_CC='$(CC)' mpicc $(CFLAGS) $(CUDA_FLAGS) $(NCCL_FLAGS) -DWITH_MPI -o $@ train.c gan.c $(CUDA_OBJECTS) $(LDLIBS) $(NCCL_LIBS) $(CUDA_LIBS)
 stb:
 	@test -f $(STB_DIR)/stb_image.h && test -f $(STB_DIR)/stb_image_write.h || { echo \
 	  "stb_image.h and stb_image_write.h are not in $(STB_DIR): on Debian and Ubuntu 'make setup' installs" \
@@ -106,7 +120,7 @@ test:
 	@sh tests/run.sh '$(TESTS)'
 
 # a second make, because setup may just have installed the compiler that it asks about
-test-programs: all $(TESTS:%=build/test_%) $(TESTS:%=build/asan/test_%) kernel-tests build/libgan.a build/golden build/golden_float
+test-programs: all $(TESTS:%=build/test_%) $(TESTS:%=build/asan/test_%) kernel-tests build/libgan.a $(if $(shell command -v mpicc),build/mpi/train) build/golden build/golden_float
 
 build/gan.o:                           EXTRA =
 build/gan_cuda.o:                      EXTRA = -DWITH_CUDA

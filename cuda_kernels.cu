@@ -72,6 +72,7 @@ static cudaError_t compiled_for(int *generation) {
 const char *cuda_open(int precision) {
     static char message[400];
     int count = 0, driver = 0, runtime = 0, code = 0;
+    const char *local = getenv("OMPI_COMM_WORLD_LOCAL_RANK");         /* one of several ranks on this machine (parallel.h): a GPU each */
     cudaError_t error = cudaGetDeviceCount(&count);
     cudaDriverGetVersion(&driver), cudaRuntimeGetVersion(&runtime);
     if (error == cudaErrorInsufficientDriver && driver > 0) {
@@ -84,7 +85,9 @@ const char *cuda_open(int precision) {
                  : cudaGetErrorString(error == cudaSuccess ? cudaErrorNoDevice : error));
         return message;
     }
-    if ((error = cudaGetDeviceProperties(&device, 0)) == cudaSuccess && device.major * 10 + device.minor < OLDEST) {
+    int which = local ? atoi(local) % count : 0;
+    if ((error = cudaSetDevice(which)) == cudaSuccess) error = cudaGetDeviceProperties(&device, which);
+    if (error == cudaSuccess && device.major * 10 + device.minor < OLDEST) {
         snprintf(message, sizeof message, "%s has compute capability %d.%d, the kernels need 7.5 (Turing) or newer",
                  device.name, device.major, device.minor);
         return message;
@@ -392,10 +395,10 @@ static void random_normal(float *x, long n, uint64_t seed, uint64_t stream_numbe
     });
 }
 
-static void gaussian_sample_forward(float *z, const float *code, long rows, int k, uint64_t seed, uint64_t stream_number) {
+static void gaussian_sample_forward(float *z, const float *code, long rows, int k, uint64_t seed, uint64_t stream_number, long first) {
     each((rows * k + 3) / 4, [=] __device__ (long i) {
         float eps[4];
-        philox_normals(eps, seed, stream_number, (uint64_t)i);
+        philox_normals(eps, seed, stream_number, (uint64_t)(first / 4 + i));
         for (int j = 0; j < 4 && 4 * i + j < rows * k; j++) {
             const float *m = code + (4 * i + j) / k * 2 * k + (4 * i + j) % k;
             z[4 * i + j] = m[0] + expf(m[k] / 2) * eps[j];
@@ -403,10 +406,10 @@ static void gaussian_sample_forward(float *z, const float *code, long rows, int 
     });
 }
 static void gaussian_sample_backward(float *dcode, const float *dz, const float *code, long rows, int k, uint64_t seed,
-                                     uint64_t stream_number) {
+                                     uint64_t stream_number, long first) {
     each((rows * k + 3) / 4, [=] __device__ (long i) {
         float eps[4];
-        philox_normals(eps, seed, stream_number, (uint64_t)i);
+        philox_normals(eps, seed, stream_number, (uint64_t)(first / 4 + i));
         for (int j = 0; j < 4 && 4 * i + j < rows * k; j++) {
             long m = (4 * i + j) / k * 2 * k + (4 * i + j) % k;
             dcode[m] += dz[4 * i + j];
@@ -414,19 +417,19 @@ static void gaussian_sample_backward(float *dcode, const float *dz, const float 
         }
     });
 }
-static void dropout_forward(float *y, const float *x, float rate, long n, uint64_t seed, uint64_t stream_number) {
+static void dropout_forward(float *y, const float *x, float rate, long n, uint64_t seed, uint64_t stream_number, long first) {
     float keep = 1 / (1 - rate);
     each((n + 3) / 4, [=] __device__ (long i) {
         uint32_t k[4];
-        philox4x32(k, seed, stream_number, (uint64_t)i);
+        philox4x32(k, seed, stream_number, (uint64_t)(first / 4 + i));
         for (int j = 0; j < 4 && 4 * i + j < n; j++) y[4 * i + j] = x[4 * i + j] * (philox_fraction(k[j]) < rate ? 0 : keep);
     });
 }
-static void dropout_backward(float *dx, const float *dy, float rate, long n, uint64_t seed, uint64_t stream_number) {
+static void dropout_backward(float *dx, const float *dy, float rate, long n, uint64_t seed, uint64_t stream_number, long first) {
     float keep = 1 / (1 - rate);
     each((n + 3) / 4, [=] __device__ (long i) {
         uint32_t k[4];
-        philox4x32(k, seed, stream_number, (uint64_t)i);
+        philox4x32(k, seed, stream_number, (uint64_t)(first / 4 + i));
         for (int j = 0; j < 4 && 4 * i + j < n; j++) dx[4 * i + j] += dy[4 * i + j] * (philox_fraction(k[j]) < rate ? 0 : keep);
     });
 }

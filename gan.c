@@ -6,6 +6,7 @@
 #define SAFETENSORS_IMPLEMENTATION
 #define FEATURENET_IMPLEMENTATION
 #define COMPRESS_IMPLEMENTATION
+#define PARALLEL_IMPLEMENTATION
 #ifndef real
 #define TILED_IMPLEMENTATION
 #define OPTIONS_IMPLEMENTATION
@@ -99,17 +100,26 @@ static void adversarial_loss(Gan *gan, Net *d, int says, int number) {
     ops->axpy(gan->numbers + number, loss, 1, 1);
 }
 
-/* One step of the optimiser (F19, or RMSprop) with weight decay, the gradient's norm bounded before. net: also says whose rate */
+/* One step of the optimiser (F19, or RMSprop) with weight decay, the gradient's norm bounded before. net: also says whose rate. Every rank
+ * has the gradient of the mean over its pictures; as all have equally many, the mean of these is that of the mean over all pictures. */
 static void update(Gan *gan, Net *net) {
     const GanOptions *o = &gan->options;
     int judge = net == &gan->d || net == &gan->d2, square = judge ? SQUARE_D : SQUARE_G;
     double lr = (judge && o->lr_d > 0 ? o->lr_d : o->lr) * learning_rate(gan);
+    parallel_mean(gan->ops, net->g, net->parameters);
     if (o->weight_decay > 0) gan->ops->axpy(net->g, net->p, (real)o->weight_decay, net->parameters);
     net_gradient_square(net, gan->numbers + square);
     net_clip_gradients(net, gan->numbers + square, o->clip);
     if (gan->recipe->rmsprop) gan->ops->rmsprop_step(net->p, net->v, net->g, net->parameters, (real)lr, (real)0.99, (real)1e-8);
     else net_adam(net, lr, o->beta1, o->beta2);
     if (judge && o->weight_clip > 0) gan->ops->clip(net->p, (real)o->weight_clip, net->parameters);
+}
+
+/* Random numbers x: (n), n of them for the pictures of this rank: those that one rank with all the pictures would draw for these */
+static void draw_numbers(Gan *gan, void (*draw)(real *x, long n, uint64_t seed, uint64_t stream), real *x, long n, uint64_t stream) {
+    long before = n / gan->options.batch * gan->first;
+    draw(before ? gan->lot : x, before + n, gan->options.seed, stream);
+    if (before) gan->ops->copy(x, gan->lot + before, n);
 }
 
 /* options.average: pictures for people are made with w <- a w + (1 - a) w_now of G's weights (Yazici et al. 2019), which forgets the
@@ -131,7 +141,7 @@ static void penalize_gradient(Gan *gan, Net *d, const real *images, const real *
     const Ops *ops = gan->ops;
     Node *x = node_of(d, gan->d_picture), *logits = node_of(d, gan->d_logits);
     long n = count_of(d, gan->d_picture), each = n / x->n;
-    ops->random_uniform(gan->share, x->n, gan->options.seed, STREAM(STREAM_PENALTY, gan->draw));
+    draw_numbers(gan, ops->random_uniform, gan->share, x->n, STREAM(STREAM_PENALTY, gan->draw));
     ops->lerp(x->t, images, made, gan->share, x->n, each);
     discriminate(gan, d, x->t);
     net_zero_activations(d);
@@ -173,8 +183,8 @@ static void train_generator(Gan *gan) {
 /* G's noise inputs ~ N(0,1), from the streams of this purpose and draw */
 static void draw_noise(Gan *gan, int purpose, uint64_t draw) {
     for (int i = 0; i < gan->noises; i++)
-        gan->ops->random_normal(gan->g.node[gan->g_noise[i]].y, count_of(&gan->g, gan->g_noise[i]), gan->options.seed,
-                                STREAM(purpose, draw * 4 + (uint64_t)i));
+        draw_numbers(gan, gan->ops->random_normal, gan->g.node[gan->g_noise[i]].y, count_of(&gan->g, gan->g_noise[i]),
+                     STREAM(purpose, draw * 4 + (uint64_t)i));
     if (gan->g_given) gan->ops->copy(gan->g.node[gan->g_given].y, given_now(gan), count_of(&gan->g, gan->g_given));
 }
 
@@ -647,7 +657,7 @@ static void vaegan_step(Gan *gan) {
     ops->copy(gan->target, d->node[gan->d_feature[0]].y, count_of(d, gan->d_feature[0]));
     ops->copy(e->node[gan->e_picture].y, gan->images, count_of(e, gan->e_picture));
     net_forward(e, 1);
-    ops->gaussian_sample_forward(z->y, code->y, o->batch, z->c, o->seed, stream);
+    ops->gaussian_sample_forward(z->y, code->y, o->batch, z->c, o->seed, stream, gan->first * z->c);
     net_forward(g, 1);
     discriminate(gan, d, picture->y);
     net_zero_activations(d);
@@ -657,7 +667,7 @@ static void vaegan_step(Gan *gan) {
     net_backward(g, NET_WEIGHTS | NET_INPUT);
     net_zero_gradients(e);
     net_zero_activations(e);
-    ops->gaussian_sample_backward(code->dy, z->dy, code->y, o->batch, z->c, o->seed, stream);
+    ops->gaussian_sample_backward(code->dy, z->dy, code->y, o->batch, z->c, o->seed, stream, gan->first * z->c);
     ops->kl_forward(gan->numbers + PART + KL, code->y, o->batch, z->c);
     ops->kl_backward(code->dy, code->y, (real)gan->weight[KL], o->batch, z->c);
     net_backward(e, NET_WEIGHTS);
@@ -753,19 +763,28 @@ static void cycle(Gan *gan, Net *there, Net *back, Net *judge, const real *x, co
     net_backward(there, NET_WEIGHTS);
 }
 
-/* Each made picture goes into the pool; once that is full, half of them change places with one that was there before */
+/* Each made picture goes into the pool; once that is full, half of them change places with one that was there before. Several ranks: all
+ * keep the same pool, through which the pictures of all go in turn; a sum with zeros in the place of the others' brings them together. */
 static void through_pool(Gan *gan, real *made, real *pool, int side) {
-    long each = count_of(&gan->g, gan->g_picture) / gan->options.batch, before = gan->step * gan->options.batch;
-    for (int i = 0; i < gan->options.batch; i++) {
+    const Ops *ops = gan->ops;
+    long each = count_of(&gan->g, gan->g_picture) / gan->options.batch, batch = (long)gan->options.batch * parallel_ranks;
+    real *all = parallel_ranks > 1 ? gan->lot : made, *mine = all + gan->first * each;
+    if (all != made) {
+        ops->fill(all, 0, batch * each);
+        ops->copy(mine, made, gan->options.batch * each);
+        parallel_sum(ops, all, batch * each);
+    }
+    for (long i = 0, before = gan->step * batch; i < batch; i++) {
         int slot = philox_below(gan->options.seed, STREAM(STREAM_POOL, 2 * gan->step + side), (uint64_t)i, 2 * POOL);
-        if (before + i < POOL) gan->ops->copy(pool + (before + i) * each, made + i * each, each);
+        if (before + i < POOL) ops->copy(pool + (before + i) * each, all + i * each, each);
         else if (slot < POOL) {
             real *spare = node_of(&gan->g, gan->g_content)->y;           /* nobody reads it before it is filled anew */
-            gan->ops->copy(spare, made + i * each, each);
-            gan->ops->copy(made + i * each, pool + slot * each, each);
-            gan->ops->copy(pool + slot * each, spare, each);
+            ops->copy(spare, all + i * each, each);
+            ops->copy(all + i * each, pool + slot * each, each);
+            ops->copy(pool + slot * each, spare, each);
         }
     }
+    if (all != made) ops->copy(made, mine, gan->options.batch * each);
 }
 
 static void cyclegan_step(Gan *gan) {
@@ -855,7 +874,7 @@ static void pix2pix_describe(Gan *gan) {
 
 static void pix2pix_step(Gan *gan) {
     Net *g = &gan->g;
-    g->seed = gan->options.seed, g->draw = (uint64_t)gan->step;
+    g->seed = gan->options.seed, g->draw = (uint64_t)gan->step, g->first = gan->first;
     repaint(gan, g, gan->content);
     train_discriminator(gan, &gan->d, gan->images, g->node[gan->g_picture].y);
     discriminate(gan, &gan->d, g->node[gan->g_picture].y);
@@ -906,6 +925,7 @@ void gan_mix(Gan *gan, const real *coarse, const real *fine, real *out) {
     int after = gan->g_strength[0] + 1;
     long n = count_of(g, gan->g_strength[0]);
     swap_average(gan);
+    gan->first = 0;
     draw_noise(gan, STREAM_SAMPLE, 0);
     for (int k = 0; k < 2; k++) {                                        /* out lends room for the coarse style in between */
         gan->ops->upload(z->y, k ? fine : coarse, count_of(g, gan->g_noise[0]));
@@ -1085,6 +1105,11 @@ int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const O
     }
     if (recipe->conditional == ON_CLASS) want(gan, &gan->given, (long)gan_rounds(gan) * o->batch * o->classes);
     if (o->average > 0) keep(gan, &gan->average, gan->g.parameters, "g.now");
+    long lot = count_of(&gan->g, gan->g_picture);
+    for (int i = 0; i < gan->noises; i++) lot = count_of(&gan->g, gan->g_noise[i]) > lot ? count_of(&gan->g, gan->g_noise[i]) : lot;
+    if (parallel_ranks > 1) want(gan, &gan->lot, lot * parallel_ranks);
+    Net *net;
+    for (int i = 0; o->sync_batchnorm && parallel_ranks > 1 && (net = gan_net(gan, i)); i++) net->mean = parallel_mean_double, net->ranks = parallel_ranks;
     if (recipe->content) want(gan, &gan->content, (long)o->batch * o->size * o->size * gan_content(gan));
     return 1;
 }
@@ -1138,21 +1163,31 @@ static Report report_of(const Gan *gan) {
     return r;
 }
 
+/* Running statistics, where each rank has taken its own: all go on with their mean */
+static void share_statistics(Gan *gan) {
+    Net *net;
+    for (int i = 0; (net = gan_net(gan, i)); i++)
+        if (net->buffers && !net->mean) parallel_mean(gan->ops, net->buffer, net->buffers);
+}
+
 void gan_step(Gan *gan, Report *report) {
     const Node *picture = node_of(&gan->g, gan->g_picture);
     gan->ops->fill(gan->numbers, 0, NUMBERS);
-    gan->draw = gan->step;
+    gan->draw = gan->step, gan->first = (long)parallel_rank * gan->options.batch;
     gan->recipe->step(gan);
+    share_statistics(gan);
     if (gan->average) update_average(gan);
     gan->ops->spread(gan->numbers + SPREAD, picture->y, picture->n, count_of(&gan->g, gan->g_picture) / picture->n);
+    parallel_mean(gan->ops, gan->numbers, NUMBERS);
     *report = report_of(gan);
     gan->step++;
 }
 
 void gan_sample(Gan *gan, uint64_t draw, real *out) {
-    gan->draw = 0;
+    long all = (long)parallel_ranks * gan->options.batch, number = (long)draw * gan->options.batch;
+    gan->draw = 0, gan->first = number % all;             /* the pictures that one rank with all of a step's would draw */
     swap_average(gan);
-    draw_noise(gan, STREAM_SAMPLE, draw);
+    draw_noise(gan, STREAM_SAMPLE, (uint64_t)(number / all));
     if (gan->recipe->sample) gan->recipe->sample(gan);
     else net_forward(&gan->g, 0);
     gan->ops->download(out, gan->g.node[gan->g_picture].y, count_of(&gan->g, gan->g_picture));
@@ -1284,6 +1319,31 @@ int gan_load(Gan *gan, const char *path) {
     if (good) gan->step = done;
     st_close(&file);
     return good;
+}
+
+/* Fowler, Noll, Vo 1991 (FNV-1a), four bytes at a time, over what the checkpoint holds */
+static uint64_t hash_slot(const Gan *gan, const Slot *slot, uint64_t hash) {
+    size_t bytes = (size_t)slot->count * sizeof(real);
+    char *host = malloc(bytes + 1);
+    if (!host) return 0;
+    gan->ops->download((real *)(void *)host, slot->here, slot->count);
+    for (size_t at = 0; at < bytes; at += 4) {
+        uint32_t word;
+        memcpy(&word, host + at, 4);
+        hash = (hash ^ word) * 1099511628211u;
+    }
+    free(host);
+    return hash;
+}
+uint64_t gan_hash(const Gan *gan) {
+    Slot slot;
+    const Net *net;
+    uint64_t hash = 14695981039346656037u;
+    for (int k = 0; (net = gan_net(gan, k)); k++)
+        for (int i = 0; net_slot(net, i, 1, &slot); i++) hash = hash_slot(gan, &slot, hash);
+    for (int i = 0; i < gan->buffers; i++)
+        if (buffer_slot(gan, i, &slot)) hash = hash_slot(gan, &slot, hash);
+    return hash;
 }
 
 void gan_begin_anew(Gan *gan) {

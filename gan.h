@@ -11,9 +11,10 @@
 #define GAN_H
 #include "featurenet.h"
 #include "net.h"
+#include "parallel.h"
 #include "safetensors.h"
 
-/* What a recipe can be told. Ranges: batch >= 1, lr > 0, 0 <= beta < 1, weights >= 0. */
+/* What a recipe can be told. batch: with several ranks (parallel.h), of this one. Ranges: batch >= 1, lr > 0, 0 <= beta < 1, weights >= 0. */
 typedef struct GanOptions {
     int batch, size, channels;          /* pictures of a step; their height and width; 1 grey, 3 RGB */
     int classes;                        /* of recipes with labels */
@@ -29,6 +30,7 @@ typedef struct GanOptions {
     int schedule;                       /* of the rates: CONSTANT, LINEAR, COSINE */
     int body;                           /* of the generators that repaint: RESIDUAL, INCEPTION, SEPARABLE */
     double average;                     /* 0 < a < 1: pictures are made with a moving average of G's weights, a = a w + (1 - a) w now */
+    int sync_batchnorm;                 /* 1: batch norm takes its statistics over the pictures of all ranks */
     uint64_t seed;
     int vgg; const StFile *weights;     /* recipe adain: what features_open said, and its file; 0 and NULL: random features */
 } GanOptions;
@@ -98,6 +100,7 @@ struct Gan {
     real *wanted;                        /* D's logits as they should be (LEAST_SQUARES) */
     real *share;                         /* F12: t */
     real *given;                         /* the class as `classes` numbers, one of them 1, (batch,classes); stylegan: ones, (batch) */
+    long first;                          /* the number of this rank's first picture among those of all ranks */
     long draw;                           /* which of the run's draws of noise is under way: a step may take several */
     real *labels;                        /* the class of each of images, (batch) */
     real *soft_mask, *soft_content;      /* mask and content after average pooling */
@@ -106,6 +109,7 @@ struct Gan {
     real *gram, *target, *dgram, *mean;  /* F8: Gram matrices of the features: the picture's, the style's, a gradient, means */
     real *made[2], *pool[2];             /* recipe cyclegan: what G and F made, and earlier pictures of theirs */
     real *numbers;                       /* what the step measures, for Report */
+    real *lot;                           /* several ranks: random numbers, or pictures, of all of them */
     struct { real **at; long count; const char *name; } buffer[GAN_BUFFERS];        /* all of the above: who wants how much */
     int buffers;
 };
@@ -156,6 +160,7 @@ int adain_layer(const Gan *gan);                         /* which of gan->seen's
 /* Checkpoint: every tensor of G and D, Adam's moments ("g.adam_m", "g.adam_v"), steps, and `meta` as given, in one
  * safetensors file, written whole or not at all. Errors: 0, and one line in gan_error(). */
 int gan_save(Gan *gan, const char *path, const StMeta *meta, int metas);
+uint64_t gan_hash(const Gan *gan);                       /* of all that a run carries from step to step: the same bits, the same hash */
 int gan_load(Gan *gan, const char *path);                /* shapes must be the recipe's */
 
 /* st_open, and is it of a format that this program knows? GAN_FORMAT stands in the metadata as "format" and counts up whenever checkpoints

@@ -97,8 +97,8 @@ typedef struct Ops {
     void (*tanh_backward)(real *dx, const real *dy, const real *y, long n);
     void (*sigmoid_forward)(real *y, const real *x, long n);
     void (*sigmoid_backward)(real *dx, const real *dy, const real *y, long n);
-    void (*dropout_forward)(real *y, const real *x, real rate, long n, uint64_t seed, uint64_t stream);
-    void (*dropout_backward)(real *dx, const real *dy, real rate, long n, uint64_t seed, uint64_t stream);
+    void (*dropout_forward)(real *y, const real *x, real rate, long n, uint64_t seed, uint64_t stream, long first);
+    void (*dropout_backward)(real *dx, const real *dy, real rate, long n, uint64_t seed, uint64_t stream, long first);
     /* shape */
     void (*add_forward)(real *y, const real *a, const real *b, long n);
     void (*lerp)(real *y, const real *a, const real *b, const real *t, int n, long each);
@@ -137,8 +137,8 @@ typedef struct Ops {
     /* F12: the loss and its gradient by g at once */
     void (*gradient_penalty)(real *loss, real *v, const real *g, int n, long each);
     /* F14: the code of a variational autoencoder */
-    void (*gaussian_sample_forward)(real *z, const real *code, long rows, int k, uint64_t seed, uint64_t stream);
-    void (*gaussian_sample_backward)(real *dcode, const real *dz, const real *code, long rows, int k, uint64_t seed, uint64_t stream);
+    void (*gaussian_sample_forward)(real *z, const real *code, long rows, int k, uint64_t seed, uint64_t stream, long first);
+    void (*gaussian_sample_backward)(real *dcode, const real *dz, const real *code, long rows, int k, uint64_t seed, uint64_t stream, long first);
     void (*kl_forward)(real *loss, const real *code, long rows, int k);
     void (*kl_backward)(real *dcode, const real *code, real scale, long rows, int k);
     /* a number to report */
@@ -703,23 +703,24 @@ static void sigmoid_backward(real *dx, const real *dy, const real *y, long n) {
 }
 
 /* y_i = x_i k_i   k_i = 0 with probability rate, else 1 / (1 - rate)   x, y: (n), 0 <= rate < 1   (Srivastava et al. 2014)
- * k_i = 0 where philox_uniform(seed, stream, i) < rate: drawn again by the backward pass, so that nothing needs storing. */
-static void dropout_forward(real *y, const real *x, real rate, long n, uint64_t seed, uint64_t stream) {
+ * k_i = 0 where philox_uniform(seed, stream, first + i) < rate: drawn again by the backward pass, so that nothing needs storing.
+ * first: a multiple of 4; not 0 where x is the end of a batch whose beginning others hold (parallel.h). */
+static void dropout_forward(real *y, const real *x, real rate, long n, uint64_t seed, uint64_t stream, long first) {
     real keep = 1 / (1 - rate);
     #pragma omp parallel for
     for (long i = 0; i < (n + 3) / 4; i++) {
         uint32_t k[4];
-        philox4x32(k, seed, stream, (uint64_t)i);
+        philox4x32(k, seed, stream, (uint64_t)(first / 4 + i));
         for (int j = 0; j < 4 && 4 * i + j < n; j++) y[4 * i + j] = x[4 * i + j] * (philox_fraction(k[j]) < rate ? 0 : keep);
     }
 }
 /* dx_i += dy_i k_i */
-static void dropout_backward(real *dx, const real *dy, real rate, long n, uint64_t seed, uint64_t stream) {
+static void dropout_backward(real *dx, const real *dy, real rate, long n, uint64_t seed, uint64_t stream, long first) {
     real keep = 1 / (1 - rate);
     #pragma omp parallel for
     for (long i = 0; i < (n + 3) / 4; i++) {
         uint32_t k[4];
-        philox4x32(k, seed, stream, (uint64_t)i);
+        philox4x32(k, seed, stream, (uint64_t)(first / 4 + i));
         for (int j = 0; j < 4 && 4 * i + j < n; j++) dx[4 * i + j] += dy[4 * i + j] * (philox_fraction(k[j]) < rate ? 0 : keep);
     }
 }
@@ -1099,12 +1100,13 @@ static void gradient_penalty(real *loss, real *v, const real *g, int n, long eac
 }
 
 /* F14: z[r,j] = m + exp(l/2) eps   m = code[r,j], l = code[r,k+j]: mean and log variance   code: (rows,2k)  z: (rows,k)
- * eps ~ N(0,1): number r k + j of random_normal(seed, stream), drawn again by the backward pass.   (Kingma, Welling 2013) */
-static void gaussian_sample_forward(real *z, const real *code, long rows, int k, uint64_t seed, uint64_t stream) {
+ * eps ~ N(0,1): number first + r k + j of random_normal(seed, stream), first as above, drawn again by the backward pass.   (Kingma,
+ * Welling 2013) */
+static void gaussian_sample_forward(real *z, const real *code, long rows, int k, uint64_t seed, uint64_t stream, long first) {
     #pragma omp parallel for
     for (long i = 0; i < (rows * k + 3) / 4; i++) {
         float eps[4];
-        philox_normals(eps, seed, stream, (uint64_t)i);
+        philox_normals(eps, seed, stream, (uint64_t)(first / 4 + i));
         for (long at = 4 * i; at < 4 * i + 4 && at < rows * k; at++) {
             const real *m = code + at / k * 2 * k + at % k;
             z[at] = (real)(m[0] + exp(m[k] / 2.) * eps[at % 4]);
@@ -1113,11 +1115,11 @@ static void gaussian_sample_forward(real *z, const real *code, long rows, int k,
 }
 /* dm += dz   dl += dz eps exp(l/2) / 2   dcode: (rows,2k)  dz: (rows,k) */
 static void gaussian_sample_backward(real *dcode, const real *dz, const real *code, long rows, int k, uint64_t seed,
-                                     uint64_t stream) {
+                                     uint64_t stream, long first) {
     #pragma omp parallel for
     for (long i = 0; i < (rows * k + 3) / 4; i++) {
         float eps[4];
-        philox_normals(eps, seed, stream, (uint64_t)i);
+        philox_normals(eps, seed, stream, (uint64_t)(first / 4 + i));
         for (long at = 4 * i; at < 4 * i + 4 && at < rows * k; at++) {
             long m = at / k * 2 * k + at % k;
             dcode[m] += dz[at];

@@ -40,7 +40,7 @@ struct Node {
     long weight, weights, bias, biases;               /* offset and count in the parameter block; norms: gamma and beta */
     int shape[4], rank;                               /* of the weight */
     long spectral, singular;                          /* see spectral(): in the blocks save and buffer, or -1 */
-    long running, saved;                              /* batch norm: running mean, var; norms: mean, var of this batch */
+    long running, saved;                              /* batch norm: running mean, var; norms: mean, var of this batch, and room for 2 c more */
     real *y, *dy, *t;                                 /* the output, the gradient of the loss by it, its tangent: see net_tangent */
 };
 
@@ -52,6 +52,9 @@ struct Net {
     int settled;                                      /* 1: spectral normalisation leaves its singular vectors v as they are (for tests) */
     int given;                                        /* instance norm and adain among the first `given` nodes: see net_forward */
     uint64_t seed, draw;                              /* of dropout's masks: another draw, other masks */
+    long first;                                       /* how many pictures of the batch other machines hold before these: dropout counts them */
+    void (*mean)(double *x, long n);                  /* NULL, or the mean over `ranks` machines, whose batches shall be one to batch norm */
+    int ranks;
     int batch_statistics, what;                       /* how the walk under way was asked for */
     Node node[NET_MAX_NODES];
     long parameters, buffers, saves, activations, scratch;      /* sizes of the blocks, in reals */
@@ -271,6 +274,16 @@ static void depthwise_conv2d_node_backward(const Net *net, Node *node) {
 /* groups = 1 and all rows for batch norm, groups = n and the rows of one picture for instance norm */
 static int is_given(const Net *net, const Node *node) { return node - net->node < net->given && node->running < 0; }
 static int norm_groups(const Node *node) { return node->running >= 0 ? 1 : node->n; }
+/* Batch norm over the batches of all ranks:  mu = mean_i mu_i   var = mean_i (var_i + mu_i^2) - mu^2   mean, var beside it: (c) */
+static void shared_statistics(const Net *net, real *mean, int c) {
+    real host[2 * c];
+    double x[2 * c];
+    net->ops->download(host, mean, 2 * c);
+    for (int j = 0; j < c; j++) x[j] = host[j], x[c + j] = host[c + j] + x[j] * x[j];
+    net->mean(x, 2 * c);
+    for (int j = 0; j < c; j++) host[j] = (real)x[j], host[c + j] = (real)fmax(x[c + j] - x[j] * x[j], 0);
+    net->ops->upload(mean, host, 2 * c);
+}
 static void norm_forward(const Net *net, Node *node) {
     int groups = norm_groups(node);
     long rows = node_rows(node) / groups;
@@ -284,9 +297,35 @@ static void norm_forward(const Net *net, Node *node) {
                                       var + (long)i * node->c, rows, node->c);
     if (is_given(net, node)) return;
     net->ops->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, groups, rows, node->c);
-    if (node->running >= 0) net->ops->batchnorm_track(running, running + node->c, mean, var, (real)0.1, rows, node->c);
+    if (node->running < 0) return;
+    if (net->mean) {
+        shared_statistics(net, mean, node->c);
+        net->ops->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, mean, var, rows, node->c);
+    }
+    net->ops->batchnorm_track(running, running + node->c, mean, var, (real)0.1, net->mean ? rows * net->ranks : rows, node->c);
+}
+/* Its gradient is k (dy - m - h q), k = gamma / sqrt(var + eps), h = (x - mu) / sqrt(var + eps), with m = mean(dy) and q = mean(dy h) over
+ * all ranks. normalize_backward takes its own m_i and q_i; k (m_i - m) + k (q_i - q) h is what then lacks, batch norm of x with
+ * another gamma and beta. It passes through node->dy, which nobody needs any more. */
+static void shared_norm_backward(const Net *net, Node *node) {
+    int c = node->c;
+    long rows = node_rows(node);
+    real *mean = net->save + node->saved, *sums = mean + 2 * c, host[4 * c], gamma[c];
+    double x[2 * c];
+    net->ops->fill(sums, 0, 2 * c);
+    net->ops->normalize_backward(A.dy, sums, sums + c, node->dy, A.y, WEIGHT, mean, mean + c, 1, rows, c);
+    if (net->what & NET_WEIGHTS) net->ops->axpy(D_WEIGHT, sums, 1, 2 * c);            /* gamma and beta stand side by side */
+    net->ops->download(host, mean, 4 * c), net->ops->download(gamma, WEIGHT, c);
+    for (int j = 0; j < 2 * c; j++) x[j] = (double)host[2 * c + j] / rows;
+    net->mean(x, 2 * c);
+    for (int j = 0; j < 2 * c; j++)
+        host[2 * c + j] = (real)(gamma[j % c] / sqrt(host[c + j % c] + NORM_EPS) * ((double)host[2 * c + j] / rows - x[j]));
+    net->ops->upload(sums, host + 2 * c, 2 * c);
+    net->ops->batchnorm_inference(node->dy, A.y, sums, sums + c, mean, mean + c, rows, c);
+    net->ops->axpy(A.dy, node->dy, 1, node_count(node));
 }
 static void norm_backward(const Net *net, Node *node) {
+    if (node->running >= 0 && net->mean) { shared_norm_backward(net, node); return; }
     int groups = norm_groups(node), weights = net->what & NET_WEIGHTS;
     const real *mean = net->save + node->saved;
     net->ops->normalize_backward(A.dy, weights ? D_WEIGHT : NULL, weights ? D_BIAS : NULL, node->dy, A.y, WEIGHT, mean,
@@ -314,12 +353,14 @@ static void sigmoid_node_backward(const Net *net, Node *node) {
 
 /* the mask is drawn again in the backward pass from (seed, draw, node): nothing is stored */
 static uint64_t dropout_stream(const Net *net, const Node *node) { return net->draw * NET_MAX_NODES + (uint64_t)(node - net->node); }
+static long dropout_first(const Net *net, const Node *node) { return net->first * (node_count(node) / node->n); }
 static void dropout_node_forward(const Net *net, Node *node) {
     real rate = net->batch_statistics ? node->slope : 0;
-    net->ops->dropout_forward(node->y, A.y, rate, node_count(node), net->seed, dropout_stream(net, node));
+    net->ops->dropout_forward(node->y, A.y, rate, node_count(node), net->seed, dropout_stream(net, node), dropout_first(net, node));
 }
 static void dropout_node_backward(const Net *net, Node *node) {
-    net->ops->dropout_backward(A.dy, node->dy, node->slope, node_count(node), net->seed, dropout_stream(net, node));
+    net->ops->dropout_backward(A.dy, node->dy, node->slope, node_count(node), net->seed, dropout_stream(net, node),
+                               dropout_first(net, node));
 }
 static void add_node_forward(const Net *net, Node *node) {
     net->ops->add_forward(node->y, A.y, B.y, node_count(node));
@@ -501,6 +542,7 @@ int batchnorm(Net *net, int x) {
     int i = norm_node(net, &kind_batchnorm, x, 1);
     net->node[i].running = net->buffers;
     net->buffers += 2L * net->node[i].c;
+    net->saves += 2L * net->node[i].c;
     return i;
 }
 int instancenorm(Net *net, int x) { return norm_node(net, &kind_instancenorm, x, net->n); }

@@ -26,6 +26,8 @@ typedef struct Option {
 __attribute__((format(printf, 1, 2))) int say(const char *format, ...);
 __attribute__((format(printf, 2, 3), noreturn)) void die(int status, const char *format, ...);
 extern int line_open;                   /* 1: the terminal shows an unfinished line, which say ends first */
+extern int quiet;                       /* 1: say says nothing, and die waits two seconds first: see parallel.h */
+extern void (*on_death)(int status);    /* what die does after its line, before it ends the program, or NULL */
 
 /* Defaults first, then argv. "--name value" and "--name=value" both work. Unknown options name the nearest known one. */
 void options_parse(const char *program, Option *table, int argc, char **argv);
@@ -57,7 +59,8 @@ void patient_threads(char **argv);
 #include <string.h>
 #include <unistd.h>
 
-int line_open;
+int line_open, quiet;
+void (*on_death)(int status);
 static const char *options_program = "";
 
 static void say_list(const char *format, va_list list) {
@@ -72,6 +75,7 @@ static void say_list(const char *format, va_list list) {
 
 int say(const char *format, ...) {
     va_list list;
+    if (quiet) return 0;
     va_start(list, format);
     say_list(format, list);
     va_end(list);
@@ -80,9 +84,11 @@ int say(const char *format, ...) {
 
 void die(int status, const char *format, ...) {
     va_list list;
+    if (quiet) sleep(2);
     va_start(list, format);
     say_list(format, list);
     va_end(list);
+    if (on_death) on_death(status);
     exit(status);
 }
 

@@ -34,12 +34,12 @@
 /* ---------------------------------------------------------------------------------------------------------- options */
 
 static const char *body, *classes, *data_b, *schedule, *init_from, *recipe_name, *data, *style, *out, *device, *precision, *augment, *resume, *data_dir, *features;
-static long critic, steps, batch, size, sample_every, checkpoint_every, log_every, threads, seed, limit;
+static long critic, steps, whole_batch, batch, size, sample_every, checkpoint_every, log_every, threads, seed, limit;
 static double cycle_weight, identity_weight, kl_weight, penalty_weight, weight_clip, smoothing, weight_decay, diversity, average, epochs, minutes, lr, lr_d, beta1, beta2, content_weight, style_weight, tv_weight, clip, style_scale;
 static const char *evaluate, *classifier, *compress, *quantize;
 static long samples;
 static double prune;
-static int dry_run, overwrite, help;
+static int sync_batchnorm, dry_run, overwrite, help;
 
 static Option table[] = {
     { "--recipe", 's', &recipe_name, "dcgan", 0, 0, "what to train, see above", 0 },
@@ -49,7 +49,8 @@ static Option table[] = {
     { "--steps", 'i', &steps, NULL, 1, 1e9, "training steps (default by recipe)", 0 },
     { "--epochs", 'd', &epochs, "0", 0, 1e6, "instead of --steps: how often the data set's size in pictures is drawn", 0 },
     { "--minutes", 'd', &minutes, "0", 0, 1e6, "stop after so many minutes if --steps are not done by then; 0: no limit", 0 },
-    { "--batch", 'i', &batch, NULL, 1, 4096, "pictures per step (default by recipe)", 0 },
+    { "--batch", 'i', &whole_batch, NULL, 1, 4096, "pictures per step, of all ranks together (default by recipe)", 0 },
+    { "--sync-batchnorm", 'f', &sync_batchnorm, "0", 0, 1, "several ranks: batch norm over the pictures of all of them", 0 },
     { "--size", 'i', &size, NULL, 8, 1024, "height and width of the training pictures (default by recipe)", 0 },
     { "--lr", 'd', &lr, NULL, 1e-12, 1e6, "Adam's learning rate (default by recipe)", 0 },
     { "--lr-d", 'd', &lr_d, NULL, 0, 1e6, "the discriminator's own learning rate, 0: as --lr (default by recipe)", 0 },
@@ -124,6 +125,7 @@ static void print_help(void) {
         "  ./train                                        new garments from Fashion-MNIST\n"
         "  ./train --recipe style --style flowers.pat     prints that pattern onto garments\n"
         "  ./train --resume runs/dcgan --steps 3000       goes on where a run stopped\n"
+        "  mpirun -np 4 ./train --sync-batchnorm          with make MPI=1: four processes, a quarter of the batch each\n"
         "  ./train --recipe classifier                    learns the ten classes, to judge by:\n"
         "  ./train --evaluate runs/dcgan --classifier runs/classifier\n"
         "  ./train --compress runs/dcgan --prune 0.5 --quantize int8 --out small.safetensors\n\nrecipes, with their defaults:\n");
@@ -335,13 +337,16 @@ static void style_crop(float *picture, const float u[5]) {
     image_free(&fitted);
 }
 
+/* the number of this rank's picture i in the batch of all ranks, of which each has an equal run; each round of a step has a batch */
+static long place(long i) { return i / batch * whole_batch + parallel_rank * batch + i % batch; }
+
 /* picture `index` of the set into slot i of a batch, augmented with the uniforms of `step` */
 static void fetch(const ImageSet *from, long index, long i, long step, float *pixels, float *mask) {
     long each = size * size * from->c;
     float *raw = malloc((size_t)each * sizeof *raw), *raw_mask = malloc((size_t)(size * size) * sizeof *raw), u[8];
     if (!raw || !raw_mask) die(1, "not enough memory for a picture");
     if (!imageset_get(from, index, raw, raw_mask)) die(1, "%s", images_error());
-    for (int k = 0; k < 8; k++) u[k] = philox_uniform((uint64_t)seed, STREAM(STREAM_AUGMENT, step), (uint64_t)(8 * i + k));
+    for (int k = 0; k < 8; k++) u[k] = philox_uniform((uint64_t)seed, STREAM(STREAM_AUGMENT, step), (uint64_t)(8 * place(i) + k));
     if (augmenting)
         image_augment(pixels + i * each, mask ? mask + i * size * size : NULL, raw, mask ? raw_mask : NULL, (int)size,
                       (int)size, set.c, &augmentation, u);
@@ -356,7 +361,7 @@ static void fetch(const ImageSet *from, long index, long i, long step, float *pi
 /* a crop for slot i of a batch, from the uniforms of (purpose, step) */
 static int draw_crop(float *pictures, long i, int purpose, long step) {
     float u[5];
-    for (int k = 0; k < 5; k++) u[k] = philox_uniform((uint64_t)seed, STREAM(purpose, step), (uint64_t)(5 * i + k));
+    for (int k = 0; k < 5; k++) u[k] = philox_uniform((uint64_t)seed, STREAM(purpose, step), (uint64_t)(5 * place(i) + k));
     style_crop(pictures + i * size * size * 3, u);
     return (int)(u[0] * (float)style_count);
 }
@@ -422,9 +427,10 @@ static int is_background(const float *pixel) {
 static void load_batch(Gan *gan, long step) {
     long pixels = batch * size * size;
     for (long i = 0; i < batch * gan_rounds(gan) && (gan->content || !gan->recipe->style); i++)
-        if (gan->recipe->content == 3 && i % 2) draw_crop(host_images, i, STREAM_CONTENT, step);
+        if (gan->recipe->content == 3 && place(i) % 2) draw_crop(host_images, i, STREAM_CONTENT, step);
         else {
-            long index = gan->g_features ? walk(step * batch + i) : philox_below((uint64_t)seed, STREAM(STREAM_DATA, step), (uint64_t)i, (int)set.count);
+            long index = gan->g_features ? walk(step * whole_batch + place(i))
+                                         : philox_below((uint64_t)seed, STREAM(STREAM_DATA, step), (uint64_t)place(i), (int)set.count);
             fetch(&set, index, i, step, host_images, gan->mask ? host_mask : NULL);
             if (gan->recipe->labels) host_labels[i] = (float)set.label[index];
         }
@@ -442,7 +448,7 @@ static void load_batch(Gan *gan, long step) {
         free(outside);
     }
     for (long i = 0; i < batch && gan->recipe->pairs == UNPAIRED; i++)
-        fetch(&others, philox_below((uint64_t)seed, STREAM(STREAM_CONTENT, step), (uint64_t)i, (int)others.count), i, step, host_images, NULL);
+        fetch(&others, philox_below((uint64_t)seed, STREAM(STREAM_CONTENT, step), (uint64_t)place(i), (int)others.count), i, step, host_images, NULL);
     if (gan->recipe->pairs == UNPAIRED) gan->ops->upload(gan->images, host_images, pixels * others.c);
     if (gan->mask) gan->ops->upload(gan->mask, host_mask, pixels);
     if (gan->labels) gan->ops->upload(gan->labels, host_labels, batch);
@@ -851,7 +857,7 @@ static double batch_spread(const float *x, long n, long each) {
 /* The progress: one line that is rewritten on a terminal, plain lines elsewhere */
 static void progress(const Gan *gan, const Report *r, double rate, double seconds) {
     long step = gan->step;
-    int terminal = isatty(STDOUT_FILENO), bar = 0, filled;
+    int terminal = parallel_ranks == 1 && isatty(STDOUT_FILENO), bar = 0, filled;      /* mpirun shows its ranks a terminal, always */
     double rest = rate > 0 ? (double)(steps - step) / rate : 0;
     if (minutes > 0 && rest > 60 * minutes - seconds) rest = 60 * minutes - seconds;
     long left = rest > 0 ? (long)rest : 0;
@@ -890,7 +896,7 @@ static void check_memory(const Gan *gan) {
         if (gan_bytes(&smaller) <= have) break;
     }
     char advice[64] = "not even --batch 1 fits: use a smaller --size";
-    if (o.batch) snprintf(advice, sizeof advice, "--batch %d fits", o.batch);
+    if (o.batch) snprintf(advice, sizeof advice, "--batch %d fits", o.batch * parallel_ranks);
     die(1, "not enough memory: this run needs %.0f MB, %.0f MB are free (%s): %s", need / 1e6, have / 1e6,
         device_name(gan->ops), advice);
 }
@@ -908,15 +914,29 @@ static int ended(const char *checkpoint) {
     return r.st_mtim.tv_sec > c.st_mtim.tv_sec || (r.st_mtim.tv_sec == c.st_mtim.tv_sec && r.st_mtim.tv_nsec >= c.st_mtim.tv_nsec);
 }
 
+static int has_batchnorm(const Gan *gan) {
+    int found = 0;
+    const Net *net;
+    for (int k = 0; (net = gan_net(gan, k)); k++)
+        for (int i = 0; i < net->nodes; i++) found |= net->node[i].running >= 0;
+    return found;
+}
+
+/* All ranks began with the same weights and added the same to them; if not, none of them is worth keeping. */
+static void check_ranks(const Gan *gan) {
+    if (parallel_ranks > 1 && !parallel_same(gan_hash(gan)))
+        die(1, "step %ld: the ranks do not hold the same weights, nothing is written: expected the same options, the same build and the same "
+            "kind of processor for all of them, and sound memory", gan->step);
+}
+
 static volatile sig_atomic_t stop;
 static void on_signal(int s) {
     stop = s;
     signal(s, SIG_DFL);                                   /* a second one ends the program at once */
 }
 
-int main(int argc, char **argv) {
-    patient_threads(argv);
-    options_parse("train", table, argc, argv);
+static int run(int argc, char **argv) {
+    options_parse(parallel_begin("train"), table, argc, argv);
     if (help) return print_help(), 0;
     const char *from = *resume ? strdup(checkpoint_path("--resume", resume)) : NULL;
     if (*resume && option_find(table, "--init-from")->given) die(2, "--resume and --init-from: expected one of them");
@@ -929,6 +949,12 @@ int main(int argc, char **argv) {
     if (from) resume_options(from);
     const Recipe *recipe = find_recipe();
     refuse_unused(recipe);
+    if (parallel_ranks > 1 && (*evaluate || *compress)) die(2, "--evaluate and --compress are for one process: start them without mpirun");
+    if (whole_batch % parallel_ranks)
+        die(2, "--batch %ld: expected a multiple of %d, since each of the %d ranks takes an equal share", whole_batch, parallel_ranks, parallel_ranks);
+    batch = whole_batch / parallel_ranks;
+    if (sync_batchnorm && !PARALLEL && option_find(table, "--sync-batchnorm")->given == 1)
+        die(2, "--sync-batchnorm: this program was built for one process: make MPI=1, then mpirun -np 2 ./train ..., or leave it away");
     if (*evaluate) check_measurable(recipe);
     const Ops *ops = device_open(device, precision);
     if (!ops) die(2, "%s", device_error());
@@ -955,7 +981,7 @@ int main(int argc, char **argv) {
     open_data(recipe);
     if (epochs > 0 && option_find(table, "--steps")->given == 1 && option_find(table, "--epochs")->given == 1)
         die(2, "--steps %ld and --epochs %g: expected one of the two", steps, epochs);
-    if (epochs > 0) steps = (long)ceil(epochs * (double)set.count / (double)batch);
+    if (epochs > 0) steps = (long)ceil(epochs * (double)set.count / (double)whole_batch);
 
     Gan gan;
     Report report;
@@ -963,7 +989,7 @@ int main(int argc, char **argv) {
                      .lr = lr, .lr_d = lr_d, .beta1 = beta1, .beta2 = beta2, .content_weight = content_weight, .style_weight = style_weight,
                      .tv_weight = tv_weight, .clip = clip, .seed = (uint64_t)seed };
     o.critic = (int)critic, o.penalty_weight = penalty_weight, o.weight_clip = weight_clip, o.smoothing = smoothing;
-    o.weight_decay = weight_decay, o.diversity_weight = diversity, o.average = average;
+    o.sync_batchnorm = sync_batchnorm, o.weight_decay = weight_decay, o.diversity_weight = diversity, o.average = average;
     while (o.body < BODIES && strcmp(body, gan_bodies[o.body])) o.body++;
     if (o.body == BODIES) die(2, "--body %s: expected residual, inception or separable", body);
     o.cycle_weight = cycle_weight, o.identity_weight = identity_weight, o.kl_weight = kl_weight;
@@ -979,6 +1005,11 @@ int main(int argc, char **argv) {
            recipe->name, recipe->summary, data, set.count, set.h, set.w, set.c, device_name(ops), gan.g.parameters,
            net_multiplications(&gan.g) / 1e6, gan.d.parameters, gan_bytes(&gan) / 1e6,
            (double)set.count * set.stored_h * set.stored_w * (set.stored_c + (set.mask != NULL)) / 1e6);
+    if (parallel_ranks > 1)
+        printf("%d ranks, %ld of the %ld pictures of a step each%s\n", parallel_ranks, batch, whole_batch,
+               !has_batchnorm(&gan) ? "" : sync_batchnorm ? "; batch norm over all of them" : "; batch norm over those of each rank");
+    if (option_find(table, "--sync-batchnorm")->given == 1 && !has_batchnorm(&gan))
+        die(2, "--sync-batchnorm: the recipe %s has no batch norm: leave it away", recipe->name);
     if (penalty_weight > 0 && !net_has_tangent(&gan.d))
         die(2, "--penalty-weight %g: the discriminator of the recipe %s has batch norm, which mixes the pictures; the penalty is of each alone",
             penalty_weight, recipe->name);
@@ -1020,20 +1051,28 @@ int main(int argc, char **argv) {
         imageset_free(&set);
         return 0;
     }
-    make_folder(out);
-    own_folder(!from);
-    snprintf(path, sizeof path, "%s/samples", out);
-    make_folder(path);
-    save_options(&gan);
-    FILE *log = open_log(recipe, gan.step, origin);
+    check_ranks(&gan);                                    /* all have their data and weights: now something may be written, */
+    int writes = parallel_rank == 0;                      /* by one of them */
+    if (writes) {
+        make_folder(out);
+        own_folder(!from);
+        snprintf(path, sizeof path, "%s/samples", out);
+        make_folder(path);
+        save_options(&gan);
+    }
+    FILE *log = writes ? open_log(recipe, gan.step, origin) : fopen("/dev/null", "w");
+    if (!log) die(1, "/dev/null: %s", strerror(errno));
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
     signal(SIGHUP, on_signal);
+    if (parallel_ranks > 1) signal(SIGUSR1, on_signal);   /* mpirun passes it on and waits; after Ctrl-C it kills all within seconds */
     signal(SIGPIPE, SIG_IGN);                             /* whoever read our lines has gone: the run goes on */
 
     double begin = now(), real_spread = 0;
     long first = gan.step, saved = from ? gan.step : -1;
-    while (gan.step < steps && !stop && !(minutes > 0 && now() - begin > 60 * minutes)) {
+    enum { STOP = 1, LATE };                              /* all ranks end after the same step, whichever of them was told to */
+    int ended = 0;
+    while (gan.step < steps && !(ended = parallel_any((stop ? STOP : 0) | (minutes > 0 && now() - begin > 60 * minutes ? LATE : 0)))) {
         load_batch(&gan, gan.step);
         if (gan.step == first)
             real_spread = batch_spread(host_images, batch, size * size * gan.options.channels);
@@ -1053,18 +1092,21 @@ int main(int argc, char **argv) {
         fprintf(log, ",%.3f\n", seconds);
         if (gan.d.nodes) diagnose(&report, gan.step, real_spread);
         if (gan.step % log_every == 0 || gan.step == steps) progress(&gan, &report, rate, seconds);
-        if (sample_every && gan.step % sample_every == 0) {
+        if (writes && sample_every && gan.step % sample_every == 0) {
             save_samples(&gan, gan.step);
             fflush(log);
             save_plot();
         }
         if (checkpoint_every && gan.step % checkpoint_every == 0 && gan.step < steps) {
             fflush(log), fsync(fileno(log));              /* the log is never behind the checkpoint */
-            if (save_checkpoint(&gan)) saved = gan.step;
+            check_ranks(&gan);
+            if (writes && save_checkpoint(&gan)) saved = gan.step;
         }
     }
     if (line_open) printf("\n");
     line_open = 0;
+    check_ranks(&gan);
+    if (!writes) return 0;
     int logged = !fflush(log) && !ferror(log), good = save_checkpoint(&gan);
     fclose(log);
     if (!sample_every || gan.step % sample_every) save_samples(&gan, gan.step);
@@ -1073,12 +1115,17 @@ int main(int argc, char **argv) {
     snprintf(path, sizeof path, "%.4000s/log.csv: lines are missing, the disk refused them: make room there", out);
     if (!written(logged, path)) good = 0;
     if (gan.g_features) print_accuracy(&gan);
-    if (stop) printf("stopped at step %ld; go on with: ./train --resume %s\n", gan.step, out);
+    if (ended & STOP) printf("stopped at step %ld; go on with: ./train --resume %s\n", gan.step, out);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     printf("%ld steps in %.0f s; peak memory %ld MB\nlook at %s/samples.png, or open %s/report.html\n", gan.step - first,
            now() - begin, usage.ru_maxrss / 1024, out, out);
     gan_free(&gan);
     imageset_free(&set);
-    return good ? (stop ? 130 : 0) : 1;
+    return good ? (ended & STOP ? 130 : 0) : 1;
+}
+
+int main(int argc, char **argv) {
+    patient_threads(argv);
+    return parallel_end(run(argc, argv));
 }

@@ -203,19 +203,19 @@ static void drawn_uniform(real *x, long n, uint64_t seed, uint64_t stream) {
     table->random_uniform(x, n, seed, stream);
     if (prefix[0]) put_draw("uniform", x, n, seed, stream);
 }
-static void drawn_dropout(real *y, const real *x, real rate, long n, uint64_t seed, uint64_t stream) {
+static void drawn_dropout(real *y, const real *x, real rate, long n, uint64_t seed, uint64_t stream, long first) {
     real *one = ops_naive.alloc(n), *factor = ops_naive.alloc(n);    /* what each number is multiplied by */
     ops_naive.fill(one, 1, n);
-    ops_naive.dropout_forward(factor, one, rate, n, seed, stream);
+    ops_naive.dropout_forward(factor, one, rate, n, seed, stream, first);
     if (prefix[0]) put_draw("dropout", factor, n, seed, stream);
-    table->dropout_forward(y, x, rate, n, seed, stream);
+    table->dropout_forward(y, x, rate, n, seed, stream, first);
     ops_naive.release(one), ops_naive.release(factor);
 }
-static void drawn_gaussian(real *z, const real *code, long rows, int k, uint64_t seed, uint64_t stream) {
+static void drawn_gaussian(real *z, const real *code, long rows, int k, uint64_t seed, uint64_t stream, long first) {
     real *zero = ops_naive.alloc(2 * rows * k), *eps = ops_naive.alloc(rows * k);
-    ops_naive.gaussian_sample_forward(eps, zero, rows, k, seed, stream);
+    ops_naive.gaussian_sample_forward(eps, zero, rows, k, seed, stream, first);
     if (prefix[0]) put_draw("eps", eps, rows * k, seed, stream);
-    table->gaussian_sample_forward(z, code, rows, k, seed, stream);
+    table->gaussian_sample_forward(z, code, rows, k, seed, stream, first);
     ops_naive.release(zero), ops_naive.release(eps);
 }
 

@@ -96,8 +96,8 @@ typedef struct Case {
     OP(tanh_backward, (P3, ALL), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H, W, C), T(IN, y, N, H, W, C)) \
     OP(sigmoid_forward, (P2, ALL), T(OUT, y, N, H, W, C), T(IN, x, N, H, W, C)) \
     OP(sigmoid_backward, (P3, ALL), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H, W, C), T(IN, y, N, H, W, C)) \
-    OP(dropout_forward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, y, N, H, W, C), T(IN, x, N, H, W, C)) \
-    OP(dropout_backward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H, W, C)) \
+    OP(dropout_forward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u, 0), T(OUT, y, N, H, W, C), T(IN, x, N, H, W, C)) \
+    OP(dropout_backward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u, 0), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H, W, C)) \
     OP(add_forward, (P3, ALL), T(OUT, y, N, H, W, C), T(IN, a, N, H, W, C), T(IN, b, N, H, W, C)) \
     OP(lerp, (P4, N, H*W*C), T(OUT, y, N, H, W, C), T(IN, a, N, H, W, C), T(IN, b, N, H, W, C), T(IN, t, N)) \
     OP(concat_forward, (P3, ROWS, C, O), T(OUT, y, N, H, W, C + O), T(IN, a, N, H, W, C), T(IN, b, N, H, W, O)) \
@@ -139,8 +139,8 @@ typedef struct Case {
     OP(total_variation_forward, (P2, N, H, W, C), T(OUT, loss, 1), T(IN, x, N, H, W, C)) \
     OP(total_variation_backward, (P2, scale, N, H, W, C), T(INOUT, dx, N, H, W, C), T(IN, x, N, H, W, C)) \
     OP(gradient_penalty, (P3, N, H*W*C), T(OUT, loss, 1), T(OUT, v, N, H, W, C), T(IN, g, N, H, W, C)) \
-    OP(gaussian_sample_forward, (P2, ROWS, C, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, z, N, H, W, C), T(IN, code, N, H, W, 2*C)) \
-    OP(gaussian_sample_backward, (P3, ROWS, C, 0x123456789ABCDEFu, 0xFEDCBA987654321u), \
+    OP(gaussian_sample_forward, (P2, ROWS, C, 0x123456789ABCDEFu, 0xFEDCBA987654321u, 0), T(OUT, z, N, H, W, C), T(IN, code, N, H, W, 2*C)) \
+    OP(gaussian_sample_backward, (P3, ROWS, C, 0x123456789ABCDEFu, 0xFEDCBA987654321u, 0), \
        T(INOUT, dcode, N, H, W, 2*C), T(IN, dz, N, H, W, C), T(IN, code, N, H, W, 2*C)) \
     OP(kl_forward, (P2, ROWS, C), T(OUT, loss, 1), T(IN, code, N, H, W, 2*C)) \
     OP(kl_backward, (P2, scale, ROWS, C), T(INOUT, dcode, N, H, W, 2*C), T(IN, code, N, H, W, 2*C)) \

@@ -27,6 +27,8 @@ programs() {
 }
 commands() {
     one train sh tests/test_train.sh
+    if [ -x build/mpi/train ] && command -v mpirun >/dev/null 2>&1; then one "several ranks" sh tests/test_mpi.sh
+    else echo "no MPI here (mpicc, mpirun): training by several processes was not tested"; fi
     one transfer sh tests/test_transfer.sh
     one validate sh tests/test_validate.sh
     one endurance sh tests/endurance.sh 10

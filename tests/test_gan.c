@@ -664,7 +664,7 @@ static long guarded_nearest_scratch(long nx, long ny, int c) { return ops_naive.
     _(5, moments_forward, Out, In, int, long, int) _(7, moments_backward, Out, In, In, In, int, long, int) \
     _(5, softmax_cross_entropy_forward, Out, In, In, long, int) \
     _(6, softmax_cross_entropy_backward, Out, In, In, real, long, int) \
-    _(6, dropout_forward, Out, In, real, long, uint64_t, uint64_t) _(6, dropout_backward, Out, In, real, long, uint64_t, uint64_t) \
+    _(7, dropout_forward, Out, In, real, long, uint64_t, uint64_t, long) _(7, dropout_backward, Out, In, real, long, uint64_t, uint64_t, long) \
     _(5, absolute_error_forward, Out, In, In, In, long) _(6, absolute_error_backward, Out, In, In, In, real, long) \
     _(4, hinge_forward, Out, In, real, long) _(5, hinge_backward, Out, In, real, real, long) \
     _(3, mean_forward, Out, In, long) _(3, mean_backward, Out, real, long) \
@@ -673,8 +673,8 @@ static long guarded_nearest_scratch(long nx, long ny, int c) { return ops_naive.
     _(4, depthwise_conv2d_backward_weight, Out, In, In, const Conv *) _(3, normalize_vector, Out, Out, long) \
     _(4, spectral_forward, Out, In, In, long) _(8, spectral_backward, Out, In, In, In, In, In, int, int) \
     _(6, lerp, Out, In, In, In, int, long) _(5, gradient_penalty, Out, Out, In, int, long) \
-    _(6, gaussian_sample_forward, Out, In, long, int, uint64_t, uint64_t) \
-    _(7, gaussian_sample_backward, Out, In, In, long, int, uint64_t, uint64_t) \
+    _(7, gaussian_sample_forward, Out, In, long, int, uint64_t, uint64_t, long) \
+    _(8, gaussian_sample_backward, Out, In, In, long, int, uint64_t, uint64_t, long) \
     _(4, kl_forward, Out, In, long, int) _(5, kl_backward, Out, In, real, long, int) \
     _(7, batchnorm_track, Out, Out, In, In, real, long, int) _(8, batchnorm_inference, Out, In, In, In, In, In, long, int) \
     _(4, leaky_relu_forward, Out, In, real, long) _(5, leaky_relu_backward, Out, In, In, real, long) \

@@ -301,6 +301,34 @@ static void test_clip_norm(const Ops *table) {
     table->release(x), table->release(square);
 }
 
+/* What is told the number of its first element draws the numbers that one call for all would draw there. */
+static void test_first(const Ops *table) {
+    enum { K = 12, ROWS = 9, FIRST = 4 * K, ALL = K * ROWS };
+    static real x[2 * ALL], whole[2 * ALL], part[2 * ALL];
+    real *in = table->alloc(2 * ALL), *dz = table->alloc(ALL), *out = table->alloc(2 * ALL);
+    ops_naive.random_normal(x, 2 * ALL, 8, 1);
+    table->upload(in, x, 2 * ALL), table->upload(dz, x, ALL);
+    for (int op = 0; op < 4; op++) {
+        long width = op == 3 ? 2 : 1;
+        for (int parts = 1; parts <= 2; parts++) {
+            table->fill(out, 0, 2 * ALL);
+            for (int p = 0; p < parts; p++) {
+                long first = p ? FIRST : 0, n = p ? ALL - FIRST : parts == 2 ? FIRST : ALL;
+                switch (op) {
+                    case 0: table->dropout_forward(out + first, in + first, (real)0.5, n, 3, 4, first); break;
+                    case 1: table->dropout_backward(out + first, in + first, (real)0.5, n, 3, 4, first); break;
+                    case 2: table->gaussian_sample_forward(out + first, in + 2 * first, n / K, K, 3, 4, first); break;
+                    default: table->gaussian_sample_backward(out + 2 * first, dz + first, in + 2 * first, n / K, K, 3, 4, first);
+                }
+            }
+            table->download(parts == 1 ? whole : part, out, width * ALL);
+        }
+        CHECK(!memcmp(whole, part, sizeof(real) * (size_t)(width * ALL)), "%s: %s in two parts draws other numbers", table->name,
+              (const char *[]){ "dropout_forward", "dropout_backward", "gaussian_sample_forward", "gaussian_sample_backward" }[op]);
+    }
+    table->release(in), table->release(dz), table->release(out);
+}
+
 /* Of equals the first row is found, wherever the search was cut; so is a NaN, and something where all is infinitely far. */
 static void test_nearest(const Ops *table) {
     enum { NX = 70, NY = 1500, C = 3 };
@@ -521,6 +549,7 @@ int main(int argc, char **argv) {
         test_nan(tables[i]);
         test_clip_norm(tables[i]);
         test_nearest(tables[i]);
+        test_first(tables[i]);
         test_random(tables[i]);
     }
 #ifdef WITH_CUDA

@@ -1,0 +1,129 @@
+/* parallel.h: several processes, the ranks, train one network together: each has all of its weights and a share of every batch.
+ *
+ *   mpirun -np 4 ./train --batch 256 ...       gan.c takes 64 of the 256 pictures here, and averages the gradients over the ranks
+ *
+ * Built with -DWITH_MPI (make MPI=1) and without mpirun, or built without MPI: a world of one, in which all of this does nothing.
+ * MPI comes from the caller's system (Open MPI, MPICH); nothing else in the code names it. */
+#ifndef PARALLEL_H
+#define PARALLEL_H
+#include "layers.h"
+
+#ifdef WITH_MPI
+enum { PARALLEL = 1 };
+extern int parallel_ranks, parallel_rank;                 /* how many, and which of them this is: 0 .. ranks - 1 */
+const char *parallel_begin(const char *program);          /* first thing in main; the name that errors begin with. Only rank 0 is heard */
+int parallel_end(int status);                             /* last thing in main; a program that ends without it ends all ranks */
+int parallel_any(int bits);                               /* the bits that some rank has set */
+int parallel_same(uint64_t hash);                         /* have all ranks the same? */
+void parallel_sum(const Ops *ops, real *x, long n);       /* x of the table becomes the sum over the ranks, the same bits in all of them */
+void parallel_mean(const Ops *ops, real *x, long n);
+void parallel_mean_double(double *x, long n);             /* the same on the host */
+#else
+enum { PARALLEL = 0, parallel_ranks = 1, parallel_rank = 0 };
+static inline const char *parallel_begin(const char *program) { return program; }
+static inline int parallel_end(int status) { return status; }
+static inline int parallel_any(int bits) { return bits; }
+static inline int parallel_same(uint64_t hash) { (void)hash; return 1; }
+static inline void parallel_sum(const Ops *ops, real *x, long n) { (void)ops, (void)x, (void)n; }
+static inline void parallel_mean(const Ops *ops, real *x, long n) { (void)ops, (void)x, (void)n; }
+static inline void parallel_mean_double(double *x, long n) { (void)x, (void)n; }
+#endif
+#endif
+
+#if defined(PARALLEL_IMPLEMENTATION) && defined(WITH_MPI) && !defined(PARALLEL_IMPLEMENTED)
+#define PARALLEL_IMPLEMENTED
+#include "options.h"
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+int parallel_ranks = 1, parallel_rank;
+
+static void parallel_abort(int status) {
+    fflush(NULL);                                         /* MPI_Abort also ends mpirun, which carries our output */
+    MPI_Abort(MPI_COMM_WORLD, status);
+}
+static int parallel_over;
+static void parallel_exit(void) { if (!parallel_over) parallel_abort(1); }
+int parallel_end(int status) {
+    fflush(NULL);
+    parallel_over = 1;
+    MPI_Finalize();                                       /* waits for all */
+    return status;
+}
+
+const char *parallel_begin(const char *program) {
+    static char name[80];
+    MPI_Init(NULL, NULL);
+    atexit(parallel_exit);
+    MPI_Comm_size(MPI_COMM_WORLD, &parallel_ranks);
+    MPI_Comm_rank(MPI_COMM_WORLD, &parallel_rank);
+    if (parallel_ranks == 1) return program;
+    on_death = parallel_abort;
+    if (parallel_rank == 0) return program;
+    quiet = 1;                                            /* options.h: errors only, and those of all ranks are rank 0's to tell */
+    if (!freopen("/dev/null", "w", stdout)) parallel_abort(1);
+    snprintf(name, sizeof name, "%s (rank %d of %d)", program, parallel_rank, parallel_ranks);
+    return name;
+}
+
+int parallel_any(int bits) {
+    if (parallel_ranks > 1) MPI_Allreduce(MPI_IN_PLACE, &bits, 1, MPI_INT, MPI_BOR, MPI_COMM_WORLD);
+    return bits;
+}
+
+int parallel_same(uint64_t hash) {
+    uint64_t ends[2] = { hash, ~hash };                   /* the largest, and the complement of the smallest */
+    if (parallel_ranks > 1) MPI_Allreduce(MPI_IN_PLACE, ends, 2, MPI_UINT64_T, MPI_MAX, MPI_COMM_WORLD);
+    return ends[0] == ~ends[1];
+}
+
+void parallel_mean_double(double *x, long n) {
+    if (parallel_ranks == 1) return;
+    MPI_Allreduce(MPI_IN_PLACE, x, (int)n, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+    for (long i = 0; i < n; i++) x[i] /= parallel_ranks;
+}
+
+#ifdef WITH_NCCL
+#include "device.h"
+#include <cuda_runtime.h>
+#include <nccl.h>
+/* NVIDIA's library moves a GPU's numbers from GPU to GPU, past the host. It computes on another stream than ours: each waits for the other. */
+static int parallel_on_gpu(const Ops *ops, real *x, long n) {
+    static ncclComm_t all;
+    ncclUniqueId id;
+    ncclResult_t error = ncclSuccess;
+    if (ops != &ops_cuda && ops != &ops_cuda_tf32 && ops != &ops_cuda_bf16) return 0;
+    if (!all) {
+        if (parallel_rank == 0) error = ncclGetUniqueId(&id);
+        MPI_Bcast(&id, sizeof id, MPI_BYTE, 0, MPI_COMM_WORLD);
+        if (error == ncclSuccess) error = ncclCommInitRank(&all, parallel_ranks, id, parallel_rank);
+    }
+    cuda_synchronize();
+    if (error == ncclSuccess) error = ncclAllReduce(x, x, (size_t)n, ncclFloat, ncclSum, all, 0);
+    if (error != ncclSuccess || cudaStreamSynchronize(0) != cudaSuccess) die(1, "NCCL: %s: make MPI=1 without NCCL=1 goes without", ncclGetErrorString(error));
+    return 1;
+}
+#else
+static int parallel_on_gpu(const Ops *ops, real *x, long n) { return (void)ops, (void)x, (void)n, 0; }
+#endif
+
+void parallel_sum(const Ops *ops, real *x, long n) {
+    static real *host;                                    /* x may be a GPU's: it travels by way of the host */
+    static long room;
+    if (parallel_ranks == 1 || parallel_on_gpu(ops, x, n)) return;
+    if (n > room) {
+        free(host);
+        room = n, host = malloc((size_t)n * sizeof *host);
+        if (!host) die(1, "not enough memory to exchange %ld numbers with the other ranks", n);
+    }
+    ops->download(host, x, n);
+    MPI_Allreduce(MPI_IN_PLACE, host, (int)n, sizeof(real) == 4 ? MPI_FLOAT : MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+    ops->upload(x, host, n);
+}
+
+void parallel_mean(const Ops *ops, real *x, long n) {
+    parallel_sum(ops, x, n);
+    if (parallel_ranks > 1) ops->scale(x, (real)1 / parallel_ranks, n);
+}
+#endif
