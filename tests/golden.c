@@ -164,6 +164,19 @@ static void put_case(const char *group, int number, Case k) {
     free(name);
 }
 
+/* the formula index is in notebooks-as-md/README.md */
+static const char *formula_of(const char *group) {
+    static const char *const list[][2] = {
+        { "dense", "F6" }, { "conv2d", "F18" }, { "conv2d_transpose", "F18" }, { "depthwise_conv2d", "F18, a filter of its own for each channel" },
+        { "bias", "F6, F18: the gradient of b" }, { "normalize", "F17" }, { "batchnorm_track", "F17" }, { "batchnorm_inference", "F17" }, { "moments", "F16" },
+        { "lerp", "F12" }, { "bce_logits", "F4; F2 and F3 with targets 1 and 0" }, { "squared_error", "F9" }, { "absolute_error", "F15" }, { "mean", "F11" },
+        { "clip", "F11" }, { "gram", "F8" }, { "style_loss", "F8" }, { "total_variation", "F10" }, { "gradient_penalty", "F12" },
+        { "gaussian_sample", "F14" }, { "kl", "F14" }, { "adam_step", "F19" }, { "rmsprop_step", "F11's optimiser" },
+    };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) if (!strcmp(list[i][0], group)) return list[i][1];
+    return "no number: the comment above it in layers.h";
+}
+
 static int write_group(const char *folder, const Op *op) {
     char *group = text("%s", group_of(op));
     size_t count;
@@ -176,6 +189,7 @@ static int write_group(const char *folder, const Op *op) {
         if (most <= MOST) put_case(group, number++, cases[i]);
     }
     say_of("op", text("%s", group));
+    say_of("formula", text("%s", formula_of(group)));
     say_of("case", text("n h w c oh ow o kernel stride pad a scale t"));
     say_of("layout", text("NHWC; weights of conv2d and conv2d_transpose (kernel, kernel, c, o), of dense (in, out)"));
     int good = finish(folder, group);
@@ -372,6 +386,7 @@ static int write_recipe(const char *folder, const Recipe *recipe, const char *na
     }
     say_of("recipe", text("%s: batch %d, size %d, seed %llu, lr %g, beta1 %g, beta2 %g", recipe->name, o.batch, o.size, (unsigned long long)o.seed, o.lr, o.beta1, o.beta2));
     judged = 1;
+    say_of("formula", text("%s", recipe->source));
     say_of("judged", text("steps 1 to %d: later ones have no tolerance, two right programs may be anywhere", steps_held(recipe->name)));
     say_of("samples", text("after the start, a tensor of more than %d numbers is given by %d of them: element j * count / %d as number j", SAMPLES, SAMPLES, SAMPLES));
     gan_free(&gan), gan_free(&shadow);

@@ -87,7 +87,7 @@ static const char *check_gradient(const Ops *table, const Op *backward, const Op
 
 /* ---------------------------------------------------------------------------------------------------------- cases */
 
-static const Case conv_cases[] = {
+static const Case small_conv[] = {
     { .d = CONV(1, 1, 1, 1, 1, 1, 1, 0) },
     { .d = CONV(2, 4, 3, 2, 3, 1, 1, 0) },
     { .d = CONV(1, 5, 4, 2, 1, 1, 2, 0) },
@@ -104,14 +104,14 @@ static const Case conv_cases[] = {
     { .d = CONV(1, 2, 3, 2, 2, 5, 3, 2) },                           /* the kernel is larger than the picture */
     { .d = { 1, 6, 6, 2, 3, 3, 2, 5, 2, 1 } }, /* TensorFlow's "same": pads 1 above and left, 2 below and right */
 };
-static const Case dense_cases[] = {
+static const Case small_dense[] = {
     { .d = { .n = 1, .c = 1, .o = 1 } }, { .d = { .n = 3, .c = 5, .o = 4 } }, { .d = { .n = 5, .c = 2, .o = 7 } },
 };
 static const Case norm_cases[] = {                                    /* n groups of h x w rows */
     { .d = { .n = 1, .h = 4, .w = 3, .c = 2 } }, { .d = { .n = 3, .h = 3, .w = 5, .c = 3 } },
     { .d = { .n = 1, .h = 2, .w = 3, .c = 18 } }, { .d = { .n = 2, .h = 1, .w = 5, .c = 1 } },
 };
-static const Case image_cases[] = {                  /* o: concat's second width; stride: upsample's factor */
+static const Case small_images[] = {                  /* o: concat's second width; stride: upsample's factor */
     { .d = { .n = 1, .h = 1, .w = 1, .c = 1, .o = 1, .stride = 1, .pad = 0 }, .a = 0, .scale = 1 },
     { .d = { .n = 2, .h = 3, .w = 4, .c = 3, .o = 2, .stride = 2, .pad = 2 }, .a = 0.2, .scale = 0.7 },
     { .d = { .n = 1, .h = 5, .w = 2, .c = 2, .o = 4, .stride = 3, .pad = 1 }, .a = 0.9, .scale = -1.3 },
@@ -121,50 +121,50 @@ static const Case image_cases[] = {                  /* o: concat's second width
 /* Which forward function belongs to each backward function, over which cases, and with which tensors NULL. */
 #define CASES(list) list, sizeof list / sizeof *list
 static const struct { const char *backward, *forward; const Case *cases; size_t count; const char *null; } checks[] = {
-    { "dense_backward_input", "dense_forward", CASES(dense_cases), "" },
-    { "dense_backward_input", "dense_forward", CASES(dense_cases), "b" },
-    { "dense_backward_weight", "dense_forward", CASES(dense_cases), "" },
-    { "bias_backward", "conv2d_forward", CASES(conv_cases), "" },
-    { "conv2d_backward_input", "conv2d_forward", CASES(conv_cases), "" },
-    { "conv2d_backward_input", "conv2d_forward", CASES(conv_cases), "b" },
-    { "conv2d_backward_weight", "conv2d_forward", CASES(conv_cases), "" },
-    { "conv2d_transpose_backward_input", "conv2d_transpose_forward", CASES(conv_cases), "" },
-    { "conv2d_transpose_backward_input", "conv2d_transpose_forward", CASES(conv_cases), "b" },
-    { "conv2d_transpose_backward_weight", "conv2d_transpose_forward", CASES(conv_cases), "" },
-    { "depthwise_conv2d_backward_input", "depthwise_conv2d_forward", CASES(conv_cases), "" },
-    { "depthwise_conv2d_backward_input", "depthwise_conv2d_forward", CASES(conv_cases), "b" },
-    { "depthwise_conv2d_backward_weight", "depthwise_conv2d_forward", CASES(conv_cases), "" },
+    { "dense_backward_input", "dense_forward", CASES(small_dense), "" },
+    { "dense_backward_input", "dense_forward", CASES(small_dense), "b" },
+    { "dense_backward_weight", "dense_forward", CASES(small_dense), "" },
+    { "bias_backward", "conv2d_forward", CASES(small_conv), "" },
+    { "conv2d_backward_input", "conv2d_forward", CASES(small_conv), "" },
+    { "conv2d_backward_input", "conv2d_forward", CASES(small_conv), "b" },
+    { "conv2d_backward_weight", "conv2d_forward", CASES(small_conv), "" },
+    { "conv2d_transpose_backward_input", "conv2d_transpose_forward", CASES(small_conv), "" },
+    { "conv2d_transpose_backward_input", "conv2d_transpose_forward", CASES(small_conv), "b" },
+    { "conv2d_transpose_backward_weight", "conv2d_transpose_forward", CASES(small_conv), "" },
+    { "depthwise_conv2d_backward_input", "depthwise_conv2d_forward", CASES(small_conv), "" },
+    { "depthwise_conv2d_backward_input", "depthwise_conv2d_forward", CASES(small_conv), "b" },
+    { "depthwise_conv2d_backward_weight", "depthwise_conv2d_forward", CASES(small_conv), "" },
     { "normalize_backward", "normalize_forward", CASES(norm_cases), "" },
     { "normalize_backward", "normalize_forward", CASES(norm_cases), "dgamma" },
     { "normalize_backward", "normalize_forward", CASES(norm_cases), "dbeta" },
     { "normalize_backward", "normalize_forward", CASES(norm_cases), "dgamma dbeta" },
     { "moments_backward", "moments_forward", CASES(norm_cases), "" },
-    { "leaky_relu_backward", "leaky_relu_forward", CASES(image_cases), "" },
-    { "tanh_backward", "tanh_forward", CASES(image_cases), "" },
-    { "sigmoid_backward", "sigmoid_forward", CASES(image_cases), "" },
-    { "dropout_backward", "dropout_forward", CASES(image_cases), "" },
-    { "concat_backward", "concat_forward", CASES(image_cases), "" },
-    { "concat_backward", "concat_forward", CASES(image_cases), "da" },
-    { "concat_backward", "concat_forward", CASES(image_cases), "db" },
-    { "reflect_pad_backward", "reflect_pad_forward", CASES(image_cases), "" },
-    { "upsample_backward", "upsample_forward", CASES(image_cases), "" },
-    { "avgpool_backward", "avgpool_forward", CASES(image_cases), "" },
-    { "maxpool_backward", "maxpool_forward", CASES(image_cases), "" },
-    { "gray_backward", "gray_forward", CASES(image_cases), "" },
-    { "bce_logits_backward", "bce_logits_forward", CASES(image_cases), "" },
-    { "softmax_cross_entropy_backward", "softmax_cross_entropy_forward", CASES(image_cases), "" },
-    { "squared_error_backward", "squared_error_forward", CASES(image_cases), "" },
-    { "squared_error_backward", "squared_error_forward", CASES(image_cases), "weight" },
-    { "absolute_error_backward", "absolute_error_forward", CASES(image_cases), "" },
-    { "absolute_error_backward", "absolute_error_forward", CASES(image_cases), "weight" },
-    { "hinge_backward", "hinge_forward", CASES(image_cases), "" },
-    { "mean_backward", "mean_forward", CASES(image_cases), "" },
-    { "gram_backward", "gram_forward", CASES(image_cases), "" },
-    { "gram_backward", "gram_forward", CASES(image_cases), "mean" },
-    { "style_loss_backward", "style_loss_forward", CASES(image_cases), "" },
-    { "gaussian_sample_backward", "gaussian_sample_forward", CASES(image_cases), "" },
-    { "kl_backward", "kl_forward", CASES(image_cases), "" },
-    { "total_variation_backward", "total_variation_forward", CASES(image_cases), "" },
+    { "leaky_relu_backward", "leaky_relu_forward", CASES(small_images), "" },
+    { "tanh_backward", "tanh_forward", CASES(small_images), "" },
+    { "sigmoid_backward", "sigmoid_forward", CASES(small_images), "" },
+    { "dropout_backward", "dropout_forward", CASES(small_images), "" },
+    { "concat_backward", "concat_forward", CASES(small_images), "" },
+    { "concat_backward", "concat_forward", CASES(small_images), "da" },
+    { "concat_backward", "concat_forward", CASES(small_images), "db" },
+    { "reflect_pad_backward", "reflect_pad_forward", CASES(small_images), "" },
+    { "upsample_backward", "upsample_forward", CASES(small_images), "" },
+    { "avgpool_backward", "avgpool_forward", CASES(small_images), "" },
+    { "maxpool_backward", "maxpool_forward", CASES(small_images), "" },
+    { "gray_backward", "gray_forward", CASES(small_images), "" },
+    { "bce_logits_backward", "bce_logits_forward", CASES(small_images), "" },
+    { "softmax_cross_entropy_backward", "softmax_cross_entropy_forward", CASES(small_images), "" },
+    { "squared_error_backward", "squared_error_forward", CASES(small_images), "" },
+    { "squared_error_backward", "squared_error_forward", CASES(small_images), "weight" },
+    { "absolute_error_backward", "absolute_error_forward", CASES(small_images), "" },
+    { "absolute_error_backward", "absolute_error_forward", CASES(small_images), "weight" },
+    { "hinge_backward", "hinge_forward", CASES(small_images), "" },
+    { "mean_backward", "mean_forward", CASES(small_images), "" },
+    { "gram_backward", "gram_forward", CASES(small_images), "" },
+    { "gram_backward", "gram_forward", CASES(small_images), "mean" },
+    { "style_loss_backward", "style_loss_forward", CASES(small_images), "" },
+    { "gaussian_sample_backward", "gaussian_sample_forward", CASES(small_images), "" },
+    { "kl_backward", "kl_forward", CASES(small_images), "" },
+    { "total_variation_backward", "total_variation_forward", CASES(small_images), "" },
 };
 
 /* Spectral normalisation as a function of w alone: sigma = u^T W v first. */
@@ -199,11 +199,11 @@ static void test_all_gradients(void) {
     int seen[OPS] = {0}, penalties = 0;
     const Op spectral = { "spectral", 0, call_spectral, tensors_spectral }, *backward = find_op("spectral_backward"),
         penalty = { "penalty", 0, call_penalty, tensors_penalty };
-    for (size_t j = 0; j < sizeof image_cases / sizeof *image_cases; j++) {
-        const char *wrong = check_gradient(&ops_naive, backward, &spectral, &image_cases[j], &seen[backward - op_list]);
-        CHECK(!wrong, "%s: %s (%s)", backward->name, wrong, sizes_of(&image_cases[j]));
-        wrong = check_gradient(&ops_naive, &penalty, find_op("gradient_penalty"), &image_cases[j], &penalties);
-        CHECK(!wrong && penalties, "gradient_penalty: %s (%s)", wrong, sizes_of(&image_cases[j]));
+    for (size_t j = 0; j < sizeof small_images / sizeof *small_images; j++) {
+        const char *wrong = check_gradient(&ops_naive, backward, &spectral, &small_images[j], &seen[backward - op_list]);
+        CHECK(!wrong, "%s: %s (%s)", backward->name, wrong, sizes_of(&small_images[j]));
+        wrong = check_gradient(&ops_naive, &penalty, find_op("gradient_penalty"), &small_images[j], &penalties);
+        CHECK(!wrong && penalties, "gradient_penalty: %s (%s)", wrong, sizes_of(&small_images[j]));
     }
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         const Op *backward = find_op(checks[i].backward), *forward = find_op(checks[i].forward);
@@ -272,8 +272,8 @@ static void test_checker(void) {
         snprintf(backward, sizeof backward, "%s_backward", name);
         snprintf(forward, sizeof forward, "%s_forward", name);
         const Op *b = find_op(backward), *f = find_op(forward);
-        CHECK(!check_gradient(&ops_naive, b, f, &image_cases[1], &checked), "%s itself is right", name);
-        CHECK(check_gradient(&broken[i], b, f, &image_cases[1], &checked), "planted error %d is not seen", i);
+        CHECK(!check_gradient(&ops_naive, b, f, &small_images[1], &checked), "%s itself is right", name);
+        CHECK(check_gradient(&broken[i], b, f, &small_images[1], &checked), "planted error %d is not seen", i);
     }
     guards_end_it = 1;
     real want[4] = { 1, -2, 1e-7, 0 }, got[4];
