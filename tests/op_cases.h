@@ -151,17 +151,22 @@ typedef struct Case {
        T(INOUT, p, N, H, W, C), T(INOUT, m, N, H, W, C), T(INOUT|POSITIVE, v, N, H, W, C), T(IN, g, N, H, W, C)) \
     OP(rmsprop_step, (P3, ALL, scale, a, (real)1e-8f), T(INOUT, p, N, H, W, C), T(INOUT|POSITIVE, v, N, H, W, C), T(IN, g, N, H, W, C))
 
+/* to[i] = list[i], with the product of its shape as its size */
+static int sized(Tensor *to, const Tensor *list, int count) {
+    for (int i = 0; i < count; i++) {
+        to[i] = list[i], to[i].size = 1;
+        for (const long *d = to[i].shape; *d; d++) to[i].size *= *d;
+    }
+    return count;
+}
+
 /* From each line of the list: a function that calls the entry, a function that gives its tensors, a row of op_list. */
 #define DEFINE(entry, arguments, ...) \
     static void call_##entry(const Ops *table, real **p, const Case *k) { SIZES table->entry arguments; } \
     static int tensors_##entry(Tensor *to, const Case *k) { \
         SIZES \
         Tensor list[] = { __VA_ARGS__ }; \
-        for (size_t i = 0; i < sizeof list / sizeof *list; i++) { \
-            to[i] = list[i], to[i].size = 1; \
-            for (const long *d = to[i].shape; *d; d++) to[i].size *= *d; \
-        } \
-        return (int)(sizeof list / sizeof *list); \
+        return sized(to, list, (int)(sizeof list / sizeof *list)); \
     }
 #define ROW(entry, ...) { #entry, offsetof(Ops, entry), call_##entry, tensors_##entry },
 OP_LIST(DEFINE)

@@ -176,9 +176,8 @@ static void call_spectral(const Ops *table, real **p, const Case *k) {
 }
 static int tensors_spectral(Tensor *to, const Case *k) {
     SIZES
-    Tensor list[] = { T(OUT, y, C*O), T(OUT, sigma, 1), T(IN, w, C*O), T(IN, u, C), T(IN, v, O) };
-    memcpy(to, list, sizeof list);
-    return (int)(sizeof list / sizeof *list);
+    Tensor list[] = { T(OUT, y, C, O), T(OUT, sigma, 1), T(IN, w, C, O), T(IN, u, C), T(IN, v, O) };
+    return sized(to, list, (int)(sizeof list / sizeof *list));
 }
 /* The gradient that gradient_penalty gives along with its loss, as a backward function. */
 static void call_penalty(const Ops *table, real **p, const Case *k) {
@@ -190,9 +189,8 @@ static void call_penalty(const Ops *table, real **p, const Case *k) {
 }
 static int tensors_penalty(Tensor *to, const Case *k) {
     SIZES
-    Tensor list[] = { T(INOUT, dg, ALL), T(IN, g, ALL) };
-    memcpy(to, list, sizeof list);
-    return (int)(sizeof list / sizeof *list);
+    Tensor list[] = { T(INOUT, dg, N, H, W, C), T(IN, g, N, H, W, C) };
+    return sized(to, list, (int)(sizeof list / sizeof *list));
 }
 
 static void test_all_gradients(void) {
