@@ -1247,7 +1247,7 @@ static int slot_read(const Net *net, const Slot *slot, const StFile *file, const
     for (int k = 0; k < t->rank && same; k++) same = t->shape[k] == slot->shape[k];
     if (!same) {
         snprintf(gan_message, sizeof gan_message,
-                 "%s: tensor '%s' is %s, the recipe needs %s: was it made with --recipe %s and these sizes?", path,
+                 "%s: tensor '%s' is %s, the recipe needs %s: was it made with --recipe %s and these sizes, channels and --body?", path,
                  slot->name, shape_text(have, sizeof have, t->rank, t->shape), need, recipe);
         return 0;
     }
@@ -1302,6 +1302,11 @@ int gan_load(Gan *gan, const char *path) {
     long done = good ? strtol(step, &end, 10) : 0;
     if (good && (end == step || *end || done < 0)) {
         snprintf(gan_message, sizeof gan_message, "%s: its step is '%s', expected a number: the file was edited or damaged", path, step);
+        good = 0;
+    }
+    if (good && !gan->average != !st_find(&file, "g.now")) {
+        snprintf(gan_message, sizeof gan_message, gan->average ? "%s: made without --average: leave it away here too" :
+                 "%s: made with --average: its weights are means, give --average as there", path);
         good = 0;
     }
     Net *net;

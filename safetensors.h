@@ -65,6 +65,9 @@ int st_read_f64(const StTensor *tensor, double *out, long count);
  * order. Fails if the disk refuses, or if st_open would. A symbolic link at `path` is replaced, not followed. */
 int st_write(const char *path, const StTensor *tensors, int count, const StMeta *meta, int metas);
 
+/* Is it UTF-8, as names and metadata must be? */
+int st_is_text(const char *text);
+
 /* One line about the last failure; "" if there was none. */
 const char *st_error(void);
 #endif
@@ -141,6 +144,12 @@ static int st_utf8(const unsigned char *s) {
     if ((s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xED && s[1] > 0x9F)) return 0;
     if ((s[0] == 0xF0 && s[1] < 0x90) || (s[0] == 0xF4 && s[1] > 0x8F)) return 0;
     return n;
+}
+
+int st_is_text(const char *text) {
+    int n = 1;
+    for (; *text && n; text += n) n = st_utf8((const unsigned char *)text);
+    return n > 0;
 }
 
 /* The number that \uHHHH at s stands for; -1 if that is not what is there. */

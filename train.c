@@ -935,9 +935,28 @@ static void on_signal(int s) {
     signal(s, SIG_DFL);                                   /* a second one ends the program at once */
 }
 
+/* Options that belong to training, to --evaluate or to --compress are refused by the others; names end up in files whose text is UTF-8 */
+static void refuse_of_other_jobs(void) {
+    static const char *const judging[] = { "--classifier", "--samples" }, *const packing[] = { "--prune", "--quantize" },
+        *const training[] = { "--steps", "--epochs", "--minutes", "--lr", "--lr-d", "--beta1", "--beta2", "--clip", "--smoothing", "--weight-decay",
+                              "--average", "--schedule", "--init-from", "--augment", "--sample-every", "--checkpoint-every", "--log-every", "--dry-run" };
+    int judges = *evaluate || *compress;
+    for (size_t i = 0; i < sizeof judging / sizeof *judging && !judges; i++)
+        if (option_find(table, judging[i])->given) die(2, "%s: for --evaluate and --compress only, this run trains: leave it away", judging[i]);
+    for (size_t i = 0; i < sizeof packing / sizeof *packing && !*compress; i++)
+        if (option_find(table, packing[i])->given) die(2, "%s: for --compress only: leave it away", packing[i]);
+    for (size_t i = 0; i < sizeof training / sizeof *training && judges; i++)
+        if (option_find(table, training[i])->given) die(2, "%s: %s does not train: leave it away", training[i], *evaluate ? "--evaluate" : "--compress");
+    if (*evaluate && option_find(table, "--out")->given) die(2, "--out: --evaluate writes metrics.json beside the run: leave it away");
+    for (const Option *o = table; o->name; o++)
+        if (o->kind == 's' && *(const char **)o->value && !st_is_text(*(const char **)o->value))
+            die(2, "%s: a name that is not UTF-8, which a checkpoint cannot keep: rename it", o->name);
+}
+
 static int run(int argc, char **argv) {
     options_parse(parallel_begin("train"), table, argc, argv);
     if (help) return print_help(), 0;
+    refuse_of_other_jobs();
     const char *from = *resume ? strdup(checkpoint_path("--resume", resume)) : NULL;
     if (*resume && option_find(table, "--init-from")->given) die(2, "--resume and --init-from: expected one of them");
     if (!!*resume + !!*evaluate + !!*compress > 1) die(2, "--resume, --evaluate and --compress: expected one of them");

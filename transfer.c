@@ -382,7 +382,7 @@ static int open_generator(void) {
     unpaired = patterns || (recipe && !styles.count && !strcmp(recipe, "cyclegan"));
     if (!unpaired && (!recipe || strcmp(recipe, need)))
         return fail("%s: %s%s, expected a checkpoint of ./train --recipe %s%s", checkpoint_path,
-                    recipe ? "made with --recipe " : "its metadata names no recipe", recipe ? recipe : "", need,
+                    recipe ? "made with --recipe " : "its metadata names no recipe", recipe ? recipe : "", styles.count ? need : "style, cyclegan or pattern",
                     styles.count ? ", or no --style" : recipe && !strcmp(recipe, "adain") ? ", or a --style beside it" : "");
     for (int i = 0; i < checkpoint.count; i++) {
         const StTensor *t = &checkpoint.tensors[i];

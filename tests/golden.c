@@ -427,13 +427,13 @@ static int open_reference(const char *folder, const char *name) {
 }
 
 static int is_named(char **name, int names, const char *what) {
-    for (int i = 0; i < names; i++) if (!strcmp(name[i], what)) return 1;
+    for (int i = 0; i < names; i++) if (name[i] && !strcmp(name[i], what)) return name[i] = NULL, 1;      /* what is left is unknown */
     return !names;
 }
 
 int main(int count, char **argument) {
     const char *usage = DOUBLE ? "golden FOLDER [NAME]..." : "golden_float FOLDER REFERENCE [NAME]...";
-    int fixed = DOUBLE ? 2 : 3, done = 0, names = count - fixed;
+    int fixed = DOUBLE ? 2 : 3, names = count - fixed;
     if (count < fixed) return fprintf(stderr, "usage: %s\n", usage), 2;
     const char *folder = argument[1], *reference = DOUBLE ? "" : argument[2];
     if (mkdir(folder, 0777) && errno != EEXIST) return fprintf(stderr, "golden: %s: %s\n", folder, strerror(errno)), 1;
@@ -445,17 +445,17 @@ int main(int count, char **argument) {
         free(group), group = text("%s", group_of(&op_list[i]));
         if (!is_named(argument + fixed, names, group)) continue;
         if (!open_reference(reference, group) || !write_group(folder, &op_list[i])) return 1;
-        st_close(&from), done++;
+        st_close(&from);
     }
     for (const Recipe *r = recipes; r->name; r++) {
         char *name = text("train_%s", r->name);                      /* hinge is an operation too */
         if (is_named(argument + fixed, names, name)) {
             if (!open_reference(reference, name) || !write_recipe(folder, r, name)) return 1;
-            st_close(&from), done++;
+            st_close(&from);
         }
         free(name);
     }
     free(group);
-    if (done < names) return fprintf(stderr, "golden: an unknown name: known are the operations of struct Ops without _forward and _backward, and train_RECIPE\n"), 1;
+    for (int i = 0; i < names; i++) if (argument[fixed + i]) return fprintf(stderr, "golden: unknown name '%s': known are the operations of struct Ops without _forward and _backward, and train_RECIPE\n", argument[fixed + i]), 1;
     return 0;
 }

@@ -150,6 +150,13 @@ bad "--body of dcgan" 2 "one of cyclegan, pattern, style" $quick --body separabl
 bad "--body round" 2 "expected residual, inception or separable" --recipe style $quick --style synthetic:1 --body round --out "$tmp/new"
 bad "--smoothing of wgan" 2 "one of dcgan, mlp" --recipe wgan $quick --smoothing 0.1 --out "$tmp/new"
 bad "--average of classifier" 2 "the recipe classifier has no use for it" --recipe classifier $quick --average 0.9 --out "$tmp/new"
+bad "--resume without its --average" 1 "made with --average" --resume "$tmp/average" --steps 6 --average 0 --out "$tmp/new"
+bad "--resume with an --average it had not" 1 "made without --average" --resume "$tmp/kept" --steps 20 --average 0.9 --out "$tmp/new"
+bad "--prune in training" 2 "--prune: for --compress only" $quick --prune 0.3 --out "$tmp/new"
+bad "--samples in training" 2 "--samples: for --evaluate and --compress only" $quick --samples 100 --out "$tmp/new"
+bad "--evaluate with --steps" 2 "--steps: --evaluate does not train" --evaluate "$tmp/kept" --steps 3
+bad "--evaluate with --out" 2 "--out: --evaluate writes" --evaluate "$tmp/kept" --out "$tmp/new"
+bad "a name that is not UTF-8" 2 "--out: a name that is not UTF-8" $quick --out "$(printf '%s/\377' "$tmp")"
 bad "--average 1" 2 "--average 1: expected" $quick --average 1 --out "$tmp/new"
 bad "--resume and --init-from" 2 "expected one of them" --resume "$tmp/health" --init-from "$tmp/health" --steps 9
 bad "--schedule spiral" 2 "expected constant, linear or cosine" $quick --schedule spiral --out "$tmp/new"

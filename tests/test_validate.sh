@@ -64,7 +64,7 @@ bad "against no golden file" 1 "no golden file" "$conv" --against tests/data/ops
 bad "results of something else" 1 "has none of the results" "$tmp/golden/dense.safetensors" --against "$conv"
 bad "an unknown operation" 1 "" "$tmp/golden/nothing.safetensors" --against "$conv"
 build/golden "$tmp/new" conv3d >"$tmp/out" 2>"$tmp/log"; check "golden: an unknown name" [ $? = 1 ]
-check "golden: says so" says "unknown name"
+check "golden: says so" says "unknown name 'conv3d'"
 build/golden >"$tmp/out" 2>"$tmp/log"; check "golden: no folder" [ $? = 2 ]
 
 python=
@@ -94,7 +94,22 @@ get = lambda n: np.frombuffer(data[slice(*header[n]['data_offsets'])], '<f4').re
 write(sys.argv[2] + '/layout.safetensors', {'conv2d.2/y': np.ascontiguousarray(get('conv2d.2/y').transpose(0, 3, 1, 2)),
       'conv2d.2/dw': np.ascontiguousarray(get('conv2d.2/dw').transpose(3, 2, 0, 1)), 'conv2d.8/y': np.repeat(np.repeat(get('conv2d.8/y'), 2, 1), 2, 2),
       'conv2d.2/dx': -get('conv2d.2/dx')}, {})
+import math
+with open(sys.argv[2] + '/float/train_dcgan.safetensors', 'rb') as f:
+    header = json.loads(f.read(struct.unpack('<Q', f.read(8))[0])); data = f.read()
+right = get('step1/d.3.conv2d.weight.grad')
+def changed(**at):
+    x = right.copy()
+    for i, v in at.items(): x[int(i[1:])] = v
+    return {'step1/d.3.conv2d.weight.grad': x}
+write(sys.argv[2] + '/nan.safetensors', changed(_5=math.nan, _77=math.inf), {})
+write(sys.argv[2] + '/far.safetensors', changed(_5=1e30), {})
+write(sys.argv[2] + '/long.safetensors', {'step1/loss_d': np.full(1000, get('step1/loss_d').reshape(-1)[0])}, {})
 P
+    for file in nan far long; do
+        ./validate "$tmp/$file.safetensors" --against "$tmp/golden/train_dcgan.safetensors" --partial >"$tmp/log" 2>&1; check "$file: status" [ $? = 1 ]
+        [ $file = nan ] && check "nan: counted" says '2 of 4096 are no numbers, the first at \[5\]'
+    done
     ./validate "$tmp/layout.safetensors" --against "$conv" --partial >"$tmp/log" 2>&1; check "other layouts: status" [ $? = 1 ]
     for words in 'matches after NCHW->NHWC' 'matches after OIHW->HWIO' ': the sign' 'expected (3,5,5,33)'; do check "says '$words'" says "$words"; done
 else
