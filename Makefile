@@ -180,6 +180,7 @@ messages: all $(MESSAGES:%=build/test_%)
 	  for t in $(MESSAGES); do MESSAGES=build/messages/$$t build/test_$$t | tail -n 1; done; \
 	  for t in train transfer; do MESSAGES=$(CURDIR)/build/messages/$$t sh tests/test_$$t.sh | tail -n 1; done; \
 	  MESSAGES=$(CURDIR)/build/messages/endurance sh tests/endurance.sh 100 | tail -n 1
+	@test ! -x build/mpi/train || MESSAGES=$(CURDIR)/build/messages/mpi LD_PRELOAD=$(CURDIR)/build/messages.so sh tests/test_mpi.sh | tail -n 1
 	@sh tests/messages.sh build/messages
 
 # libFuzzer's harness, with clang whatever CC is. stb before 2.28 shifts by more than 31 where a damaged JPEG's codes end early; nothing

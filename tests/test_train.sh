@@ -152,6 +152,7 @@ bad "--smoothing of wgan" 2 "one of dcgan, mlp" --recipe wgan $quick --smoothing
 bad "--average of classifier" 2 "the recipe classifier has no use for it" --recipe classifier $quick --average 0.9 --out "$tmp/new"
 bad "--resume without its --average" 1 "made with --average" --resume "$tmp/average" --steps 6 --average 0 --out "$tmp/new"
 bad "--resume with an --average it had not" 1 "made without --average" --resume "$tmp/kept" --steps 20 --average 0.9 --out "$tmp/new"
+bad "--sync-batchnorm in one process" 2 "--sync-batchnorm: " $quick --sync-batchnorm --out "$tmp/new"
 bad "--prune in training" 2 "--prune: for --compress only" $quick --prune 0.3 --out "$tmp/new"
 bad "--samples in training" 2 "--samples: for --evaluate and --compress only" $quick --samples 100 --out "$tmp/new"
 bad "--evaluate with --steps" 2 "--steps: --evaluate does not train" --evaluate "$tmp/kept" --steps 3
