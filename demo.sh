@@ -31,3 +31,4 @@ echo "Look at these pictures:"
 for picture in runs/demo-dcgan/samples.png runs/demo-dcgan/losses.png runs/demo-style/samples.png runs/demo-style/losses.png runs/demo-style/garments.png $patches; do
     echo "  $picture"
 done
+echo "In a browser: runs/demo-dcgan/report.html and runs/demo-style/report.html, curves and all sheets through training."
