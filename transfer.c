@@ -384,6 +384,8 @@ static int open_generator(void) {
         return fail("%s: %s%s, expected a checkpoint of ./train --recipe %s%s", checkpoint_path,
                     recipe ? "made with --recipe " : "its metadata names no recipe", recipe ? recipe : "", styles.count ? need : "style, cyclegan or pattern",
                     styles.count ? ", or no --style" : recipe && !strcmp(recipe, "adain") ? ", or a --style beside it" : "");
+    const char *idle = unpaired && option_find(table, "--shade")->given ? "--shade" : unpaired && !patterns && option_find(table, "--seed")->given ? "--seed" : NULL;
+    if (idle) return fail("%s is not used by a generator of --recipe %s: leave it away", idle, recipe);
     for (int i = 0; i < checkpoint.count; i++) {
         const StTensor *t = &checkpoint.tensors[i];
         if (t->rank == 4 && sscanf(t->name, "g.%d.conv2d.weight", &node) == 1 && node > last)

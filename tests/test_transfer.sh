@@ -82,6 +82,9 @@ for channels in grey coloured; do
     check "cyclegan, $channels: the size" [ "$(size_of "$tmp/a.png")" = 52x64 ]
 done
 bad "cyclegan and a style" 1 "recipe adain" --generator "$tmp/cycle" --style "$tmp/one.tga" --content "$tmp/shirt.tga" --output "$tmp/new.png"
+for option in "--seed 2" "--shade 0.5"; do
+    bad "cyclegan and $option" 1 "is not used by a generator of --recipe cyclegan" --generator "$tmp/cycle" --content "$tmp/shirt.tga" --output "$tmp/new.png" $option
+done
 
 # a generator that reads z: other seeds, other patterns; in pieces the same picture as at once; other bodies
 for body in residual inception separable; do
