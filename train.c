@@ -956,6 +956,7 @@ static void refuse_of_other_jobs(void) {
 static int run(int argc, char **argv) {
     options_parse(parallel_begin("train"), table, argc, argv);
     if (help) return print_help(), 0;
+    if (parallel_ranks > 1 && (*evaluate || *compress)) die(2, "--evaluate and --compress are for one process: start them without mpirun");
     refuse_of_other_jobs();
     const char *from = *resume ? strdup(checkpoint_path("--resume", resume)) : NULL;
     if (*resume && option_find(table, "--init-from")->given) die(2, "--resume and --init-from: expected one of them");
@@ -968,7 +969,6 @@ static int run(int argc, char **argv) {
     if (from) resume_options(from);
     const Recipe *recipe = find_recipe();
     refuse_unused(recipe);
-    if (parallel_ranks > 1 && (*evaluate || *compress)) die(2, "--evaluate and --compress are for one process: start them without mpirun");
     if (whole_batch % parallel_ranks)
         die(2, "--batch %ld: expected a multiple of %d, since each of the %d ranks takes an equal share", whole_batch, parallel_ranks, parallel_ranks);
     batch = whole_batch / parallel_ranks;
