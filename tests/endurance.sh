@@ -5,16 +5,9 @@
 # does to a run: a full disk, a read-only folder, data that vanish, a clock that jumps, a checkpoint of another version. And a long run (N
 # steps for each kill, at least 500): resident memory and open files stay as they are. SEED=2: other moments. Runs from the top folder.
 number=${1:-10} seed=${SEED:-1}
-tmp=$(mktemp -d) || exit 1
 mounted=
+. tests/checks.sh
 trap 'for m in $mounted; do umount "$m"; done; rm -rf "$tmp"' EXIT
-trap 'exit 1' HUP INT TERM
-passed=0 failed=0
-
-check() {                                   # check WHAT CONDITION...: counts one check, names it when it fails
-    what=$1; shift
-    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "  FAIL $what"; sed 's/^/    /' "$tmp/err"; fi
-}
 train() { ./train "$@" >"$tmp/log" 2>"$tmp/err"; status=$?; }
 good() {                                    # good WHAT OPTIONS...: status 0 and nothing on standard error
     name=$1; shift
@@ -274,5 +267,4 @@ check "a long run: resident memory from $least1 to $least2 kB" [ "$((least2 - le
 check "a long run: the peak from $peak1 to $peak2 kB" [ "$((peak2 - peak1))" -le 1000 ]
 check "a long run: open files $few to $many" [ "$((many - few))" -le 2 ]        # one that is being written, and its folder
 
-echo "endurance: $passed passed, $failed failed"
-[ "$failed" = 0 ]
+counted endurance

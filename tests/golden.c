@@ -39,7 +39,7 @@ static char *text(const char *format, ...) {
     return copy;
 }
 
-static int judged = 1;                   /* do results get a tolerance? */
+static int judged = DOUBLE;              /* do results get a tolerance? The reference's do */
 static void say_of(const char *key, char *value) { meta[metas++] = (StMeta){ strdup(key), value }; }
 
 /* A tensor of `wide` bytes a number: 4, float32, or 8, float64. shape ends in 0; NULL: one number */
@@ -69,6 +69,12 @@ static void begin_with(const char *name, real *v, const long *shape) {
     for (long i = 0; i < n; i++) v[i] = f[i];
     free(f);
     put(name, v, shape, 4);
+}
+
+static double rms(const real *v, long n) {
+    double square = 0;
+    for (long i = 0; i < n; i++) square += (double)v[i] * v[i];
+    return sqrt(square / (double)n);
 }
 
 /* A result: in float32 and, by the reference, in float64; and how far another implementation's may be from it */
@@ -138,10 +144,8 @@ static void put_case(const char *group, int number, Case k) {
         for (int j = 0; j < x.count; j++) {
             const Tensor *t = &x.tensor[j];
             if (t->role & IN) continue;
-            double square = 0;
-            for (long e = 0; e < t->size; e++) square += (double)p[j][e] * p[j][e];
             char *at = text("%s.%d/%s", group, number, t->name), *why = text("%s, %.3g eps", op->name, rtol * 0x1p23);
-            put_result(at, p[j], t->shape, rtol * sqrt(square / (double)t->size), rtol, why);
+            put_result(at, p[j], t->shape, rtol * rms(p[j], t->size), rtol, why);
             free(at), free(why);
         }
         data_free(&x);
@@ -149,15 +153,14 @@ static void put_case(const char *group, int number, Case k) {
     real *dy = NULL;
     long rows = 1, c = 0;
     int bias = 0;                                                    /* the gradient of b, which the table has as an entry of its own */
-    for (int i = 0; i < count; i++) if (!strcmp(kept[i].name, "b")) bias = strstr("conv2d conv2d_transpose depthwise_conv2d dense", group) != NULL, c = kept[i].size;
+    for (int i = 0; i < count; i++) if (!strcmp(kept[i].name, "b")) bias = has_word("conv2d conv2d_transpose depthwise_conv2d dense", group), c = kept[i].size;
     for (int i = 0; i < count; i++) if (!strcmp(kept[i].name, "dy")) dy = kept[i].v, rows = kept[i].size / (c ? c : 1);
     if (bias && dy) {
         real *db = ops_naive.alloc(c);
-        double square = 0, rtol = 4 * 0x1p-23 * sqrt((double)rows);
+        double rtol = 4 * 0x1p-23 * sqrt((double)rows);
         table->bias_backward(db, dy, rows, (int)c);
-        for (long e = 0; e < c; e++) square += (double)db[e] * db[e];
         char *at = text("%s.%d/db", group, number), *why = text("bias_backward, %.3g eps", rtol * 0x1p23);
-        put_result(at, db, (long[]){ c, 0 }, rtol * sqrt(square / (double)c), rtol, why);
+        put_result(at, db, (long[]){ c, 0 }, rtol * rms(db, c), rtol, why);
         ops_naive.release(db), free(at), free(why);
     }
     for (int i = 0; i < count; i++) ops_naive.release(kept[i].v);
@@ -298,10 +301,10 @@ static void put_network(Net *net, const Net *shadow, int what, const char *when,
         } else {
             long n = t.count < SAMPLES ? t.count : SAMPLES;
             real *some = malloc((size_t)n * sizeof *some);
-            double square = 0, rtol = what == GRADIENT ? 1e-5 : 1e-6, atol = TIMES * largest(v, w, t.count);
+            double rtol = what == GRADIENT ? 1e-5 : 1e-6, atol = TIMES * largest(v, w, t.count);
             if (!some) fprintf(stderr, "golden: not enough memory\n"), exit(1);
-            for (long j = 0; j < n; j++) some[j] = v[j * t.count / n], square += (double)some[j] * some[j];
-            atol += what == GRADIENT ? rtol * (sqrt(square / (double)n) + 0.01 * most) : (zero || (arbitrary && t.in_buffer) ? 2 : 1e-3) * step;
+            for (long j = 0; j < n; j++) some[j] = v[j * t.count / n];
+            atol += what == GRADIENT ? rtol * (rms(some, n) + 0.01 * most) : (zero || (arbitrary && t.in_buffer) ? 2 : 1e-3) * step;
             put(name, some, (long[]){ n, 0 }, 4);
             if (judged) say_of(name, text("atol %.3g rtol %.3g: %s", atol, rtol, zero ? "a bias that a norm takes out: its gradient is rounding" :
                               what == GRADIENT ? "a gradient" : t.in_buffer ? "a statistic" : "a parameter"));
@@ -321,7 +324,7 @@ static void put_number(const char *when, const char *what, double value, double 
 
 /* After how many steps may two right programs be anywhere? RMSprop's first steps, g / sqrt(0.01 g^2), have the sign of each element and no size;
  * dcgan64 takes large steps on batch norms of four numbers */
-static int steps_held(const char *recipe) { return strstr("wgan dcgan64", recipe) && strcmp(recipe, "dcgan") ? 1 : !strcmp(recipe, "style") ? 6 : STEPS; }
+static int steps_held(const char *recipe) { return has_word("wgan dcgan64", recipe) ? 1 : has_word("style", recipe) ? 6 : STEPS; }
 
 static int write_recipe(const char *folder, const Recipe *recipe, const char *name_of) {
     Ops recording = *table;
@@ -331,8 +334,7 @@ static int write_recipe(const char *folder, const Recipe *recipe, const char *na
     Gan gan, shadow;
     Report r, s;
     double apart[5] = {0};
-    int large = strstr("dcgan64 adain features", recipe->name) != NULL && strcmp(recipe->name, "dcgan");
-    GanOptions o = recipe_inputs_options(recipe->name, BATCH, large ? 16 : 8);
+    GanOptions o = recipe_inputs_options(recipe->name, BATCH, has_word("dcgan64 adain features", recipe->name) ? 16 : 8);
     o.average = 0, o.lr = (float)o.lr, o.lr_d = (float)o.lr_d;
     gan_begin(&gan, recipe, &o, &recording), gan_begin(&shadow, recipe, &o, &rounding);
     if (!gan_finish(&gan) || !gan_finish(&shadow)) return fprintf(stderr, "golden: %s: %s\n", recipe->name, gan_error()), 0;
@@ -345,7 +347,7 @@ static int write_recipe(const char *folder, const Recipe *recipe, const char *na
         long batch = (long)gan_rounds(&gan) * o.batch;
         recipe_inputs(&gan, (uint64_t)t);
         snprintf(prefix, sizeof prefix, "step%d", t);
-        judged = t <= steps_held(recipe->name);
+        judged = DOUBLE && t <= steps_held(recipe->name);
         draws = 0;
         struct { const char *name; real *v, *w; long shape[5]; } input[] = {
             { "images", gan.images, shadow.images, { batch, o.size, o.size, o.channels } },
@@ -385,7 +387,7 @@ static int write_recipe(const char *folder, const Recipe *recipe, const char *na
         }
     }
     say_of("recipe", text("%s: batch %d, size %d, seed %llu, lr %g, beta1 %g, beta2 %g", recipe->name, o.batch, o.size, (unsigned long long)o.seed, o.lr, o.beta1, o.beta2));
-    judged = 1;
+    judged = DOUBLE;
     say_of("formula", text("%s", recipe->source));
     say_of("judged", text("steps 1 to %d: later ones have no tolerance, two right programs may be anywhere", steps_held(recipe->name)));
     say_of("samples", text("after the start, a tensor of more than %d numbers is given by %d of them: element j * count / %d as number j", SAMPLES, SAMPLES, SAMPLES));

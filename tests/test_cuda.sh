@@ -3,17 +3,9 @@
 # every GPU that is not there, too old or too small ends in one clear line. FOLDER is build/emulated, where cuda_on_cpu plays the GPU
 # and its environment variables order the faults.
 programs=${1:-build/emulated}
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 1' HUP INT TERM
-passed=0 failed=0
+. tests/checks.sh
 export CUDA_ON_CPU_LEAKS=0
 small="--data synthetic --size 8 --batch 32 --steps 1"
-
-check() {                                   # check WHAT CONDITION...: counts one check, names it when it fails
-    what=$1; shift
-    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "  FAIL $what"; sed 's/^/    /' "$tmp/err"; fi
-}
 good() {                                    # good WHAT OPTIONS...: train: status 0 and nothing on standard error
     name=$1; shift
     "$programs/train" "$@" >"$tmp/log" 2>"$tmp/err"; status=$?
@@ -67,5 +59,4 @@ for fault in DEVICES=0 DRIVER=11040 CC=61; do
     check "$fault: and says so" grep -q '^device cpu' "$tmp/log"
 done
 
-echo "test_cuda: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+counted test_cuda

@@ -1,19 +1,11 @@
 #!/bin/sh
 # test_mpi.sh: several ranks (parallel.h) train as one rank with the whole batch does, and fail as one program. Needs build/mpi/train and
 # mpirun; runs from the top folder, one thread a rank, more ranks than there are cores.
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 1' HUP INT TERM
-passed=0 failed=0
+. tests/checks.sh
 train=$PWD/build/mpi/train
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1
 options=
 mpirun --version 2>&1 | grep -q 'Open MPI' && options='--oversubscribe --bind-to none'
-
-check() {                                   # check WHAT CONDITION...: counts one check, names it when it fails
-    what=$1; shift
-    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "  FAIL $what"; tail -n 5 "$tmp/err" | sed 's/^/    /'; fi
-}
 ranks() {                                   # ranks N OPTIONS...: status, and what was said in $tmp/log and $tmp/err
     n=$1; shift
     mpirun $options -np "$n" "$train" --threads 1 "$@" >"$tmp/log" 2>"$tmp/err"; status=$?
@@ -153,5 +145,4 @@ if [ -n "$options" ]; then                  # Open MPI passes USR1 on to all ran
     check "mpirun is told to stop: all do" grep -q '^stopped at step ' "$tmp/log"
 fi
 
-echo "mpi: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+counted mpi

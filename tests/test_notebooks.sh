@@ -1,14 +1,7 @@
 #!/bin/sh
 # test_notebooks.sh: the checkers of notebooks-as-md find what is wrong with a chapter, and rewrite it when asked; formulas.sh finds a wrong index.
 # A small chapter in a folder of its own, with an error planted in each round.
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 1' HUP INT TERM
-passed=0 failed=0
-check() {                                   # check WHAT CONDITION...: counts one check, names it when it fails
-    what=$1; shift
-    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "  FAIL $what"; sed 's/^/    /' "$tmp/log"; fi
-}
+. tests/checks.sh
 run() { env FOLDER="$tmp/book" SCRATCH="$tmp/scratch" LONG= UPDATE= "$@" sh notebooks-as-md/run.sh > "$tmp/log" 2>&1; }
 says() { grep -q -- "$1" "$tmp/log"; }
 mkdir "$tmp/book"; md=$tmp/book/07-planted.md
@@ -82,5 +75,4 @@ index 's/`adam_step`/`adam_stop`/'; check "a function that is not there" says 'a
 index 's/^| F19 /| F31 /'; check "a number that is in no source" says 'layers.h does not mention F31'
 index 's/`test_mixture`/`test_mixer`/'; check "a test that is not there" says 'no tests/test_mixer.c'
 index '/^| F5 /d'; check "a formula left out" says 'F6 follows F4'
-echo "notebook_checks: $passed passed, $failed failed"
-[ "$failed" = 0 ]
+counted notebook_checks

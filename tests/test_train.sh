@@ -2,16 +2,8 @@
 # test_train.sh: the program `train` as its users meet it: what works, and every way to get it wrong. A wrong call must end
 # with its exit status and exactly one line on standard error that says the right thing, must leave no folder behind, and must
 # not touch a byte of a run that is there. Runs from the top folder, after the build. Makes its own data, byte by byte.
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 1' HUP INT TERM
-passed=0 failed=0
+. tests/checks.sh
 
-check() {                                   # check WHAT CONDITION...: counts one check, names it when it fails
-    what=$1; shift
-    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "  FAIL $what"; sed 's/^/    /' "$tmp/err"; fi
-}
-lines() { [ "$(wc -l <"$1")" -eq "$2" ]; }
 good() {                                    # good WHAT OPTIONS...: status 0 and nothing on standard error
     name=$1; shift
     ./train "$@" >"$tmp/log" 2>"$tmp/err"; status=$?
@@ -584,5 +576,4 @@ check "samples that collapse: status $status" [ "$status" -eq 0 ]
 check "are told, once" [ "$(grep -c '^train: step [0-9]*: the samples collapse' "$tmp/err")" = 1 ]
 good "a healthy run of as many steps" $ill
 
-echo "train: $passed passed, $failed failed"
-[ "$failed" = 0 ]
+counted train

@@ -2,16 +2,8 @@
 # test_transfer.sh: the program `transfer` as its users meet it: what works, and every way to get it wrong. A wrong call must
 # end with its exit status and exactly one line on standard error that says the right thing, and must leave no file behind.
 # Runs from the top folder, after the build. Makes its own data: a run of two steps, and pictures written byte by byte.
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 1' HUP INT TERM
-passed=0 failed=0
+. tests/checks.sh
 
-check() {                                   # check WHAT CONDITION...: counts one check, names it when it fails
-    what=$1; shift
-    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "  FAIL $what"; sed 's/^/    /' "$tmp/err"; fi
-}
-lines() { [ "$(wc -l <"$1")" -eq "$2" ]; }
 good() {                                    # good WHAT OPTIONS...: status 0 and nothing on standard error
     name=$1; shift
     ./transfer "$@" >"$tmp/log" 2>"$tmp/err"; status=$?
@@ -409,5 +401,4 @@ check "the garment is unharmed" cmp -s "$shirt" "$tmp/keep.tga"
 check "a folder of damaged files: status $status" [ "$status" -eq 1 ]
 check "one line for each, one at the end" lines "$tmp/err" 2
 check "no temporary file is left" [ -z "$(find "$tmp" -name '*.tmp*')" ]
-echo "transfer: $passed passed, $failed failed"
-[ "$failed" = 0 ]
+counted transfer

@@ -1,0 +1,16 @@
+# checks.sh: how the test scripts count. Sourced in the top folder: a folder $tmp that vanishes at the end, check, lines, counted. A script keeps
+# what the program under test says in $tmp/err and $tmp/log.
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 1' HUP INT TERM
+passed=0 failed=0
+
+check() {                                   # check WHAT CONDITION...: counts one check; when it fails, names it and shows the last of what was said
+    what=$1 said=$tmp/err; shift
+    if "$@"; then passed=$((passed + 1)); return; fi
+    failed=$((failed + 1))
+    [ -s "$said" ] || said=$tmp/log
+    echo "  FAIL $what"; [ ! -e "$said" ] || tail -n 5 "$said" | sed 's/^/    /'
+}
+lines() { [ "$(wc -l <"$1")" -eq "$2" ]; }                        # lines FILE N: has it so many?
+counted() { echo "$1: $passed passed, $failed failed"; [ "$failed" = 0 ]; }         # counted NAME: the last line, for run.sh
