@@ -106,7 +106,7 @@ gallery: transfer
 
 # ---- tests: a program per promise, each also under the sanitizers; run.sh adds up their closing lines ----
 
-ALONE    = images safetensors damaged ops golden patches featurenet measures       # the headers by themselves
+ALONE    = images safetensors damaged corpus ops golden patches featurenet measures       # the headers by themselves
 WITH_GAN = gan mixture golden_dcgan                    # linked with gan.c
 DOUBLE   = gradients recipes                           # in double precision
 TESTS    = $(ALONE) $(WITH_GAN) $(DOUBLE)

@@ -77,8 +77,9 @@ static Option table[] = {
     { "--schedule", 's', &schedule, "", 0, 0, "of the rates: constant, linear (to 0 in the second half), cosine (default by recipe)", 0 },
     { "--init-from", 's', &init_from, "", 0, 0, "first weights from another run of the same recipe (its folder or checkpoint)", 0 },
     { "--augment", 's', &augment, "none", 0, 0, "all, none, or a list of rotation, shift, shear, zoom, flip (=range)", 0 },
-    { "--classes", 's', &classes, "", 0, 0, "only pictures of these classes, such as 0,3,6 (Fashion-MNIST: T-shirt, dress, shirt); without: all", 0 },
-    { "--limit", 'i', &limit, "0", 0, 1e9, "use only the first N pictures of --data; 0: all", 0 },
+    { "--classes", 's', &classes, "", 0, 0, "only pictures of these classes, such as 0,3,6 (Fashion-MNIST: T-shirt, dress, shirt), of --data-b too if\n"
+      "                           it has labels; without: all", 0 },
+    { "--limit", 'i', &limit, "0", 0, 1e9, "use only the first N pictures of --data, of those classes; 0: all", 0 },
     { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "all that is random follows from it", 0 },
     { "--device", 's', &device, "auto", 0, 0, "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one", 0 },
     { "--precision", 's', &precision, "float32", 0, 0, "cuda's matrix products: float32; faster and coarser: tf32, bf16", 0 },
@@ -179,6 +180,7 @@ static int uses(const Recipe *r, const char *option) {
     if (!strcmp(option, "--smoothing") && r->objective != BCE) return 0;
     if (!strcmp(option, "--style") || !strcmp(option, "--style-scale")) return r->style;
     if (!strcmp(option, "--features")) return !strcmp(r->name, "adain");
+    if (!strcmp(option, "--data") || !strcmp(option, "--limit") || !strcmp(option, "--classes") || !strcmp(option, "--augment")) return !r->style || r->content;
     if (!strcmp(option, "--data-b")) return r->pairs == UNPAIRED;
     if (!strcmp(option, "--body")) return r->body;
     if (!strcmp(option, "--average")) return !r->labels || r->conditional;
@@ -289,9 +291,18 @@ static void open_styles(const Recipe *recipe) {
     image_list_free(&files);
 }
 
+/* the pictures of `source`: those of --classes, if `choose`, and of these the first `most` (0: all); where: begins a complaint */
+static void load_set(ImageSet *to, const char *where, const char *source, ImageSetOptions o, int choose, long most) {
+    o.fashion_mnist_dir = *data_dir ? data_dir : NULL, o.limit = *classes ? 0 : most;
+    if (!imageset_load(to, source, &o))
+        die(1, "%s%s%s", where, images_error(), to == &set && option_find(table, "--data")->given == 2 ? " (the resumed run's --data: give it anew)" : "");
+    if (*classes && (choose || to->label) && !imageset_keep(to, classes)) die(1, "--classes: %s", images_error());
+    if (most && to->count > most) to->count = most;
+    if (to->skipped) say("%s: %ld files skipped: %s", source, to->skipped, to->note);
+}
+
 static void open_data(const Recipe *recipe) {
-    ImageSetOptions o = { .h = (int)size, .w = (int)size, .channels = recipe->content > 0 ? recipe->content : 0,
-                          .photo = recipe->content > 0, .limit = limit, .fashion_mnist_dir = *data_dir ? data_dir : NULL };
+    ImageSetOptions o = { .h = (int)size, .w = (int)size, .channels = recipe->content > 0 ? recipe->content : 0, .photo = recipe->content > 0 };
     if (!augment_parse(&augmentation, augment)) die(2, "--augment: %s", images_error());
     augmenting = strcmp(augment, "none") != 0;
     if (recipe->style) open_styles(recipe);
@@ -299,18 +310,12 @@ static void open_data(const Recipe *recipe) {
         set.count = style_count, set.h = set.w = (int)size, set.c = 3, data = style;
         return;
     }
-    if (!imageset_load(&set, data, &o))
-        die(1, "%s%s", images_error(), option_find(table, "--data")->given == 2 ? " (the resumed run's --data: give it anew)" : "");
-    if (recipe->pairs == UNPAIRED) {
-        o.channels = set.c;
-        if (!imageset_load(&others, data_b, &o)) die(1, "--data-b: %s", images_error());
-        if (others.skipped) say("%s: %ld files skipped: %s", data_b, others.skipped, others.note);
-    }
-    if (*classes && !imageset_keep(&set, classes)) die(1, "--classes: %s", images_error());
+    load_set(&set, "", data, o, 1, limit);
+    o.channels = set.c;
+    if (recipe->pairs == UNPAIRED) load_set(&others, "--data-b: ", data_b, o, 0, limit);
     for (int k = 0; set.label && k < set.classes && k < 4096; k++)
         for (long i = 0; i < set.count; i++)
             if (set.label[i] == k) { class_of_row[class_rows++] = k; break; }
-    if (set.skipped) say("%s: %ld files skipped: %s", data, set.skipped, set.note);
     if (recipe->labels && !set.label)
         die(1, "--data %s: these pictures have no labels, which the recipe %s needs: expected fashion-mnist, synthetic, an IDX file with its "
             "labels-idx1 beside it, or a folder with a subfolder for each class", data, recipe->name);
@@ -463,13 +468,12 @@ static void load_batch(Gan *gan, long step) {
 
 /* A set's part for tests in the place of the other: Fashion-MNIST has one. 0: this set has none, and `part` is `set` itself. */
 static int load_test_part(ImageSet *part) {
-    ImageSetOptions o = { .h = (int)size, .w = (int)size, .channels = set.c, .fashion_mnist_dir = *data_dir ? data_dir : NULL };
     const char *kind = data + 13;
     char name[64];
     *part = set;
     if (strncmp(data, "fashion-mnist", 13) || (*kind && *kind != ':') || !strncmp(kind, ":test", 5)) return 0;
     snprintf(name, sizeof name, "fashion-mnist:test%.40s", kind + (strncmp(kind, ":train", 6) ? 0 : 6));
-    if (!imageset_load(part, name, &o) || (*classes && !imageset_keep(part, classes))) die(1, "%s", images_error());
+    load_set(part, "", name, (ImageSetOptions){ .h = (int)size, .w = (int)size, .channels = set.c }, 1, 0);
     return 1;
 }
 
@@ -1032,6 +1036,8 @@ static int run(int argc, char **argv) {
     if (penalty_weight > 0 && !net_has_tangent(&gan.d))
         die(2, "--penalty-weight %g: the discriminator of the recipe %s has batch norm, which mixes the pictures; the penalty is of each alone",
             penalty_weight, recipe->name);
+    if (diversity > 0 && batch < 2)
+        die(2, "--diversity %g: two pictures of a process's batch are compared: expected --batch %d or more, or --diversity 0", diversity, 2 * parallel_ranks);
     if (critic > 1 && gan_rounds(&gan) == 1) die(2, "--critic %ld: the recipe %s updates D once in a step", critic, recipe->name);
     check_memory(&gan);
     host_images = malloc((size_t)(gan_rounds(&gan) * batch * size * size * 3) * sizeof(float));

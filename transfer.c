@@ -72,14 +72,14 @@ static Option table[] = {
       "                           (gram: weights/features.safetensors; adain: those it was trained with)", 0 },
     { "--style-layers", 's', &style_layers, "", 0, 0, "gram: as in 'relu1_1 relu2_1' (VGG: relu1_1 .. relu5_1)", 0 },
     { "--content-layer", 's', &content_layer, "", 0, 0, "gram: VGG's relu4_2; without --features luminance", 0 },
-    { "--pooling", 's', &pooling, "max", 0, 0, "gram: with --features: max or average", 0 },
+    { "--pooling", 's', &pooling, "max", 0, 0, "gram: VGG's, max or average", 0 },
     { "--style-weight", 'd', &style_weight, "1", 0, 1e6, "gram: weight of the style loss", 0 },
     { "--tv-weight", 'd', &tv_weight, "0", 0, 1e6, "gram: weight of the total variation (0.1; VGG 0.01)", 0 },
     { "--steps", 'i', &steps, "0", 0, 1000000, "gram: of each level (60; VGG 300 in one level)", 0 },
     { "--optimizer", 's', &optimizer, "adam", 0, 0, "gram: adam or lbfgs", 0 },
     { "--save-every", 'i', &save_every, "0", 0, 1000000, "gram: also the picture after each N steps, of all levels, as OUTPUT-000100.png", 0 },
     { "--init", 's', &init, "content", 0, 0, "gram: start from the content, from noise, or from a picture", 0 },
-    { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "another seed draws another print", 0 },
+    { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "patches, gram, generator: another seed draws another print", 0 },
     { "--device", 's', &device, "auto", 0, 0, "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one", 0 },
     { "--precision", 's', &precision, "float32", 0, 0, "cuda's matrix products: float32; faster and coarser: tf32, bf16", 0 },
     { "--tile", 'i', &tile, "0", 0, 16384, "generator, adain: in pieces of N x N pixels, for pictures larger than memory; they overlap, and no\n"
@@ -339,6 +339,9 @@ static int paint_gram(Image *picture, const char *to) {
     if (motif > 0) o.scale = motif;
     o.weights = weights.count ? &weights : NULL, o.pooling = strcmp(pooling, "max") ? FEATURES_AVERAGE : FEATURES_MAX;
     o.init = !strcmp(init, "content") ? GRAM_CONTENT : !strcmp(init, "noise") ? GRAM_NOISE : GRAM_PICTURE;
+    if (weights.count && o.init != GRAM_NOISE && option_find(table, "--seed")->given)
+        return fail("--seed changes nothing, for nothing is drawn: leave it away, or draw the start (--init noise) or the features (--features random)");
+    if (!vgg && option_find(table, "--pooling")->given) return fail("--pooling is that of VGG's features: leave it away, or give VGG's weights as --features");
     if (o.init == GRAM_PICTURE && !image_load(&start, init)) return fail_image();
     o.optimizer = strcmp(optimizer, "adam") ? GRAM_LBFGS : GRAM_ADAM;
     o.start = &start, o.seed = (uint64_t)seed, o.progress = gram_progress, o.context = &watch;
@@ -834,7 +837,7 @@ static void write_caption(int width) {
     static const char unseen[] = "--content --output --sheet --save-every --benchmark --threads --data-dir";
     int column = width + 1, styled = 0;
     for (const Option *o = table; o->name; o++) {
-        int count = o->kind != 'l' ? o->given || o->value == &method || o->value == &seed : o->given && !styled ? styles.count : 0;
+        int count = o->kind != 'l' ? o->given || o->value == &method : o->given && !styled ? styles.count : 0;
         if (among(o->name, unseen, strlen(unseen))) continue;
         for (int i = 0; i < count; i++) {
             char number[64], word[600];
@@ -962,6 +965,8 @@ int main(int argc, char **argv) {
     expect("--optimizer", optimizer, "adam or lbfgs");
     if (!styles.count && *preserve_color == 'c') usage("--preserve-color covariance is for the colours of a --style, a generator learned its own");
     if (*color_from && strcmp(preserve_color, "off")) usage("--color-from and --preserve-color: expected one of them");
+    if (option_find(table, "--shade")->given && !strcmp(mode, "paint")) usage("--shade is for prints, not for --mode paint");
+    if (*data_dir && strncmp(content, "fashion-mnist:", 14)) usage("--data-dir is where --content fashion-mnist:N lies, not other pictures");
     if (save_every && !*output) usage("--save-every needs --output, beside which the pictures are saved");
     cells = styles.count ? 3 : 2, across = styles.count ? 2 : 4;
     for (int i = 0; i < styles.count; i++) table_head |= is_folder(styles.item[i]);

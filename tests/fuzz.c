@@ -2,7 +2,9 @@
  * what a loader may do with a damaged one are test_damaged.c's; this adds the command line. `make fuzz` builds and runs it.
  *
  *   FUZZ=png FOLDER=folder build/fuzz/fuzz folder     FUZZ: a format's file without its "a.", or options; FOLDER: for the first files
- *   FUZZ=png FOLDER=folder build/fuzz/fuzz FILE       one file again, such as the crash-... of a finding */
+ *   FUZZ=png FOLDER=folder build/fuzz/fuzz FILE       one file again, such as the crash-... of a finding
+ *
+ * Files worth keeping, a finding above all, go to tests/corpus/FORMAT: test_corpus.c reads them in every `make test`, without libFuzzer. */
 #include <setjmp.h>
 #include <stdlib.h>
 static jmp_buf refused;
@@ -81,14 +83,18 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned
     return size;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    int loaded;
-    if (size >= ROOM) return 0;
+/* what is wrong with how these bytes are read, or NULL */
+static const char *fuzz_one(const uint8_t *data, size_t size, int *loaded) {
     memcpy(now.bytes, data, now.n = size);
     if (format) store(path, &now);
     largest = 0;
-    const char *bad = format ? format->load(&loaded) : load_options(&loaded);
-    if (!bad && format && largest > format->memory) bad = "asks for too much memory";
+    const char *bad = format ? format->load(loaded) : load_options(loaded);
+    return !bad && format && largest > format->memory ? "asks for too much memory" : bad;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    int loaded;
+    const char *bad = size < ROOM ? fuzz_one(data, size, &loaded) : NULL;
     if (bad) fprintf(stderr, "%s\n", bad), abort();
     return 0;
 }

@@ -99,13 +99,15 @@ check "is made" [ -s "$tmp/a/b/c/checkpoint.safetensors" ]
 
 # ---- every recipe: it says what it is, and takes two steps ----
 for recipe in $(sed -n 's/^  \([a-z][a-z0-9-]*\) .*(.*)$/\1/p' "$tmp/help"); do
+    pictures="--data synthetic:40"
     case $recipe in
-        style|adain|features) with="--style synthetic:1 --size 32 --batch 2" ;;
+        features) pictures= with="--style synthetic:1 --size 32 --batch 2" ;;
+        style|adain) with="--style synthetic:1 --size 32 --batch 2" ;;
         cyclegan|pattern) with="--data-b synthetic:9 --size 32 --batch 2" ;;
         dcgan64) with="--size 32 --batch 2" ;;
         *) with="--size 16 --batch 3" ;;
     esac
-    good "--dry-run of $recipe" --recipe $recipe --data synthetic:40 $with --dry-run
+    good "--dry-run of $recipe" --recipe $recipe $pictures $with --dry-run
     check "$recipe: finite losses" [ "$(grep -c 'dry run: step .: D [0-9.-]* G [0-9.-]*,' "$tmp/log")" = 2 ]
     recipes="$recipes $recipe"
 done
@@ -118,6 +120,11 @@ done
 check "each body is smaller than the one before:$cost" [ "$(echo $cost | tr ' ' '\n' | sort -rnu | tr '\n' ' ')" = "$(echo $cost) " ]
 good "--classes" $quick --recipe cgan --classes 3,5 --out "$tmp/chosen"
 check "--classes: fewer pictures" [ "$(sed -n 's/^data .*: \([0-9]*\) pictures.*/\1/p' "$tmp/log")" -lt 20 ]
+good "--classes, and of these --limit" $quick --recipe cgan --classes 3 --limit 2 --batch 2 --out "$tmp/limited"
+check "--limit counts pictures of the classes" [ "$(sed -n 's/^data .*: \([0-9]*\) pictures.*/\1/p' "$tmp/log")" = 2 ]
+bad "--classes of --data-b" 1 "synthetic:5: no picture is of the classes 9" --recipe cyclegan --data synthetic:40 --data-b synthetic:5 --size 16 --batch 2 --steps 1 --classes 9 --out "$tmp/new"
+bad "--diversity of one picture" 2 "expected --batch 2 or more, or --diversity 0" --recipe pattern --data synthetic:9 --data-b synthetic:9 --size 16 --batch 1 --steps 1 --out "$tmp/new"
+bad "--data of features" 2 "--data: the recipe features has no use for it" --recipe features --style synthetic:1 --data synthetic:9 --size 32 --steps 1 --out "$tmp/new"
 good "--average" $quick --average 0.9 --out "$tmp/average"
 good "--average, resumed" --resume "$tmp/average" --steps 4
 check "--average: the checkpoint holds both" grep -aq '"g.now"' "$tmp/average/checkpoint.safetensors"

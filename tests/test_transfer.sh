@@ -61,6 +61,7 @@ cp "$tmp/a.png" "$tmp/keep-000001.png" && cp "$tmp/a.png" "$tmp/keep-copy.png"
 check "--save-every keeps the content's file" cmp -s "$tmp/keep-000001.png" "$tmp/keep-copy.png"
 bad "alpha 2" 2 "--alpha" $fuse --alpha 2 --content "$tmp/shirt.tga" --output "$tmp/new.png"
 bad "adain without a style" 1 "or a --style beside it" --generator "$tmp/adain" --content "$tmp/shirt.tga" --output "$tmp/new.png"
+bad "adain with a seed" 2 "not used by --method adain" $fuse --seed 3 --content "$tmp/shirt.tga" --output "$tmp/new.png"
 bad "adain with steps" 2 "not used by --method adain" $fuse --steps 3 --content "$tmp/shirt.tga" --output "$tmp/new.png"
 
 # an unpaired generator, grey and coloured
@@ -165,7 +166,7 @@ good "paint" --mode paint --style "$tmp/style.tga" --content "$tmp/shirt.tga" --
 check "all of the picture" grep -q "^painting" "$tmp/log"
 good "two styles" --style "$tmp/style.tga" --style "$tmp/alpha.tga" --style-weights 2,1 --preserve-color covariance --style-scale 2 --size 64 \
     --content "$tmp/shirt.tga" --sheet "$tmp/sheet.png"
-check "a sheet of three" [ "$(size_of "$tmp/sheet.png")" = 816x312 ]
+check "a sheet of three" [ "$(size_of "$tmp/sheet.png")" = 816x302 ]
 
 # all pairs of two folders
 mkdir -p "$tmp/styles/sub" "$tmp/shirts" && cp "$tmp/style.tga" "$tmp/styles/plain.tga" && cp "$tmp/one.tga" "$tmp/styles/sub/one.tga"
@@ -375,6 +376,10 @@ LC_ALL=C sed 's/"shape":\[3,3,32,64\]/"shape":[3,3,64,32]/' weights/features.saf
 bad "features of another shape" 1 "relu2_1 is not of shape 3x3x32x64" $gram --features "$tmp/turned.safetensors" --output "$new"
 bad "too many layers" 1 "style layers '.*': too many" $gram --style-layers "$(head -c 300 /dev/zero | tr '\0' a)" --output "$new"
 bad "--pooling" 2 "max or average" $gram --pooling min --output "$new"
+bad "--pooling without VGG" 1 "--pooling is that of VGG's features" $gram --pooling average --output "$new"
+bad "--seed where nothing is drawn" 1 "--seed changes nothing" $gram --seed 2 --output "$new"
+bad "--shade of a painting" 2 "--shade is for prints" --style "$tmp/style.tga" --content "$tmp/shirt.tga" --mode paint --shade 0.5 --output "$new"
+bad "--data-dir of a picture" 2 "--data-dir is where" --generator "$run" --content "$shirt" --data-dir "$tmp" --output "$new"
 bad "no such features" 1 "none" $gram --features "$tmp/none" --output "$new"
 bad "features that are none" 1 "features.0.weight" $gram --features "$run" --output "$new"
 bad "no such layer" 1 "relu9_1" $gram --style-layers relu9_1 --output "$new"
