@@ -172,6 +172,12 @@ check-kernels:
 endurance: all
 	@sh tests/endurance.sh $(or $(N),200)
 
+# too slow for make test: ThreadSanitizer (clang, libomp) and valgrind over both programs
+tsan: all build/golden
+	@sh tests/watched.sh thread
+valgrind: all build/golden
+	@sh tests/watched.sh valgrind
+
 # tests/messages.txt: every message, and which tests provoke it: runs the tests that make messages, and fails where a message has none
 MESSAGES   = images safetensors damaged featurenet patches gan
 messages: all $(MESSAGES:%=build/test_%)
@@ -226,4 +232,4 @@ build/libgan.a: build/gan.o build/images.o
 
 clean:
 	rm -rf build train transfer validate
-.PHONY: all stb setup demo gallery golden test test-programs kernel-tests check-kernels endurance messages fuzz bench notebooks ipynb clean
+.PHONY: all stb setup demo gallery golden test test-programs kernel-tests check-kernels endurance tsan valgrind messages fuzz bench notebooks ipynb clean

@@ -592,9 +592,10 @@ int gram_transfer(Image *out, const Image *content, const Image *style, const do
     }
     if (result) result = gram_result(out, &g, &z);
 end:
-    real *block[] = { g.target, g.gram, g.dgram, g.average, g.number };
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 5; i++) {
+        real *block[] = { g.target, g.gram, g.dgram, g.average, g.number };
         if (block[i]) ops->release(block[i]);
+    }
     image_free(&guide), image_free(&start), image_free(&z);
     if (!result) image_free(out);
     return result != 0;
