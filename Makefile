@@ -180,11 +180,11 @@ valgrind: all build/golden
 
 # tests/messages.txt: every message, and which tests provoke it: runs the tests that make messages, and fails where a message has none
 MESSAGES   = images safetensors damaged featurenet patches gan
-messages: all $(MESSAGES:%=build/test_%)
+messages: all build/golden build/golden_float $(MESSAGES:%=build/test_%)
 	@rm -rf build/messages && mkdir -p build/messages && $(CC) -O1 -shared -fPIC -o build/messages.so tests/messages.c
 	@export TESTS=tests OMP_WAIT_POLICY=passive LD_PRELOAD=$(CURDIR)/build/messages.so; \
 	  for t in $(MESSAGES); do MESSAGES=build/messages/$$t build/test_$$t | tail -n 1; done; \
-	  for t in train transfer; do MESSAGES=$(CURDIR)/build/messages/$$t sh tests/test_$$t.sh | tail -n 1; done; \
+	  for t in train transfer validate; do MESSAGES=$(CURDIR)/build/messages/$$t sh tests/test_$$t.sh | tail -n 1; done; \
 	  MESSAGES=$(CURDIR)/build/messages/endurance sh tests/endurance.sh 100 | tail -n 1
 	@test ! -x build/mpi/train || MESSAGES=$(CURDIR)/build/messages/mpi LD_PRELOAD=$(CURDIR)/build/messages.so sh tests/test_mpi.sh | tail -n 1
 	@sh tests/messages.sh build/messages

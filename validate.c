@@ -9,6 +9,8 @@
  * and on the reference, which is computed again with the mistake in it (padding, a kernel turned round, no bias correction).
  * Exit status: 0 all right, 1 something is not (or not there), 2 wrong usage.                      Compiled in double, with the textbook code. */
 #include "tests/op_cases.h"
+#define OPTIONS_IMPLEMENTATION
+#include "options.h"
 #include "safetensors.h"
 
 #define STRAY 0.005                      /* of a tensor after training steps: where a gradient is nearly zero, Adam's step has its sign, which rounding decides */
@@ -23,11 +25,19 @@ typedef struct Result {
 } Result;
 
 static StFile golden, theirs;
-static int partial, verbose, shown;
+static const char *against;
+static int partial, verbose, shown, help;
+static Option table[] = {
+    { "--against", 's', &against, "", 0, 0, "a file of golden/, which make golden writes", 0 },
+    { "--partial", 'f', &partial, "0", 0, 1, "results that THEIRS does not have are no mistake", 0 },
+    { "--verbose", 'f', &verbose, "0", 0, 1, "a line for each result, right ones too", 0 },
+    { "--help", 'f', &help, "0", 0, 1, "this text", 0 },
+    { 0 }
+};
 
 static void *memory(size_t bytes) {
     void *at = calloc(bytes ? bytes : 1, 1);
-    if (!at) fprintf(stderr, "validate: not enough memory\n"), exit(1);
+    if (!at) die(1, "not enough memory for %zu bytes of a result", bytes);
     return at;
 }
 
@@ -39,7 +49,7 @@ static long count_of(const StTensor *t) {
 
 static double *values(const StTensor *t, long n) {
     double *v = memory(sizeof *v * (size_t)n);
-    if (!st_read_f64(t, v, n)) fprintf(stderr, "validate: %s\n", st_error()), exit(1);
+    if (!st_read_f64(t, v, n)) die(1, "%s", st_error());
     return v;
 }
 
@@ -355,18 +365,23 @@ static int check(Result *r, const StTensor *t) {
 }
 
 int main(int count, char **argument) {
-    const char *file[2] = {0}, *usage = "usage: validate THEIRS.safetensors --against GOLDEN.safetensors [--partial] [--verbose]\n";
-    for (int i = 1; i < count; i++) {
-        const char *a = argument[i];
-        if (!strcmp(a, "--partial")) partial = 1;
-        else if (!strcmp(a, "--verbose")) verbose = 1;
-        else if (!strcmp(a, "--against") && i + 1 < count && !file[1]) file[1] = argument[++i];
-        else if (!strcmp(a, "--help")) return printf("%s  --partial  results that THEIRS does not have are no mistake\n  --verbose  a line for each result, right ones too\n", usage), 0;
-        else if (a[0] == '-' || file[0]) return fprintf(stderr, "validate: '%s' is one too many, or unknown; %s", a, usage), 2;
-        else file[0] = a;
+    const char *file = NULL, *another = NULL, *before = "";
+    int options = 1;                                                 /* argument without THEIRS */
+    for (int i = 1; i < count; before = argument[i++]) {
+        int one = argument[i][0] != '-' && strcmp(before, "--against");
+        if (!one) argument[options++] = argument[i];
+        else if (file) another = argument[i];
+        else file = argument[i];
     }
-    if (!file[0] || !file[1]) return fprintf(stderr, "validate: %s is missing; %s", file[0] ? "--against" : "THEIRS", usage), 2;
-    if (!st_open(&theirs, file[0]) || !st_open(&golden, file[1])) return fprintf(stderr, "validate: %s\n", st_error()), 1;
+    options_parse("validate", table, options, argument);
+    if (help) {
+        printf("usage: ./validate THEIRS.safetensors --against GOLDEN.safetensors [options]\n\noptions:\n");
+        return options_help(table, stdout), 0;
+    }
+    if (another) die(2, "'%s' is one file too many, beside '%s'; see --help", another, file);
+    if (!file) die(2, "THEIRS is missing: a .safetensors file of results, by the golden file's names; see --help");
+    if (!*against) die(2, "--against is missing: a file of golden/, which make golden writes; see --help");
+    if (!st_open(&theirs, file) || !st_open(&golden, against)) die(1, "%s", st_error());
     long right = 0, wrong = 0, missing = 0;
     char first_missing[200] = "";
     for (int i = 0; i < golden.count; i++) {                         /* in the order of the file: step by step */
@@ -376,7 +391,7 @@ int main(int count, char **argument) {
         snprintf(r.name, sizeof r.name, "%.199s", r.shape->name), snprintf(name64, sizeof name64, "%s.f64", r.name);
         if (!tolerance || sscanf(tolerance, "atol %lf rtol %lf: %199[^\n]", &r.atol, &r.rtol, r.why) != 3) continue;
         if (strlen(r.shape->name) > 150 || !(r.atol >= 0 && r.atol < 1e30 && r.rtol >= 0 && r.rtol < 1))
-            return fprintf(stderr, "validate: %s: the result '%.150s' has the tolerance '%.60s': no golden file of ours, make it again\n", file[1], r.name, tolerance), 1;
+            die(1, "%s: the result '%.150s' has the tolerance '%.60s': no golden file of ours, make it again", against, r.name, tolerance);
         const StTensor *t = st_find(&theirs, r.name), *exact = st_find(&golden, name64);
         if (!t) {
             if (!missing++) snprintf(first_missing, sizeof first_missing, "%s", r.name);
@@ -387,9 +402,9 @@ int main(int count, char **argument) {
         if (check(&r, t)) right++; else wrong++;
         free(r.want), free(r.got);
     }
-    if (!right && !wrong && !missing) return fprintf(stderr, "validate: %s: no golden file: its metadata has no tolerances; expected one that make golden has written\n", file[1]), 1;
-    if (!right && !wrong) return fprintf(stderr, "validate: %s: has none of the results of %s: expected names like %s\n", file[0], file[1], first_missing), 1;
+    if (!right && !wrong && !missing) die(1, "%s: no golden file: its metadata has no tolerances; expected one that make golden has written", against);
+    if (!right && !wrong) die(1, "%s: has none of the results of %s: expected names like %s", file, against, first_missing);
     if (shown > MOST_SHOWN) printf("and %d more that are wrong: --verbose shows all\n", shown - MOST_SHOWN);
-    printf("%s: %ld right, %ld wrong, %ld not there%s%s\n", file[0], right, wrong, missing, missing ? ", the first: " : "", first_missing);
+    printf("%s: %ld right, %ld wrong, %ld not there%s%s\n", file, right, wrong, missing, missing ? ", the first: " : "", first_missing);
     return wrong > 0 || (missing > 0 && !partial);
 }

@@ -49,7 +49,8 @@ conv=$tmp/golden/conv2d.safetensors
 bad "nothing" 2 "THEIRS is missing"
 bad "no --against" 2 "--against is missing" "$conv"
 bad "an unknown option" 2 "'--loud'" "$conv" --against "$conv" --loud
-bad "two files" 2 "one too many" "$conv" "$conv" --against "$conv"
+bad "an option like it" 2 "did you mean .--against" "$conv" --aganst "$conv"
+bad "two files" 2 "one file too many" "$conv" "$conv" --against "$conv"
 bad "no such file" 1 "none.safetensors" "$tmp/none.safetensors" --against "$conv"
 head -c 1000 "$conv" >"$tmp/cut.safetensors"
 bad "half a file" 1 "cut.safetensors" "$tmp/cut.safetensors" --against "$conv"
