@@ -1,5 +1,6 @@
 # checks.sh: how the test scripts count. Sourced in the top folder: a folder $tmp that vanishes at the end, check, lines, counted. A script keeps
 # what the program under test says in $tmp/err and $tmp/log.
+set -u                                      # an option that comes to nothing would test something else
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM

@@ -218,7 +218,7 @@ check "the others are as they were" [ "$(seal "$kept")" = "$sealed" ]
 refuse() {                                  # refuse WHAT COMMAND...
     name=$1 k=1; shift
     [ "$number" -ge 100 ] || k=$((1 + ${#name} % 9))
-    while rm -rf "$tmp/refused" "$tmp/no" && REFUSED=$tmp/refused REFUSE=$k LD_PRELOAD="$tmp/refuse.so $LD_PRELOAD" "$@" >"$tmp/log" 2>"$tmp/err"; status=$?; [ -e "$tmp/refused" ]; do
+    while rm -rf "$tmp/refused" "$tmp/no" && REFUSED=$tmp/refused REFUSE=$k LD_PRELOAD="$tmp/refuse.so ${LD_PRELOAD:-}" "$@" >"$tmp/log" 2>"$tmp/err"; status=$?; [ -e "$tmp/refused" ]; do
         n=$(wc -l <"$tmp/err") memory=$(grep -ci 'memory\|too large' "$tmp/err")
         if grep -q 'stbiw__sbgrowf: Assertion' "$tmp/err"; then stb=$((stb + 1))       # stb_image_write has no other answer; the old picture stays
         else check "$name: without memory number $k: status $status, $n lines, $memory of memory" [ "$status:$n:$memory" = 1:1:1 -o "$status:$memory" = "0:$n" ]; fi
@@ -235,7 +235,8 @@ if ${CC:-cc} -shared -fPIC -o "$tmp/refuse.so" tests/refuse.c 2>/dev/null; then
     if [ "$number" -ge 100 ]; then
         for recipe in wgan-gp cgan stylegan vaegan pix2pix classifier; do refuse $recipe ./train --recipe $recipe --data synthetic:19 $small; done
         for recipe in cyclegan pattern; do refuse $recipe ./train --recipe $recipe --data synthetic:9 --data-b "$kept/samples.png" $small; done
-        for recipe in style adain features; do refuse $recipe ./train --recipe $recipe --data "$kept/samples.png" --style "$kept/samples.png" $small --size 16; done
+        for recipe in style adain; do refuse $recipe ./train --recipe $recipe --data "$kept/samples.png" --style "$kept/samples.png" $small --size 16; done
+        refuse features ./train --recipe features --style "$kept/samples.png" $small --size 16
         refuse --resume ./train --resume "$kept" --steps 9 --out "$tmp/no"
         refuse --compress ./train --compress "$kept" --quantize int8 --out "$tmp/no"
         refuse generator ./transfer --generator "$tmp/painter" --content "$kept/samples.png" --size 32 --sheet "$tmp/no.png"

@@ -89,7 +89,7 @@ static const char *fuzz_one(const uint8_t *data, size_t size, int *loaded) {
     if (format) store(path, &now);
     largest = 0;
     const char *bad = format ? format->load(loaded) : load_options(loaded);
-    return !bad && format && largest > format->memory ? "asks for too much memory" : bad;
+    return !bad && format && asks_too_much(format, &now) ? "asks for too much memory" : bad;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

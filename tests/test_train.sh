@@ -98,6 +98,7 @@ good "a folder in folders that are not there" $quick --out "$tmp/a/b/c/"
 check "is made" [ -s "$tmp/a/b/c/checkpoint.safetensors" ]
 
 # ---- every recipe: it says what it is, and takes two steps ----
+recipes=
 for recipe in $(sed -n 's/^  \([a-z][a-z0-9-]*\) .*(.*)$/\1/p' "$tmp/help"); do
     pictures="--data synthetic:40"
     case $recipe in

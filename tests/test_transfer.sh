@@ -249,6 +249,7 @@ for option in method style pattern-from color-from style-weights mode optimizer 
 done
 
 # an option whose help begins with methods is refused by the others, and only by those
+refused=
 for method in patches gram generator; do
     with="--style $tmp/style.tga"; [ $method = generator ] && with="--generator $run"
     sed -n 's/^  \(--[a-z-]*\) *[A-Z]* \{2,\}\([^:]*\):.*/\1 \2/p' "$tmp/log" >"$tmp/of"
