@@ -3,6 +3,7 @@
 # make gallery    fetches paintings and garments, makes README's gallery of style transfer in the folder GALLERY (gallery)
 # make test       everything is checked; the last line is 'N passed, N failed'
 # make endurance  N=200 times kill -9, then full disks, long runs: tests/endurance.sh. make fuzz MINUTES=10: libFuzzer (clang) on every reader
+# make tsan       no two threads touch the same number unordered (clang, libomp-dev). make valgrind: nothing is read before it is written
 # make bench      GFLOP/s per layer; layers and whole training steps against PyTorch where it is installed. DEVICE=cuda: on the GPU
 # make notebooks  runs the cells of notebooks-as-md, long ones too, and compares. CHAPTERS=02: one; UPDATE=1: rewrites what they print
 # make golden     writes golden/: what every operation and ten steps of every recipe must give, for ./validate. GOLDEN=folder, NAMES='conv2d train_dcgan'

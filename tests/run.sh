@@ -31,6 +31,7 @@ commands() {
     else echo "no MPI here (mpicc, mpirun): training by several processes was not tested"; fi
     one transfer sh tests/test_transfer.sh
     one validate sh tests/test_validate.sh
+    one compilers sh tests/test_compilers.sh
     one endurance sh tests/endurance.sh 10
     if [ -x build/emulated/test_ops ]; then
         one "kernels on the CPU" env OMP_NUM_THREADS=1 build/emulated/test_ops

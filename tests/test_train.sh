@@ -347,7 +347,7 @@ check "transfer reads a compressed generator: status $status" [ "$status" -eq 0 
 
 # ---- to stop, and to go on ----
 for signal in INT TERM; do
-    rm -rf "$tmp/stopped"
+    rm -rf "$tmp/stopped" && : >"$tmp/log"
     ./train $data --steps 1000000 --minutes 1 --log-every 1 --sample-every 0 --checkpoint-every 0 --out "$tmp/stopped" \
         >"$tmp/log" 2>"$tmp/err" &
     check "$signal: the run starts" started
