@@ -457,6 +457,8 @@ static void compress_run(const char *checkpoint) {
         die(2, "--quantize %s: expected float16 or int8%s%s%s", quantize, near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
     }
     if (is_folder(out)) die(1, "--out %s: is a folder, expected the name of a file", out);
+    if (same_file(out, checkpoint) || (*classifier && same_file(out, checkpoint_path("--classifier", classifier))))
+        die(1, "--out %s: would overwrite the run that is read, choose another name", out);
     if (!access(out, F_OK) && !overwrite) die(1, "--out %s: is there already: another --out keeps it, or --overwrite", out);
     if (!gan_open(&file, checkpoint)) die(1, "%s", gan_error());
     const char *recipe = st_meta(&file, "recipe");

@@ -128,6 +128,7 @@ typedef struct ImageSetOptions {        /* all zero is a good default */
                                          * inverted, mask = raw > .02*255; folders get image_garment_mask */
     long limit;                         /* use only the first `limit` pictures; 0: all */
     const char *fashion_mnist_dir;      /* NULL: /usr/share/datasets/fashion-mnist */
+    const char *except;                 /* a folder that is left out of the source, such as one for results; or NULL */
 } ImageSetOptions;
 
 typedef struct ImageSet {
@@ -1074,7 +1075,7 @@ static int im_append(ImageSet *set, Image *image, const ImageSetOptions *o) {
 
 static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptions *o) {
     ImageList list;
-    int flat = 0, ok = image_list(&list, source, NULL);         /* flat: pictures in the folder itself, so no classes */
+    int flat = 0, ok = image_list(&list, source, o->except);         /* flat: pictures in the folder itself, so no classes */
     const char *last = NULL;                                    /* the picture before, below source */
     long room = o->limit > 0 && o->limit < list.count ? o->limit : list.count;
     for (long i = 0; ok && i < list.count && set->count < room; i++) {

@@ -147,7 +147,7 @@ void options_set(Option *option, const char *text, const char *where) {
     x = strtod(text, &end);
     if (end == text || *end || errno == ERANGE || !(x >= option->least && x <= option->most)
         || (option->kind == 'i' && x != floor(x)))
-        die(2, "%s%s %s: expected %s from %.12g to %.12g", where, option->name, *text ? text : "''",
+        die(*where ? 1 : 2, "%s%s %s: expected %s from %.12g to %.12g", where, option->name, *text ? text : "''",
             option->kind == 'i' ? "a whole number" : "a number", option->least, option->most);
     if (option->kind == 'i') *(long *)option->value = (long)x;
     else *(double *)option->value = x;
@@ -171,8 +171,9 @@ void options_parse(const char *program, Option *table, int argc, char **argv) {
             die(2, "unknown option '%s'%s%s%s: --help lists them all", argv[i], near ? ", did you mean '" : "",
                 near ? near : "", near ? "'?" : "");
         }
-        if (o->kind != 'f' && !equals && i + 1 == argc) die(2, "%s needs a value: %s", o->name, o->help);
-        options_set(o, o->kind == 'f' ? (equals ? equals + 1 : "1") : equals ? equals + 1 : argv[++i], "");
+        const char *text = equals ? equals + 1 : o->kind == 'f' ? "1" : i + 1 < argc ? argv[++i] : "";
+        if (!*text) die(2, "%s needs a value: %s", o->name, o->help);
+        options_set(o, text, "");
         o->given = 1;
     }
 }

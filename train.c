@@ -77,9 +77,9 @@ static Option table[] = {
     { "--schedule", 's', &schedule, "", 0, 0, "of the rates: constant, linear (to 0 in the second half), cosine (default by recipe)", 0 },
     { "--init-from", 's', &init_from, "", 0, 0, "first weights from another run of the same recipe (its folder or checkpoint)", 0 },
     { "--augment", 's', &augment, "none", 0, 0, "all, none, or a list of rotation, shift, shear, zoom, flip (=range)", 0 },
-    { "--classes", 's', &classes, "", 0, 0, "only pictures of these classes, such as 0,3,6 (Fashion-MNIST: T-shirt, dress, shirt), of --data-b too if\n"
-      "                           it has labels; without: all", 0 },
-    { "--limit", 'i', &limit, "0", 0, 1e9, "use only the first N pictures of --data, of those classes; 0: all", 0 },
+    { "--classes", 's', &classes, "", 0, 0, "only pictures of these classes, such as 0,3,6 (Fashion-MNIST: T-shirt, dress, shirt), of --data-b too\n"
+      "                           where both are of Fashion-MNIST or synthetic; without: all", 0 },
+    { "--limit", 'i', &limit, "0", 0, 1e9, "use only the first N pictures of --data and of --data-b, of those classes; 0: all", 0 },
     { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "all that is random follows from it", 0 },
     { "--device", 's', &device, "auto", 0, 0, "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one", 0 },
     { "--precision", 's', &precision, "float32", 0, 0, "cuda's matrix products: float32; faster and coarser: tf32, bf16", 0 },
@@ -180,7 +180,8 @@ static int uses(const Recipe *r, const char *option) {
     if (!strcmp(option, "--smoothing") && r->objective != BCE) return 0;
     if (!strcmp(option, "--style") || !strcmp(option, "--style-scale")) return r->style;
     if (!strcmp(option, "--features")) return !strcmp(r->name, "adain");
-    if (!strcmp(option, "--data") || !strcmp(option, "--limit") || !strcmp(option, "--classes") || !strcmp(option, "--augment")) return !r->style || r->content;
+    if (!strcmp(option, "--data") || !strcmp(option, "--limit") || !strcmp(option, "--classes") || !strcmp(option, "--augment") || !strcmp(option, "--data-dir"))
+        return !r->style || r->content;
     if (!strcmp(option, "--data-b")) return r->pairs == UNPAIRED;
     if (!strcmp(option, "--body")) return r->body;
     if (!strcmp(option, "--average")) return !r->labels || r->conditional;
@@ -203,30 +204,39 @@ static void refuse_unused(const Recipe *recipe) {
 
 /* the checkpoint that an option names: a run's folder's, or the file itself */
 static const char *checkpoint_path(const char *option, const char *name) {
-    static char path[4096];
+    static char paths[3][4096];                          /* of as many calls */
+    static int calls;
+    char *path = paths[calls++ % 3];
     if (access(name, F_OK)) die(1, "%s %s: %s: expected a run's folder or its checkpoint", option, name, strerror(errno));
-    snprintf(path, sizeof path, is_folder(name) ? "%.4000s/checkpoint.safetensors" : "%.4000s", name);
+    snprintf(path, sizeof paths[0], is_folder(name) ? "%.4000s/checkpoint.safetensors" : "%.4000s", name);
     return path;
+}
+
+/* Does a checkpoint keep this option? Not those of a single start. */
+static int is_kept(const Option *o) {
+    static const char *const skip[] = { "--resume", "--dry-run", "--help", "--overwrite", "--threads", "--minutes",
+                                        "--evaluate", "--classifier", "--samples", "--compress", "--prune", "--quantize" };
+    for (size_t k = 0; k < sizeof skip / sizeof *skip; k++) if (!strcmp(o->name, skip[k])) return 0;
+    return 1;
 }
 
 /* options of the run to be resumed: they take the place of defaults, the command line goes before them */
 static void resume_options(const char *path) {
-    StFile file;
+    static StFile file;                                  /* stays open: the options' texts are in it */
     if (!gan_open(&file, path)) die(1, "%s", gan_error());
     const char *recipe = st_meta(&file, "recipe");
     Option *given = option_find(table, "--recipe");
     if (!recipe) die(1, "%s: not a checkpoint of this program (no recipe in its metadata)", path);
     if (given->given && strcmp(recipe, recipe_name))
-        die(1, "%s: made with --recipe %s, not %s: leave --recipe away, or train %s in another --out", path, recipe,
+        die(1, "%s: made with --recipe %.40s, not %s: leave --recipe away, or train %s in another --out", path, recipe,
             recipe_name, recipe_name);
     for (Option *o = table; o->name; o++) {
         const char *text = st_meta(&file, o->name);
-        if (!text || o->given) continue;
+        if (!text || o->given || !is_kept(o)) continue;
         if (!strcmp(o->name, "--epochs") && option_find(table, "--steps")->given == 1) continue;   /* --steps takes its place */
-        options_set(o, strdup(text), "checkpoint: ");
+        options_set(o, text, "checkpoint: ");
         o->given = 2;
     }
-    st_close(&file);
 }
 
 /* ------------------------------------------------------------------------------------------------- pictures of a step */
@@ -280,7 +290,8 @@ static void open_styles(const Recipe *recipe) {
         style_add(&picture, style, recipe->labels);
         return;
     }
-    if (!image_list(&files, style, NULL)) die(1, "%s", images_error());
+    if (is_folder(style) && same_file(style, out)) die(1, "--out %s: the run's pictures would lie among the styles: choose another folder", out);
+    if (!image_list(&files, style, out)) die(1, "%s", images_error());
     for (long i = 0; i < files.count; i++)
         if (image_load(&picture, files.path[i])) style_add(&picture, files.path[i], recipe->labels);
     if (!style_count)
@@ -291,12 +302,16 @@ static void open_styles(const Recipe *recipe) {
     image_list_free(&files);
 }
 
+/* Classes are the same ten, T-shirt to boot, in these sets alone; a folder has its own. */
+static int has_the_ten(const char *source) { return !strncmp(source, "fashion-mnist", 13) || !strcmp(source, "synthetic") || !strncmp(source, "synthetic:", 10); }
+
 /* the pictures of `source`: those of --classes, if `choose`, and of these the first `most` (0: all); where: begins a complaint */
 static void load_set(ImageSet *to, const char *where, const char *source, ImageSetOptions o, int choose, long most) {
-    o.fashion_mnist_dir = *data_dir ? data_dir : NULL, o.limit = *classes ? 0 : most;
+    o.fashion_mnist_dir = *data_dir ? data_dir : NULL, o.limit = *classes && choose ? 0 : most, o.except = out;
+    if (is_folder(source) && same_file(source, out)) die(1, "--out %s: the run's pictures would lie among those it learns from: choose another folder", out);
     if (!imageset_load(to, source, &o))
         die(1, "%s%s%s", where, images_error(), to == &set && option_find(table, "--data")->given == 2 ? " (the resumed run's --data: give it anew)" : "");
-    if (*classes && (choose || to->label) && !imageset_keep(to, classes)) die(1, "--classes: %s", images_error());
+    if (*classes && choose && !imageset_keep(to, classes)) die(1, "--classes: %s%s", where, images_error());
     if (most && to->count > most) to->count = most;
     if (to->skipped) say("%s: %ld files skipped: %s", source, to->skipped, to->note);
 }
@@ -305,6 +320,8 @@ static void open_data(const Recipe *recipe) {
     ImageSetOptions o = { .h = (int)size, .w = (int)size, .channels = recipe->content > 0 ? recipe->content : 0, .photo = recipe->content > 0 };
     if (!augment_parse(&augmentation, augment)) die(2, "--augment: %s", images_error());
     augmenting = strcmp(augment, "none") != 0;
+    if (option_find(table, "--data-dir")->given == 1 && strncmp(data, "fashion-mnist", 13) && (recipe->pairs != UNPAIRED || strncmp(data_b, "fashion-mnist", 13)))
+        die(2, "--data-dir is where --data fashion-mnist lies, not %s", data);
     if (recipe->style) open_styles(recipe);
     if (recipe->style && !recipe->content) {             /* crops of the style pictures are all there is to see */
         set.count = style_count, set.h = set.w = (int)size, set.c = 3, data = style;
@@ -312,7 +329,7 @@ static void open_data(const Recipe *recipe) {
     }
     load_set(&set, "", data, o, 1, limit);
     o.channels = set.c;
-    if (recipe->pairs == UNPAIRED) load_set(&others, "--data-b: ", data_b, o, 0, limit);
+    if (recipe->pairs == UNPAIRED) load_set(&others, "--data-b: ", data_b, o, has_the_ten(data) && has_the_ten(data_b), limit);
     for (int k = 0; set.label && k < set.classes && k < 4096; k++)
         for (long i = 0; i < set.count; i++)
             if (set.label[i] == k) { class_of_row[class_rows++] = k; break; }
@@ -739,11 +756,7 @@ static int save_checkpoint(Gan *gan) {
     char path[4200], text[COUNT][64];
     int metas = 0;
     for (int i = 0; table[i].name; i++) {
-        const char *skip[] = { "--resume", "--dry-run", "--help", "--overwrite", "--threads", "--minutes",
-                               "--evaluate", "--classifier", "--samples", "--compress", "--prune", "--quantize" };
-        int skipped = 0;
-        for (size_t k = 0; k < sizeof skip / sizeof *skip; k++) skipped |= !strcmp(table[i].name, skip[k]);
-        if (!skipped) meta[metas++] = (StMeta){ table[i].name, option_text(&table[i], text[i]) };
+        if (is_kept(&table[i])) meta[metas++] = (StMeta){ table[i].name, option_text(&table[i], text[i]) };
     }
     snprintf(path, sizeof path, "%s/checkpoint.safetensors", out);
     return written(gan_save(gan, path, meta, metas), gan_error());
@@ -797,17 +810,32 @@ static void make_folder(const char *path) {
             *c = keep;
             if (!keep) break;
         }
+    if (!is_folder(path)) die(1, "--out %s: is a file, expected a folder", path);
     if (access(path, W_OK | X_OK)) die(1, "--out %s: %s, choose another folder", path, strerror(errno));
 }
 
-/* The folder is ours alone until the program ends (another run is refused), and rid of what a killed run left half written.
- * A run that starts anew also takes the old one's files away, so that nothing of it can pass for the new one's. */
+/* The folder is ours alone until the program ends: another run is refused. */
+static void lock_folder(void) {
+    static int lock = -1;                                 /* stays open: the lock goes with the process, however it ends */
+    if (lock >= 0) return;
+    if ((lock = open(out, O_RDONLY)) < 0 || flock(lock, LOCK_EX | LOCK_NB))
+        die(1, "--out %s: %s, choose another folder", out, lock < 0 ? strerror(errno) : "another ./train is writing there");
+}
+
+/* A run of others is not written over, unless they say so */
+static void keep_other(const char *checkpoint) {
+    if (!overwrite && !access(checkpoint, F_OK))
+        die(1, "%s: this folder holds a run already: --resume %s to go on, another --out to keep it, or --overwrite", checkpoint, out);
+}
+
+/* The folder becomes ours, and rid of what a killed run left half written. A run that does not go on in its own folder (anew) also takes the
+ * files of another one away, so that nothing of it can pass for the new one's. */
 static void own_folder(int anew) {
     static const char *const old[] = { "checkpoint.safetensors", "samples.png", "losses.png", "log.csv", "report.html" };
     char path[4600];
-    int lock = open(out, O_RDONLY);                       /* stays open: the lock goes with the process, however it ends */
-    if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB))
-        die(1, "--out %s: %s, choose another folder", out, lock < 0 ? strerror(errno) : "another ./train is writing there");
+    lock_folder();
+    snprintf(path, sizeof path, "%s/%s", out, old[0]);
+    if (anew) keep_other(path);                           /* one that came to its end since we began */
     for (int i = 0; i < 5 && anew; i++) {
         snprintf(path, sizeof path, "%s/%s", out, old[i]);
         unlink(path);
@@ -962,12 +990,12 @@ static int run(int argc, char **argv) {
     if (help) return print_help(), 0;
     if (parallel_ranks > 1 && (*evaluate || *compress)) die(2, "--evaluate and --compress are for one process: start them without mpirun");
     refuse_of_other_jobs();
-    const char *from = *resume ? strdup(checkpoint_path("--resume", resume)) : NULL;
+    const char *from = *resume ? checkpoint_path("--resume", resume) : NULL;
     if (*resume && option_find(table, "--init-from")->given) die(2, "--resume and --init-from: expected one of them");
     if (!!*resume + !!*evaluate + !!*compress > 1) die(2, "--resume, --evaluate and --compress: expected one of them");
-    if (*evaluate) from = strdup(checkpoint_path("--evaluate", evaluate));
+    if (*evaluate) from = checkpoint_path("--evaluate", evaluate);
     if (*compress) {
-        compress_run(from = strdup(checkpoint_path("--compress", compress)));
+        compress_run(from = checkpoint_path("--compress", compress));
         if (!*classifier) return 0;
     }
     if (from) resume_options(from);
@@ -976,6 +1004,8 @@ static int run(int argc, char **argv) {
     if (whole_batch % parallel_ranks)
         die(2, "--batch %ld: expected a multiple of %d, since each of the %d ranks takes an equal share", whole_batch, parallel_ranks, parallel_ranks);
     batch = whole_batch / parallel_ranks;
+    if (diversity > 0 && batch < 2 && !*evaluate && !*compress)
+        die(2, "--diversity %g: two pictures of a process's batch are compared: expected --batch %d or more, or --diversity 0", diversity, 2 * parallel_ranks);
     if (sync_batchnorm && !PARALLEL && option_find(table, "--sync-batchnorm")->given == 1)
         die(2, "--sync-batchnorm: this program was built for one process: make MPI=1, then mpirun -np 2 ./train ..., or leave it away");
     if (*evaluate) check_measurable(recipe);
@@ -998,9 +1028,10 @@ static int run(int argc, char **argv) {
     char path[4200];
     snprintf(path, sizeof path, "%s/checkpoint.safetensors", out);
     int same = from && same_file(from, path);            /* a run may go on in its own folder, but not over another's */
-    if (!same && !dry_run && !overwrite && !*evaluate && !*compress && !access(path, F_OK))
-        die(1, "%s: this folder holds a run already: --resume %s to go on, another --out to keep it, or --overwrite", path,
-            out);
+    if (!dry_run && !*evaluate && !*compress) {
+        if (!same) keep_other(path);
+        else if (!parallel_rank) lock_folder();           /* before the checkpoint is read */
+    }
     open_data(recipe);
     if (epochs > 0 && option_find(table, "--steps")->given == 1 && option_find(table, "--epochs")->given == 1)
         die(2, "--steps %ld and --epochs %g: expected one of the two", steps, epochs);
@@ -1036,8 +1067,6 @@ static int run(int argc, char **argv) {
     if (penalty_weight > 0 && !net_has_tangent(&gan.d))
         die(2, "--penalty-weight %g: the discriminator of the recipe %s has batch norm, which mixes the pictures; the penalty is of each alone",
             penalty_weight, recipe->name);
-    if (diversity > 0 && batch < 2)
-        die(2, "--diversity %g: two pictures of a process's batch are compared: expected --batch %d or more, or --diversity 0", diversity, 2 * parallel_ranks);
     if (critic > 1 && gan_rounds(&gan) == 1) die(2, "--critic %ld: the recipe %s updates D once in a step", critic, recipe->name);
     check_memory(&gan);
     host_images = malloc((size_t)(gan_rounds(&gan) * batch * size * size * 3) * sizeof(float));
@@ -1080,7 +1109,7 @@ static int run(int argc, char **argv) {
     int writes = parallel_rank == 0;                      /* by one of them */
     if (writes) {
         make_folder(out);
-        own_folder(!from);
+        own_folder(!same);
         snprintf(path, sizeof path, "%s/samples", out);
         make_folder(path);
         save_options(&gan);
@@ -1094,7 +1123,7 @@ static int run(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);                             /* whoever read our lines has gone: the run goes on */
 
     double begin = now(), real_spread = 0;
-    long first = gan.step, saved = from ? gan.step : -1;
+    long first = gan.step, saved = same ? gan.step : -1;
     enum { STOP = 1, LATE };                              /* all ranks end after the same step, whichever of them was told to */
     int ended = 0;
     while (gan.step < steps && !(ended = parallel_any((stop ? STOP : 0) | (minutes > 0 && now() - begin > 60 * minutes ? LATE : 0)))) {

@@ -58,7 +58,7 @@ static Option table[] = {
       "                           of styles a table: a line for a garment, a column for a style", 0 },
     { "--size", 'i', &size, "0", 0, 16384, "longer side of the result; 0: the picture's own, below 128 enlarged to 256", 0 },
     { "--style-scale", 'd', &motif, "0", 0, 64, "size of the motifs, 1: as in the style or in training; 0: a good one", 0 },
-    { "--shade", 'd', &shade, "0.85", 0, 1, "patches, generator: how strongly folds and shadows show on the print", 0 },
+    { "--shade", 'd', &shade, "0.85", 0, 1, "patches, generator: how strongly folds and shadows show (patches, paint: 0)", 0 },
     { "--content-weight", 'd', &content_weight, "0", 0, 1e6, "patches, gram: patches, 0 to 1: how strongly light and dark follow the content (paint\n"
       "                           0.5, print 0.1); gram: weight of the content loss (0.25; VGG 0.05)", 0 },
     { "--detail", 'd', &detail, "0", 0, 1, "patches: fine detail of the content, added at the end (paint 0.35, print 0)", 0 },
@@ -166,6 +166,7 @@ static int safe(const char *path, const char *option, const char *garment) {
 static int writable(const char *path, const char *option) {
     char folder[4200];
     const char *slash = strrchr(path, '/');
+    if (strlen(slash ? slash + 1 : path) > 230) return fail("%s: %s: its name has more than 230 letters, choose a shorter one", option, path);
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
     if (!*path || !access(folder, W_OK | X_OK)) return 1;
     return fail("%s: %s: expected a folder to write into, choose another %s", path, strerror(errno), option);
@@ -339,9 +340,6 @@ static int paint_gram(Image *picture, const char *to) {
     if (motif > 0) o.scale = motif;
     o.weights = weights.count ? &weights : NULL, o.pooling = strcmp(pooling, "max") ? FEATURES_AVERAGE : FEATURES_MAX;
     o.init = !strcmp(init, "content") ? GRAM_CONTENT : !strcmp(init, "noise") ? GRAM_NOISE : GRAM_PICTURE;
-    if (weights.count && o.init != GRAM_NOISE && option_find(table, "--seed")->given)
-        return fail("--seed changes nothing, for nothing is drawn: leave it away, or draw the start (--init noise) or the features (--features random)");
-    if (!vgg && option_find(table, "--pooling")->given) return fail("--pooling is that of VGG's features: leave it away, or give VGG's weights as --features");
     if (o.init == GRAM_PICTURE && !image_load(&start, init)) return fail_image();
     o.optimizer = strcmp(optimizer, "adam") ? GRAM_LBFGS : GRAM_ADAM;
     o.start = &start, o.seed = (uint64_t)seed, o.progress = gram_progress, o.context = &watch;
@@ -388,7 +386,7 @@ static int open_generator(void) {
                     recipe ? "made with --recipe " : "its metadata names no recipe", recipe ? recipe : "", styles.count ? need : "style, cyclegan or pattern",
                     styles.count ? ", or no --style" : recipe && !strcmp(recipe, "adain") ? ", or a --style beside it" : "");
     const char *idle = unpaired && option_find(table, "--shade")->given ? "--shade" : unpaired && !patterns && option_find(table, "--seed")->given ? "--seed" : NULL;
-    if (idle) return fail("%s is not used by a generator of --recipe %s: leave it away", idle, recipe);
+    if (idle) die(2, "%s is not used by a generator of --recipe %s: leave it away", idle, recipe);
     for (int i = 0; i < checkpoint.count; i++) {
         const StTensor *t = &checkpoint.tensors[i];
         if (t->rank == 4 && sscanf(t->name, "g.%d.conv2d.weight", &node) == 1 && node > last)
@@ -948,6 +946,7 @@ int main(int argc, char **argv) {
     const char *self = realpath("/proc/self/exe", NULL), *slash;          /* called through a link or PATH too */
     if (!self) self = argv[0];
     snprintf(program_folder, sizeof program_folder, "%.*s", (slash = strrchr(self, '/')) ? (int)(slash - self) + 1 : 0, self);
+    if (self != argv[0]) free((char *)(uintptr_t)self);
     options_parse("transfer", table, argc, argv);
     if (help) return print_help(), 0;
     if (!*generator && !styles.count)
@@ -965,7 +964,6 @@ int main(int argc, char **argv) {
     expect("--optimizer", optimizer, "adam or lbfgs");
     if (!styles.count && *preserve_color == 'c') usage("--preserve-color covariance is for the colours of a --style, a generator learned its own");
     if (*color_from && strcmp(preserve_color, "off")) usage("--color-from and --preserve-color: expected one of them");
-    if (option_find(table, "--shade")->given && !strcmp(mode, "paint")) usage("--shade is for prints, not for --mode paint");
     if (*data_dir && strncmp(content, "fashion-mnist:", 14)) usage("--data-dir is where --content fashion-mnist:N lies, not other pictures");
     if (save_every && !*output) usage("--save-every needs --output, beside which the pictures are saved");
     cells = styles.count ? 3 : 2, across = styles.count ? 2 : 4;
@@ -982,12 +980,19 @@ int main(int argc, char **argv) {
 #ifdef _OPENMP
     if (threads) omp_set_num_threads((int)threads);
 #endif
+    if (!strcmp(method, "gram")) {
+        int vgg = open_features();
+        if (vgg < 0) return 1;
+        if (weights.count && strcmp(init, "noise") && option_find(table, "--seed")->given)
+            usage("--seed changes nothing where nothing is drawn: leave it away, or draw the start (--init noise) or the features (--features random)");
+        if (!vgg && option_find(table, "--pooling")->given) usage("--pooling is that of VGG's features: leave it away, or give VGG's weights as --features");
+    }
     if ((table_head && !add_folder(&folder_styles, styles.item[0], 1)) || (styles.count && !open_styles()) ||
         (*generator && !(styles.count ? open_adain() : open_generator())) || !list_garments() || !names_differ()) return 1;
 
     int several = garments.count > 1 || is_folder(content) || table_head, folder = *output && (several || is_folder(output)), done = 0;
     int kind = *output && !(folder && is_folder(output)) ? picture_kind(output) : 0;
-    if (several && kind) usage("--output: several garments need a folder; --sheet is one picture of them all");
+    if (several && kind) usage("--output: several results need a folder; --sheet is one picture of them all");
     if (*output && !folder && (!kind || kind > WRITABLE)) usage("--output: expected a name that ends in .png or .jpg");
     if (folder && ((mkdir(output, 0777) && errno != EEXIST) || access(output, W_OK | X_OK)))
         return fail("%s: %s: expected a folder to write into, choose another --output", output, strerror(errno)), 1;

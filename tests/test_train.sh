@@ -124,6 +124,19 @@ check "--classes: fewer pictures" [ "$(sed -n 's/^data .*: \([0-9]*\) pictures.*
 good "--classes, and of these --limit" $quick --recipe cgan --classes 3 --limit 2 --batch 2 --out "$tmp/limited"
 check "--limit counts pictures of the classes" [ "$(sed -n 's/^data .*: \([0-9]*\) pictures.*/\1/p' "$tmp/log")" = 2 ]
 bad "--classes of --data-b" 1 "synthetic:5: no picture is of the classes 9" --recipe cyclegan --data synthetic:40 --data-b synthetic:5 --size 16 --batch 2 --steps 1 --classes 9 --out "$tmp/new"
+mkdir -p "$tmp/two/dots" "$tmp/two/stripes" && cp "$tmp/kept/samples.png" "$tmp/two/dots/" && cp "$tmp/kept/losses.png" "$tmp/two/stripes/"
+good "--classes of --data alone: a folder has others" --recipe cyclegan --data synthetic:40 --data-b "$tmp/two" --size 16 --batch 1 --steps 1 --classes 5 --out "$tmp/chosen2"
+good "--out inside --data" --recipe cgan --data "$tmp/two" --size 8 --batch 2 --steps 1 --out "$tmp/two/run"
+check "two pictures" grep -q "^data .*: 2 pictures" "$tmp/log"
+good "--out inside --data, resumed" --resume "$tmp/two/run" --steps 2
+check "--out inside --data: its own pictures are not among them" grep -q "^data .*: 2 pictures" "$tmp/log"
+bad "--out is --data" 1 "would lie among those it learns from" --data "$tmp/two" --size 8 --batch 2 --steps 1 --out "$tmp/two"
+bad "--out is a file" 1 "is a file, expected a folder" $quick --out "$tmp/kept/samples.png"
+bad "an empty --resume" 2 "--resume needs a value" --resume ''
+bad "--data-dir of a drawn set" 2 "--data-dir is where --data fashion-mnist lies" $quick --data-dir "$tmp" --out "$tmp/new"
+good "a longer run" $quick --steps 4 --sample-every 1 --out "$tmp/longer"
+good "--resume into another's folder" --resume "$tmp/chosen" --steps 3 --out "$tmp/longer" --overwrite
+check "nothing of the other is left: $(echo $(ls "$tmp/longer/samples"))" [ "$(echo $(ls "$tmp/longer/samples"))" = step-000003.png ]
 bad "--diversity of one picture" 2 "expected --batch 2 or more, or --diversity 0" --recipe pattern --data synthetic:9 --data-b synthetic:9 --size 16 --batch 1 --steps 1 --out "$tmp/new"
 bad "--data of features" 2 "--data: the recipe features has no use for it" --recipe features --style synthetic:1 --data synthetic:9 --size 32 --steps 1 --out "$tmp/new"
 good "--average" $quick --average 0.9 --out "$tmp/average"
@@ -341,6 +354,10 @@ check "int8 < float16 < a sixth of the checkpoint" rising 1 $(size_of "$tmp/smal
 good "--evaluate a compressed run" --evaluate "$tmp/half.safetensors" --classifier "$tmp/judge" --samples 1001
 check "float16 measures nearly the same" rising 0.98 "$(number "$tmp/metrics1" run fcd)" "$(number "$tmp/half.metrics.json" run fcd)" \
     "$(number "$tmp/metrics1" run fcd)"
+cp "$tmp/measured/checkpoint.safetensors" "$tmp/as-it-was"
+bad "--compress over its source" 1 "would overwrite the run that is read" --compress "$tmp/measured" --out "$tmp/measured/checkpoint.safetensors" --overwrite
+bad "--compress over its judge" 1 "would overwrite the run that is read" --compress "$tmp/measured" --classifier "$tmp/judge" --out "$tmp/judge/checkpoint.safetensors" --overwrite
+check "the source is unharmed" cmp -s "$tmp/measured/checkpoint.safetensors" "$tmp/as-it-was"
 good "--compress a style" --compress "$tmp/painted" --quantize int8 --out "$tmp/paint.safetensors"
 ./transfer --generator "$tmp/paint.safetensors" --content "$tmp/kept/losses.png" --size 64 --output "$tmp/small.png" >"$tmp/log" 2>"$tmp/err"; status=$?
 check "transfer reads a compressed generator: status $status" [ "$status" -eq 0 ]
@@ -390,7 +407,7 @@ new="--out $tmp/new"
 bad "--batch 0" 2 "--batch 0: expected a whole number from 1" $new $data --batch 0
 bad "--batch x" 2 "--batch x: expected a whole number" $new $data --batch x
 bad "--batch 1.5" 2 "whole number" $new $data --batch 1.5
-bad "--batch nothing" 2 "whole number" $new $data --batch=
+bad "--batch nothing" 2 "--batch needs a value" $new $data --batch=
 bad "--batch 4x" 2 "whole number" $new $data --batch 4x
 bad "--steps 0" 2 "--steps 0" $new $data --steps 0
 bad "--seed -1" 2 "--seed -1" $new $data --seed -1
@@ -407,7 +424,7 @@ bad "--size 30, dcgan" 2 "multiple of 4" $new $data --size 30
 bad "--size 20, style" 2 "multiple of 8" $new $paint --style synthetic --size 20
 bad "--device" 2 "--device abacus: expected auto, cpu, naive or cuda" $new $data --device abacus
 bad "--device, nearly" 2 "did you mean 'naive'" $new $data --device naiv
-bad "--device nothing" 2 "--device '': expected" $new $data --device=
+bad "--device nothing" 2 "--device needs a value" $new $data --device=
 bad "--precision" 2 "--precision float: expected float32, tf32 or bf16, did you mean 'float32'" $new $data --precision float
 for precision in tf32 bf16; do
     bad "--precision $precision" 2 "only the device cuda has it" $new $data --precision $precision --device cpu
