@@ -442,6 +442,8 @@ static void evaluate_run(Gan *gan, const char *checkpoint) {
 }
 
 static void check_measurable(const Recipe *recipe) {
+    if (recipe->style && *classifier)
+        die(2, "--classifier: FCD is of recipes that draw pictures of the data set, and the recipe %s is measured by its style: leave it away", recipe->name);
     if (recipe->labels && !recipe->conditional)          /* they look at pictures, and make none */
         die(1, "the recipe %s cannot be measured so: it makes no pictures. --evaluate takes runs of the other recipes", recipe->name);
 }

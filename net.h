@@ -800,21 +800,19 @@ int net_tensor(const Net *net, int i, NetTensor *tensor) {
 
 const char *net_find_not_finite(Net *net) {
     static char name[96];
-    for (int k = 0; k < net->nodes; k++) {
+    for (int i = 0; i < 4; i++) for (int k = 0; k < net->nodes; k++) {        /* parameters first: what they make cannot be better */
         Node *node = &net->node[k];
         real *block[4] = { node->weights ? net->p + node->weight : NULL, node->y, node->dy,
                            node->weights && net->g ? net->g + node->weight : NULL };
         long count[4] = { node->weights + node->biases, node_count(node), node_count(node), node->weights + node->biases };
         const char *what[4] = { "parameters", "output", "gradient", "parameter gradient" };
-        for (int i = 0; i < 4; i++) {
-            real square = 0;
-            if (!block[i]) continue;
-            net->ops->sum_squares(net->number, block[i], count[i]);
-            net->ops->download(&square, net->number, 1);
-            if (isfinite(square)) continue;
-            snprintf(name, sizeof name, "%s.%d.%s (%s)", net->name, k, node->kind->name, what[i]);
-            return name;
-        }
+        real square = 0;
+        if (!block[i]) continue;
+        net->ops->sum_squares(net->number, block[i], count[i]);
+        net->ops->download(&square, net->number, 1);
+        if (isfinite(square)) continue;
+        snprintf(name, sizeof name, "%s.%d.%s (%s)", net->name, k, node->kind->name, what[i]);
+        return name;
     }
     return NULL;
 }

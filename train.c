@@ -979,6 +979,12 @@ static void refuse_of_other_jobs(void) {
         if (option_find(table, packing[i])->given) die(2, "%s: for --compress only: leave it away", packing[i]);
     for (size_t i = 0; i < sizeof training / sizeof *training && judges; i++)
         if (option_find(table, training[i])->given) die(2, "%s: %s does not train: leave it away", training[i], *evaluate ? "--evaluate" : "--compress");
+    for (const Option *o = table; o->name && *compress && !*classifier; o++) {
+        static const char *const writing[] = { "--compress", "--prune", "--quantize", "--out", "--overwrite", "--threads" };
+        int known = 0;
+        for (size_t i = 0; i < sizeof writing / sizeof *writing; i++) known |= !strcmp(o->name, writing[i]);
+        if (o->given && !known) die(2, "%s: --compress has no use for it without --classifier: leave it away", o->name);
+    }
     if (*evaluate && option_find(table, "--out")->given) die(2, "--out: --evaluate writes metrics.json beside the run: leave it away");
     for (const Option *o = table; o->name; o++)
         if (o->kind == 's' && *(const char **)o->value && !st_is_text(*(const char **)o->value))

@@ -358,6 +358,8 @@ cp "$tmp/measured/checkpoint.safetensors" "$tmp/as-it-was"
 bad "--compress over its source" 1 "would overwrite the run that is read" --compress "$tmp/measured" --out "$tmp/measured/checkpoint.safetensors" --overwrite
 bad "--compress over its judge" 1 "would overwrite the run that is read" --compress "$tmp/measured" --classifier "$tmp/judge" --out "$tmp/judge/checkpoint.safetensors" --overwrite
 check "the source is unharmed" cmp -s "$tmp/measured/checkpoint.safetensors" "$tmp/as-it-was"
+bad "--compress with what it does not use" 2 "--limit: --compress has no use for it" --compress "$tmp/measured" --limit 3 --out "$tmp/none.safetensors"
+bad "--classifier of a style" 2 "is measured by its style" --evaluate "$tmp/painted" --classifier "$tmp/judge"
 good "--compress a style" --compress "$tmp/painted" --quantize int8 --out "$tmp/paint.safetensors"
 ./transfer --generator "$tmp/paint.safetensors" --content "$tmp/kept/losses.png" --size 64 --output "$tmp/small.png" >"$tmp/log" 2>"$tmp/err"; status=$?
 check "transfer reads a compressed generator: status $status" [ "$status" -eq 0 ]
