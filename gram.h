@@ -33,7 +33,7 @@ typedef struct GramStep {
     int number;                                         /* of the step in all levels, from 1 */
     double fraction;                                    /* of the whole work that is done, by pixels and steps */
     int layers;
-    const char *layer[GRAM_LAYERS];
+    char layer[GRAM_LAYERS][12];                        /* their names */
     double style[GRAM_LAYERS], content, tv, total;
 } GramStep;
 
@@ -570,7 +570,7 @@ int gram_transfer(Image *out, const Image *content, const Image *style, const do
     g.h = content->h, g.w = content->w;
     at.levels = gram_levels(&g, content, side), at.steps = o->steps, at.layers = g.layers;
     for (int i = 0; i < at.levels; i++) g.work += (double)side[i][0] * side[i][1] * o->steps;
-    for (int l = 0; l < g.layers; l++) at.layer[l] = g.name[l];
+    for (int l = 0; l < g.layers; l++) strcpy(at.layer[l], g.name[l]);
     for (at.level = 0; at.level < at.levels && result == 1; at.level++) {
         Image wanted = {0}, next = {0};
         at.h = side[at.level][0], at.w = side[at.level][1];

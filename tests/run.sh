@@ -33,6 +33,7 @@ commands() {
     one validate sh tests/test_validate.sh
     one compilers sh tests/test_compilers.sh
     one endurance sh tests/endurance.sh 10
+    one "programs, sanitized" sh tests/watched.sh address
     if [ -x build/emulated/test_ops ]; then
         one "kernels on the CPU" env OMP_NUM_THREADS=1 build/emulated/test_ops
         one "features on kernels" env OMP_NUM_THREADS=1 build/emulated/test_featurenet

@@ -131,6 +131,7 @@ check "two pictures" grep -q "^data .*: 2 pictures" "$tmp/log"
 good "--out inside --data, resumed" --resume "$tmp/two/run" --steps 2
 check "--out inside --data: its own pictures are not among them" grep -q "^data .*: 2 pictures" "$tmp/log"
 bad "--out is --data" 1 "would lie among those it learns from" --data "$tmp/two" --size 8 --batch 2 --steps 1 --out "$tmp/two"
+bad "--out is --style" 1 "would lie among the styles" --recipe features --style "$tmp/two" --size 8 --batch 2 --steps 1 --out "$tmp/two"
 bad "--out is a file" 1 "is a file, expected a folder" $quick --out "$tmp/kept/samples.png"
 bad "an empty --resume" 2 "--resume needs a value" --resume ''
 bad "--data-dir of a drawn set" 2 "--data-dir is where --data fashion-mnist lies" $quick --data-dir "$tmp" --out "$tmp/new"

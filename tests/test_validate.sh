@@ -52,6 +52,8 @@ bad "an unknown option" 2 "'--loud'" "$conv" --against "$conv" --loud
 bad "an option like it" 2 "did you mean .--against" "$conv" --aganst "$conv"
 bad "two files" 2 "one file too many" "$conv" "$conv" --against "$conv"
 bad "no such file" 1 "none.safetensors" "$tmp/none.safetensors" --against "$conv"
+LC_ALL=C sed 's/"atol /"alot /' "$conv" >"$tmp/a lot.safetensors"
+bad "a tolerance that is none" 1 "has the tolerance 'alot .*make it again" "$conv" --against "$tmp/a lot.safetensors"
 head -c 1000 "$conv" >"$tmp/cut.safetensors"
 bad "half a file" 1 "cut.safetensors" "$tmp/cut.safetensors" --against "$conv"
 bad "against half a file" 1 "cut.safetensors" "$conv" --against "$tmp/cut.safetensors"

@@ -1,13 +1,17 @@
 #!/bin/sh
-# watched.sh thread|valgrind: the programs under a checker that is too slow for `make test`: ThreadSanitizer (three threads: no two of them touch
-# the same number unordered) or valgrind (nothing read that was never written, nothing lost). Two steps of every recipe with all the files
-# of a run, --resume, --evaluate, --compress, validate, and every method of transfer. Runs from the top folder; make tsan, make valgrind.
+# watched.sh address|thread|valgrind: the programs under a checker: AddressSanitizer and UBSan (make test), or one that is too slow for it:
+# ThreadSanitizer (make tsan; three threads: no two of them touch the same number unordered), valgrind (make valgrind: nothing read that was
+# never written, nothing lost). Two steps of every recipe with all the files of a run, --resume, --evaluate, --compress, validate, and
+# every method of transfer. Runs from the top folder.
 # gcc's OpenMP is not instrumented: ThreadSanitizer would see races where there are barriers. LLVM's tells it of them, through Archer.
 : "${STB_DIR:=/usr/include/stb}"
 . tests/checks.sh
 with="-std=gnu11 -O1 -g -w -isystem $STB_DIR -I. -fopenmp"
 export OMP_WAIT_POLICY=passive              # else a program starts itself again by /proc/self/exe, which is valgrind there
 case $1 in
+    address)
+        cc="${CC:-cc} -fsanitize=address,undefined -fno-sanitize=shift-base -fno-sanitize-recover=undefined -fno-omit-frame-pointer" under=
+        export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:exitcode=9 OMP_NUM_THREADS=2 ;;
     thread)
         cc="${CLANG:-$(command -v clang || command -v clang-14)} -fsanitize=thread" under=
         archer=$(ls /usr/lib/llvm-*/lib/libarcher.so /usr/lib/*/libarcher.so 2>/dev/null | tail -n 1)
@@ -16,19 +20,19 @@ case $1 in
     valgrind)
         cc="${CC:-cc} -march=x86-64-v2" under="valgrind -q --leak-check=full --error-exitcode=9"      # valgrind 3.19 knows no AVX-512
         export OMP_NUM_THREADS=1 ;;
-    *) echo "usage: watched.sh thread|valgrind"; exit 2 ;;
+    *) echo "usage: watched.sh address|thread|valgrind"; exit 2 ;;
 esac
 $cc $with -o "$tmp/train" train.c gan.c -lm && $cc $with -o "$tmp/transfer" transfer.c gan.c -lm && $cc $with -Dreal=double -DIMAGES_IMPLEMENTATION -o "$tmp/validate" validate.c gan.c -lm || exit 1
 cp -r weights "$tmp/weights"                # transfer looks for them beside itself
 
 watch() {                                   # watch WHAT STATUS PROGRAM OPTIONS...
-    name=$1 want=$2 program=$tmp/$3; shift 3
+    name=$1 want=$2 program=$tmp/$3 since=$(date +%s); shift 3
     $under "$program" "$@" >"$tmp/log" 2>"$tmp/err"; status=$?
     check "$name: status $status, expected $want" [ "$status" -eq "$want" ]
-    check "$name: nothing to complain of" sh -c '! grep -qE "ThreadSanitizer|^==[0-9]+==" "$1"' sh "$tmp/err"
-    printf '%-44s %s\n' "$name" "$([ "$status" -eq "$want" ] && echo clean || echo "see above")"
+    check "$name: nothing to complain of" sh -c '! grep -qE "Sanitizer|runtime error|^==[0-9]+==" "$1"' sh "$tmp/err"
+    printf '%-44s %s %4d s\n' "$name" "$([ "$status" -eq "$want" ] && echo clean || echo "see above")" $(($(date +%s) - since))
 }
-[ "$1" = valgrind ] || {                    # the checker checked: a race is seen
+[ "$1" != thread ] || {                     # the checker checked: a race is seen
     printf '#include <stdio.h>\nint main(void) { int n = 0;\n#pragma omp parallel for\nfor (int i = 0; i < 90000; i++) n++;\nreturn printf("%%d\\n", n) < 0; }\n' >"$tmp/race.c"
     $cc $with -o "$tmp/race" "$tmp/race.c" && "$tmp/race" >"$tmp/log" 2>"$tmp/err"
     check "a planted race is reported: status $?" grep -q "data race" "$tmp/err"
@@ -65,4 +69,4 @@ watch "transfer, adain" 0 transfer --generator "$tmp/adain" --style "$tmp/style.
 for recipe in style cyclegan pattern; do watch "transfer, $recipe" 0 transfer --generator "$tmp/$recipe" $to; done
 watch "transfer, in pieces" 0 transfer --generator "$tmp/style" --content "$tmp/shirt.png" --output "$tmp/out.png" --size 200 --style-scale 1 --tile 160
 watch "transfer, bad input" 1 transfer --style "$tmp/none.png" $to
-counted "watched by $1"
+counted watched
