@@ -118,7 +118,7 @@ PARTS    = $(HEADERS) tests/test.h tests/recipe_inputs.h tests/op_cases.h tests/
 test:
 	@sh setup.sh g++
 	@$(MAKE) --no-print-directory -j2 test-programs
-	@sh tests/run.sh '$(TESTS)'
+	@CC='$(CC)' STB_DIR='$(STB_DIR)' sh tests/run.sh '$(TESTS)'
 
 # a second make, because setup may just have installed the compiler that it asks about
 test-programs: all $(TESTS:%=build/test_%) $(TESTS:%=build/asan/test_%) kernel-tests build/libgan.a $(if $(shell command -v mpicc),build/mpi/train) build/golden build/golden_float
@@ -175,9 +175,9 @@ endurance: all
 
 # too slow for make test: ThreadSanitizer (clang, libomp) and valgrind over both programs
 tsan: all build/golden
-	@sh tests/watched.sh thread
+	@STB_DIR='$(STB_DIR)' sh tests/watched.sh thread
 valgrind: all build/golden
-	@sh tests/watched.sh valgrind
+	@CC='$(CC)' STB_DIR='$(STB_DIR)' sh tests/watched.sh valgrind
 
 # tests/messages.txt: every message, and which tests provoke it: runs the tests that make messages, and fails where a message has none
 MESSAGES   = images safetensors damaged featurenet patches gan

@@ -467,7 +467,7 @@ static void compress_run(const char *checkpoint) {
     if (recipe && !strcmp(recipe, "classifier"))
         die(1, "%s: the recipe %s has no generator to compress", checkpoint, recipe);
     if (*classifier && recipe && recipe_find(recipe) && recipe_find(recipe)->style)
-        die(1, "--classifier: FCD is of recipes that draw pictures of the data set; ./train --evaluate FILE measures the recipe %s", recipe);
+        die(2, "--classifier: FCD is of recipes that draw pictures of the data set; ./train --evaluate FILE measures the recipe %s", recipe);
     const char *error = compress_write(out, &file, prune, !strcmp(quantize, "int8"), &report);
     st_close(&file);
     if (error) die(1, "%s: %s", checkpoint, error);

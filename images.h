@@ -34,10 +34,10 @@ const char *images_error(void);
 int is_folder(const char *path);
 int same_file(const char *a, const char *b);            /* by whatever names; no file is the same as none */
 
-/* The files below a folder, sorted by name, folder by folder, without hidden ones, the folder `except` (may be NULL) and
- * links that lead back; or the one file that path names. Whether they are pictures, image_load will say. */
+/* The files below a folder, sorted by name, folder by folder, without hidden ones, the folders `except` (a list that ends with NULL, or
+ * NULL) and links that lead back; or the one file that path names. Whether they are pictures, image_load will say. */
 typedef struct ImageList { char **path; long count; } ImageList;
-int image_list(ImageList *out, const char *path, const char *except);
+int image_list(ImageList *out, const char *path, const char *const *except);
 void image_list_free(ImageList *list);
 
 /* ---- one picture ---------------------------------------------------------------------------------------------- */
@@ -128,7 +128,7 @@ typedef struct ImageSetOptions {        /* all zero is a good default */
                                          * inverted, mask = raw > .02*255; folders get image_garment_mask */
     long limit;                         /* use only the first `limit` pictures; 0: all */
     const char *fashion_mnist_dir;      /* NULL: /usr/share/datasets/fashion-mnist */
-    const char *except;                 /* a folder that is left out of the source, such as one for results; or NULL */
+    const char *const *except;          /* folders that are left out of the source, such as those for results; as image_list's */
 } ImageSetOptions;
 
 typedef struct ImageSet {
@@ -267,7 +267,7 @@ typedef struct ImFolder { struct stat info; const struct ImFolder *parent; } ImF
 
 static int im_not_hidden(const struct dirent *entry) { return entry->d_name[0] != '.'; }
 
-static int im_list_path(ImageList *list, const char *path, const char *except, const ImFolder *parent) {
+static int im_list_path(ImageList *list, const char *path, const char *const *except, const ImFolder *parent) {
     ImFolder here = { .parent = parent };
     struct dirent **entry;
     int depth = 0, known = !stat(path, &here.info), n;
@@ -278,7 +278,7 @@ static int im_list_path(ImageList *list, const char *path, const char *except, c
     }
     for (const ImFolder *f = parent; f; f = f->parent, depth++) if (im_same(&f->info, &here.info)) return 1;
     if (depth > IM_DEPTH) return im_fail("%s: folders nested deeper than %d", path, IM_DEPTH);
-    if (except && same_file(path, except)) return 1;
+    for (int i = 0; except && except[i]; i++) if (same_file(path, except[i])) return 1;
     if ((n = scandir(path, &entry, im_not_hidden, alphasort)) < 0) return im_fail("%s: %s", path, strerror(errno));
     int ok = 1;
     for (int i = 0; i < n; free(entry[i++])) {
@@ -292,7 +292,7 @@ static int im_list_path(ImageList *list, const char *path, const char *except, c
     return ok;
 }
 
-int image_list(ImageList *out, const char *path, const char *except) {
+int image_list(ImageList *out, const char *path, const char *const *except) {
     memset(out, 0, sizeof *out);
     if (im_list_path(out, path, except, NULL)) return 1;
     image_list_free(out);

@@ -147,7 +147,7 @@ void net_adam(Net *net, double lr, double beta1, double beta2);   /* F19, eps 1e
 typedef struct NetTensor { char name[64]; int rank; int shape[4]; long offset, count; int in_buffer; } NetTensor;
 int net_tensor(const Net *net, int i, NetTensor *tensor);
 
-/* The first node whose output (or gradient, or parameters) holds a number that is not finite, as a name; NULL if none does. */
+/* The first node whose parameters (then output, gradient, gradient of the parameters) hold a number that is not finite, as a name; NULL if none. */
 const char *net_find_not_finite(Net *net);
 
 /* What a picture costs: multiplications of one forward pass in convolutions and dense layers. */

@@ -172,7 +172,7 @@ void options_parse(const char *program, Option *table, int argc, char **argv) {
                 near ? near : "", near ? "'?" : "");
         }
         const char *text = equals ? equals + 1 : o->kind == 'f' ? "1" : i + 1 < argc ? argv[++i] : "";
-        if (!*text) die(2, "%s needs a value: %s", o->name, o->help);
+        if (!*text) die(2, "%s needs a value: %.*s", o->name, (int)strcspn(o->help, "\n"), o->help);
         options_set(o, text, "");
         o->given = 1;
     }

@@ -222,7 +222,8 @@ static int is_kept(const Option *o) {
 
 /* options of the run to be resumed: they take the place of defaults, the command line goes before them */
 static void resume_options(const char *path) {
-    static StFile file;                                  /* stays open: the options' texts are in it */
+    static char *text[sizeof table / sizeof *table];
+    StFile file;
     if (!gan_open(&file, path)) die(1, "%s", gan_error());
     const char *recipe = st_meta(&file, "recipe");
     Option *given = option_find(table, "--recipe");
@@ -231,12 +232,13 @@ static void resume_options(const char *path) {
         die(1, "%s: made with --recipe %.40s, not %s: leave --recipe away, or train %s in another --out", path, recipe,
             recipe_name, recipe_name);
     for (Option *o = table; o->name; o++) {
-        const char *text = st_meta(&file, o->name);
-        if (!text || o->given || !is_kept(o)) continue;
+        const char *kept = st_meta(&file, o->name);
+        if (!kept || o->given || !is_kept(o)) continue;
         if (!strcmp(o->name, "--epochs") && option_find(table, "--steps")->given == 1) continue;   /* --steps takes its place */
-        options_set(o, text, "checkpoint: ");
+        options_set(o, text[o - table] = strdup(kept), "checkpoint: ");
         o->given = 2;
     }
+    st_close(&file);
 }
 
 /* ------------------------------------------------------------------------------------------------- pictures of a step */
@@ -248,6 +250,20 @@ static Image *styles;                                    /* the style pictures, 
 static int style_count;
 static Augment augmentation;
 static int augmenting;
+
+/* name, or name:part? */
+static int is_set(const char *source, const char *name) { return !strncmp(source, name, strlen(name)) && (!source[strlen(name)] || source[strlen(name)] == ':'); }
+/* Classes are the same ten, T-shirt to boot, in these sets alone; a folder has its own. */
+static int has_the_ten(const char *source) { return is_set(source, "fashion-mnist") || is_set(source, "synthetic"); }
+
+/* The run's folders, as it was trained, where it is resumed and where it goes: their pictures are not those that it learns from */
+static const char *run_folders[4];
+static void keep_apart(const char *source) {
+    char samples[4200];
+    snprintf(samples, sizeof samples, "%s/samples", out);
+    if (!*evaluate && !*compress && is_folder(source) && (same_file(source, out) || same_file(source, samples)))
+        die(1, "--out %s: the run's pictures would lie among those it learns from: choose another folder", out);
+}
 
 /* One style picture, made ready for crops: patterns are repeated, others must be large enough. */
 static void style_add(Image *picture, const char *name, int whiten) {
@@ -290,8 +306,8 @@ static void open_styles(const Recipe *recipe) {
         style_add(&picture, style, recipe->labels);
         return;
     }
-    if (is_folder(style) && same_file(style, out)) die(1, "--out %s: the run's pictures would lie among the styles: choose another folder", out);
-    if (!image_list(&files, style, out)) die(1, "%s", images_error());
+    keep_apart(style);
+    if (!image_list(&files, style, run_folders)) die(1, "%s", images_error());
     for (long i = 0; i < files.count; i++)
         if (image_load(&picture, files.path[i])) style_add(&picture, files.path[i], recipe->labels);
     if (!style_count)
@@ -302,13 +318,10 @@ static void open_styles(const Recipe *recipe) {
     image_list_free(&files);
 }
 
-/* Classes are the same ten, T-shirt to boot, in these sets alone; a folder has its own. */
-static int has_the_ten(const char *source) { return !strncmp(source, "fashion-mnist", 13) || !strcmp(source, "synthetic") || !strncmp(source, "synthetic:", 10); }
-
 /* the pictures of `source`: those of --classes, if `choose`, and of these the first `most` (0: all); where: begins a complaint */
 static void load_set(ImageSet *to, const char *where, const char *source, ImageSetOptions o, int choose, long most) {
-    o.fashion_mnist_dir = *data_dir ? data_dir : NULL, o.limit = *classes && choose ? 0 : most, o.except = out;
-    if (is_folder(source) && same_file(source, out)) die(1, "--out %s: the run's pictures would lie among those it learns from: choose another folder", out);
+    o.fashion_mnist_dir = *data_dir ? data_dir : NULL, o.limit = *classes && choose ? 0 : most, o.except = run_folders;
+    keep_apart(source);
     if (!imageset_load(to, source, &o))
         die(1, "%s%s%s", where, images_error(), to == &set && option_find(table, "--data")->given == 2 ? " (the resumed run's --data: give it anew)" : "");
     if (*classes && choose && !imageset_keep(to, classes)) die(1, "--classes: %s%s", where, images_error());
@@ -320,7 +333,7 @@ static void open_data(const Recipe *recipe) {
     ImageSetOptions o = { .h = (int)size, .w = (int)size, .channels = recipe->content > 0 ? recipe->content : 0, .photo = recipe->content > 0 };
     if (!augment_parse(&augmentation, augment)) die(2, "--augment: %s", images_error());
     augmenting = strcmp(augment, "none") != 0;
-    if (option_find(table, "--data-dir")->given == 1 && strncmp(data, "fashion-mnist", 13) && (recipe->pairs != UNPAIRED || strncmp(data_b, "fashion-mnist", 13)))
+    if (option_find(table, "--data-dir")->given == 1 && !is_set(data, "fashion-mnist") && (recipe->pairs != UNPAIRED || !is_set(data_b, "fashion-mnist")))
         die(2, "--data-dir is where --data fashion-mnist lies, not %s", data);
     if (recipe->style) open_styles(recipe);
     if (recipe->style && !recipe->content) {             /* crops of the style pictures are all there is to see */
@@ -488,7 +501,7 @@ static int load_test_part(ImageSet *part) {
     const char *kind = data + 13;
     char name[64];
     *part = set;
-    if (strncmp(data, "fashion-mnist", 13) || (*kind && *kind != ':') || !strncmp(kind, ":test", 5)) return 0;
+    if (!is_set(data, "fashion-mnist") || !strncmp(kind, ":test", 5)) return 0;
     snprintf(name, sizeof name, "fashion-mnist:test%.40s", kind + (strncmp(kind, ":train", 6) ? 0 : 6));
     load_set(part, "", name, (ImageSetOptions){ .h = (int)size, .w = (int)size, .channels = set.c }, 1, 0);
     return 1;
@@ -980,7 +993,7 @@ static void refuse_of_other_jobs(void) {
     for (size_t i = 0; i < sizeof training / sizeof *training && judges; i++)
         if (option_find(table, training[i])->given) die(2, "%s: %s does not train: leave it away", training[i], *evaluate ? "--evaluate" : "--compress");
     for (const Option *o = table; o->name && *compress && !*classifier; o++) {
-        static const char *const writing[] = { "--compress", "--prune", "--quantize", "--out", "--overwrite", "--threads" };
+        static const char *const writing[] = { "--compress", "--prune", "--quantize", "--out", "--overwrite", "--threads", "--resume", "--evaluate" };
         int known = 0;
         for (size_t i = 0; i < sizeof writing / sizeof *writing; i++) known |= !strcmp(o->name, writing[i]);
         if (o->given && !known) die(2, "%s: --compress has no use for it without --classifier: leave it away", o->name);
@@ -1010,7 +1023,7 @@ static int run(int argc, char **argv) {
     if (whole_batch % parallel_ranks)
         die(2, "--batch %ld: expected a multiple of %d, since each of the %d ranks takes an equal share", whole_batch, parallel_ranks, parallel_ranks);
     batch = whole_batch / parallel_ranks;
-    if (diversity > 0 && batch < 2 && !*evaluate && !*compress)
+    if (diversity > 0 && batch < 2 && !from)
         die(2, "--diversity %g: two pictures of a process's batch are compared: expected --batch %d or more, or --diversity 0", diversity, 2 * parallel_ranks);
     if (sync_batchnorm && !PARALLEL && option_find(table, "--sync-batchnorm")->given == 1)
         die(2, "--sync-batchnorm: this program was built for one process: make MPI=1, then mpirun -np 2 ./train ..., or leave it away");
@@ -1019,12 +1032,16 @@ static int run(int argc, char **argv) {
     if (!ops) die(2, "%s", device_error());
     static char folder[4096], origin[4096] = ".";         /* origin: the folder of the run to be resumed */
     if (from && strchr(from, '/')) snprintf(origin, sizeof origin, "%.*s", (int)(strrchr(from, '/') - from), from);
-    const char *compressed = out;
+    const char *compressed = out, *file = from ? strrchr(from, '/') : NULL;
+    int folders = 0;
+    if (option_find(table, "--out")->given == 2) run_folders[folders++] = out;
+    if (from && !strcmp(file ? file + 1 : from, "checkpoint.safetensors")) run_folders[folders++] = origin;
     if (from && (option_find(table, "--out")->given != 1 || *compress)) out = origin;              /* it stays there unless told otherwise */
     if (!*out) {
         snprintf(folder, sizeof folder, "runs/%s", recipe->name);
         out = folder;
     }
+    if (!*evaluate && !*compress) run_folders[folders] = out;
     if (strlen(out) > 4000) die(2, "--out: the path is longer than 4000 characters");
 #ifdef _OPENMP
     if (threads) omp_set_num_threads((int)threads);
@@ -1034,9 +1051,10 @@ static int run(int argc, char **argv) {
     char path[4200];
     snprintf(path, sizeof path, "%s/checkpoint.safetensors", out);
     int same = from && same_file(from, path);            /* a run may go on in its own folder, but not over another's */
+    int home = from && same_file(origin, out);           /* its own folder, be it from a copy of its checkpoint */
     if (!dry_run && !*evaluate && !*compress) {
         if (!same) keep_other(path);
-        else if (!parallel_rank) lock_folder();           /* before the checkpoint is read */
+        if (home && !parallel_rank) lock_folder();        /* before the weights are read */
     }
     open_data(recipe);
     if (epochs > 0 && option_find(table, "--steps")->given == 1 && option_find(table, "--epochs")->given == 1)
@@ -1115,7 +1133,7 @@ static int run(int argc, char **argv) {
     int writes = parallel_rank == 0;                      /* by one of them */
     if (writes) {
         make_folder(out);
-        own_folder(!same);
+        own_folder(!home);
         snprintf(path, sizeof path, "%s/samples", out);
         make_folder(path);
         save_options(&gan);

@@ -749,7 +749,7 @@ static int add_folder(List *list, const char *folder, int of_styles) {
     long found = 0;
     if (same_file(folder, output))
         return fail("%s: results would lie among the %s: choose another --output", output, of_styles ? "styles" : "garments");
-    int good = image_list(&files, folder, output) ? 1 : fail_image();
+    int good = image_list(&files, folder, (const char *const[]){ output, NULL }) ? 1 : fail_image();
     for (long i = 0; good && i < files.count; i++) {
         const char *below = files.path[i] + strlen(folder), *dot = strrchr(files.path[i], '.');
         while (*below == '/') below++;

@@ -248,7 +248,8 @@ fi
 
 # ---- a long run ----
 steps=$((25 * number)) && [ "$steps" -ge 500 ] || steps=500
-OMP_NUM_THREADS=1 ./train --data synthetic:40 --size 8 --batch 1 --steps "$steps" --log-every 50 --sample-every 50 --checkpoint-every 50 --out "$tmp/long" >"$tmp/log" 2>"$tmp/err" &
+# a fixed threshold: freed blocks go back at once, else what glibc keeps for the next one hides what stays
+MALLOC_MMAP_THRESHOLD_=65536 OMP_NUM_THREADS=1 ./train --data synthetic:40 --size 8 --batch 1 --steps "$steps" --log-every 50 --sample-every 50 --checkpoint-every 50 --out "$tmp/long" >"$tmp/log" 2>"$tmp/err" &
 victim=$!
 while kill -0 $victim 2>/dev/null; do
     at=$(sed -n 's/^step \([0-9]*\).*/\1/p' "$tmp/log" | tail -n 1)

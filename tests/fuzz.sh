@@ -3,7 +3,7 @@
 # finding stays there as a file crash-..., timeout-... or oom-..., is named, and makes the exit status 1. The corpora grow from one call
 # to the next. KEEP=1: those files that reach a branch which no smaller one reaches replace tests/corpus/FORMAT.
 minutes=$1; shift
-[ $# = 1 ] || { printf '%s\n' "$@" | xargs -n 1 -P "$(nproc)" sh "$0" "$minutes"; exit; }
+[ $# = 1 ] || { printf '%s\n' "$@" | xargs -r -n 1 -P "$(nproc)" sh "$0" "$minutes" || exit 1; exit 0; }
 here=build/fuzz/$1 kept=tests/corpus/$1
 mkdir -p "$here/corpus" "$kept" && began=$(date +%s)
 export FUZZ=$1 FOLDER=$here/corpus
@@ -14,6 +14,6 @@ printf '%-20s %4d s, %9d files, %5d branches reached: %s\n' "$1" $(($(date +%s) 
     "$([ $status = 0 ] && echo "no finding" || sed -n 's/^SUMMARY: //p; s/^Test unit written to /in /p' "$here/log" | tr '\n' ' ')"
 if [ -n "$KEEP" ] && [ $status = 0 ]; then
     rm -rf "$here/kept" && mkdir "$here/kept"
-    build/fuzz/fuzz -merge=1 -use_counters=0 -max_len=8192 -close_fd_mask=3 "$here/kept" "$here/corpus" "$kept" 2>>"$here/log" && rm -rf "$kept" && mv "$here/kept" "$kept"
+    build/fuzz/fuzz -merge=1 -use_counters=0 -max_len=8192 -close_fd_mask=3 "$here/kept" "$here/corpus" "$kept" 2>>"$here/log" && rm -rf "$kept" && mv "$here/kept" "$kept" || status=1
 fi
 exit $status

@@ -8,7 +8,7 @@
 . tests/checks.sh
 with="-std=gnu11 -O1 -g -w -isystem $STB_DIR -I. -fopenmp"
 export OMP_WAIT_POLICY=passive              # else a program starts itself again by /proc/self/exe, which is valgrind there
-case $1 in
+case ${1:-} in
     address)
         cc="${CC:-cc} -fsanitize=address,undefined -fno-sanitize=shift-base -fno-sanitize-recover=undefined -fno-omit-frame-pointer" under=
         export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:exitcode=9 OMP_NUM_THREADS=2 ;;
@@ -26,11 +26,11 @@ $cc $with -o "$tmp/train" train.c gan.c -lm && $cc $with -o "$tmp/transfer" tran
 cp -r weights "$tmp/weights"                # transfer looks for them beside itself
 
 watch() {                                   # watch WHAT STATUS PROGRAM OPTIONS...
-    name=$1 want=$2 program=$tmp/$3 since=$(date +%s); shift 3
+    name=$1 want=$2 program=$tmp/$3 since=$(date +%s) before=$failed; shift 3
     $under "$program" "$@" >"$tmp/log" 2>"$tmp/err"; status=$?
     check "$name: status $status, expected $want" [ "$status" -eq "$want" ]
     check "$name: nothing to complain of" sh -c '! grep -qE "Sanitizer|runtime error|^==[0-9]+==" "$1"' sh "$tmp/err"
-    printf '%-44s %s %4d s\n' "$name" "$([ "$status" -eq "$want" ] && echo clean || echo "see above")" $(($(date +%s) - since))
+    printf '%-44s %s %4d s\n' "$name" "$([ "$failed" = "$before" ] && echo clean || echo "see above")" $(($(date +%s) - since))
 }
 [ "$1" != thread ] || {                     # the checker checked: a race is seen
     printf '#include <stdio.h>\nint main(void) { int n = 0;\n#pragma omp parallel for\nfor (int i = 0; i < 90000; i++) n++;\nreturn printf("%%d\\n", n) < 0; }\n' >"$tmp/race.c"
