@@ -222,7 +222,6 @@ static int is_kept(const Option *o) {
 
 /* options of the run to be resumed: they take the place of defaults, the command line goes before them */
 static void resume_options(const char *path) {
-    static char *text[sizeof table / sizeof *table];
     StFile file;
     if (!gan_open(&file, path)) die(1, "%s", gan_error());
     const char *recipe = st_meta(&file, "recipe");
@@ -235,7 +234,7 @@ static void resume_options(const char *path) {
         const char *kept = st_meta(&file, o->name);
         if (!kept || o->given || !is_kept(o)) continue;
         if (!strcmp(o->name, "--epochs") && option_find(table, "--steps")->given == 1) continue;   /* --steps takes its place */
-        options_set(o, text[o - table] = strdup(kept), "checkpoint: ");
+        options_set(o, o->kind == 's' ? strdup(kept) : kept, "checkpoint: ");       /* a string stays the option's value */
         o->given = 2;
     }
     st_close(&file);
