@@ -441,9 +441,13 @@ static void evaluate_run(Gan *gan, const char *checkpoint) {
     } else evaluate_pictures(gan, evaluate, json);
 }
 
-static void check_measurable(const Recipe *recipe) {
+static void check_judged(const Recipe *recipe) {
     if (recipe->style && *classifier)
-        die(2, "--classifier: FCD is of recipes that draw pictures of the data set, and the recipe %s is measured by its style: leave it away", recipe->name);
+        die(2, "--classifier: FCD is of recipes that draw pictures of the data set; --evaluate measures the recipe %s by its style: leave it away", recipe->name);
+}
+
+static void check_measurable(const Recipe *recipe) {
+    check_judged(recipe);
     if (recipe->labels && !recipe->conditional)          /* they look at pictures, and make none */
         die(1, "the recipe %s cannot be measured so: it makes no pictures. --evaluate takes runs of the other recipes", recipe->name);
 }
@@ -466,8 +470,7 @@ static void compress_run(const char *checkpoint) {
     const char *recipe = st_meta(&file, "recipe");
     if (recipe && !strcmp(recipe, "classifier"))
         die(1, "%s: the recipe %s has no generator to compress", checkpoint, recipe);
-    if (*classifier && recipe && recipe_find(recipe) && recipe_find(recipe)->style)
-        die(2, "--classifier: FCD is of recipes that draw pictures of the data set; ./train --evaluate FILE measures the recipe %s", recipe);
+    if (recipe && recipe_find(recipe)) check_judged(recipe_find(recipe));
     const char *error = compress_write(out, &file, prune, !strcmp(quantize, "int8"), &report);
     st_close(&file);
     if (error) die(1, "%s: %s", checkpoint, error);

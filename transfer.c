@@ -831,11 +831,14 @@ static int table_head;                                    /* lines of styles: 1 
 static char caption[20000];
 static int caption_lines;
 
+/* Does the picture follow from the seed, whatever else was given? Then the caption names it, the default too. */
+static int draws(void) { return !strcmp(method, "patches") || (!strcmp(method, "generator") && (!unpaired || patterns)); }
+
 static void write_caption(int width) {
     static const char unseen[] = "--content --output --sheet --save-every --benchmark --threads --data-dir";
     int column = width + 1, styled = 0;
     for (const Option *o = table; o->name; o++) {
-        int count = o->kind != 'l' ? o->given || o->value == &method : o->given && !styled ? styles.count : 0;
+        int count = o->kind != 'l' ? o->given || o->value == &method || (o->value == &seed && draws()) : o->given && !styled ? styles.count : 0;
         if (among(o->name, unseen, strlen(unseen))) continue;
         for (int i = 0; i < count; i++) {
             char number[64], word[600];
@@ -943,10 +946,10 @@ static int save_sheet(void) {
 
 int main(int argc, char **argv) {
     patient_threads(argv);
-    const char *self = realpath("/proc/self/exe", NULL), *slash;          /* called through a link or PATH too */
-    if (!self) self = argv[0];
+    char *real_path = realpath("/proc/self/exe", NULL);                   /* called through a link or PATH too */
+    const char *self = real_path ? real_path : argv[0], *slash;
     snprintf(program_folder, sizeof program_folder, "%.*s", (slash = strrchr(self, '/')) ? (int)(slash - self) + 1 : 0, self);
-    if (self != argv[0]) free((char *)(uintptr_t)self);
+    free(real_path);
     options_parse("transfer", table, argc, argv);
     if (help) return print_help(), 0;
     if (!*generator && !styles.count)

@@ -368,8 +368,7 @@ int main(int count, char **argument) {
     const char *file = NULL, *another = NULL, *before = "";
     int options = 1;                                                 /* argument without THEIRS */
     for (int i = 1; i < count; before = argument[i++]) {
-        int one = argument[i][0] != '-' && strcmp(before, "--against");
-        if (!one) argument[options++] = argument[i];
+        if (argument[i][0] == '-' || !strcmp(before, "--against")) argument[options++] = argument[i];
         else if (file) another = argument[i];
         else file = argument[i];
     }
@@ -390,7 +389,8 @@ int main(int count, char **argument) {
         char name64[210];
         snprintf(r.name, sizeof r.name, "%.199s", r.shape->name), snprintf(name64, sizeof name64, "%s.f64", r.name);
         if (!tolerance || !strncmp(tolerance, "seed ", 5)) continue;   /* an input, or how it was drawn */
-        if (sscanf(tolerance, "atol %lf rtol %lf: %199[^\n]", &r.atol, &r.rtol, r.why) != 3 || strlen(r.shape->name) > 150 || !(r.atol >= 0 && r.atol < 1e30 && r.rtol >= 0 && r.rtol < 1))
+        if (sscanf(tolerance, "atol %lf rtol %lf: %199[^\n]", &r.atol, &r.rtol, r.why) != 3 || strlen(r.shape->name) > 150 ||
+            !(r.atol >= 0 && r.atol < 1e30 && r.rtol >= 0 && r.rtol < 1))
             die(1, "%s: the result '%.150s' has the tolerance '%.60s': no golden file of ours, make it again", against, r.name, tolerance);
         const StTensor *t = st_find(&theirs, r.name), *exact = st_find(&golden, name64);
         if (!t) {

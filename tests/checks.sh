@@ -13,5 +13,15 @@ check() {                                   # check WHAT CONDITION...: counts on
     [ -s "$said" ] || said=$tmp/log
     echo "  FAIL $what"; [ ! -e "$said" ] || tail -n 5 "$said" | sed 's/^/    /'
 }
+recipes() { ./train --help | sed -n 's/^  \([a-z][a-z0-9-]*\) .*(.*)$/\1/p'; }          # the names of all
+small() {                                   # small RECIPE: options for a short run of it on drawn pictures
+    case $1 in
+        features) echo "--style synthetic:1 --size 32 --batch 2" ;;
+        style|adain) echo "--data synthetic:40 --style synthetic:1 --size 32 --batch 2" ;;
+        cyclegan|pattern) echo "--data synthetic:40 --data-b synthetic:9 --size 16 --batch 2" ;;
+        *) echo "--data synthetic:40 --size 16 --batch 2" ;;
+    esac
+}
+openmp() { if echo '#include <omp.h>' | $1 -fopenmp -x c -fsyntax-only - 2>/dev/null; then echo -fopenmp; fi; }      # openmp CC: its flag, or nothing
 lines() { [ "$(wc -l <"$1")" -eq "$2" ]; }                        # lines FILE N: has it so many?
 counted() { echo "$1: $passed passed, $failed failed"; [ "$failed" = 0 ]; }         # counted NAME: the last line, for run.sh

@@ -99,16 +99,8 @@ check "is made" [ -s "$tmp/a/b/c/checkpoint.safetensors" ]
 
 # ---- every recipe: it says what it is, and takes two steps ----
 recipes=
-for recipe in $(sed -n 's/^  \([a-z][a-z0-9-]*\) .*(.*)$/\1/p' "$tmp/help"); do
-    pictures="--data synthetic:40"
-    case $recipe in
-        features) pictures= with="--style synthetic:1 --size 32 --batch 2" ;;
-        style|adain) with="--style synthetic:1 --size 32 --batch 2" ;;
-        cyclegan|pattern) with="--data-b synthetic:9 --size 32 --batch 2" ;;
-        dcgan64) with="--size 32 --batch 2" ;;
-        *) with="--size 16 --batch 3" ;;
-    esac
-    good "--dry-run of $recipe" --recipe $recipe $pictures $with --dry-run
+for recipe in $(recipes); do
+    good "--dry-run of $recipe" --recipe $recipe $(small $recipe) --dry-run
     check "$recipe: finite losses" [ "$(grep -c 'dry run: step .: D [0-9.-]* G [0-9.-]*,' "$tmp/log")" = 2 ]
     recipes="$recipes $recipe"
 done
@@ -367,7 +359,7 @@ bad "--compress over its source" 1 "would overwrite the run that is read" --comp
 bad "--compress over its judge" 1 "would overwrite the run that is read" --compress "$tmp/measured" --classifier "$tmp/judge" --out "$tmp/judge/checkpoint.safetensors" --overwrite
 check "the source is unharmed" cmp -s "$tmp/measured/checkpoint.safetensors" "$tmp/as-it-was"
 bad "--compress with what it does not use" 2 "--limit: --compress has no use for it" --compress "$tmp/measured" --limit 3 --out "$tmp/none.safetensors"
-bad "--classifier of a style" 2 "is measured by its style" --evaluate "$tmp/painted" --classifier "$tmp/judge"
+bad "--classifier of a style" 2 "measures the recipe style by its style" --evaluate "$tmp/painted" --classifier "$tmp/judge"
 good "--compress a style" --compress "$tmp/painted" --quantize int8 --out "$tmp/paint.safetensors"
 ./transfer --generator "$tmp/paint.safetensors" --content "$tmp/kept/losses.png" --size 64 --output "$tmp/small.png" >"$tmp/log" 2>"$tmp/err"; status=$?
 check "transfer reads a compressed generator: status $status" [ "$status" -eq 0 ]

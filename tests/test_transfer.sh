@@ -166,7 +166,7 @@ good "paint" --mode paint --style "$tmp/style.tga" --content "$tmp/shirt.tga" --
 check "all of the picture" grep -q "^painting" "$tmp/log"
 good "two styles" --style "$tmp/style.tga" --style "$tmp/alpha.tga" --style-weights 2,1 --preserve-color covariance --style-scale 2 --size 64 \
     --content "$tmp/shirt.tga" --sheet "$tmp/sheet.png"
-check "a sheet of three" [ "$(size_of "$tmp/sheet.png")" = 816x302 ]
+check "a sheet of three" [ "$(size_of "$tmp/sheet.png")" = 816x312 ]
 
 # all pairs of two folders
 mkdir -p "$tmp/styles/sub" "$tmp/shirts" && cp "$tmp/style.tga" "$tmp/styles/plain.tga" && cp "$tmp/one.tga" "$tmp/styles/sub/one.tga"
