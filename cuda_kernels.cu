@@ -20,7 +20,7 @@
  * Deterministic: no float atomics; every sum is cut into slices whose number depends on the sizes alone, and its parts are added
  * in a fixed order. The same bits from run to run, on one GPU and on any other that rounds alike.
  * tests/cuda_on_cpu compiles this same file with g++ and runs it, checked, without a GPU. */
-#include "device.h"
+#include "core/device.h"
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 #include <math.h>

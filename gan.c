@@ -11,10 +11,10 @@
 #define TILED_IMPLEMENTATION
 #define OPTIONS_IMPLEMENTATION
 #define DEVICE_IMPLEMENTATION
-#include "device.h"
+#include "core/device.h"
 #endif
 #include "gan.h"
-#include "compress.h"
+#include "core/compress.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

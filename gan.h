@@ -9,10 +9,10 @@
  * Everything random is drawn from (options.seed, purpose, step): a resumed run draws what the uninterrupted run would have. */
 #ifndef GAN_H
 #define GAN_H
-#include "featurenet.h"
-#include "net.h"
-#include "parallel.h"
-#include "safetensors.h"
+#include "core/featurenet.h"
+#include "core/net.h"
+#include "core/parallel.h"
+#include "core/safetensors.h"
 
 /* What a recipe can be told. batch: with several ranks (parallel.h), of this one. Ranges: batch >= 1, lr > 0, 0 <= beta < 1, weights >= 0. */
 typedef struct GanOptions {

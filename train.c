@@ -7,11 +7,11 @@
  * and a checkpoint. Exit status: 0 done, 1 bad input or failed training, 2 usage, 130 stopped by Ctrl-C (with a checkpoint). */
 #define _GNU_SOURCE
 #define IMAGES_IMPLEMENTATION
-#include "device.h"
+#include "core/device.h"
 #include "gan.h"
-#include "images.h"
-#include "options.h"
-#include "report.h"
+#include "images/images.h"
+#include "core/options.h"
+#include "training/report.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -60,7 +60,7 @@ static Option table[] = {
     { "--style-weight", 'd', &style_weight, NULL, 0, 1e6, "F8: match the style's Gram matrices; adain: its means and deviations", 0 },
     { "--tv-weight", 'd', &tv_weight, NULL, 0, 1e6, "F10, total variation", 0 },
     { "--style-scale", 'd', &style_scale, "1", 0.1, 32, "above 1 shows more of the style picture, smaller", 0 },
-    { "--features", 's', &features, "", 0, 0, "weights/features.safetensors, or VGG16's or VGG19's; without, random features", 0 },
+    { "--features", 's', &features, "", 0, 0, "style/features.safetensors, or VGG16's or VGG19's; without, random features", 0 },
     { "--clip", 'd', &clip, NULL, 0, 1e12, "largest gradient norm, 0: no limit", 0 },
     { "--data-b", 's', &data_b, "fashion-mnist:patterned", 0, 0, "what the pictures of --data are to become like", 0 },
     { "--cycle-weight", 'd', &cycle_weight, NULL, 0, 1e6, "F15 (default by recipe)", 0 },
@@ -947,7 +947,7 @@ static void check_memory(const Gan *gan) {
 
 /* ------------------------------------------------------------------------------------------------------- measuring runs */
 
-#include "evaluate.h"
+#include "training/evaluate.h"
 
 /* The report is the last that a run leaves: without it, or with one older than the checkpoint, the run was killed just before its end */
 static int ended(const char *checkpoint) {

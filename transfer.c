@@ -11,16 +11,16 @@
  * Exit status: 0 done (of several garments: at least one), 1 bad input, 2 usage. Files are written whole or not at all. */
 #define _GNU_SOURCE
 #define IMAGES_IMPLEMENTATION
-#include "device.h"
+#include "core/device.h"
 #include "gan.h"
-#include "images.h"
-#include "options.h"
+#include "images/images.h"
+#include "core/options.h"
 #define GRAM_IMPLEMENTATION
 #define LARGE_IMPLEMENTATION
 #define PATCHES_IMPLEMENTATION
-#include "gram.h"
-#include "large.h"
-#include "patches.h"
+#include "style/gram.h"
+#include "style/large.h"
+#include "style/patches.h"
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -69,7 +69,7 @@ static Option table[] = {
     { "--background", 's', &background, "keep", 0, 0, "around the garment: keep the picture, or white", 0 },
     { "--alpha", 'd', &alpha, "1", 0, 1, "adain: how much of the style; 0: the content, as the generator draws it", 0 },
     { "--features", 's', &features, "", 0, 0, "gram, adain: random, or weights (.safetensors) of VGG16 or VGG19, or of ./train --recipe features\n"
-      "                           (gram: weights/features.safetensors; adain: those it was trained with)", 0 },
+      "                           (gram: style/features.safetensors; adain: those it was trained with)", 0 },
     { "--style-layers", 's', &style_layers, "", 0, 0, "gram: as in 'relu1_1 relu2_1' (VGG: relu1_1 .. relu5_1)", 0 },
     { "--content-layer", 's', &content_layer, "", 0, 0, "gram: VGG's relu4_2; without --features luminance", 0 },
     { "--pooling", 's', &pooling, "max", 0, 0, "gram: VGG's, max or average", 0 },
@@ -317,7 +317,7 @@ static int gram_save(void *context, const Image *now, int number) {
 static char program_folder[4000];
 static int open_features(void) {
     static char own[4200];
-    snprintf(own, sizeof own, "%sweights/features.safetensors", program_folder);
+    snprintf(own, sizeof own, "%sstyle/features.safetensors", program_folder);
     if (!*features) features = access(own, R_OK) ? "random" : own;
     if (!strcmp(features, "random")) return 0;
     int kind = weights.count ? weights_kind : (weights_kind = features_open(&weights, features));

@@ -12,8 +12,8 @@
 #define IMAGES_IMPLEMENTATION
 #define FEATURENET_IMPLEMENTATION
 #define GRAM_IMPLEMENTATION
-#include "../gan.c"
-#include "../gram.h"
+#include "gan.c"
+#include "style/gram.h"
 #include <time.h>
 #ifdef _OPENMP
 #include <omp.h>

@@ -12,7 +12,7 @@ static jmp_buf refused;
 #include "test_damaged.c"
 #define exit(status) longjmp(refused, 1 + (status))     /* die's: a refused option is no crash */
 #define OPTIONS_IMPLEMENTATION
-#include "options.h"
+#include "core/options.h"
 #undef exit
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most);

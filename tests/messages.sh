@@ -18,7 +18,7 @@ awk -v RS='\001' '
             }
             if (text ~ /[a-z][a-z]/ && text !~ /^%s$/) print FILENAME ":" line "\t" text
         }
-    }' train.c transfer.c validate.c gan.c parallel.h evaluate.h options.h device.h images.h safetensors.h compress.h featurenet.h gram.h patches.h large.h >build/messages.list
+    }' train.c transfer.c validation/validate.c gan.c core/*.h images/*.h training/*.h style/*.h >build/messages.list
 printf '# where\tmessage\ttests\n' >tests/messages.txt
 while IFS='	' read -r where text; do
     tests=

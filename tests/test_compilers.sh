@@ -7,8 +7,8 @@ compile() { $cc -std=c11 -D_GNU_SOURCE=1 -Wpedantic -Werror=pedantic -fsyntax-on
 for cc in gcc clang; do
     command -v $cc >"$tmp/log" || { echo "no $cc here"; continue; }
     openmp=$(openmp $cc)
-    for with in "train.c $openmp" "train.c" "transfer.c $openmp" "transfer.c" "train.c -DWITH_CUDA" "validate.c -Dreal=double" "gan.c $openmp" "gan.c" \
-                "gan.c -Dreal=double" "gan.c -DWITH_CUDA" "tests/golden.c -Dreal=double -DREFERENCE" "tests/golden.c"; do
+    for with in "train.c $openmp" "train.c" "transfer.c $openmp" "transfer.c" "train.c -DWITH_CUDA" "validation/validate.c -Dreal=double" "gan.c $openmp" "gan.c" \
+                "gan.c -Dreal=double" "gan.c -DWITH_CUDA" "validation/golden.c -Dreal=double -DREFERENCE" "validation/golden.c"; do
         compile $with
         check "$cc $with: status $status" [ $status -eq 0 ]
     done

@@ -2,10 +2,10 @@
  * twice, and a checkpoint that goes from one device to the other. Linked with what nvcc makes of cuda_kernels.cu, for a GPU:
  * test_cuda large; or with what cuda_on_cpu makes of it: then pictures are tiny, steps few, and most of them use the kernel that
  * computes no more than they need (rung 2). Single operations are test_ops.c's, built with WITH_CUDA. */
-#include "device.h"
+#include "core/device.h"
 #include "gan.h"
-#include "recipe_inputs.h"
-#include "tiled.h"
+#include "validation/recipe_inputs.h"
+#include "core/tiled.h"
 #include "test.h"
 #include <unistd.h>
 

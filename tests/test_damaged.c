@@ -24,9 +24,9 @@ static void *noted_realloc(void *old, size_t size) { if (size > largest) largest
 #define calloc noted_calloc
 #define realloc noted_realloc
 #define SAFETENSORS_IMPLEMENTATION
-#include "safetensors.h"
+#include "core/safetensors.h"
 #define IMAGES_IMPLEMENTATION
-#include "images.h"
+#include "images/images.h"
 #undef malloc
 #undef calloc
 #undef realloc

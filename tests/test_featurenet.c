@@ -10,9 +10,9 @@
 #define FEATURENET_IMPLEMENTATION
 #define GRAM_IMPLEMENTATION
 #include "layers.h"
-#include "tiled.h"
-#include "net.h"
-#include "gram.h"
+#include "core/tiled.h"
+#include "core/net.h"
+#include "style/gram.h"
 #include "test.h"
 #include <unistd.h>
 #ifdef _OPENMP
@@ -25,7 +25,7 @@ static void omp_set_num_threads(int n) { (void)n; }
 #define TOLERANCE 2e-5
 
 #ifdef WITH_CUDA                                                     /* linked with cuda_kernels.cu, or with what cuda_on_cpu makes of it */
-#include "device.h"
+#include "core/device.h"
 static const Ops *const tables[] = { &ops_cuda };
 #else
 static const Ops *const tables[] = { &ops_naive, &ops_tiled };

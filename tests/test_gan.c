@@ -8,9 +8,9 @@
  * With TEST_QUICK in the environment (sanitizers are slow) there is less of everything. */
 #define LARGE_IMPLEMENTATION
 #include "gan.h"
-#include "large.h"
-#include "recipe_inputs.h"
-#include "tiled.h"
+#include "style/large.h"
+#include "validation/recipe_inputs.h"
+#include "core/tiled.h"
 #include "test.h"
 #include <signal.h>
 #include <sys/mman.h>

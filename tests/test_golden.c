@@ -4,10 +4,10 @@
 #define TILED_IMPLEMENTATION
 #define SAFETENSORS_IMPLEMENTATION
 #include "layers.h"
-#include "tiled.h"
-#include "safetensors.h"
-#include "op_cases.h"
-#include "tolerances.h"
+#include "core/tiled.h"
+#include "core/safetensors.h"
+#include "validation/op_cases.h"
+#include "validation/tolerances.h"
 #include "test.h"
 
 static const Ops *const tables[] = { &ops_naive, &ops_tiled };

@@ -15,8 +15,8 @@
  *
  * With TEST_QUICK in the environment (sanitizers are slow) the planted errors are left out. */
 #include "gan.h"
-#include "golden_penalty.h"
-#include "tiled.h"
+#include "validation/golden_penalty.h"
+#include "core/tiled.h"
 #include "test.h"
 #ifdef _OPENMP
 #include <omp.h>

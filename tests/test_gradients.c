@@ -7,7 +7,7 @@
  * Compile with -Dreal=double: in float the differences have three digits, in double ten. */
 #define LAYERS_IMPLEMENTATION
 #include "layers.h"
-#include "op_cases.h"
+#include "validation/op_cases.h"
 #include "test.h"
 #ifdef _OPENMP
 #include <omp.h>

@@ -2,7 +2,7 @@
  * Debian's Fashion-MNIST and GIMP's patterns are looked at too where they are installed. */
 #define _DEFAULT_SOURCE
 #define IMAGES_IMPLEMENTATION
-#include "../images.h"
+#include "images/images.h"
 #include "test.h"
 #include <signal.h>
 #include <sys/resource.h>

@@ -4,10 +4,10 @@
 #define IMAGES_IMPLEMENTATION
 #define SAFETENSORS_IMPLEMENTATION
 #define COMPRESS_IMPLEMENTATION
-#include "compress.h"
-#include "images.h"
-#include "measures.h"
-#include "golden_measures.h"
+#include "core/compress.h"
+#include "images/images.h"
+#include "training/measures.h"
+#include "validation/golden_measures.h"
 #include "test.h"
 #ifdef _OPENMP
 #include <omp.h>

@@ -8,7 +8,7 @@
  * on some spot: far enough from the 2% and 70% asked for below to survive another compiler's rounding.
  * With TEST_QUICK in the environment (sanitizers are slow) it trains for 20 steps only, and passes no verdict. */
 #include "gan.h"
-#include "tiled.h"
+#include "core/tiled.h"
 #include "test.h"
 #ifdef _OPENMP
 #include <omp.h>

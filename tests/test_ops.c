@@ -5,9 +5,9 @@
 #define LAYERS_IMPLEMENTATION
 #define TILED_IMPLEMENTATION
 #include "layers.h"
-#include "tiled.h"
-#include "op_cases.h"
-#include "tolerances.h"
+#include "core/tiled.h"
+#include "validation/op_cases.h"
+#include "validation/tolerances.h"
 #include "test.h"
 #ifdef _OPENMP
 #include <omp.h>
@@ -17,7 +17,7 @@ static int omp_get_max_threads(void) { return 1; }
 #endif
 
 #ifdef WITH_CUDA                                                     /* linked with cuda_kernels.cu, or with what cuda_on_cpu makes of it */
-#include "device.h"
+#include "core/device.h"
 static const Ops *const tables[] = { &ops_cuda };
 #else
 static const Ops *const tables[] = { &ops_naive, &ops_tiled };

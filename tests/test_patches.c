@@ -4,7 +4,7 @@
 #define LAYERS_IMPLEMENTATION
 #define TILED_IMPLEMENTATION
 #include "layers.h"
-#include "tiled.h"
+#include "core/tiled.h"
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,8 +36,8 @@ static void *counted_realloc(void *p, size_t n) {
 #define free counted_free
 #define IMAGES_IMPLEMENTATION
 #define PATCHES_IMPLEMENTATION
-#include "images.h"
-#include "patches.h"
+#include "images/images.h"
+#include "style/patches.h"
 #include "test.h"
 #ifdef _OPENMP
 #include <omp.h>

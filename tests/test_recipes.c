@@ -16,8 +16,8 @@
  * Compile with -Dreal=double. With TEST_QUICK in the environment (sanitizers are slow) only every fifth tensor of a
  * recipe is looked at, and the planted errors are left out. */
 #include "gan.h"
-#include "golden_penalty.h"
-#include "recipe_inputs.h"
+#include "validation/golden_penalty.h"
+#include "validation/recipe_inputs.h"
 #include "test.h"
 #ifdef _OPENMP
 #include <omp.h>

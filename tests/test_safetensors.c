@@ -4,7 +4,7 @@
  *   test_safetensors           all checks
  *   test_safetensors PATH      only writes the file that `python3 tests/safetensors_check.py read PATH` checks */
 #define SAFETENSORS_IMPLEMENTATION
-#include "safetensors.h"
+#include "core/safetensors.h"
 #include "test.h"
 #include <dirent.h>
 #include <signal.h>

@@ -54,7 +54,7 @@ check "adain: that is the one style" cmp -s "$tmp/a.png" "$tmp/c.png"
 good "adain, alpha 0" $fuse --alpha 0 --content "$tmp/shirt.tga" --size 64 --output "$tmp/b.png"
 good "adain, alpha 0, another style" --generator "$tmp/adain" --style "$tmp/two.tga" --alpha 0 --content "$tmp/shirt.tga" --size 64 --output "$tmp/c.png"
 check "adain: alpha 0 is the plain decoder, whatever the style" cmp -s "$tmp/b.png" "$tmp/c.png"
-bad "adain with other features" 1 "was trained with random features" $fuse --features weights/features.safetensors --content "$tmp/shirt.tga" --output "$tmp/new.png"
+bad "adain with other features" 1 "was trained with random features" $fuse --features style/features.safetensors --content "$tmp/shirt.tga" --output "$tmp/new.png"
 good "adain with its features" $fuse --features random --content "$tmp/shirt.tga" --size 64 --output "$tmp/b.png"
 cp "$tmp/a.png" "$tmp/keep-000001.png" && cp "$tmp/a.png" "$tmp/keep-copy.png"
 ./transfer --method gram --style "$tmp/one.tga" --content "$tmp/keep-000001.png" --size 32 --steps 1 --save-every 1 --output "$tmp/keep.png" >"$tmp/log" 2>"$tmp/err"
@@ -363,7 +363,7 @@ bad "24 colours" 1 "makes no pictures of 1 or 3 channels" --generator "$tmp/colo
 cp "$run" "$tmp/nan.safetensors"
 printf '\377\377\377\377' | dd of="$tmp/nan.safetensors" bs=1 seek=$((8 + $(od -An -tu8 -N8 "$run"))) conv=notrunc 2>/dev/null
 bad "a weight that is no number" 1 "is not finite: the training went wrong" --generator "$tmp/nan.safetensors" --content "$shirt" --output "$new"
-cp weights/features.safetensors "$tmp/moved.safetensors"
+cp style/features.safetensors "$tmp/moved.safetensors"
 ./train --recipe adain --data synthetic:20 --style synthetic --size 32 --batch 2 --steps 1 --features "$tmp/moved.safetensors" --out "$tmp/adain2" >"$tmp/log" 2>&1 || cat "$tmp/log"
 rm "$tmp/moved.safetensors"
 bad "features that moved away" 1 "was trained with it; if it lies elsewhere: --features" --generator "$tmp/adain2" --style "$tmp/one.tga" --content "$shirt" --output "$new"
@@ -373,7 +373,7 @@ bad "a long path" 2 "a path is too long" --generator "$run" --content "$shirt" -
 ./transfer --generator "$run" --content "$shirt" --output "$tmp/twin.png" --sheet "$tmp/../${tmp##*/}/twin.png" >"$tmp/log" 2>"$tmp/err"; status=$?
 check "two names for one file: status $status" [ "$status" -eq 1 ]
 check "two names for one file" grep -q "sheet would overwrite --output" "$tmp/err"
-LC_ALL=C sed 's/"shape":\[3,3,32,64\]/"shape":[3,3,64,32]/' weights/features.safetensors >"$tmp/turned.safetensors"
+LC_ALL=C sed 's/"shape":\[3,3,32,64\]/"shape":[3,3,64,32]/' style/features.safetensors >"$tmp/turned.safetensors"
 bad "features of another shape" 1 "relu2_1 is not of shape 3x3x32x64" $gram --features "$tmp/turned.safetensors" --output "$new"
 bad "too many layers" 1 "style layers '.*': too many" $gram --style-layers "$(head -c 300 /dev/zero | tr '\0' a)" --output "$new"
 bad "--pooling" 2 "max or average" $gram --pooling min --output "$new"

@@ -7,13 +7,13 @@ judge() {                                   # judge THEIRS NAME OPTIONS...: sets
     ./validate "$theirs/$name.safetensors" --against "$tmp/golden/$name.safetensors" "$@" >"$tmp/log" 2>&1; status=$?
 }
 says() { grep -q -e "$1" "$tmp/log"; }
-names="$(sed -n 's/.* \([a-z].*\)\.safetensors$/\1/p' golden/SHA256SUMS | grep -v '^train_') train_dcgan"      # every operation
+names="$(sed -n 's/.* \([a-z].*\)\.safetensors$/\1/p' validation/SHA256SUMS | grep -v '^train_') train_dcgan"      # every operation
 check "every group of operations" [ "$(echo $names | wc -w)" -ge 50 ]
 build/golden "$tmp/golden" $names >"$tmp/log"; check "golden vectors are written" [ $? = 0 ]
 build/golden "$tmp/again" dense train_mlp >"$tmp/log" && build/golden "$tmp/golden" train_mlp >"$tmp/log"
 for name in dense train_mlp; do check "$name: the same bytes again" cmp -s "$tmp/golden/$name.safetensors" "$tmp/again/$name.safetensors"; done
-cp golden/SHA256SUMS "$tmp/golden/" && (cd "$tmp/golden" && sha256sum --ignore-missing -c SHA256SUMS) >"$tmp/log" 2>&1 ||
-    echo "  these bytes are not those of golden/SHA256SUMS: another C library?"
+cp validation/SHA256SUMS "$tmp/golden/" && (cd "$tmp/golden" && sha256sum --ignore-missing -c SHA256SUMS) >"$tmp/log" 2>&1 ||
+    echo "  these bytes are not those of validation/SHA256SUMS: another C library?"
 
 build/golden_float "$tmp/float" "$tmp/golden" $names >"$tmp/log"; check "our float32 results" [ $? = 0 ]
 for name in $names; do

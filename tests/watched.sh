@@ -23,8 +23,8 @@ case ${1:-} in
     *) echo "usage: watched.sh address|thread|valgrind"; exit 2 ;;
 esac
 with="$with $(openmp "$cc")"
-$cc $with -o "$tmp/train" train.c gan.c -lm && $cc $with -o "$tmp/transfer" transfer.c gan.c -lm && $cc $with -Dreal=double -DIMAGES_IMPLEMENTATION -o "$tmp/validate" validate.c gan.c -lm || exit 1
-cp -r weights "$tmp/weights"                # transfer looks for them beside itself
+$cc $with -o "$tmp/train" train.c gan.c -lm && $cc $with -o "$tmp/transfer" transfer.c gan.c -lm && $cc $with -Dreal=double -DIMAGES_IMPLEMENTATION -o "$tmp/validate" validation/validate.c gan.c -lm || exit 1
+mkdir "$tmp/style" && cp style/features.safetensors "$tmp/style"     # transfer looks for them beside itself
 
 watch() {                                   # watch WHAT STATUS PROGRAM OPTIONS...
     name=$1 want=$2 program=$tmp/$3 since=$(date +%s) before=$failed; shift 3

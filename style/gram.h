@@ -6,7 +6,7 @@
  *   L = content |F - F_content|^2 / |F_content|^2 + style mean_l |G_l - G_l*|^2 / |G_l*|^2 + tv TV(z)          (F9, F8, F10)
  *
  * is small. With VGG16 or VGG19 (a file of weights that the user has) this is the paper. Six convolutions of our own
- * (features_random: weights/features.safetensors, which learned to tell textures apart, or random filters that have learned nothing) do
+ * (features_random: style/features.safetensors, which learned to tell textures apart, or random filters that have learned nothing) do
  * as well only after three things are done for them, each to be seen by undoing it:
  *   - coarse to fine: the picture is optimised at 43, 61, 88 .. 256 pixels, each result enlarged to start the next;
  *   - colours are whitened: z = A^-1 (x - m), m and A^2 being mean and covariance of the style's colours, so that three channels
@@ -19,8 +19,8 @@
  * One .c file says #define GRAM_IMPLEMENTATION; it needs the code of featurenet.h, net.h, safetensors.h, images.h. */
 #ifndef GRAM_H
 #define GRAM_H
-#include "featurenet.h"
-#include "images.h"
+#include "core/featurenet.h"
+#include "images/images.h"
 
 enum { GRAM_LAYERS = 8, GRAM_LEVELS = 24 };
 enum { GRAM_CONTENT, GRAM_NOISE, GRAM_PICTURE };        /* what the optimisation starts from */

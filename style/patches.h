@@ -3,8 +3,8 @@
  *
  *     #define IMAGES_IMPLEMENTATION              // in exactly one .c file; IMAGES_ may stand in another
  *     #define PATCHES_IMPLEMENTATION
- *     #include "images.h"
- *     #include "patches.h"
+ *     #include "images/images.h"
+ *     #include "style/patches.h"
  *
  *     Image photo, cloth, result;
  *     PatchesOptions o = patches_default(PATCHES_PRINT);
@@ -30,7 +30,7 @@
 #ifndef PATCHES_H
 #define PATCHES_H
 #ifndef IMAGES_H
-#include "images.h"
+#include "images/images.h"
 #endif
 #include "layers.h"
 #include <stdint.h>

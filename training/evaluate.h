@@ -9,8 +9,8 @@
 #ifndef EVALUATE_H
 #define EVALUATE_H
 #define MEASURES_IMPLEMENTATION
-#include "compress.h"
-#include "measures.h"
+#include "core/compress.h"
+#include "training/measures.h"
 
 enum { JUDGE_BATCH = 50, PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBOUR = 3, DIRECTIONS = 64, BLOCK = 4, LEAST_CLOTH = 50 };
 

@@ -8,10 +8,10 @@
  * Of a tensor that is wrong: the largest errors, where, how many; then the usual mistakes are tried, on theirs (another layout, sign, factor)
  * and on the reference, which is computed again with the mistake in it (padding, a kernel turned round, no bias correction).
  * Exit status: 0 all right, 1 something is not (or not there), 2 wrong usage.                      Compiled in double, with the textbook code. */
-#include "tests/op_cases.h"
+#include "validation/op_cases.h"
 #define OPTIONS_IMPLEMENTATION
-#include "options.h"
-#include "safetensors.h"
+#include "core/options.h"
+#include "core/safetensors.h"
 
 #define STRAY 0.005                      /* of a tensor after training steps: where a gradient is nearly zero, Adam's step has its sign, which rounding decides */
 #define STRAY_FAR 3000                   /* but no further away than so many times what is allowed, which is about the learning rate */

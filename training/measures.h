@@ -1,7 +1,7 @@
 /* measures.h: how good the pictures of a generator are, in numbers. Nothing in it knows networks: features go in, numbers come out.
  *
  *     #define MEASURES_IMPLEMENTATION        // in exactly one .c file
- *     #include "measures.h"
+ *     #include "training/measures.h"
  *     double fcd = measure_frechet(made, 10000, real, 10000, 128, NULL);
  *
  * A set of features is an array of rows, (n,d), a row a picture. What a number says only its yardsticks tell: give each measure also

@@ -1,4 +1,4 @@
-/* golden.c: writes the golden vectors that ./validate compares others with. golden/README.md says what is in the files.
+/* golden.c: writes the golden vectors that ./validate compares others with. validation/README.md says what is in the files.
  *
  *   build/golden FOLDER [NAME]...                       all operations and recipes, or those named
  *   build/golden_float FOLDER REFERENCE [NAME]...
@@ -6,9 +6,9 @@
  * Operations run in the textbook code of layers.h, on inputs that are float32 numbers. Compiled with -Dreal=double -DREFERENCE that is the
  * reference; compiled without, the files hold what ops_tiled makes of the reference's inputs in float32: ours, to be validated too. */
 #include "gan.h"
-#include "tiled.h"
-#include "recipe_inputs.h"
-#include "tolerances.h"
+#include "core/tiled.h"
+#include "validation/recipe_inputs.h"
+#include "validation/tolerances.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/stat.h>

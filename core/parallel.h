@@ -32,7 +32,7 @@ static inline void parallel_mean_double(double *x, long n) { (void)x, (void)n; }
 
 #if defined(PARALLEL_IMPLEMENTATION) && defined(WITH_MPI) && !defined(PARALLEL_IMPLEMENTED)
 #define PARALLEL_IMPLEMENTED
-#include "options.h"
+#include "core/options.h"
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,7 +85,7 @@ void parallel_mean_double(double *x, long n) {
 }
 
 #ifdef WITH_NCCL
-#include "device.h"
+#include "core/device.h"
 #include <cuda_runtime.h>
 #include <nccl.h>
 /* NVIDIA's library moves a GPU's numbers from GPU to GPU, past the host. It computes on another stream than ours: each waits for the other. */

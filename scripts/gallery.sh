@@ -31,7 +31,7 @@ rm -f $g/*.deb
 # What transfer does not do: cut the frames off two paintings and a man out of a photo, and make masks of what is bluer than it is red.
 cat >$g/cut.c <<'EOF'
 #define IMAGES_IMPLEMENTATION
-#include "images.h"
+#include "images/images.h"
 #include <stdio.h>
 #include <stdlib.h>
 int main(int n, char **v) {         /* IN OUT X Y WIDTH HEIGHT: cut out.   IN OUT THRESHOLD: a mask */

@@ -8,7 +8,7 @@
  * terms cancel is small but its error is not: that is what atol is for. Correct code stays below half of all this. */
 #ifndef TOLERANCES_H
 #define TOLERANCES_H
-#include "op_cases.h"
+#include "validation/op_cases.h"
 
 static double rtol_of(const Op *op, const Case *k) {
     SIZES

@@ -14,8 +14,8 @@
  * net.h and safetensors.h. (The C library has a features.h of its own: hence the name.) */
 #ifndef FEATURENET_H
 #define FEATURENET_H
-#include "net.h"
-#include "safetensors.h"
+#include "core/net.h"
+#include "core/safetensors.h"
 
 enum { FEATURES_MAX, FEATURES_AVERAGE };                /* pooling: as VGG was trained, or as Gatys et al. found smoother */
 enum { FEATURES_LAYERS = 18 };

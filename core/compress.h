@@ -12,7 +12,7 @@
  *     const char *error = compress_write("small.safetensors", &file, 0.5, 1, &report);      // NULL: all went well */
 #ifndef COMPRESS_H
 #define COMPRESS_H
-#include "safetensors.h"
+#include "core/safetensors.h"
 
 typedef struct CompressReport { long numbers, weights, zeros; } CompressReport;    /* of the generator: all; in weights; zeros among these */
 

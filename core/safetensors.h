@@ -7,7 +7,7 @@
    and a header looks like this, its offsets counted from the beginning of the data:
        {"__metadata__": {"step": "500"}, "g.w": {"dtype": "F32", "shape": [3, 64], "data_offsets": [0, 768]}, ...}
 
-   One .c file says #define SAFETENSORS_IMPLEMENTATION before the #include "safetensors.h"; the others only include it.
+   One .c file says #define SAFETENSORS_IMPLEMENTATION before the #include "core/safetensors.h"; the others only include it.
        StTensor t = {"g.w", "F32", 2, {3, 64}, weights, sizeof weights};
        if (!st_write("a.safetensors", &t, 1, &(StMeta){"step", "500"}, 1)) die(st_error());
 

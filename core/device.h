@@ -35,8 +35,8 @@ void cuda_ladder(int rung);      /* for benchmarks and tests: 0 the fast kernels
 
 #if defined(DEVICE_IMPLEMENTATION) && !defined(DEVICE_IMPLEMENTED)
 #define DEVICE_IMPLEMENTED
-#include "options.h"
-#include "tiled.h"
+#include "core/options.h"
+#include "core/tiled.h"
 #include <stdio.h>
 #include <string.h>
 #ifdef _OPENMP

@@ -1,7 +1,7 @@
 /* images.h: pictures and sets of pictures for a GAN, in one header.
  *
  *     #define IMAGES_IMPLEMENTATION          // in exactly one .c file
- *     #include "images.h"                    // needs stb_image.h and stb_image_write.h (-isystem)
+ *     #include "images/images.h"                    // needs stb_image.h and stb_image_write.h (-isystem)
  *
  *     Image photo, small;
  *     if (!image_load(&photo, "shirt.jpg") || !image_fit(&small, &photo, 64, 64))

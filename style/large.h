@@ -12,7 +12,7 @@
  * One .c file says #define LARGE_IMPLEMENTATION. */
 #ifndef LARGE_H
 #define LARGE_H
-#include "net.h"
+#include "core/net.h"
 
 typedef struct Large {
     Net *net;                                          /* finished for inference, n = 1 */
