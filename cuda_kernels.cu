@@ -639,7 +639,7 @@ static void total_variation_backward(float *dx, const float *x, float scale_, in
     });
 }
 /* the sum over pixels k of the standard deviation of its n values: a thread takes a pixel, in two passes */
-static void spread(float *out, const float *x, int n, long each_) {
+static void batch_std(float *out, const float *x, int n, long each_) {
     sum(each_, [=] __device__ (long k) -> Two {
             double mean = 0, square = 0;
             for (int i = 0; i < n; i++) mean += x[i * each_ + k];
@@ -1619,7 +1619,7 @@ static void nearest(float *index, float *least, const float *x, const float *y, 
     .total_variation_forward = total_variation_forward, .total_variation_backward = total_variation_backward, \
     .gradient_penalty = gradient_penalty, .gaussian_sample_forward = gaussian_sample_forward, \
     .gaussian_sample_backward = gaussian_sample_backward, .kl_forward = kl_forward, .kl_backward = kl_backward, \
-    .spread = spread, .nearest = nearest, .adam_step = adam_step, .rmsprop_step = rmsprop_step }
+    .batch_std = batch_std, .nearest = nearest, .adam_step = adam_step, .rmsprop_step = rmsprop_step }
 
 const Ops ops_cuda = TABLE("cuda", FLOAT32);
 const Ops ops_cuda_tf32 = TABLE("cuda_tf32", TF32);

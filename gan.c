@@ -1,20 +1,22 @@
 /* gan.c: the recipes. Each is a paragraph: its networks, its objective, its training step; gan.h says how to drive them.
  * The code of the headers below is compiled here, once for every program. With -Dreal=double all of it becomes double
  * precision (the gradient checks do that); the tile of tiled.h, and the devices to choose from, exist in float only. */
+#define ERROR_IMPLEMENTATION
 #define LAYERS_IMPLEMENTATION
 #define NET_IMPLEMENTATION
 #define SAFETENSORS_IMPLEMENTATION
 #define FEATURENET_IMPLEMENTATION
 #define COMPRESS_IMPLEMENTATION
 #define PARALLEL_IMPLEMENTATION
+#define OPTIONS_IMPLEMENTATION
 #ifndef real
 #define TILED_IMPLEMENTATION
-#define OPTIONS_IMPLEMENTATION
 #define DEVICE_IMPLEMENTATION
 #include "core/device.h"
 #endif
 #include "gan.h"
 #include "core/compress.h"
+#include "core/options.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +47,7 @@ static double learning_rate(const Gan *gan) {
 /* what D (and G) is given beside its picture: the classes of the round of this step that is under way, or the content */
 static const real *given_now(const Gan *gan) {
     if (gan->recipe->conditional == ON_CONTENT) return gan->content;
-    return gan->given + (gan->recipe->conditional ? gan->draw % gan_rounds(gan) * gan->options.batch * gan->options.classes : 0);
+    return gan->given + (gan->recipe->conditional ? gan->draw % gan_n_critic(gan) * gan->options.batch * gan->options.classes : 0);
 }
 
 /* D's forward pass over pictures (batch,size,size,channels). Where a recipe has two discriminators, they are built alike. */
@@ -84,9 +86,9 @@ static void adversarial_loss(Gan *gan, Net *d, int says, int number) {
             ops->bce_logits_backward(logits->dy, logits->y, (real)target, 1, n);
             break;
         case LEAST_SQUARES:
-            ops->fill(gan->wanted, says != FAKE, n);
-            ops->squared_error_forward(loss, logits->y, gan->wanted, NULL, n);
-            ops->squared_error_backward(logits->dy, logits->y, gan->wanted, NULL, 1, n);
+            ops->fill(gan->d_target, says != FAKE, n);
+            ops->squared_error_forward(loss, logits->y, gan->d_target, NULL, n);
+            ops->squared_error_backward(logits->dy, logits->y, gan->d_target, NULL, 1, n);
             break;
         case HINGE:
             ops->hinge_forward(loss, logits->y, (real)-sign, n);
@@ -122,16 +124,16 @@ static void draw_numbers(Gan *gan, void (*draw)(real *x, long n, uint64_t seed, 
     if (before) gan->ops->copy(x, gan->lot + before, n);
 }
 
-/* options.average: pictures for people are made with w <- a w + (1 - a) w_now of G's weights (Yazici et al. 2019), which forgets the
+/* options.ema: pictures for people are made with w <- a w + (1 - a) w_now of G's weights (Yazici et al. 2019), which forgets the
  * rocking of the game; a grows from 0.1 to the value asked for, so that the first weights are soon forgotten. */
-static void update_average(Gan *gan) {
-    real a = (real)fmin(gan->options.average, (1. + (double)gan->step) / (10. + (double)gan->step));
-    gan->ops->scale(gan->average, a, gan->g.parameters);
-    gan->ops->axpy(gan->average, gan->g.p, 1 - a, gan->g.parameters);
+static void update_ema(Gan *gan) {
+    real a = (real)fmin(gan->options.ema, (1. + (double)gan->step) / (10. + (double)gan->step));
+    gan->ops->scale(gan->ema, a, gan->g.parameters);
+    gan->ops->axpy(gan->ema, gan->g.p, 1 - a, gan->g.parameters);
 }
-static void swap_average(Gan *gan) {
+static void swap_ema(Gan *gan) {
     real *now = gan->g.p;
-    if (gan->average) gan->g.p = gan->average, gan->average = now;
+    if (gan->ema) gan->g.p = gan->ema, gan->ema = now;
 }
 
 /* F12: penalty mean (|grad D(x')| - 1)^2 at x' = t x + (1 - t) G(z), t ~ U[0,1) for each picture (Gulrajani et al. 2017).
@@ -141,8 +143,8 @@ static void penalize_gradient(Gan *gan, Net *d, const real *images, const real *
     const Ops *ops = gan->ops;
     Node *x = node_of(d, gan->d_picture), *logits = node_of(d, gan->d_logits);
     long n = count_of(d, gan->d_picture), each = n / x->n;
-    draw_numbers(gan, ops->random_uniform, gan->share, x->n, STREAM(STREAM_PENALTY, gan->draw));
-    ops->lerp(x->t, images, made, gan->share, x->n, each);
+    draw_numbers(gan, ops->random_uniform, gan->t, x->n, STREAM(STREAM_PENALTY, gan->draw));
+    ops->lerp(x->t, images, made, gan->t, x->n, each);
     discriminate(gan, d, x->t);
     net_zero_activations(d);
     ops->fill(logits->dy, 1, count_of(d, gan->d_logits));
@@ -182,8 +184,8 @@ static void train_generator(Gan *gan) {
 
 /* G's noise inputs ~ N(0,1), from the streams of this purpose and draw */
 static void draw_noise(Gan *gan, int purpose, uint64_t draw) {
-    for (int i = 0; i < gan->noises; i++)
-        draw_numbers(gan, gan->ops->random_normal, gan->g.node[gan->g_noise[i]].y, count_of(&gan->g, gan->g_noise[i]),
+    for (int i = 0; i < gan->latents; i++)
+        draw_numbers(gan, gan->ops->random_normal, gan->g.node[gan->g_latent[i]].y, count_of(&gan->g, gan->g_latent[i]),
                      STREAM(purpose, draw * 4 + (uint64_t)i));
     if (gan->g_given) gan->ops->copy(gan->g.node[gan->g_given].y, given_now(gan), count_of(&gan->g, gan->g_given));
 }
@@ -208,8 +210,8 @@ static void keep(Gan *gan, real **at, long count, const char *name) {
 static void dcgan_generator(Gan *gan) {
     int s = gan->options.size / 4, x;
     Net *g = &gan->g;
-    gan->g_noise[0] = x = net_input(g, 1, 1, 100);
-    gan->noises = 1;
+    gan->g_latent[0] = x = net_input(g, 1, 1, 100);
+    gan->latents = 1;
     if (gan->recipe->conditional) x = concat(g, x, gan->g_given = net_input(g, 1, 1, gan->options.classes));
     x = dense(g, x, s * s * 128);
     x = reshape(g, x, s, s, 128);
@@ -262,12 +264,12 @@ enum { FOOLED, DIVERSITY };
 static void dcgan_step(Gan *gan) {
     Node *picture = node_of(&gan->g, gan->g_picture);
     long all = count_of(&gan->g, gan->g_picture);
-    for (int k = 0; k < gan_rounds(gan); k++) {
-        gan->draw = gan->step * gan_rounds(gan) + k;
+    for (int k = 0; k < gan_n_critic(gan); k++) {
+        gan->draw = gan->step * gan_n_critic(gan) + k;
         draw_noise(gan, STREAM_NOISE, (uint64_t)gan->draw);
         net_forward(&gan->g, 1);
         gan->ops->fill(gan->numbers + LOSS_REAL, 0, 2);
-        train_discriminator(gan, &gan->d, gan->images + k * all, picture->y);
+        train_discriminator(gan, &gan->d, gan->x_real + k * all, picture->y);
     }
     discriminate(gan, &gan->d, picture->y);
     adversarial_loss(gan, &gan->d, FOOL, PART + FOOLED);
@@ -285,8 +287,8 @@ static void dcgan_step(Gan *gan) {
 static void mlp_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *g = &gan->g, *d = &gan->d;
-    int x = gan->g_noise[0] = net_input(g, 1, 1, 100);
-    gan->noises = 1;
+    int x = gan->g_latent[0] = net_input(g, 1, 1, 100);
+    gan->latents = 1;
     for (int width = 256; width <= 1024; width *= 2) x = leaky_relu(g, batchnorm(g, dense(g, x, width)), 0.2);
     x = dense(g, x, o->size * o->size * o->channels);
     gan->g_picture = tanh_(g, reshape(g, x, o->size, o->size, o->channels));
@@ -302,8 +304,8 @@ static void dcgan64_describe(Gan *gan) {
     enum { WIDTH = 32 };
     const GanOptions *o = &gan->options;
     Net *g = &gan->g, *d = &gan->d;
-    int s = o->size / 16, x = gan->g_noise[0] = net_input(g, 1, 1, 100);
-    gan->noises = 1;
+    int s = o->size / 16, x = gan->g_latent[0] = net_input(g, 1, 1, 100);
+    gan->latents = 1;
     x = dense(g, x, s * s * 8 * WIDTH);
     x = relu(g, batchnorm(g, reshape(g, x, s, s, 8 * WIDTH)));
     for (int width = 4 * WIDTH; width >= WIDTH; width /= 2) x = relu(g, batchnorm(g, conv2d_transpose(g, x, width, 4, 2, 1)));
@@ -326,9 +328,9 @@ static void dcgan64_describe(Gan *gan) {
 enum { ADVERSARIAL, CONTENT, STYLE, TV, CONTENT_POOL = 4 };
 
 /* dense layers that make styles begin with those that change nothing: strengths 1 (biases), brightness 0 */
-static int unit_strengths(Gan *gan) {
-    for (int i = 0; i < gan->strengths; i++) {
-        Node *node = node_of(&gan->g, gan->g_strength[i]);
+static int unit_scale_shift(Gan *gan) {
+    for (int i = 0; i < gan->scale_shifts; i++) {
+        Node *node = node_of(&gan->g, gan->g_scale_shift[i]);
         gan->ops->fill(gan->g.p + node->bias, 1, node->c / 2);
     }
     return 1;
@@ -337,8 +339,8 @@ static int unit_strengths(Gan *gan) {
 /* F17; where the generator reads a z: F16, the strength and brightness of each channel being what a dense layer makes of z */
 static int norm(Net *g, int x, Gan *nodes) {
     if (!nodes->g_z) return instancenorm(g, x);
-    nodes->g_strength[nodes->strengths] = dense(g, nodes->g_z, 2 * g->node[x].c);
-    return adain(g, x, nodes->g_strength[nodes->strengths++]);
+    nodes->g_scale_shift[nodes->scale_shifts] = dense(g, nodes->g_z, 2 * g->node[x].c);
+    return adain(g, x, nodes->g_scale_shift[nodes->scale_shifts++]);
 }
 static int padded_conv2d(Net *g, int x, int out, int kernel, int stride) {
     return conv2d(g, kernel > 1 ? reflect_pad(g, x, kernel / 2) : x, out, kernel, stride, 0);
@@ -391,10 +393,10 @@ void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, 
     nodes->g_content = x = net_input(g, h, w, 1);
     for (int i = 0; i < 3; i++) {                                        /* noise: grains of 1, 4 and 8 pixels */
         int grain = i == 0 ? 1 : 4 * i, z;
-        nodes->g_noise[i] = z = net_input(g, h / grain, w / grain, 1);
+        nodes->g_latent[i] = z = net_input(g, h / grain, w / grain, 1);
         x = concat(g, x, grain == 1 ? z : upsample(g, z, grain));
     }
-    nodes->noises = 3;
+    nodes->latents = 3;
     nodes->g_picture = tanh_(g, translate(g, x, channels, nodes));
 }
 
@@ -405,13 +407,13 @@ static long gram_at(const Gan *gan, int k) {
     return at;
 }
 
-/* what the content loss looks at: means of 4x4 pixels, of grey or of each colour */
-static void blur_describe(Gan *gan, int grey) {
+/* what the content loss looks at: means of 4x4 pixels, of gray or of each colour */
+static void blur_describe(Gan *gan, int luminance) {
     Net *b = &gan->blur;
     net_begin(b, "blur", gan->ops, gan->options.batch);
     b->training = NET_INPUT;
     gan->blur_in = net_input(b, gan->options.size, gan->options.size, gan->options.channels);
-    gan->blur_out = avgpool(b, grey ? gray(b, gan->blur_in) : gan->blur_in, CONTENT_POOL);
+    gan->blur_out = avgpool(b, luminance ? gray(b, gan->blur_in) : gan->blur_in, CONTENT_POOL);
 }
 
 static void style_describe(Gan *gan) {
@@ -496,9 +498,9 @@ static void style_step(Gan *gan) {
     draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);
     gan->ops->copy(gan->g.node[gan->g_content].y, gan->content, count_of(&gan->g, gan->g_content));
     net_forward(&gan->g, 1);
-    train_discriminator(gan, &gan->d, gan->images, gan->g.node[gan->g_picture].y);       /* F3 */
+    train_discriminator(gan, &gan->d, gan->x_real, gan->g.node[gan->g_picture].y);       /* F3 */
 
-    discriminate(gan, &gan->d, gan->images);                             /* what the style's Gram matrices are now */
+    discriminate(gan, &gan->d, gan->x_real);                             /* what the style's Gram matrices are now */
     for (int k = 0; k < gan->features; k++) gram_of_feature(gan, k, gan->target + gram_at(gan, k));
 
     discriminate(gan, &gan->d, gan->g.node[gan->g_picture].y);
@@ -580,9 +582,9 @@ static void encode(Gan *gan, const real *pictures) {
     net_forward(&gan->e, 0);
 }
 
-/* x = G(t), t: gan->content fused with gan->images; the style's moments stay in gan->target */
+/* x = G(t), t: gan->content fused with gan->x_real; the style's moments stay in gan->target */
 static void adain_sample(Gan *gan) {
-    encode(gan, gan->images);
+    encode(gan, gan->x_real);
     for (int l = 0; l < gan->seen.layers; l++)
         gan->ops->copy(gan->target + moments_at(gan, l), gan->e.node[gan->e_moments[l]].y, count_of(&gan->e, gan->e_moments[l]));
     gan->ops->copy(gan->g.node[gan->g_style].y, gan->target + moments_at(gan, adain_layer(gan)), count_of(&gan->g, gan->g_style));
@@ -641,11 +643,11 @@ static void vaegan_step(Gan *gan) {
     const Ops *ops = gan->ops;
     const GanOptions *o = &gan->options;
     Net *g = &gan->g, *d = &gan->d, *e = &gan->e;
-    Node *z = node_of(g, gan->g_noise[0]), *picture = node_of(g, gan->g_picture), *code = node_of(e, gan->e_code);
+    Node *z = node_of(g, gan->g_latent[0]), *picture = node_of(g, gan->g_picture), *code = node_of(e, gan->e_code);
     uint64_t stream = STREAM(STREAM_NOISE, (uint64_t)gan->step * 4 + 1);
     draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);                  /* new pictures: D's step, and what G has to learn of it */
     net_forward(g, 1);
-    train_discriminator(gan, d, gan->images, picture->y);
+    train_discriminator(gan, d, gan->x_real, picture->y);
     discriminate(gan, d, picture->y);
     adversarial_loss(gan, d, FOOL, PART + VAE_FOOLED);
     net_zero_gradients(g);
@@ -653,9 +655,9 @@ static void vaegan_step(Gan *gan) {
     backward_through_discriminator(gan, d, picture->dy);
     net_backward(g, NET_WEIGHTS);
 
-    discriminate(gan, d, gan->images);                                   /* pictures by way of their codes */
+    discriminate(gan, d, gan->x_real);                                   /* pictures by way of their codes */
     ops->copy(gan->target, d->node[gan->d_feature[0]].y, count_of(d, gan->d_feature[0]));
-    ops->copy(e->node[gan->e_picture].y, gan->images, count_of(e, gan->e_picture));
+    ops->copy(e->node[gan->e_picture].y, gan->x_real, count_of(e, gan->e_picture));
     net_forward(e, 1);
     ops->gaussian_sample_forward(z->y, code->y, o->batch, z->c, o->seed, stream, gan->first * z->c);
     net_forward(g, 1);
@@ -676,20 +678,20 @@ static void vaegan_step(Gan *gan) {
 }
 
 void gan_encode(Gan *gan, real *code) {
-    gan->ops->copy(gan->e.node[gan->e_picture].y, gan->images, count_of(&gan->e, gan->e_picture));
+    gan->ops->copy(gan->e.node[gan->e_picture].y, gan->x_real, count_of(&gan->e, gan->e_picture));
     net_forward(&gan->e, 0);
     gan->ops->download(code, gan->e.node[gan->e_code].y, count_of(&gan->e, gan->e_code));
 }
 void gan_decode(Gan *gan, const real *z, real *out) {
-    swap_average(gan);
-    gan->ops->upload(gan->g.node[gan->g_noise[0]].y, z, count_of(&gan->g, gan->g_noise[0]));
+    swap_ema(gan);
+    gan->ops->upload(gan->g.node[gan->g_latent[0]].y, z, count_of(&gan->g, gan->g_latent[0]));
     net_forward(&gan->g, 0);
     gan->ops->download(out, gan->g.node[gan->g_picture].y, count_of(&gan->g, gan->g_picture));
-    swap_average(gan);
+    swap_ema(gan);
 }
 
 /* --------------------------------------------------------------------------------------------------- recipe: cyclegan
- * Document 002's unpaired transfer (Zhu, Park, Isola, Efros 2017): gan->content is of one kind (plain garments), gan->images of
+ * Document 002's unpaired transfer (Zhu, Park, Isola, Efros 2017): gan->content is of one kind (plain garments), gan->x_real of
  * another (patterned ones), and nobody says which belong together. G: A -> B, F: B -> A, a discriminator for each kind. F15:
  *   L = F2(LSGAN) of G and of F + cycle_weight (|F(G(a)) - a| + |G(F(b)) - b|) + identity_weight (|G(b) - b| + |F(a) - a|)
  * D is shown made pictures of the last steps too, half of the time (a pool of 50; Shrivastava et al. 2017). */
@@ -710,8 +712,8 @@ static void patch_discriminator(Gan *gan, Net *d, const char *name) {
 void translator(Net *g, const char *name, const Ops *ops, int n, int h, int w, int channels, int z, Gan *nodes) {
     net_begin(g, name, ops, n);
     int x = nodes->g_content = net_input(g, h, w, channels);
-    nodes->noises = z > 0, nodes->strengths = nodes->g_z = 0;
-    if (z) nodes->g_z = nodes->g_noise[0] = net_input(g, 1, 1, z);
+    nodes->latents = z > 0, nodes->scale_shifts = nodes->g_z = 0;
+    if (z) nodes->g_z = nodes->g_latent[0] = net_input(g, 1, 1, z);
     int y = translate(g, x, channels, nodes);
     nodes->g_picture = tanh_(g, z ? add(g, y, x) : y);
 }
@@ -722,7 +724,7 @@ static void cyclegan_describe(Gan *gan) {
     for (int k = 0; k < 2; k++) {
         translator(k ? &gan->f : &gan->g, k ? "f" : "g", gan->ops, o->batch, o->size, o->size, o->channels, 0, gan);
         patch_discriminator(gan, k ? &gan->d2 : &gan->d, k ? "d2" : "d");
-        want(gan, &gan->made[k], all);
+        want(gan, &gan->x_fake[k], all);
         keep(gan, &gan->pool[k], POOL * all / o->batch, k ? "pool.a" : "pool.b");
     }
     gan->weight[CYCLE] = o->cycle_weight, gan->weight[IDENTITY] = o->identity_weight;
@@ -790,18 +792,18 @@ static void through_pool(Gan *gan, real *made, real *pool, int side) {
 static void cyclegan_step(Gan *gan) {
     net_zero_gradients(&gan->g);
     net_zero_gradients(&gan->f);
-    cycle(gan, &gan->g, &gan->f, &gan->d, gan->content, gan->images, gan->made[0]);
-    cycle(gan, &gan->f, &gan->g, &gan->d2, gan->images, gan->content, gan->made[1]);
+    cycle(gan, &gan->g, &gan->f, &gan->d, gan->content, gan->x_real, gan->x_fake[0]);
+    cycle(gan, &gan->f, &gan->g, &gan->d2, gan->x_real, gan->content, gan->x_fake[1]);
     update(gan, &gan->g);
     update(gan, &gan->f);
     for (int k = 0; k < 2; k++) {
-        through_pool(gan, gan->made[k], gan->pool[k], k);
-        train_discriminator(gan, k ? &gan->d2 : &gan->d, k ? gan->content : gan->images, gan->made[k]);
+        through_pool(gan, gan->x_fake[k], gan->pool[k], k);
+        train_discriminator(gan, k ? &gan->d2 : &gan->d, k ? gan->content : gan->x_real, gan->x_fake[k]);
     }
 }
 
 void gan_sample_back(Gan *gan, real *out) {
-    gan->ops->copy(gan->f.node[gan->g_content].y, gan->images, count_of(&gan->f, gan->g_content));
+    gan->ops->copy(gan->f.node[gan->g_content].y, gan->x_real, count_of(&gan->f, gan->g_content));
     net_forward(&gan->f, 0);
     gan->ops->download(out, gan->f.node[gan->g_picture].y, count_of(&gan->f, gan->g_picture));
 }
@@ -832,7 +834,7 @@ static void pattern_step(Gan *gan) {
     gan->ops->copy(gan->outside + half, gan->outside, half);
     draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);
     repaint(gan, g, gan->content);
-    train_discriminator(gan, &gan->d, gan->images, picture->y);
+    train_discriminator(gan, &gan->d, gan->x_real, picture->y);
     discriminate(gan, &gan->d, picture->y);
     adversarial_loss(gan, &gan->d, FOOL, PART + PATTERN_FOOLED);
     net_zero_activations(g);
@@ -850,7 +852,7 @@ static void pattern_step(Gan *gan) {
 }
 
 /* ---------------------------------------------------------------------------------------------------- recipe: pix2pix
- * Document 004's paired transfer (Isola, Zhu, Zhou, Efros 2017): gan->content is the drawing of a garment (its edges), gan->images
+ * Document 004's paired transfer (Isola, Zhu, Zhou, Efros 2017): gan->content is the drawing of a garment (its edges), gan->x_real
  * the garment itself. G is a U-Net, whose skips carry the lines past its middle, with dropout in the place of noise; D looks at the
  * picture and the drawing together:   L_G = F2 + content_weight |G(x) - y|  */
 
@@ -876,12 +878,12 @@ static void pix2pix_step(Gan *gan) {
     Net *g = &gan->g;
     g->seed = gan->options.seed, g->draw = (uint64_t)gan->step, g->first = gan->first;
     repaint(gan, g, gan->content);
-    train_discriminator(gan, &gan->d, gan->images, g->node[gan->g_picture].y);
+    train_discriminator(gan, &gan->d, gan->x_real, g->node[gan->g_picture].y);
     discriminate(gan, &gan->d, g->node[gan->g_picture].y);
     adversarial_loss(gan, &gan->d, FOOL, PART + PIX_FOOLED);
     net_zero_activations(g);
     backward_through_discriminator(gan, &gan->d, g->node[gan->g_picture].dy);
-    absolute_error(gan, g, gan->g_picture, gan->images, NULL, L1);
+    absolute_error(gan, g, gan->g_picture, gan->x_real, NULL, L1);
     train_generator(gan);
 }
 
@@ -892,17 +894,17 @@ static void pix2pix_step(Gan *gan) {
 
 static int styled(Gan *gan, int x, int w, int out) {
     Net *g = &gan->g;
-    int size = g->node[x].h, noise = gan->g_noise[gan->noises++] = net_input(g, size, size, 1);
+    int size = g->node[x].h, noise = gan->g_latent[gan->latents++] = net_input(g, size, size, 1);
     x = conv2d(g, x, out, 3, 1, 1);
     x = leaky_relu(g, add(g, x, conv2d(g, noise, out, 1, 1, 0)), 0.2);
-    gan->g_strength[gan->strengths++] = dense(g, w, 2 * out);
-    return adain(g, x, gan->g_strength[gan->strengths - 1]);
+    gan->g_scale_shift[gan->scale_shifts++] = dense(g, w, 2 * out);
+    return adain(g, x, gan->g_scale_shift[gan->scale_shifts - 1]);
 }
 
 static void stylegan_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *g = &gan->g;
-    int s = o->size / 4, w = gan->g_noise[gan->noises++] = net_input(g, 1, 1, 64);
+    int s = o->size / 4, w = gan->g_latent[gan->latents++] = net_input(g, 1, 1, 64);
     for (int i = 0; i < 2; i++) w = leaky_relu(g, dense(g, w, 64), 0.2);
     int x = gan->g_given = net_input(g, 1, 1, 1);                        /* always 1: the dense layer's weights are the constant */
     x = reshape(g, dense(g, x, s * s * 64), s, s, 64);
@@ -916,25 +918,25 @@ static void stylegan_describe(Gan *gan) {
 
 static int stylegan_start(Gan *gan) {
     gan->ops->fill(gan->given, 1, gan->options.batch);
-    return unit_strengths(gan);
+    return unit_scale_shift(gan);
 }
 
 void gan_mix(Gan *gan, const real *coarse, const real *fine, real *out) {
     Net *g = &gan->g;
-    Node *z = node_of(g, gan->g_noise[0]), *style = node_of(g, gan->g_strength[0]);
-    int after = gan->g_strength[0] + 1;
-    long n = count_of(g, gan->g_strength[0]);
-    swap_average(gan);
+    Node *z = node_of(g, gan->g_latent[0]), *style = node_of(g, gan->g_scale_shift[0]);
+    int after = gan->g_scale_shift[0] + 1;
+    long n = count_of(g, gan->g_scale_shift[0]);
+    swap_ema(gan);
     gan->first = 0;
     draw_noise(gan, STREAM_SAMPLE, 0);
     for (int k = 0; k < 2; k++) {                                        /* out lends room for the coarse style in between */
-        gan->ops->upload(z->y, k ? fine : coarse, count_of(g, gan->g_noise[0]));
+        gan->ops->upload(z->y, k ? fine : coarse, count_of(g, gan->g_latent[0]));
         net_forward_part(g, 0, after);
         k ? gan->ops->upload(style->y, out, n) : gan->ops->download(out, style->y, n);
     }
     net_forward_part(g, after, g->nodes);
     gan->ops->download(out, g->node[gan->g_picture].y, count_of(g, gan->g_picture));
-    swap_average(gan);
+    swap_ema(gan);
 }
 
 /* --------------------------------------------------------------------------------------------------- recipe: features
@@ -954,11 +956,11 @@ static void features_describe(Gan *gan) {
     want(gan, &gan->labels, o->batch);
 }
 
-/* L = -log softmax(logits)[label], mean over the batch: one step of Adam on a network that reads gan->images at its node `input` */
+/* L = -log softmax(logits)[label], mean over the batch: one step of Adam on a network that reads gan->x_real at its node `input` */
 static void classify(Gan *gan, int input) {
     Net *g = &gan->g;
     Node *logits = node_of(g, gan->g_picture);
-    gan->ops->copy(g->node[input].y, gan->images, count_of(g, input));
+    gan->ops->copy(g->node[input].y, gan->x_real, count_of(g, input));
     net_forward(g, 1);
     net_zero_activations(g);
     gan->ops->softmax_cross_entropy_forward(gan->numbers + PART, logits->y, gan->labels, logits->n, logits->c);
@@ -1006,10 +1008,10 @@ const Recipe recipes[] = {
       .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
       .objective = HINGE, .spectral = 1, .describe = dcgan_describe, NOISE_STEP },
     { .name = "wgan", .summary = "dcgan whose critic estimates a distance: weights clipped", .source = "document 001; F11",
-      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 5e-5, .critic = 5, .weight_clip = 0.01 },
+      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 5e-5, .n_critic = 5, .weight_clip = 0.01 },
       .objective = WASSERSTEIN, .rmsprop = 1, .describe = dcgan_describe, NOISE_STEP },
     { .name = "wgan-gp", .summary = "the same with a gradient penalty in place of clipping", .source = "Gulrajani et al. 2017; F11, F12",
-      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 1e-4, .beta1 = 0, .beta2 = 0.9, .critic = 5,
+      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 1e-4, .beta1 = 0, .beta2 = 0.9, .n_critic = 5,
                     .penalty_weight = 10 },
       .objective = WASSERSTEIN, .describe = dcgan_describe, NOISE_STEP },
     { .name = "cgan", .summary = "dcgan that is told what to draw: ten classes of garments", .source = "document 003; Mirza, Osindero 2014; F13",
@@ -1033,7 +1035,7 @@ const Recipe recipes[] = {
       .defaults = { .batch = 16, .size = 28, .channels = 0, .steps = 1000, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999, .content_weight = 2,
                     .diversity_weight = 0.5 },
       .part = { "adversarial", "content", "diversity" }, .content = AS_DATA, .pairs = UNPAIRED, .data = "fashion-mnist:plain", .objective = LEAST_SQUARES, .multiple = 4, .body = 1,
-      .gain = 1, .describe = pattern_describe, .start = unit_strengths, .step = pattern_step, .sample = repaint_sample },
+      .gain = 1, .describe = pattern_describe, .start = unit_scale_shift, .step = pattern_step, .sample = repaint_sample },
     { .name = "pix2pix", .summary = "garments from their drawings", .source = "document 004; Isola et al. 2017",
       .defaults = { .batch = 16, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999, .content_weight = 100 },
       .part = { "adversarial", "l1" }, .content = AS_DATA, .pairs = DRAWINGS, .conditional = ON_CONTENT, .multiple = 4,
@@ -1064,7 +1066,7 @@ const Recipe recipes[] = {
 const char *const gan_bodies[BODIES] = { "residual", "inception", "separable" };
 
 int gan_content(const Gan *gan) { return gan->recipe->content == AS_DATA ? gan->options.channels : gan->recipe->content; }
-int gan_rounds(const Gan *gan) { return gan->recipe->step == dcgan_step && gan->options.critic > 1 ? gan->options.critic : 1; }
+int gan_n_critic(const Gan *gan) { return gan->recipe->step == dcgan_step && gan->options.n_critic > 1 ? gan->options.n_critic : 1; }
 
 const Recipe *recipe_find(const char *name) {
     for (const Recipe *r = recipes; r->name; r++)
@@ -1073,9 +1075,6 @@ const Recipe *recipe_find(const char *name) {
 }
 
 /* --------------------------------------------------------------------------------------------- what all recipes share */
-
-static char gan_message[8192];
-const char *gan_error(void) { return gan_message; }
 
 Net *gan_net(const Gan *gan, int i) {
     const Net *nets[GAN_NETS] = { &gan->g, &gan->d, &gan->e, &gan->f, &gan->d2, &gan->blur };
@@ -1093,20 +1092,19 @@ int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const O
     net_begin(&gan->d, "d", ops, o->batch);
     recipe->describe(gan);
     if (!gan->g.nodes) {
-        snprintf(gan_message, sizeof gan_message, "%s", features_error());
         return 0;
     }
     want(gan, &gan->numbers, NUMBERS);
-    want(gan, &gan->images, (long)gan_rounds(gan) * o->batch * o->size * o->size * o->channels);
-    if (gan->d.nodes) want(gan, &gan->wanted, count_of(&gan->d, gan->d_logits));
+    want(gan, &gan->x_real, (long)gan_n_critic(gan) * o->batch * o->size * o->size * o->channels);
+    if (gan->d.nodes) want(gan, &gan->d_target, count_of(&gan->d, gan->d_logits));
     if (o->penalty_weight > 0) {
-        want(gan, &gan->share, o->batch);
+        want(gan, &gan->t, o->batch);
         gan->d.training |= NET_TANGENT, gan->d2.training |= NET_TANGENT;
     }
-    if (recipe->conditional == ON_CLASS) want(gan, &gan->given, (long)gan_rounds(gan) * o->batch * o->classes);
-    if (o->average > 0) keep(gan, &gan->average, gan->g.parameters, "g.now");
+    if (recipe->conditional == ON_CLASS) want(gan, &gan->given, (long)gan_n_critic(gan) * o->batch * o->classes);
+    if (o->ema > 0) keep(gan, &gan->ema, gan->g.parameters, "g.now");
     long lot = count_of(&gan->g, gan->g_picture);
-    for (int i = 0; i < gan->noises; i++) lot = count_of(&gan->g, gan->g_noise[i]) > lot ? count_of(&gan->g, gan->g_noise[i]) : lot;
+    for (int i = 0; i < gan->latents; i++) lot = count_of(&gan->g, gan->g_latent[i]) > lot ? count_of(&gan->g, gan->g_latent[i]) : lot;
     if (parallel_ranks > 1) want(gan, &gan->lot, lot * parallel_ranks);
     Net *net;
     for (int i = 0; o->sync_batchnorm && parallel_ranks > 1 && (net = gan_net(gan, i)); i++) net->mean = parallel_mean_double, net->ranks = parallel_ranks;
@@ -1129,19 +1127,17 @@ double gan_bytes(const Gan *gan) {
 
 int gan_finish(Gan *gan) {
     Net *net;
-    snprintf(gan_message, sizeof gan_message, "not enough memory: use a smaller --batch or --size");
+    fail("not enough memory: use a smaller --batch or --size");
     for (int i = 0; (net = gan_net(gan, i)); i++)
         if (!net_finish(net, net->training)) return 0;
     for (int i = 0; i < gan->buffers; i++)
         if (!(*gan->buffer[i].at = gan->ops->alloc(gan->buffer[i].count))) return 0;
-    gan_message[0] = 0;
     Net *const learner[] = { &gan->g, &gan->f, &gan->e, &gan->d, &gan->d2 };
     for (int i = 0; i < 5; i++)                       /* adain's E has weights of its own */
         if (learner[i]->training & NET_WEIGHTS)
             net_initialize(learner[i], gan->options.seed, STREAM(i < 3 ? STREAM_G : STREAM_D, i % 3 * 1000), gan->recipe->gain);
     int good = !gan->recipe->start || gan->recipe->start(gan);
-    if (good && gan->average) gan->ops->copy(gan->average, gan->g.p, gan->g.parameters);
-    if (!good) snprintf(gan_message, sizeof gan_message, "%s", features_error());
+    if (good && gan->ema) gan->ops->copy(gan->ema, gan->g.p, gan->g.parameters);
     return good;
 }
 
@@ -1158,7 +1154,7 @@ static Report report_of(const Gan *gan) {
     real x[NUMBERS];
     gan->ops->download(x, gan->numbers, NUMBERS);
     Report r = { .loss_d = (double)x[LOSS_REAL] + x[LOSS_FAKE] + gan->options.penalty_weight * x[PENALTY], .penalty = x[PENALTY], .d_real = x[D_REAL], .d_fake = x[D_FAKE],
-                 .norm_d = sqrt((double)x[SQUARE_D]), .norm_g = sqrt((double)x[SQUARE_G]), .spread = x[SPREAD] };
+                 .norm_d = sqrt((double)x[SQUARE_D]), .norm_g = sqrt((double)x[SQUARE_G]), .batch_std = x[SPREAD] };
     for (int i = 0; gan->recipe->part[i]; i++) r.part[i] = x[PART + i], r.loss_g += gan->weight[i] * x[PART + i];
     return r;
 }
@@ -1176,8 +1172,8 @@ void gan_step(Gan *gan, Report *report) {
     gan->draw = gan->step, gan->first = (long)parallel_rank * gan->options.batch;
     gan->recipe->step(gan);
     share_statistics(gan);
-    if (gan->average) update_average(gan);
-    gan->ops->spread(gan->numbers + SPREAD, picture->y, picture->n, count_of(&gan->g, gan->g_picture) / picture->n);
+    if (gan->ema) update_ema(gan);
+    gan->ops->batch_std(gan->numbers + SPREAD, picture->y, picture->n, count_of(&gan->g, gan->g_picture) / picture->n);
     parallel_mean(gan->ops, gan->numbers, NUMBERS);
     *report = report_of(gan);
     gan->step++;
@@ -1186,12 +1182,12 @@ void gan_step(Gan *gan, Report *report) {
 void gan_sample(Gan *gan, uint64_t draw, real *out) {
     long all = (long)parallel_ranks * gan->options.batch, number = (long)draw * gan->options.batch;
     gan->draw = 0, gan->first = number % all;             /* the pictures that one rank with all of a step's would draw */
-    swap_average(gan);
+    swap_ema(gan);
     draw_noise(gan, STREAM_SAMPLE, (uint64_t)(number / all));
     if (gan->recipe->sample) gan->recipe->sample(gan);
     else net_forward(&gan->g, 0);
     gan->ops->download(out, gan->g.node[gan->g_picture].y, count_of(&gan->g, gan->g_picture));
-    swap_average(gan);
+    swap_ema(gan);
 }
 
 /* -------------------------------------------------------------------------------------------------------- checkpoints */
@@ -1239,23 +1235,22 @@ static int slot_read(const Net *net, const Slot *slot, const StFile *file, const
     const StTensor *t = st_find(file, slot->name);
     shape_text(need, sizeof need, slot->rank, slot->shape);
     if (!t) {
-        snprintf(gan_message, sizeof gan_message, "%s: no tensor '%s' (%s): was it made with --recipe %s?", path, slot->name,
+        fail("%s: no tensor '%s' (%s): was it made with --recipe %s?", path, slot->name,
                  need, recipe);
         return 0;
     }
     int same = t->rank == slot->rank;
     for (int k = 0; k < t->rank && same; k++) same = t->shape[k] == slot->shape[k];
     if (!same) {
-        snprintf(gan_message, sizeof gan_message,
-                 "%s: tensor '%s' is %s, the recipe needs %s: was it made with --recipe %s and these sizes, channels and --body?", path,
+        fail("%s: tensor '%s' is %s, the recipe needs %s: was it made with --recipe %s and these sizes, channels and --body?", path,
                  slot->name, shape_text(have, sizeof have, t->rank, t->shape), need, recipe);
         return 0;
     }
     real *host = malloc((size_t)slot->count * sizeof(real) + 1);
     const char *error = "not enough memory";
-    if (host) error = sizeof(real) == 4 ? compress_read(file, t, (void *)host, slot->count) : st_read_f64(t, (void *)host, slot->count) ? NULL : st_error();
+    if (host) error = sizeof(real) == 4 ? compress_read(file, t, (void *)host, slot->count) : st_read_f64(t, (void *)host, slot->count) ? NULL : error_text();
     if (error) {
-        snprintf(gan_message, sizeof gan_message, "%s: tensor '%s': %s", path, slot->name, error);
+        fail("%s: tensor '%s': %s", path, slot->name, error);
         free(host);
         return 0;
     }
@@ -1277,9 +1272,8 @@ int gan_open(StFile *file, const char *path) {
     const char *format = good ? st_meta(file, "format") : NULL;
     char *end = NULL;
     long number = format ? strtol(format, &end, 10) : GAN_FORMAT;
-    if (!good) snprintf(gan_message, sizeof gan_message, "%s", st_error());
-    else if (number != GAN_FORMAT || (format && (end == format || *end)))
-        good = 0, snprintf(gan_message, sizeof gan_message, "%s: its format is %.20s, this program reads format %d: %s", path, format, GAN_FORMAT,
+    if (good && (number != GAN_FORMAT || (format && (end == format || *end))))
+        good = 0, fail("%s: its format is %.20s, this program reads format %d: %s", path, format, GAN_FORMAT,
                            number > GAN_FORMAT ? "a newer version made it, take that one" : "an older version made it, take that one or train anew");
     if (!good) st_close(file);
     return good;
@@ -1292,35 +1286,34 @@ int gan_load(Gan *gan, const char *path) {
     const char *step = st_meta(&file, "step"), *recipe = st_meta(&file, "recipe"), *compressed = st_meta(&file, "compressed");
     int good = step && recipe && !strcmp(recipe, gan->recipe->name) && !compressed;
     if (compressed)
-        snprintf(gan_message, sizeof gan_message, "%s: compressed (%.100s), it holds a generator and nothing to train it with: give the "
+        fail("%s: compressed (%.100s), it holds a generator and nothing to train it with: give the "
                  "checkpoint it was made from", path, compressed);
     else if (!good)
-        snprintf(gan_message, sizeof gan_message,
-                 "%s: %s%s, expected a checkpoint of --recipe %s: give the recipe it was made with", path,
+        fail("%s: %s%s, expected a checkpoint of --recipe %s: give the recipe it was made with", path,
                  recipe ? "made with --recipe " : "not a checkpoint of ours", recipe ? recipe : "", gan->recipe->name);
     char *end = NULL;
     long done = good ? strtol(step, &end, 10) : 0;
     if (good && (end == step || *end || done < 0)) {
-        snprintf(gan_message, sizeof gan_message, "%s: its step is '%s', expected a number: the file was edited or damaged", path, step);
+        fail("%s: its step is '%s', expected a number: the file was edited or damaged", path, step);
         good = 0;
     }
-    if (good && !gan->average != !st_find(&file, "g.now")) {
-        snprintf(gan_message, sizeof gan_message, gan->average ? "%s: made without --average: leave it away here too" :
+    if (good && !gan->ema != !st_find(&file, "g.now")) {
+        fail(gan->ema ? "%s: made without --average: omit it here too" :
                  "%s: made with --average: its weights are means, give --average as there", path);
         good = 0;
     }
     Net *net;
-    swap_average(gan);
+    swap_ema(gan);
     for (int write = 0; write < 2; write++)           /* all is looked at before anything is overwritten */
         for (int k = 0; good && (net = gan_net(gan, k)); k++) {
             for (int i = 0; good && net_slot(net, i, 1, &slot); i++)
                 good = slot_read(net, &slot, &file, path, gan->recipe->name, write);
-            if (write && net->m && !gan->recipe->rmsprop) net->adam_steps = done * (net == &gan->d ? gan_rounds(gan) : 1);
+            if (write && net->m && !gan->recipe->rmsprop) net->adam_steps = done * (net == &gan->d ? gan_n_critic(gan) : 1);
         }
     for (int write = 0; write < 2; write++)
         for (int i = 0; good && i < gan->buffers; i++)
             if (buffer_slot(gan, i, &slot)) good = slot_read(&gan->g, &slot, &file, path, gan->recipe->name, write);
-    swap_average(gan);
+    swap_ema(gan);
     if (good) gan->step = done;
     st_close(&file);
     return good;
@@ -1370,7 +1363,7 @@ int gan_save(Gan *gan, const char *path, const StMeta *meta, int metas) {
     if (!slots || !tensors || !all) good = 0;
     const Net *net;
     int wanted = 0;
-    swap_average(gan);                                /* the file's G is the averaged one; G as it is stands beside it */
+    swap_ema(gan);                                /* the file's G is the averaged one; G as it is stands beside it */
     for (int k = 0; good && (net = gan_net(gan, k)); k++)
         for (int i = 0; net_slot(net, i, 1, &slots[wanted]); i++) wanted++;
     for (int i = 0; good && i < gan->buffers; i++) wanted += buffer_slot(gan, i, &slots[wanted]);
@@ -1382,17 +1375,16 @@ int gan_save(Gan *gan, const char *path, const StMeta *meta, int metas) {
                                      .data = host, .bytes = (size_t)slots[count].count * sizeof(real) };
         memcpy(tensors[count].shape, slots[count].shape, sizeof tensors[count].shape);
     }
-    if (!good) snprintf(gan_message, sizeof gan_message, "%s: not enough memory to write the checkpoint", path);
+    if (!good) fail("%s: not enough memory to write the checkpoint", path);
     if (good) {
         snprintf(step, sizeof step, "%ld", gan->step);
         snprintf(format, sizeof format, "%d", GAN_FORMAT);
         all[0] = (StMeta){ "recipe", gan->recipe->name }, all[1] = (StMeta){ "step", step }, all[2] = (StMeta){ "format", format };
         for (int i = 0; i < metas; i++) all[i + 3] = meta[i];
         good = st_write(path, tensors, count, all, metas + 3);
-        if (!good) snprintf(gan_message, sizeof gan_message, "%s", st_error());
     }
     for (int i = 0; i < count; i++) free((void *)(uintptr_t)tensors[i].data);
     free(slots), free(tensors), free(all);
-    swap_average(gan);
+    swap_ema(gan);
     return good;
 }

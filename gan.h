@@ -3,7 +3,7 @@
  *   Gan gan;
  *   gan_begin(&gan, recipe_find("dcgan"), &options, &ops_tiled);      describes both networks: sizes are known, nothing allocated
  *   gan_finish(&gan);                                                 allocates and draws the first weights
- *   for (...) { fill gan.images (and .content, .mask);  gan_step(&gan, &report); }
+ *   for (...) { fill gan.x_real (and .content, .mask);  gan_step(&gan, &report); }
  *   gan_save(&gan, "checkpoint.safetensors", ...);
  *
  * Everything random is drawn from (options.seed, purpose, step): a resumed run draws what the uninterrupted run would have. */
@@ -16,20 +16,20 @@
 
 /* What a recipe can be told. batch: with several ranks (parallel.h), of this one. Ranges: batch >= 1, lr > 0, 0 <= beta < 1, weights >= 0. */
 typedef struct GanOptions {
-    int batch, size, channels;          /* pictures of a step; their height and width; 1 grey, 3 RGB */
+    int batch, size, channels;          /* pictures of a step; their height and width; 1 gray, 3 RGB */
     int classes;                        /* of recipes with labels */
     int steps;                          /* how long a run is by default */
     double lr, lr_d, beta1, beta2;      /* F19; lr_d: the discriminator's own rate, 0: lr (Heusel et al. 2017) */
     double content_weight, style_weight, tv_weight;      /* F9, F8, F10: of the recipe `style` */
     double clip;                        /* gradient norm limit, 0: none */
-    int critic;                         /* updates of D for one of G; 0 or 1: one */
+    int n_critic;                         /* updates of D for one of G; 0 or 1: one */
     double penalty_weight, weight_clip; /* F12; limit of D's weights (F11), 0: none */
     double smoothing, weight_decay;     /* one-sided label smoothing, 0 <= s < 1; L2: g += weight_decay p */
     double cycle_weight, identity_weight, kl_weight;     /* F15, F14 */
     double diversity_weight;            /* of mean |G(z) - G(z')|, which is to grow */
     int schedule;                       /* of the rates: CONSTANT, LINEAR, COSINE */
     int body;                           /* of the generators that repaint: RESIDUAL, INCEPTION, SEPARABLE */
-    double average;                     /* 0 < a < 1: pictures are made with a moving average of G's weights, a = a w + (1 - a) w now */
+    double ema;                     /* 0 < a < 1: pictures are made with a moving average of G's weights, a = a w + (1 - a) w now */
     int sync_batchnorm;                 /* 1: batch norm takes its statistics over the pictures of all ranks */
     uint64_t seed;
     int vgg; const StFile *weights;     /* recipe adain: what features_open said, and its file; 0 and NULL: random features */
@@ -42,7 +42,7 @@ enum { GAN_PARTS = 6, GAN_FEATURES = 18, GAN_NETS = 6, GAN_BUFFERS = 24 };
 typedef struct Report {
     double loss_d, loss_g, d_real, d_fake, norm_d, norm_g;
     double penalty;                      /* F12, without its weight */
-    double spread;                       /* mean standard deviation over the batch of G's pixels, per pixel: 0 = all alike */
+    double batch_std;                      /* mean standard deviation over the batch of G's pixels, per pixel: 0 = all alike */
     double part[GAN_PARTS];
 } Report;
 
@@ -61,7 +61,7 @@ typedef struct Recipe {
     const char *data;                    /* which pictures by default; NULL: Fashion-MNIST */
     const char *part[GAN_PARTS + 1];     /* names of the parts of loss_g, ended by NULL */
     int content;                         /* channels of the pictures that G repaints (gan->content), 0: G starts from noise alone */
-    int style;                           /* 1: gan->images are crops of style pictures; 0: pictures of the data set */
+    int style;                           /* 1: gan->x_real are crops of style pictures; 0: pictures of the data set */
     int labels;                          /* 1: each picture comes with the number of its class */
     int multiple;                        /* height and width are multiples of this */
     int objective;                       /* the adversarial loss */
@@ -84,7 +84,7 @@ struct Gan {
     GanOptions options;
     Net g, d, e, f, d2, blur;            /* generator; discriminator; encoder; the way back and its discriminator; see the recipe.
                                             Without nodes: there is none */
-    int g_noise[4], g_strength[12], noises, strengths, g_content, g_style, g_fused, g_picture;      /* nodes of G: inputs, the fused features, the output */
+    int g_latent[4], g_scale_shift[12], latents, scale_shifts, g_content, g_style, g_fused, g_picture;      /* nodes of G: inputs, the fused features, the output */
     int g_z;                             /* the node that G's norms take their strengths from, or 0 */
     int e_picture, e_code;               /* recipe vaegan: the encoder's input and output */
     int g_given, d_given;                /* where G and D are told the class, or 0 */
@@ -95,19 +95,19 @@ struct Gan {
     int e_moments[GAN_FEATURES];         /* and the nodes with their means and deviations */
     double weight[GAN_PARTS];            /* of the parts of loss_g */
     long step;                           /* training steps done */
-    real *images;                        /* this step's real pictures (batch,size,size,channels), or crops of the style */
+    real *x_real;                        /* this step's real pictures (batch,size,size,channels), or crops of the style */
     real *content, *mask;                /* pictures to repaint (batch,size,size,gan_content()) in [-1,1]; where the garment is, [0,1] */
-    real *wanted;                        /* D's logits as they should be (LEAST_SQUARES) */
-    real *share;                         /* F12: t */
+    real *d_target;                        /* D's logits as they should be (LEAST_SQUARES) */
+    real *t;                         /* F12: t */
     real *given;                         /* the class as `classes` numbers, one of them 1, (batch,classes); stylegan: ones, (batch) */
     long first;                          /* the number of this rank's first picture among those of all ranks */
     long draw;                           /* which of the run's draws of noise is under way: a step may take several */
     real *labels;                        /* the class of each of images, (batch) */
     real *soft_mask, *soft_content;      /* mask and content after average pooling */
     real *outside;                       /* recipe pattern: 1 where a content shows no garment, 0 on it, like content */
-    real *average;                       /* options.average: of G's parameters. While pictures are made the two change places */
+    real *ema;                       /* options.ema: of G's parameters. While pictures are made the two change places */
     real *gram, *target, *dgram, *mean;  /* F8: Gram matrices of the features: the picture's, the style's, a gradient, means */
-    real *made[2], *pool[2];             /* recipe cyclegan: what G and F made, and earlier pictures of theirs */
+    real *x_fake[2], *pool[2];             /* recipe cyclegan: what G and F made, and earlier pictures of theirs */
     real *numbers;                       /* what the step measures, for Report */
     real *lot;                           /* several ranks: random numbers, or pictures, of all of them */
     struct { real **at; long count; const char *name; } buffer[GAN_BUFFERS];        /* all of the above: who wants how much */
@@ -121,13 +121,13 @@ const Recipe *recipe_find(const char *name);
 
 int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const Ops *ops);      /* 0: options.weights do not fit */
 double gan_bytes(const Gan *gan);                        /* what gan_finish allocates, and the scratch of the convolutions */
-int gan_finish(Gan *gan);                                /* 0, and gan_error(): not enough memory, or weights that do not fit */
+int gan_finish(Gan *gan);                                /* 0, and error_text(): not enough memory, or weights that do not fit */
 void gan_free(Gan *gan);
 int gan_content(const Gan *gan);                         /* channels of gan->content */
-int gan_rounds(const Gan *gan);                          /* batches of real pictures that a step takes, one after the other in gan->images */
+int gan_n_critic(const Gan *gan);                          /* batches of real pictures that a step takes, one after the other in gan->x_real */
 Net *gan_net(const Gan *gan, int i);                     /* network i of those that the recipe has; NULL past the last */
 
-/* One training step on gan->images (content, mask): the discriminator's update, then the generator's. */
+/* One training step on gan->x_real (content, mask): the discriminator's update, then the generator's. */
 void gan_step(Gan *gan, Report *report);
 
 /* Pictures of the generator as it is, batch norm by its running statistics: out (batch,size,size,channels) on the host.
@@ -135,7 +135,7 @@ void gan_step(Gan *gan, Report *report);
 void gan_sample(Gan *gan, uint64_t draw, real *out);
 
 /* More pictures (batch,size,size,channels) from single recipes. cyclegan: what F makes of gan->images. vaegan: the codes (batch,2*100) of
- * gan->images, means before logarithms of variances, and pictures of z (batch,100). stylegan: the coarsest scale in the style of one z
+ * gan->x_real, means before logarithms of variances, and pictures of z (batch,100). stylegan: the coarsest scale in the style of one z
  * (batch,64), the finer ones in that of another. */
 void gan_sample_back(Gan *gan, real *out);
 void gan_encode(Gan *gan, real *code);
@@ -151,14 +151,14 @@ void translator(Net *g, const char *name, const Ops *ops, int n, int h, int w, i
 enum { PATTERN_Z = 8 };
 
 /* The pieces of adain, for pictures of any height and width: first E for n pictures (h,w), then G for what that E gives, in gan->e and
- * gan->g; gan->ops and gan->options (seed, vgg, weights) say which features. 0: options.weights do not fit, features_error(). */
+ * gan->g; gan->ops and gan->options (seed, vgg, weights) say which features. 0: options.weights do not fit, error_text(). */
 int adain_encoder(Gan *gan, int n, int h, int w);
 int adain_encoder_weights(Gan *gan);                     /* after net_finish(&gan->e, ..) */
 void adain_generator(Gan *gan);
 int adain_layer(const Gan *gan);                         /* which of gan->seen's layers G is given */
 
 /* Checkpoint: every tensor of G and D, Adam's moments ("g.adam_m", "g.adam_v"), steps, and `meta` as given, in one
- * safetensors file, written whole or not at all. Errors: 0, and one line in gan_error(). */
+ * safetensors file, written whole or not at all. Errors: 0, and one line in error_text(). */
 int gan_save(Gan *gan, const char *path, const StMeta *meta, int metas);
 uint64_t gan_hash(const Gan *gan);                       /* of all that a run carries from step to step: the same bits, the same hash */
 int gan_load(Gan *gan, const char *path);                /* shapes must be the recipe's */
@@ -169,7 +169,6 @@ enum { GAN_FORMAT = 1 };
 int gan_open(StFile *file, const char *path);
 void gan_begin_anew(Gan *gan);                           /* keeps the weights, forgets moments and steps */
 int net_load(Net *net, const StFile *file, const char *path, const char *recipe);     /* one network's parameters */
-const char *gan_error(void);
 
 /* purposes: the upper half of a stream number of the counter-based generator; the lower half is the step or node */
 enum { STREAM_G = 1, STREAM_D, STREAM_NOISE, STREAM_SAMPLE, STREAM_DATA, STREAM_AUGMENT, STREAM_CROP, STREAM_CONTENT, STREAM_PENALTY, STREAM_POOL };

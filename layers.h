@@ -142,7 +142,7 @@ typedef struct Ops {
     void (*kl_forward)(real *loss, const real *code, long rows, int k);
     void (*kl_backward)(real *dcode, const real *code, real scale, long rows, int k);
     /* a number to report */
-    void (*spread)(real *out, const real *x, int n, long each);
+    void (*batch_std)(real *out, const real *x, int n, long each);
     /* search */
     void (*nearest)(real *index, real *least, const real *x, const real *y, const real *weight, long nx, long ny, int c);
     /* F19, and the optimiser of F11 */
@@ -1151,7 +1151,7 @@ static void kl_backward(real *dcode, const real *code, real scale, long rows, in
 
 /* out = 1/E sum_k sqrt(1/N sum_n (x[n,k] - mu_k)^2)   mu_k = 1/N sum_n x[n,k]   x: (N,E), out: (1)
  * How much the N pictures of a batch differ, pixel by pixel: 0 when all are alike. Slices as in sum_squares. */
-static void spread(real *out, const real *x, int n, long each) {
+static void batch_std(real *out, const real *x, int n, long each) {
     enum { SLICES = 64 };
     double partial[SLICES], total = 0;
     #pragma omp parallel for
@@ -1248,7 +1248,7 @@ static void rmsprop_step(real *p, real *v, const real *g, long n, real lr, real 
     .total_variation_forward = total_variation_forward, .total_variation_backward = total_variation_backward, \
     .gradient_penalty = gradient_penalty, .gaussian_sample_forward = gaussian_sample_forward, \
     .gaussian_sample_backward = gaussian_sample_backward, .kl_forward = kl_forward, .kl_backward = kl_backward, \
-    .spread = spread, .adam_step = adam_step, .rmsprop_step = rmsprop_step
+    .batch_std = batch_std, .adam_step = adam_step, .rmsprop_step = rmsprop_step
 #define NAIVE_PRODUCTS .conv_scratch = naive_conv_scratch, .gram_scratch = naive_gram_scratch, \
     .nearest_scratch = naive_nearest_scratch, .nearest = naive_nearest, \
     .dense_forward = dense_forward, .dense_backward_input = dense_backward_input, \

@@ -42,63 +42,63 @@ static double prune;
 static int sync_batchnorm, dry_run, overwrite, help;
 
 static Option table[] = {
-    { "--recipe", 's', &recipe_name, "dcgan", 0, 0, "what to train, see above", 0 },
-    { "--data", 's', &data, "fashion-mnist", 0, 0, "fashion-mnist[:train|:test][:plain|:patterned|:tinted], synthetic[:N], an IDX file (.gz too), or a folder", 0 },
-    { "--style", 's', &style, "", 0, 0, "a picture, a .pat pattern, a folder of them, or synthetic[:K]", 0 },
-    { "--out", 's', &out, "", 0, 0, "the run's folder (default runs/RECIPE)", 0 },
-    { "--steps", 'i', &steps, NULL, 1, 1e9, "training steps (default by recipe)", 0 },
-    { "--epochs", 'd', &epochs, "0", 0, 1e6, "instead of --steps: how often the data set's size in pictures is drawn", 0 },
-    { "--minutes", 'd', &minutes, "0", 0, 1e6, "stop after so many minutes if --steps are not done by then; 0: no limit", 0 },
-    { "--batch", 'i', &whole_batch, NULL, 1, 4096, "pictures per step, of all ranks together (default by recipe)", 0 },
-    { "--sync-batchnorm", 'f', &sync_batchnorm, "0", 0, 1, "several ranks: batch norm over the pictures of all of them", 0 },
-    { "--size", 'i', &size, NULL, 8, 1024, "height and width of the training pictures (default by recipe)", 0 },
-    { "--lr", 'd', &lr, NULL, 1e-12, 1e6, "Adam's learning rate (default by recipe)", 0 },
-    { "--lr-d", 'd', &lr_d, NULL, 0, 1e6, "the discriminator's own learning rate, 0: as --lr (default by recipe)", 0 },
-    { "--beta1", 'd', &beta1, NULL, 0, 0.999999, "Adam's first moment decay (default by recipe)", 0 },
-    { "--beta2", 'd', &beta2, NULL, 0, 0.999999, "Adam's second moment decay (default by recipe)", 0 },
-    { "--content-weight", 'd', &content_weight, NULL, 0, 1e6, "F9: keep the light and shade (style, pattern), the features (adain, vaegan), the picture (pix2pix)", 0 },
-    { "--style-weight", 'd', &style_weight, NULL, 0, 1e6, "F8: match the style's Gram matrices; adain: its means and deviations", 0 },
-    { "--tv-weight", 'd', &tv_weight, NULL, 0, 1e6, "F10, total variation", 0 },
-    { "--style-scale", 'd', &style_scale, "1", 0.1, 32, "above 1 shows more of the style picture, smaller", 0 },
-    { "--features", 's', &features, "", 0, 0, "style/features.safetensors, or VGG16's or VGG19's; without, random features", 0 },
-    { "--clip", 'd', &clip, NULL, 0, 1e12, "largest gradient norm, 0: no limit", 0 },
-    { "--data-b", 's', &data_b, "fashion-mnist:patterned", 0, 0, "what the pictures of --data are to become like", 0 },
-    { "--cycle-weight", 'd', &cycle_weight, NULL, 0, 1e6, "F15 (default by recipe)", 0 },
-    { "--identity-weight", 'd', &identity_weight, NULL, 0, 1e6, "F15 (default by recipe)", 0 },
-    { "--kl-weight", 'd', &kl_weight, NULL, 0, 1e6, "F14 (default by recipe)", 0 },
-    { "--critic", 'i', &critic, NULL, 0, 100, "updates of D for one of G (default by recipe)", 0 },
-    { "--penalty-weight", 'd', &penalty_weight, NULL, 0, 1e6, "F12, gradient penalty, 0: none (default by recipe)", 0 },
-    { "--weight-clip", 'd', &weight_clip, NULL, 0, 1e6, "F11, limit of D's weights, 0: none (default by recipe)", 0 },
-    { "--smoothing", 'd', &smoothing, "0", 0, 0.999, "one-sided label smoothing: D's target for a real picture is 1 - this", 0 },
-    { "--weight-decay", 'd', &weight_decay, "0", 0, 1, "L2: this times the weight is added to its gradient", 0 },
-    { "--diversity", 'd', &diversity, NULL, 0, 1e6, "reward for pictures that differ where the noise does (default by recipe)", 0 },
-    { "--average", 'd', &average, "0", 0, 0.99999, "pictures by a moving average of G's weights (EMA), such as 0.999; 0: by those of the last step", 0 },
-    { "--body", 's', &body, "residual", 0, 0, "blocks of the generators that repaint: residual, inception, separable", 0 },
-    { "--schedule", 's', &schedule, "", 0, 0, "of the rates: constant, linear (to 0 in the second half), cosine (default by recipe)", 0 },
-    { "--init-from", 's', &init_from, "", 0, 0, "first weights from another run of the same recipe (its folder or checkpoint)", 0 },
-    { "--augment", 's', &augment, "none", 0, 0, "all, none, or a list of rotation, shift, shear, zoom, flip (=range)", 0 },
-    { "--classes", 's', &classes, "", 0, 0, "only pictures of these classes, such as 0,3,6 (Fashion-MNIST: T-shirt, dress, shirt), of --data-b too\n"
-      "                           where both are of Fashion-MNIST or synthetic; without: all", 0 },
-    { "--limit", 'i', &limit, "0", 0, 1e9, "use only the first N pictures of --data and of --data-b, of those classes; 0: all", 0 },
-    { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "all that is random follows from it", 0 },
-    { "--device", 's', &device, "auto", 0, 0, "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one", 0 },
-    { "--precision", 's', &precision, "float32", 0, 0, "cuda's matrix products: float32; faster and coarser: tf32, bf16", 0 },
-    { "--threads", 'i', &threads, "0", 0, 1024, "OpenMP threads, 0: all; results do not depend on it", 0 },
-    { "--sample-every", 'i', &sample_every, "100", 0, 1e9, "steps between sample sheets, 0: only at the end", 0 },
-    { "--checkpoint-every", 'i', &checkpoint_every, "250", 0, 1e9, "steps between checkpoints, 0: only at the end", 0 },
-    { "--log-every", 'i', &log_every, "25", 1, 1e9, "steps between printed lines", 0 },
-    { "--resume", 's', &resume, "", 0, 0, "continue this run (its folder or checkpoint) with the options it had", 0 },
-    { "--overwrite", 'f', &overwrite, "0", 0, 1, "start anew in a folder that holds a run already", 0 },
-    { "--dry-run", 'f', &dry_run, "0", 0, 1, "two steps to see memory and speed; nothing is written", 0 },
-    { "--data-dir", 's', &data_dir, "", 0, 0, "where Fashion-MNIST lies (default /usr/share/datasets/fashion-mnist)", 0 },
-    { "--evaluate", 's', &evaluate, "", 0, 0, "measure this run (its folder, its checkpoint or a compressed file) in place of training", 0 },
-    { "--classifier", 's', &classifier, "", 0, 0, "a run of ./train --recipe classifier on the same data and size, which --evaluate judges by", 0 },
-    { "--samples", 'i', &samples, "10000", 10, 1e6, "how many pictures --evaluate draws", 0 },
-    { "--compress", 's', &compress, "", 0, 0, "write this run's generator to the file --out, smaller, in place of training", 0 },
-    { "--prune", 'd', &prune, "0", 0, 0.99, "of --compress: this share of each weight tensor, the smallest, becomes zero", 0 },
-    { "--quantize", 's', &quantize, "float16", 0, 0, "of --compress: float16, or int8 with a scale for each output channel", 0 },
-    { "--help", 'f', &help, "0", 0, 1, "this text", 0 },
-    { 0 }
+    TEXT_OPTION("--recipe", &recipe_name, "dcgan", 0, "what to train, see above"),
+    TEXT_OPTION("--data", &data, "fashion-mnist", 0, "fashion-mnist[:train|:test][:plain|:patterned|:tinted], synthetic[:N], an IDX file (.gz too), or a folder"),
+    TEXT_OPTION("--style", &style, "", 0, "a picture, a .pat pattern, a folder of them, or synthetic[:K]"),
+    TEXT_OPTION("--out", &out, "", 0, "the run's folder (default runs/RECIPE)"),
+    LONG_OPTION("--steps", &steps, NULL, 1, 1e9, 0, "training steps (default by recipe)"),
+    REAL_OPTION("--epochs", &epochs, "0", 0, 1e6, 0, "instead of --steps: how often the data set's size in pictures is drawn"),
+    REAL_OPTION("--minutes", &minutes, "0", 0, 1e6, 0, "stop after so many minutes if --steps are not done by then; 0: no limit"),
+    LONG_OPTION("--batch", &whole_batch, NULL, 1, 4096, 0, "pictures per step, of all ranks together (default by recipe)"),
+    FLAG_OPTION("--sync-batchnorm", &sync_batchnorm, 0, "several ranks: batch norm over the pictures of all of them"),
+    LONG_OPTION("--size", &size, NULL, 8, 1024, 0, "height and width of the training pictures (default by recipe)"),
+    REAL_OPTION("--lr", &lr, NULL, 1e-12, 1e6, 0, "Adam's learning rate (default by recipe)"),
+    REAL_OPTION("--lr-d", &lr_d, NULL, 0, 1e6, 0, "the discriminator's own learning rate, 0: as --lr (default by recipe)"),
+    REAL_OPTION("--beta1", &beta1, NULL, 0, 0.999999, 0, "Adam's first moment decay (default by recipe)"),
+    REAL_OPTION("--beta2", &beta2, NULL, 0, 0.999999, 0, "Adam's second moment decay (default by recipe)"),
+    REAL_OPTION("--content-weight", &content_weight, NULL, 0, 1e6, 0, "F9: keep the light and shade (style, pattern), the features (adain, vaegan), the picture (pix2pix)"),
+    REAL_OPTION("--style-weight", &style_weight, NULL, 0, 1e6, 0, "F8: match the style's Gram matrices; adain: its means and deviations"),
+    REAL_OPTION("--tv-weight", &tv_weight, NULL, 0, 1e6, 0, "F10, total variation"),
+    REAL_OPTION("--style-scale", &style_scale, "1", 0.1, 32, 0, "above 1 shows more of the style picture, smaller"),
+    TEXT_OPTION("--features", &features, "", 0, "style/features.safetensors, or VGG16's or VGG19's; without, random features"),
+    REAL_OPTION("--clip", &clip, NULL, 0, 1e12, 0, "largest gradient norm, 0: no limit"),
+    TEXT_OPTION("--data-b", &data_b, "fashion-mnist:patterned", 0, "what the pictures of --data are to become like"),
+    REAL_OPTION("--cycle-weight", &cycle_weight, NULL, 0, 1e6, 0, "F15 (default by recipe)"),
+    REAL_OPTION("--identity-weight", &identity_weight, NULL, 0, 1e6, 0, "F15 (default by recipe)"),
+    REAL_OPTION("--kl-weight", &kl_weight, NULL, 0, 1e6, 0, "F14 (default by recipe)"),
+    LONG_OPTION("--critic", &critic, NULL, 0, 100, 0, "updates of D for one of G (default by recipe)"),
+    REAL_OPTION("--penalty-weight", &penalty_weight, NULL, 0, 1e6, 0, "F12, gradient penalty, 0: none (default by recipe)"),
+    REAL_OPTION("--weight-clip", &weight_clip, NULL, 0, 1e6, 0, "F11, limit of D's weights, 0: none (default by recipe)"),
+    REAL_OPTION("--smoothing", &smoothing, "0", 0, 0.999, 0, "one-sided label smoothing: D's target for a real picture is 1 - this"),
+    REAL_OPTION("--weight-decay", &weight_decay, "0", 0, 1, 0, "L2: this times the weight is added to its gradient"),
+    REAL_OPTION("--diversity", &diversity, NULL, 0, 1e6, 0, "reward for pictures that differ where the noise does (default by recipe)"),
+    REAL_OPTION("--average", &average, "0", 0, 0.99999, 0, "pictures by a moving average of G's weights (EMA), such as 0.999; 0: by those of the last step"),
+    TEXT_OPTION("--body", &body, "residual", 0, "blocks of the generators that repaint: residual, inception, separable"),
+    TEXT_OPTION("--schedule", &schedule, "", 0, "of the rates: constant, linear (to 0 in the second half), cosine (default by recipe)"),
+    TEXT_OPTION("--init-from", &init_from, "", 0, "first weights from another run of the same recipe (its folder or checkpoint)"),
+    TEXT_OPTION("--augment", &augment, "none", 0, "all, none, or a list of rotation, shift, shear, zoom, flip (=range)"),
+    TEXT_OPTION("--classes", &classes, "", 0, "only pictures of these classes, such as 0,3,6 (Fashion-MNIST: T-shirt, dress, shirt), of --data-b too\n"
+      "                           where both are of Fashion-MNIST or synthetic; without: all"),
+    LONG_OPTION("--limit", &limit, "0", 0, 1e9, 0, "use only the first N pictures of --data and of --data-b, of those classes; 0: all"),
+    LONG_OPTION("--seed", &seed, "1", 0, 9007199254740992.0, 0, "all that is random follows from it"),
+    TEXT_OPTION("--device", &device, "auto", 0, "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one"),
+    TEXT_OPTION("--precision", &precision, "float32", 0, "cuda's matrix products: float32; faster and coarser: tf32, bf16"),
+    LONG_OPTION("--threads", &threads, "0", 0, 1024, 0, "OpenMP threads, 0: all; results do not depend on it"),
+    LONG_OPTION("--sample-every", &sample_every, "100", 0, 1e9, 0, "steps between sample sheets, 0: only at the end"),
+    LONG_OPTION("--checkpoint-every", &checkpoint_every, "250", 0, 1e9, 0, "steps between checkpoints, 0: only at the end"),
+    LONG_OPTION("--log-every", &log_every, "25", 1, 1e9, 0, "steps between printed lines"),
+    TEXT_OPTION("--resume", &resume, "", 0, "continue this run (its folder or checkpoint) with the options it had"),
+    FLAG_OPTION("--overwrite", &overwrite, 0, "start anew in a folder that holds a run already"),
+    FLAG_OPTION("--dry-run", &dry_run, 0, "two steps to see memory and speed; nothing is written"),
+    TEXT_OPTION("--data-dir", &data_dir, "", 0, "where Fashion-MNIST lies (default /usr/share/datasets/fashion-mnist)"),
+    TEXT_OPTION("--evaluate", &evaluate, "", 0, "measure this run (its folder, its checkpoint or a compressed file) in place of training"),
+    TEXT_OPTION("--classifier", &classifier, "", 0, "a run of ./train --recipe classifier on the same data and size, which --evaluate judges by"),
+    LONG_OPTION("--samples", &samples, "10000", 10, 1e6, 0, "how many pictures --evaluate draws"),
+    TEXT_OPTION("--compress", &compress, "", 0, "write this run's generator to the file --out, smaller, in place of training"),
+    REAL_OPTION("--prune", &prune, "0", 0, 0.99, 0, "of --compress: this share of each weight tensor, the smallest, becomes zero"),
+    TEXT_OPTION("--quantize", &quantize, "float16", 0, "of --compress: float16, or int8 with a scale for each output channel"),
+    FLAG_OPTION("--help", &help, 0, "this text"),
+    END_OF_OPTIONS
 };
 
 static double now(void) {
@@ -115,7 +115,7 @@ static void defaults_of(const Recipe *r, Default *list) {
     const Default all[DEFAULTS] = {
         { "--steps", d->steps }, { "--batch", d->batch }, { "--size", d->size }, { "--lr", d->lr }, { "--beta1", d->beta1 }, { "--beta2", d->beta2 },
         { "--lr-d", d->lr_d }, { "--clip", d->clip }, { "--content-weight", d->content_weight }, { "--style-weight", d->style_weight },
-        { "--tv-weight", d->tv_weight }, { "--critic", d->critic }, { "--cycle-weight", d->cycle_weight }, { "--identity-weight", d->identity_weight },
+        { "--tv-weight", d->tv_weight }, { "--critic", d->n_critic }, { "--cycle-weight", d->cycle_weight }, { "--identity-weight", d->identity_weight },
         { "--kl-weight", d->kl_weight }, { "--diversity", d->diversity_weight }, { "--penalty-weight", d->penalty_weight }, { "--weight-clip", d->weight_clip } };
     memcpy(list, all, sizeof all);
 }
@@ -159,9 +159,7 @@ static const Recipe *find_recipe(void) {
     int count = 0;
     while (recipes[count].name) count++;
     if (!r) {
-        const char *near = nearest(recipe_name, recipes, count, sizeof *recipes);
-        die(2, "unknown recipe '%s'%s%s%s: --help lists them all", recipe_name, near ? ", did you mean '" : "",
-            near ? near : "", near ? "'?" : "");
+        die(2, "unknown recipe '%s'%s: --help lists them all", recipe_name, did_you_mean(recipe_name, recipes, count, sizeof *recipes));
     }
     Default d[DEFAULTS];
     defaults_of(r, d);
@@ -198,7 +196,7 @@ static void refuse_unused(const Recipe *recipe) {
         if (o->given != 1 || uses(recipe, o->name)) continue;
         for (const Recipe *r = recipes; r->name; r++)
             if (uses(r, o->name)) snprintf(who + strlen(who), sizeof who - strlen(who), "%s%s", *who ? ", " : "", r->name);
-        die(2, "%s: the recipe %s has no use for it: leave it away, or choose one of %s", o->name, recipe->name, who);
+        die(2, "%s: the recipe %s has no use for it: omit it, or choose one of %s", o->name, recipe->name, who);
     }
 }
 
@@ -223,18 +221,18 @@ static int is_kept(const Option *o) {
 /* options of the run to be resumed: they take the place of defaults, the command line goes before them */
 static void resume_options(const char *path) {
     StFile file;
-    if (!gan_open(&file, path)) die(1, "%s", gan_error());
+    must(gan_open(&file, path));
     const char *recipe = st_meta(&file, "recipe");
     Option *given = option_find(table, "--recipe");
     if (!recipe) die(1, "%s: not a checkpoint of this program (no recipe in its metadata)", path);
     if (given->given && strcmp(recipe, recipe_name))
-        die(1, "%s: made with --recipe %.40s, not %s: leave --recipe away, or train %s in another --out", path, recipe,
+        die(1, "%s: made with --recipe %.40s, not %s: omit --recipe, or train %s in another --out", path, recipe,
             recipe_name, recipe_name);
     for (Option *o = table; o->name; o++) {
         const char *kept = st_meta(&file, o->name);
         if (!kept || o->given || !is_kept(o)) continue;
         if (!strcmp(o->name, "--epochs") && option_find(table, "--steps")->given == 1) continue;   /* --steps takes its place */
-        options_set(o, o->kind == 's' ? strdup(kept) : kept, "checkpoint: ");       /* a string stays the option's value */
+        options_set(o, o->kind == OPTION_TEXT ? strdup(kept) : kept, "checkpoint: ");       /* a string stays the option's value */
         o->given = 2;
     }
     st_close(&file);
@@ -271,7 +269,7 @@ static void style_add(Image *picture, const char *name, int whiten) {
     if (picture->tileable) {
         int side = (int)ceil(size * fmax(style_scale, 1) * 2);
         if (!image_tile(&ready, picture, picture->h > side ? picture->h : side, picture->w > side ? picture->w : side))
-            die(1, "%s", images_error());
+            die(1, "%s", error_text());
         image_free(picture);
     } else {
         ready = *picture;
@@ -301,19 +299,19 @@ static void open_styles(const Recipe *recipe) {
         long kind = style[9] ? strtol(style + 10, &end, 10) : 0;
         if (kind < 0 || kind >= IMAGE_PATTERNS || (end && (end == style + 10 || *end)))
             die(1, "--style %s: the drawn patterns are synthetic:0 to synthetic:%d", style, IMAGE_PATTERNS - 1);
-        if (!image_pattern_synthetic(&picture, (int)kind, 128)) die(1, "%s", images_error());
+        must(image_pattern_synthetic(&picture, (int)kind, 128));
         style_add(&picture, style, recipe->labels);
         return;
     }
     keep_apart(style);
-    if (!image_list(&files, style, run_folders)) die(1, "%s", images_error());
+    must(image_list(&files, style, run_folders));
     for (long i = 0; i < files.count; i++)
         if (image_load(&picture, files.path[i])) style_add(&picture, files.path[i], recipe->labels);
     if (!style_count)
         die(1, "--style %s: none of the %ld files there is a readable picture: expected PNG, JPEG, BMP, TGA or .pat%s%s",
-            style, files.count, files.count ? "; the last: " : "", files.count ? images_error() : "");
+            style, files.count, files.count ? "; the last: " : "", files.count ? error_text() : "");
     if (files.count > style_count)
-        say("--style %s: %ld files skipped, the last: %s", style, files.count - style_count, images_error());
+        say("--style %s: %ld files skipped, the last: %s", style, files.count - style_count, error_text());
     image_list_free(&files);
 }
 
@@ -322,15 +320,15 @@ static void load_set(ImageSet *to, const char *where, const char *source, ImageS
     o.fashion_mnist_dir = *data_dir ? data_dir : NULL, o.limit = *classes && choose ? 0 : most, o.except = run_folders;
     keep_apart(source);
     if (!imageset_load(to, source, &o))
-        die(1, "%s%s%s", where, images_error(), to == &set && option_find(table, "--data")->given == 2 ? " (the resumed run's --data: give it anew)" : "");
-    if (*classes && choose && !imageset_keep(to, classes)) die(1, "--classes: %s%s", where, images_error());
+        die(1, "%s%s%s", where, error_text(), to == &set && option_find(table, "--data")->given == 2 ? " (the resumed run's --data: give it anew)" : "");
+    if (*classes && choose && !imageset_keep(to, classes)) die(1, "--classes: %s%s", where, error_text());
     if (most && to->count > most) to->count = most;
     if (to->skipped) say("%s: %ld files skipped: %s", source, to->skipped, to->note);
 }
 
 static void open_data(const Recipe *recipe) {
     ImageSetOptions o = { .h = (int)size, .w = (int)size, .channels = recipe->content > 0 ? recipe->content : 0, .photo = recipe->content > 0 };
-    if (!augment_parse(&augmentation, augment)) die(2, "--augment: %s", images_error());
+    if (!augment_parse(&augmentation, augment)) die(2, "--augment: %s", error_text());
     augmenting = strcmp(augment, "none") != 0;
     if (option_find(table, "--data-dir")->given == 1 && !is_set(data, "fashion-mnist") && (recipe->pairs != UNPAIRED || !is_set(data_b, "fashion-mnist")))
         die(2, "--data-dir is where --data fashion-mnist lies, not %s", data);
@@ -361,7 +359,7 @@ static void style_crop(float *picture, const float u[5]) {
     int side = least + (int)(u[1] * (float)(most - least + 1));
     int y = (int)(u[2] * (float)(from->h - side + 1)), x = (int)(u[3] * (float)(from->w - side + 1));
     if (!image_crop(&crop, from, y, x, side, side) || !image_resize(&fitted, &crop, (int)size, (int)size))
-        die(1, "%s", images_error());
+        die(1, "%s", error_text());
     for (long i = 0; i < size * size; i++)
         for (int k = 0; k < 3; k++) {
             long from_pixel = u[4] < 0.5f ? i : i / size * size + size - 1 - i % size;
@@ -379,7 +377,7 @@ static void fetch(const ImageSet *from, long index, long i, long step, float *pi
     long each = size * size * from->c;
     float *raw = malloc((size_t)each * sizeof *raw), *raw_mask = malloc((size_t)(size * size) * sizeof *raw), u[8];
     if (!raw || !raw_mask) die(1, "not enough memory for a picture");
-    if (!imageset_get(from, index, raw, raw_mask)) die(1, "%s", images_error());
+    must(imageset_get(from, index, raw, raw_mask));
     for (int k = 0; k < 8; k++) u[k] = philox_uniform((uint64_t)seed, STREAM(STREAM_AUGMENT, step), (uint64_t)(8 * place(i) + k));
     if (augmenting)
         image_augment(pixels + i * each, mask ? mask + i * size * size : NULL, raw, mask ? raw_mask : NULL, (int)size,
@@ -460,7 +458,7 @@ static int is_background(const float *pixel) {
 
 static void load_batch(Gan *gan, long step) {
     long pixels = batch * size * size;
-    for (long i = 0; i < batch * gan_rounds(gan) && (gan->content || !gan->recipe->style); i++)
+    for (long i = 0; i < batch * gan_n_critic(gan) && (gan->content || !gan->recipe->style); i++)
         if (gan->recipe->content == 3 && place(i) % 2) draw_crop(host_images, i, STREAM_CONTENT, step);
         else {
             long index = gan->g_features ? walk(step * whole_batch + place(i))
@@ -469,11 +467,11 @@ static void load_batch(Gan *gan, long step) {
             if (gan->recipe->labels) host_labels[i] = (float)set.label[index];
         }
     if (gan->recipe->pairs == DRAWINGS) {
-        gan->ops->upload(gan->images, host_images, pixels * set.c);
+        gan->ops->upload(gan->x_real, host_images, pixels * set.c);
         for (long i = 0; i < batch; i++) draw_edges(host_images + i * size * size * set.c);
     }
     if (gan->content || !gan->recipe->style)
-        gan->ops->upload(gan->content ? gan->content : gan->images, host_images, (gan->content ? 1 : gan_rounds(gan)) * pixels * set.c);
+        gan->ops->upload(gan->content ? gan->content : gan->x_real, host_images, (gan->content ? 1 : gan_n_critic(gan)) * pixels * set.c);
     if (gan->outside) {
         float *outside = malloc((size_t)(pixels * set.c) * sizeof *outside);
         if (!outside) die(1, "not enough memory for the masks");
@@ -483,13 +481,13 @@ static void load_batch(Gan *gan, long step) {
     }
     for (long i = 0; i < batch && gan->recipe->pairs == UNPAIRED; i++)
         fetch(&others, philox_below((uint64_t)seed, STREAM(STREAM_CONTENT, step), (uint64_t)place(i), (int)others.count), i, step, host_images, NULL);
-    if (gan->recipe->pairs == UNPAIRED) gan->ops->upload(gan->images, host_images, pixels * others.c);
+    if (gan->recipe->pairs == UNPAIRED) gan->ops->upload(gan->x_real, host_images, pixels * others.c);
     if (gan->mask) gan->ops->upload(gan->mask, host_mask, pixels);
     if (gan->labels) gan->ops->upload(gan->labels, host_labels, batch);
-    if (gan->recipe->conditional == ON_CLASS) upload_given(gan, host_labels, batch * gan_rounds(gan));
+    if (gan->recipe->conditional == ON_CLASS) upload_given(gan, host_labels, batch * gan_n_critic(gan));
     if (!gan->recipe->style) return;
     for (long i = 0; i < batch; i++) host_labels[i] = (float)draw_crop(host_images, i, STREAM_CROP, step);
-    gan->ops->upload(gan->images, host_images, pixels * 3);
+    gan->ops->upload(gan->x_real, host_images, pixels * 3);
     if (gan->labels) gan->ops->upload(gan->labels, host_labels, batch);
 }
 
@@ -517,7 +515,7 @@ static void print_accuracy(Gan *gan) {
     for (long done = 0; done < part.count; done += batch) {
         long n = part.count - done < batch ? part.count - done : batch;
         for (long i = 0; i < n; i++)
-            if (!imageset_get(&part, done + i, host_images + i * each, NULL)) die(1, "%s", images_error());
+            must(imageset_get(&part, done + i, host_images + i * each, NULL));
         gan->ops->upload(in->y, host_images, batch * each);
         net_forward(&gan->g, 0);
         gan->ops->download(score, logits->y, batch * c);
@@ -553,8 +551,8 @@ static void take_name(FILE *file, const char *fresh, const char *path) {
 /* count pictures (size,size,c), `columns` a row */
 static void save_pictures(const float *pictures, int count, int c, int columns, const char *path) {
     Image sheet;
-    if (!image_grid(&sheet, pictures, count, (int)size, (int)size, c, columns, size < 48 ? 3 : 1, size < 48 ? 3 : 4)) die(1, "%s", images_error());
-    written(image_save(&sheet, path), images_error());
+    must(image_grid(&sheet, pictures, count, (int)size, (int)size, c, columns, size < 48 ? 3 : 1, size < 48 ? 3 : 4));
+    written(image_save(&sheet, path), error_text());
     image_free(&sheet);
 }
 /* the same as samples/step-N.png and samples.png */
@@ -568,7 +566,7 @@ static void save_sheet(const float *pictures, int count, int c, int columns, lon
 
 /* picture `index` of `count` spread over a set, as it is, to x; its mask to m */
 static void fetch_spread(const ImageSet *from, long index, long count, float *x, float *m) {
-    if (!imageset_get(from, index % count * from->count / count, x, m)) die(1, "%s", images_error());
+    must(imageset_get(from, index % count * from->count / count, x, m));
 }
 
 /* G from noise: 64 new pictures; where it is told the class, a row of 8 for each */
@@ -609,7 +607,7 @@ static void sheet_of_garments(Gan *gan, float *sheet, float *y, long step) {
  * The lower half of cyclegan's sheet shows the way back: pictures of the other set, and what F makes of them. */
 static void sheet_of_translations(Gan *gan, float *sheet, float *y, long step) {
     enum { COLUMNS = 8 };
-    int drawings = gan->recipe->pairs == DRAWINGS, draws = gan->noises ? 3 : 1, rows = 1 + draws + drawings, blocks = rows == 2 ? 4 : rows == 3 ? 3 : 2;
+    int drawings = gan->recipe->pairs == DRAWINGS, draws = gan->latents ? 3 : 1, rows = 1 + draws + drawings, blocks = rows == 2 ? 4 : rows == 3 ? 3 : 2;
     long each = size * size * set.c, bytes = each * (long)sizeof *y, all = blocks * COLUMNS, half = gan->f.nodes ? all / 2 : all;
     for (long done = 0, count; done < all; done += count) {
         int back = done >= half;
@@ -618,7 +616,7 @@ static void sheet_of_translations(Gan *gan, float *sheet, float *y, long step) {
         for (int row = rows - 1; row >= 0; row--) {      /* from below: the true picture, what is made of its drawing, the drawing */
             for (long i = 0; i < batch && row == rows - 1; i++) fetch_spread(back ? &others : &set, done + i, all, host_images + i * each, NULL);
             for (long i = 0; i < batch && row == draws && drawings; i++) draw_edges(host_images + i * each);
-            if (row == draws) gan->ops->upload(back ? gan->images : gan->content, host_images, batch * each);
+            if (row == draws) gan->ops->upload(back ? gan->x_real : gan->content, host_images, batch * each);
             if (row >= 1 && row <= draws) back ? gan_sample_back(gan, y) : gan_sample(gan, (uint64_t)row, y);
             for (long i = 0; i < count; i++)
                 memcpy(sheet + (((done + i) / COLUMNS * rows + row) * COLUMNS + (done + i) % COLUMNS) * each,
@@ -631,12 +629,12 @@ static void sheet_of_translations(Gan *gan, float *sheet, float *y, long step) {
 /* vaegan: 8 pictures, the same by way of their codes, the ways between the codes of four pairs of them, and 16 pictures out of noise */
 static void sheet_of_codes(Gan *gan, float *sheet, float *y, long step) {
     enum { COLUMNS = 8, NOISE = 6 * COLUMNS, CELLS = 8 * COLUMNS };
-    long each = size * size * gan->options.channels, c = gan->g.node[gan->g_noise[0]].c;
+    long each = size * size * gan->options.channels, c = gan->g.node[gan->g_latent[0]].c;
     float *code = malloc((size_t)(2 * c * batch) * sizeof *code), *z = calloc((size_t)((CELLS + batch) * c), sizeof *z);
     if (!code || !z) die(1, "not enough memory for the sample sheet");
     for (long done = 0; done < COLUMNS; done += batch) {
         for (long i = 0; i < batch; i++) fetch_spread(&set, done + i, COLUMNS, host_images + i * each, NULL);
-        gan->ops->upload(gan->images, host_images, batch * each);
+        gan->ops->upload(gan->x_real, host_images, batch * each);
         gan_encode(gan, code);
         for (long i = 0; i < batch && done + i < COLUMNS; i++) {
             memcpy(sheet + (done + i) * each, host_images + i * each, (size_t)each * sizeof *sheet);
@@ -662,7 +660,7 @@ static void sheet_of_codes(Gan *gan, float *sheet, float *y, long step) {
 static void save_mixing(Gan *gan, float *sheet, float *y) {
     enum { SIDE = 7, COLUMNS = SIDE + 1 };
     char path[4200];
-    long each = size * size * gan->options.channels, c = gan->g.node[gan->g_noise[0]].c, cells = COLUMNS * COLUMNS;
+    long each = size * size * gan->options.channels, c = gan->g.node[gan->g_latent[0]].c, cells = COLUMNS * COLUMNS;
     float *z = calloc((size_t)(2 * batch * c), sizeof *z), normal[4];
     if (!z) die(1, "not enough memory for the sheet of mixtures");
     for (long done = 0; done < cells; done += batch) {
@@ -703,7 +701,7 @@ static void sheet_of_pairs(Gan *gan, float *sheet, float *y, long step) {
                 memcpy(content + i * each, pass ? crops + pair % SIDE * each : sheet + (pair / SIDE + 1) * COLUMNS * each,
                        (size_t)each * sizeof *content);
             }
-            gan->ops->upload(pass ? gan->images : gan->content, content, batch * each);
+            gan->ops->upload(pass ? gan->x_real : gan->content, content, batch * each);
         }
         gan_sample(gan, 0, y);
         for (long i = 0; i < batch && done + i < SIDE * SIDE; i++)
@@ -719,7 +717,7 @@ static void save_samples(Gan *gan, long step) {
     float *sheet = malloc((size_t)((80 + batch) * each) * sizeof *sheet), *y = malloc((size_t)(batch * each) * sizeof *y);
     if (!sheet || !y) die(1, "not enough memory for the sample sheet");
     (gan->e_code ? sheet_of_codes : gan->recipe->content == 0 ? sheet_of_noise : gan->recipe->pairs ? sheet_of_translations : gan->recipe->content == 1 ? sheet_of_garments : sheet_of_pairs)(gan, sheet, y, step);
-    if (gan->strengths && !gan->recipe->content) save_mixing(gan, sheet, y);
+    if (gan->scale_shifts && !gan->recipe->content) save_mixing(gan, sheet, y);
     free(sheet);
     free(y);
 }
@@ -749,7 +747,7 @@ static void save_plot(void) {
     PlotSeries series[2] = { { "discriminator", column[0], column[1], n }, { "generator", column[0], column[2], n } };
     snprintf(title, sizeof title, "%s: losses", recipe_name);
     snprintf(path, sizeof path, "%s/losses.png", out);
-    written(image_plot(&plot, series, 2, title, "step") && image_save(&plot, path), images_error());
+    written(image_plot(&plot, series, 2, title, "step") && image_save(&plot, path), error_text());
     image_free(&plot);
     for (int k = 0; k < 3; k++) free(column[k]);
 }
@@ -771,7 +769,7 @@ static int save_checkpoint(Gan *gan) {
         if (is_kept(&table[i])) meta[metas++] = (StMeta){ table[i].name, option_text(&table[i], text[i]) };
     }
     snprintf(path, sizeof path, "%s/checkpoint.safetensors", out);
-    return written(gan_save(gan, path, meta, metas), gan_error());
+    return written(gan_save(gan, path, meta, metas), error_text());
 }
 
 static void save_options(const Gan *gan) {
@@ -799,7 +797,7 @@ static FILE *open_log(const Recipe *recipe, long step, const char *origin) {
     snprintf(fresh, sizeof fresh, "%s.tmp", path);
     FILE *to = fopen(fresh, "w");
     if (!to) die(1, "%s: %s: cannot write there, choose another --out", fresh, strerror(errno));
-    fprintf(to, "step,loss_d,loss_g,d_real,d_fake,norm_d,norm_g,spread");
+    fprintf(to, "step,loss_d,loss_g,d_real,d_fake,norm_d,norm_g,batch_std");
     for (int i = 0; recipe->part[i]; i++) fprintf(to, ",%s", recipe->part[i]);
     fprintf(to, ",seconds\n");
     while (from && fgets(line, sizeof line, from))
@@ -872,7 +870,7 @@ static void diagnose(const Report *r, long step, double real_spread) {
     static double d_real = 0.5, d_fake = 0.5, alike = 1;
     static long last_wins = -1000, last_alike = -1000;
     d_real += 0.02 * (r->d_real - d_real), d_fake += 0.02 * (r->d_fake - d_fake);
-    alike += 0.02 * (r->spread / (real_spread + 1e-9) - alike);
+    alike += 0.02 * (r->batch_std / (real_spread + 1e-9) - alike);
     if (step < 100) return;
     if (d_real > 0.97 && d_fake < 0.03 && step - last_wins >= 500) {
         last_wins = step;
@@ -886,7 +884,7 @@ static void diagnose(const Report *r, long step, double real_spread) {
     }
 }
 
-/* how much the pictures of one batch differ, measured like Report.spread */
+/* how much the pictures of one batch differ, measured like Report.batch_std */
 static double batch_spread(const float *x, long n, long each) {
     double total = 0;
     for (long k = 0; k < each; k++) {
@@ -901,7 +899,7 @@ static double batch_spread(const float *x, long n, long each) {
 /* The progress: one line that is rewritten on a terminal, plain lines elsewhere */
 static void progress(const Gan *gan, const Report *r, double rate, double seconds) {
     long step = gan->step;
-    int terminal = parallel_ranks == 1 && isatty(STDOUT_FILENO), bar = 0, filled;      /* mpirun shows its ranks a terminal, always */
+    int terminal = progress_on_terminal(), bar = 0, filled;      /* mpirun shows its ranks a terminal, always */
     double rest = rate > 0 ? (double)(steps - step) / rate : 0;
     if (minutes > 0 && rest > 60 * minutes - seconds) rest = 60 * minutes - seconds;
     long left = rest > 0 ? (long)rest : 0;
@@ -921,12 +919,9 @@ static void progress(const Gan *gan, const Report *r, double rate, double second
         if (n > columns - 1) line[columns - 1] = 0;
         bar = columns - n - 4 < 24 ? columns - n - 4 : 24;
         filled = bar > 0 ? (int)(bar * step / steps) : 0;
-        printf("\r");
-        if (bar > 4) printf("[%.*s%.*s] ", filled, "########################", bar - filled, "........................");
     }
-    printf(terminal ? "%s\033[K" : "%s\n", line);
-    line_open = terminal;
-    fflush(stdout);
+    if (bar > 4) progress_line("[%.*s%.*s] %s", filled, "########################", bar - filled, "........................", line);
+    else progress_line("%s", line);
 }
 
 /* A run that is too large for the memory that is free ends here, with the batch that would fit. */
@@ -986,25 +981,26 @@ static void refuse_of_other_jobs(void) {
                               "--average", "--schedule", "--init-from", "--augment", "--sample-every", "--checkpoint-every", "--log-every", "--dry-run" };
     int judges = *evaluate || *compress;
     for (size_t i = 0; i < sizeof judging / sizeof *judging && !judges; i++)
-        if (option_find(table, judging[i])->given) die(2, "%s: for --evaluate and --compress only, this run trains: leave it away", judging[i]);
+        if (option_find(table, judging[i])->given) die(2, "%s: for --evaluate and --compress only, this run trains: omit it", judging[i]);
     for (size_t i = 0; i < sizeof packing / sizeof *packing && !*compress; i++)
-        if (option_find(table, packing[i])->given) die(2, "%s: for --compress only: leave it away", packing[i]);
+        if (option_find(table, packing[i])->given) die(2, "%s: for --compress only: omit it", packing[i]);
     for (size_t i = 0; i < sizeof training / sizeof *training && judges; i++)
-        if (option_find(table, training[i])->given) die(2, "%s: %s does not train: leave it away", training[i], *evaluate ? "--evaluate" : "--compress");
+        if (option_find(table, training[i])->given) die(2, "%s: %s does not train: omit it", training[i], *evaluate ? "--evaluate" : "--compress");
     for (const Option *o = table; o->name && *compress && !*classifier; o++) {
         static const char *const writing[] = { "--compress", "--prune", "--quantize", "--out", "--overwrite", "--threads", "--resume", "--evaluate" };
         int known = 0;
         for (size_t i = 0; i < sizeof writing / sizeof *writing; i++) known |= !strcmp(o->name, writing[i]);
-        if (o->given && !known) die(2, "%s: --compress has no use for it without --classifier: leave it away", o->name);
+        if (o->given && !known) die(2, "%s: --compress has no use for it without --classifier: omit it", o->name);
     }
-    if (*evaluate && option_find(table, "--out")->given) die(2, "--out: --evaluate writes metrics.json beside the run: leave it away");
+    if (*evaluate && option_find(table, "--out")->given) die(2, "--out: --evaluate writes metrics.json beside the run: omit it");
     for (const Option *o = table; o->name; o++)
-        if (o->kind == 's' && *(const char **)o->value && !st_is_text(*(const char **)o->value))
+        if (o->kind == OPTION_TEXT && *(const char **)o->value && !st_is_text(*(const char **)o->value))
             die(2, "%s: a name that is not UTF-8, which a checkpoint cannot keep: rename it", o->name);
 }
 
 static int run(int argc, char **argv) {
-    options_parse(parallel_begin("train"), table, argc, argv);
+    parallel_begin("train");
+    options_parse(table, argc, argv);
     if (help) return print_help(), 0;
     if (parallel_ranks > 1 && (*evaluate || *compress)) die(2, "--evaluate and --compress are for one process: start them without mpirun");
     refuse_of_other_jobs();
@@ -1025,10 +1021,10 @@ static int run(int argc, char **argv) {
     if (diversity > 0 && batch < 2 && !from)
         die(2, "--diversity %g: two pictures of a process's batch are compared: expected --batch %d or more, or --diversity 0", diversity, 2 * parallel_ranks);
     if (sync_batchnorm && !PARALLEL && option_find(table, "--sync-batchnorm")->given == 1)
-        die(2, "--sync-batchnorm: this program was built for one process: make MPI=1, then mpirun -np 2 ./train ..., or leave it away");
+        die(2, "--sync-batchnorm: this program was built for one process: make MPI=1, then mpirun -np 2 ./train ..., or omit it");
     if (*evaluate) check_measurable(recipe);
     const Ops *ops = device_open(device, precision);
-    if (!ops) die(2, "%s", device_error());
+    if (!ops) die(2, "%s", error_text());
     static char folder[4096], origin[4096] = ".";         /* origin: the folder of the run to be resumed */
     if (from && strchr(from, '/')) snprintf(origin, sizeof origin, "%.*s", (int)(strrchr(from, '/') - from), from);
     const char *compressed = out, *file = from ? strrchr(from, '/') : NULL;
@@ -1065,8 +1061,8 @@ static int run(int argc, char **argv) {
     GanOptions o = { .batch = (int)batch, .size = (int)size, .channels = recipe->style ? 3 : set.c, .classes = recipe->style ? style_count : set.classes, .steps = (int)steps,
                      .lr = lr, .lr_d = lr_d, .beta1 = beta1, .beta2 = beta2, .content_weight = content_weight, .style_weight = style_weight,
                      .tv_weight = tv_weight, .clip = clip, .seed = (uint64_t)seed };
-    o.critic = (int)critic, o.penalty_weight = penalty_weight, o.weight_clip = weight_clip, o.smoothing = smoothing;
-    o.sync_batchnorm = sync_batchnorm, o.weight_decay = weight_decay, o.diversity_weight = diversity, o.average = average;
+    o.n_critic = (int)critic, o.penalty_weight = penalty_weight, o.weight_clip = weight_clip, o.smoothing = smoothing;
+    o.sync_batchnorm = sync_batchnorm, o.weight_decay = weight_decay, o.diversity_weight = diversity, o.ema = average;
     while (o.body < BODIES && strcmp(body, gan_bodies[o.body])) o.body++;
     if (o.body == BODIES) die(2, "--body %s: expected residual, inception or separable", body);
     o.cycle_weight = cycle_weight, o.identity_weight = identity_weight, o.kl_weight = kl_weight;
@@ -1074,9 +1070,9 @@ static int run(int argc, char **argv) {
     o.schedule = !strcmp(schedule, "linear") ? LINEAR : !strcmp(schedule, "cosine") ? COSINE : CONSTANT;
     if (o.schedule == CONSTANT && strcmp(schedule, "constant")) die(2, "--schedule %s: expected constant, linear or cosine", schedule);
     static StFile weights;
-    if (*features && (o.vgg = features_open(&weights, features)) < 0) die(1, "%s", features_error());
+    if (*features && (o.vgg = features_open(&weights, features)) < 0) die(1, "%s", error_text());
     if (*features) o.weights = &weights;
-    if (!gan_begin(&gan, recipe, &o, ops)) die(1, "%s: %s", *features ? features : "--size", gan_error());
+    if (!gan_begin(&gan, recipe, &o, ops)) die(1, "%s: %s", *features ? features : "--size", error_text());
     printf("recipe %s: %s\ndata %s: %ld pictures of %dx%dx%d\ndevice %s\nG %ld parameters, %.1f million multiplications a picture; "
            "D %ld parameters; memory: networks %.0f MB, pictures %.0f MB\n",
            recipe->name, recipe->summary, data, set.count, set.h, set.w, set.c, device_name(ops), gan.g.parameters,
@@ -1086,27 +1082,27 @@ static int run(int argc, char **argv) {
         printf("%d ranks, %ld of the %ld pictures of a step each%s\n", parallel_ranks, batch, whole_batch,
                !has_batchnorm(&gan) ? "" : sync_batchnorm ? "; batch norm over all of them" : "; batch norm over those of each rank");
     if (option_find(table, "--sync-batchnorm")->given == 1 && !has_batchnorm(&gan))
-        die(2, "--sync-batchnorm: the recipe %s has no batch norm: leave it away", recipe->name);
+        die(2, "--sync-batchnorm: the recipe %s has no batch norm: omit it", recipe->name);
     if (penalty_weight > 0 && !net_has_tangent(&gan.d))
         die(2, "--penalty-weight %g: the discriminator of the recipe %s has batch norm, which mixes the pictures; the penalty is of each alone",
             penalty_weight, recipe->name);
-    if (critic > 1 && gan_rounds(&gan) == 1) die(2, "--critic %ld: the recipe %s updates D once in a step", critic, recipe->name);
+    if (critic > 1 && gan_n_critic(&gan) == 1) die(2, "--critic %ld: the recipe %s updates D once in a step", critic, recipe->name);
     check_memory(&gan);
-    host_images = malloc((size_t)(gan_rounds(&gan) * batch * size * size * 3) * sizeof(float));
+    host_images = malloc((size_t)(gan_n_critic(&gan) * batch * size * size * 3) * sizeof(float));
     host_mask = malloc((size_t)(batch * size * size) * sizeof(float));
-    host_labels = calloc((size_t)(gan_rounds(&gan) * batch), sizeof(float));
+    host_labels = calloc((size_t)(gan_n_critic(&gan) * batch), sizeof(float));
     if (!host_images || !host_mask || !host_labels) die(1, "not enough memory for a batch of pictures: use a smaller --batch or --size");
-    if (!gan_finish(&gan)) die(1, "%s (this run needs %.0f MB)", gan_error(), gan_bytes(&gan) / 1e6);
+    if (!gan_finish(&gan)) die(1, "%s (this run needs %.0f MB)", error_text(), gan_bytes(&gan) / 1e6);
     if (*evaluate || *compress) {
         *evaluate ? evaluate_run(&gan, from) : compare_compressed(&gan, from, compressed);
         gan_free(&gan);
         imageset_free(&set);
         return 0;
     }
-    if (from && !gan_load(&gan, from)) die(1, "%s", gan_error());
+    if (from && !gan_load(&gan, from)) die(1, "%s", error_text());
     if (*init_from && !from) {
         const char *path = checkpoint_path("--init-from", init_from);
-        if (!gan_load(&gan, path)) die(1, "--init-from %s", gan_error());
+        if (!gan_load(&gan, path)) die(1, "--init-from %s", error_text());
         gan_begin_anew(&gan);
         printf("first weights from %s\n", path);
     }
@@ -1164,7 +1160,7 @@ static int run(int argc, char **argv) {
                 saved >= 0 ? "the last good checkpoint is kept" : "no checkpoint had been written yet");
         }
         fprintf(log, "%ld,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g", gan.step, report.loss_d, report.loss_g, report.d_real, report.d_fake,
-                report.norm_d, report.norm_g, report.spread);
+                report.norm_d, report.norm_g, report.batch_std);
         for (int i = 0; recipe->part[i]; i++) fprintf(log, ",%.9g", report.part[i]);
         fprintf(log, ",%.3f\n", seconds);
         if (gan.d.nodes) diagnose(&report, gan.step, real_spread);
@@ -1180,8 +1176,7 @@ static int run(int argc, char **argv) {
             if (writes && save_checkpoint(&gan)) saved = gan.step;
         }
     }
-    if (line_open) printf("\n");
-    line_open = 0;
+    progress_line("%s", "");
     check_ranks(&gan);
     if (!writes) return 0;
     int logged = !fflush(log) && !ferror(log), good = save_checkpoint(&gan);

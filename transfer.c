@@ -45,50 +45,50 @@ static int help, benchmark;
 
 /* A help text that begins with methods and a colon, "gram, adain: of each level", is that of an option which the others refuse. */
 static Option table[] = {
-    { "--method", 's', &method, "", 0, 0, "patches (the default), gram (optimised), generator (trained on a style), adain (trained on any)", 0 },
-    { "--style", 'l', &styles, "", 0, 0, "patches, gram, adain: a painting, a textile, a .pat pattern; may be given several times. A folder: every\n"
-      "                           picture in each of its styles, as OUTPUT/content-style.png", 0 },
-    { "--pattern-from", 'l', &styles, NULL, 0, 0, "patches, gram, adain: another name for --style", 0 },
-    { "--style-weights", 's', &style_weights, "", 0, 0, "patches, gram, adain: shares of several styles, as in 2,1 (default equal)", 0 },
-    { "--mode", 's', &mode, "auto", 0, 0, "patches, gram, adain: paint all of the picture, print on the garment, auto: if there is one", 0 },
-    { "--generator", 's', &generator, "", 0, 0, "generator, adain: a run's folder, or its checkpoint: ./train --recipe style, cyclegan, pattern, adain", 0 },
-    { "--content", 's', &content, "", 0, 0, "a picture, a folder of them, fashion-mnist:17 or :3-9, or synthetic:5", 0 },
-    { "--output", 's', &output, "", 0, 0, "a .png or .jpg file; a folder where there are several garments", 0 },
-    { "--sheet", 's', &sheet, "", 0, 0, "also a contact sheet: each garment, and beside it the same with the print; of a folder\n"
-      "                           of styles a table: a line for a garment, a column for a style", 0 },
-    { "--size", 'i', &size, "0", 0, 16384, "longer side of the result; 0: the picture's own, below 128 enlarged to 256", 0 },
-    { "--style-scale", 'd', &motif, "0", 0, 64, "size of the motifs, 1: as in the style or in training; 0: a good one", 0 },
-    { "--shade", 'd', &shade, "0.85", 0, 1, "patches, generator: how strongly folds and shadows show (patches, paint: 0)", 0 },
-    { "--content-weight", 'd', &content_weight, "0", 0, 1e6, "patches, gram: patches, 0 to 1: how strongly light and dark follow the content (paint\n"
-      "                           0.5, print 0.1); gram: weight of the content loss (0.25; VGG 0.05)", 0 },
-    { "--detail", 'd', &detail, "0", 0, 1, "patches: fine detail of the content, added at the end (paint 0.35, print 0)", 0 },
-    { "--preserve-color", 's', &preserve_color, "off", 0, 0, "covariance: the style gets the content's colours first; luminance: the result keeps\n"
-      "                           its light and dark and takes the content's colours", 0 },
-    { "--color-from", 's', &color_from, "", 0, 0, "patches, gram, adain: the style gets the colours of this picture first", 0 },
-    { "--mask", 's', &mask_file, "", 0, 0, "a picture of the content's size, white where the print belongs", 0 },
-    { "--background", 's', &background, "keep", 0, 0, "around the garment: keep the picture, or white", 0 },
-    { "--alpha", 'd', &alpha, "1", 0, 1, "adain: how much of the style; 0: the content, as the generator draws it", 0 },
-    { "--features", 's', &features, "", 0, 0, "gram, adain: random, or weights (.safetensors) of VGG16 or VGG19, or of ./train --recipe features\n"
-      "                           (gram: style/features.safetensors; adain: those it was trained with)", 0 },
-    { "--style-layers", 's', &style_layers, "", 0, 0, "gram: as in 'relu1_1 relu2_1' (VGG: relu1_1 .. relu5_1)", 0 },
-    { "--content-layer", 's', &content_layer, "", 0, 0, "gram: VGG's relu4_2; without --features luminance", 0 },
-    { "--pooling", 's', &pooling, "max", 0, 0, "gram: VGG's, max or average", 0 },
-    { "--style-weight", 'd', &style_weight, "1", 0, 1e6, "gram: weight of the style loss", 0 },
-    { "--tv-weight", 'd', &tv_weight, "0", 0, 1e6, "gram: weight of the total variation (0.1; VGG 0.01)", 0 },
-    { "--steps", 'i', &steps, "0", 0, 1000000, "gram: of each level (60; VGG 300 in one level)", 0 },
-    { "--optimizer", 's', &optimizer, "adam", 0, 0, "gram: adam or lbfgs", 0 },
-    { "--save-every", 'i', &save_every, "0", 0, 1000000, "gram: also the picture after each N steps, of all levels, as OUTPUT-000100.png", 0 },
-    { "--init", 's', &init, "content", 0, 0, "gram: start from the content, from noise, or from a picture", 0 },
-    { "--seed", 'i', &seed, "1", 0, 9007199254740992.0, "patches, gram, generator: another seed draws another print", 0 },
-    { "--device", 's', &device, "auto", 0, 0, "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one", 0 },
-    { "--precision", 's', &precision, "float32", 0, 0, "cuda's matrix products: float32; faster and coarser: tf32, bf16", 0 },
-    { "--tile", 'i', &tile, "0", 0, 16384, "generator, adain: in pieces of N x N pixels, for pictures larger than memory; they overlap, and no\n"
-      "                           seam shows. 0: at once, and in pieces where it does not fit", 0 },
-    { "--threads", 'i', &threads, "0", 0, 1024, "OpenMP threads, 0: all; results do not depend on it", 0 },
-    { "--data-dir", 's', &data_dir, "", 0, 0, "where Fashion-MNIST lies (default /usr/share/datasets/fashion-mnist)", 0 },
-    { "--benchmark", 'f', &benchmark, "0", 0, 1, "the best time of a step (gram), or of a picture out of three", 0 },
-    { "--help", 'f', &help, "0", 0, 1, "this text", 0 },
-    { 0 }
+    TEXT_OPTION("--method", &method, "", 0, "patches (the default), gram (optimised), generator (trained on a style), adain (trained on any)"),
+    TEXTS_OPTION("--style", &styles, 0, "patches, gram, adain: a painting, a textile, a .pat pattern; may be given several times. A folder: every\n"
+      "                           picture in each of its styles, as OUTPUT/content-style.png"),
+    TEXTS_OPTION("--pattern-from", &styles, 0, "patches, gram, adain: another name for --style"),
+    TEXT_OPTION("--style-weights", &style_weights, "", 0, "patches, gram, adain: shares of several styles, as in 2,1 (default equal)"),
+    TEXT_OPTION("--mode", &mode, "auto", 0, "patches, gram, adain: paint all of the picture, print on the garment, auto: if there is one"),
+    TEXT_OPTION("--generator", &generator, "", 0, "generator, adain: a run's folder, or its checkpoint: ./train --recipe style, cyclegan, pattern, adain"),
+    TEXT_OPTION("--content", &content, "", 0, "a picture, a folder of them, fashion-mnist:17 or :3-9, or synthetic:5"),
+    TEXT_OPTION("--output", &output, "", 0, "a .png or .jpg file; a folder where there are several garments"),
+    TEXT_OPTION("--sheet", &sheet, "", 0, "also a contact sheet: each garment, and beside it the same with the print; of a folder\n"
+      "                           of styles a table: a line for a garment, a column for a style"),
+    LONG_OPTION("--size", &size, "0", 0, 16384, 0, "longer side of the result; 0: the picture's own, below 128 enlarged to 256"),
+    REAL_OPTION("--style-scale", &motif, "0", 0, 64, 0, "size of the motifs, 1: as in the style or in training; 0: a good one"),
+    REAL_OPTION("--shade", &shade, "0.85", 0, 1, 0, "patches, generator: how strongly folds and shadows show (patches, paint: 0)"),
+    REAL_OPTION("--content-weight", &content_weight, "0", 0, 1e6, 0, "patches, gram: patches, 0 to 1: how strongly light and dark follow the content (paint\n"
+      "                           0.5, print 0.1); gram: weight of the content loss (0.25; VGG 0.05)"),
+    REAL_OPTION("--detail", &detail, "0", 0, 1, 0, "patches: fine detail of the content, added at the end (paint 0.35, print 0)"),
+    TEXT_OPTION("--preserve-color", &preserve_color, "off", 0, "covariance: the style gets the content's colours first; luminance: the result keeps\n"
+      "                           its light and dark and takes the content's colours"),
+    TEXT_OPTION("--color-from", &color_from, "", 0, "patches, gram, adain: the style gets the colours of this picture first"),
+    TEXT_OPTION("--mask", &mask_file, "", 0, "a picture of the content's size, white where the print belongs"),
+    TEXT_OPTION("--background", &background, "keep", 0, "around the garment: keep the picture, or white"),
+    REAL_OPTION("--alpha", &alpha, "1", 0, 1, 0, "adain: how much of the style; 0: the content, as the generator draws it"),
+    TEXT_OPTION("--features", &features, "", 0, "gram, adain: random, or weights (.safetensors) of VGG16 or VGG19, or of ./train --recipe features\n"
+      "                           (gram: style/features.safetensors; adain: those it was trained with)"),
+    TEXT_OPTION("--style-layers", &style_layers, "", 0, "gram: as in 'relu1_1 relu2_1' (VGG: relu1_1 .. relu5_1)"),
+    TEXT_OPTION("--content-layer", &content_layer, "", 0, "gram: VGG's relu4_2; without --features luminance"),
+    TEXT_OPTION("--pooling", &pooling, "max", 0, "gram: VGG's, max or average"),
+    REAL_OPTION("--style-weight", &style_weight, "1", 0, 1e6, 0, "gram: weight of the style loss"),
+    REAL_OPTION("--tv-weight", &tv_weight, "0", 0, 1e6, 0, "gram: weight of the total variation (0.1; VGG 0.01)"),
+    LONG_OPTION("--steps", &steps, "0", 0, 1000000, 0, "gram: of each level (60; VGG 300 in one level)"),
+    TEXT_OPTION("--optimizer", &optimizer, "adam", 0, "gram: adam or lbfgs"),
+    LONG_OPTION("--save-every", &save_every, "0", 0, 1000000, 0, "gram: also the picture after each N steps, of all levels, as OUTPUT-000100.png"),
+    TEXT_OPTION("--init", &init, "content", 0, "gram: start from the content, from noise, or from a picture"),
+    LONG_OPTION("--seed", &seed, "1", 0, 9007199254740992.0, 0, "patches, gram, generator: another seed draws another print"),
+    TEXT_OPTION("--device", &device, "auto", 0, "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one"),
+    TEXT_OPTION("--precision", &precision, "float32", 0, "cuda's matrix products: float32; faster and coarser: tf32, bf16"),
+    LONG_OPTION("--tile", &tile, "0", 0, 16384, 0, "generator, adain: in pieces of N x N pixels, for pictures larger than memory; they overlap, and no\n"
+      "                           seam shows. 0: at once, and in pieces where it does not fit"),
+    LONG_OPTION("--threads", &threads, "0", 0, 1024, 0, "OpenMP threads, 0: all; results do not depend on it"),
+    TEXT_OPTION("--data-dir", &data_dir, "", 0, "where Fashion-MNIST lies (default /usr/share/datasets/fashion-mnist)"),
+    FLAG_OPTION("--benchmark", &benchmark, 0, "the best time of a step (gram), or of a picture out of three"),
+    FLAG_OPTION("--help", &help, 0, "this text"),
+    END_OF_OPTIONS
 };
 
 static void print_help(void) {
@@ -115,10 +115,7 @@ static Image before;                                      /* the picture that is
 static char checkpoint_path[4200];                        /* of --generator */
 
 #define fail say                                          /* say returns 0 */
-static int fail_image(void) {                             /* images.h begins its lines with its own name */
-    const char *why = images_error();
-    return fail("%s", strncmp(why, "images: ", 8) ? why : why + 8);
-}
+static int fail_image(void) { return say("%s", error_text()); }
 static void usage(const char *what) { die(2, "%s; see --help", what); }
 
 /* is `word` one of those in text[0..length)? */
@@ -224,11 +221,9 @@ static double seconds(void) {
 static double began;
 static void show_progress(double fraction, const char *what) {
     double left = (seconds() - began) * (1 - fraction) / fmax(fraction, 1e-9);
-    if (!isatty(1)) return;
-    if (fraction < 1) printf("\r  %3.0f%%, %.0f:%02.0f left%s", 100 * fraction, floor(left / 60), floor(fmod(left, 60)), what);
-    else printf("\r%60s\r", "");
-    line_open = fraction < 1;
-    fflush(stdout);
+    if (!progress_on_terminal()) return;
+    if (fraction < 1) progress_line("  %3.0f%%, %.0f:%02.0f left%s", 100 * fraction, floor(left / 60), floor(fmod(left, 60)), what);
+    else progress_line("%s", "");
 }
 
 static int patches_progress(void *nobody, int level, int levels, int iteration, double fraction) {
@@ -257,7 +252,7 @@ static int paint_patches(Image *picture, int print) {
     printf("%s %d x %d pixels in %.0f MB at most on %s\n", print ? "printing" : "painting", picture->w, picture->h,
            patches_bytes(picture->h, picture->w, style, styles.count, &o, ops) / 1e6, device_name(ops));
     fflush(stdout);
-    if (!patches_transfer(&result, picture, style, style_share, styles.count, &o, ops)) return fail("%s", patches_error());
+    if (!patches_transfer(&result, picture, style, style_share, styles.count, &o, ops)) return fail("%s", error_text());
     image_free(picture);
     *picture = result;
     return 1;
@@ -321,7 +316,7 @@ static int open_features(void) {
     if (!*features) features = access(own, R_OK) ? "random" : own;
     if (!strcmp(features, "random")) return 0;
     int kind = weights.count ? weights_kind : (weights_kind = features_open(&weights, features));
-    return kind < 0 ? fail("%s", features_error()), -1 : kind;
+    return kind < 0 ? fail("%s", error_text()), -1 : kind;
 }
 
 /* the picture optimised; where there is a mask, laid on it there. to: the path it will be saved at */
@@ -356,7 +351,7 @@ static int paint_gram(Image *picture, const char *to) {
     int good = gram_transfer(&result, picture, style, style_share, styles.count, &o, ops);
     image_free(&start);
     show_progress(1, "");
-    if (!good || watch.failed) return image_free(&result), good ? 0 : fail("%s", gram_error());
+    if (!good || watch.failed) return image_free(&result), good ? 0 : fail("%s", error_text());
     printf("loss %.4f: content %.4f, total variation %.4f, style", watch.last.total, watch.last.content, watch.last.tv);
     for (int i = 0; i < watch.last.layers; i++) printf(" %s %.4f", watch.last.layer[i], watch.last.style[i]);
     printf("\n");
@@ -377,7 +372,7 @@ static int open_generator(void) {
     int last = -1, node;
     snprintf(checkpoint_path, sizeof checkpoint_path, "%.4000s%s", generator,
              is_folder(generator) ? "/checkpoint.safetensors" : "");
-    if (!gan_open(&checkpoint, checkpoint_path)) return fail("%s", gan_error());
+    if (!gan_open(&checkpoint, checkpoint_path)) return fail("%s", error_text());
     const char *recipe = st_meta(&checkpoint, "recipe"), *side = st_meta(&checkpoint, "--size"), *need = styles.count ? "adain" : "style";
     patterns = recipe && !styles.count && !strcmp(recipe, "pattern");
     unpaired = patterns || (recipe && !styles.count && !strcmp(recipe, "cyclegan"));
@@ -386,7 +381,7 @@ static int open_generator(void) {
                     recipe ? "made with --recipe " : "its metadata names no recipe", recipe ? recipe : "", styles.count ? need : "style, cyclegan or pattern",
                     styles.count ? ", or no --style" : recipe && !strcmp(recipe, "adain") ? ", or a --style beside it" : "");
     const char *idle = unpaired && option_find(table, "--shade")->given ? "--shade" : unpaired && !patterns && option_find(table, "--seed")->given ? "--seed" : NULL;
-    if (idle) die(2, "%s is not used by a generator of --recipe %s: leave it away", idle, recipe);
+    if (idle) die(2, "%s is not used by a generator of --recipe %s: omit it", idle, recipe);
     for (int i = 0; i < checkpoint.count; i++) {
         const StTensor *t = &checkpoint.tensors[i];
         if (t->rank == 4 && sscanf(t->name, "g.%d.conv2d.weight", &node) == 1 && node > last)
@@ -464,7 +459,7 @@ static Large painted;                                     /* the pieces of gan.g
 static int describe_generator(int h, int w) {
     if (unpaired) translator(&gan.g, "g", ops, 1, h, w, channels, patterns ? PATTERN_Z : 0, &gan);
     else style_generator(&gan.g, ops, 1, h, w, channels, &gan);
-    return net_reach(&gan.g, gan.g_picture, h);
+    return net_receptive_field(&gan.g, gan.g_picture, h);
 }
 
 /* The generator for pictures of (h,w): weights from the checkpoint, noise from the seed. */
@@ -472,9 +467,9 @@ static int fit_generator(int h, int w) {
     if (gan.g.nodes && painted.h == h && painted.w == w) return 1;
     forget_networks();
     if (!fit_networks(&painted, h, w, describe_generator)) return 0;
-    if (!net_load(&gan.g, &checkpoint, checkpoint_path, st_meta(&checkpoint, "recipe"))) return forget_networks(), fail("%s", gan_error());
-    for (int i = 0; i < gan.noises; i++) {
-        const Node *node = &gan.g.node[gan.g_noise[i]];
+    if (!net_load(&gan.g, &checkpoint, checkpoint_path, st_meta(&checkpoint, "recipe"))) return forget_networks(), fail("%s", error_text());
+    for (int i = 0; i < gan.latents; i++) {
+        const Node *node = &gan.g.node[gan.g_latent[i]];
         int grain = painted.piece_h / node->h, zh = node->c == 1 ? h / grain : 1, zw = node->c == 1 ? w / grain : node->c;
         long n = (long)zh * zw;                          /* a plane of noise, or the numbers that a pattern follows from */
         real *z = ops->alloc(n);
@@ -489,8 +484,8 @@ static int fit_generator(int h, int w) {
 static int fill_generator(void *nobody, int y, int x) {
     int good = upload_piece(&gan.g.node[gan.g_content], &wide, y, x);
     (void)nobody;
-    for (int i = 0; good && i < gan.noises; i++) {
-        const Node *node = &gan.g.node[gan.g_noise[i]];
+    for (int i = 0; good && i < gan.latents; i++) {
+        const Node *node = &gan.g.node[gan.g_latent[i]];
         int grain = wide.h / noise[i].h;
         if (node->c == 1) good = upload_piece(node, &noise[i], y / grain, x / grain);
         else ops->upload(node->y, noise[i].pixels, node->c);
@@ -510,16 +505,16 @@ static int paint_wide(Image *out, Large *l, int c, int margin, int h, int w) {
     return good;
 }
 
-/* What the generator makes of a grey picture of any height and width. Beyond the edges it sees a mirror image, at least
+/* What the generator makes of a gray picture of any height and width. Beyond the edges it sees a mirror image, at least
  * MARGIN pixels wide, so that no border shows; this also fills up to the multiple it needs. */
-static int generate(Image *print, const Image *grey) {
+static int generate(Image *print, const Image *gray) {
     enum { MARGIN = 16 };
-    int h = (grey->h + 2 * MARGIN + STYLE_MULTIPLE - 1) / STYLE_MULTIPLE * STYLE_MULTIPLE;
-    int w = (grey->w + 2 * MARGIN + STYLE_MULTIPLE - 1) / STYLE_MULTIPLE * STYLE_MULTIPLE;
-    if (!widen(grey, h, w, MARGIN) || !fit_generator(h, w)) return 0;
+    int h = (gray->h + 2 * MARGIN + STYLE_MULTIPLE - 1) / STYLE_MULTIPLE * STYLE_MULTIPLE;
+    int w = (gray->w + 2 * MARGIN + STYLE_MULTIPLE - 1) / STYLE_MULTIPLE * STYLE_MULTIPLE;
+    if (!widen(gray, h, w, MARGIN) || !fit_generator(h, w)) return 0;
     painted.fill = fill_generator;
     if (large_pieces(&painted) > 1 && !large_settle(&painted)) return fail("not enough memory for a piece of the picture: give a smaller --size");
-    return paint_wide(print, &painted, channels, MARGIN, grey->h, grey->w);
+    return paint_wide(print, &painted, channels, MARGIN, gray->h, gray->w);
 }
 
 /* --------------------------------------------------------------------------------------------------------- one garment */
@@ -540,17 +535,17 @@ static int resize(Image *picture, int h, int w) {
 
 /* --mask takes the place of the mask that the picture came with */
 static int read_mask(Image *picture, const char *name) {
-    Image white, grey;
+    Image white, gray;
     if (!image_load(&white, mask_file)) return fail_image();
     if (white.h != picture->h || white.w != picture->w)
         printf("%s: from %d x %d to the %d x %d pixels of %s\n", mask_file, white.w, white.h, picture->w, picture->h, name);
     free(white.mask), white.mask = NULL;
-    int good = resize(&white, picture->h, picture->w) && (image_tones(&grey, &white, 0) || fail_image());
+    int good = resize(&white, picture->h, picture->w) && (image_tones(&gray, &white, 0) || fail_image());
     image_free(&white);
     if (!good) return 0;
-    for (long i = 0; i < (long)grey.h * grey.w; i++) grey.pixels[i] = (grey.pixels[i] + 1) / 2;
-    free(picture->mask), free(grey.mask);
-    picture->mask = grey.pixels;
+    for (long i = 0; i < (long)gray.h * gray.w; i++) gray.pixels[i] = (gray.pixels[i] + 1) / 2;
+    free(picture->mask), free(gray.mask);
+    picture->mask = gray.pixels;
     return 1;
 }
 
@@ -567,18 +562,18 @@ static double set_size(Image *picture) {
 }
 
 /* The print for a garment: painted at 1/scale of its size, then enlarged */
-static int paint(Image *print, const Image *grey) {
+static int paint(Image *print, const Image *gray) {
     Image small;
-    double longer = grey->h > grey->w ? grey->h : grey->w, by = motif > 0 ? motif : fmax(1, longer / (4 * trained));
-    int h = (int)lround(grey->h / by), w = (int)lround(grey->w / by);
-    if (!image_copy(&small, grey)) return fail_image();
+    double longer = gray->h > gray->w ? gray->h : gray->w, by = motif > 0 ? motif : fmax(1, longer / (4 * trained));
+    int h = (int)lround(gray->h / by), w = (int)lround(gray->w / by);
+    if (!image_copy(&small, gray)) return fail_image();
     int good = resize(&small, h > 1 ? h : 1, w > 1 ? w : 1) && generate(print, &small);
     image_free(&small);
-    if (good && !resize(print, grey->h, grey->w)) image_free(print), good = 0;
+    if (good && !resize(print, gray->h, gray->w)) image_free(print), good = 0;
     return good;
 }
 
-/* A cyclegan was trained on small pictures (grey ones: garments on black). What it changes of the picture at twice that size, a difference
+/* A cyclegan was trained on small pictures (gray ones: garments on black). What it changes of the picture at twice that size, a difference
  * of luminance or of colours, is enlarged and added inside the mask: buttons and seams stay as sharp as they were. */
 static int lay_unpaired(Image *picture, const char *name) {
     int top, left, bottom, right;
@@ -614,17 +609,17 @@ static int lay_unpaired(Image *picture, const char *name) {
 /* Inside its mask the picture becomes the print, with the garment's folds */
 static int lay_print(Image *picture, int on_white, int blur, const char *name) {
     int top, left, bottom, right;
-    Image cut, grey = { 0 }, print = { 0 };
+    Image cut, gray = { 0 }, print = { 0 };
     image_mask_box(&top, &left, &bottom, &right, picture);
     if (!bottom) return fail("%s: its mask is empty, there is nothing to print on: --mask can say where", name);
     if (!image_crop(&cut, picture, top, left, bottom - top, right - left)) return fail_image();
-    int good = image_tones(&grey, &cut, blur) ? 1 : fail_image();
+    int good = image_tones(&gray, &cut, blur) ? 1 : fail_image();
     image_free(&cut);
     if (!good) return 0;
-    good = paint(&print, &grey);
+    good = paint(&print, &gray);
     for (long i = 0; good && on_white && i < (long)picture->h * picture->w * 3; i++) picture->pixels[i] = 1;
-    if (good) image_lay_print(picture, &print, &grey, top, left, shade), image_free(&print);
-    image_free(&grey);
+    if (good) image_lay_print(picture, &print, &gray, top, left, shade), image_free(&print);
+    image_free(&gray);
     return good;
 }
 
@@ -641,7 +636,7 @@ static int open_adain(void) {
     gan.ops = ops, gan.options.seed = drawn ? strtoull(drawn, NULL, 10) : 1;
     if (!name || !*name) return 1;
     if ((gan.options.vgg = features_open(&weights, features)) < 0)
-        return fail("%s (the run %s was trained with it; if it lies elsewhere: --features)", features_error(), generator);
+        return fail("%s (the run %s was trained with it; if it lies elsewhere: --features)", error_text(), generator);
     gan.options.weights = &weights;
     return 1;
 }
@@ -651,14 +646,14 @@ static real style_moments[2 * CHANNELS];                  /* what G is given: de
 
 static const Node *met(void) { return &gan.e.node[gan.seen.layer[adain_layer(&gan)].node]; }      /* where content and style meet */
 static int describe_encoder(int h, int w) {
-    if (!adain_encoder(&gan, 1, h, w)) return fail("%s", features_error()), -1;
-    return net_reach(&gan.e, (int)(met() - gan.e.node), h);
+    if (!adain_encoder(&gan, 1, h, w)) return fail("%s", error_text()), -1;
+    return net_receptive_field(&gan.e, (int)(met() - gan.e.node), h);
 }
 static int describe_fusion(int h, int w) {
     int reach = describe_encoder(h, w);
     if (reach < 0) return -1;
     adain_generator(&gan);
-    return reach + net_reach(&gan.g, gan.g_picture, h);
+    return reach + net_receptive_field(&gan.g, gan.g_picture, h);
 }
 static int fill_encoder(void *nobody, int y, int x) {
     (void)nobody;
@@ -680,7 +675,7 @@ static int fill_fusion(void *pieces, int y, int x) {
 static int meet(Large *l, double share, double *mean, double *var) {
     Large seen = *l;
     seen.net = &gan.e, seen.fill = fill_encoder;
-    if (!adain_encoder_weights(&gan)) return fail("%s", features_error());
+    if (!adain_encoder_weights(&gan)) return fail("%s", error_text());
     if (!large_moments(&seen, (int)(met() - gan.e.node), mean, var)) return fail("not enough memory for features of %d x %d pixels: give a smaller --size", l->w, l->h);
     for (int k = 0, c = met()->c; k < c; k++)
         style_moments[k] += (real)(share * sqrt(var[k] + NORM_EPS)), style_moments[c + k] += (real)(share * mean[k]);
@@ -710,7 +705,7 @@ static int paint_adain(Image *picture) {
         forget_networks();
     }
     good = good && widen(picture, h, w, MARGIN) && fit_networks(&l, h, w, describe_fusion) && meet(&l, 1 - alpha, mean, var);
-    good = good && (net_load(&gan.g, &checkpoint, checkpoint_path, "adain") || fail("%s", gan_error()));
+    good = good && (net_load(&gan.g, &checkpoint, checkpoint_path, "adain") || fail("%s", error_text()));
     good = good && (large_give(&l, gan.g_fused, mean, var) || fail("not enough memory for %d channels", met()->c));
     l.fill = fill_fusion, l.context = &l;
     if (good && paint_wide(&result, &l, 3, MARGIN, picture->h, picture->w)) lay_result(picture, &result), image_free(&result);
@@ -838,18 +833,18 @@ static void write_caption(int width) {
     static const char unseen[] = "--content --output --sheet --save-every --benchmark --threads --data-dir";
     int column = width + 1, styled = 0;
     for (const Option *o = table; o->name; o++) {
-        int count = o->kind != 'l' ? o->given || o->value == &method || (o->value == &seed && draws()) : o->given && !styled ? styles.count : 0;
+        int count = o->kind != OPTION_TEXTS ? o->given || o->value == &method || (o->value == &seed && draws()) : o->given && !styled ? styles.count : 0;
         if (among(o->name, unseen, strlen(unseen))) continue;
         for (int i = 0; i < count; i++) {
             char number[64], word[600];
-            const char *value = o->kind == 'l' ? styles.item[i] : option_text(o, number), *slash = strrchr(value, '/');
+            const char *value = o->kind == OPTION_TEXTS ? styles.item[i] : option_text(o, number), *slash = strrchr(value, '/');
             int length = snprintf(word, sizeof word, "%s %.500s", o->name, slash && slash[1] ? slash + 1 : value);
             size_t end = strlen(caption);
             int wrap = column + length > width;
             snprintf(caption + end, sizeof caption - end, "%s%s", !end ? "" : wrap ? "\n" : "  ", word);
             column = (wrap ? 0 : column) + length + 2, caption_lines += wrap;
         }
-        styled |= o->kind == 'l' && o->given;
+        styled |= o->kind == OPTION_TEXTS && o->given;
     }
 }
 
@@ -950,7 +945,8 @@ int main(int argc, char **argv) {
     const char *self = real_path ? real_path : argv[0], *slash;
     snprintf(program_folder, sizeof program_folder, "%.*s", (slash = strrchr(self, '/')) ? (int)(slash - self) + 1 : 0, self);
     free(real_path);
-    options_parse("transfer", table, argc, argv);
+    error_program("transfer", 0, NULL);
+    options_parse(table, argc, argv);
     if (help) return print_help(), 0;
     if (!*generator && !styles.count)
         usage("--style is missing: a picture (or --generator: a run's folder, made by ./train --recipe style)");
@@ -979,7 +975,7 @@ int main(int argc, char **argv) {
         usage("--sheet: expected a name that ends in .png or .jpg");
     if (!strcmp(sheet, output)) usage("--sheet and --output: expected two names");
     if (strlen(generator) > 3900 || strlen(content) > 3900 || strlen(output) > 3900 || strlen(sheet) > 3900) usage("a path is too long");
-    if (!(ops = device_open(device, precision))) usage(device_error());
+    if (!(ops = device_open(device, precision))) usage(error_text());
 #ifdef _OPENMP
     if (threads) omp_set_num_threads((int)threads);
 #endif
@@ -987,8 +983,8 @@ int main(int argc, char **argv) {
         int vgg = open_features();
         if (vgg < 0) return 1;
         if (weights.count && strcmp(init, "noise") && option_find(table, "--seed")->given)
-            usage("--seed changes nothing where nothing is drawn: leave it away, or draw the start (--init noise) or the features (--features random)");
-        if (!vgg && option_find(table, "--pooling")->given) usage("--pooling is that of VGG's features: leave it away, or give VGG's weights as --features");
+            usage("--seed changes nothing where nothing is drawn: omit it, or draw the start (--init noise) or the features (--features random)");
+        if (!vgg && option_find(table, "--pooling")->given) usage("--pooling is that of VGG's features: omit it, or give VGG's weights as --features");
     }
     if ((table_head && !add_folder(&folder_styles, styles.item[0], 1)) || (styles.count && !open_styles()) ||
         (*generator && !(styles.count ? open_adain() : open_generator())) || !list_garments() || !names_differ()) return 1;

@@ -118,7 +118,7 @@ const char *compress_write(const char *path, const StFile *from, double prune, i
         for (int k = 0; k < t->rank; k++) n *= t->shape[k];
         float *w = room[rooms++] = malloc(sizeof *w * (size_t)(n + 1));
         if (!w) { error = compress_fail("not enough memory"); break; }
-        if (!st_read_f32(t, w, n)) { error = compress_fail("%s", st_error()); break; }
+        if (!st_read_f32(t, w, n)) { error = compress_fail("%s", error_text()); break; }
         for (long k = 0; k < n && !error; k++)
             if (!(fabsf(w[k]) <= (int8 || t->rank < 2 ? 3e38f : 65504)))
                 error = compress_fail("tensor '%s' holds %g, which %s cannot", t->name, w[k], how[int8 != 0]);
@@ -160,7 +160,7 @@ const char *compress_write(const char *path, const StFile *from, double prune, i
             if (strcmp(from->meta[i].key, "--out")) meta[metas++] = from->meta[i];
         meta[metas++] = (StMeta){ "compressed", told };
         memcpy(wide + large, narrow, sizeof *wide * (size_t)small);
-        if (!st_write(path, wide, large + small, meta, metas)) error = compress_fail("%s", st_error());
+        if (!st_write(path, wide, large + small, meta, metas)) error = compress_fail("%s", error_text());
     }
     for (int i = 0; i < rooms; i++) free(room[i]);
     free(narrow), free(wide), free(meta), free(room);
@@ -168,7 +168,7 @@ const char *compress_write(const char *path, const StFile *from, double prune, i
 }
 
 const char *compress_read(const StFile *file, const StTensor *t, float *out, long count) {
-    if (strcmp(t->dtype, "I8")) return st_read_f32(t, out, count) ? NULL : compress_fail("%s", st_error());
+    if (strcmp(t->dtype, "I8")) return st_read_f32(t, out, count) ? NULL : compress_fail("%s", error_text());
     char name[300];
     snprintf(name, sizeof name, "%.200s.scale", t->name);
     const StTensor *s = st_find(file, name);
@@ -178,7 +178,7 @@ const char *compress_read(const StFile *file, const StTensor *t, float *out, lon
                                     t->name, name);
     float *scale = malloc(sizeof *scale * (size_t)(t->shape[axis] + 1));
     if (!scale) return compress_fail("not enough memory");
-    const char *error = st_read_f32(s, scale, t->shape[axis]) ? NULL : compress_fail("%s", st_error());
+    const char *error = st_read_f32(s, scale, t->shape[axis]) ? NULL : compress_fail("%s", error_text());
     for (long i = 0; !error && i < count; i++) out[i] = ((const int8_t *)t->data)[i] * scale[compress_channel(t, axis, i)];
     free(scale);
     return error;

@@ -1,6 +1,6 @@
 /* device.h: which table of operations computes: --device and --precision, and what the programs say about it.
  *
- *   const Ops *ops = device_open("auto", "float32");      NULL: device_error() says why, in one line
+ *   const Ops *ops = device_open("auto", "float32");      NULL: error_text() says why, in one line
  *   printf("computing on %s\n", device_name(ops));        "cpu, 2 threads", "NVIDIA H200, float32"
  *
  * gan.c compiles the code (DEVICE_IMPLEMENTATION; it needs that of tiled.h and options.h). With -DWITH_CUDA the program is
@@ -15,7 +15,6 @@ extern "C" {
 /* device: auto (cuda where there is one, else cpu), cpu, naive, cuda. precision: float32, tf32, bf16: what the matrix
  * products of the cuda device multiply. Opens the device; one at a time. */
 const Ops *device_open(const char *device, const char *precision);
-const char *device_error(void);
 const char *device_name(const Ops *ops);
 double device_free_bytes(const Ops *ops);                 /* memory that is free where the table computes; 0: unknown */
 
@@ -35,6 +34,7 @@ void cuda_ladder(int rung);      /* for benchmarks and tests: 0 the fast kernels
 
 #if defined(DEVICE_IMPLEMENTATION) && !defined(DEVICE_IMPLEMENTED)
 #define DEVICE_IMPLEMENTED
+#include "core/error.h"
 #include "core/options.h"
 #include "core/tiled.h"
 #include <stdio.h>
@@ -43,9 +43,6 @@ void cuda_ladder(int rung);      /* for benchmarks and tests: 0 the fast kernels
 #include <omp.h>
 #endif
 
-static char device_message[600];
-const char *device_error(void) { return device_message; }
-
 static const char *const device_names[] = { "auto", "cpu", "naive", "cuda" };
 static const char *const precision_names[] = { "float32", "tf32", "bf16" };
 
@@ -53,9 +50,8 @@ static const char *const precision_names[] = { "float32", "tf32", "bf16" };
 static int device_word(const char *option, const char *word, const char *const *list, int count, const char *expected) {
     for (int i = 0; i < count; i++)
         if (!strcmp(word, list[i])) return i;
-    const char *near = nearest(word, list, count, sizeof *list);
-    snprintf(device_message, sizeof device_message, "%s %.80s: expected %s%s%s%s", option, *word ? word : "''", expected,
-             near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+    fail("%s %.80s: expected %s%s", option, *word ? word : "''", expected,
+         did_you_mean(word, list, count, sizeof *list));
     return -1;
 }
 
@@ -71,19 +67,19 @@ const Ops *device_open(const char *device, const char *precision) {
 #ifdef WITH_CUDA
     if (where == CUDA || (where == AUTO && cuda_devices() > 0)) {
         const char *missing = cuda_open(digits);
-        snprintf(device_message, sizeof device_message, "--device %s: %s; --device cpu%s goes without", device, missing ? missing : "",
+        fail("--device %s: %s; --device cpu%s goes without", device, missing ? missing : "",
                  digits ? " --precision float32" : "");
         return missing ? NULL : cuda_tables[digits];
     }
 #else
     if (where == CUDA) {
-        snprintf(device_message, sizeof device_message, "--device cuda: this program was built without CUDA: run make again where "
+        fail("--device cuda: this program was built without CUDA: run make again where "
                  "it finds nvcc (in PATH or /usr/local/cuda), or take --device cpu");
         return NULL;
     }
 #endif
     if (digits) {
-        snprintf(device_message, sizeof device_message, "--precision %s: only the device cuda has it, and --device %s is a "
+        fail("--precision %s: only the device cuda has it, and --device %s is a "
                  "CPU here: use --precision float32", precision, device);
         return NULL;
     }

@@ -2,7 +2,7 @@
  *
  *   Net net;  Features f;
  *   net_begin(&net, "vgg", ops, 1);
- *   if (!features_vgg(&f, &net, 16, "relu5_1", h, w, FEATURES_MAX, &file)) puts(features_error());      describes the network
+ *   if (!features_vgg(&f, &net, 16, "relu5_1", h, w, FEATURES_MAX, &file)) puts(error_text());      describes the network
  *   net_finish(&net, NET_INPUT);  features_load(&f, &net, &file);                                       memory, weights
  *   ops->upload(net.node[f.picture].y, picture, 3L * h * w);  net_forward(&net, 0);
  *   net.node[features_node(&f, "relu4_2")].y  ...
@@ -14,6 +14,7 @@
  * net.h and safetensors.h. (The C library has a features.h of its own: hence the name.) */
 #ifndef FEATURENET_H
 #define FEATURENET_H
+#include "core/error.h"
 #include "core/net.h"
 #include "core/safetensors.h"
 
@@ -31,16 +32,16 @@ typedef struct Features {
 /* VGG16 or VGG19 (depth) up to and including the layer `deepest` ("relu1_1" .. "relu5_3", VGG19: "relu5_4") for pictures in [-1,1]
  * of h x w, batch net->n, in a network that net_begin has begun. Channel counts are those of the file's tensors, which are all
  * checked; file NULL: 64, 128, 256, 512, 512. Average pooling takes sides that are multiples of features_multiple(deepest).
- * 0, and a line in features_error(): unknown layer, missing tensor, wrong shape, picture too small. */
+ * 0, and a line in error_text(): unknown layer, missing tensor, wrong shape, picture too small. */
 int features_vgg(Features *f, Net *net, int depth, const char *deepest, int h, int w, int pooling, const StFile *file);
 int features_multiple(const char *deepest);             /* relu1_x: 1, relu2_x: 2, relu3_x: 4, .. */
 
 /* Opens a file of weights and says what they are for: 16 or 19, a VGG; 0, features_random, as ./train --recipe features has taught
- * them. -1, and features_error(): not readable, or neither. */
+ * them. -1, and error_text(): not readable, or neither. */
 int features_open(StFile *file, const char *path);
 
 /* Uploads weights into the finished network: VGG's, OIHW -> HWIO, or those of features_random, over what features_draw has drawn;
- * F32, F16, BF16 or F64. 0, and features_error(). */
+ * F32, F16, BF16 or F64. 0, and error_text(). */
 int features_load(const Features *f, Net *net, const StFile *file);
 
 /* Three blocks of two 3x3 convolutions, 32, 64, 64 channels, mirrored edges, average pooling between: "relu1_1" .. "relu3_2"; and
@@ -52,7 +53,6 @@ void features_draw(const Features *f, Net *net, uint64_t seed, const double gray
 
 /* The node of a layer by its name, or -1. */
 int features_node(const Features *f, const char *name);
-const char *features_error(void);                       /* one line on the last failure */
 #endif
 
 #if defined(FEATURENET_IMPLEMENTATION) && !defined(FEATURENET_IMPLEMENTED)
@@ -61,18 +61,6 @@ const char *features_error(void);                       /* one line on the last 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static char features_message[600];
-const char *features_error(void) { return features_message; }
-
-__attribute__((format(printf, 1, 2)))
-static int features_fail(const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    vsnprintf(features_message, sizeof features_message, format, list);
-    va_end(list);
-    return 0;
-}
 
 int features_node(const Features *f, const char *name) {
     for (int i = 0; i < f->layers; i++)
@@ -106,10 +94,10 @@ static const StTensor *features_tensor(const StFile *file, int number, const cha
     snprintf(name, sizeof name, "features.%d.%s", number, part);
     const StTensor *t = st_find(file, name);
     int rank = in ? 4 : 1;
-    if (!t) features_fail("the file has no tensor '%s': expected torchvision's or timm's VGG16 or VGG19", name);
+    if (!t) fail("the file has no tensor '%s': expected torchvision's or timm's VGG16 or VGG19", name);
     else if (t->rank != rank || (out >= 0 ? t->shape[0] != out : t->shape[0] < 1 || t->shape[0] > 4096) ||
              (in && (t->shape[1] != in || t->shape[2] != 3 || t->shape[3] != 3)))
-        features_fail("tensor '%s' is %ldx%ldx%ldx%ld of rank %d, expected %s%ld%s: is this the right depth of VGG?", name, t->shape[0],
+        fail("tensor '%s' is %ldx%ldx%ldx%ld of rank %d, expected %s%ld%s: is this the right depth of VGG?", name, t->shape[0],
                       t->rank > 1 ? t->shape[1] : 1, t->rank > 2 ? t->shape[2] : 1, t->rank > 3 ? t->shape[3] : 1, t->rank,
                       in ? "(out, " : "(", in ? in : out, in ? ", 3, 3)" : ")");
     else return t;
@@ -119,13 +107,13 @@ static const StTensor *features_tensor(const StFile *file, int number, const cha
 int features_vgg(Features *f, Net *net, int depth, const char *deepest, int h, int w, int pooling, const StFile *file) {
     static const int width[5] = { 64, 128, 256, 512, 512 };
     int last_block, last, torch = 0, channels = 3;
-    if (depth != 16 && depth != 19) return features_fail("VGG%d: expected 16 or 19", depth);
+    if (depth != 16 && depth != 19) return fail("VGG%d: expected 16 or 19", depth);
     if (!features_parse(deepest, depth, &last_block, &last))
-        return features_fail("layer '%.40s': expected relu1_1, relu1_2, relu2_1 ... relu5_%d", deepest, depth == 19 ? 4 : 3);
+        return fail("layer '%.40s': expected relu1_1, relu1_2, relu2_1 ... relu5_%d", deepest, depth == 19 ? 4 : 3);
     int multiple = features_multiple(deepest);
-    if (h < multiple || w < multiple) return features_fail("a picture of %d x %d is too small for %s: expected %d x %d", w, h, deepest, multiple, multiple);
+    if (h < multiple || w < multiple) return fail("a picture of %d x %d is too small for %s: expected %d x %d", w, h, deepest, multiple, multiple);
     if (pooling == FEATURES_AVERAGE && (h % multiple || w % multiple))
-        return features_fail("a picture of %d x %d: average pooling before %s needs multiples of %d", w, h, deepest, multiple);
+        return fail("a picture of %d x %d: average pooling before %s needs multiples of %d", w, h, deepest, multiple);
     memset(f, 0, sizeof *f);
     f->luminance = -1;
     int x = f->picture = net_input(net, h, w, 3);
@@ -154,12 +142,12 @@ static const StTensor *features_own(const StFile *file, int node, const char *pa
 
 /* VGG16's third block ends with features.14, VGG19's with features.16 */
 int features_open(StFile *file, const char *path) {
-    if (!st_open(file, path)) return features_fail("%s", st_error()), -1;
+    if (!st_open(file, path)) return -1;
     const char *recipe = st_meta(file, "recipe");
     if (recipe && !strcmp(recipe, "features")) return 0;
     if (st_find(file, "features.0.weight")) return st_find(file, "features.16.weight") ? 19 : 16;
     st_close(file);
-    return features_fail("%s: no tensor 'features.0.weight': expected VGG16 or VGG19 with torchvision's names, or a run of "
+    return fail("%s: no tensor 'features.0.weight': expected VGG16 or VGG19 with torchvision's names, or a run of "
                          "./train --recipe features", path), -1;
 }
 
@@ -169,7 +157,7 @@ static int features_upload(Net *net, real *to, const double *from, long n) {
     for (long i = 0; host && i < n; i++) host[i] = (real)from[i];
     if (host) net->ops->upload(to, host, n);
     free(host);
-    return host ? 1 : features_fail("not enough memory for %ld weights", n);
+    return host ? 1 : fail("not enough memory for %ld weights", n);
 }
 
 /* the six convolutions of features_random, weight and bias as they lie in the parameter block */
@@ -179,11 +167,11 @@ static int features_load_own(const Features *f, Net *net, const StFile *file) {
         const StTensor *w = features_own(file, f->layer[l].conv, "weight"), *b = features_own(file, f->layer[l].conv, "bias");
         int same = w && b && w->rank == 4 && b->rank == 1 && b->shape[0] == conv->c;
         for (int k = 0; same && k < 4; k++) same = w->shape[k] == conv->shape[k];
-        if (!same) return features_fail("%s is not of shape 3x3x%dx%d: expected a run of ./train --recipe features of this version",
+        if (!same) return fail("%s is not of shape 3x3x%dx%d: expected a run of ./train --recipe features of this version",
                                         f->layer[l].name, conv->shape[2], conv->shape[3]);
         double *host = malloc(sizeof(double) * (size_t)(conv->weights + conv->c));
         int good = host && st_read_f64(w, host, conv->weights) && st_read_f64(b, host + conv->weights, conv->c);
-        if (!good) features_fail("%s", host ? st_error() : "not enough memory for the weights");
+        if (!good) fail("%s", host ? error_text() : "not enough memory for the weights");
         good = good && features_upload(net, net->p + conv->weight, host, conv->weights + conv->c);
         free(host);
         if (!good) return 0;
@@ -205,7 +193,7 @@ int features_load(const Features *f, Net *net, const StFile *file) {
         if (!bias) return 0;
         double *oihw = malloc(sizeof(double) * (size_t)(2 * n + out)), *hwio = oihw + n;
         int good = oihw && st_read_f64(weight, oihw, n) && st_read_f64(bias, hwio + n, out);
-        if (!good) features_fail("%s", oihw ? st_error() : "not enough memory for the weights");
+        if (!good) fail("%s", oihw ? error_text() : "not enough memory for the weights");
         for (long i = 0; good && i < n; i++)             /* w[u,v,c,o] = W[o,c,u,v] */
             hwio[i] = oihw[((i % out) * in + i / out % in) * 9 + i / out / in];
         good = good && features_upload(net, net->p + conv->weight, hwio, n + out);
@@ -217,7 +205,7 @@ int features_load(const Features *f, Net *net, const StFile *file) {
 
 int features_random(Features *f, Net *net, int h, int w) {
     static const int width[3] = { 32, 64, 64 };
-    if (h < 16 || w < 16 || h % 4 || w % 4) return features_fail("a picture of %d x %d: expected multiples of 4 from 16 up", w, h);
+    if (h < 16 || w < 16 || h % 4 || w % 4) return fail("a picture of %d x %d: expected multiples of 4 from 16 up", w, h);
     memset(f, 0, sizeof *f);
     f->normalize = -1;
     int x = f->picture = net_input(net, h, w, 3);

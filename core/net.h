@@ -49,7 +49,7 @@ struct Net {
     const Ops *ops;
     int n, nodes;
     int training;                                     /* how it means to be finished: NET_WEIGHTS, unless changed after net_begin */
-    int settled;                                      /* 1: spectral normalisation leaves its singular vectors v as they are (for tests) */
+    int freeze_u;                                      /* 1: spectral normalisation leaves its singular vectors v as they are (for tests) */
     int given;                                        /* instance norm and adain among the first `given` nodes: see net_forward */
     uint64_t seed, draw;                              /* of dropout's masks: another draw, other masks */
     long first;                                       /* how many pictures of the batch other machines hold before these: dropout counts them */
@@ -121,7 +121,7 @@ void net_forward_part(Net *net, int from, int to);     /* net_forward(net, 0), o
  *   convolution of K x K: + s K/2 (its padding keeps the place: K/2)     average, largest of f x f: + s (f - 1), then s f
  *   enlarging by f: s / f, then + s (f - 1): a pixel is as far as that from the one it repeats     transposed: s / stride, + s K
  * and the most of both inputs where there are two. Statistics of the whole picture (norms, moments, dense) do not count. */
-int net_reach(const Net *net, int i, int h);
+int net_receptive_field(const Net *net, int i, int h);
 
 /* dL/d everything: first net_zero_activations, then the caller adds to the dy of the nodes that the loss reads, then this.
  * what: NET_WEIGHTS adds to g, NET_INPUT computes the dy of inputs. A network judged only for another's sake (the
@@ -183,7 +183,7 @@ static void net_die(const Net *net, const char *builder, const char *why) {
 #define D_BIAS (net->g + node->bias)
 
 /* does anybody want the gradient of what node i holds? Inputs only when the caller asks for it */
-static int wants(const Net *net, int i) { return net->node[i].a >= 0 || (net->what & NET_INPUT); }
+static int needs_grad(const Net *net, int i) { return net->node[i].a >= 0 || (net->what & NET_INPUT); }
 
 static void nothing(const Net *net, Node *node) { (void)net, (void)node; }
 
@@ -200,7 +200,7 @@ static Spectral spectral_parts(const Net *net, const Node *node) {
 static void spectral_node_forward(const Net *net, Node *node) {
     if (node->spectral < 0) return;
     Spectral s = spectral_parts(net, node);
-    if (!net->settled) {
+    if (!net->freeze_u) {
         net->ops->dense_forward(s.v, s.u, WEIGHT, NULL, 1, s.in, s.out);
         net->ops->normalize_vector(s.v, s.length, s.out);
     }
@@ -230,7 +230,7 @@ static void dense_weight_gradient(const Net *net, Node *node, const real *x) {
     spectral_node_backward(net, node);
 }
 static void dense_node_backward(const Net *net, Node *node) {
-    if (wants(net, node->a)) net->ops->dense_backward_input(A.dy, node->dy, USED_WEIGHT, node->n, A.h * A.w * A.c, node->c);
+    if (needs_grad(net, node->a)) net->ops->dense_backward_input(A.dy, node->dy, USED_WEIGHT, node->n, A.h * A.w * A.c, node->c);
     if (!(net->what & NET_WEIGHTS)) return;
     dense_weight_gradient(net, node, A.y);
     net->ops->bias_backward(D_BIAS, node->dy, node->n, node->c);
@@ -245,7 +245,7 @@ static void conv2d_weight_gradient(const Net *net, Node *node, const real *x) {
     spectral_node_backward(net, node);
 }
 static void conv2d_node_backward(const Net *net, Node *node) {
-    if (wants(net, node->a)) net->ops->conv2d_backward_input(A.dy, node->dy, USED_WEIGHT, &node->conv);
+    if (needs_grad(net, node->a)) net->ops->conv2d_backward_input(A.dy, node->dy, USED_WEIGHT, &node->conv);
     if (!(net->what & NET_WEIGHTS)) return;
     conv2d_weight_gradient(net, node, A.y);
     net->ops->bias_backward(D_BIAS, node->dy, node_rows(node), node->c);
@@ -255,7 +255,7 @@ static void conv2d_transpose_node_forward(const Net *net, Node *node) {
     net->ops->conv2d_transpose_forward(node->y, A.y, WEIGHT, BIAS, &node->conv);
 }
 static void conv2d_transpose_node_backward(const Net *net, Node *node) {
-    if (wants(net, node->a)) net->ops->conv2d_transpose_backward_input(A.dy, node->dy, WEIGHT, &node->conv);
+    if (needs_grad(net, node->a)) net->ops->conv2d_transpose_backward_input(A.dy, node->dy, WEIGHT, &node->conv);
     if (!(net->what & NET_WEIGHTS)) return;
     net->ops->conv2d_transpose_backward_weight(D_WEIGHT, A.y, node->dy, &node->conv);
     net->ops->bias_backward(D_BIAS, node->dy, node_rows(node), node->c);
@@ -265,7 +265,7 @@ static void depthwise_conv2d_node_forward(const Net *net, Node *node) {
     net->ops->depthwise_conv2d_forward(node->y, A.y, WEIGHT, BIAS, &node->conv);
 }
 static void depthwise_conv2d_node_backward(const Net *net, Node *node) {
-    if (wants(net, node->a)) net->ops->depthwise_conv2d_backward_input(A.dy, node->dy, WEIGHT, &node->conv);
+    if (needs_grad(net, node->a)) net->ops->depthwise_conv2d_backward_input(A.dy, node->dy, WEIGHT, &node->conv);
     if (!(net->what & NET_WEIGHTS)) return;
     net->ops->depthwise_conv2d_backward_weight(D_WEIGHT, A.y, node->dy, &node->conv);
     net->ops->bias_backward(D_BIAS, node->dy, node_rows(node), node->c);
@@ -366,45 +366,45 @@ static void add_node_forward(const Net *net, Node *node) {
     net->ops->add_forward(node->y, A.y, B.y, node_count(node));
 }
 static void add_node_backward(const Net *net, Node *node) {
-    if (wants(net, node->a)) net->ops->axpy(A.dy, node->dy, 1, node_count(node));
-    if (wants(net, node->b)) net->ops->axpy(B.dy, node->dy, 1, node_count(node));
+    if (needs_grad(net, node->a)) net->ops->axpy(A.dy, node->dy, 1, node_count(node));
+    if (needs_grad(net, node->b)) net->ops->axpy(B.dy, node->dy, 1, node_count(node));
 }
 static void concat_node_forward(const Net *net, Node *node) {
     net->ops->concat_forward(node->y, A.y, B.y, node_rows(node), A.c, B.c);
 }
 static void concat_node_backward(const Net *net, Node *node) {
-    net->ops->concat_backward(wants(net, node->a) ? A.dy : NULL, wants(net, node->b) ? B.dy : NULL, node->dy,
+    net->ops->concat_backward(needs_grad(net, node->a) ? A.dy : NULL, needs_grad(net, node->b) ? B.dy : NULL, node->dy,
                               node_rows(node), A.c, B.c);
 }
 static void reflect_pad_node_forward(const Net *net, Node *node) {
     net->ops->reflect_pad_forward(node->y, A.y, A.n, A.h, A.w, A.c, node->conv.pad);
 }
 static void reflect_pad_node_backward(const Net *net, Node *node) {
-    if (wants(net, node->a)) net->ops->reflect_pad_backward(A.dy, node->dy, A.n, A.h, A.w, A.c, node->conv.pad);
+    if (needs_grad(net, node->a)) net->ops->reflect_pad_backward(A.dy, node->dy, A.n, A.h, A.w, A.c, node->conv.pad);
 }
 static void upsample_node_forward(const Net *net, Node *node) {
     net->ops->upsample_forward(node->y, A.y, A.n, A.h, A.w, A.c, node->conv.pad);
 }
 static void upsample_node_backward(const Net *net, Node *node) {
-    if (wants(net, node->a)) net->ops->upsample_backward(A.dy, node->dy, A.n, A.h, A.w, A.c, node->conv.pad);
+    if (needs_grad(net, node->a)) net->ops->upsample_backward(A.dy, node->dy, A.n, A.h, A.w, A.c, node->conv.pad);
 }
 static void avgpool_node_forward(const Net *net, Node *node) {
     net->ops->avgpool_forward(node->y, A.y, A.n, A.h, A.w, A.c, node->conv.pad);
 }
 static void avgpool_node_backward(const Net *net, Node *node) {
-    if (wants(net, node->a)) net->ops->avgpool_backward(A.dy, node->dy, A.n, A.h, A.w, A.c, node->conv.pad);
+    if (needs_grad(net, node->a)) net->ops->avgpool_backward(A.dy, node->dy, A.n, A.h, A.w, A.c, node->conv.pad);
 }
 static void maxpool_node_forward(const Net *net, Node *node) {
     net->ops->maxpool_forward(node->y, A.y, A.n, A.h, A.w, A.c, node->conv.pad);
 }
 static void maxpool_node_backward(const Net *net, Node *node) {
-    if (wants(net, node->a)) net->ops->maxpool_backward(A.dy, node->dy, A.y, A.n, A.h, A.w, A.c, node->conv.pad);
+    if (needs_grad(net, node->a)) net->ops->maxpool_backward(A.dy, node->dy, A.y, A.n, A.h, A.w, A.c, node->conv.pad);
 }
 static void moments_node_forward(const Net *net, Node *node) {
     net->ops->moments_forward(node->y, A.y, A.n, (long)A.h * A.w, A.c);
 }
 static void moments_node_backward(const Net *net, Node *node) {
-    if (wants(net, node->a)) net->ops->moments_backward(A.dy, node->dy, A.y, node->y, A.n, (long)A.h * A.w, A.c);
+    if (needs_grad(net, node->a)) net->ops->moments_backward(A.dy, node->dy, A.y, node->y, A.n, (long)A.h * A.w, A.c);
 }
 /* instance normalisation, picture by picture: its gamma and beta are the picture's own, and come from the node b */
 static void adain_node_forward(const Net *net, Node *node) {
@@ -427,7 +427,7 @@ static void gray_node_forward(const Net *net, Node *node) {
     net->ops->gray_forward(node->y, A.y, node_rows(node), A.c);
 }
 static void gray_node_backward(const Net *net, Node *node) {
-    if (wants(net, node->a)) net->ops->gray_backward(A.dy, node->dy, node_rows(node), A.c);
+    if (needs_grad(net, node->a)) net->ops->gray_backward(A.dy, node->dy, node_rows(node), A.c);
 }
 
 static const Kind kind_input = { "input", nothing, nothing };
@@ -719,7 +719,7 @@ void net_forward_part(Net *net, int from, int to) {
     net->batch_statistics = 0;
     for (int i = from; i < to; i++) net->node[i].kind->forward(net, &net->node[i]);
 }
-int net_reach(const Net *net, int last, int h) {
+int net_receptive_field(const Net *net, int last, int h) {
     double reach[NET_MAX_NODES] = {0}, step[NET_MAX_NODES];          /* in pixels of the picture: how far, and of one of the node's */
     for (int i = 0; i <= last; i++) {
         const Node *node = &net->node[i];

@@ -1,103 +1,101 @@
 /* options.h: command-line options as one table: parsing, --help, options.txt, and the values a checkpoint carries.
  *
  *   static Option table[] = {
- *       { "--batch", 'i', &batch, "64", 1, 65536, "pictures per step" }, ...  { 0 } };
- *   options_parse("train", table, argc, argv);
+ *       INT_OPTION("--batch", &options.batch, "64", 1, 4096, TRAINS, "pictures per step"), ...
+ *       END_OF_OPTIONS };
+ *   options_parse(table, argc, argv);
  *
- * Kinds: 'i' long, 'd' double, 's' string (const char *), 'f' flag (int; no value follows), 'l' list (OptionList: the option may be
- * given several times). Where a fallback is NULL the program fills the value in later. A wrong option ends the program with status 2 and one line that says what was expected. */
+ * Each row points at the number that the program uses. `jobs` are bits of the program's own: for which of its jobs the
+ * option means something (option_not_for). Where a fallback is NULL the program fills the value in later.
+ * A wrong option ends the program with status 2 and one line that says what was expected. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
+#include <stddef.h>
+#include <stdint.h>
 
 enum { OPTION_LIST = 8 };
 typedef struct OptionList { int count; const char *item[OPTION_LIST]; } OptionList;
 
+typedef enum OptionKind { OPTION_INT, OPTION_REAL, OPTION_TEXT, OPTION_FLAG, OPTION_WORD, OPTION_TEXTS, OPTION_SEED, OPTION_LONG } OptionKind;
+
 typedef struct Option {
     const char *name;
-    char kind;
+    OptionKind kind;
     void *value;
     const char *fallback;               /* the default as text, or NULL */
-    double least, most;                 /* 'i' and 'd': the range, both ends allowed */
+    double least, most;                 /* of numbers: the range, both ends allowed */
+    const char *words;                  /* OPTION_WORD: the words, with a space between; the value is the number of one */
+    unsigned jobs;
     const char *help;
     int given;                          /* set by the command line: 1; by a resumed run: 2 */
 } Option;
 
-/* One line on standard error, "program: ...", whatever the names in it hold. say returns 0; die ends the program. */
-__attribute__((format(printf, 1, 2))) int say(const char *format, ...);
-__attribute__((format(printf, 2, 3), noreturn)) void die(int status, const char *format, ...);
-extern int line_open;                   /* 1: the terminal shows an unfinished line, which say ends first */
-extern int quiet;                       /* 1: say says nothing, and die waits two seconds first: see parallel.h */
-extern void (*on_death)(int status);    /* what die does after its line, before it ends the program, or NULL */
+/* The rows.                                                                                the value is a */
+#define INT_OPTION(name, value, fallback, least, most, jobs, help) \
+    { name, OPTION_INT, value, fallback, least, most, NULL, jobs, help, 0 }                   /* int */
+#define REAL_OPTION(name, value, fallback, least, most, jobs, help) \
+    { name, OPTION_REAL, value, fallback, least, most, NULL, jobs, help, 0 }                  /* double */
+#define TEXT_OPTION(name, value, fallback, jobs, help) \
+    { name, OPTION_TEXT, value, fallback, 0, 0, NULL, jobs, help, 0 }                         /* const char * */
+#define FLAG_OPTION(name, value, jobs, help) \
+    { name, OPTION_FLAG, value, "0", 0, 1, NULL, jobs, help, 0 }                              /* int; no value follows */
+#define WORD_OPTION(name, value, words, fallback, jobs, help) \
+    { name, OPTION_WORD, value, fallback, 0, 0, words, jobs, help, 0 }                        /* int: which of words */
+#define TEXTS_OPTION(name, value, jobs, help) \
+    { name, OPTION_TEXTS, value, "", 0, 0, NULL, jobs, help, 0 }                              /* OptionList: several times */
+#define SEED_OPTION(name, value, fallback, jobs, help) \
+    { name, OPTION_SEED, value, fallback, 0, 9007199254740992.0, NULL, jobs, help, 0 }        /* uint64_t, below 2^53 */
+#define LONG_OPTION(name, value, fallback, least, most, jobs, help) \
+    { name, OPTION_LONG, value, fallback, least, most, NULL, jobs, help, 0 }                  /* FIXME while train and transfer move */
+#define END_OF_OPTIONS { NULL, OPTION_INT, NULL, NULL, 0, 0, NULL, 0, NULL, 0 }
 
 /* Defaults first, then argv. "--name value" and "--name=value" both work. Unknown options name the nearest known one. */
-void options_parse(const char *program, Option *table, int argc, char **argv);
+void options_parse(Option *table, int argc, char **argv);
 
 /* One value from text, checked like the command line's (`where` names its origin in the message). */
 void options_set(Option *option, const char *text, const char *where);
 
+/* Rows that point into the struct at `in` (size bytes) and that neither the command line nor a resumed run has set take
+ * the value that stands at the same place of the struct at `from`: the defaults of a recipe. */
+void options_defaults(Option *table, void *in, const void *from, size_t size);
+
 Option *option_find(Option *table, const char *name);
+int option_given(Option *table, const char *name);      /* 1: on the command line; 2: by a resumed run; 0: not */
+
+/* The first option on the command line that belongs to other jobs only, or NULL. jobs 0: belongs to all. */
+const Option *option_not_for(const Option *table, unsigned jobs);
+
 const char *option_text(const Option *option, char text[64]);      /* the value in force, as the command line would give it */
 void options_help(const Option *table, void *file);
 
-/* The candidate (list of `count` strings, `stride` bytes apart) nearest to `word` by edit distance, or NULL when none is near. */
-const char *nearest(const char *word, const void *candidates, int count, long stride);
+/* ", did you mean 'X'?", where the candidate X (list of `count` strings, `stride` bytes apart) is near to `word` by edit
+ * distance; else "". */
+const char *did_you_mean(const char *word, const void *candidates, int count, long stride);
 
-/* First thing in main. OpenMP's threads spin while they wait for each other; where other programs want the same cores, that
- * can make training several times slower. Waiting passively costs a tenth to a quarter on an idle machine (BENCHMARKS.md);
- * OMP_WAIT_POLICY=active ./train takes that back. The library reads OMP_WAIT_POLICY before main
- * begins, so the program starts itself again with the setting in place; whoever has set the variable keeps his choice. */
+/* First thing in main. OpenMP's threads spin while they wait for each other; where other programs want the same cores,
+ * that can make training several times slower. Waiting passively costs a tenth to a quarter on an idle machine
+ * (tests/BENCHMARKS.md); OMP_WAIT_POLICY=active ./train takes that back. The library reads OMP_WAIT_POLICY before main
+ * begins, so the program starts itself again with the setting in place; a variable that is set already stays. */
 void patient_threads(char **argv);
 #endif
 
 #if defined(OPTIONS_IMPLEMENTATION) && !defined(OPTIONS_IMPLEMENTED)
 #define OPTIONS_IMPLEMENTED
+#include "core/error.h"
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-int line_open, quiet;
-void (*on_death)(int status);
-static const char *options_program = "";
-
-static void say_list(const char *format, va_list list) {
-    char line[9000];
-    vsnprintf(line, sizeof line, format, list);
-    for (char *c = line; *c; c++) if ((unsigned char)*c < 32 || *c == 127) *c = '?';
-    if (line_open) printf("\n");
-    line_open = 0;
-    fflush(stdout);
-    fprintf(stderr, "%s: %s\n", options_program, line);
-}
-
-int say(const char *format, ...) {
-    va_list list;
-    if (quiet) return 0;
-    va_start(list, format);
-    say_list(format, list);
-    va_end(list);
-    return 0;
-}
-
-void die(int status, const char *format, ...) {
-    va_list list;
-    if (quiet) sleep(2);
-    va_start(list, format);
-    say_list(format, list);
-    va_end(list);
-    if (on_death) on_death(status);
-    exit(status);
-}
-
 void patient_threads(char **argv) {
-    if (getenv("OMP_WAIT_POLICY") || setenv("OMP_WAIT_POLICY", "passive", 1)) return;      /* without memory it would start again for ever */
-    execv("/proc/self/exe", argv);                                 /* returns only where there is no /proc: then go on as we are */
+    /* without memory for the setting the program would start again for ever */
+    if (getenv("OMP_WAIT_POLICY") || setenv("OMP_WAIT_POLICY", "passive", 1)) return;
+    execv("/proc/self/exe", argv);      /* returns only where there is no /proc: then go on as we are */
 }
 
-static int edit_distance(const char *a, const char *b) {           /* Levenshtein (1966), one row of the table at a time */
+static int edit_distance(const char *a, const char *b) {    /* Levenshtein (1966), one row of the table at a time */
     int row[64], n = (int)strlen(b);
     if (n > 63) return 99;
     for (int j = 0; j <= n; j++) row[j] = j;
@@ -115,7 +113,8 @@ static int edit_distance(const char *a, const char *b) {           /* Levenshtei
     return row[n];
 }
 
-const char *nearest(const char *word, const void *candidates, int count, long stride) {
+const char *did_you_mean(const char *word, const void *candidates, int count, long stride) {
+    static char text[100];
     const char *best = NULL;
     int distance = (int)strlen(word) / 2 + 1;
     for (int i = 0; i < count; i++) {
@@ -123,7 +122,9 @@ const char *nearest(const char *word, const void *candidates, int count, long st
         int e = edit_distance(word, name);
         if (e < distance) distance = e, best = name;
     }
-    return best;
+    if (!best) return "";
+    snprintf(text, sizeof text, ", did you mean '%.70s'?", best);
+    return text;
 }
 
 Option *option_find(Option *table, const char *name) {
@@ -131,31 +132,79 @@ Option *option_find(Option *table, const char *name) {
         if (!strcmp(o->name, name)) return o;
     return NULL;
 }
+int option_given(Option *table, const char *name) { return option_find(table, name)->given; }
 
-void options_set(Option *option, const char *text, const char *where) {
-    char *end;
-    double x = 0;
-    if (option->kind == 's') { *(const char **)option->value = text; return; }
-    if (option->kind == 'l') {
-        OptionList *list = option->value;
-        if (list->count == OPTION_LIST) die(2, "%s%s is given more than %d times", where, option->name, OPTION_LIST);
-        if (*text) list->item[list->count++] = text;
-        return;
-    }
-    if (option->kind == 'f') { *(int *)option->value = strcmp(text, "0") != 0; return; }
-    errno = 0;
-    x = strtod(text, &end);
-    if (end == text || *end || errno == ERANGE || !(x >= option->least && x <= option->most)
-        || (option->kind == 'i' && x != floor(x)))
-        die(*where ? 1 : 2, "%s%s %s: expected %s from %.12g to %.12g", where, option->name, *text ? text : "''",
-            option->kind == 'i' ? "a whole number" : "a number", option->least, option->most);
-    if (option->kind == 'i') *(long *)option->value = (long)x;
-    else *(double *)option->value = x;
+const Option *option_not_for(const Option *table, unsigned jobs) {
+    for (const Option *o = table; o->name; o++)
+        if (o->given == 1 && o->jobs && !(o->jobs & jobs)) return o;
+    return NULL;
 }
 
-void options_parse(const char *program, Option *table, int argc, char **argv) {
+enum { OPTION_WORDS = 12 };
+typedef struct OptionWords { int count; char word[OPTION_WORDS][20]; } OptionWords;
+static OptionWords option_words(const Option *option) {
+    OptionWords list = { 0 };
+    for (const char *at = option->words; *at && list.count < OPTION_WORDS; at += strspn(at, " ")) {
+        size_t n = strcspn(at, " ");
+        snprintf(list.word[list.count++], sizeof list.word[0], "%.*s", (int)n, at);
+        at += n;
+    }
+    return list;
+}
+
+/* the number of the word `text`; another one ends the program: "--body x: expected residual, inception or separable" */
+static int option_word(const Option *option, const char *text, const char *where) {
+    OptionWords list = option_words(option);
+    const char *names[OPTION_WORDS];
+    char all[300] = "";
+    for (int i = 0; i < list.count; i++) {
+        if (!strcmp(text, list.word[i])) return i;
+        names[i] = list.word[i];
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s",
+                 i == 0 ? "" : i + 1 < list.count ? ", " : " or ", list.word[i]);
+    }
+    die(*where ? 1 : 2, "%s%s %s: expected %s%s", where, option->name, *text ? text : "''", all,
+        did_you_mean(text, names, list.count, sizeof *names));
+}
+
+static double option_number(const Option *option, const char *text, const char *where) {
+    int whole = option->kind != OPTION_REAL;
+    char *end;
+    errno = 0;
+    double x = strtod(text, &end);
+    if (end == text || *end || errno == ERANGE || !(x >= option->least && x <= option->most) || (whole && x != floor(x)))
+        die(*where ? 1 : 2, "%s%s %s: expected %s from %.12g to %.12g", where, option->name, *text ? text : "''",
+            whole ? "a whole number" : "a number", option->least, option->most);
+    return x;
+}
+
+void options_set(Option *option, const char *text, const char *where) {
+    OptionList *list = option->value;
+    switch (option->kind) {
+        case OPTION_TEXT: *(const char **)option->value = text; break;
+        case OPTION_FLAG: *(int *)option->value = strcmp(text, "0") != 0; break;
+        case OPTION_WORD: *(int *)option->value = option_word(option, text, where); break;
+        case OPTION_INT: *(int *)option->value = (int)option_number(option, text, where); break;
+        case OPTION_LONG: *(long *)option->value = (long)option_number(option, text, where); break;
+        case OPTION_SEED: *(uint64_t *)option->value = (uint64_t)option_number(option, text, where); break;
+        case OPTION_REAL: *(double *)option->value = option_number(option, text, where); break;
+        case OPTION_TEXTS:
+            if (list->count == OPTION_LIST) die(2, "%s%s is given more than %d times", where, option->name, OPTION_LIST);
+            if (*text) list->item[list->count++] = text;
+    }
+}
+
+void options_defaults(Option *table, void *in, const void *from, size_t size) {
+    static const size_t bytes[] = { [OPTION_INT] = sizeof(int), [OPTION_REAL] = sizeof(double), [OPTION_FLAG] = sizeof(int),
+        [OPTION_TEXT] = sizeof(char *), [OPTION_WORD] = sizeof(int), [OPTION_SEED] = sizeof(uint64_t), [OPTION_TEXTS] = 0, [OPTION_LONG] = sizeof(long) };
+    for (Option *o = table; o->name; o++) {
+        uintptr_t at = (uintptr_t)o->value - (uintptr_t)in;
+        if (!o->given && at < size) memcpy(o->value, (const char *)from + at, bytes[o->kind]);
+    }
+}
+
+void options_parse(Option *table, int argc, char **argv) {
     int count = 0;
-    options_program = program;
     for (Option *o = table; o->name; o++, count++) {
         o->given = 0;
         if (o->fallback) options_set(o, o->fallback, "default of ");
@@ -166,38 +215,44 @@ void options_parse(const char *program, Option *table, int argc, char **argv) {
         size_t length = equals ? (size_t)(equals - argv[i]) : strlen(argv[i]);
         snprintf(name, sizeof name, "%.*s", (int)length, argv[i]);
         Option *o = option_find(table, strcmp(name, "-h") ? name : "--help");
-        if (!o || argv[i][0] != '-') {
-            const char *near = nearest(name, table, count, sizeof *table);
-            die(2, "unknown option '%s'%s%s%s: --help lists them all", argv[i], near ? ", did you mean '" : "",
-                near ? near : "", near ? "'?" : "");
-        }
-        const char *text = equals ? equals + 1 : o->kind == 'f' ? "1" : i + 1 < argc ? argv[++i] : "";
+        if (!o || argv[i][0] != '-')
+            die(2, "unknown option '%s'%s: --help lists them all", argv[i], did_you_mean(name, table, count, sizeof *table));
+        const char *text = equals ? equals + 1 : o->kind == OPTION_FLAG ? "1" : i + 1 < argc ? argv[++i] : "";
         if (!*text) die(2, "%s needs a value: %.*s", o->name, (int)strcspn(o->help, "\n"), o->help);
         options_set(o, text, "");
         o->given = 1;
     }
 }
 
+static void option_real_text(double x, char text[64]) {     /* the shortest text that reads back the same */
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, 64, "%.*g", digits, x);
+        if (strtod(text, NULL) == x) return;
+    }
+}
+
 const char *option_text(const Option *option, char text[64]) {
-    if (option->kind == 'l') return "";                                /* only programs without an options.txt have lists */
-    if (option->kind == 's') return *(const char **)option->value ? *(const char **)option->value : "";
-    if (option->kind == 'f') snprintf(text, 64, "%d", *(int *)option->value);
-    else if (option->kind == 'i') snprintf(text, 64, "%ld", *(long *)option->value);
-    else snprintf(text, 64, "%.17g", *(double *)option->value);
-    double shorter = option->kind == 'd' ? *(double *)option->value : 0;      /* the shortest text that reads back the same */
-    for (int digits = 1; option->kind == 'd' && digits < 17; digits++) {
-        snprintf(text, 64, "%.*g", digits, shorter);
-        if (strtod(text, NULL) == shorter) break;
+    const void *value = option->value;
+    switch (option->kind) {
+        case OPTION_TEXTS: return "";       /* only programs without an options.txt have lists */
+        case OPTION_TEXT: return *(const char *const *)value ? *(const char *const *)value : "";
+        case OPTION_LONG: snprintf(text, 64, "%ld", *(const long *)value); break;
+        case OPTION_SEED: snprintf(text, 64, "%llu", (unsigned long long)*(const uint64_t *)value); break;
+        case OPTION_REAL: option_real_text(*(const double *)value, text); break;
+        case OPTION_WORD: snprintf(text, 64, "%s", option_words(option).word[*(const int *)value]); break;
+        case OPTION_INT: case OPTION_FLAG: snprintf(text, 64, "%d", *(const int *)value);
     }
     return text;
 }
 
 void options_help(const Option *table, void *file) {
+    static const char *const value[] = { [OPTION_INT] = " N", [OPTION_REAL] = " X", [OPTION_TEXT] = " TEXT", [OPTION_FLAG] = "",
+                                         [OPTION_WORD] = " WORD", [OPTION_TEXTS] = " TEXT", [OPTION_SEED] = " N", [OPTION_LONG] = " N" };
     for (const Option *o = table; o->name; o++) {
+        int shown = o->fallback && *o->fallback && o->kind != OPTION_FLAG;
         char left[40];
-        snprintf(left, sizeof left, "%s%s", o->name, o->kind == 'i' ? " N" : o->kind == 'd' ? " X" : o->kind == 'f' ? "" : " TEXT");
-        fprintf(file, "  %-24s %s%s%s%s\n", left, o->help, o->fallback && *o->fallback && o->kind != 'f' ? " (default " : "",
-                o->fallback && o->kind != 'f' ? o->fallback : "", o->fallback && *o->fallback && o->kind != 'f' ? ")" : "");
+        snprintf(left, sizeof left, "%s%s", o->name, value[o->kind]);
+        fprintf(file, "  %-24s %s%s%s%s\n", left, o->help, shown ? " (default " : "", shown ? o->fallback : "", shown ? ")" : "");
     }
 }
 #endif

@@ -6,12 +6,13 @@
  * MPI comes from the caller's system (Open MPI, MPICH); nothing else in the code names it. */
 #ifndef PARALLEL_H
 #define PARALLEL_H
+#include "core/error.h"
 #include "layers.h"
 
 #ifdef WITH_MPI
 enum { PARALLEL = 1 };
 extern int parallel_ranks, parallel_rank;                 /* how many, and which of them this is: 0 .. ranks - 1 */
-const char *parallel_begin(const char *program);          /* first thing in main; the name that errors begin with. Only rank 0 is heard */
+void parallel_begin(const char *program);                 /* first thing in main; the name that messages begin with. Only rank 0 is heard */
 int parallel_end(int status);                             /* last thing in main; a program that ends without it ends all ranks */
 int parallel_any(int bits);                               /* the bits that some rank has set */
 int parallel_same(uint64_t hash);                         /* have all ranks the same? */
@@ -20,7 +21,7 @@ void parallel_mean(const Ops *ops, real *x, long n);
 void parallel_mean_double(double *x, long n);             /* the same on the host */
 #else
 enum { PARALLEL = 0, parallel_ranks = 1, parallel_rank = 0 };
-static inline const char *parallel_begin(const char *program) { return program; }
+static inline void parallel_begin(const char *program) { error_program(program, 0, NULL); }
 static inline int parallel_end(int status) { return status; }
 static inline int parallel_any(int bits) { return bits; }
 static inline int parallel_same(uint64_t hash) { (void)hash; return 1; }
@@ -52,19 +53,19 @@ int parallel_end(int status) {
     return status;
 }
 
-const char *parallel_begin(const char *program) {
+void parallel_begin(const char *program) {
     static char name[80];
+    error_program(program, 0, NULL);
     MPI_Init(NULL, NULL);
     atexit(parallel_exit);
     MPI_Comm_size(MPI_COMM_WORLD, &parallel_ranks);
     MPI_Comm_rank(MPI_COMM_WORLD, &parallel_rank);
-    if (parallel_ranks == 1) return program;
-    on_death = parallel_abort;
-    if (parallel_rank == 0) return program;
-    quiet = 1;                                            /* options.h: errors only, and those of all ranks are rank 0's to tell */
+    if (parallel_ranks == 1) return;
+    error_program(program, 0, parallel_abort);
+    if (parallel_rank == 0) return;
     if (!freopen("/dev/null", "w", stdout)) parallel_abort(1);
     snprintf(name, sizeof name, "%s (rank %d of %d)", program, parallel_rank, parallel_ranks);
-    return name;
+    error_program(name, 1, parallel_abort);               /* errors of all ranks are rank 0's to tell */
 }
 
 int parallel_any(int bits) {

@@ -9,20 +9,21 @@
 
    One .c file says #define SAFETENSORS_IMPLEMENTATION before the #include "core/safetensors.h"; the others only include it.
        StTensor t = {"g.w", "F32", 2, {3, 64}, weights, sizeof weights};
-       if (!st_write("a.safetensors", &t, 1, &(StMeta){"step", "500"}, 1)) die(st_error());
+       if (!st_write("a.safetensors", &t, 1, &(StMeta){"step", "500"}, 1)) die(error_text());
 
        StFile file;
-       if (!st_open(&file, "a.safetensors")) die(st_error());
+       if (!st_open(&file, "a.safetensors")) die(error_text());
        const StTensor *w = st_find(&file, "g.w");
        if (!w || !st_read_f32(w, weights, 3*64)) ...
        st_close(&file);
 
-   Functions that return int return 1 when all went well; else 0, and st_error() has one line: which file, what is
+   Functions that return int return 1 when all went well; else 0, and error_text() has one line: which file, what is
    wrong, what was expected, what to do. Nothing prints or exits. A file from a stranger is safe to open: nothing in it
    is believed before it is checked, and it costs no more memory than a few times its size.
    Needs POSIX and 64 bits. One thread at a time: the error message is shared. */
 #ifndef SAFETENSORS_H
 #define SAFETENSORS_H
+#include "core/error.h"
 #include <stddef.h>
 
 #define ST_RANK_MAX 8                   /* the most dimensions of a tensor */
@@ -69,7 +70,6 @@ int st_write(const char *path, const StTensor *tensors, int count, const StMeta 
 int st_is_text(const char *text);
 
 /* One line about the last failure; "" if there was none. */
-const char *st_error(void);
 #endif
 
 #if defined(SAFETENSORS_IMPLEMENTATION) && !defined(SAFETENSORS_IMPLEMENTED)
@@ -94,18 +94,14 @@ static const struct { const char *name; size_t size; } st_dtypes[] = {
     {"I64", 8}, {"I32", 4}, {"I16", 2}, {"I8", 1}, {"U64", 8}, {"U32", 4}, {"U16", 2}, {"U8", 1}, {NULL, 0},
 };
 
-static char st_message[6000];
-const char *st_error(void) { return st_message; }
-
 /* Every failure comes through here. Control characters, say from a hostile name, cannot break the line. Returns 0. */
 static int st_fail(const char *subject, const char *format, ...) {
+    char text[4000];
     va_list args;
-    int n = snprintf(st_message, sizeof st_message, "%.4096s: ", subject);
     va_start(args, format);
-    vsnprintf(st_message + n, sizeof st_message - n, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    for (char *c = st_message; *c; c++) if (iscntrl((unsigned char)*c)) *c = '?';
-    return 0;
+    return fail("%.4096s: %s", subject, text);
 }
 
 /* ---- Reading ------------------------------------------------------------------------------------------------------
@@ -435,7 +431,7 @@ int st_write(const char *path, const StTensor *tensors, int count, const StMeta 
     int ok = out && st_put_file(out, tensors, count, meta, metas);
     snprintf(why, sizeof why, "%s", special ? "a folder or device has this name" : strerror(errno));
     if (out) fclose(out);
-    if (ok && !(ok = st_open(&back, temporary))) snprintf(why, sizeof why, "%s", st_message + strlen(temporary) + 2);
+    if (ok && !(ok = st_open(&back, temporary))) snprintf(why, sizeof why, "%s", error_text() + strlen(temporary) + 2);
     st_close(&back);
     if (ok && (ok = rename(temporary, path) == 0) == 0) snprintf(why, sizeof why, "%s", strerror(errno));
     if (!ok) {

@@ -5,12 +5,12 @@
  *
  *     Image photo, small;
  *     if (!image_load(&photo, "shirt.jpg") || !image_fit(&small, &photo, 64, 64))
- *         fprintf(stderr, "%s\n", images_error());
+ *         fprintf(stderr, "%s\n", error_text());
  *
  * Conventions, everywhere:
  *   - pixels are float in [-1, 1], rows from the top, channels last: pixels[(y*w + x)*c + k]  (F20: byte/127.5 - 1);
  *   - a mask is float in [0, 1], (h,w): 1 where the garment is, 0 where the background is; NULL means "all of it";
- *   - every function that can fail returns 0 on failure and leaves one line in images_error(): what, where, what was
+ *   - every function that can fail returns 0 on failure and leaves one line in error_text(): what, where, what was
  *     expected, what to do. Nothing here prints, exits, or draws random numbers;
  *   - `Image *out` (or dst) is written without being freed first and must be another struct than the source; after a
  *     failure it is empty, so that image_free(out) is always right.
@@ -18,16 +18,14 @@
  * picture at most 50 megapixels, a file at most 1 GB. EXIF rotation is not applied. */
 #ifndef IMAGES_H
 #define IMAGES_H
+#include "core/error.h"
 
 typedef struct Image {
-    int h, w, c;        /* rows, columns, channels: 1 = grey, 3 = RGB */
+    int h, w, c;        /* rows, columns, channels: 1 = gray, 3 = RGB */
     float *pixels;      /* (h,w,c) in [-1,1] */
     float *mask;        /* (h,w) in [0,1], or NULL: all of it */
     int tileable;       /* 1: a textile pattern whose edges meet when it is repeated */
 } Image;
-
-/* The last failure of any function below, one line without a newline; "" before the first. */
-const char *images_error(void);
 
 /* ---- files ---------------------------------------------------------------------------------------------------- */
 
@@ -51,7 +49,7 @@ int image_load(Image *out, const char *path);
  * else PNG. Written beside path and then renamed: path holds the old picture or the new one, never half of one. No mask. */
 int image_save(const Image *image, const char *path);
 
-int image_new(Image *out, int h, int w, int c);         /* (h,w,c) of zeros (mid-grey), no mask; c = 1..4 */
+int image_new(Image *out, int h, int w, int c);         /* (h,w,c) of zeros (mid-gray), no mask; c = 1..4 */
 int image_copy(Image *dst, const Image *src);
 void image_free(Image *image);                          /* and makes it empty; an empty image is fine */
 
@@ -90,7 +88,7 @@ int image_tones(Image *tones, const Image *image, int rim);
 
 /* Lays a print on the garment, which keeps its folds and shadows. Where the mask is m, with all colours in [0,1],
  *     image = m y f + (1 - m) image,   f = 1 - shade + shade clamp((l + soft) / (light + soft), .15, 1.25)
- * y: the print, grey or RGB; l: the picture's luminance, or the tones' where they are darker: no pale seam where a light
+ * y: the print, gray or RGB; l: the picture's luminance, or the tones' where they are darker: no pale seam where a light
  * background bleeds into the edge, but drawn outlines stay; light: the tone that four fifths of the garment are below;
  * soft = .15 max(1 - 2 light, 0): a dark garment's folds have, in these numbers, the contrast of lacquer.
  * print and tones have one size and begin at (top, left) of the picture; image: RGB with a mask. */
@@ -139,7 +137,7 @@ typedef struct ImageSet {
     unsigned char *mask;                /* (count, stored_h, stored_w), 0..255, or NULL: all of it */
     int *label;                         /* (count) in 0..classes-1, or NULL: no labels */
     int classes;
-    int tinted;                         /* 1: grey is kept, imageset_get dyes it */
+    int tinted;                         /* 1: gray is kept, imageset_get dyes it */
     long skipped;                       /* how many files of a folder were no readable pictures */
     char note[512];                     /* and why the first of them was not */
     char source[512];                   /* as given */
@@ -158,7 +156,7 @@ typedef struct ImageSet {
 int imageset_load(ImageSet *out, const char *source, const ImageSetOptions *options);
 
 /* Picture index -> pixels (h,w,c) in [-1,1] and, unless NULL, mask (h,w) in [0,1] (ones when the set has none).
- * Grey is repeated into RGB; RGB becomes grey by .299 R + .587 G + .114 B. */
+ * Gray is repeated into RGB; RGB becomes gray by .299 R + .587 G + .114 B. */
 int imageset_get(const ImageSet *set, long index, float *pixels, float *mask);
 void imageset_free(ImageSet *set);
 
@@ -188,7 +186,7 @@ int augment_parse(Augment *out, const char *list);
 void image_augment(float *out, float *out_mask, const float *in, const float *in_mask, int h, int w, int c,
                    const Augment *a, const float u[8]);
 
-/* A contact sheet, (rows*(h*scale + gap) + gap, columns*(w*scale + gap) + gap, 3) on light grey: pixels (n,h,w,c),
+/* A contact sheet, (rows*(h*scale + gap) + gap, columns*(w*scale + gap) + gap, 3) on light gray: pixels (n,h,w,c),
  * c = 1 or 3, each pixel drawn scale x scale. */
 int image_grid(Image *out, const float *pixels, int n, int h, int w, int c, int columns, int scale, int gap);
 
@@ -237,20 +235,6 @@ enum { IM_SIDE = 16384, IM_AREA = 50000000, IM_FILE = 1 << 30, IM_DEPTH = 16 };
 #include "stb_image.h"
 #include "stb_image_write.h"
 
-static char im_error[1024];
-
-const char *images_error(void) { return im_error; }
-
-static int im_fail(const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    int n = snprintf(im_error, sizeof im_error, "images: ");
-    vsnprintf(im_error + n, sizeof im_error - (size_t)n, format, list);
-    va_end(list);
-    for (char *p = im_error; *p; p++) if ((unsigned char)*p < 32) *p = '?';     /* one line, whatever the path holds */
-    return 0;
-}
-
 int is_folder(const char *path) {
     struct stat s;
     return !stat(path, &s) && S_ISDIR(s.st_mode);
@@ -274,18 +258,18 @@ static int im_list_path(ImageList *list, const char *path, const char *const *ex
     if (!known || !S_ISDIR(here.info.st_mode) || (parent && access(path, R_OK | X_OK))) {
         char **more = realloc(list->path, (size_t)(list->count + 1) * sizeof *more);
         if (more) list->path = more, more[list->count] = strdup(path);
-        return more && more[list->count++] ? 1 : im_fail("out of memory for %ld file names", list->count);
+        return more && more[list->count++] ? 1 : fail("out of memory for %ld file names", list->count);
     }
     for (const ImFolder *f = parent; f; f = f->parent, depth++) if (im_same(&f->info, &here.info)) return 1;
-    if (depth > IM_DEPTH) return im_fail("%s: folders nested deeper than %d", path, IM_DEPTH);
+    if (depth > IM_DEPTH) return fail("%s: folders nested deeper than %d", path, IM_DEPTH);
     for (int i = 0; except && except[i]; i++) if (same_file(path, except[i])) return 1;
-    if ((n = scandir(path, &entry, im_not_hidden, alphasort)) < 0) return im_fail("%s: %s", path, strerror(errno));
+    if ((n = scandir(path, &entry, im_not_hidden, alphasort)) < 0) return fail("%s: %s", path, strerror(errno));
     int ok = 1;
     for (int i = 0; i < n; free(entry[i++])) {
         char below[4096];
         const char *slash = path[strlen(path) - 1] == '/' ? "" : "/";
         if (ok && snprintf(below, sizeof below, "%s%s%s", path, slash, entry[i]->d_name) >= (int)sizeof below)
-            ok = im_fail("%.200s...: the path is too long", path);
+            ok = fail("%.200s...: the path is too long", path);
         ok = ok && im_list_path(list, below, except, &here);
     }
     free(entry);
@@ -314,13 +298,13 @@ static int im_read_file(const char *path, ImBytes *out) {
                       : !S_ISREG(info.st_mode) ? "is not a regular file or a folder"
                       : info.st_size == 0 ? "the file is empty" : info.st_size > IM_FILE ? "has more than 1 GB" : NULL;
     FILE *file = wrong ? NULL : fopen(path, "rb");
-    if (!file) return im_fail("%s: %s", path, wrong ? wrong : strerror(errno));
+    if (!file) return fail("%s: %s", path, wrong ? wrong : strerror(errno));
     out->n = (size_t)info.st_size;
     out->data = malloc(out->n);
     size_t got = out->data ? fread(out->data, 1, out->n, file) : 0;
     fclose(file);
     if (got == out->n) return 1;
-    im_fail(out->data ? "%s: could only read %zu of its bytes" : "%s: out of memory", path, got);
+    fail(out->data ? "%s: could only read %zu of its bytes" : "%s: out of memory", path, got);
     free(out->data);
     out->data = NULL;
     return 0;
@@ -338,10 +322,10 @@ static int im_size_ok(long long h, long long w) {
 int image_new(Image *out, int h, int w, int c) {
     memset(out, 0, sizeof *out);
     if (!im_size_ok(h, w) || c < 1 || c > 4)
-        return im_fail("a picture of %d x %d pixels and %d channels cannot be made: sides are 1..16384, at most 50 megapixels, "
+        return fail("a picture of %d x %d pixels and %d channels cannot be made: sides are 1..16384, at most 50 megapixels, "
                        "1..4 channels", w, h, c);
     out->pixels = calloc((size_t)h * w * c, sizeof *out->pixels);
-    if (!out->pixels) return im_fail("out of memory for a picture of %d x %d pixels", w, h);
+    if (!out->pixels) return fail("out of memory for a picture of %d x %d pixels", w, h);
     out->h = h, out->w = w, out->c = c;
     return 1;
 }
@@ -355,7 +339,7 @@ void image_free(Image *image) {
 static int im_add_mask(Image *image, float value) {
     size_t n = (size_t)image->h * image->w;
     image->mask = malloc(n * sizeof *image->mask);
-    if (!image->mask) return im_fail("out of memory for a mask of %d x %d", image->w, image->h);
+    if (!image->mask) return fail("out of memory for a mask of %d x %d", image->w, image->h);
     for (size_t i = 0; i < n; i++) image->mask[i] = value;
     return 1;
 }
@@ -363,7 +347,7 @@ static int im_add_mask(Image *image, float value) {
 /* A new picture with the channels of src, and a mask (of zeros) when src has one. */
 static int im_new_like(Image *out, const Image *src, int h, int w) {
     memset(out, 0, sizeof *out);
-    if (!src->pixels) return im_fail("the source picture is empty");
+    if (!src->pixels) return fail("the source picture is empty");
     if (!image_new(out, h, w, src->c)) return 0;
     if (src->mask && !im_add_mask(out, 0)) { image_free(out); return 0; }
     return 1;
@@ -383,7 +367,7 @@ static int im_window(Image *dst, const Image *src, int y, int x, int h, int w) {
 int image_crop(Image *dst, const Image *src, int y, int x, int h, int w) {
     memset(dst, 0, sizeof *dst);
     if (y < 0 || x < 0 || h < 1 || w < 1 || h > src->h - y || w > src->w - x)
-        return im_fail("a crop of %d x %d pixels at column %d, row %d leaves the %d x %d there are", w, h, x, y, src->w, src->h);
+        return fail("a crop of %d x %d pixels at column %d, row %d leaves the %d x %d there are", w, h, x, y, src->w, src->h);
     return im_window(dst, src, y, x, h, w);
 }
 
@@ -505,7 +489,7 @@ static unsigned char im_to_byte(float x) {
     return !(x > 0) ? 0 : x >= 255 ? 255 : (unsigned char)(x + .5f);            /* NaN is not > 0 */
 }
 
-/* bytes (h,w,c), c = 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA -> RGB on white, with a mask if any of it is transparent */
+/* bytes (h,w,c), c = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA -> RGB on white, with a mask if any of it is transparent */
 static int im_from_bytes(Image *out, const unsigned char *bytes, int h, int w, int c) {
     if (!image_new(out, h, w, 3)) return 0;
     size_t n = (size_t)h * w;
@@ -526,19 +510,19 @@ static int im_decode(Image *out, const char *path, const ImBytes *file) {
     const struct ImFormat *f = im_format, *end = f + sizeof im_format / sizeof *f;
     for (; f < end; f++)
         if (file->n >= f->at + f->length && !memcmp(b + f->at, f->magic, f->length) && im_ends_with(path, f->ending)) break;
-    if (f == end) return im_fail("%s: not a known picture; known are " IM_KNOWN, path);
+    if (f == end) return fail("%s: not a known picture; known are " IM_KNOWN, path);
     long long h = 1, w = 1;
     const char *wrong = f->check(b, file->n, &h, &w);
     if (!im_size_ok(h, w))
-        return im_fail("%s: the header says %lld x %lld pixels; sides are 1..16384, at most 50 megapixels", path, w, h);
-    if (wrong) return im_fail("%s: %s", path, wrong);
+        return fail("%s: the header says %lld x %lld pixels; sides are 1..16384, at most 50 megapixels", path, w, h);
+    if (wrong) return fail("%s: %s", path, wrong);
     if (f->check == im_check_pat)
         return out->tileable = im_from_bytes(out, b + im_be32(b), (int)h, (int)w, (int)im_be32(b + 16));
     int x, y, channels;
     unsigned char *rgba = stbi_load_from_memory(b, (int)file->n, &x, &y, &channels, 4);
     const char *why = stbi_failure_reason();
-    if (!rgba) return im_fail("%s: the picture cannot be decoded (%s)", path, why && strcmp(why, "outofmem") ? why : "out of memory");
-    int ok = x == w && y == h ? im_from_bytes(out, rgba, y, x, 4) : im_fail("%s: contradictory header", path);
+    if (!rgba) return fail("%s: the picture cannot be decoded (%s)", path, why && strcmp(why, "outofmem") ? why : "out of memory");
+    int ok = x == w && y == h ? im_from_bytes(out, rgba, y, x, 4) : fail("%s: contradictory header", path);
     stbi_image_free(rgba);
     return ok;
 }
@@ -568,15 +552,15 @@ static int im_encode(FILE *file, const char *path, const Image *image) {
 int image_save(const Image *image, const char *path) {
     char temporary[4096];
     if (!image->pixels || (image->c != 1 && image->c != 3))
-        return im_fail("%s: only pictures with 1 or 3 channels can be saved, this has %d", path, image->c);
+        return fail("%s: only pictures with 1 or 3 channels can be saved, this has %d", path, image->c);
     if (snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid()) >= (int)sizeof temporary)
-        return im_fail("%.200s...: the path is too long", path);
+        return fail("%.200s...: the path is too long", path);
     FILE *file = fopen(temporary, "wb");
-    if (!file) return im_fail("%s: cannot be written: %s", path, strerror(errno));
+    if (!file) return fail("%s: cannot be written: %s", path, strerror(errno));
     int ok = im_encode(file, path, image), why = errno;
     if (fclose(file) && ok) ok = 0, why = errno;
     if (ok && !rename(temporary, path)) return 1;
-    im_fail("%s: could not be written: %s", path, strerror(ok ? errno : why));
+    fail("%s: could not be written: %s", path, strerror(ok ? errno : why));
     remove(temporary);
     return 0;
 }
@@ -608,7 +592,7 @@ static float *im_resize_axis(const float *in, int outer, int n, int inner, int m
 int image_resize(Image *dst, const Image *src, int h, int w) {
     memset(dst, 0, sizeof *dst);
     if (!src->pixels || !im_size_ok(h, w))
-        return im_fail("cannot resize a picture of %d x %d pixels to %d x %d", src->w, src->h, w, h);
+        return fail("cannot resize a picture of %d x %d pixels to %d x %d", src->w, src->h, w, h);
     float *rows = im_resize_axis(src->pixels, 1, src->h, src->w * src->c, h);
     float *mask = im_resize_axis(src->mask, 1, src->h, src->w, h);
     *dst = (Image){ h, w, src->c, im_resize_axis(rows, h, src->w, src->c, w), im_resize_axis(mask, h, src->w, 1, w),
@@ -617,10 +601,10 @@ int image_resize(Image *dst, const Image *src, int h, int w) {
     free(mask);
     if (dst->pixels && (dst->mask || !src->mask)) return 1;
     image_free(dst);
-    return im_fail("out of memory for a picture of %d x %d pixels", w, h);
+    return fail("out of memory for a picture of %d x %d pixels", w, h);
 }
 
-/* out (n,c_out) from in (n,c_in), grey or RGB each */
+/* out (n,c_out) from in (n,c_in), gray or RGB each */
 static void im_channels(float *out, int c_out, const float *in, int c_in, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const float *p = in + i * c_in;
@@ -696,7 +680,7 @@ void image_round_mask(Image *image) {
 int image_draw_in(Image *image, int r) {
     long h = image->h, w = image->w;
     float *row = malloc((size_t)(h * w) * sizeof *row), *mask = image->mask;
-    if (!row) return im_fail("out of memory for a mask of %ld x %ld", w, h);
+    if (!row) return fail("out of memory for a mask of %ld x %ld", w, h);
     for (int axis = 0; axis < 2; axis++)
         for (long reach = 0, step; reach < r; reach += step) {
             step = 2 * reach + 1 < r - reach ? 2 * reach + 1 : r - reach;
@@ -721,19 +705,19 @@ void image_mask_box(int *top, int *left, int *bottom, int *right, const Image *i
             }
 }
 
-/* Outside its mask a grey picture gets the garment's tones, smoothly continued: what is unknown comes from the picture at
+/* Outside its mask a gray picture gets the garment's tones, smoothly continued: what is unknown comes from the picture at
  * half the size, where it has been filled in the same way. Left white, the outline would be the strongest edge in sight:
  * a generator paints it dark, and instance normalization, scaled to it, leaves plain cloth without a pattern. */
-static int im_fill_outside(Image *grey) {
-    long n = (long)grey->h * grey->w;
+static int im_fill_outside(Image *gray) {
+    long n = (long)gray->h * gray->w;
     Image half, full;
-    for (long i = 0; i < n; i++) grey->pixels[i] *= grey->mask[i];
-    if (!image_resize(&half, grey, (grey->h + 1) / 2, (grey->w + 1) / 2)) return 0;
+    for (long i = 0; i < n; i++) gray->pixels[i] *= gray->mask[i];
+    if (!image_resize(&half, gray, (gray->h + 1) / 2, (gray->w + 1) / 2)) return 0;
     for (long i = 0; i < (long)half.h * half.w; i++)                 /* the mean of what is known, be it one corner */
         half.pixels[i] /= fmaxf(half.mask[i], 1e-6f), half.mask[i] = fminf(4 * half.mask[i], 1);
-    int good = (n == 1 || im_fill_outside(&half)) && image_resize(&full, &half, grey->h, grey->w);
+    int good = (n == 1 || im_fill_outside(&half)) && image_resize(&full, &half, gray->h, gray->w);
     image_free(&half);
-    for (long i = 0; good && i < n; i++) grey->pixels[i] += (1 - grey->mask[i]) * full.pixels[i];
+    for (long i = 0; good && i < n; i++) gray->pixels[i] += (1 - gray->mask[i]) * full.pixels[i];
     if (good) image_free(&full);
     return good;
 }
@@ -792,12 +776,12 @@ int image_garment_mask(Image *image) {
     enum { BACKGROUND, GARMENT, OF_ITS_COLOUR, OTHER };         /* what the mask holds in between */
     float colour[4];
     if (image->mask) return 2;
-    if (!image->pixels) return im_fail("an empty picture has no garment");
+    if (!image->pixels) return fail("an empty picture has no garment");
     if (!im_add_mask(image, 1)) return 0;
     if (!im_border_colour(image, colour)) return 3;
     int n = image->h * image->w, garment = 0, speck = n / 500 > 2 ? n / 500 : 2, *stack = malloc((size_t)n * sizeof *stack);
     if (!stack) free(image->mask), image->mask = NULL;
-    if (!stack) return im_fail("out of memory for the mask of %d x %d", image->w, image->h);
+    if (!stack) return fail("out of memory for the mask of %d x %d", image->w, image->h);
     for (int i = 0; i < n; i++)
         image->mask[i] = im_near(image->pixels + (size_t)i * image->c, colour, image->c) ? OF_ITS_COLOUR : OTHER;
     for (int i = 0; i < 2 * (image->h + image->w); i++)
@@ -926,17 +910,17 @@ static size_t im_gzip_header(const unsigned char *b, size_t n) {
  * so it gets the trailer too; the checksum says whether it stopped at the right place. */
 static int im_gunzip(ImBytes *file, const char *path) {
     size_t n = file->n, start = im_gzip_header(file->data, n);
-    if (!start) return im_fail("%s: damaged gzip header", path);
+    if (!start) return fail("%s: damaged gzip header", path);
     uint32_t crc = im_le32(file->data + n - 8), size = im_le32(file->data + n - 4);
     if (size == 0 || size > IM_FILE || size > (n - start - 8) * 1032)
-        return im_fail("%s: damaged gzip file, or not one member below 1 GB: %u bytes cannot come out of %zu", path, size,
+        return fail("%s: damaged gzip file, or not one member below 1 GB: %u bytes cannot come out of %zu", path, size,
                        n - start - 8);
     unsigned char *plain = malloc(size);
-    if (!plain) return im_fail("%s: out of memory for %u bytes", path, size);
+    if (!plain) return fail("%s: out of memory for %u bytes", path, size);
     int got = stbi_zlib_decode_noheader_buffer((char *)plain, (int)size, (const char *)file->data + start, (int)(n - start));
     int ok = got == (int)size && im_crc32(plain, size) == crc;
     free(ok ? file->data : plain);
-    if (!ok) return im_fail("%s: damaged gzip file (checksum or size): copy or download it again", path);
+    if (!ok) return fail("%s: damaged gzip file (checksum or size): copy or download it again", path);
     file->data = plain, file->n = size;
     return 1;
 }
@@ -948,18 +932,18 @@ static int im_read_idx(ImBytes *file, const char *path, int dims, uint32_t size[
     int ok = file->n < 2 || file->data[0] != 0x1f || im_gunzip(file, path);
     size_t header = 4 + 4 * (size_t)dims, want = 1;
     if (ok && (file->n < header || im_be32(file->data) != 0x800u + dims))
-        ok = im_fail("%s: not an IDX file of %s: magic %08x in %zu bytes, expected %08x", path, shape[dims],
+        ok = fail("%s: not an IDX file of %s: magic %08x in %zu bytes, expected %08x", path, shape[dims],
                      file->n < 4 ? 0 : im_be32(file->data), file->n, 0x800u + dims);
     for (int i = 0; ok && i < dims; i++) {
         size[i] = im_be32(file->data + 4 + 4 * i);
         if (size[i] == 0 || size[i] > (i ? IM_SIDE : IM_FILE))
-            ok = im_fail("%s: the header says that size %d of %s is %u", path, i, shape[dims], size[i]);
+            ok = fail("%s: the header says that size %d of %s is %u", path, i, shape[dims], size[i]);
         want *= size[i];                                                        /* at most 2^30 * 2^14 * 2^14 */
     }
     if (ok && file->n != header + want)
-        ok = im_fail("%s: %zu bytes, but its header promises %zu: copy or download it again", path, file->n, header + want);
+        ok = fail("%s: %zu bytes, but its header promises %zu: copy or download it again", path, file->n, header + want);
     if (ok && dims == 3 && !im_size_ok(size[1], size[2]))
-        ok = im_fail("%s: pictures of %u x %u pixels, expected at most 50 megapixels", path, size[2], size[1]);
+        ok = fail("%s: pictures of %u x %u pixels, expected at most 50 megapixels", path, size[2], size[1]);
     if (!ok) free(file->data), file->data = NULL;
     return ok;
 }
@@ -987,8 +971,8 @@ static int im_load_labels(ImageSet *set, const char *images_path, uint32_t count
     for (long i = 0; set->label && i < set->count; i++) set->label[i] = file.data[8 + i];
     for (uint32_t i = 0; i < size[0]; i++) if (file.data[8 + i] >= set->classes) set->classes = file.data[8 + i] + 1;
     free(file.data);
-    if (size[0] != count) return im_fail("%s: %u labels, but there are %u pictures", path, size[0], count);
-    return set->label ? 1 : im_fail("out of memory for %ld labels", set->count);
+    if (size[0] != count) return fail("%s: %u labels, but there are %u pictures", path, size[0], count);
+    return set->label ? 1 : fail("out of memory for %ld labels", set->count);
 }
 
 static int im_load_idx(ImageSet *set, const char *path, long limit) {
@@ -1026,14 +1010,14 @@ static int im_load_fashion(ImageSet *set, const char *which, const ImageSetOptio
     int plain = !strcmp(kind, ":plain"), patterned = !strcmp(kind, ":patterned");
     set->tinted = !strcmp(kind, ":tinted");
     if (!set->tinted && !plain && !patterned && *kind)
-        return im_fail("fashion-mnist%s: unknown part; there are fashion-mnist:train, :test, :plain, :patterned and :tinted; "
+        return fail("fashion-mnist%s: unknown part; there are fashion-mnist:train, :test, :plain, :patterned and :tinted; "
                        ":test:plain and so on are of the test part", which);
     snprintf(path, sizeof path, "%.4000s/%s-images-idx3-ubyte", dir, test ? "t10k" : "train");
     if (!im_find_idx(path, sizeof path))
-        return im_fail("%s: not found: install Debian's dataset-fashion-mnist, say where it is, or use \"synthetic\"", path);
+        return fail("%s: not found: install Debian's dataset-fashion-mnist, say where it is, or use \"synthetic\"", path);
     if (!plain && !patterned) return im_load_idx(set, path, o->limit);
     if (!im_load_idx(set, path, 0)) return 0;
-    if (set->stored_h < 5 || set->stored_w < 5 || !set->label) return im_fail("%s: expected Fashion-MNIST's pictures and labels", path);
+    if (set->stored_h < 5 || set->stored_w < 5 || !set->label) return fail("%s: expected Fashion-MNIST's pictures and labels", path);
     long kept = 0, each = (long)set->stored_h * set->stored_w;
     for (long i = 0; i < set->count && (o->limit <= 0 || kept < o->limit); i++) {
         double t = im_texture(set->pixels + i * each, set->stored_h, set->stored_w);
@@ -1043,7 +1027,7 @@ static int im_load_fashion(ImageSet *set, const char *which, const ImageSetOptio
         set->label[kept++] = set->label[i];
     }
     set->count = kept;
-    return kept ? 1 : im_fail("%s: none of its garments is %s", path, kind + 1);
+    return kept ? 1 : fail("%s: none of its garments is %s", path, kind + 1);
 }
 
 /* ---- sets: folders -------------------------------------------------------------------------------------------- */
@@ -1056,7 +1040,7 @@ static int im_open_blocks(ImageSet *set, const Image *first, long room, const Im
     size_t all = (size_t)room * set->stored_h * set->stored_w;
     set->pixels = malloc(all * set->stored_c), set->label = malloc((size_t)room * sizeof *set->label);
     set->mask = o->photo ? malloc(all) : NULL;
-    return set->pixels && set->label && (set->mask || !o->photo) ? 1 : im_fail("out of memory for %ld pictures", room);
+    return set->pixels && set->label && (set->mask || !o->photo) ? 1 : fail("out of memory for %ld pictures", room);
 }
 
 /* Appends a picture, brought to the set's shape, as bytes. */
@@ -1081,7 +1065,7 @@ static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptio
     for (long i = 0; ok && i < list.count && set->count < room; i++) {
         Image image;
         if (!image_load(&image, list.path[i])) {
-            if (set->skipped++ == 0) snprintf(set->note, sizeof set->note, "%.511s", im_error);
+            if (set->skipped++ == 0) snprintf(set->note, sizeof set->note, "%.511s", error_text());
             continue;
         }
         const char *below = list.path[i] + strlen(source);
@@ -1095,7 +1079,7 @@ static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptio
         image_free(&image);
     }
     if (ok && !set->count)
-        ok = im_fail("%s: none of the %ld files seen is a readable picture; known are " IM_KNOWN "%s%.300s", source,
+        ok = fail("%s: none of the %ld files seen is a readable picture; known are " IM_KNOWN "%s%.300s", source,
                      list.count, set->skipped ? "; the first: " : "", set->note);
     if (flat) free(set->label), set->label = NULL, set->classes = 0;
     image_list_free(&list);
@@ -1212,13 +1196,13 @@ static int im_load_synthetic(ImageSet *set, const char *which, const ImageSetOpt
     char *end = "";
     long n = *which ? strtol(which + 1, &end, 10) : 2000;
     if (*end || n < 1 || n > 1000000)
-        return im_fail("synthetic%s: expected \"synthetic\" or \"synthetic:N\" with N = 1..1000000", which);
+        return fail("synthetic%s: expected \"synthetic\" or \"synthetic:N\" with N = 1..1000000", which);
     set->count = o->limit > 0 && o->limit < n ? o->limit : n;
     set->stored_h = o->h ? o->h : 28, set->stored_w = o->w ? o->w : 28, set->stored_c = 1, set->classes = 10;
     size_t each = (size_t)set->stored_h * set->stored_w;
     set->pixels = malloc((size_t)set->count * each);
     set->label = malloc((size_t)set->count * sizeof *set->label);
-    if (!set->pixels || !set->label) return im_fail("out of memory for %ld pictures", set->count);
+    if (!set->pixels || !set->label) return fail("out of memory for %ld pictures", set->count);
     for (long i = 0; i < set->count; i++) {
         im_garment(set->pixels + i * each, set->stored_h, set->stored_w, i);
         set->label[i] = (int)(i % 10);
@@ -1236,7 +1220,7 @@ static int im_load_source(ImageSet *set, const char *source, const ImageSetOptio
     if (!strncmp(source, "synthetic", 9) && (source[9] == 0 || source[9] == ':'))
         return im_load_synthetic(set, source + 9, o);
     if (stat(source, &info))
-        return im_fail("%s: %s; expected a folder of pictures, an IDX file, \"fashion-mnist\" or \"synthetic\"", source,
+        return fail("%s: %s; expected a folder of pictures, an IDX file, \"fashion-mnist\" or \"synthetic\"", source,
                        strerror(errno));
     FILE *file = S_ISREG(info.st_mode) ? fopen(source, "rb") : NULL;
     size_t n = file ? fread(head, 1, 4, file) : 0;
@@ -1249,7 +1233,7 @@ static int im_load_source(ImageSet *set, const char *source, const ImageSetOptio
 static int im_photo(ImageSet *set) {
     size_t n = (size_t)set->count * set->stored_h * set->stored_w;
     set->mask = malloc(n);
-    if (!set->mask) return im_fail("out of memory for the masks of %ld pictures", set->count);
+    if (!set->mask) return fail("out of memory for the masks of %ld pictures", set->count);
     for (size_t i = 0; i < n; i++) {
         set->mask[i] = set->pixels[i] > .02 * 255 ? 255 : 0;
         set->pixels[i] = 255 - set->pixels[i];
@@ -1257,21 +1241,21 @@ static int im_photo(ImageSet *set) {
     return 1;
 }
 
-/* A grey picture on white becomes a dyed one: where cloth covers a share v = (1 - grey)/2 of the white,
+/* A gray picture on white becomes a dyed one: where cloth covers a share v = (1 - gray)/2 of the white,
  *     x = (1 - v) white + v colour,   colour_k = value (1 - saturation (1 - wheel_k(hue)))
  * Hue, saturation and value follow from the index alone; cloth is seldom as bright as a pure colour can be. */
 static int im_dye(Image *image, long index) {
     float u[3];
-    Image grey = *image;
-    if (!image_new(image, grey.h, grey.w, 3)) { image_free(&grey); return 0; }
+    Image gray = *image;
+    if (!image_new(image, gray.h, gray.w, 3)) { image_free(&gray); return 0; }
     for (int k = 0; k < 3; k++) u[k] = im_hash(3 * (uint32_t)index + (uint32_t)k + 7);
     float saturation = .1f + .65f * u[1], value = (.15f + .8f * u[2]) * (1 - .25f * saturation);
-    for (long i = 0; i < (long)grey.h * grey.w * 3; i++) {
+    for (long i = 0; i < (long)gray.h * gray.w * 3; i++) {
         float wheel = im_clamp(fabsf(fmodf(6 * u[0] + 2 * (float)(i % 3), 6) - 3) - 1);        /* 0, up to 1, 0 again, a third apart */
-        image->pixels[i] = 1 - (1 - grey.pixels[i / 3]) * (1 - value * (1 - saturation * (1 - wheel)));
+        image->pixels[i] = 1 - (1 - gray.pixels[i / 3]) * (1 - value * (1 - saturation * (1 - wheel)));
     }
-    image->mask = grey.mask, grey.mask = NULL;
-    image_free(&grey);
+    image->mask = gray.mask, gray.mask = NULL;
+    image_free(&gray);
     return 1;
 }
 
@@ -1279,9 +1263,9 @@ int imageset_load(ImageSet *out, const char *source, const ImageSetOptions *opti
     ImageSetOptions o = {0};
     if (options) o = *options;
     memset(out, 0, sizeof *out);
-    if (strlen(source) >= sizeof out->source) return im_fail("%.100s...: the name is too long", source);
+    if (strlen(source) >= sizeof out->source) return fail("%.100s...: the name is too long", source);
     if ((o.channels != 0 && o.channels != 1 && o.channels != 3) || !im_size_ok(o.h ? o.h : 1, o.w ? o.w : 1))
-        return im_fail("a set of %d x %d pixels and %d channels: sides are 1..16384 (0: native), channels 1 or 3", o.w, o.h,
+        return fail("a set of %d x %d pixels and %d channels: sides are 1..16384 (0: native), channels 1 or 3", o.w, o.h,
                        o.channels);
     if (!im_load_source(out, source, &o) || (o.photo && !out->mask && !im_photo(out))) { imageset_free(out); return 0; }
     out->h = o.h ? o.h : out->stored_h, out->w = o.w ? o.w : out->stored_w;
@@ -1292,7 +1276,7 @@ int imageset_load(ImageSet *out, const char *source, const ImageSetOptions *opti
 
 int imageset_get(const ImageSet *set, long index, float *pixels, float *mask) {
     if (index < 0 || index >= set->count)
-        return im_fail("%s: picture %ld does not exist, there are %ld", set->source, index, set->count);
+        return fail("%s: picture %ld does not exist, there are %ld", set->source, index, set->count);
     Image raw, fitted;
     if (!image_new(&raw, set->stored_h, set->stored_w, set->stored_c)) return 0;
     if (set->mask && mask && !im_add_mask(&raw, 0)) { image_free(&raw); return 0; }
@@ -1316,11 +1300,11 @@ int imageset_keep(ImageSet *set, const char *classes) {
     long pixels = (long)set->stored_h * set->stored_w, each = pixels * set->stored_c, kept = 0;
     char *wanted = calloc((size_t)set->classes + 1, 1), *end;
     int good = wanted && set->label;
-    if (!good) im_fail(wanted ? "%s: these pictures have no labels to choose classes by" : "%s: out of memory", set->source);
+    if (!good) fail(wanted ? "%s: these pictures have no labels to choose classes by" : "%s: out of memory", set->source);
     for (const char *c = classes; good; c = end + 1) {
         long k = strtol(c, &end, 10);
         good = end > c && (*end == ',' || !*end) && k >= 0 && k < set->classes;
-        if (!good) im_fail("'%s' is no list of classes: those of %s are 0 to %d, as in 0,3,6", classes, set->source, set->classes - 1);
+        if (!good) fail("'%s' is no list of classes: those of %s are 0 to %d, as in 0,3,6", classes, set->source, set->classes - 1);
         if (good) wanted[k] = 1;
         if (!*end) break;
     }
@@ -1332,7 +1316,7 @@ int imageset_keep(ImageSet *set, const char *classes) {
     }
     free(wanted);
     if (good) set->count = kept;
-    return good && (kept || im_fail("%s: no picture is of the classes %s", set->source, classes));
+    return good && (kept || fail("%s: no picture is of the classes %s", set->source, classes));
 }
 
 void imageset_free(ImageSet *set) {
@@ -1389,9 +1373,9 @@ static unsigned im_textile(int kind, float u, float v, int sample) {
 
 int image_pattern_synthetic(Image *out, int kind, int size) {
     memset(out, 0, sizeof *out);
-    if (kind < 0 || kind >= IMAGE_PATTERNS) return im_fail("pattern %d: there are 0..%d", kind, IMAGE_PATTERNS - 1);
+    if (kind < 0 || kind >= IMAGE_PATTERNS) return fail("pattern %d: there are 0..%d", kind, IMAGE_PATTERNS - 1);
     if (size < 8 || size > 4096 || size & (size - 1))
-        return im_fail("a pattern of size %d: expected a power of two, 8..4096", size);
+        return fail("a pattern of size %d: expected a power of two, 8..4096", size);
     if (!image_new(out, size, size, 3)) return 0;
     for (int y = 0; y < size; y++) for (int x = 0; x < size; x++) {
         float *pixel = out->pixels + ((size_t)y * size + x) * 3, twill = ((x + y) & 3) < 2 ? 1.f : .955f;
@@ -1427,7 +1411,7 @@ int augment_parse(Augment *out, const char *list) {
             if (i == 5) a.shift_y = a.shift_x;
         }
         if (!good)
-            return im_fail("augmentation \"%.*s\" is unknown; known are all, none, or a list of rotation (degrees, 0..180), "
+            return fail("augmentation \"%.*s\" is unknown; known are all, none, or a list of rotation (degrees, 0..180), "
                            "shift, shift_x, shift_y (of the size, 0..1), shear (radians, 0..1), zoom (0..0.9), flip", length, word);
         word = word[length] ? word + length + 1 : NULL;
     }
@@ -1471,17 +1455,17 @@ static void im_fill(Image *m, int y, int x, int h, int w, const float rgb[3]) {
 }
 
 int image_grid(Image *out, const float *pixels, int n, int h, int w, int c, int columns, int scale, int gap) {
-    static const float grey[3] = { .76f, .76f, .76f };
+    static const float gray[3] = { .76f, .76f, .76f };
     memset(out, 0, sizeof *out);
     if (n < 1 || columns < 1 || (c != 1 && c != 3) || !im_size_ok(h, w) || scale < 1 || scale > 64 || gap < 0 || gap > 64)
-        return im_fail("a grid of %d pictures of %d x %d x %d in %d columns, scale %d, gap %d: expected at least one of each, "
+        return fail("a grid of %d pictures of %d x %d x %d in %d columns, scale %d, gap %d: expected at least one of each, "
                        "1 or 3 channels, scale 1..64, gap 0..64", n, w, h, c, columns, scale, gap);
     long long rows = (n + (long long)columns - 1) / columns, H = rows * (h * scale + gap) + gap;
     long long W = (long long)columns * (w * scale + gap) + gap;
     if (!im_size_ok(H, W))
-        return im_fail("a grid of %d pictures would be %lld x %lld pixels: show fewer, or smaller", n, W, H);
+        return fail("a grid of %d pictures would be %lld x %lld pixels: show fewer, or smaller", n, W, H);
     if (!image_new(out, (int)H, (int)W, 3)) return 0;
-    im_fill(out, 0, 0, out->h, out->w, grey);
+    im_fill(out, 0, 0, out->h, out->w, gray);
     for (int i = 0; i < n; i++) {
         int top = gap + i / columns * (h * scale + gap), left = gap + i % columns * (w * scale + gap);
         for (int y = 0; y < h * scale; y++) for (int x = 0; x < w * scale; x++)
@@ -1624,7 +1608,7 @@ int image_plot(Image *out, const PlotSeries *series, int count, const char *titl
         { .804f, .247f, -1 }, { -.325f, .412f, .827f }, { -1, -1, -1 }, { 0, 0, 0 } };
     double low_x = INFINITY, high_x = -INFINITY, low_y = INFINITY, high_y = -INFINITY;
     memset(out, 0, sizeof *out);
-    if (count < 0 || count > 8) return im_fail("a plot of %d series: at most 8", count);
+    if (count < 0 || count > 8) return fail("a plot of %d series: at most 8", count);
     for (int k = 0; k < count; k++) for (long i = 0; i < series[k].n; i++) if (im_plotted(&series[k], i)) {
         double x = series[k].x ? series[k].x[i] : (double)i, y = series[k].y[i];
         low_x = fmin(low_x, x), high_x = fmax(high_x, x), low_y = fmin(low_y, y), high_y = fmax(high_y, y);
@@ -1632,7 +1616,7 @@ int image_plot(Image *out, const PlotSeries *series, int count, const char *titl
     ImAxis ax = im_axis(low_x, high_x, 8, IM_LEFT, IM_RIGHT), ay = im_axis(low_y, high_y, 5, IM_BOTTOM, IM_TOP);
     ay.low = floor(ay.low / ay.step + 1e-9) * ay.step, ay.high = ceil(ay.high / ay.step - 1e-9) * ay.step;
     float *coverage = malloc(sizeof *coverage * IM_PLOT_H * IM_PLOT_W);
-    int x = IM_RIGHT, ok = coverage ? image_new(out, IM_PLOT_H, IM_PLOT_W, 3) : im_fail("out of memory for a plot");
+    int x = IM_RIGHT, ok = coverage ? image_new(out, IM_PLOT_H, IM_PLOT_W, 3) : fail("out of memory for a plot");
     if (ok) {
         im_fill(out, 0, 0, out->h, out->w, white);
         im_ticks(out, &ax, 0), im_ticks(out, &ay, 1);

@@ -30,6 +30,7 @@ rm -f $g/*.deb
 
 # What transfer does not do: cut the frames off two paintings and a man out of a photo, and make masks of what is bluer than it is red.
 cat >$g/cut.c <<'EOF'
+#define ERROR_IMPLEMENTATION
 #define IMAGES_IMPLEMENTATION
 #include "images/images.h"
 #include <stdio.h>
@@ -43,7 +44,7 @@ int main(int n, char **v) {         /* IN OUT X Y WIDTH HEIGHT: cut out.   IN OU
             p[0] = p[1] = p[2] = p[2] - p[0] > atof(v[3]) ? 1 : -1;
         ok = image_save(&in, v[2]);
     }
-    if (!ok) fprintf(stderr, "gallery: %s\n", images_error());
+    if (!ok) fprintf(stderr, "gallery: %s\n", error_text());
     return !ok;
 }
 EOF

@@ -14,7 +14,7 @@
  *   - Gram matrices are centred (covariances), and the means are compared beside them: + |mu_l - mu_l*|^2 / |mu_l*|^2.
  *
  *   GramOptions o = gram_defaults(0);
- *   if (!gram_transfer(&result, &content, &style, NULL, 1, &o, ops)) puts(gram_error());
+ *   if (!gram_transfer(&result, &content, &style, NULL, 1, &o, ops)) puts(error_text());
  *
  * One .c file says #define GRAM_IMPLEMENTATION; it needs the code of featurenet.h, net.h, safetensors.h, images.h. */
 #ifndef GRAM_H
@@ -66,14 +66,13 @@ GramOptions gram_defaults(int vgg);
 
 /* out: a new picture (h,w,3) of the content's size in [-1,1]. content, style[0..styles): RGB pictures (c = 3) in [-1,1], sides from 16
  * pixels up. weight: of each style, >= 0, NULL: all alike; the targets are the weighted means of the styles' Gram matrices and means.
- * The same bits for the same options on one table, whatever the number of threads. 0, and a line in gram_error(): bad options, VGG's file
+ * The same bits for the same options on one table, whatever the number of threads. 0, and a line in error_text(): bad options, VGG's file
  * does not fit, no memory, numbers that are not finite. *out is then empty. */
 int gram_transfer(Image *out, const Image *content, const Image *style, const double *weight, int styles, const GramOptions *o, const Ops *ops);
 
 /* Memory gram_transfer needs where ops computes, in bytes, with scratch; pictures on the host are not counted, L-BFGS's 25 doubles
  * for each of their numbers are. 0: bad options. */
 double gram_bytes(const Image *content, const Image *style, int styles, const GramOptions *o, const Ops *ops);
-const char *gram_error(void);
 #endif
 
 #if defined(GRAM_IMPLEMENTATION) && !defined(GRAM_IMPLEMENTED)
@@ -83,18 +82,6 @@ const char *gram_error(void);
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static char gram_message[700];
-const char *gram_error(void) { return gram_message; }
-
-__attribute__((format(printf, 1, 2)))
-static int gram_fail(const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    vsnprintf(gram_message, sizeof gram_message, format, list);
-    va_end(list);
-    return 0;
-}
 
 GramOptions gram_defaults(int vgg) {
     if (vgg)
@@ -210,21 +197,21 @@ static int gram_check(Gram *g, const GramOptions *o, const Ops *ops) {
     char list[200], *save = NULL;
     memset(g, 0, sizeof *g);
     g->o = o, g->ops = ops;
-    if (o->optimizer != GRAM_ADAM && o->optimizer != GRAM_LBFGS) return gram_fail("optimizer %d: expected GRAM_ADAM or GRAM_LBFGS", o->optimizer);
+    if (o->optimizer != GRAM_ADAM && o->optimizer != GRAM_LBFGS) return fail("optimizer %d: expected GRAM_ADAM or GRAM_LBFGS", o->optimizer);
     if (!(o->content >= 0 && o->style >= 0 && o->tv >= 0 && o->lr > 0 && o->scale > 0) || o->steps < 1)
-        return gram_fail("content %g, style %g, tv %g, lr %g, scale %g, steps %d: expected weights >= 0, the others above 0", o->content,
+        return fail("content %g, style %g, tv %g, lr %g, scale %g, steps %d: expected weights >= 0, the others above 0", o->content,
                          o->style, o->tv, o->lr, o->scale, o->steps);
-    if (o->vgg && !o->weights) return gram_fail("VGG%d needs a file of weights", o->vgg);
-    if (strlen(o->style_layers) >= sizeof list) return gram_fail("style layers '%s': too many", o->style_layers);
+    if (o->vgg && !o->weights) return fail("VGG%d needs a file of weights", o->vgg);
+    if (strlen(o->style_layers) >= sizeof list) return fail("style layers '%s': too many", o->style_layers);
     snprintf(g->deepest, sizeof g->deepest, "%.11s", o->content > 0 ? o->content_layer : "");
     strcpy(list, o->style_layers);
     for (char *word = strtok_r(list, " ,", &save); word; word = strtok_r(NULL, " ,", &save)) {
-        if (g->layers == GRAM_LAYERS) return gram_fail("style layers '%s': expected at most %d", o->style_layers, GRAM_LAYERS);
+        if (g->layers == GRAM_LAYERS) return fail("style layers '%s': expected at most %d", o->style_layers, GRAM_LAYERS);
         snprintf(g->name[g->layers], sizeof g->name[0], "%.11s", word);
         if (strcmp(word, g->deepest) > 0) strcpy(g->deepest, g->name[g->layers]);        /* relu4_2 comes after relu4_1 in the alphabet too */
         g->layers++;
     }
-    return g->layers ? 1 : gram_fail("style layers '%s': expected names such as relu1_1", o->style_layers);
+    return g->layers ? 1 : fail("style layers '%s': expected names such as relu1_1", o->style_layers);
 }
 
 static int gram_multiple(const Gram *g) { return !g->o->vgg ? 4 : g->o->pooling == FEATURES_AVERAGE ? features_multiple(g->deepest) : 1; }
@@ -240,13 +227,13 @@ static int gram_describe(Gram *g, int h, int w) {
     const GramOptions *o = g->o;
     net_begin(&g->net, "features", g->ops, 1);
     if (!(o->vgg ? features_vgg(&g->f, &g->net, o->vgg, g->deepest, h, w, o->pooling, o->weights) : features_random(&g->f, &g->net, h, w)))
-        return gram_fail("%s", features_error());
+        return 0;
     if (o->content > 0 && features_node(&g->f, o->content_layer) < 0)
-        return gram_fail("content layer '%.40s': the features have no such layer", o->content_layer);
+        return fail("content layer '%.40s': the features have no such layer", o->content_layer);
     g->targets = g->most = g->rows = 0;
     for (int l = 0; l < g->layers; l++) {
         int node = features_node(&g->f, g->name[l]);
-        if (node < 0) return gram_fail("style layer '%s': the features have no such layer", g->name[l]);
+        if (node < 0) return fail("style layer '%s': the features have no such layer", g->name[l]);
         long c = g->channels[l] = g->net.node[node].c, rows = (long)g->net.node[node].h * g->net.node[node].w;
         g->offset[l] = g->targets;
         g->targets += c * c + c;
@@ -263,16 +250,16 @@ static int gram_upload(Gram *g, const Image *picture) {
     for (long i = 0; host && i < n; i++) host[i] = picture->pixels[i];
     if (host) g->ops->upload(g->net.node[g->f.picture].y, host, n);
     free(host);
-    return host ? 1 : gram_fail("not enough memory for a picture of %d x %d", picture->w, picture->h);
+    return host ? 1 : fail("not enough memory for a picture of %d x %d", picture->w, picture->h);
 }
 
 /* described, with memory and weights, and the picture in its input. 0: g->net is empty */
 static int gram_open(Gram *g, const Image *picture) {
     int good = gram_describe(g, picture->h, picture->w);
     if (good && !net_finish(&g->net, NET_INPUT))
-        good = gram_fail("not enough memory for pictures of %d x %d pixels: take smaller ones", picture->w, picture->h);
+        good = fail("not enough memory for pictures of %d x %d pixels: take smaller ones", picture->w, picture->h);
     if (good && !g->o->vgg) features_draw(&g->f, &g->net, g->o->seed, g->gray);
-    if (good && g->o->weights) good = features_load(&g->f, &g->net, g->o->weights) ? 1 : gram_fail("%s", features_error());
+    if (good && g->o->weights) good = features_load(&g->f, &g->net, g->o->weights);
     good = good && gram_upload(g, picture);
     if (!good) net_free(&g->net);
     return good;
@@ -299,7 +286,7 @@ static int gram_targets(Gram *g, const Image *style, const double *weight, int s
     for (int k = 0; k < styles; k++) {
         Image small;
         double r = longer * g->o->scale / (style[k].h > style[k].w ? style[k].h : style[k].w);
-        if (!image_resize(&small, &style[k], gram_side(g, r * style[k].h), gram_side(g, r * style[k].w))) return gram_fail("%s", images_error());
+        if (!image_resize(&small, &style[k], gram_side(g, r * style[k].h), gram_side(g, r * style[k].w))) return 0;
         if (g->o->whiten) colour_map(&small, g->unroot, g->mean, gram_zero);
         int good = gram_open(g, &small);
         image_free(&small);
@@ -307,7 +294,7 @@ static int gram_targets(Gram *g, const Image *style, const double *weight, int s
         if (!g->target) {                                /* sizes are known now, and are those of every level */
             g->target = g->ops->alloc(g->targets), g->gram = g->ops->alloc(g->most), g->dgram = g->ops->alloc(g->most);
             g->average = g->ops->alloc(g->most), g->number = g->ops->alloc(1);
-            if (!g->target || !g->gram || !g->dgram || !g->average || !g->number) return gram_fail("not enough memory for the Gram matrices");
+            if (!g->target || !g->gram || !g->dgram || !g->average || !g->number) return fail("not enough memory for the Gram matrices");
         }
         if (k == 0) g->ops->fill(g->target, 0, g->targets);
         net_forward(&g->net, 0);
@@ -350,7 +337,7 @@ static int gram_begin(Gram *g, const Image *content) {
     g->picture = &g->net.node[g->f.picture], g->seen = g->o->content > 0 ? &g->net.node[seen] : NULL;
     g->features = g->seen ? (long)g->seen->h * g->seen->w * g->seen->c : 0;
     g->wanted = g->ops->alloc(g->features), g->ones = g->ops->alloc(g->rows);
-    if (!g->wanted || !g->ones) return gram_fail("not enough memory for pictures of %d x %d pixels", content->w, content->h);
+    if (!g->wanted || !g->ones) return fail("not enough memory for pictures of %d x %d pixels", content->w, content->h);
     g->ops->fill(g->ones, 1, g->rows);
     g->size = 1;
     if (!g->seen) return 1;
@@ -396,13 +383,13 @@ static int gram_result(Image *out, const Gram *g, const Image *z) {
     good = good && image_resize(out, &colored, g->h, g->w);
     image_free(&colored);
     for (long i = 0; good && i < 3L * out->h * out->w; i++) out->pixels[i] = fminf(fmaxf(out->pixels[i], -1), 1);
-    return good ? 1 : gram_fail("%s", images_error());
+    return good;
 }
 
 /* The numbers of the network's input, or of its gradient, into a picture of that size */
 static int gram_download(const Gram *g, float *to, const real *from, long n) {
     real *host = malloc(sizeof(real) * (size_t)n);
-    if (!host) return gram_fail("not enough memory for a picture of %d x %d", g->picture->w, g->picture->h);
+    if (!host) return fail("not enough memory for a picture of %d x %d", g->picture->w, g->picture->h);
     g->ops->download(host, from, n);
     for (long i = 0; i < n; i++) to[i] = (float)host[i];
     free(host);
@@ -430,7 +417,7 @@ static int gram_adam(Gram *g, GramStep *at, long n) {
     const GramOptions *o = g->o;
     const Ops *ops = g->ops;
     real *m = ops->alloc(n), *v = ops->alloc(n), *x = g->picture->y;
-    int result = m && v ? 1 : gram_fail("not enough memory for pictures of %d x %d pixels", at->w, at->h);
+    int result = m && v ? 1 : fail("not enough memory for pictures of %d x %d pixels", at->w, at->h);
     for (at->step = 0; result == 1 && at->step < o->steps; at->step++) {
         int look = o->progress && ((o->every > 0 && at->step % o->every == 0) || at->step + 1 == o->steps);
         gram_loss(g, at, look);
@@ -473,7 +460,7 @@ static int gram_lbfgs(Gram *g, Image *z, GramStep *at, long n) {
         lbfgs(x, n, g->o->whiten ? INFINITY : 1, g->o->steps, g->o->lr, gram_evaluate, &search, x + n);
         *at = search.best;
         if (g->o->progress && search.result == 1) search.result = g->o->progress(g->o->context, at) ? 1 : 2;
-    } else search.result = gram_fail("not enough memory for L-BFGS on pictures of %d x %d pixels", z->w, z->h);
+    } else search.result = fail("not enough memory for L-BFGS on pictures of %d x %d pixels", z->w, z->h);
     image_free(&search.trial);
     free(x);
     return search.result;
@@ -490,7 +477,7 @@ static int gram_level(Gram *g, Image *z, const Image *content, GramStep *at) {
     }
     double sum = 0;
     for (long i = 0; i < n; i++) sum += z->pixels[i];
-    if (result && !isfinite(sum)) result = gram_fail("the picture of %d x %d is not finite any more: lower lr", z->w, z->h);
+    if (result && !isfinite(sum)) result = fail("the picture of %d x %d is not finite any more: lower lr", z->w, z->h);
     gram_end(g);
     return result;
 }
@@ -512,16 +499,16 @@ static int gram_levels(const Gram *g, const Image *content, int side[GRAM_LEVELS
 
 static int gram_pictures(const Image *content, const Image *style, const double *weight, int styles, const GramOptions *o) {
     double all = 0;
-    if (styles < 1) return gram_fail("no style picture");
+    if (styles < 1) return fail("no style picture");
     for (int k = 0; k < styles; k++) {
-        if (weight && !(weight[k] >= 0)) return gram_fail("style weight %g: expected 0 or more", weight[k]);
+        if (weight && !(weight[k] >= 0)) return fail("style weight %g: expected 0 or more", weight[k]);
         all += weight ? weight[k] : 1;
     }
-    if (!(all > 0 && isfinite(all))) return gram_fail("the weights of the styles add up to %g: expected more than 0", all);
+    if (!(all > 0 && isfinite(all))) return fail("the weights of the styles add up to %g: expected more than 0", all);
     for (int k = -2; k < styles; k++) {
         const Image *p = k == -2 ? content : k == -1 ? (o->init == GRAM_PICTURE ? o->start : content) : &style[k];
         if (!p || p->c != 3 || p->h < 16 || p->w < 16)
-            return gram_fail("a %s picture of %d x %d, %d channels: expected RGB and sides from 16 pixels up", k < -1 ? "content" : k < 0 ? "start" : "style",
+            return fail("a %s picture of %d x %d, %d channels: expected RGB and sides from 16 pixels up", k < -1 ? "content" : k < 0 ? "start" : "style",
                              p ? p->w : 0, p ? p->h : 0, p ? p->c : 0);
     }
     return 1;
@@ -553,7 +540,7 @@ int gram_transfer(Image *out, const Image *content, const Image *style, const do
     static const double light[3] = { 0.299, 0.587, 0.114 };
     *out = (Image){0};
     if (!gram_check(&g, o, ops) || !gram_pictures(content, style, weight, styles, o)) return 0;
-    if (!image_copy(&guide, content) || (o->init == GRAM_PICTURE && !image_copy(&start, o->start))) { result = gram_fail("%s", images_error()); goto end; }
+    if (!image_copy(&guide, content) || (o->init == GRAM_PICTURE && !image_copy(&start, o->start))) { result = 0; goto end; }
     if (o->whiten) {
         /* the content begins with the style's colours, and both are whitened: z = root^-1 T (x - mean) */
         double mean[3], c[9], s[9], a[9], b[9];
@@ -576,7 +563,6 @@ int gram_transfer(Image *out, const Image *content, const Image *style, const do
         at.h = side[at.level][0], at.w = side[at.level][1];
         const Image *from = at.level ? &z : start.pixels ? &start : &guide;
         int good = image_resize(&wanted, &guide, at.h, at.w) && image_resize(&next, from, at.h, at.w);
-        if (!good) gram_fail("%s", images_error());
         for (long i = 0; good && at.level == 0 && o->init == GRAM_NOISE && i < 3L * at.h * at.w; i++) {
             uint32_t k[4];
             float normal[2];

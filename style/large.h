@@ -4,7 +4,7 @@
  *   large_settle(&l);                              statistics of the whole picture, for every instance norm
  *   large_paint(&l, picture, pixels);              pixels: (4000,3000,channels)
  *
- * A pixel depends on its neighbourhood, net_reach wide, and on the mean and variance of each normalisation, which span the picture.
+ * A pixel depends on its neighbourhood, net_receptive_field wide, and on the mean and variance of each normalisation, which span the picture.
  * So the pieces overlap by that reach on each side, only the middle of each is kept, and all use the statistics of the whole:
  *   mean = 1/N sum x     var = 1/N sum x^2 - mean^2      (in double, over the middles: each pixel counts once)
  * What a layer is given depends on the layers before it. So there is a walk over all pieces for each normalisation, up to its input,
@@ -18,7 +18,7 @@ typedef struct Large {
     Net *net;                                          /* finished for inference, n = 1 */
     int h, w;                                          /* the whole picture */
     int piece_h, piece_w;                              /* at most h, w. All of these and overlap: multiples of the network's own */
-    int overlap;                                       /* net_reach of what is wanted, or more; piece > 2 overlap unless it is all */
+    int overlap;                                       /* net_receptive_field of what is wanted, or more; piece > 2 overlap unless it is all */
     int (*fill)(void *context, int y, int x);          /* puts into all inputs what they hold of the piece at (y,x); 0: failed */
     void *context;
     void (*progress)(double fraction);                 /* or NULL */

@@ -9,7 +9,7 @@
  *     Image photo, cloth, result;
  *     PatchesOptions o = patches_default(PATCHES_PRINT);
  *     if (!image_load(&photo, "shirt.jpg") || !image_load(&cloth, "leopard.png")) puts(images_error());
- *     else if (!patches_transfer(&result, &photo, &cloth, NULL, 1, &o, &ops_tiled)) puts(patches_error());
+ *     else if (!patches_transfer(&result, &photo, &cloth, NULL, 1, &o, &ops_tiled)) puts(error_text());
  *
  * Two modes
  *   PATCHES_PAINT   the whole picture (where it is opaque, if it has a mask) is painted anew in the style
@@ -56,7 +56,7 @@ typedef struct PatchesOptions {
 
 PatchesOptions patches_default(PatchesMode mode);
 
-/* out: a new picture of the content's size, RGB, with the mask that was used. content, style[i]: grey or RGB, sides of at
+/* out: a new picture of the content's size, RGB, with the mask that was used. content, style[i]: gray or RGB, sides of at
  * least 16 pixels; weight[i] > 0: shares of the styles (NULL: equal); ops: the table that searches, in float.
  * Returns 0 after an error, out is empty then.
  * Errors: an option out of range, a picture too small, empty, or with a pixel that is not finite, an empty mask, memory,
@@ -68,7 +68,6 @@ int patches_transfer(Image *out, const Image *content, const Image *style, const
  * borrows; exact within a few percent where all of the picture is painted. 0: it would refuse these sizes. */
 double patches_bytes(int h, int w, const Image *style, int styles, const PatchesOptions *o, const Ops *ops);
 
-const char *patches_error(void);            /* the last failure, one line */
 #endif
 
 #if defined(PATCHES_IMPLEMENTATION) && !defined(PATCHES_IMPLEMENTED)
@@ -83,18 +82,6 @@ enum { PM_SIDE = 7, PM_RUN = 4 * PM_SIDE, PM_TAPS = PM_SIDE * PM_RUN };   /* a p
 enum { PM_KEPT = 38 };                                                    /* components */
 enum { PM_STRIDE = 3, PM_MARGIN = PM_SIDE / 2 + PM_STRIDE - 1 };   /* widest grid of queries; room for it around x */
 enum { PM_QUERIES = 17000, PM_KEYS = 16000, PM_SAMPLE = 2048, PM_BINS = 1024 };
-
-static char pm_error[1200];
-const char *patches_error(void) { return pm_error; }
-
-__attribute__((format(printf, 1, 2)))
-static int pm_fail(const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    vsnprintf(pm_error, sizeof pm_error, format, list);
-    va_end(list);
-    return 0;
-}
 
 static inline long pm_smaller(long a, long b) { return a < b ? a : b; }
 static inline float pm_clamp(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
@@ -358,7 +345,7 @@ static int pm_atlas(Pm *m, const PmLevel *l, float t) {
     for (int i = 0; i < m->styles; i++) {
         int room = m->tileable[i] ? 0 : PM_SIDE - 1, h = l->sh[i] + room, w = l->sw[i] + room;
         Image s;
-        if (!image_resize(&s, &m->style[i], h, w)) return pm_fail("%s", images_error());
+        if (!image_resize(&s, &m->style[i], h, w)) return 0;
         for (int y = 0; y < l->sh[i] + PM_SIDE - 1; y++)
             for (int x = 0; x < l->sw[i] + PM_SIDE - 1; x++) {
                 long at = (l->top[i] + y) * (long)l->atlas_w + x;
@@ -466,7 +453,7 @@ static int pm_level(Pm *m, int number, const Image *guide, double *done, double 
         }
         *done += (double)rows * cols;
         if (o->progress && !o->progress(o->user, number + 1, m->levels, it + 1, fmin(*done / all, 1)))
-            return pm_fail("patches: stopped");
+            return fail("patches: stopped");
     }
     return 1;
 }
@@ -542,9 +529,9 @@ static void pm_tiles(const Pm *m, float *x) {
     }
 }
 
-/* A copy of a grey or RGB picture, RGB, without its mask */
+/* A copy of a gray or RGB picture, RGB, without its mask */
 static int pm_rgb(Image *out, const Image *src) {
-    if (!image_new(out, src->h, src->w, 3)) return pm_fail("%s", images_error());
+    if (!image_new(out, src->h, src->w, 3)) return 0;
     for (long i = 0; i < (long)src->h * src->w * 3; i++) out->pixels[i] = src->pixels[src->c == 3 ? i : i / 3];
     return 1;
 }
@@ -554,7 +541,7 @@ static void pm_unit(Image *x) {                                             /* f
 static int pm_resize(Image *image, int h, int w) {
     Image to;
     if (image->h == h && image->w == w) return 1;
-    if (!image_resize(&to, image, h, w)) return pm_fail("%s", images_error());
+    if (!image_resize(&to, image, h, w)) return 0;
     image_free(image);
     *image = to;
     return 1;
@@ -589,7 +576,7 @@ static int pm_paint(Pm *m, const Image *style) {
         const PmLevel *l = &m->level[i];
         Image guide;
         if (!pm_resize(&m->x, l->h, l->w)) return 0;
-        if (!image_resize(&guide, &m->guide, l->h, l->w)) return pm_fail("%s", images_error());
+        if (!image_resize(&guide, &m->guide, l->h, l->w)) return 0;
         int good = pm_level(m, i, &guide, &done, all);
         image_free(&guide);
         if (!good) return 0;
@@ -605,13 +592,13 @@ static int pm_paint(Pm *m, const Image *style) {
 
 static int pm_check(const Image *image, const char *what, int number) {
     if (!image->pixels || image->h < PATCHES_SMALLEST || image->w < PATCHES_SMALLEST || (image->c != 1 && image->c != 3))
-        return pm_fail("patches: %s %d has %d x %d pixels of %d channels: expected at least %d x %d, grey or RGB", what,
+        return fail("patches: %s %d has %d x %d pixels of %d channels: expected at least %d x %d, gray or RGB", what,
                        number, image->w, image->h, image->c, PATCHES_SMALLEST, PATCHES_SMALLEST);
     for (long i = 0; i < (long)image->h * image->w * image->c; i++)
-        if (!isfinite(image->pixels[i])) return pm_fail("patches: %s %d has a pixel that is not a number", what, number);
+        if (!isfinite(image->pixels[i])) return fail("patches: %s %d has a pixel that is not a number", what, number);
     for (long i = 0; image->mask && i < (long)image->h * image->w; i++)
         if (!(image->mask[i] >= 0 && image->mask[i] <= 1))
-            return pm_fail("patches: %s %d has a mask outside 0..1", what, number);
+            return fail("patches: %s %d has a mask outside 0..1", what, number);
     return 1;
 }
 static int pm_check_options(const PatchesOptions *o, const double *weight, int styles) {
@@ -622,11 +609,11 @@ static int pm_check_options(const PatchesOptions *o, const double *weight, int s
         { "memory", o->memory, 0, 1e15 }, { "the number of styles", styles, 1, PATCHES_STYLES } };
     for (size_t i = 0; i < sizeof range / sizeof *range; i++)
         if (!(range[i].value >= range[i].low && range[i].value <= range[i].high))
-            return pm_fail("patches: %s is %g: expected %g to %g", range[i].name, range[i].value, range[i].low,
+            return fail("patches: %s is %g: expected %g to %g", range[i].name, range[i].value, range[i].low,
                            range[i].high);
     for (int i = 0; weight && i < styles; i++)
         if (!(weight[i] > 1e-9 && weight[i] < 1e9))
-            return pm_fail("patches: weight %d is %g: expected 1e-9 to 1e9", i + 1, weight[i]);
+            return fail("patches: weight %d is %g: expected 1e-9 to 1e9", i + 1, weight[i]);
     return 1;
 }
 
@@ -662,10 +649,10 @@ static int pm_plan_for(Pm *m, int h, int w, const Image *style, const double *we
     double by = fmin(1, (double)o->size / (h > w ? h : w));
     int lower = (int)lround(h * by), right = (int)lround(w * by);
     if (lower < PATCHES_SMALLEST || right < PATCHES_SMALLEST)
-        return pm_fail("patches: %d x %d pixels to paint at size %d leave a side below %d: give a larger size", w, h,
+        return fail("patches: %d x %d pixels to paint at size %d leave a side below %d: give a larger size", w, h,
                        o->size, PATCHES_SMALLEST);
     return pm_plan(m, lower, right, style, styles, weight, o, ops)
-        || pm_fail("patches: a style has more than 40 million pixels, or 16384 on a side, at style_scale %g: give less",
+        || fail("patches: a style has more than 40 million pixels, or 16384 on a side, at style_scale %g: give less",
                    o->style_scale);
 }
 
@@ -689,27 +676,27 @@ static int pm_transfer(Pm *m, Image *out, const Image *style, const double *weig
     long area = (long)out->h * out->w, inside = 0;
     int top, left, bottom, right;
     Image part;
-    if (!image_garment_mask(out)) return pm_fail("%s", images_error());
+    if (!image_garment_mask(out)) return 0;
     for (long i = 0; i < area; i++) inside += out->mask[i] > .5f;
-    if (inside < 64) return pm_fail("patches: the mask holds %ld pixels, expected at least 64: is it empty?", inside);
+    if (inside < 64) return fail("patches: the mask holds %ld pixels, expected at least 64: is it empty?", inside);
     image_mask_box(&top, &left, &bottom, &right, out);
     pm_widen(&top, &bottom, out->h), pm_widen(&left, &right, out->w);
     if (!pm_plan_for(m, bottom - top, right - left, style, weight, styles, o, ops)) return 0;
     double need = pm_bytes(m, (double)area, style);
     if (o->memory > 0 && need > o->memory)
-        return pm_fail("patches: painting %d x %d pixels takes %.1f MB of memory, %.1f MB are allowed: give a smaller size",
+        return fail("patches: painting %d x %d pixels takes %.1f MB of memory, %.1f MB are allowed: give a smaller size",
                        m->w, m->h, need / 1e6, o->memory / 1e6);
     m->memory = aligned_alloc(64, pm_place(m, NULL));
     m->on.all = ops->alloc((long)(pm_place_on_ops(m, NULL) / sizeof(real)));
     if (!m->memory || !m->on.all)
-        return pm_fail("patches: out of memory: painting %d x %d pixels takes %.1f MB: give a smaller size", m->w, m->h,
+        return fail("patches: out of memory: painting %d x %d pixels takes %.1f MB: give a smaller size", m->w, m->h,
                        need / 1e6);
     pm_place(m, m->memory), pm_place_on_ops(m, m->on.all);
-    if (!image_crop(&part, out, top, left, bottom - top, right - left)) return pm_fail("%s", images_error());
+    if (!image_crop(&part, out, top, left, bottom - top, right - left)) return 0;
     int good = image_tones(&m->tones, &part, (int)ceil(.01 * fmax(part.h, part.w)))
             && image_resize(&m->guide, &m->tones, m->h, m->w) && image_resize(&m->x, &part, m->h, m->w);
     image_free(&part);
-    if (!good) return pm_fail("%s", images_error());
+    if (!good) return 0;
     if (!pm_paint(m, style) || !pm_resize(&m->x, m->tones.h, m->tones.w)) return 0;
     for (long i = 0; i < 3L * m->x.h * m->x.w; i++) m->x.pixels[i] = 2 * m->x.pixels[i] - 1;
     image_lay_print(out, &m->x, &m->tones, top, left, o->shade);
@@ -726,7 +713,7 @@ int patches_transfer(Image *out, const Image *content, const Image *style, const
     long n = (long)content->h * content->w;
     int masked = content->mask || o->mode == PATCHES_PAINT;
     int good = pm_rgb(out, content);
-    if (good && masked && !(out->mask = malloc((size_t)n * sizeof(float)))) good = pm_fail("patches: out of memory for a mask");
+    if (good && masked && !(out->mask = malloc((size_t)n * sizeof(float)))) good = fail("patches: out of memory for a mask");
     for (long i = 0; good && masked && i < n; i++) out->mask[i] = content->mask ? content->mask[i] : 1;
     good = good && pm_transfer(&m, out, style, weight, styles, o, ops);
     for (int i = 0; i < PATCHES_STYLES; i++) image_free(&m.style[i]);

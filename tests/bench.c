@@ -248,8 +248,8 @@ static void answer_step(const Ops *ops, const char *name, int batch, int size, i
         double before = device_free_bytes(ops);
         gan_begin(&gan, recipe, &o, ops);
         if (!gan_finish(&gan)) { printf("error: not enough memory for %s\n", wanted); gan_free(&gan); return; }
-        ops->random_normal(gan.images, pixels * channels, 1, 9);
-        ops->tanh_forward(gan.images, gan.images, pixels * channels);
+        ops->random_normal(gan.x_real, pixels * channels, 1, 9);
+        ops->tanh_forward(gan.x_real, gan.x_real, pixels * channels);
         if (recipe->content) {
             ops->random_uniform(gan.content, pixels, 1, 10);
             ops->random_uniform(gan.mask, pixels, 1, 11);
@@ -308,7 +308,7 @@ static void answer_gram(const Ops *ops, int depth, int size, long reps) {
         int good = file.tensors && m && v && image_new(&picture, size, size, 3);
         if (good) ops_naive.random_normal(picture.pixels, n, 1, 12), ops_naive.tanh_forward(picture.pixels, picture.pixels, n);
         good = good && gram_check(&g, &o, ops) && gram_targets(&g, &picture, NULL, 1, size) && gram_begin(&g, &picture);
-        if (!good) { printf("error: %s\n", *gram_error() ? gram_error() : "not enough memory"); exit(1); }
+        if (!good) { printf("error: %s\n", *error_text() ? error_text() : "not enough memory"); exit(1); }
         ops->random_normal(g.picture->y, n, 1, 13);
         gram_loss(&g, &at, 0);                            /* borrows all the memory that later steps need */
         held = 1000 * size + depth;
@@ -328,7 +328,7 @@ static int serve(const char *device, const char *precision) {
     char line[200], name[100];
     int a, b, c;
     long reps;
-    if (!ops) { fprintf(stderr, "bench: %s\n", device_error()); return 1; }
+    if (!ops) { fprintf(stderr, "bench: %s\n", error_text()); return 1; }
     while (fgets(line, sizeof line, stdin)) {
         if (!strcmp(line, "list\n")) answer_list(ops);
         else if (sscanf(line, "layer %d %d %d %ld", &a, &b, &c, &reps) == 4) answer_layer(ops, a, b, c, reps);

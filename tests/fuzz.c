@@ -10,10 +10,9 @@
 static jmp_buf refused;
 #define main damaged_main
 #include "test_damaged.c"
-#define exit(status) longjmp(refused, 1 + (status))     /* die's: a refused option is no crash */
 #define OPTIONS_IMPLEMENTATION
 #include "core/options.h"
-#undef exit
+static void refuse(int status) { longjmp(refused, 1 + status); }      /* what die does: a refused option is no crash */
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most);
 static const struct Format *format;                     /* NULL: the command line */
@@ -22,13 +21,15 @@ static File now;
 /* words, one a line: options_parse, and what train.c reads out of them with a grammar of its own */
 static const char *load_options(int *loaded) {
     static OptionList list;
-    static long whole;
+    static int whole;
     static double real;
     static int flag;
     static const char *text, *many;
-    static Option table[] = { { "--whole", 'i', &whole, "3", 1, 1e9, "", 0 }, { "--real", 'd', &real, "0", 0, 1e6, "", 0 }, { "--flag", 'f', &flag, "0", 0, 1, "", 0 },
-                              { "--text", 's', &text, "", 0, 0, "", 0 }, { "--list", 'l', &list, "", 0, 0, "", 0 }, { "--many", 's', &many, NULL, 0, 0, "", 0 },
-                              { "--help", 'f', &flag, "0", 0, 1, "", 0 }, { 0 } };
+    static int word;
+    static Option table[] = { INT_OPTION("--whole", &whole, "3", 1, 1e9, 0, ""), REAL_OPTION("--real", &real, "0", 0, 1e6, 0, ""),
+        FLAG_OPTION("--flag", &flag, 0, ""), TEXT_OPTION("--text", &text, "", 0, ""), TEXTS_OPTION("--list", &list, 0, ""),
+        TEXT_OPTION("--many", &many, NULL, 0, ""), WORD_OPTION("--word", &word, "one two", "one", 0, ""),
+        FLAG_OPTION("--help", &flag, 0, ""), END_OF_OPTIONS };
     char *argv[64], number[64];
     int argc = 1;
     Augment a;
@@ -38,7 +39,8 @@ static const char *load_options(int *loaded) {
     for (char *word = strtok((char *)now.bytes, "\n"); word && argc < 63; word = strtok(NULL, "\n")) argv[argc++] = word;
     argv[0] = "fuzz", argv[argc] = NULL, list.count = 0, text = many = "";
     if (setjmp(refused)) return *loaded = 0, NULL;
-    options_parse("fuzz", table, argc, argv);
+    error_program("fuzz", 0, refuse);
+    options_parse(table, argc, argv);
     for (Option *o = table; o->name; o++) sum += (double)strlen(option_text(o, number));
     if (!(whole >= 1 && whole <= 1000000000 && real >= 0 && real <= 1e6)) return "a number outside its range";
     augment_parse(&a, text);

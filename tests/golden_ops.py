@@ -205,7 +205,7 @@ for n, a in (7, single(0.5)), (130, single(20)):                     # above the
     case('mean_sigmoid', dict(n=1, h=1, w=1, c=n), logits=logits, out=torch.sigmoid(logits).mean())
 for shape in (2, 3, 4, 5), (9, 2, 7, 3):
     x = normal(*shape)
-    case('spread', pictures(x), x=nhwc(x), out=x.std(0, unbiased=False).mean())
+    case('batch_std', pictures(x), x=nhwc(x), out=x.std(0, unbiased=False).mean())
 
 # ---- max pooling: a row and a column that fill no block; numbers so coarse that many blocks have two maxima
 for (n, c, h, w), factor in ((2, 3, 7, 9), 2), ((1, 5, 8, 10), 3):

@@ -17,7 +17,7 @@ typedef struct Run { Gan gan; Report report[MOST_STEPS]; long pixels; real *pict
 static void begin(Run *run, const char *recipe, const Ops *ops, int batch, int size) {
     GanOptions o = recipe_inputs_options(recipe, batch, size);
     o.tv_weight = 0.1;
-    if (!large && o.critic > 1) o.critic = 2;
+    if (!large && o.n_critic > 1) o.n_critic = 2;
     gan_begin(&run->gan, recipe_find(recipe), &o, ops);
     CHECK(gan_finish(&run->gan), "%s: memory", ops->name);
     run->pixels = (long)batch * size * size * o.channels;
@@ -70,13 +70,13 @@ static void test_recipe(const char *recipe, int batch, int size) {
     begin(&again, recipe, &ops_cuda, batch, size), begin(&moved, recipe, &ops_tiled, batch, size);
     train(&cpu, 0, steps);
     train(&gpu, 0, steps / 2);
-    CHECK(gan_save(&gpu.gan, path, NULL, 0), "%s", gan_error());
+    CHECK(gan_save(&gpu.gan, path, NULL, 0), "%s", error_text());
     train(&gpu, steps / 2, steps);
     train(&again, 0, steps);
     compare(&gpu, &cpu, 2e-4, recipe);
     CHECK(same(&gpu, &again), "%s: another run has other bits", recipe);
 
-    CHECK(gan_load(&moved.gan, path), "%s", gan_error());
+    CHECK(gan_load(&moved.gan, path), "%s", error_text());
     memcpy(moved.report, gpu.report, sizeof moved.report);
     train(&moved, steps / 2, steps);                                 /* the second half on the CPU */
     compare(&moved, &cpu, 2e-4, "half of the run on each device");

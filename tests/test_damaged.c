@@ -6,6 +6,7 @@
  *
  *   test_damaged             10,000 files; build it with -fsanitize=address,undefined to see each wrong step
  *   test_damaged SEED        others */
+#define ERROR_IMPLEMENTATION
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -128,7 +129,7 @@ static void seed_safetensors(File *f, int k) {
     int ok = k == 0 ? st_write(path, some, 6, meta, 2) : k == 1 ? st_write(path, some, 1, NULL, 0) :
              k == 2 ? st_write(path, many, 40, NULL, 0) : k == 3 ? st_write(path, NULL, 0, meta, 2) :
              k == 4 ? st_write(path, some + 1, 5, meta, 1) : st_write(path, NULL, 0, NULL, 0);
-    if (!ok) { puts(st_error()); exit(1); }
+    if (!ok) { puts(error_text()); exit(1); }
     fetch(path, f);
 }
 
@@ -339,7 +340,7 @@ static const char *load_safetensors(int *loaded) {
     static double wide[ROOM];
     StFile f;
     *loaded = st_open(&f, path);
-    if (!*loaded) return f.tensors || f.data ? "a failed open leaves something" : line_is_good(st_error(), path);
+    if (!*loaded) return f.tensors || f.data ? "a failed open leaves something" : line_is_good(error_text(), path);
     const char *bad = NULL;
     size_t all = 0;
     for (int i = 0; i < f.metas; i++) sum += (double)strlen(f.meta[i].key) + (double)strlen(f.meta[i].value);
@@ -370,7 +371,7 @@ static int in_range(const float *x, size_t n, float low) {
 static const char *load_image(int *loaded) {
     Image image;
     *loaded = image_load(&image, path);
-    if (!*loaded) return image.pixels ? "a failed load leaves something" : line_is_good(images_error(), path);
+    if (!*loaded) return image.pixels ? "a failed load leaves something" : line_is_good(error_text(), path);
     const char *bad = NULL;
     if (image.h < 1 || image.w < 1 || image.h > 16384 || image.w > 16384 || image.c != 3) bad = "a size that cannot be";
     if (!bad && (long)image.h * image.w > 50000000) bad = "more than 50 megapixels";
@@ -384,7 +385,7 @@ static const char *load_image(int *loaded) {
 static const char *load_set(const char *source, int *loaded) {
     ImageSet set;
     *loaded = imageset_load(&set, source, NULL);
-    if (!*loaded) return set.pixels ? "a failed load leaves something" : line_is_good(images_error(), path);
+    if (!*loaded) return set.pixels ? "a failed load leaves something" : line_is_good(error_text(), path);
     const char *bad = NULL;
     if (set.count < 1 || set.h < 1 || set.w < 1 || set.h > 16384 || set.w > 16384 || set.c < 1 || set.c > 3)
         bad = "a size that cannot be";
@@ -531,7 +532,7 @@ int main(int argc, char **argv) {
             store(path, &seeds[format - formats][k]);
             const char *bad = format->load(&loaded);
             good += loaded && !bad;
-            if (!loaded) printf("  %s\n", format->load == load_safetensors ? st_error() : images_error());
+            if (!loaded) printf("  %s\n", format->load == load_safetensors ? error_text() : error_text());
         }
         for (int i = 0; i < format->files; i++) {
             if (i % 100 == 0) alarm(SANITIZED ? 120 : 20);

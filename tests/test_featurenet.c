@@ -2,6 +2,7 @@
  * data/vgg16.safetensors and data/vgg19.safetensors (golden_vgg.py makes them and says what is in them); and what gram_transfer
  * promises: memory as predicted, the same bits for any number of threads, one line for whatever is wrong, a picture that is better. */
 #define _GNU_SOURCE
+#define ERROR_IMPLEMENTATION
 #define LAYERS_IMPLEMENTATION
 #define TILED_IMPLEMENTATION
 #define NET_IMPLEMENTATION
@@ -83,7 +84,7 @@ static void test_features(const StFile *file, const Ops *ops, int depth, int poo
     long n = 3L * start.h * start.w;
     net_begin(&net, "vgg", ops, 1);
     int good = features_vgg(&f, &net, depth, "relu5_1", start.h, start.w, pooling, file) && net_finish(&net, NET_INPUT) && features_load(&f, &net, file);
-    CHECK(good, "%s", features_error());
+    CHECK(good, "%s", error_text());
     if (!good) return;
     ops->upload(net.node[f.picture].y, start.pixels, n);
     net_forward(&net, 0);
@@ -119,7 +120,7 @@ static int compare_loss(const StFile *file, const Ops *ops, int depth, int pooli
     snprintf(key, sizeof key, "%s%s", pooling == FEATURES_AVERAGE ? "avg" : "max", centred ? "_centred" : "");
     if (spoil == 2) o.content *= 1.001;
     int good = gram_check(&g, &o, ops) && gram_targets(&g, &style, NULL, 1, fmax(content.h, content.w)) && gram_begin(&g, &content) && gram_upload(&g, &start);
-    CHECK(good, "%s", gram_error());
+    CHECK(good, "%s", error_text());
     if (!good) return 0;
     if (spoil == 1) g.net.p[g.net.node[g.f.layer[3].conv].weight + 7] *= (real)1.01;
     gram_loss(&g, &at, 1);
@@ -141,7 +142,7 @@ static int compare_loss(const StFile *file, const Ops *ops, int depth, int pooli
     if (!spoil && !centred) {
         o.init = GRAM_PICTURE, o.start = &start;
         good = gram_transfer(&result, &content, &style, NULL, 1, &o, ops);
-        CHECK(good, "%s", gram_error());
+        CHECK(good, "%s", error_text());
         /* Adam divides by the gradient's size: what is rounding in a gradient near zero is a part of a step in the picture */
         if (good) check_golden(file, key, "result", result.pixels, n, 1e-3, ops->name);
         image_free(&result);
@@ -263,7 +264,7 @@ static void test_builtin(void) {
         omp_set_num_threads(threads);
         calls = 0;
         int good = gram_transfer(&result[threads - 1], &content, style, (double[]){ 1, 3 }, 2, &o, &ops_tiled);
-        CHECK(good, "%s", gram_error());
+        CHECK(good, "%s", error_text());
         if (!good) return;
         CHECK(result[0].h == 70 && result[0].w == 50 && result[0].c == 3, "the picture has the content's size");
         CHECK(!memcmp(result[0].pixels, result[threads - 1].pixels, sizeof(float) * 70 * 50 * 3), "%d threads give other bits", threads);
@@ -294,7 +295,7 @@ static void test_builtin(void) {
     for (int i = 0; i < 3; i++) {
         omp_set_num_threads(1 + i % 2);
         o.optimizer = i ? GRAM_LBFGS : GRAM_ADAM, calls = saved = saved_last = 0;
-        CHECK(gram_transfer(&blank, &content, style, NULL, 2, &o, &ops_tiled) && saved == 2, "%s, %d pictures saved", gram_error(), saved);
+        CHECK(gram_transfer(&blank, &content, style, NULL, 2, &o, &ops_tiled) && saved == 2, "%s, %d pictures saved", error_text(), saved);
         CHECK(!memcmp(blank.pixels, saved_picture.pixels, sizeof(float) * 70 * 50 * 3), "optimizer %d: the last picture saved is the result", i);
         CHECK(last_total < 0.7 * first_total, "optimizer %d: the loss falls from %g to %g", i, first_total, last_total);
         if (i == 1) image_copy(&twice, &blank);
@@ -322,7 +323,7 @@ static void test_builtin(void) {
 }
 
 static void expect(int good, const char *word) {
-    CHECK(!good && strstr(gram_error(), word) && !strchr(gram_error(), '\n'), "expected a line with '%s', got %d, '%s'", word, good, gram_error());
+    CHECK(!good && strstr(error_text(), word) && !strchr(error_text(), '\n'), "expected a line with '%s', got %d, '%s'", word, good, error_text());
 }
 
 /* In RGB, L-BFGS stays in [-1,1]: the picture returned has the loss that was reported, and less than it began with */
@@ -331,11 +332,11 @@ static void test_bounds(const StFile *file) {
     GramOptions o = golden_options(file, 16, FEATURES_MAX, 0);
     for (int i = 0; i < 48 * 48 * 3; i++) content.pixels[i] = content.pixels[i] > 0 ? 1 : -1;
     o.optimizer = GRAM_LBFGS, o.steps = getenv("TEST_QUICK") ? 5 : 30, o.progress = watch, o.context = &calls, calls = 0;
-    CHECK(gram_transfer(&result, &content, &style, NULL, 1, &o, &ops_tiled), "%s", gram_error());
+    CHECK(gram_transfer(&result, &content, &style, NULL, 1, &o, &ops_tiled), "%s", error_text());
     double first = first_total, reported = last_total;
     CHECK(reported < 0.9 * first, "the loss falls from %g to %g", first, reported);
     o.init = GRAM_PICTURE, o.start = &result, o.steps = 1, calls = 0;
-    CHECK(gram_transfer(&again, &content, &style, NULL, 1, &o, &ops_tiled), "%s", gram_error());
+    CHECK(gram_transfer(&again, &content, &style, NULL, 1, &o, &ops_tiled), "%s", error_text());
     CLOSE(first_total, reported, 0, 1e-4, "loss of the picture returned");
     image_free(&content), image_free(&style), image_free(&result), image_free(&again);
 }
@@ -403,7 +404,7 @@ int main(void) {
         StFile file;
         snprintf(path, sizeof path, "%s/data/vgg%d.safetensors", folder ? folder : "tests", depth);
         int opened = st_open(&file, path);
-        CHECK(opened, "%s", st_error());
+        CHECK(opened, "%s", error_text());
         if (!opened) continue;
         for (int t = getenv("TEST_QUICK") ? TABLES - 1 : 0; t < TABLES; t++)          /* naive takes a minute under the sanitizers */
             for (int pooling = FEATURES_MAX; pooling <= (depth == 16 ? FEATURES_AVERAGE : FEATURES_MAX); pooling++) {

@@ -113,7 +113,7 @@ static void test_threads(void) {
             gan_free(&many);
         }
         for (int s = 0; s < STEPS; s++)
-            CHECK(isfinite(want[s].loss_d + want[s].loss_g + want[s].norm_d + want[s].norm_g + want[s].spread),
+            CHECK(isfinite(want[s].loss_d + want[s].loss_g + want[s].norm_d + want[s].norm_g + want[s].batch_std),
                   "%s, %s: step %d reports numbers that are not finite", runs[i].recipe, runs[i].ops->name, s);
         gan_free(&one);
     }
@@ -135,7 +135,7 @@ static void test_tables(void) {
             { "d_real", a.d_real, b.d_real, 1e-6 }, { "d_fake", a.d_fake, b.d_fake, 1e-6 },
             { "norm_d", a.norm_d, b.norm_d, 1e-5 }, { "norm_g", a.norm_g, b.norm_g, 1e-4 },
             { "part 0", a.part[0], b.part[0], 1e-5 }, { "part 1", a.part[1], b.part[1], 1e-5 },
-            { "part 2", a.part[2], b.part[2], 1e-5 }, { "part 3", a.part[3], b.part[3], 1e-5 }, { "spread", a.spread, b.spread, 1e-5 },
+            { "part 2", a.part[2], b.part[2], 1e-5 }, { "part 3", a.part[3], b.part[3], 1e-5 }, { "batch_std", a.batch_std, b.batch_std, 1e-5 },
         };
         for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
             CLOSE(numbers[k].got, numbers[k].want, 0, numbers[k].rtol, "%s: the tables' %s", recipes[i].name, numbers[k].name);
@@ -157,23 +157,23 @@ static void test_resume(void) {
         train(&whole, N + M, want);
         begin(&first, recipes[i].name, 2, 16, &ops_tiled);
         train(&first, N, got);
-        CHECK(gan_save(&first, path, &(StMeta){ "note", "half way" }, 1), "%s", gan_error());
+        CHECK(gan_save(&first, path, &(StMeta){ "note", "half way" }, 1), "%s", error_text());
         begin(&second, recipes[i].name, 2, 16, &ops_tiled);
         train(&second, 1, got + N);                                  /* it has been elsewhere before */
         CHECK(!same_state(&first, &second), "%s: one step and two give the same", recipes[i].name);
-        CHECK(gan_load(&second, path), "%s", gan_error());
+        CHECK(gan_load(&second, path), "%s", error_text());
         CHECK(same_state(&first, &second), "%s: what is loaded is not what was saved", recipes[i].name);
         train(&second, M, got + N);
         CHECK(same_state(&whole, &second), "%s: %d + %d steps are not %d", recipes[i].name, N, M, N + M);
         CHECK(!memcmp(want, got, sizeof want), "%s: a resumed run reports other losses", recipes[i].name);
-        CHECK(gan_load(&second, path), "%s", gan_error());
+        CHECK(gan_load(&second, path), "%s", error_text());
         second.step++;                                               /* planted: another z, other pictures */
         train(&second, M, got + N);
         second.step--;
         CHECK(!same_state(&whole, &second), "%s: a run that resumes at the wrong step is not seen", recipes[i].name);
 
         StFile file;
-        CHECK(st_open(&file, path), "%s", st_error());
+        CHECK(st_open(&file, path), "%s", error_text());
         CHECK(!strcmp(st_meta(&file, "note"), "half way") && !strcmp(st_meta(&file, "step"), "2")
               && !strcmp(st_meta(&file, "recipe"), recipes[i].name), "%s: the checkpoint's metadata", recipes[i].name);
         st_close(&file);
@@ -186,7 +186,7 @@ static void test_resume(void) {
 static void save_damaged(const char *from, const char *to, const char *name, int other_type) {
     StFile file;
     int kept = 0;
-    CHECK(st_open(&file, from), "%s", st_error());
+    CHECK(st_open(&file, from), "%s", error_text());
     for (int i = 0; i < file.count; i++) {
         int is = !strcmp(file.tensors[i].name, name);
         if (is && !other_type) continue;
@@ -194,7 +194,7 @@ static void save_damaged(const char *from, const char *to, const char *name, int
         if (is) file.tensors[kept].dtype = "I32";
         kept++;
     }
-    CHECK(st_write(to, file.tensors, kept, file.meta, file.metas), "%s", st_error());
+    CHECK(st_write(to, file.tensors, kept, file.meta, file.metas), "%s", error_text());
     st_close(&file);
 }
 
@@ -212,10 +212,10 @@ static void save_truncated(const char *from, const char *to, long missing) {
 /* Loading this file must fail, say where (path) and what, and leave the networks as they are. */
 static void check_refused(Gan *gan, Gan *twin, const char *path, const char *what, const char *case_) {
     CHECK(!gan_load(gan, path), "%s: loaded without complaint", case_);
-    CHECK(!strncmp(gan_error(), path, strlen(path)), "%s: the message does not begin with the path: %s", case_,
-          gan_error());
-    CHECK(strstr(gan_error(), what), "%s: the message does not name %s: %s", case_, what, gan_error());
-    CHECK(!strchr(gan_error(), '\n'), "%s: the message is not one line", case_);
+    CHECK(!strncmp(error_text(), path, strlen(path)), "%s: the message does not begin with the path: %s", case_,
+          error_text());
+    CHECK(strstr(error_text(), what), "%s: the message does not name %s: %s", case_, what, error_text());
+    CHECK(!strchr(error_text(), '\n'), "%s: the message is not one line", case_);
     if (twin) CHECK(same_state(gan, twin), "%s: the networks have changed", case_);
 }
 
@@ -230,30 +230,30 @@ static void test_load_errors(void) {
     train(&gan, 1, &report), train(&twin, 1, &report);
 
     begin(&other, "dcgan", 3, 8, &ops_tiled);                        /* another batch size: no tensor depends on it */
-    CHECK(gan_save(&other, good, NULL, 0), "%s", gan_error());
-    CHECK(gan_load(&gan, good) && gan.step == 0 && same_net(&gan.g, &other.g), "another batch size: %s", gan_error());
+    CHECK(gan_save(&other, good, NULL, 0), "%s", error_text());
+    CHECK(gan_load(&gan, good) && gan.step == 0 && same_net(&gan.g, &other.g), "another batch size: %s", error_text());
     gan_free(&other);
-    CHECK(gan_save(&twin, good, NULL, 0), "%s", gan_error());
-    CHECK(gan_load(&gan, good) && same_state(&gan, &twin), "%s", gan_error());
+    CHECK(gan_save(&twin, good, NULL, 0), "%s", error_text());
+    CHECK(gan_load(&gan, good) && same_state(&gan, &twin), "%s", error_text());
     train(&gan, 1, &report), train(&twin, 1, &report);               /* now the file holds other numbers than they do */
 
     check_refused(&gan, &twin, file_in_folder("none.safetensors"), "none.safetensors", "no file");
     begin(&other, "dcgan", 2, 12, &ops_tiled);
-    CHECK(gan_save(&other, bad, NULL, 0), "%s", gan_error());
+    CHECK(gan_save(&other, bad, NULL, 0), "%s", error_text());
     check_refused(&gan, &twin, bad, "'g.1.dense.weight' is 100x1152, the recipe needs 100x512", "another picture size");
     StFile file;
-    CHECK(st_open(&file, bad), "%s", st_error());
-    CHECK(!net_load(&gan.g, &file, bad, "dcgan") && strstr(gan_error(), "g.1.dense.weight") && strstr(gan_error(), bad),
-          "net_load, another picture size: %s", gan_error());
-    CHECK(net_load(&other.g, &file, bad, "dcgan"), "net_load: %s", gan_error());
+    CHECK(st_open(&file, bad), "%s", error_text());
+    CHECK(!net_load(&gan.g, &file, bad, "dcgan") && strstr(error_text(), "g.1.dense.weight") && strstr(error_text(), bad),
+          "net_load, another picture size: %s", error_text());
+    CHECK(net_load(&other.g, &file, bad, "dcgan"), "net_load: %s", error_text());
     st_close(&file);
     gan_free(&other);
     begin(&other, "style", 2, 8, &ops_tiled);
-    CHECK(gan_save(&other, bad, NULL, 0), "%s", gan_error());
+    CHECK(gan_save(&other, bad, NULL, 0), "%s", error_text());
     check_refused(&gan, &twin, bad, "--recipe style, expected a checkpoint of --recipe dcgan", "another recipe");
     check_refused(&other, NULL, good, "--recipe dcgan, expected a checkpoint of --recipe style", "another recipe");
     gan_free(&other);
-    CHECK(st_write(bad, NULL, 0, NULL, 0), "%s", st_error());
+    CHECK(st_write(bad, NULL, 0, NULL, 0), "%s", error_text());
     check_refused(&gan, &twin, bad, "not a checkpoint of ours", "an empty file of the right format");
     for (long missing = 1; missing < 3000000; missing *= 40) {
         save_truncated(good, bad, missing);
@@ -266,9 +266,9 @@ static void test_load_errors(void) {
             save_damaged(good, bad, names[i], other_type);
             check_refused(&gan, &twin, bad, names[i], other_type ? "a tensor of another type" : "a missing tensor");
         }
-    CHECK(gan_load(&gan, good) && gan.step == 1, "the good one after all of these: %s", gan_error());
+    CHECK(gan_load(&gan, good) && gan.step == 1, "the good one after all of these: %s", error_text());
     CHECK(!gan_save(&gan, file_in_folder("no/such/folder.safetensors"), NULL, 0), "saved where no folder is");
-    CHECK(strstr(gan_error(), "no/such/folder"), "a folder that is not there: %s", gan_error());
+    CHECK(strstr(error_text(), "no/such/folder"), "a folder that is not there: %s", error_text());
     unlink(good), unlink(bad);
     gan_free(&gan), gan_free(&twin);
 }
@@ -294,15 +294,15 @@ static void test_first_weights(void) {
     }
 }
 
-/* options.average: what pictures are made with is the moving average, worked out here once more; what is trained is not touched by it */
+/* options.ema: what pictures are made with is the moving average, worked out here once more; what is trained is not touched by it */
 static void test_average(void) {
     enum { N = 5 };
     Gan plain, averaged;
     Report report;
     GanOptions o = recipe_inputs_options("dcgan", 2, 8);
-    o.average = 0.6;
+    o.ema = 0.6;
     gan_begin(&averaged, recipe_find("dcgan"), &o, &ops_tiled), gan_finish(&averaged);
-    o.average = 0;
+    o.ema = 0;
     gan_begin(&plain, recipe_find("dcgan"), &o, &ops_tiled), gan_finish(&plain);
     long n = plain.g.parameters, each = 2 * 8 * 8;
     double *want = malloc((size_t)n * sizeof *want), worst = 0;
@@ -315,11 +315,11 @@ static void test_average(void) {
         for (long i = 0; i < n; i++) want[i] = a * want[i] + (1 - a) * plain.g.p[i];
     }
     CHECK(same_net(&plain.g, &averaged.g), "an average changes the training");
-    for (long i = 0; i < n; i++) worst = fmax(worst, fabs(averaged.average[i] - want[i]) / (fabs(want[i]) + 1e-3));
+    for (long i = 0; i < n; i++) worst = fmax(worst, fabs(averaged.ema[i] - want[i]) / (fabs(want[i]) + 1e-3));
     CHECK(worst <= N * 1e-6, "the moving average is wrong by %g", worst);                  /* a few roundings of float32 each step */
     gan_sample(&averaged, 0, one), gan_sample(&plain, 0, other);
     CHECK(memcmp(one, other, sizeof one), "pictures are not made with the average");
-    ops_tiled.copy(plain.g.p, averaged.average, n);
+    ops_tiled.copy(plain.g.p, averaged.ema, n);
     gan_sample(&plain, 0, other);
     CHECK(!memcmp(one, other, sizeof one), "pictures of %ld numbers are not those of the average", each);
     free(want);
@@ -489,7 +489,7 @@ static int fill_piece(void *context, int y, int x) {
     Gan *gan = context;
     static real piece[TALL * WIDE];
     for (int i = 0; i < 4; i++) {
-        const Node *to = &gan->g.node[i ? gan->g_noise[i - 1] : gan->g_content];
+        const Node *to = &gan->g.node[i ? gan->g_latent[i - 1] : gan->g_content];
         int grain = i < 2 ? 1 : 4 * (i - 1);
         for (int j = 0; j < to->h * to->w; j++)
             piece[j] = everything[i][(y / grain + j / to->w) * (WIDE / grain) + x / grain + j % to->w];
@@ -522,7 +522,7 @@ static void test_large(void) {
     Gan gan = { .ops = &ops_tiled };
     Large l;
     style_pieces(&gan, &l, TALL, WIDE, 0);
-    int reach = net_reach(&gan.g, gan.g_picture, TALL), picture = gan.g_picture;
+    int reach = net_receptive_field(&gan.g, gan.g_picture, TALL), picture = gan.g_picture;
     CHECK(reach == 26, "the style generator sees %d pixels around, 7 + 2 + 1 + 6 x 2 + 1 + 1 + 2 were expected", reach);
     fill_piece(&gan, 0, 0);
     net_forward(&gan.g, 0);
@@ -691,7 +691,7 @@ static long guarded_nearest_scratch(long nx, long ny, int c) { return ops_naive.
     _(5, gram_forward, Out, Out, In, long, int) _(6, gram_backward, Out, In, In, In, long, int) \
     _(4, style_loss_forward, Out, In, In, long) _(5, style_loss_backward, Out, In, In, real, long) \
     _(6, total_variation_forward, Out, In, int, int, int, int) _(7, total_variation_backward, Out, In, real, int, int, int, int) \
-    _(4, spread, Out, In, int, long) _(8, nearest, Out, Out, In, In, In, long, long, int) \
+    _(4, batch_std, Out, In, int, long) _(8, nearest, Out, Out, In, In, In, long, long, int) \
     _(10, adam_step, Out, Out, Out, In, long, real, real, real, real, long)
 
 typedef real *Out;
@@ -769,14 +769,14 @@ static void test_guarded(void) {
         begin(&gan, recipes[i].name, 2, 16, &ops_guarded), begin(&plain, recipes[i].name, 2, 16, &ops_naive);
         gan.options.clip = plain.options.clip = 0.01;
         train(&gan, 2, got), train(&plain, 2, want);
-        CHECK(gan_save(&gan, path, NULL, 0) && gan_save(&plain, twin, NULL, 0), "%s", gan_error());
+        CHECK(gan_save(&gan, path, NULL, 0) && gan_save(&plain, twin, NULL, 0), "%s", error_text());
         StFile a, b;
         int opened = st_open(&a, path) && st_open(&b, twin), same = opened && a.count == b.count;
         for (int k = 0; same && k < a.count; k++)
             same = a.tensors[k].bytes == b.tensors[k].bytes && !memcmp(a.tensors[k].data, b.tensors[k].data, a.tensors[k].bytes);
         CHECK(same, "%s: locked memory gives another checkpoint", recipes[i].name);
         if (opened) st_close(&a), st_close(&b);
-        CHECK(gan_load(&gan, twin) && gan_load(&plain, path), "%s", gan_error());
+        CHECK(gan_load(&gan, twin) && gan_load(&plain, path), "%s", error_text());
         train(&gan, 1, got + 2), train(&plain, 1, want + 2);
         gan_sample(&gan, 3, picture), gan_sample(&plain, 3, as_plain);
         CHECK(!memcmp(got, want, sizeof got), "%s: locked memory gives other losses", recipes[i].name);

@@ -1,5 +1,6 @@
 /* test_golden.c: every operation of the CPU tables against PyTorch's numbers in data/ops.safetensors.
  * golden_ops.py makes that file and says what is in it. It is looked for in the folder $TESTS, else in tests/. */
+#define ERROR_IMPLEMENTATION
 #define LAYERS_IMPLEMENTATION
 #define TILED_IMPLEMENTATION
 #define SAFETENSORS_IMPLEMENTATION
@@ -53,10 +54,10 @@ static const char *check_golden(const StFile *file, const Ops *table, const Op *
         }
         want[i] = ops_naive.alloc(t->size);
         if (!value) snprintf(message, sizeof message, "the file has no %s", t->name), wrong = message;
-        else if (!st_read_f32(value, want[i], t->size)) wrong = st_error();
+        else if (!st_read_f32(value, want[i], t->size)) wrong = error_text();
         else if (t->role & IN) ops_naive.copy(x.value[i], want[i], t->size);
         else if (t->role & INOUT) ops_naive.fill(x.value[i], 0, t->size);
-        if (before && !wrong && !st_read_f32(before, x.value[i], t->size)) wrong = st_error();
+        if (before && !wrong && !st_read_f32(before, x.value[i], t->size)) wrong = error_text();
     }
     if (!wrong) wrong = run(table, op, &k, &x);
     for (int i = 0; i < x.count && !wrong; i++) {
@@ -120,7 +121,7 @@ int main(void) {
     const char *folder = getenv("TESTS");
     snprintf(path, sizeof path, "%s/data/ops.safetensors", folder ? folder : "tests");
     int opened = st_open(&file, path);
-    CHECK(opened, "%s", st_error());
+    CHECK(opened, "%s", error_text());
     if (opened) {
         CHECK(st_meta(&file, "torch"), "the file says which PyTorch made it");
         test_checkers(&file);

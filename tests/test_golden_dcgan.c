@@ -15,7 +15,7 @@
  *
  * With TEST_QUICK in the environment (sanitizers are slow) the planted errors are left out. */
 #include "gan.h"
-#include "validation/golden_penalty.h"
+#include "golden_penalty.h"
 #include "core/tiled.h"
 #include "test.h"
 #ifdef _OPENMP
@@ -75,8 +75,8 @@ static int compare_training(const Ops *ops, const GanOptions *options, int loud,
     gan_begin(&gan, recipe_find("dcgan"), options, ops);
     if (!gan_finish(&gan)) exit(1);
     for (int t = 1; t <= STEPS; t++) {
-        ops->random_normal(gan.images, BATCH * SIZE * SIZE, SEED, STREAM(STREAM_DATA, t - 1));
-        ops->tanh_forward(gan.images, gan.images, BATCH * SIZE * SIZE);
+        ops->random_normal(gan.x_real, BATCH * SIZE * SIZE, SEED, STREAM(STREAM_DATA, t - 1));
+        ops->tanh_forward(gan.x_real, gan.x_real, BATCH * SIZE * SIZE);
         gan_step(&gan, &r);
         const double got[6] = { r.loss_d, r.loss_g, r.d_real, r.d_fake, r.norm_d, r.norm_g };
         for (int k = 0; k < 6; k++, ++*compared)
@@ -133,7 +133,7 @@ int main(void) {
     char path[300];
     snprintf(path, sizeof path, "%.200s/data/dcgan.safetensors", getenv("TESTS") ? getenv("TESTS") : "tests");
     if (!st_open(&golden, path)) {
-        printf("test_golden_dcgan: %s\n", st_error());
+        printf("test_golden_dcgan: %s\n", error_text());
         return 1;
     }
     GanOptions right = recipe_find("dcgan")->defaults;

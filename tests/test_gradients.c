@@ -5,6 +5,7 @@
  * Names carry the meaning: the tensor dx of a backward function is the gradient of the forward function's x; dy is what
  * comes from above when y is an output; everything else of the same name is the same tensor.
  * Compile with -Dreal=double: in float the differences have three digits, in double ten. */
+#define ERROR_IMPLEMENTATION
 #define LAYERS_IMPLEMENTATION
 #include "layers.h"
 #include "validation/op_cases.h"

@@ -1,6 +1,7 @@
 /* test_images.c: every promise of images.h, on pictures made here and written to a folder that is removed again.
  * Debian's Fashion-MNIST and GIMP's patterns are looked at too where they are installed. */
 #define _DEFAULT_SOURCE
+#define ERROR_IMPLEMENTATION
 #define IMAGES_IMPLEMENTATION
 #include "images/images.h"
 #include "test.h"
@@ -41,14 +42,14 @@ static const char *write_file(const char *name, const void *data, size_t n) {
 
 /* the call failed, and its one line names each of two things */
 static void check_error(int result, const char *first, const char *second, int line) {
-    const char *error = images_error();
+    const char *error = error_text();
     CHECK(result == 0, "line %d: an error about %s was expected", line, first);
     CHECK(strstr(error, first) && strstr(error, second), "line %d: \"%s\" names not both %s and %s", line, error,
           first, second);
-    CHECK(!strchr(error, '\n') && !strncmp(error, "images: ", 8), "line %d: not one line of images: %s", line, error);
+    CHECK(!strchr(error, '\n') && *error, "line %d: not one line: %s", line, error);
 }
 #define FAILS(call, first, second) check_error((call) != 0, first, second, __LINE__)
-#define WORKS(call) do { int ok_ = (call) != 0; CHECK(ok_, "%s: %s", #call, images_error()); } while (0)
+#define WORKS(call) do { int ok_ = (call) != 0; CHECK(ok_, "%s: %s", #call, error_text()); } while (0)
 
 /* 20 x 12, c channels: a smooth picture that no symmetry maps to itself; alpha, if any, is 255 */
 enum { W = 20, H = 12 };
@@ -158,7 +159,7 @@ static void test_damaged(void) {
         long cut = 0, flipped = 0;
         if (kind <= TGA_RLE) encode(&file, kind, b, 3);
         else make_pat(&file, 3, b);
-        CHECK(decode(name[kind], &file, file.n), "%s: %s", name[kind], images_error());
+        CHECK(decode(name[kind], &file, file.n), "%s: %s", name[kind], error_text());
         for (size_t n = 1; n < file.n; n++) cut += decode(name[kind], &file, n);
         CHECK(cut == 0, "%s: %ld of %zu cut files were taken for whole", name[kind], cut, file.n - 1);
         for (size_t i = 0; i < file.n; i++) for (int bit = 0; bit < 8; bit++) {
@@ -244,13 +245,13 @@ static void test_save(void) {
     for (int i = 0; i < 63; i++) image.pixels[i] = (float)(i * 4) / 127.5f - 1;
     image.pixels[0] = NAN, image.pixels[1] = 7, image.pixels[2] = -INFINITY, image.pixels[3] = 100.4f / 127.5f - 1;
     image.pixels[4] = 100.6f / 127.5f - 1;
-    WORKS(image_save(&image, in_folder("grey.png")));
-    WORKS(image_load(&back, in_folder("grey.png")));
+    WORKS(image_save(&image, in_folder("gray.png")));
+    WORKS(image_load(&back, in_folder("gray.png")));
     static const int want[] = { 0, 255, 0, 100, 101, 20, 24 };
     for (int i = 0; i < 7; i++) CLOSE((back.pixels[i * 3] + 1) * 127.5, want[i], 1e-3, 0, "byte %d", i);
     image_free(&back);
-    WORKS(image_save(&image, in_folder("grey.JPEG")));
-    WORKS(image_load(&back, in_folder("grey.JPEG")));
+    WORKS(image_save(&image, in_folder("gray.JPEG")));
+    WORKS(image_load(&back, in_folder("gray.JPEG")));
     CHECK(back.h == 9 && back.w == 7, "a JPEG keeps its size");
     image_free(&back);
     image_free(&image);
@@ -581,11 +582,11 @@ static void test_idx(void) {
 /* What v/255 of cloth makes of white: 1 - v/255 (1 - colour). From any two v of one garment the third follows. */
 static void test_tinted(const char *folder) {
     enum { N = 3, EACH = 28 * 28 };
-    static float x[N][EACH * 3], again[EACH * 3], grey[EACH], mask[EACH], large[64 * 64 * 3];
+    static float x[N][EACH * 3], again[EACH * 3], gray[EACH], mask[EACH], large[64 * 64 * 3];
     ImageSetOptions o = { .fashion_mnist_dir = folder };
     ImageSet set, photo;
     WORKS(imageset_load(&set, "fashion-mnist:test:tinted", &o));
-    CHECK(set.c == 3 && set.stored_c == 1 && set.count == N, "RGB, kept grey");
+    CHECK(set.c == 3 && set.stored_c == 1 && set.count == N, "RGB, kept gray");
     for (int i = 0; i < N; i++) {
         float colour[3] = { 1, 1, 1 }, most = 0;
         imageset_get(&set, i, x[i], NULL);
@@ -596,7 +597,7 @@ static void test_tinted(const char *folder) {
             CLOSE(x[i][p], 1 - set.pixels[i * EACH + p / 3] / 255. * (1 - colour[p % 3]), 1e-4, 0, "picture %d, number %d", i, p);
         for (int k = 0; k < 3; k++) CHECK(colour[k] >= -1 && colour[k] < .91f, "picture %d: a colour of cloth: %g", i, colour[k]);
         float high = fmaxf(colour[0], fmaxf(colour[1], colour[2])), low = fminf(colour[0], fminf(colour[1], colour[2]));
-        CHECK(high - low > .02f, "picture %d: not grey: %g to %g", i, low, high);
+        CHECK(high - low > .02f, "picture %d: not gray: %g to %g", i, low, high);
     }
     CHECK(memcmp(x[0], x[1], sizeof *x) && memcmp(x[1], x[2], sizeof *x), "each its own colour");
     imageset_get(&set, 1, again, NULL);
@@ -610,8 +611,8 @@ static void test_tinted(const char *folder) {
     imageset_free(&photo);
     o = (ImageSetOptions){ .channels = 1, .fashion_mnist_dir = folder };
     WORKS(imageset_load(&set, "fashion-mnist:test:tinted", &o));
-    imageset_get(&set, 1, grey, NULL);
-    CLOSE(grey[5], .299 * x[1][15] + .587 * x[1][16] + .114 * x[1][17], 1e-5, 0, "its luminance");
+    imageset_get(&set, 1, gray, NULL);
+    CLOSE(gray[5], .299 * x[1][15] + .587 * x[1][16] + .114 * x[1][17], 1e-5, 0, "its luminance");
     imageset_free(&set);
     o = (ImageSetOptions){ .h = 64, .w = 64, .fashion_mnist_dir = folder };
     WORKS(imageset_load(&set, "fashion-mnist:test:tinted", &o));
@@ -631,7 +632,7 @@ static void test_set_options(void) {
     CHECK(set.count == 2 && set.c == 3 && set.stored_c == 1 && set.mask, "limit, photo, channels");
     WORKS(imageset_get(&set, 0, pixels, mask));
     CLOSE(pixels[0], 1 - 10 / 255., 1e-6, 0, "inverted");
-    CHECK(pixels[0] == pixels[1] && pixels[1] == pixels[2], "grey in three channels");
+    CHECK(pixels[0] == pixels[1] && pixels[1] == pixels[2], "gray in three channels");
     CHECK(mask[0] == 0 && mask[1] == 1, "mask = raw > .02*255 = 5.1");
     FAILS(imageset_get(&set, 2, pixels, NULL), "picture 2", "there are 2");
     FAILS(imageset_get(&set, -1, pixels, NULL), "picture -1", path);
@@ -684,7 +685,7 @@ static void test_folders(void) {
     WORKS(imageset_load(&set, in_folder("flat/"), NULL));
     CHECK(set.count == 3 && set.h == 4 && set.w == 4 && set.c == 3 && !set.label && set.classes == 0 && !set.mask,
           "flat: %ld of %dx%dx%d", set.count, set.h, set.w, set.c);
-    CHECK(set.skipped == 3 && strstr(set.note, "images: "), "text, broken and dangling are counted: %ld, %s",
+    CHECK(set.skipped == 3 && *set.note, "text, broken and dangling are counted: %ld, %s",
           set.skipped, set.note);
     WORKS(imageset_get(&set, 0, pixels, NULL));
     CHECK(pixels[0] == 1 && pixels[1] == -1, "a.png is first");
@@ -713,11 +714,11 @@ static void test_folders(void) {
     CHECK(is_folder(in_folder("flat")) && !is_folder(in_folder("flat/a.png")) && !is_folder(in_folder("none")), "folders");
     CHECK(same_file(in_folder("flat"), in_folder("flat/deeper/loop")) && !same_file("", "") && !same_file(in_folder("flat"), folder),
           "the same file by two names");
-    ImageSetOptions grey = { .h = 16, .w = 16, .channels = 1, .limit = 1, .photo = 1 };
-    WORKS(imageset_load(&set, in_folder("flat"), &grey));
+    ImageSetOptions gray = { .h = 16, .w = 16, .channels = 1, .limit = 1, .photo = 1 };
+    WORKS(imageset_load(&set, in_folder("flat"), &gray));
     WORKS(imageset_get(&set, 0, pixels, mask));
-    CHECK(set.count == 1 && set.c == 1 && set.mask && mask[0] == 1, "limit, grey and masks of folders");
-    CLOSE(pixels[0], 2 * .299 - 1, .005, 0, "red is .299 in grey");
+    CHECK(set.count == 1 && set.c == 1 && set.mask && mask[0] == 1, "limit, gray and masks of folders");
+    CLOSE(pixels[0], 2 * .299 - 1, .005, 0, "red is .299 in gray");
     imageset_free(&set);
     WORKS(imageset_load(&set, in_folder("flat/a.png"), NULL));
     CHECK(set.count == 1 && !set.label, "one picture is a set of one");
@@ -898,7 +899,7 @@ static void test_grid(void) {
               != pixels[i * 6 + y / 4 * 3 + x / 4];
     CHECK(!wrong, "every pixel is drawn 4 x 4");
     CHECK(g.pixels[0] == .76f && g.pixels[(27 * g.w + 26) * 3] == .76f && g.pixels[(20 * g.w + 20) * 3] == .76f,
-          "grey between");
+          "gray between");
     image_free(&g);
     WORKS(image_grid(&g, pixels, 5, 1, 2, 3, 3, 1, 0));
     CHECK(g.h == 2 && g.w == 6 && g.pixels[(1 * 6 + 1) * 3 + 2] == pixels[3 * 6 + 5],
@@ -1000,8 +1001,8 @@ static void test_colours(void) {
 
 /* The same 32 x 32 colours in files of other kinds, made by Python's PIL: (8 x, 8 y, 40; 200 on the right half) */
 static void test_kinds(void) {
-    static const struct { const char *name; double within; int grey; } kind[] = {
-        { "16bit.png", .5, 0 }, { "palette.png", 20, 0 }, { "grey.png", 1, 1 }, { "cmyk.jpg", 8, 0 } };
+    static const struct { const char *name; double within; int gray; } kind[] = {
+        { "16bit.png", .5, 0 }, { "palette.png", 20, 0 }, { "gray.png", 1, 1 }, { "cmyk.jpg", 8, 0 } };
     const char *folder = getenv("TESTS");
     for (int k = 0; k < 4; k++) {
         char path[4096];
@@ -1011,8 +1012,8 @@ static void test_kinds(void) {
         WORKS(image_load(&m, path));
         CHECK(m.h == 32 && m.w == 32 && m.c == 3 && !m.mask, "%s: %d x %d x %d", path, m.w, m.h, m.c);
         for (int i = 0; i < 1024 && m.pixels; i++) {
-            double c[3] = { i % 32 * 8, i / 32 * 8, i % 32 < 16 ? 40 : 200 }, grey = .299 * c[0] + .587 * c[1] + .114 * c[2];
-            for (int j = 0; j < 3; j++) most = fmax(most, fabs((m.pixels[3 * i + j] + 1) * 127.5 - (kind[k].grey ? grey : c[j])));
+            double c[3] = { i % 32 * 8, i / 32 * 8, i % 32 < 16 ? 40 : 200 }, gray = .299 * c[0] + .587 * c[1] + .114 * c[2];
+            for (int j = 0; j < 3; j++) most = fmax(most, fabs((m.pixels[3 * i + j] + 1) * 127.5 - (kind[k].gray ? gray : c[j])));
         }
         CHECK(most <= kind[k].within, "%s: off by %g", path, most);
         image_free(&m);
@@ -1105,7 +1106,7 @@ static void test_gimp_patterns(void) {
 
 int main(void) {
     if (!mkdtemp(folder)) { perror(folder); return 1; }
-    CHECK(!strcmp(images_error(), ""), "no error before the first");
+    CHECK(!strcmp(error_text(), ""), "no error before the first");
     test_formats();
     test_alpha();
     test_damaged();

@@ -1,5 +1,6 @@
 /* test_measures.c: measures.h against numpy's numbers (golden_measures.h), against closed forms, and against what a measure is for:
  * pictures that were spoiled more are further away, and a pattern is told from noise. And compress.h: every half, every rounding. */
+#define ERROR_IMPLEMENTATION
 #define MEASURES_IMPLEMENTATION
 #define IMAGES_IMPLEMENTATION
 #define SAFETENSORS_IMPLEMENTATION
@@ -7,7 +8,7 @@
 #include "core/compress.h"
 #include "images/images.h"
 #include "training/measures.h"
-#include "validation/golden_measures.h"
+#include "golden_measures.h"
 #include "test.h"
 #ifdef _OPENMP
 #include <omp.h>
@@ -169,12 +170,12 @@ static float noise(void) {
 
 static void test_orderings(void) {
     ImageSet set;
-    CHECK(imageset_load(&set, "synthetic:1200", NULL), "%s", images_error());
+    CHECK(imageset_load(&set, "synthetic:1200", NULL), "%s", error_text());
     float *real = malloc(sizeof(float) * COUNT * FEATURES), *x = malloc(sizeof(float) * COUNT * FEATURES), picture[SIDE * SIDE];
     double distance[4], first = 0;
     for (int level = -1; level < 4; level++) {           /* the reference; other garments; + N(0,.1), + N(0,.3); noise alone */
         for (int i = 0; i < COUNT; i++) {
-            CHECK(imageset_get(&set, i + (level >= 0 ? COUNT : 0), picture, NULL), "%s", images_error());
+            CHECK(imageset_get(&set, i + (level >= 0 ? COUNT : 0), picture, NULL), "%s", error_text());
             for (int k = 0; k < SIDE * SIDE; k++) {
                 float z = level > 0 ? noise() * (level == 1 ? .1f : level == 2 ? .3f : 1) : 0;
                 picture[k] = fmaxf(-1, fminf(1, (level == 3 ? 0 : picture[k]) + z));
@@ -206,7 +207,7 @@ static void test_orderings(void) {
     Image pattern, other;
     float *patch[4], wild[TILE * TILE * 3];
     for (int kind = 0; kind < IMAGE_PATTERNS; kind++) {
-        CHECK(image_pattern_synthetic(&pattern, kind, TILE) && image_pattern_synthetic(&other, (kind + 1) % IMAGE_PATTERNS, TILE), "%s", images_error());
+        CHECK(image_pattern_synthetic(&pattern, kind, TILE) && image_pattern_synthetic(&other, (kind + 1) % IMAGE_PATTERNS, TILE), "%s", error_text());
         for (int k = 0; k < 3; k++) {                    /* noise with the pattern's mean and variance in each channel */
             double sum = 0, square = 0, n = TILE * TILE;
             for (int i = 0; i < TILE * TILE; i++) sum += pattern.pixels[3 * i + k], square += pattern.pixels[3 * i + k] * pattern.pixels[3 * i + k];
@@ -260,12 +261,12 @@ static void test_compress(void) {
     StMeta meta = { "recipe", "dcgan" };
     StFile file, small;
     CompressReport report;
-    CHECK(st_write(original, t, 6, &meta, 1) && st_open(&file, original), "%s", st_error());
+    CHECK(st_write(original, t, 6, &meta, 1) && st_open(&file, original), "%s", error_text());
     for (int int8 = 0; int8 < 2; int8++)
         for (int half = 0; half < 2; half++) {
             error = compress_write(path, &file, half ? 0.5 : 0, int8, &report);
             CHECK(!error, "%s", error);
-            CHECK(st_open(&small, path), "%s", st_error());
+            CHECK(st_open(&small, path), "%s", error_text());
             CHECK(small.count == (int8 ? 7 : 4), "the generator alone: %d tensors", small.count);
             CHECK(st_meta(&small, "recipe") && st_meta(&small, "compressed"), "the metadata");
             CHECK(compress_write("build/test_twice.safetensors", &small, 0, int8, &report) != NULL, "a compressed file is not compressed again");
@@ -295,7 +296,7 @@ static void test_compress(void) {
     int8_t q[6] = { 1, 2, 3, 4, 5, 6 };
     float scale[3] = { 1, .5f, .25f };
     StTensor odd[] = { { "g.w.scale", "F32", 2, { 1, 3 }, scale, 12 }, { "g.w", "I8", 2, { 2, 3 }, q, 6 } };
-    CHECK(st_write(path, odd, 2, NULL, 0) && st_open(&small, path), "%s", st_error());
+    CHECK(st_write(path, odd, 2, NULL, 0) && st_open(&small, path), "%s", error_text());
     CHECK(!compress_read(&small, st_find(&small, "g.w"), got, 6) && got[0] == 1 && got[1] == 1 && got[2] == .75f && got[3] == 4 && got[5] == 1.5f, "q times scale");
     CHECK(compress_read(&small, st_find(&small, "g.w"), got, 5) != NULL, "another count");
     st_close(&small);
@@ -304,14 +305,14 @@ static void test_compress(void) {
         if (damage == 0) bad[0].name = "g.w.scales";
         if (damage == 1) bad[0].shape[0] = 3, bad[0].shape[1] = 1;
         if (damage == 2) bad[0].rank = 1, bad[0].shape[0] = 3;
-        CHECK(st_write(path, bad, 2, NULL, 0) && st_open(&small, path), "%s", st_error());
+        CHECK(st_write(path, bad, 2, NULL, 0) && st_open(&small, path), "%s", error_text());
         error = compress_read(&small, st_find(&small, "g.w"), got, 6);
         CHECK(error && strstr(error, "g.w.scale"), "scales of another shape: %s", error);
         st_close(&small);
     }
     w[2][3] = NAN;
     st_close(&file);
-    CHECK(st_write(original, t, 6, &meta, 1) && st_open(&file, original), "%s", st_error());
+    CHECK(st_write(original, t, 6, &meta, 1) && st_open(&file, original), "%s", error_text());
     error = compress_write(path, &file, 0, 1, &report);
     CHECK(error && strstr(error, "g.3.dense.weight"), "NaN is not compressed");
     st_close(&file);

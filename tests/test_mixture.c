@@ -54,8 +54,8 @@ static int finds_all_modes(const Coverage *c) { return c->least >= 0.02 && c->su
 static void ring_describe(Gan *gan) {
     Net *g = &gan->g, *d = &gan->d;
     int x;
-    gan->g_noise[0] = x = net_input(g, 1, 1, NOISE);
-    gan->noises = 1;
+    gan->g_latent[0] = x = net_input(g, 1, 1, NOISE);
+    gan->latents = 1;
     for (int i = 0; i < 2; i++) x = relu(g, dense(g, x, WIDTH));
     gan->g_picture = dense(g, x, 2);
 
@@ -78,7 +78,7 @@ static Coverage train_ring(uint64_t seed, int steps) {
     net_initialize(&gan.g, seed, STREAM(STREAM_G, 0), 2);            /* He's variance: there is no batch norm here */
     net_initialize(&gan.d, seed, STREAM(STREAM_D, 0), 2);
     for (int i = 0; i < steps; i++) {
-        draw_points(gan.images, BATCH, seed, (uint64_t)i);
+        draw_points(gan.x_real, BATCH, seed, (uint64_t)i);
         gan_step(&gan, &report);
     }
     for (int i = 0; i < SAMPLES / BATCH; i++) gan_sample(&gan, (uint64_t)i, xy + 2 * BATCH * i);

@@ -2,6 +2,7 @@
  * the same bits for any number of threads, NaN reaches the output, random numbers that are random.
  * The test walks struct Ops: an entry without a test is a failing test. Another table is one line in `tables`.
  * Set OMP_WAIT_POLICY=passive, as run.sh does: threads that wait busily on a busy computer take ten times as long. */
+#define ERROR_IMPLEMENTATION
 #define LAYERS_IMPLEMENTATION
 #define TILED_IMPLEMENTATION
 #include "layers.h"

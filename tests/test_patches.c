@@ -1,6 +1,7 @@
 /* test_patches.c: patches.h: the fused search against a double loop, components, votes, the pyramid, memory and failures,
  * and what a user sees: the same bits for any number of threads, a style that is the content gives the content back, print
  * changes nothing outside its mask. Each checker also sees a planted error. TEST_QUICK=1: smaller pictures, fewer of them. */
+#define ERROR_IMPLEMENTATION
 #define LAYERS_IMPLEMENTATION
 #define TILED_IMPLEMENTATION
 #include "layers.h"
@@ -382,7 +383,7 @@ static int colours(const Image *m) {                                            
     for (int i = 0; i < m->h * m->w * 3; i++) bad += !(m->pixels[i] >= -1 && m->pixels[i] <= 1);
     return bad;
 }
-#define WORKS(call) do { int ok_ = (call); CHECK(ok_, "%s: %s", #call, patches_error()); } while (0)
+#define WORKS(call) do { int ok_ = (call); CHECK(ok_, "%s: %s", #call, error_text()); } while (0)
 
 static void test_threads_and_seeds(void) {
     Image c = drawn(side(61), side(47), 3, 0), s = drawn(side(40), side(37), 3, 1), one, other;
@@ -519,8 +520,8 @@ static void test_memory(void) {
         o.memory = taken * .9;
         image_free(&r);
         peak = live;
-        CHECK(!patches_transfer(&r, &c, s, NULL, 1 + n % 2, &o, &ops) && strstr(patches_error(), "MB are allowed"),
-              "limit: %s", patches_error());
+        CHECK(!patches_transfer(&r, &c, s, NULL, 1 + n % 2, &o, &ops) && strstr(error_text(), "MB are allowed"),
+              "limit: %s", error_text());
         CHECK(!r.pixels && !r.mask && (double)(peak - before) < taken * .5, "refused before much was taken");
         image_free(&c), image_free(&s[0]), image_free(&s[1]);
     }
@@ -546,8 +547,8 @@ static void test_no_memory(void) {
         done = patches_transfer(&r, &c, &s, NULL, 1, &o, &ops);
         fail_at = 0;
         if (done) break;
-        CHECK(strstr(patches_error(), "out of memory") && !r.pixels && live == before, "allocation %d: %s", count,
-              patches_error());
+        CHECK(strstr(error_text(), "out of memory") && !r.pixels && live == before, "allocation %d: %s", count,
+              error_text());
     }
     CHECK(done && count > 15, "%d allocations, each failed once", count - 1);
     image_free(&r), image_free(&c), image_free(&s);
@@ -563,8 +564,8 @@ static int progress(void *user, int level, int levels, int iteration, double fra
 }
 #define FAILS(text) do { \
     int failed_ = !patches_transfer(&r, &c, s, weight, styles, &o, &ops); \
-    CHECK(failed_ && !r.pixels && strstr(patches_error(), text) && !strchr(patches_error(), '\n'), \
-          "expected an error with '%s', got '%s'", text, patches_error()); \
+    CHECK(failed_ && !r.pixels && strstr(error_text(), text) && !strchr(error_text(), '\n'), \
+          "expected an error with '%s', got '%s'", text, error_text()); \
     o = small(PATCHES_PRINT), weight = NULL, styles = 1; } while (0)
 
 static void test_errors(void) {

@@ -16,7 +16,7 @@
  * Compile with -Dreal=double. With TEST_QUICK in the environment (sanitizers are slow) only every fifth tensor of a
  * recipe is looked at, and the planted errors are left out. */
 #include "gan.h"
-#include "validation/golden_penalty.h"
+#include "golden_penalty.h"
 #include "validation/recipe_inputs.h"
 #include "test.h"
 #ifdef _OPENMP
@@ -388,7 +388,7 @@ static double recipe_loss(Problem *problem, const Ops *table) {
     Gan *gan = problem->gan;
     Report report;
     gan->ops = table;
-    for (int i = 0; gan_net(gan, i); i++) gan_net(gan, i)->ops = table, gan_net(gan, i)->settled = 1;
+    for (int i = 0; gan_net(gan, i); i++) gan_net(gan, i)->ops = table, gan_net(gan, i)->freeze_u = 1;
     gan->step = 0;                                                   /* the same z again */
     gan_step(gan, &report);
     return problem->net == &gan->d || problem->net == &gan->d2 ? report.loss_d : report.loss_g;
@@ -402,7 +402,7 @@ static const struct { const char *recipe; GanOptions options; } trials[] = {
     { "dcgan64", { .batch = 5, .size = 16, .channels = 1, .lr = 1, .seed = 14 } },
     { "lsgan", { .batch = 4, .size = 8, .channels = 1, .lr = 1, .seed = 15, .diversity_weight = 0.3 } },
     { "hinge", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 16, .penalty_weight = 3 } },
-    { "wgan", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 17, .critic = 2 } },
+    { "wgan", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 17, .n_critic = 2 } },
     { "wgan-gp", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 18, .penalty_weight = 2 } },
     { "cgan", { .batch = 3, .size = 8, .channels = 1, .classes = INPUT_CLASSES, .lr = 1, .seed = 19, .penalty_weight = 3 } },
     { "adain", { .batch = 2, .size = 16, .channels = 3, .lr = 1, .seed = 20, .content_weight = 0.8, .style_weight = 1.7, .tv_weight = 0.4 } },

@@ -3,6 +3,7 @@
  *
  *   test_safetensors           all checks
  *   test_safetensors PATH      only writes the file that `python3 tests/safetensors_check.py read PATH` checks */
+#define ERROR_IMPLEMENTATION
 #define SAFETENSORS_IMPLEMENTATION
 #include "core/safetensors.h"
 #include "test.h"
@@ -42,7 +43,7 @@ enum { TENSORS = sizeof tensors / sizeof *tensors, METAS = sizeof metas / sizeof
 static void check_contents(const char *file) {
     StFile f;
     int ok = st_open(&f, file);
-    CHECK(ok, "%s", st_error());
+    CHECK(ok, "%s", error_text());
     if (!ok) return;
     CHECK(f.count == TENSORS && f.metas == METAS, "%s: %d tensors, %d metadata", file, f.count, f.metas);
     for (int i = 0; i < TENSORS; i++) {
@@ -71,11 +72,11 @@ static void check_contents(const char *file) {
           narrow[3] == 0x1p-24f && narrow[4] == INFINITY && narrow[5] == 0 && signbit(narrow[5]), "f16 as float");
     CHECK(st_read_f32(st_find(&f, "scalar"), narrow, 1) && narrow[0] == 42, "a scalar is one value");
     CHECK(st_read_f32(st_find(&f, "empty"), narrow, 0), "an empty tensor is no values");
-    CHECK(!st_read_f32(st_find(&f, "f32"), narrow, 5) && strstr(st_error(), "f32") && strstr(st_error(), "expected 5"),
-          "a count too low: '%s'", st_error());
+    CHECK(!st_read_f32(st_find(&f, "f32"), narrow, 5) && strstr(error_text(), "f32") && strstr(error_text(), "expected 5"),
+          "a count too low: '%s'", error_text());
     CHECK(!st_read_f64(st_find(&f, "f32"), wide, 7), "a count too high");
     CHECK(!st_read_f64(st_find(&f, "f32"), wide, -1), "a negative count");
-    CHECK(!st_read_f32(st_find(&f, "i64"), narrow, 2) && strstr(st_error(), "I64"), "integers: '%s'", st_error());
+    CHECK(!st_read_f32(st_find(&f, "i64"), narrow, 2) && strstr(error_text(), "I64"), "integers: '%s'", error_text());
     st_close(&f);
     CHECK(!f.tensors && !f.meta && !f.data && !f.count && !f.metas, "closed is empty");
     st_close(&f);
@@ -101,7 +102,7 @@ static void write_raw(const char *header, size_t length, int bytes) {
 static void accept(const char *header, int bytes) {
     StFile f;
     write_raw(header, strlen(header), bytes);
-    CHECK(st_open(&f, path), "%s: %s", header, st_error());
+    CHECK(st_open(&f, path), "%s: %s", header, error_text());
     st_close(&f);
 }
 
@@ -110,8 +111,8 @@ static void check_refused(const char *file, const char *expected, const char *wh
     memset(&f, 1, sizeof f);
     st_fail("", "nothing");
     CHECK(!st_open(&f, file), "accepted: %s", what);
-    CHECK(strstr(st_error(), file) == st_error() && strstr(st_error(), expected) && !strchr(st_error(), '\n'),
-          "%s: expected a line with the path and '%s', got '%s'", what, expected, st_error());
+    CHECK(strstr(error_text(), file) == error_text() && strstr(error_text(), expected) && !strchr(error_text(), '\n'),
+          "%s: expected a line with the path and '%s', got '%s'", what, expected, error_text());
     CHECK(!f.tensors && !f.meta && !f.data && !f.count && !f.metas, "a failed open leaves nothing: %s", what);
     st_close(&f);
 }
@@ -133,7 +134,7 @@ static int files_in_folder(void) {
 
 static void test_round_trip(void) {
     unsigned char head[8], begin;
-    CHECK(st_write(path, tensors, TENSORS, metas, METAS), "%s", st_error());
+    CHECK(st_write(path, tensors, TENSORS, metas, METAS), "%s", error_text());
     check_contents(path);
     CHECK(files_in_folder() == 1, "no temporary file is left");
 
@@ -143,14 +144,14 @@ static void test_round_trip(void) {
     if (in) fclose(in);
 
     StFile f;
-    CHECK(st_open(&f, path), "%s", st_error());
+    CHECK(st_open(&f, path), "%s", error_text());
     for (int i = 0; i < f.count; i++) CHECK(!strcmp(f.tensors[i].name, tensors[i].name), "the order is kept");
     for (int i = 0; i < f.count; i++) {                 /* from wide to narrow here, so none is at an odd address */
         const char *dtype = f.tensors[i].dtype;
         unsigned width = strstr(dtype, "64") ? 8 : strstr(dtype, "32") ? 4 : strstr(dtype, "16") ? 2 : 1;
         CHECK((uintptr_t)f.tensors[i].data % width == 0, "'%s' is aligned", f.tensors[i].name);
     }
-    CHECK(st_write(path, f.tensors, f.count, f.meta, f.metas), "over the file it came from: %s", st_error());
+    CHECK(st_write(path, f.tensors, f.count, f.meta, f.metas), "over the file it came from: %s", error_text());
     st_close(&f);
     check_contents(path);
 
@@ -161,12 +162,12 @@ static void test_round_trip(void) {
     static const char bytes[] = "twenty-four bytes of any";
     for (int i = 0; st_dtypes[i].name; i++) {
         StTensor t = {"t", st_dtypes[i].name, 1, {3}, bytes, 3 * st_dtypes[i].size};
-        CHECK(st_write(path, &t, 1, NULL, 0) && st_open(&f, path), "%s: %s", t.dtype, st_error());
+        CHECK(st_write(path, &t, 1, NULL, 0) && st_open(&f, path), "%s: %s", t.dtype, error_text());
         CHECK(!strcmp(f.tensors[0].dtype, t.dtype) && !memcmp(f.tensors[0].data, bytes, t.bytes), "%s", t.dtype);
         st_close(&f);
     }
     StTensor deep = {"deep", "U8", ST_RANK_MAX, {1, 2, 1, 2, 1, 2, 1, 3}, bytes, 24};
-    CHECK(st_write(path, &deep, 1, NULL, 0) && st_open(&f, path), "rank 8: %s", st_error());
+    CHECK(st_write(path, &deep, 1, NULL, 0) && st_open(&f, path), "rank 8: %s", error_text());
     CHECK(f.tensors[0].rank == ST_RANK_MAX && !memcmp(f.tensors[0].shape, deep.shape, sizeof deep.shape), "rank 8");
     st_close(&f);
 }
@@ -180,7 +181,7 @@ static void test_halves(void) {
     StTensor half = {"half", "F16", 1, {65536}, bits, sizeof bits};
     StTensor brain = {"brain", "BF16", 1, {65536}, bits, sizeof bits};
     int good = 0;
-    CHECK(st_read_f32(&half, got, 65536) && st_read_f64(&half, wide, 65536), "%s", st_error());
+    CHECK(st_read_f32(&half, got, 65536) && st_read_f64(&half, wide, 65536), "%s", error_text());
     for (int i = 0; i < 65536; i++) {
         int e = i >> 10 & 31, f = i & 1023;
         double want = e == 0 ? ldexp(f, -24) : e < 31 ? ldexp(1024 + f, e - 25) : f ? NAN : INFINITY;
@@ -189,7 +190,7 @@ static void test_halves(void) {
                             : got[i] == want && wide[i] == want && !signbit(got[i]) == !signbit(want);
     }
     CHECK(good == 65536, "%d of 65536 halves are right", good);
-    CHECK(st_read_f32(&brain, got, 65536), "%s", st_error());
+    CHECK(st_read_f32(&brain, got, 65536), "%s", error_text());
     good = 0;
     for (int i = 0; i < 65536; i++) {
         int e = i >> 7 & 255, f = i & 127;
@@ -311,7 +312,7 @@ static void test_texts(void) {
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         snprintf(header, sizeof header, "{\"__metadata__\":{\"%s\":\"%s\"}}", good[i].json, good[i].json);
         write_raw(header, strlen(header), 0);
-        CHECK(st_open(&f, path) && f.metas == 1, "%s: %s", header, st_error());
+        CHECK(st_open(&f, path) && f.metas == 1, "%s: %s", header, error_text());
         CHECK(f.metas == 1 && !strcmp(f.meta[0].key, good[i].text), "%s", header);
         CHECK(f.metas == 1 && !strcmp(f.meta[0].value, good[i].text), "%s", header);
         st_close(&f);
@@ -337,7 +338,7 @@ static void test_misaligned(void) {
     unsigned char bytes[7] = {1, 2, 3, 0, 0, 0xC0, 0x3F}, again[8];
     float value = 0;
     StTensor t[] = {{"bytes", "U8", 1, {3}, bytes, 3}, {"odd", "F32", 0, {0}, bytes + 3, 4}};
-    CHECK(st_write(path, t, 2, NULL, 0) && st_open(&f, path), "%s", st_error());
+    CHECK(st_write(path, t, 2, NULL, 0) && st_open(&f, path), "%s", error_text());
     CHECK((uintptr_t)st_find(&f, "odd")->data % 4 == 3, "this tensor lies at an odd address");
     CHECK(st_read_f32(st_find(&f, "odd"), &value, 1) && value == 1.5f, "and is read all the same: %g", value);
     CHECK(st_read_f32(&t[1], (float *)(void *)again, 1), "from our own memory, too");
@@ -373,7 +374,7 @@ static void test_lengths(void) {
     unlink(path);
     snprintf(path, sizeof path, "%s/two\nlines", folder);
     StFile f;
-    CHECK(!st_open(&f, path) && !strchr(st_error(), '\n') && strstr(st_error(), "two?lines"), "'%s'", st_error());
+    CHECK(!st_open(&f, path) && !strchr(error_text(), '\n') && strstr(error_text(), "two?lines"), "'%s'", error_text());
     snprintf(path, sizeof path, "%s/a.safetensors", folder);
 }
 
@@ -388,7 +389,7 @@ static void test_many(void) {
     StFile f;
     clock_t start = clock();
     write_raw(header, strlen(header), MANY);
-    CHECK(st_open(&f, path) && f.count == MANY, "%s", st_error());
+    CHECK(st_open(&f, path) && f.count == MANY, "%s", error_text());
     CHECK(f.count == MANY && *(unsigned char *)f.tensors[MANY - 1].data == (MANY & 255), "the last of many");
     st_close(&f);
     strcpy(to, ",\"7\":" T(0, 0) "}");
@@ -404,14 +405,14 @@ static void check_write_fails(const char *file, const StTensor *t, int count, co
                               const char *reason) {
     int before = files_in_folder();
     CHECK(!st_write(file, t, count, m, n), "written, but expected '%s'", reason);
-    CHECK(strstr(st_error(), file) == st_error() && strstr(st_error(), reason) && !strchr(st_error(), '\n'),
-          "expected a line with the path and '%s', got '%s'", reason, st_error());
+    CHECK(strstr(error_text(), file) == error_text() && strstr(error_text(), reason) && !strchr(error_text(), '\n'),
+          "expected a line with the path and '%s', got '%s'", reason, error_text());
     CHECK(files_in_folder() == before, "%s: a temporary file is left", reason);
 }
 
 static void test_failed_writes(void) {
     char other[400];
-    CHECK(st_write(path, tensors, TENSORS, metas, METAS), "%s", st_error());
+    CHECK(st_write(path, tensors, TENSORS, metas, METAS), "%s", error_text());
     snprintf(other, sizeof other, "%s/missing/a.safetensors", folder);
     check_write_fails(other, tensors, TENSORS, metas, METAS, "No such file or directory");
     snprintf(other, sizeof other, "%s/a", path);
@@ -437,13 +438,13 @@ static void test_failed_writes(void) {
         setrlimit(RLIMIT_FSIZE, &small);
         int ok = st_write(path, &big, 1, NULL, 0), ok2 = st_write(path, tensors, 1, &longer, 1);
         setrlimit(RLIMIT_FSIZE, &old);
-        CHECK(!ok && !ok2 && strstr(st_error(), path) == st_error() && strstr(st_error(), "File too large"),
-              "at %ld bytes: '%s'", (long)small.rlim_cur, st_error());
+        CHECK(!ok && !ok2 && strstr(error_text(), path) == error_text() && strstr(error_text(), "File too large"),
+              "at %ld bytes: '%s'", (long)small.rlim_cur, error_text());
         CHECK(files_in_folder() == 1, "a full disk leaves a temporary file");
     }
     check_contents(path);
-    CHECK(st_write(path, &big, 1, &longer, 1), "and with room again: %s", st_error());
-    CHECK(st_write(path, tensors, TENSORS, metas, METAS), "%s", st_error());
+    CHECK(st_write(path, &big, 1, &longer, 1), "and with room again: %s", error_text());
+    CHECK(st_write(path, tensors, TENSORS, metas, METAS), "%s", error_text());
 
     /* Tensors and metadata that st_open would refuse. */
     float x[4] = {0};
@@ -465,8 +466,8 @@ static void test_failed_writes(void) {
     /* A path without folder is a file here; a link is replaced. */
     char here[4096];
     CHECK(getcwd(here, sizeof here) && chdir(folder) == 0, "into the folder");
-    CHECK(st_write("b.safetensors", tensors, 1, NULL, 0), "%s", st_error());
-    CHECK(symlink("b.safetensors", "link") == 0 && st_write("link", tensors, TENSORS, metas, METAS), "%s", st_error());
+    CHECK(st_write("b.safetensors", tensors, 1, NULL, 0), "%s", error_text());
+    CHECK(symlink("b.safetensors", "link") == 0 && st_write("link", tensors, TENSORS, metas, METAS), "%s", error_text());
     check_contents("link");
     unlink("link");
     unlink("b.safetensors");
@@ -482,7 +483,7 @@ static void test_python(void) {
         printf("  Python has no safetensors and numpy here: skipped its look at our file\n");
         return;
     }
-    CHECK(st_write(path, tensors, TENSORS, metas, METAS), "%s", st_error());
+    CHECK(st_write(path, tensors, TENSORS, metas, METAS), "%s", error_text());
     snprintf(command, sizeof command, "python3 '%s/safetensors_check.py' read '%s' >/dev/null", data_folder(), path);
     CHECK(system(command) == 0, "Python reads our file: %s", command);
 }
@@ -490,14 +491,14 @@ static void test_python(void) {
 int main(int argc, char **argv) {
     if (argc > 1) {
         int ok = st_write(argv[1], tensors, TENSORS, metas, METAS);
-        puts(ok ? argv[1] : st_error());
+        puts(ok ? argv[1] : error_text());
         return !ok;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);                   /* what failed is on the screen even if the program dies next */
     snprintf(folder, sizeof folder, "%.150s/safetensors-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     if (!mkdtemp(folder)) { perror(folder); return 1; }
     snprintf(path, sizeof path, "%s/a.safetensors", folder);
-    CHECK(!strcmp(st_error(), ""), "no error yet");
+    CHECK(!strcmp(error_text(), ""), "no error yet");
     test_round_trip();
     test_halves();
     test_headers();

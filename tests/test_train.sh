@@ -339,7 +339,7 @@ if [ -e /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz ]; then
             check "$distance: noise is no pattern: $row $order" rising 1.5 $order
         done
     done
-    bad "--evaluate: a judge of grey pictures" 1 "trained on fashion-mnist at .*, the run on fashion-mnist:tinted at --size 16: .*--data fashion-mnist:tinted" \
+    bad "--evaluate: a judge of gray pictures" 1 "trained on fashion-mnist at .*, the run on fashion-mnist:tinted at --size 16: .*--data fashion-mnist:tinted" \
         --evaluate "$tmp/tinted" --classifier "$tmp/fashion_judge"
 fi
 

@@ -19,7 +19,7 @@ bad() {                                     # bad WHAT STATUS WORDS OPTIONS...: 
     check "$name: leaves no file" [ -z "$(ls -d "$tmp/new"* 2>/dev/null)" ]
 }
 byte() { printf "\\$(printf %o "$1")"; }
-tga() {                                     # tga FILE W H BITS: a grey garment on white; with 32 bits on transparent
+tga() {                                     # tga FILE W H BITS: a gray garment on white; with 32 bits on transparent
     { printf '\0\0\2\0\0\0\0\0\0\0\0\0'; byte $(($2 % 256)); byte $(($2 / 256)); byte $(($3 % 256)); byte $(($3 / 256)); byte "$4"
       byte $(($4 == 32 ? 40 : 32))
       printf "$(awk -v w="$2" -v h="$3" -v bits="$4" 'BEGIN {
@@ -64,8 +64,8 @@ bad "adain without a style" 1 "or a --style beside it" --generator "$tmp/adain" 
 bad "adain with a seed" 2 "not used by --method adain" $fuse --seed 3 --content "$tmp/shirt.tga" --output "$tmp/new.png"
 bad "adain with steps" 2 "not used by --method adain" $fuse --steps 3 --content "$tmp/shirt.tga" --output "$tmp/new.png"
 
-# an unpaired generator, grey and coloured
-for channels in grey coloured; do
+# an unpaired generator, gray and coloured
+for channels in gray coloured; do
     sets="--data synthetic:9 --data-b synthetic:30"
     [ $channels = coloured ] && mkdir -p "$tmp/unpaired" && tga "$tmp/unpaired/a.tga" 30 30 24 && tga "$tmp/unpaired/b.tga" 40 30 24 && sets="--data $tmp/unpaired --data-b $tmp/unpaired"
     ./train --recipe cyclegan $sets --size 16 --batch 2 --steps 2 --out "$tmp/cycle" --overwrite >"$tmp/log" 2>&1 || cat "$tmp/log"
@@ -212,7 +212,7 @@ for kind in off covariance luminance; do good "--preserve-color $kind" $colors -
 check "three pictures" [ "$(cksum "$tmp/off.png" "$tmp/covariance.png" "$tmp/luminance.png" | cut -d' ' -f1 | sort -u | wc -l)" -eq 3 ]
 good "colours of one picture, pattern of another" --pattern-from "$tmp/style.tga" --color-from tests/data/cmyk.jpg --content "$tmp/shirt.tga" --size 48 --output "$tmp/c.png"
 good "the generator's print in the garment's colours" --generator "$run" --content tests/data/cmyk.jpg --size 48 --preserve-color luminance --output "$tmp/c.png"
-for kind in 16bit.png palette.png grey.png cmyk.jpg; do
+for kind in 16bit.png palette.png gray.png cmyk.jpg; do
     good "$kind" --style "tests/data/$kind" --content "tests/data/$kind" --mode paint --size 32 --output "$tmp/c.png"
 done
 

@@ -8,7 +8,7 @@ DOUBLE   = gradients recipes                           # in double precision
 TESTS    = $(ALONE) $(WITH_GAN) $(DOUBLE)
 # shift-base is left out: stb's JPEG writer shifts negative numbers left, which every compiler defines; clang would tell of each `simd` that -O1 leaves alone
 SANE     = -O1 -g -Wno-pass-failed -fsanitize=address,undefined -fno-sanitize=shift-base -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-PARTS    = $(HEADERS) tests/test.h $(wildcard validation/*.h)
+PARTS    = $(HEADERS) $(wildcard tests/*.h validation/*.h)
 
 test:
 	@sh scripts/setup.sh g++

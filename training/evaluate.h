@@ -69,7 +69,7 @@ static void fetch_real(const Gan *gan, int from, long first, long count, float *
     for (long i = first; i < first + count; i++, x += each) {
         const ImageSet *s = unpaired ? &contents : from == OTHERS ? &set : &test;
         long index = unpaired ? i : split && from != OTHERS ? i % test.count : walk(split || from != OTHERS ? i : set.count / 2 + i);
-        if (!imageset_get(s, index % s->count, x, NULL)) die(1, "%s", images_error());
+        must(imageset_get(s, index % s->count, x, NULL));
         if (from == CONTENTS && gan->recipe->pairs == DRAWINGS) draw_edges(x);
     }
 }
@@ -263,7 +263,7 @@ static void open_judge(Gan *judge, const Gan *gan) {
     if (!*classifier) die(2, "measuring takes a classifier of the same pictures: %s makes one in runs/classifier, then say --classifier runs/classifier", command);
     if (access(classifier, F_OK)) die(1, "--classifier %s: %s: %s --out %s makes it", classifier, strerror(errno), command, classifier);
     snprintf(path, sizeof path, is_folder(classifier) ? "%.4000s/checkpoint.safetensors" : "%.4000s", classifier);
-    if (!gan_open(&file, path)) die(1, "--classifier: %s", gan_error());
+    if (!gan_open(&file, path)) die(1, "--classifier: %s", error_text());
     const char *recipe = st_meta(&file, "recipe"), *side = st_meta(&file, "--size"), *source = st_meta(&file, "--data");
     if (!recipe || strcmp(recipe, "classifier"))
         die(1, "--classifier %s: made with --recipe %s: %s makes a classifier", path, recipe ? recipe : "(none)", command);
@@ -275,9 +275,9 @@ static void open_judge(Gan *judge, const Gan *gan) {
     o.batch = JUDGE_BATCH, o.size = (int)size, o.channels = gan->options.channels, o.classes = set.classes;
     if (!set.label || set.classes > 4096) die(1, "%s: the classes of its pictures are not known", data);
     st_close(&file);
-    if (!gan_begin(judge, recipe_find("classifier"), &o, gan->ops)) die(1, "%s", gan_error());
+    if (!gan_begin(judge, recipe_find("classifier"), &o, gan->ops)) die(1, "%s", error_text());
     judge->g.training = NET_INPUT;                       /* all activations stay, nothing is trained */
-    if (!gan_finish(judge) || !gan_load(judge, path)) die(1, "--classifier: %s", gan_error());
+    if (!gan_finish(judge) || !gan_load(judge, path)) die(1, "--classifier: %s", error_text());
 }
 
 /* The test part (of what pictures are to become, where those are of another kind: it then takes the data's place), the judge, and
@@ -346,7 +346,7 @@ static void evaluate_style(Gan *gan, const char *run, const char *json) {
     Net net;
     Features f;
     net_begin(&net, "judge", gan->ops, 1);
-    if (!features_random(&f, &net, (int)size, (int)size) || !net_finish(&net, NET_INPUT)) die(1, "%s", *features_error() ? features_error() : "not enough memory");
+    if (!features_random(&f, &net, (int)size, (int)size) || !net_finish(&net, NET_INPUT)) die(1, "%s", *error_text() ? error_text() : "not enough memory");
     features_draw(&f, &net, 1, gray);                    /* the same eyes for every run */
     for (int l = 0; l < f.layers; l++) {
         const Node *node = &net.node[f.layer[l].node];
@@ -366,12 +366,12 @@ static void evaluate_style(Gan *gan, const char *run, const char *json) {
     for (long done = 0; done < n; done += batch) {
         for (long i = 0; i < batch; i++) {
             float u[5];
-            if (!imageset_get(&set, (done + i) % set.count, content + i * size * size * c, masks + i * size * size)) die(1, "%s", images_error());
+            must(imageset_get(&set, (done + i) % set.count, content + i * size * size * c, masks + i * size * size));
             for (int k = 0; k < 5; k++) u[k] = philox_uniform((uint64_t)seed, STREAM(STREAM_CROP, (1L << 30)), (uint64_t)(5 * (done + i) + k));
             style_crop(crops + i * each, u);
         }
         gan->ops->upload(gan->content, content, batch * size * size * c);
-        if (gan->images) gan->ops->upload(gan->images, crops, batch * each);
+        if (gan->x_real) gan->ops->upload(gan->x_real, crops, batch * each);
         gan_sample(gan, (uint64_t)(done / batch), painted);
         for (long i = 0; i < batch && done + i < n; i++) {
             const float *mine = content + i * size * size * c, *mask = gan->mask ? masks + i * size * size : NULL, *crop = crops + i * each;
@@ -423,8 +423,8 @@ static void evaluate_style(Gan *gan, const char *run, const char *json) {
 /* G's weights from a checkpoint, compressed or not */
 static void load_generator(Gan *gan, const char *path) {
     StFile file;
-    if (!gan_open(&file, path)) die(1, "%s", gan_error());
-    if (!net_load(&gan->g, &file, path, gan->recipe->name)) die(1, "%s", gan_error());
+    must(gan_open(&file, path));
+    if (!net_load(&gan->g, &file, path, gan->recipe->name)) die(1, "%s", error_text());
     st_close(&file);
 }
 
@@ -443,7 +443,7 @@ static void evaluate_run(Gan *gan, const char *checkpoint) {
 
 static void check_judged(const Recipe *recipe) {
     if (recipe->style && *classifier)
-        die(2, "--classifier: FCD is of recipes that draw pictures of the data set; --evaluate measures the recipe %s by its style: leave it away", recipe->name);
+        die(2, "--classifier: FCD is of recipes that draw pictures of the data set; --evaluate measures the recipe %s by its style: omit it", recipe->name);
 }
 
 static void check_measurable(const Recipe *recipe) {
@@ -459,14 +459,13 @@ static void compress_run(const char *checkpoint) {
     if (!*out) die(2, "--compress needs --out: the file to write, such as small.safetensors");
     if (*quantize && strcmp(quantize, "int8") && strcmp(quantize, "float16")) {
         static const char *const known[] = { "int8", "float16" };
-        const char *near = nearest(quantize, known, 2, sizeof *known);
-        die(2, "--quantize %s: expected float16 or int8%s%s%s", quantize, near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+        die(2, "--quantize %s: expected float16 or int8%s", quantize, did_you_mean(quantize, known, 2, sizeof *known));
     }
     if (is_folder(out)) die(1, "--out %s: is a folder, expected the name of a file", out);
     if (same_file(out, checkpoint) || (*classifier && same_file(out, checkpoint_path("--classifier", classifier))))
         die(1, "--out %s: would overwrite the run that is read, choose another name", out);
     if (!access(out, F_OK) && !overwrite) die(1, "--out %s: is there already: another --out keeps it, or --overwrite", out);
-    if (!gan_open(&file, checkpoint)) die(1, "%s", gan_error());
+    must(gan_open(&file, checkpoint));
     const char *recipe = st_meta(&file, "recipe");
     if (recipe && !strcmp(recipe, "classifier"))
         die(1, "%s: the recipe %s has no generator to compress", checkpoint, recipe);

@@ -173,7 +173,7 @@ static int report_write(const char *folder, const char *title, const char *devic
     fprintf(page, "</p>\n<main>\n");
     report_sheets(page, folder);
     fprintf(page, "<section>\n");
-    if (log.rows > 1) {                                   /* step, loss_d, loss_g, d_real, d_fake, norm_d, norm_g, spread, the parts of loss_g, seconds */
+    if (log.rows > 1) {                                   /* step, loss_d, loss_g, d_real, d_fake, norm_d, norm_g, batch_std, the parts of loss_g, seconds */
         report_chart(page, &log, "losses", 1, 2);
         report_chart(page, &log, "D(x) and D(G(z))", 3, 4);
         report_chart(page, &log, "gradient norms", 5, 6);

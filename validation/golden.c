@@ -95,7 +95,7 @@ static int finish(const char *folder, const char *name) {
     int n = 0;
     for (int wide = 1; wide >= 0; wide--) for (int i = 0; i < tensors; i++) if (wide == !strcmp(tensor[i].dtype, "F64")) sorted[n++] = tensor[i];
     int good = st_write(path, sorted, n, meta, metas);
-    if (!good) fprintf(stderr, "golden: %s\n", st_error());
+    if (!good) fprintf(stderr, "golden: %s\n", error_text());
     else printf("%s: %d tensors\n", path, n);
     for (int i = 0; i < tensors; i++) free((void *)(uintptr_t)tensor[i].name), free((void *)(uintptr_t)tensor[i].data);
     for (int i = 0; i < metas; i++) free((void *)(uintptr_t)meta[i].key), free((void *)(uintptr_t)meta[i].value);
@@ -335,22 +335,22 @@ static int write_recipe(const char *folder, const Recipe *recipe, const char *na
     Report r, s;
     double apart[5] = {0};
     GanOptions o = recipe_inputs_options(recipe->name, BATCH, has_word("dcgan64 adain features", recipe->name) ? 16 : 8);
-    o.average = 0, o.lr = (float)o.lr, o.lr_d = (float)o.lr_d;
+    o.ema = 0, o.lr = (float)o.lr, o.lr_d = (float)o.lr_d;
     gan_begin(&gan, recipe, &o, &recording), gan_begin(&shadow, recipe, &o, &rounding);
-    if (!gan_finish(&gan) || !gan_finish(&shadow)) return fprintf(stderr, "golden: %s: %s\n", recipe->name, gan_error()), 0;
+    if (!gan_finish(&gan) || !gan_finish(&shadow)) return fprintf(stderr, "golden: %s: %s\n", recipe->name, error_text()), 0;
     for (int k = 0; gan_net(&gan, k); k++) {
         Net *net = gan_net(&gan, k), *other = gan_net(&shadow, k);
         put_network(net, other, START, "start", 0);
         ops_naive.copy(other->p, net->p, net->parameters);
     }
     for (int t = 1; t <= STEPS; t++) {
-        long batch = (long)gan_rounds(&gan) * o.batch;
+        long batch = (long)gan_n_critic(&gan) * o.batch;
         recipe_inputs(&gan, (uint64_t)t);
         snprintf(prefix, sizeof prefix, "step%d", t);
         judged = DOUBLE && t <= steps_held(recipe->name);
         draws = 0;
         struct { const char *name; real *v, *w; long shape[5]; } input[] = {
-            { "images", gan.images, shadow.images, { batch, o.size, o.size, o.channels } },
+            { "images", gan.x_real, shadow.x_real, { batch, o.size, o.size, o.channels } },
             { "content", gan.content, shadow.content, { o.batch, o.size, o.size, gan_content(&gan) } },
             { "mask", gan.mask, shadow.mask, { o.batch, o.size, o.size, 1 } },
             { "outside", gan.outside, shadow.outside, { o.batch, o.size, o.size, gan_content(&gan) } },
@@ -423,7 +423,7 @@ static Ops mistaken(const char *mistake) {
 static int open_reference(const char *folder, const char *name) {
     char *path = text("%s/%s.safetensors", folder, name);
     int good = !DOUBLE ? st_open(&from, path) : 1;
-    if (!good) fprintf(stderr, "golden: %s\n", st_error());
+    if (!good) fprintf(stderr, "golden: %s\n", error_text());
     free(path);
     return good;
 }

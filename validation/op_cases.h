@@ -144,7 +144,7 @@ typedef struct Case {
        T(INOUT, dcode, N, H, W, 2*C), T(IN, dz, N, H, W, C), T(IN, code, N, H, W, 2*C)) \
     OP(kl_forward, (P2, ROWS, C), T(OUT, loss, 1), T(IN, code, N, H, W, 2*C)) \
     OP(kl_backward, (P2, scale, ROWS, C), T(INOUT, dcode, N, H, W, 2*C), T(IN, code, N, H, W, 2*C)) \
-    OP(spread, (P2, N, H*W*C), T(OUT, out, 1), T(IN, x, N, H, W, C)) \
+    OP(batch_std, (P2, N, H*W*C), T(OUT, out, 1), T(IN, x, N, H, W, C)) \
     OP(nearest, (P5, N*H, ROWS, (int)C + 24), T(OUT, index, N*H), T(OUT, least, N*H), \
        T(IN, x, N*H, C + 24), T(IN, y, ROWS, C + 24), T(IN|MAYBE|POSITIVE, weight, N, H, W)) \
     OP(adam_step, (P4, ALL, scale, a, (real)0.999f, (real)1e-8f, k->t), \

@@ -13,16 +13,16 @@ static inline GanOptions recipe_inputs_options(const char *recipe, int batch, in
     GanOptions o = recipe_find(recipe)->defaults;
     o.batch = batch, o.size = size, o.seed = 5, o.classes = INPUT_CLASSES;
     if (!o.channels) o.channels = 1;
-    if (strcmp(recipe, "dcgan")) o.average = 0.9;      /* all others with pictures from averaged weights */
+    if (strcmp(recipe, "dcgan")) o.ema = 0.9;      /* all others with pictures from averaged weights */
     return o;
 }
 
 static inline void recipe_inputs(Gan *gan, uint64_t draw) {
     const GanOptions *o = &gan->options;
     const Ops *ops = gan->ops;
-    long pixels = (long)o->batch * o->size * o->size, images = gan_rounds(gan) * pixels * o->channels, content = pixels * gan_content(gan);
-    ops->random_normal(gan->images, images, o->seed, STREAM(STREAM_DATA, 4 * draw));
-    ops->tanh_forward(gan->images, gan->images, images);
+    long pixels = (long)o->batch * o->size * o->size, images = gan_n_critic(gan) * pixels * o->channels, content = pixels * gan_content(gan);
+    ops->random_normal(gan->x_real, images, o->seed, STREAM(STREAM_DATA, 4 * draw));
+    ops->tanh_forward(gan->x_real, gan->x_real, images);
     if (gan->content) {
         ops->random_normal(gan->content, content, o->seed, STREAM(STREAM_DATA, 4 * draw + 1));
         ops->tanh_forward(gan->content, gan->content, content);
@@ -30,7 +30,7 @@ static inline void recipe_inputs(Gan *gan, uint64_t draw) {
     if (gan->mask) ops->random_uniform(gan->mask, pixels, o->seed, STREAM(STREAM_DATA, 4 * draw + 2));
     if (gan->outside) ops->random_uniform(gan->outside, content, o->seed, STREAM(STREAM_DATA, 4 * draw + 2));
     if (gan->labels || gan->recipe->conditional == ON_CLASS) {
-        int n = o->batch * gan_rounds(gan);
+        int n = o->batch * gan_n_critic(gan);
         real *label = malloc((size_t)n * sizeof(real)), *given = calloc((size_t)n * (size_t)o->classes, sizeof(real));
         for (int i = 0; i < n; i++) {
             label[i] = (real)philox_below(o->seed, STREAM(STREAM_DATA, 4 * draw + 3), (uint64_t)i, o->classes);

@@ -9,7 +9,7 @@
  * and on the reference, which is computed again with the mistake in it (padding, a kernel turned round, no bias correction).
  * Exit status: 0 all right, 1 something is not (or not there), 2 wrong usage.                      Compiled in double, with the textbook code. */
 #include "validation/op_cases.h"
-#define OPTIONS_IMPLEMENTATION
+#include "core/error.h"
 #include "core/options.h"
 #include "core/safetensors.h"
 
@@ -28,11 +28,11 @@ static StFile golden, theirs;
 static const char *against;
 static int partial, verbose, shown, help;
 static Option table[] = {
-    { "--against", 's', &against, "", 0, 0, "a file of golden/, which make golden writes", 0 },
-    { "--partial", 'f', &partial, "0", 0, 1, "results that THEIRS does not have are no mistake", 0 },
-    { "--verbose", 'f', &verbose, "0", 0, 1, "a line for each result, right ones too", 0 },
-    { "--help", 'f', &help, "0", 0, 1, "this text", 0 },
-    { 0 }
+    TEXT_OPTION("--against", &against, "", 0, "a file of golden/, which make golden writes"),
+    FLAG_OPTION("--partial", &partial, 0, "results that THEIRS does not have are no mistake"),
+    FLAG_OPTION("--verbose", &verbose, 0, "a line for each result, right ones too"),
+    FLAG_OPTION("--help", &help, 0, "this text"),
+    END_OF_OPTIONS
 };
 
 static void *memory(size_t bytes) {
@@ -49,7 +49,7 @@ static long count_of(const StTensor *t) {
 
 static double *values(const StTensor *t, long n) {
     double *v = memory(sizeof *v * (size_t)n);
-    if (!st_read_f64(t, v, n)) die(1, "%s", st_error());
+    if (!st_read_f64(t, v, n)) die(1, "%s", error_text());
     return v;
 }
 
@@ -372,7 +372,8 @@ int main(int count, char **argument) {
         else if (file) another = argument[i];
         else file = argument[i];
     }
-    options_parse("validate", table, options, argument);
+    error_program("validate", 0, NULL);
+    options_parse(table, options, argument);
     if (help) {
         printf("usage: ./validate THEIRS.safetensors --against GOLDEN.safetensors [options]\n\noptions:\n");
         return options_help(table, stdout), 0;
@@ -380,7 +381,7 @@ int main(int count, char **argument) {
     if (another) die(2, "'%s' is one file too many, beside '%s'; see --help", another, file);
     if (!file) die(2, "THEIRS is missing: a .safetensors file of results, by the golden file's names; see --help");
     if (!*against) die(2, "--against is missing: a file of golden/, which make golden writes; see --help");
-    if (!st_open(&theirs, file) || !st_open(&golden, against)) die(1, "%s", st_error());
+    if (!st_open(&theirs, file) || !st_open(&golden, against)) die(1, "%s", error_text());
     long right = 0, wrong = 0, missing = 0;
     char first_missing[200] = "";
     for (int i = 0; i < golden.count; i++) {                         /* in the order of the file: step by step */

@@ -24,7 +24,7 @@ static inline double *golden_penalty_tensor(const StFile *golden, const char *na
 /* how many numbers are wrong, named when `loud` */
 static inline int golden_penalty_wrong(const Ops *ops, double tolerance, int loud) {
     GanOptions o = recipe_find("wgan-gp")->defaults;
-    o.batch = 4, o.size = 12, o.channels = 1, o.seed = 2024, o.critic = 1, o.penalty_weight = 100;          /* as in golden_penalty.py */
+    o.batch = 4, o.size = 12, o.channels = 1, o.seed = 2024, o.n_critic = 1, o.penalty_weight = 100;          /* as in golden_penalty.py */
     Gan gan;
     Report r;
     StFile golden;
@@ -34,7 +34,7 @@ static inline int golden_penalty_wrong(const Ops *ops, double tolerance, int lou
     int wrong = 0;
     double largest, *want;
     snprintf(path, sizeof path, "%.200s/data/penalty.safetensors", getenv("TESTS") ? getenv("TESTS") : "tests");
-    if (!st_open(&golden, path)) { printf("%s\n", st_error()); exit(1); }
+    if (!st_open(&golden, path)) { printf("%s\n", error_text()); exit(1); }
     gan_begin(&gan, recipe_find("wgan-gp"), &o, ops);
     if (!gan_finish(&gan)) exit(1);
     ops->scale(gan.d.p, (real)3.75, gan.d.parameters);
@@ -43,8 +43,8 @@ static inline int golden_penalty_wrong(const Ops *ops, double tolerance, int lou
         if (node->biases) ops->random_normal(gan.d.p + node->bias, node->biases, o.seed, STREAM(STREAM_D, 100 + i));
         if (node->biases) ops->scale(gan.d.p + node->bias, (real)0.1, node->biases);
     }
-    ops->random_normal(gan.images, o.batch * o.size * o.size, o.seed, STREAM(STREAM_DATA, 0));
-    ops->tanh_forward(gan.images, gan.images, o.batch * o.size * o.size);
+    ops->random_normal(gan.x_real, o.batch * o.size * o.size, o.seed, STREAM(STREAM_DATA, 0));
+    ops->tanh_forward(gan.x_real, gan.x_real, o.batch * o.size * o.size);
     gan_step(&gan, &r);
 #define COMPARE(got, want, allowed, ...) if (!(fabs((got) - (want)) <= (allowed)) && ++wrong && loud) CLOSE(got, want, allowed, 0, __VA_ARGS__)
     want = golden_penalty_tensor(&golden, "report", &count, &largest);
