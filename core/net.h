@@ -167,9 +167,8 @@ void net_adam(Net *net, double lr, double beta1, double beta2);   /* F19, eps 1e
  * one. */
 typedef struct NetTensor {
     char name[64];
-    int rank, shape[4];
-    long offset, count;
-    int in_buffer;
+    int rank, in_buffer;
+    long shape[4], offset, count;
 } NetTensor;
 int net_tensor(const Net *net, int i, NetTensor *tensor);
 
@@ -810,14 +809,14 @@ int net_tensor(const Net *net, int i, NetTensor *tensor) {
         if (i >= tensors) { i -= tensors; continue; }
         static const char *const layer[] = { "weight", "bias", "singular" };
         static const char *const norm[] = { "gamma", "beta", "running_mean", "running_var" };
-        int count = i == 2 && node->singular >= 0 ? (int)(node->weights / c) : c;
+        long count = i == 2 && node->singular >= 0 ? node->weights / c : c;
         long at[] = { node->weight, node->bias, node->singular, node->running + c };
         if (node->running >= 0) at[2] = node->running;
         *tensor = (NetTensor){ .rank = 1, .shape = { count }, .count = count, .offset = at[i],
                                .in_buffer = i >= 2 };
         if (i == 0) {
             tensor->rank = node->rank, tensor->count = node->weights;
-            memcpy(tensor->shape, node->shape, sizeof node->shape);
+            for (int d = 0; d < node->rank; d++) tensor->shape[d] = node->shape[d];
         }
         snprintf(tensor->name, sizeof tensor->name, "%s.%d.%s.%s", net->name, k, node->kind->name,
                  (node->saved >= 0 ? norm : layer)[i]);
