@@ -1190,22 +1190,22 @@ void gan_sample(Gan *gan, uint64_t draw, real *out) {
     swap_ema(gan);
 }
 
-/* -------------------------------------------------------------------------------------- checkpoints */
+/* ------------------------------------------------------------------------------------ checkpoints */
 
 /* what gan_save writes, of G as it is now */
 static Checkpoint gan_checkpoint(const Gan *gan) {
-    Checkpoint c = { .ops = gan->ops, .recipe = gan->recipe->name, .step = gan->step, .format = GAN_FORMAT };
+    Checkpoint c = { .ops = gan->ops, .recipe = gan->recipe->name, .step = gan->step,
+                     .format = GAN_FORMAT };
     for (int i = 0; i < CHECKPOINT_NETS; i++) c.net[i] = gan_net(gan, i);
     for (int i = 0; i < gan->buffers; i++)
-        if (gan->buffer[i].name) {
-            c.buffer[c.buffers].name = gan->buffer[i].name, c.buffer[c.buffers].at = *gan->buffer[i].at;
-            c.buffer[c.buffers++].count = gan->buffer[i].count;
-        }
+        if (gan->buffer[i].name)
+            c.buffer[c.buffers++] = (CheckpointBuffer){ gan->buffer[i].name, *gan->buffer[i].at,
+                                                        gan->buffer[i].count };
     return c;
 }
 
 int gan_save(Gan *gan, const char *path, const StMeta *meta, int metas) {
-    swap_ema(gan);                                /* the file's G is the averaged one; "g.now" is G as it is */
+    swap_ema(gan);                      /* the file's G is the averaged one; "g.now" is G as it is */
     Checkpoint c = gan_checkpoint(gan);
     int good = checkpoint_save(&c, path, meta, metas);
     swap_ema(gan);
@@ -1226,8 +1226,8 @@ int gan_load(Gan *gan, const char *path) {
     if (!gan_open(&file, path)) return 0;
     int good = checkpoint_step(&file, path, gan->recipe->name, &step);
     if (good && !gan->ema != !st_find(&file, "g.now"))
-        good = fail(gan->ema ? "%s: made without --average: omit it here too" :
-                    "%s: made with --average: its weights are means, give --average as there", path);
+        good = fail(gan->ema ? "%s: made without --average: omit it here too" : "%s: made with "
+                    "--average: its weights are means, give --average as there", path);
     swap_ema(gan);
     Checkpoint c = gan_checkpoint(gan);
     good = good && checkpoint_load(&c, &file, path);
@@ -1243,8 +1243,10 @@ int gan_load(Gan *gan, const char *path) {
 void gan_begin_anew(Gan *gan) {
     Net *net;
     for (int i = 0; (net = gan_net(gan, i)); i++) {
-        if (net->m) gan->ops->fill(net->m, 0, net->parameters), gan->ops->fill(net->v, 0, net->parameters);
         net->adam_steps = 0;
+        if (!net->m) continue;
+        gan->ops->fill(net->m, 0, net->parameters);
+        gan->ops->fill(net->v, 0, net->parameters);
     }
     gan->step = 0;
 }

@@ -26,6 +26,7 @@
 
 enum { CHECKPOINT_NETS = 6, CHECKPOINT_BUFFERS = 8 };
 
+typedef struct CheckpointBuffer { const char *name; real *at; long count; } CheckpointBuffer;
 typedef struct Checkpoint {
     const Ops *ops;
     const char *recipe;
@@ -33,8 +34,8 @@ typedef struct Checkpoint {
     int format;
     Net *net[CHECKPOINT_NETS + 1];      /* ended by NULL */
     int weights_only;                   /* 1: without Adam's moments */
-    struct { const char *name; real *at; long count; } buffer[CHECKPOINT_BUFFERS];
     int buffers;
+    CheckpointBuffer buffer[CHECKPOINT_BUFFERS];
 } Checkpoint;
 
 /* Writes the whole file, with `meta` as given, or nothing. The hash is of all numbers in its
@@ -242,7 +243,7 @@ static uint16_t compress_half(float x) {
     int e;
     double size = fabs((double)x);
     frexp(size, &e);                                     /* size in [2^(e-1), 2^e) */
-    if (e < -13) e = -13;
+    if (e < -13 || size == 0) e = -13;
     int steps = (int)nearbyint(ldexp(size, 11 - e));     /* 2^10 to 2^11, or fewer below 2^-14 */
     return (uint16_t)(steps + (e + 13) * 1024 + (signbit(x) ? 0x8000 : 0));    /* 2^11 carry over */
 }
