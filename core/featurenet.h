@@ -1,4 +1,5 @@
-/* featurenet.h: networks that look at pictures. What they compute on the way is what style and content are measured in.
+/* featurenet.h: networks that look at pictures. What they compute on the way is what style and
+ * content are measured in.
  *
  *   Net net;  Features f;
  *   net_begin(&net, "vgg", ops, 1);
@@ -7,11 +8,12 @@
  *   ops->upload(net.node[f.picture].y, picture, 3L * h * w);  net_forward(&net, 0);
  *   net.node[features_node(&f, "relu4_2")].y  ...
  *
- * VGG (Simonyan, Zisserman 2014) is described with PyTorch's geometry, 3x3 convolutions padded by zeros after the picture has been
- * normalised, and read from a safetensors file with torchvision's names: features.0.weight, features.0.bias, ... (timm's are the
- * same). Its weights are not part of this project. features_random needs no file: random filters see textures too, though coarser
- * (Ustyuzhaninov, Brendel, Gatys, Bethge 2016). One .c file says #define FEATURENET_IMPLEMENTATION; it needs
- * net.h and safetensors.h. (The C library has a features.h of its own: hence the name.) */
+ * VGG (Simonyan, Zisserman 2014) is described with PyTorch's geometry, 3x3 convolutions padded by
+ * zeros after the picture has been normalised, and read from a safetensors file with torchvision's
+ * names: features.0.weight, features.0.bias, ... (timm's are the same). Its weights are not part of
+ * this project. features_random needs no file: random filters see textures too, though coarser
+ * (Ustyuzhaninov, Brendel, Gatys, Bethge 2016). One .c file says #define FEATURENET_IMPLEMENTATION;
+ * it needs net.h and safetensors.h. (The C library has a features.h of its own: hence the name.) */
 #ifndef FEATURENET_H
 #define FEATURENET_H
 #include "core/error.h"
@@ -29,26 +31,29 @@ typedef struct Features {
     struct { char name[12]; int node, conv, torch; } layer[FEATURES_LAYERS];      /* relu1_1 ..; its convolution, and that one's N */
 } Features;
 
-/* VGG16 or VGG19 (depth) up to and including the layer `deepest` ("relu1_1" .. "relu5_3", VGG19: "relu5_4") for pictures in [-1,1]
- * of h x w, batch net->n, in a network that net_begin has begun. Channel counts are those of the file's tensors, which are all
- * checked; file NULL: 64, 128, 256, 512, 512. Average pooling takes sides that are multiples of features_multiple(deepest).
- * 0, and a line in error_text(): unknown layer, missing tensor, wrong shape, picture too small. */
+/* VGG16 or VGG19 (depth) up to and including the layer `deepest` ("relu1_1" .. "relu5_3", VGG19:
+ * "relu5_4") for pictures in [-1,1] of h x w, batch net->n, in a network that net_begin has begun.
+ * Channel counts are those of the file's tensors, which are all checked; file NULL: 64, 128, 256,
+ * 512, 512. Average pooling takes sides that are multiples of features_multiple(deepest). 0, and a
+ * line in error_text(): unknown layer, missing tensor, wrong shape, picture too small. */
 int features_vgg(Features *f, Net *net, int depth, const char *deepest, int h, int w, int pooling, const StFile *file);
 int features_multiple(const char *deepest);             /* relu1_x: 1, relu2_x: 2, relu3_x: 4, .. */
 
-/* Opens a file of weights and says what they are for: 16 or 19, a VGG; 0, features_random, as ./train --recipe features has taught
- * them. -1, and error_text(): not readable, or neither. */
+/* Opens a file of weights and says what they are for: 16 or 19, a VGG; 0, features_random, as
+ * ./train --recipe features has taught them. -1, and error_text(): not readable, or neither. */
 int features_open(StFile *file, const char *path);
 
-/* Uploads weights into the finished network: VGG's, OIHW -> HWIO, or those of features_random, over what features_draw has drawn;
- * F32, F16, BF16 or F64. 0, and error_text(). */
+/* Uploads weights into the finished network: VGG's, OIHW -> HWIO, or those of features_random, over
+ * what features_draw has drawn; F32, F16, BF16 or F64. 0, and error_text(). */
 int features_load(const Features *f, Net *net, const StFile *file);
 
-/* Three blocks of two 3x3 convolutions, 32, 64, 64 channels, mirrored edges, average pooling between: "relu1_1" .. "relu3_2"; and
- * "luminance": light and shade, averaged over 3x3 pixels. h and w: multiples of 4 from 16 up. */
+/* Three blocks of two 3x3 convolutions, 32, 64, 64 channels, mirrored edges, average pooling
+ * between: "relu1_1" .. "relu3_2"; and "luminance": light and shade, averaged over 3x3 pixels. h
+ * and w: multiples of 4 from 16 up. */
 int features_random(Features *f, Net *net, int h, int w);
 
-/* Draws the filters of the finished network from the seed: N(0, 2 / fan_in) (He et al. 2015). gray: the luminance of each channel. */
+/* Draws the filters of the finished network from the seed: N(0, 2 / fan_in) (He et al. 2015). gray:
+ * the luminance of each channel. */
 void features_draw(const Features *f, Net *net, uint64_t seed, const double gray[3]);
 
 /* The node of a layer by its name, or -1. */
@@ -88,7 +93,8 @@ int features_multiple(const char *deepest) {
     return features_parse(deepest, 19, &block, &number) ? 1 << (block - 1) : 1;
 }
 
-/* the tensor features.N.weight, (out,in,3,3), or features.N.bias, (out); out < 0: whatever it is. NULL, and a line */
+/* the tensor features.N.weight, (out,in,3,3), or features.N.bias, (out); out < 0: whatever it is.
+ * NULL, and a line */
 static const StTensor *features_tensor(const StFile *file, int number, const char *part, long out, long in) {
     char name[40];
     snprintf(name, sizeof name, "features.%d.%s", number, part);
