@@ -13,7 +13,7 @@
 #ifdef WITH_MPI
 enum { PARALLEL = 1 };
 extern int parallel_ranks, parallel_rank;         /* how many; which of them this process is */
-void parallel_begin(const char *program);         /* first in main; only rank 0 is heard from now on */
+void parallel_begin(const char *program);         /* first in main; only rank 0 is heard then */
 int parallel_end(int status);                     /* last in main; without it all ranks end */
 int parallel_any(int bits);                       /* the bits that some rank has set */
 int parallel_same(uint64_t hash);                 /* have all ranks the same? */
@@ -76,7 +76,7 @@ int parallel_any(int bits) {
 }
 
 int parallel_same(uint64_t hash) {
-    uint64_t ends[2] = { hash, ~hash };           /* the largest, and the complement of the smallest */
+    uint64_t ends[2] = { hash, ~hash }; /* the largest, the complement of the smallest */
     if (parallel_ranks > 1)
         MPI_Allreduce(MPI_IN_PLACE, ends, 2, MPI_UINT64_T, MPI_MAX, MPI_COMM_WORLD);
     return ends[0] == ~ends[1];
@@ -117,7 +117,7 @@ static int parallel_on_gpu(const Ops *ops, real *x, long n) {
 #endif
 
 void parallel_sum(const Ops *ops, real *x, long n) {
-    static real *host;                            /* x may be a GPU's: it travels by way of the host */
+    static real *host;                  /* x may be of a GPU: it travels by way of the host */
     static long room;
     if (parallel_ranks == 1 || parallel_on_gpu(ops, x, n)) return;
     if (n > room) {
