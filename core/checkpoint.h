@@ -8,9 +8,9 @@
  * compress_write keeps the generator ("g.*") without its moments, after
  *   pruning       of each weight tensor the share `prune` becomes zero, smallest magnitudes first
  *                 (Han et al. 2015);
- *   quantisation  float16, or int8 with a scale s_o for each output channel o: s_o = max |w_o| / 127,
- *                 q = round(w / s_o), ties to even (Krishnamoorthi 2018, symmetric). It is read back
- *                 as s_o q: off by s_o / 2 at most.
+ *   quantisation  float16, or int8 with a scale s_o for each output channel o (Krishnamoorthi 2018,
+ *                 symmetric): s_o = max |w_o| / 127, q = round(w / s_o), ties to even; it is read
+ *                 back as s_o q: off by s_o / 2 at most.
  * It writes NAME (I8) and NAME.scale (F32, all sides 1 but the output channel's): in Python the
  * weight is NAME * NAME.scale. Vectors (biases, norms, running statistics) stay F32. A zero takes
  * as much room as another number: pruning saves room once the file is packed (gzip), or in hardware
@@ -199,7 +199,8 @@ static int slot_read(const Checkpoint *c, const Slot *slot, const StFile *file, 
                     expected, c->recipe);
     if (strcmp(shape_text(have, t->rank, t->shape), expected))
         return fail("%s: tensor '%s' is %s, the recipe needs %s: was it made with --recipe %s and "
-                    "these sizes, channels and --body?", path, need->name, have, expected, c->recipe);
+                    "these sizes, channels and --body?", path, need->name, have, expected,
+                    c->recipe);
     real *host = malloc((size_t)need->count * sizeof(real) + 1);
     int good = host ? compress_read(file, t, host, need->count) : fail("not enough memory");
     if (good && write) c->ops->upload(slot->here, host, need->count);
@@ -303,7 +304,7 @@ static void *compress_tensor(const StTensor *t, double prune, int int8, StTensor
     out[0] = *t, out[0].dtype = "F32", out[0].data = w, out[0].bytes = sizeof *w * (size_t)n;
     if (vector) return w;
     report->weights += n;
-    out[0].dtype = int8 ? "I8" : "F16", out[0].data = half, out[0].bytes = (size_t)(int8 ? n : 2 * n);
+    out[0].dtype = int8 ? "I8" : "F16", out[0].data = q, out[0].bytes = (size_t)(int8 ? n : 2 * n);
     if (int8) {
         sprintf(name, "%s.scale", t->name);
         out[1] = (StTensor){ name, "F32", t->rank, {0}, scale, sizeof *scale * (size_t)channels };
@@ -363,8 +364,8 @@ int compress_read(const StFile *file, const StTensor *t, real *out, long count) 
     int fits = s && axis >= 0 && (long)t->bytes == count && s->rank == t->rank;
     for (int k = 0; fits && k < t->rank; k++) fits = s->shape[k] == (k == axis ? t->shape[k] : 1);
     if (!fits)
-        return fail("%s: integers take a tensor '%s' with a number for each output channel: is this "
-                    "a file of --compress?", t->name, name);
+        return fail("%s: integers take a tensor '%s' with a number for each output channel: is "
+                    "this a file of --compress?", t->name, name);
     float *scale = malloc(sizeof *scale * (size_t)(t->shape[axis] + 1));
     int good = scale ? st_read_f32(s, scale, t->shape[axis]) : fail("not enough memory");
     for (long i = 0; good && i < count; i++)

@@ -76,7 +76,8 @@ int features_node(const Features *f, const char *name) {
 /* the next layer, called reluBLOCK_NUMBER: a relu of this convolution. Returns its node. */
 static int features_add(Features *f, Net *net, int block, int number, int conv, int torch) {
     int l = f->layers++;
-    snprintf(f->layer[l].name, sizeof f->layer[l].name, "relu%d_%d", block, number);
+    strcpy(f->layer[l].name, "relu0_0");
+    f->layer[l].name[4] += (char)block, f->layer[l].name[6] += (char)number;
     f->layer[l].conv = conv, f->layer[l].torch = torch;
     return f->layer[l].node = relu(net, conv);
 }
@@ -156,8 +157,8 @@ int features_open(StFile *file, const char *path) {
     if (recipe && !strcmp(recipe, "features")) return 0;
     if (st_find(file, "features.0.weight")) return st_find(file, "features.16.weight") ? 19 : 16;
     st_close(file);
-    return fail("%s: no tensor 'features.0.weight': expected VGG16 or VGG19 with torchvision's names, "
-                "or a run of ./train --recipe features", path) - 1;
+    return fail("%s: no tensor 'features.0.weight': expected VGG16 or VGG19 with torchvision's "
+                "names, or a run of ./train --recipe features", path) - 1;
 }
 
 static int features_upload(Net *net, real *to, const double *from, long n) {

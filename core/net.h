@@ -11,11 +11,9 @@
  *   net_backward(&g, NET_WEIGHTS);  net_adam(&g, ...);
  *
  * Every builder returns the number of its node. A node names its inputs, which stand before it:
- * forward walks the list up, backward walks it down, and skips, residuals, concatenation need
- * nothing special. Parameters, gradients and Adam's two moments are one block each: the optimiser,
- * the checkpoint and the gradient's norm are one loop each. A builder that is given shapes that do
- * not fit writes one line to standard error and ends the program: the model's description is wrong,
- * not its data. */
+ * forward walks the list up, backward walks it down. Parameters, gradients and Adam's two moments
+ * are one block each: the optimiser, the checkpoint and the gradient's norm are one loop each. A
+ * builder whose shapes do not fit writes one line to standard error and ends the program. */
 #ifndef NET_H
 #define NET_H
 #include "layers.h"
@@ -76,8 +74,7 @@ void net_begin(Net *net, const char *name, const Ops *ops, int n);
 int net_input(Net *net, int h, int w, int c);
 int reshape(Net *net, int x, int h, int w, int c);    /* h*w*c stays; no data moves */
 int dense(Net *net, int x, int out);                  /* F6: (n,h,w,c) -> (n,1,1,out) */
-/* F18: h -> (h + 2 pad - kernel)/stride + 1; transposed: h -> h * stride exactly; depthwise: each
- * channel by itself */
+/* F18: h -> (h + 2 pad - kernel)/stride + 1; transposed: h -> h * stride; depthwise: c by itself */
 int conv2d(Net *net, int x, int out, int kernel, int stride, int pad);
 int conv2d_transpose(Net *net, int x, int out, int kernel, int stride, int pad);
 int depthwise_conv2d(Net *net, int x, int kernel, int stride, int pad);
@@ -99,8 +96,7 @@ int moments(Net *net, int x);                         /* F16: -> (1,1,2c): devia
 int adain(Net *net, int x, int style);                /* F16: style (1,1,2c), as moments gives it */
 int gray(Net *net, int x);                            /* mean over channels: -> c = 1 */
 
-/* Bytes that net_finish will allocate, and the scratch that the convolutions will borrow from the
- * table (shared by all networks). */
+/* Bytes that net_finish will allocate; that convolutions borrow from the table for all networks. */
 double net_bytes(const Net *net, int training);
 double net_scratch_bytes(const Net *net);
 
@@ -108,41 +104,32 @@ double net_scratch_bytes(const Net *net);
  *   NET_WEIGHTS   gradients, Adam's moments, every activation kept
  *   NET_INPUT     the same without the weights' gradients and moments: a network that only judges
  *   NET_TANGENT   (added to one of these) for net_tangent
- *   0             activations share memory after their last reader; only net_forward(net, 0)
- * works */
+ *   0             activations share memory after their last reader; for net_forward(net, 0) only */
 int net_finish(Net *net, int training);
 void net_free(Net *net);
 
 /* Weights ~ N(0, 0.02) (Radford, Metz, Chintala 2015), or with gain > 0 N(0, gain / fan_in) (He et
- * al. 2015); biases 0, gamma 1, beta 0, running mean 0 and variance 1. Drawn from (seed, stream):
- * the same on every machine. */
+ * al. 2015), from (seed, stream); biases 0, gamma 1, beta 0, running mean 0 and variance 1. */
 void net_initialize(Net *net, uint64_t seed, uint64_t stream, double gain);
 
 /* All y from node 0 up. training = 1: batch norm uses and tracks the batch's statistics; 0: the
  * running ones. Instance norm and adain take mean and variance from each picture, except in the
- * first net->given nodes (0 unless changed after net_begin): these use the mean and var that stand
- * in save:
- *   y = gamma (x - mean) / sqrt(var + eps) + beta
- * A picture's own statistics span all of it. With given ones the output depends on the pixels
- * around it alone, so that a large picture can be painted in pieces (style/large.h). */
+ * first net->given nodes (0 unless changed after net_begin): these use those that stand in save, so
+ * that the output depends on the pixels around it alone: style/large.h paints in pieces. */
 void net_forward(Net *net, int training);
 void net_forward_part(Net *net, int from, int to);    /* net_forward(net, 0), from <= i < to */
 
 /* How far around its place node i sees, in pixels of a picture of h rows (h of the input nodes may
- * be fractions of it). A pixel of node i is s_i pixels of the picture wide. A node that reads node
- * i adds
- *   convolution K x K, stride f     s_i K/2 (its padding keeps the place), then s = s_i f
- *   pool of f x f                   s_i (f - 1), then s = s_i f
- *   upsample by f                   s = s_i / f, then s (f - 1), to the pixel that it repeats
- *   transposed K x K, stride f      s = s_i / f, then s K
- * and takes the larger of two inputs. Statistics of the whole picture (norms, moments, dense) do
- * not count. */
+ * be fractions of it). With s the width of a pixel of the node in pixels of the picture:
+ *   convolution K x K, stride f     + s K/2 (its padding keeps the place), then s = s f
+ *   pool of f x f                   + s (f - 1), then s = s f
+ *   upsample by f                   s = s / f, then + s (f - 1), to the pixel that it repeats
+ *   transposed K x K, stride f      s = s / f, then + s K
+ * and the larger of two inputs. Statistics of the whole picture (norms, dense) do not count. */
 int net_receptive_field(const Net *net, int i, int h);
 
 /* dL/d everything: first net_zero_activations; then you add to the dy of the nodes that the loss
- * reads; then this. what: NET_WEIGHTS adds to g, NET_INPUT computes the dy of inputs. The
- * discriminator in the generator's step is called with NET_INPUT alone: its weight gradients cost
- * nothing. */
+ * reads; then this. what: NET_WEIGHTS adds to g, NET_INPUT computes the dy of inputs. */
 void net_zero_activations(Net *net);
 void net_backward(Net *net, int what);
 
@@ -150,9 +137,9 @@ void net_backward(Net *net, int what);
  * direction v in the inputs' t (zeros at first):
  *   g += d/dp (v . dL/dx)                            L: linear in the outputs
  * With J = d output / dx it is v . dL/dx = dL/doutput . J v. J v goes up the list as x does, t in
- * place of y: through the same weights, without biases, through each relu by the slope that it has
- * at x. A layer's gradient is then the t that it reads times its dy. Exact, since a network of
- * layers and relus is linear between its kinks. net_has_tangent: is it one? */
+ * place of y: through the same weights, without biases, through each relu by its slope at x. A
+ * layer's gradient is then the t that it reads times its dy. Exact where the network is linear
+ * between kinks; net_has_tangent: is it made of such nodes? */
 int net_has_tangent(const Net *net);
 void net_tangent(Net *net);
 
@@ -162,9 +149,8 @@ void net_gradient_square(Net *net, real *square);     /* sum g^2; not finite if 
 void net_clip_gradients(Net *net, const real *square, double limit);
 void net_adam(Net *net, double lr, double beta1, double beta2);   /* F19, eps 1e-8 */
 
-/* Tensor i of a checkpoint: its name ("g.3.conv2d.weight"), its shape, its offset in the parameter
- * block (in_buffer = 0) or in the running statistics (in_buffer = 1). Returns 0 past the last
- * one. */
+/* Tensor i of a checkpoint: its name ("g.3.conv2d.weight"), its shape, its offset in the parameters
+ * (in_buffer = 0) or in the running statistics (in_buffer = 1). Returns 0 past the last one. */
 typedef struct NetTensor {
     char name[64];
     int rank, in_buffer;
@@ -172,15 +158,11 @@ typedef struct NetTensor {
 } NetTensor;
 int net_tensor(const Net *net, int i, NetTensor *tensor);
 
-/* The name of the first node whose parameters (then output, gradient, gradient of the parameters)
- * hold a number that is not finite; NULL if there is none. */
+/* The first node whose parameters (then output, dy, gradients) are not all finite; NULL: none. */
 const char *net_find_not_finite(Net *net);
 
-/* What a picture costs: multiplications of one forward pass in convolutions and dense layers. */
-double net_multiplications(const Net *net);
-
-/* A table of the nodes: name, output shape, parameters. */
-void net_print(const Net *net, void *file);
+double net_multiplications(const Net *net);           /* in layers, for one picture forward */
+void net_print(const Net *net, void *file);           /* a table: name, output shape, parameters */
 #endif
 
 #if defined(NET_IMPLEMENTATION) && !defined(NET_IMPLEMENTED)
@@ -193,7 +175,8 @@ void net_print(const Net *net, void *file);
 static long node_count(const Node *node) { return (long)node->n * node->h * node->w * node->c; }
 static long node_rows(const Node *node) { return (long)node->n * node->h * node->w; }
 
-static void net_die(const Net *net, const char *builder, const char *why) {
+static void net_need(const Net *net, int good, const char *builder, const char *why) {
+    if (good) return;
     fprintf(stderr, "net.h: network '%s', node %d (%s): %s\n", net->name, net->nodes, builder, why);
     exit(1);
 }
@@ -229,10 +212,9 @@ static const Kind kind_reshape = { "reshape", nothing, nothing, nothing };     /
  * from the u of the last one, which is kept as batch norm's statistics are. */
 typedef struct Spectral { int in, out; real *w, *dw, *v, *sigma, *length, *u; } Spectral;
 static Spectral spectral_parts(const Net *net, const Node *node) {
-    int out = node->shape[node->rank - 1];
+    int out = node->c, in = (int)(node->weights / out);
     real *w = net->save + node->spectral, *dw = w + node->weights, *v = dw + node->weights;
-    return (Spectral){ (int)(node->weights / out), out, w, dw, v, v + out, v + out + 1,
-                       net->buffer + node->singular };
+    return (Spectral){ in, out, w, dw, v, v + out, v + out + 1, net->buffer + node->singular };
 }
 static void spectral_node_forward(const Net *net, Node *node) {
     if (node->spectral < 0) return;
@@ -330,12 +312,12 @@ static void batchnorm_node_forward(const Net *net, Node *node) {
 }
 
 /* With k = gamma / sqrt(var + eps), h = (x - mu) / sqrt(var + eps), m = mean(dy), q = mean(dy h):
- *   dx += k (dy - m - h q)   dgamma += sum of dy h   dbeta += sum of dy     in each of the
- * groups */
-static void norm_gradient(const Net *net, Node *node, real *dgamma, real *dbeta, int groups) {
-    net->ops->normalize_backward(A.dy, dgamma, dbeta, node->dy, A.y, WEIGHT, MEAN,
-                                 MEAN + (long)groups * node->c, groups, node_rows(node) / groups,
-                                 node->c);
+ *   dx += k (dy - m - h q)   dgamma += sum of dy h   dbeta, behind it, += sum of dy
+ * in each of the groups. */
+static void norm_gradient(const Net *net, Node *node, real *dgamma, int groups) {
+    real *dbeta = dgamma ? dgamma + node->c : NULL, *var = MEAN + (long)groups * node->c;
+    net->ops->normalize_backward(A.dy, dgamma, dbeta, node->dy, A.y, WEIGHT, MEAN, var, groups,
+                                 node_rows(node) / groups, node->c);
 }
 
 /* Over several ranks m and q are means over all of them, but norm_gradient takes this rank's own
@@ -346,7 +328,7 @@ static void batchnorm_shared_backward(const Net *net, Node *node) {
     double rows = node_rows(node), x[2 * c];
     real *sums = MEAN + 2 * c, host[4 * c], gamma[c];          /* sums: of dy h, then of dy */
     net->ops->fill(sums, 0, 2 * c);
-    norm_gradient(net, node, sums, sums + c, 1);
+    norm_gradient(net, node, sums, 1);
     if (net->what & NET_WEIGHTS) net->ops->axpy(D_WEIGHT, sums, 1, 2 * c);    /* and D_BIAS */
     net->ops->download(host, MEAN, 4 * c), net->ops->download(gamma, WEIGHT, c);
     for (int j = 0; j < 2 * c; j++) x[j] = host[2 * c + j] / rows;
@@ -360,9 +342,8 @@ static void batchnorm_shared_backward(const Net *net, Node *node) {
     net->ops->axpy(A.dy, node->dy, 1, node_count(node));
 }
 static void batchnorm_node_backward(const Net *net, Node *node) {
-    int weights = net->what & NET_WEIGHTS;
     if (net->mean) batchnorm_shared_backward(net, node);
-    else norm_gradient(net, node, weights ? D_WEIGHT : NULL, weights ? D_BIAS : NULL, 1);
+    else norm_gradient(net, node, net->what & NET_WEIGHTS ? D_WEIGHT : NULL, 1);
 }
 KIND(batchnorm, NULL);
 
@@ -387,8 +368,7 @@ static void instancenorm_node_forward(const Net *net, Node *node) {
         net->ops->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, node->n, rows, node->c);
 }
 static void instancenorm_node_backward(const Net *net, Node *node) {
-    int weights = net->what & NET_WEIGHTS;
-    norm_gradient(net, node, weights ? D_WEIGHT : NULL, weights ? D_BIAS : NULL, node->n);
+    norm_gradient(net, node, net->what & NET_WEIGHTS ? D_WEIGHT : NULL, node->n);
 }
 KIND(instancenorm, NULL);
 
@@ -423,16 +403,15 @@ KIND(adain, NULL);
     } \
     KIND(name, tangent)
 #define COUNT node_count(node)
-#define PADDED A.n, A.h, A.w, A.c, (node->h - A.h) / 2
-#define BLOCKS A.n, A.h, A.w, A.c, node->factor
-#define PLANES A.n, (long)A.h * A.w, A.c
+#define IMAGE A.n, A.h, A.w, A.c
+#define BLOCKS IMAGE, node->factor
 /* dropout draws its mask again in the backward pass, from (seed, draw, node): nothing is stored */
 #define MASK net->seed, net->draw * NET_MAX_NODES + (uint64_t)(node - net->node), \
-             net->first * (COUNT / node->n)
+             net->first * (node_count(node) / node->n)
 
 static void leaky_relu_tangent(const Net *net, Node *node) {
-    net->ops->fill(node->t, 0, COUNT);
-    net->ops->leaky_relu_backward(node->t, A.t, node->y, node->slope, COUNT);
+    net->ops->fill(node->t, 0, node_count(node));
+    net->ops->leaky_relu_backward(node->t, A.t, node->y, node->slope, node_count(node));
 }
 static void concat_tangent(const Net *net, Node *node) {
     net->ops->concat_forward(node->t, A.t, B.t, node_rows(node), A.c, B.c);
@@ -449,20 +428,22 @@ NODE(tanh, (node->y, A.y, COUNT), (A.dy, node->dy, node->y, COUNT), NULL);
 NODE(sigmoid, (node->y, A.y, COUNT), (A.dy, node->dy, node->y, COUNT), NULL);
 NODE(dropout, (node->y, A.y, net->batch_statistics ? node->rate : 0, COUNT, MASK),
      (A.dy, node->dy, node->rate, COUNT, MASK), NULL);
-NODE(reflect_pad, (node->y, A.y, PADDED), (A.dy, node->dy, PADDED), NULL);
+NODE(reflect_pad, (node->y, A.y, IMAGE, (node->h - A.h) / 2),
+     (A.dy, node->dy, IMAGE, (node->h - A.h) / 2), NULL);
 NODE(upsample, (node->y, A.y, BLOCKS), (A.dy, node->dy, BLOCKS), upsample_tangent);
 NODE(avgpool, (node->y, A.y, BLOCKS), (A.dy, node->dy, BLOCKS), NULL);
 NODE(maxpool, (node->y, A.y, BLOCKS), (A.dy, node->dy, A.y, BLOCKS), NULL);
-NODE(moments, (node->y, A.y, PLANES), (A.dy, node->dy, A.y, node->y, PLANES), NULL);
+NODE(moments, (node->y, A.y, A.n, (long)A.h * A.w, A.c),
+     (A.dy, node->dy, A.y, node->y, A.n, (long)A.h * A.w, A.c), NULL);
 NODE(gray, (node->y, A.y, node_rows(node), A.c), (A.dy, node->dy, node_rows(node), A.c), NULL);
 
 /* Nodes of two inputs */
 static void add_node_forward(const Net *net, Node *node) {
-    net->ops->add_forward(node->y, A.y, B.y, COUNT);
+    net->ops->add_forward(node->y, A.y, B.y, node_count(node));
 }
 static void add_node_backward(const Net *net, Node *node) {
     if (needs_grad(net, node->a)) net->ops->axpy(A.dy, node->dy, 1, COUNT);
-    if (needs_grad(net, node->b)) net->ops->axpy(B.dy, node->dy, 1, COUNT);
+    if (needs_grad(net, node->b)) net->ops->axpy(B.dy, node->dy, 1, node_count(node));
 }
 KIND(add, NULL);
 static void concat_node_forward(const Net *net, Node *node) {
@@ -482,11 +463,11 @@ void net_begin(Net *net, const char *name, const Ops *ops, int n) {
 
 /* a new node that reads a and b, with an output of (n,h,w,c) */
 static int net_node(Net *net, const Kind *kind, int a, int b, int h, int w, int c) {
-    const char *why = net->nodes == NET_MAX_NODES ? "too many nodes: raise NET_MAX_NODES"
-        : a >= net->nodes || b >= net->nodes ? "reads a node that does not exist yet"
-        : h < 1 || w < 1 || c < 1
-        ? "its output would be empty: the picture is too small for this network" : NULL;
-    if (why) net_die(net, kind->name, why);
+    const char *name = kind->name;
+    net_need(net, net->nodes < NET_MAX_NODES, name, "too many nodes: raise NET_MAX_NODES");
+    net_need(net, a < net->nodes && b < net->nodes, name, "reads a node that does not exist yet");
+    net_need(net, h > 0 && w > 0 && c > 0, name,
+             "its output would be empty: the picture is too small for this network");
     net->node[net->nodes] = (Node){
         .kind = kind, .a = a, .b = b, .n = net->n, .h = h, .w = w, .c = c, .factor = 1,
         .weight = -1, .bias = -1, .running = -1, .saved = -1, .spectral = -1, .singular = -1 };
@@ -513,29 +494,29 @@ int net_input(Net *net, int h, int w, int c) { return net_node(net, &kind_input,
 
 int reshape(Net *net, int x, int h, int w, int c) {
     Node *in = &net->node[x];
-    if ((long)in->h * in->w * in->c != (long)h * w * c)
-        net_die(net, "reshape", "the number of elements changes");
+    int same = (long)in->h * in->w * in->c == (long)h * w * c;
+    net_need(net, same, "reshape", "the number of elements changes");
     return net_node(net, &kind_reshape, x, -1, h, w, c);
 }
 
 int dense(Net *net, int x, int out) {
     Node *in = &net->node[x];
-    int i = net_node(net, &kind_dense, x, -1, 1, 1, out);
-    return net_parameters(net, i, 2, (int[4]){ in->h * in->w * in->c, out });
+    int i = net_node(net, &kind_dense, x, -1, 1, 1, out), shape[] = { in->h * in->w * in->c, out };
+    return net_parameters(net, i, 2, shape);
 }
 
 /* node i is a convolution of this geometry; the weights are (K,K,first,second) */
 static int conv_parameters(Net *net, int i, Conv d, int first, int second, int reach) {
     net->node[i].conv = d, net->node[i].factor = d.stride, net->node[i].reach = reach;
-    return net_parameters(net, i, 4, (int[4]){ d.kernel, d.kernel, first, second });
+    return net_parameters(net, i, 4, (int[]){ d.kernel, d.kernel, first, second });
 }
 /* in: how many channels one filter reads */
 static int conv_node(Net *net, const Kind *kind, int x, int in, int out, int kernel, int stride,
                      int pad) {
     Node *from = &net->node[x];
     Conv d = { from->n, from->h, from->w, from->c, 0, 0, out, kernel, stride, pad };
-    if (d.h + 2 * pad < kernel || d.w + 2 * pad < kernel)
-        net_die(net, kind->name, "the picture is smaller than the kernel");
+    net_need(net, d.h + 2 * pad >= kernel && d.w + 2 * pad >= kernel, kind->name,
+             "the picture is smaller than the kernel");
     d.oh = (d.h + 2 * pad - kernel) / stride + 1, d.ow = (d.w + 2 * pad - kernel) / stride + 1;
     int i = net_node(net, kind, x, -1, d.oh, d.ow, out);
     return conv_parameters(net, i, d, in, out, kernel / 2);
@@ -550,18 +531,17 @@ int conv2d_transpose(Net *net, int x, int out, int kernel, int stride, int pad) 
     Node *in = &net->node[x];
     int h = in->h * stride, w = in->w * stride;
     Conv d = { in->n, h, w, out, in->h, in->w, in->c, kernel, stride, pad };
-    if ((h + 2 * pad - kernel) / stride + 1 != in->h)
-        net_die(net, "conv2d_transpose", "this padding does not give h * stride");
+    net_need(net, (h + 2 * pad - kernel) / stride + 1 == in->h, "conv2d_transpose",
+             "this padding does not give h * stride");
     int i = net_node(net, &kind_conv2d_transpose, x, -1, h, w, out);
     return conv_parameters(net, i, d, out, in->c, kernel);
 }
 void spectral(Net *net, int x) {
     Node *node = &net->node[x];
-    int out = node->shape[node->rank - 1];
-    if (node->kind != &kind_dense && node->kind != &kind_conv2d)
-        net_die(net, "spectral", "expected a dense or conv2d node");
+    net_need(net, node->kind == &kind_dense || node->kind == &kind_conv2d, "spectral",
+             "expected a dense or conv2d node");
     node->spectral = net->saves, node->singular = net->buffers;
-    net->saves += 2 * node->weights + out + 2, net->buffers += node->weights / out;
+    net->saves += 2 * node->weights + node->c + 2, net->buffers += node->weights / node->c;
 }
 
 /* a node that keeps `saves` numbers of each forward pass for its backward pass */
@@ -584,8 +564,8 @@ int moments(Net *net, int x) {
 }
 int adain(Net *net, int x, int style) {
     Node *in = &net->node[x], *s = &net->node[style];
-    if (s->h != 1 || s->w != 1 || s->c != 2 * in->c)
-        net_die(net, "adain", "the style is not a deviation and a mean for each channel");
+    net_need(net, s->h == 1 && s->w == 1 && s->c == 2 * in->c, "adain",
+             "the style is not a deviation and a mean for each channel");
     return norm_node(net, &kind_adain, x, style, 2L * net->n * in->c);
 }
 
@@ -605,19 +585,20 @@ int dropout(Net *net, int x, double rate) {
 
 int add(Net *net, int a, int b) {
     Node *x = &net->node[a], *y = &net->node[b];
-    if (x->h != y->h || x->w != y->w || x->c != y->c) net_die(net, "add", "the two shapes differ");
+    int same = x->h == y->h && x->w == y->w && x->c == y->c;
+    net_need(net, same, "add", "the two shapes differ");
     return same_shape(net, &kind_add, a, b);
 }
 int concat(Net *net, int a, int b) {
     Node *x = &net->node[a], *y = &net->node[b];
-    if (x->h != y->h || x->w != y->w)
-        net_die(net, "concat", "the two pictures differ in height or width");
+    int same = x->h == y->h && x->w == y->w;
+    net_need(net, same, "concat", "the two pictures differ in height or width");
     return net_node(net, &kind_concat, a, b, x->h, x->w, x->c + y->c);
 }
 int reflect_pad(Net *net, int x, int pad) {
     Node *in = &net->node[x];
-    if (pad >= in->h || pad >= in->w)
-        net_die(net, "reflect_pad", "the picture is not larger than the padding");
+    net_need(net, pad < in->h && pad < in->w, "reflect_pad",
+             "the picture is not larger than the padding");
     return net_node(net, &kind_reflect_pad, x, -1, in->h + 2 * pad, in->w + 2 * pad, in->c);
 }
 int gray(Net *net, int x) {
@@ -635,8 +616,8 @@ int upsample(Net *net, int x, int factor) {
 }
 int avgpool(Net *net, int x, int factor) {
     Node *in = &net->node[x];
-    if (in->h % factor || in->w % factor)
-        net_die(net, "avgpool", "height or width is not a multiple of the factor");
+    net_need(net, in->h % factor == 0 && in->w % factor == 0, "avgpool",
+             "height or width is not a multiple of the factor");
     return blocks_node(net, &kind_avgpool, x, in->h / factor, in->w / factor, factor);
 }
 int maxpool(Net *net, int x, int factor) {
@@ -648,10 +629,9 @@ int maxpool(Net *net, int x, int factor) {
 
 static long multiple_of_16(long n) { return (n + 15) / 16 * 16; }
 
-/* Where each activation lies in its block. Training keeps all of them, one after the other.
- * Inference gives a node the first gap left by activations that are not read again: the room of two
- * or three pictures in place of the whole list.   offset: (nodes)   Returns the size of the
- * block. */
+/* offset: (nodes), where each activation lies in its block, one after the other. Without training a
+ * node takes the first gap left by activations that no other node reads. Returns the block's
+ * size. */
 static long net_layout(const Net *net, int training, long *offset) {
     int last[NET_MAX_NODES];                          /* the last node that reads i; outputs stay */
     long end = 0;
@@ -782,7 +762,7 @@ int net_has_tangent(const Net *net) {
     return i == net->nodes;
 }
 void net_tangent(Net *net) {
-    if (!net_has_tangent(net)) net_die(net, "net_tangent", "expected layers and relus only");
+    net_need(net, net_has_tangent(net), "net_tangent", "expected layers and relus only");
     for (int i = 0; i < net->nodes; i++) net->node[i].kind->tangent(net, &net->node[i]);
 }
 
@@ -804,42 +784,43 @@ void net_adam(Net *net, double lr, double beta1, double beta2) {
 int net_tensor(const Net *net, int i, NetTensor *tensor) {
     for (int k = 0; k < net->nodes; k++) {
         const Node *node = &net->node[k];
-        int c = node->c, tensors = node->running >= 0 ? 4 : node->singular >= 0 ? 3 : 2;
+        int norm = node->saved >= 0, running = node->running >= 0, c = node->c;
+        int tensors = running ? 4 : node->singular >= 0 ? 3 : 2;
+        long u = node->weights / c;
+        struct { const char *name; long offset, count; } t[] = {
+            { norm ? "gamma" : "weight", node->weight, node->weights },
+            { norm ? "beta" : "bias", node->bias, c },
+            { "singular", node->singular, u }, { "running_var", node->running + c, c } };
+        if (running) t[2].name = "running_mean", t[2].offset = node->running, t[2].count = c;
         if (!node->weights) continue;
         if (i >= tensors) { i -= tensors; continue; }
-        static const char *const layer[] = { "weight", "bias", "singular" };
-        static const char *const norm[] = { "gamma", "beta", "running_mean", "running_var" };
-        long count = i == 2 && node->singular >= 0 ? node->weights / c : c;
-        long at[] = { node->weight, node->bias, node->singular, node->running + c };
-        if (node->running >= 0) at[2] = node->running;
-        *tensor = (NetTensor){ .rank = 1, .shape = { count }, .count = count, .offset = at[i],
-                               .in_buffer = i >= 2 };
-        if (i == 0) {
-            tensor->rank = node->rank, tensor->count = node->weights;
-            for (int d = 0; d < node->rank; d++) tensor->shape[d] = node->shape[d];
-        }
+        *tensor = (NetTensor){ .rank = i ? 1 : node->rank, .shape = { t[i].count },
+                               .count = t[i].count, .offset = t[i].offset, .in_buffer = i >= 2 };
+        for (int d = 0; i == 0 && d < node->rank; d++) tensor->shape[d] = node->shape[d];
         snprintf(tensor->name, sizeof tensor->name, "%s.%d.%s.%s", net->name, k, node->kind->name,
-                 (node->saved >= 0 ? norm : layer)[i]);
+                 t[i].name);
         return 1;
     }
     return 0;
 }
 
 const char *net_find_not_finite(Net *net) {
-    static const char *const what[] = { "parameters", "output", "gradient", "parameter gradient" };
     static char name[96];
     for (int i = 0; i < 4; i++)                       /* what makes comes before what it made */
         for (int k = 0; k < net->nodes; k++) {
             Node *node = &net->node[k];
-            int own = i % 3 == 0;
-            long count = own ? node->weights + node->biases : node_count(node);
-            real square = 0, *gradient = net->g ? D_WEIGHT : NULL;
-            real *block = i == 0 ? WEIGHT : i == 1 ? node->y : i == 2 ? node->dy : gradient;
-            if (!block || !count) continue;
-            net->ops->sum_squares(net->number, block, count);
+            long own = node->weights + node->biases, all = node_count(node);
+            struct { const char *name; const real *x; long n; } block[] = {
+                { "parameters", WEIGHT, own }, { "output", node->y, all },
+                { "gradient", node->dy, all },
+                { "parameter gradient", net->g ? D_WEIGHT : NULL, own } };
+            real square = 0;
+            if (!block[i].x || !block[i].n) continue;
+            net->ops->sum_squares(net->number, block[i].x, block[i].n);
             net->ops->download(&square, net->number, 1);
             if (isfinite(square)) continue;
-            snprintf(name, sizeof name, "%s.%d.%s (%s)", net->name, k, node->kind->name, what[i]);
+            snprintf(name, sizeof name, "%s.%d.%s (%s)", net->name, k, node->kind->name,
+                     block[i].name);
             return name;
         }
     return NULL;
@@ -867,18 +848,10 @@ void net_print(const Net *net, void *file) {
 }
 #undef A
 #undef B
-#undef WEIGHT
-#undef USED_WEIGHT
-#undef BIAS
-#undef D_WEIGHT
-#undef D_BIAS
 #undef MEAN
-#undef KIND
-#undef LAYER
 #undef NODE
 #undef COUNT
-#undef PADDED
+#undef IMAGE
 #undef BLOCKS
-#undef PLANES
 #undef MASK
 #endif
