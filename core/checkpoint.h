@@ -38,8 +38,7 @@ typedef struct Checkpoint {
     CheckpointBuffer buffer[CHECKPOINT_BUFFERS];
 } Checkpoint;
 
-/* Writes the whole file, with `meta` as given, or nothing. The hash is of all numbers in its
- * tensors. */
+/* Writes the whole file, with `meta` as given, or nothing. The hash is that of its tensors. */
 int checkpoint_save(const Checkpoint *c, const char *path, const StMeta *meta, int metas);
 uint64_t checkpoint_hash(const Checkpoint *c);
 
@@ -51,8 +50,7 @@ int checkpoint_step(const StFile *file, const char *path, const char *recipe, lo
 int checkpoint_load(const Checkpoint *c, const StFile *file, const char *path);
 int net_load(Net *net, const StFile *file, const char *path, const char *recipe);  /* parameters */
 
-/* How many numbers the generator has; how many of them are weights; and how many of these are
- * zero */
+/* of the generator: all numbers; those that are weights; the zeros among these */
 typedef struct CompressReport { long numbers, weights, zeros; } CompressReport;
 
 /* Writes the generator of a checkpoint, with the checkpoint's metadata and "compressed". 0 <= prune
@@ -225,8 +223,7 @@ int net_load(Net *net, const StFile *file, const char *path, const char *recipe)
 
 /* ---------------------------------------------------------------------------------- compression */
 
-/* Which side of a weight is its output channel: the last; of a transposed convolution (K,K,O,C) the
- * one before it */
+/* Which side of a weight is its output channel: the last, or the third of conv2d_transpose's */
 static int compress_axis(const StTensor *t) {
     return t->rank - 1 - (strstr(t->name, "conv2d_transpose") != NULL);
 }
@@ -238,8 +235,7 @@ static long compress_channel(const StTensor *t, long i) {
     return i % t->shape[axis];
 }
 
-/* Half precision, rounded to nearest, ties to even; |x| < 65520. Below 2^-14 the steps are
- * 2^-24. */
+/* Half precision, rounded to nearest, ties to even; |x| < 65520; steps of 2^-24 below 2^-14 */
 static uint16_t compress_half(float x) {
     int e;
     double size = fabs((double)x);

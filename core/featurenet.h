@@ -13,8 +13,7 @@
  * (timm's are the same): features.0.weight, features.0.bias, ... The file is not part of this
  * project. features_random needs none: random filters see textures too, though coarser
  * (Ustyuzhaninov, Brendel, Gatys, Bethge 2016). One .c file says #define FEATURENET_IMPLEMENTATION;
- * it needs that of net.h and safetensors.h. (The C library has a features.h of its own: hence the
- * name.) */
+ * it needs that of net.h and safetensors.h. (The C library has a features.h.) */
 #ifndef FEATURENET_H
 #define FEATURENET_H
 #include "core/error.h"
@@ -54,8 +53,7 @@ int features_load(const Features *f, Net *net, const StFile *file);
  * and w: multiples of 4 from 16 up. */
 int features_random(Features *f, Net *net, int h, int w);
 
-/* Draws the filters of the finished network: N(0, 2 / fan_in) (He et al. 2015). gray: the luminance
- * of each channel. */
+/* Draws the filters, N(0, 2 / fan_in) (He et al. 2015). gray: the luminance of each channel. */
 void features_draw(const Features *f, Net *net, uint64_t seed, const double gray[3]);
 
 int features_node(const Features *f, const char *name);     /* the node of a layer, or -1 */

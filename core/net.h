@@ -183,6 +183,7 @@ static void net_need(const Net *net, int good, const char *builder, const char *
 
 /* ------------------------------------------------------------------ what each kind of node does */
 
+#define OPS net->ops
 #define A (net->node[node->a])                        /* the node that `node` reads, */
 #define B (net->node[node->b])                        /* and the second one */
 #define WEIGHT (net->p + node->weight)
@@ -220,49 +221,49 @@ static void spectral_node_forward(const Net *net, Node *node) {
     if (node->spectral < 0) return;
     Spectral s = spectral_parts(net, node);
     if (!net->freeze_u) {
-        net->ops->dense_forward(s.v, s.u, WEIGHT, NULL, 1, s.in, s.out);
-        net->ops->normalize_vector(s.v, s.length, s.out);
+        OPS->dense_forward(s.v, s.u, WEIGHT, NULL, 1, s.in, s.out);
+        OPS->normalize_vector(s.v, s.length, s.out);
     }
-    net->ops->fill(s.u, 0, s.in);
-    net->ops->dense_backward_input(s.u, s.v, WEIGHT, 1, s.in, s.out);
-    net->ops->normalize_vector(s.u, s.sigma, s.in);
-    net->ops->spectral_forward(s.w, WEIGHT, s.sigma, node->weights);
+    OPS->fill(s.u, 0, s.in);
+    OPS->dense_backward_input(s.u, s.v, WEIGHT, 1, s.in, s.out);
+    OPS->normalize_vector(s.u, s.sigma, s.in);
+    OPS->spectral_forward(s.w, WEIGHT, s.sigma, node->weights);
 }
 /* where the gradient of the weight in use is gathered, and how it gets from there to W's */
 static real *used_weight_gradient(const Net *net, Node *node) {
     if (node->spectral < 0) return D_WEIGHT;
     real *dw = spectral_parts(net, node).dw;
-    net->ops->fill(dw, 0, node->weights);
+    OPS->fill(dw, 0, node->weights);
     return dw;
 }
 static void spectral_node_backward(const Net *net, Node *node) {
     if (node->spectral < 0) return;
     Spectral s = spectral_parts(net, node);
-    net->ops->spectral_backward(D_WEIGHT, s.dw, s.w, s.u, s.v, s.sigma, s.in, s.out);
+    OPS->spectral_backward(D_WEIGHT, s.dw, s.w, s.u, s.v, s.sigma, s.in, s.out);
 }
 
-/* A layer y = W x + b with the operations NAME_forward, NAME_backward_input, NAME_backward_weight;
- * the last arguments are its sizes.   dx += W^T dy   dW += x^T dy   db += sum of dy   tangent: W t,
- * dW += t^T dy */
+/* A layer y = W x + b with the operations NAME_forward, NAME_backward_input, NAME_backward_weight.
+ * The last arguments are its sizes.   dx += W^T dy   dW += x^T dy   db += sum of dy
+ *                                     tangent: W t   dW += t^T dy */
 #define LAYER(name, ...) \
     static void name##_node_forward(const Net *net, Node *node) { \
         spectral_node_forward(net, node); \
-        net->ops->name##_forward(node->y, A.y, USED_WEIGHT, BIAS, __VA_ARGS__); \
+        OPS->name##_forward(node->y, A.y, USED_WEIGHT, BIAS, __VA_ARGS__); \
     } \
     static void name##_weight_gradient(const Net *net, Node *node, const real *x) { \
         real *dw = used_weight_gradient(net, node); \
-        net->ops->name##_backward_weight(dw, x, node->dy, __VA_ARGS__); \
+        OPS->name##_backward_weight(dw, x, node->dy, __VA_ARGS__); \
         spectral_node_backward(net, node); \
     } \
     static void name##_node_backward(const Net *net, Node *node) { \
         if (needs_grad(net, node->a)) \
-            net->ops->name##_backward_input(A.dy, node->dy, USED_WEIGHT, __VA_ARGS__); \
+            OPS->name##_backward_input(A.dy, node->dy, USED_WEIGHT, __VA_ARGS__); \
         if (!(net->what & NET_WEIGHTS)) return; \
         name##_weight_gradient(net, node, A.y); \
-        net->ops->bias_backward(D_BIAS, node->dy, node_rows(node), node->c); \
+        OPS->bias_backward(D_BIAS, node->dy, node_rows(node), node->c); \
     } \
     static void name##_tangent(const Net *net, Node *node) { \
-        net->ops->name##_forward(node->t, A.t, USED_WEIGHT, NULL, __VA_ARGS__); \
+        OPS->name##_forward(node->t, A.t, USED_WEIGHT, NULL, __VA_ARGS__); \
         name##_weight_gradient(net, node, A.t); \
     } \
     KIND(name, name##_tangent)
@@ -272,40 +273,38 @@ LAYER(conv2d, &node->conv);
 LAYER(conv2d_transpose, &node->conv);
 LAYER(depthwise_conv2d, &node->conv);
 
-/* Batch norm outside of training: y = gamma (x - mean) / sqrt(var + eps) + beta, running
- * statistics */
-static void batchnorm_eval(const Net *net, Node *node) {
-    const real *mean = net->buffer + node->running, *var = mean + node->c;
-    net->ops->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, mean, var, node_rows(node), node->c);
-}
-
-/* mean, and var beside it: (c)   mu = mean_i mu_i   var = mean_i (var_i + mu_i^2) - mu^2   ranks
- * i */
+/* (mean, var): (2 c)   mu = mean_i mu_i   var = mean_i (var_i + mu_i^2) - mu^2   over ranks i */
 static void shared_statistics(const Net *net, real *mean, int c) {
     real host[2 * c];
     double x[2 * c];
-    net->ops->download(host, mean, 2 * c);
+    OPS->download(host, mean, 2 * c);
     for (int j = 0; j < c; j++) x[j] = host[j], x[c + j] = host[c + j] + x[j] * x[j];
     net->mean(x, 2 * c);
     for (int j = 0; j < c; j++) {
         host[j] = (real)x[j];
         host[c + j] = (real)fmax(x[c + j] - x[j] * x[j], 0);
     }
-    net->ops->upload(mean, host, 2 * c);
+    OPS->upload(mean, host, 2 * c);
 }
 
-/* in training: mean and var of the batch, with net->mean of the batches of all ranks */
+/* y = gamma (x - mean) / sqrt(var + eps) + beta: outside of training by the running statistics, */
+static void batchnorm_eval(const Net *net, Node *node) {
+    const real *mean = net->buffer + node->running, *var = mean + node->c;
+    OPS->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, mean, var, node_rows(node), node->c);
+}
+
+/* in training by mean and var of the batch, with net->mean of the batches of all ranks */
 static void batchnorm_train(const Net *net, Node *node) {
     int c = node->c;
     long rows = node_rows(node);
     real *running = net->buffer + node->running, *var = MEAN + c;
-    net->ops->normalize_forward(node->y, MEAN, var, A.y, WEIGHT, BIAS, 1, rows, c);
+    OPS->normalize_forward(node->y, MEAN, var, A.y, WEIGHT, BIAS, 1, rows, c);
     if (net->mean) {
         shared_statistics(net, MEAN, c);
-        net->ops->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, MEAN, var, rows, c);
+        OPS->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, MEAN, var, rows, c);
         rows *= net->ranks;
     }
-    net->ops->batchnorm_track(running, running + c, MEAN, var, (real)0.1, rows, c);
+    OPS->batchnorm_track(running, running + c, MEAN, var, (real)0.1, rows, c);
 }
 static void batchnorm_node_forward(const Net *net, Node *node) {
     (net->batch_statistics ? batchnorm_train : batchnorm_eval)(net, node);
@@ -316,8 +315,8 @@ static void batchnorm_node_forward(const Net *net, Node *node) {
  * in each of the groups. */
 static void norm_gradient(const Net *net, Node *node, real *dgamma, int groups) {
     real *dbeta = dgamma ? dgamma + node->c : NULL, *var = MEAN + (long)groups * node->c;
-    net->ops->normalize_backward(A.dy, dgamma, dbeta, node->dy, A.y, WEIGHT, MEAN, var, groups,
-                                 node_rows(node) / groups, node->c);
+    OPS->normalize_backward(A.dy, dgamma, dbeta, node->dy, A.y, WEIGHT, MEAN, var, groups,
+                            node_rows(node) / groups, node->c);
 }
 
 /* Over several ranks m and q are means over all of them, but norm_gradient takes this rank's own
@@ -327,19 +326,19 @@ static void batchnorm_shared_backward(const Net *net, Node *node) {
     int c = node->c;
     double rows = node_rows(node), x[2 * c];
     real *sums = MEAN + 2 * c, host[4 * c], gamma[c];          /* sums: of dy h, then of dy */
-    net->ops->fill(sums, 0, 2 * c);
+    OPS->fill(sums, 0, 2 * c);
     norm_gradient(net, node, sums, 1);
-    if (net->what & NET_WEIGHTS) net->ops->axpy(D_WEIGHT, sums, 1, 2 * c);    /* and D_BIAS */
-    net->ops->download(host, MEAN, 4 * c), net->ops->download(gamma, WEIGHT, c);
+    if (net->what & NET_WEIGHTS) OPS->axpy(D_WEIGHT, sums, 1, 2 * c);    /* and D_BIAS */
+    OPS->download(host, MEAN, 4 * c), OPS->download(gamma, WEIGHT, c);
     for (int j = 0; j < 2 * c; j++) x[j] = host[2 * c + j] / rows;
     net->mean(x, 2 * c);
     for (int j = 0; j < 2 * c; j++) {
         double k = gamma[j % c] / sqrt(host[c + j % c] + NORM_EPS);
         host[2 * c + j] = (real)(k * (host[2 * c + j] / rows - x[j]));
     }
-    net->ops->upload(sums, host + 2 * c, 2 * c);
-    net->ops->batchnorm_inference(node->dy, A.y, sums, sums + c, MEAN, MEAN + c, (long)rows, c);
-    net->ops->axpy(A.dy, node->dy, 1, node_count(node));
+    OPS->upload(sums, host + 2 * c, 2 * c);
+    OPS->batchnorm_inference(node->dy, A.y, sums, sums + c, MEAN, MEAN + c, (long)rows, c);
+    OPS->axpy(A.dy, node->dy, 1, node_count(node));
 }
 static void batchnorm_node_backward(const Net *net, Node *node) {
     if (net->mean) batchnorm_shared_backward(net, node);
@@ -354,7 +353,7 @@ static int norm_given(const Net *net, Node *node, const real *gamma, const real 
     if (node - net->node >= net->given) return 0;
     for (long i = 0; i < node->n; i++) {
         const real *mean = MEAN + i * c, *var = mean + node->n * c, *x = A.y + i * rows * c;
-        net->ops->batchnorm_inference(node->y + i * rows * c, x, gamma + i * step, beta + i * step,
+        OPS->batchnorm_inference(node->y + i * rows * c, x, gamma + i * step, beta + i * step,
                                       mean, var, rows, node->c);
     }
     return 1;
@@ -365,7 +364,7 @@ static void instancenorm_node_forward(const Net *net, Node *node) {
     long rows = (long)node->h * node->w;
     real *mean = MEAN, *var = mean + node->n * node->c;
     if (!norm_given(net, node, WEIGHT, BIAS, 0))
-        net->ops->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, node->n, rows, node->c);
+        OPS->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, node->n, rows, node->c);
 }
 static void instancenorm_node_backward(const Net *net, Node *node) {
     norm_gradient(net, node, net->what & NET_WEIGHTS ? D_WEIGHT : NULL, node->n);
@@ -379,7 +378,7 @@ static void adain_node_forward(const Net *net, Node *node) {
     for (int i = 0; i < node->n; i++) {
         real *y = node->y + i * rows * c, *x = A.y + i * rows * c, *gamma = B.y + 2 * i * c;
         real *mean = MEAN + i * c, *var = mean + node->n * c;
-        net->ops->normalize_forward(y, mean, var, x, gamma, gamma + c, 1, rows, node->c);
+        OPS->normalize_forward(y, mean, var, x, gamma, gamma + c, 1, rows, node->c);
     }
 }
 static void adain_node_backward(const Net *net, Node *node) {
@@ -387,7 +386,7 @@ static void adain_node_backward(const Net *net, Node *node) {
     for (int i = 0; i < node->n; i++) {
         real *dx = A.dy + i * rows * c, *dy = node->dy + i * rows * c, *x = A.y + i * rows * c;
         real *dgamma = B.dy + 2 * i * c, *mean = MEAN + i * c, *var = mean + node->n * c;
-        net->ops->normalize_backward(dx, dgamma, dgamma + c, dy, x, B.y + 2 * i * c, mean, var,
+        OPS->normalize_backward(dx, dgamma, dgamma + c, dy, x, B.y + 2 * i * c, mean, var,
                                      1, rows, node->c);
     }
 }
@@ -396,10 +395,10 @@ KIND(adain, NULL);
 /* A node of one input and one operation: the arguments of NAME_forward and of NAME_backward */
 #define NODE(name, forward_arguments, backward_arguments, tangent) \
     static void name##_node_forward(const Net *net, Node *node) { \
-        net->ops->name##_forward forward_arguments; \
+        OPS->name##_forward forward_arguments; \
     } \
     static void name##_node_backward(const Net *net, Node *node) { \
-        if (needs_grad(net, node->a)) net->ops->name##_backward backward_arguments; \
+        if (needs_grad(net, node->a)) OPS->name##_backward backward_arguments; \
     } \
     KIND(name, tangent)
 #define COUNT node_count(node)
@@ -410,14 +409,14 @@ KIND(adain, NULL);
              net->first * (node_count(node) / node->n)
 
 static void leaky_relu_tangent(const Net *net, Node *node) {
-    net->ops->fill(node->t, 0, node_count(node));
-    net->ops->leaky_relu_backward(node->t, A.t, node->y, node->slope, node_count(node));
+    OPS->fill(node->t, 0, node_count(node));
+    OPS->leaky_relu_backward(node->t, A.t, node->y, node->slope, node_count(node));
 }
 static void concat_tangent(const Net *net, Node *node) {
-    net->ops->concat_forward(node->t, A.t, B.t, node_rows(node), A.c, B.c);
+    OPS->concat_forward(node->t, A.t, B.t, node_rows(node), A.c, B.c);
 }
 static void upsample_tangent(const Net *net, Node *node) {
-    net->ops->upsample_forward(node->t, A.t, BLOCKS);
+    OPS->upsample_forward(node->t, A.t, BLOCKS);
 }
 
 NODE(leaky_relu, (node->y, A.y, node->slope, COUNT), (A.dy, node->dy, node->y, node->slope, COUNT),
@@ -439,19 +438,19 @@ NODE(gray, (node->y, A.y, node_rows(node), A.c), (A.dy, node->dy, node_rows(node
 
 /* Nodes of two inputs */
 static void add_node_forward(const Net *net, Node *node) {
-    net->ops->add_forward(node->y, A.y, B.y, node_count(node));
+    OPS->add_forward(node->y, A.y, B.y, node_count(node));
 }
 static void add_node_backward(const Net *net, Node *node) {
-    if (needs_grad(net, node->a)) net->ops->axpy(A.dy, node->dy, 1, COUNT);
-    if (needs_grad(net, node->b)) net->ops->axpy(B.dy, node->dy, 1, node_count(node));
+    if (needs_grad(net, node->a)) OPS->axpy(A.dy, node->dy, 1, COUNT);
+    if (needs_grad(net, node->b)) OPS->axpy(B.dy, node->dy, 1, node_count(node));
 }
 KIND(add, NULL);
 static void concat_node_forward(const Net *net, Node *node) {
-    net->ops->concat_forward(node->y, A.y, B.y, node_rows(node), A.c, B.c);
+    OPS->concat_forward(node->y, A.y, B.y, node_rows(node), A.c, B.c);
 }
 static void concat_node_backward(const Net *net, Node *node) {
     real *da = needs_grad(net, node->a) ? A.dy : NULL, *db = needs_grad(net, node->b) ? B.dy : NULL;
-    net->ops->concat_backward(da, db, node->dy, node_rows(node), A.c, B.c);
+    OPS->concat_backward(da, db, node->dy, node_rows(node), A.c, B.c);
 }
 KIND(concat, concat_tangent);
 
@@ -630,8 +629,7 @@ int maxpool(Net *net, int x, int factor) {
 static long multiple_of_16(long n) { return (n + 15) / 16 * 16; }
 
 /* offset: (nodes), where each activation lies in its block, one after the other. Without training a
- * node takes the first gap left by activations that no other node reads. Returns the block's
- * size. */
+ * node takes the first gap left by activations that no other node reads. Returns their sum. */
 static long net_layout(const Net *net, int training, long *offset) {
     int last[NET_MAX_NODES];                          /* the last node that reads i; outputs stay */
     long end = 0;
@@ -846,6 +844,7 @@ void net_print(const Net *net, void *file) {
     }
     fprintf(file, "  %-24s %29ld parameters\n", net->name, net->parameters);
 }
+#undef OPS
 #undef A
 #undef B
 #undef MEAN

@@ -7,8 +7,7 @@
  *
  * Each row points at the value that the program uses. `jobs` are bits of the program's own: the
  * jobs for which the option means something (option_not_for). fallback NULL: the program sets the
- * value later. A wrong option ends the program with status 2 and one line that says what was
- * expected. */
+ * value later. A wrong option ends the program with status 2 and a line that says what is right. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 #include <stddef.h>
@@ -34,9 +33,8 @@ typedef struct Option {
     int given;                          /* set by the command line: 1; by a resumed run: 2 */
 } Option;
 
-/* The rows, and the type of their values: int, double, const char *, int (no value follows), int
- * (the number of one of the words), OptionList (may be given several times), uint64_t (below
- * 2^53) */
+/* The rows. Their values: int, double, const char *, int (no value follows), int (the number of one
+ * of the words), OptionList (an option given several times), uint64_t (below 2^53) */
 #define INT_OPTION(name, value, fallback, least, most, jobs, help) \
     { name, OPTION_INT, value, fallback, least, most, NULL, jobs, help, 0 }
 #define REAL_OPTION(name, value, fallback, least, most, jobs, help) \
@@ -58,20 +56,17 @@ typedef struct Option {
 /* Defaults first, then argv, "--name value" or "--name=value". */
 void options_parse(Option *table, int argc, char **argv);
 
-/* One value from text, checked like the command line's (`where` names its origin in the
- * message). */
+/* One value from text, checked like the command line's; `where` begins the message. */
 void options_set(Option *option, const char *text, const char *where);
 
-/* The defaults of a recipe: rows that point into the struct at `in` (size bytes) and that neither
- * the command line nor a resumed run has set take the value at the same place of the struct at
- * `from`. */
+/* The defaults of a recipe: rows that point into the struct at `in` (size bytes) and that are not
+ * given take the value at the same place of the struct at `from`. */
 void options_defaults(Option *table, void *in, const void *from, size_t size);
 
 Option *option_find(Option *table, const char *name);
 int option_given(Option *table, const char *name);      /* Option.given */
 
-/* The first option on the command line that belongs to other jobs only, or NULL (jobs 0: to
- * all). */
+/* The first option on the command line that is for other jobs only, or NULL (jobs 0: for all). */
 const Option *option_not_for(const Option *table, unsigned jobs);
 
 /* The value in force, as the command line would give it. */
@@ -83,10 +78,9 @@ void options_help(const Option *table, void *file);
 const char *did_you_mean(const char *word, const void *candidates, int count, long stride);
 
 /* First thing in main. OpenMP's threads spin while they wait for each other; where other programs
- * want the same cores, training can then take several times as long. Waiting passively costs 10% to
- * 25% on an idle machine (tests/BENCHMARKS.md): OMP_WAIT_POLICY=active ./train spins. The OpenMP
- * library reads the variable before main begins, so the program sets it, where it is not set, and
- * starts itself anew. */
+ * want the same cores, training can then take several times as long. So the program sets
+ * OMP_WAIT_POLICY, if it is not set, and starts itself anew, since the library reads it before main
+ * begins. Waiting passively costs 10% to 25% on an idle machine (tests/BENCHMARKS.md). */
 void patient_threads(char **argv);
 #endif
 

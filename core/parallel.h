@@ -13,6 +13,9 @@
 #ifdef WITH_MPI
 enum { PARALLEL = 1 };
 extern int parallel_ranks, parallel_rank;         /* how many; which of them this process is */
+#else
+enum { PARALLEL = 0, parallel_ranks = 1, parallel_rank = 0 };
+#endif
 void parallel_begin(const char *program);         /* first in main; only rank 0 is heard then */
 int parallel_end(int status);                     /* last in main; without it all ranks end */
 int parallel_any(int bits);                       /* the bits that some rank has set */
@@ -21,25 +24,15 @@ int parallel_same(uint64_t hash);                 /* have all ranks the same? */
 void parallel_sum(const Ops *ops, real *x, long n);
 void parallel_mean(const Ops *ops, real *x, long n);
 void parallel_mean_double(double *x, long n);
-#else
-enum { PARALLEL = 0, parallel_ranks = 1, parallel_rank = 0 };
-static inline void parallel_begin(const char *program) { error_program(program, 0, NULL); }
-static inline int parallel_end(int status) { return status; }
-static inline int parallel_any(int bits) { return bits; }
-static inline int parallel_same(uint64_t hash) { (void)hash; return 1; }
-static inline void parallel_sum(const Ops *ops, real *x, long n) { (void)ops, (void)x, (void)n; }
-static inline void parallel_mean(const Ops *ops, real *x, long n) { (void)ops, (void)x, (void)n; }
-static inline void parallel_mean_double(double *x, long n) { (void)x, (void)n; }
-#endif
 #endif
 
-#if defined(PARALLEL_IMPLEMENTATION) && defined(WITH_MPI) && !defined(PARALLEL_IMPLEMENTED)
+#if defined(PARALLEL_IMPLEMENTATION) && !defined(PARALLEL_IMPLEMENTED)
 #define PARALLEL_IMPLEMENTED
-#include "core/options.h"
-#include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#ifdef WITH_MPI
+#include <mpi.h>
 int parallel_ranks = 1, parallel_rank;
 
 static void parallel_abort(int status) {
@@ -48,12 +41,6 @@ static void parallel_abort(int status) {
 }
 static int parallel_over;
 static void parallel_exit(void) { if (!parallel_over) parallel_abort(1); }
-int parallel_end(int status) {
-    fflush(NULL);
-    parallel_over = 1;
-    MPI_Finalize();                                       /* waits for all */
-    return status;
-}
 
 void parallel_begin(const char *program) {
     static char name[80];
@@ -69,22 +56,36 @@ void parallel_begin(const char *program) {
     snprintf(name, sizeof name, "%s (rank %d of %d)", program, parallel_rank, parallel_ranks);
     error_program(name, 1, parallel_abort);               /* rank 0 tells errors of all ranks */
 }
+int parallel_end(int status) {
+    fflush(NULL);
+    parallel_over = 1;
+    MPI_Finalize();                                       /* waits for all */
+    return status;
+}
+
+/* x: (n) becomes op, such as the sum, of that of all ranks */
+static void parallel_all(void *x, long n, MPI_Datatype type, MPI_Op op) {
+    if (parallel_ranks > 1) MPI_Allreduce(MPI_IN_PLACE, x, (int)n, type, op, MPI_COMM_WORLD);
+}
+#else
+void parallel_begin(const char *program) { error_program(program, 0, NULL); }
+int parallel_end(int status) { return status; }
+#define parallel_all(x, n, type, op) ((void)0)
+#endif
 
 int parallel_any(int bits) {
-    if (parallel_ranks > 1) MPI_Allreduce(MPI_IN_PLACE, &bits, 1, MPI_INT, MPI_BOR, MPI_COMM_WORLD);
+    parallel_all(&bits, 1, MPI_INT, MPI_BOR);
     return bits;
 }
 
 int parallel_same(uint64_t hash) {
-    uint64_t ends[2] = { hash, ~hash }; /* the largest, the complement of the smallest */
-    if (parallel_ranks > 1)
-        MPI_Allreduce(MPI_IN_PLACE, ends, 2, MPI_UINT64_T, MPI_MAX, MPI_COMM_WORLD);
+    uint64_t ends[2] = { hash, ~hash };           /* the largest, the complement of the smallest */
+    parallel_all(ends, 2, MPI_UINT64_T, MPI_MAX);
     return ends[0] == ~ends[1];
 }
 
 void parallel_mean_double(double *x, long n) {
-    if (parallel_ranks == 1) return;
-    MPI_Allreduce(MPI_IN_PLACE, x, (int)n, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+    parallel_all(x, n, MPI_DOUBLE, MPI_SUM);
     for (long i = 0; i < n; i++) x[i] /= parallel_ranks;
 }
 
@@ -126,8 +127,7 @@ void parallel_sum(const Ops *ops, real *x, long n) {
         if (!host) die(1, "not enough memory to exchange %ld numbers with the other ranks", n);
     }
     ops->download(host, x, n);
-    MPI_Datatype type = sizeof(real) == 4 ? MPI_FLOAT : MPI_DOUBLE;
-    MPI_Allreduce(MPI_IN_PLACE, host, (int)n, type, MPI_SUM, MPI_COMM_WORLD);
+    parallel_all(host, n, sizeof(real) == 4 ? MPI_FLOAT : MPI_DOUBLE, MPI_SUM);
     ops->upload(x, host, n);
 }
 

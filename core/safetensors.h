@@ -363,8 +363,7 @@ static double st_half(uint32_t bits) {
     return bits >> 15 ? -size : size;
 }
 
-/* The values go to f32 or to f64, whichever is not NULL. By memcpy, because data may lie at odd
- * addresses. */
+/* The values go to f32 or f64, whichever is not NULL; by memcpy, since odd addresses may occur. */
 static int st_read(const StTensor *t, float *f32, double *f64, long count) {
     const char *type = t->dtype;
     int half = !strcmp(type, "F16"), brain = !strcmp(type, "BF16");
