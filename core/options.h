@@ -144,29 +144,19 @@ const Option *option_not_for(const Option *table, unsigned jobs) {
     return NULL;
 }
 
-enum { OPTION_WORDS = 12 };
-typedef char OptionWords[OPTION_WORDS][20];
-static int option_words(const Option *option, OptionWords word) {
-    int count = 0;
-    for (const char *at = option->words; *at && count < OPTION_WORDS; at += strspn(at, " ")) {
-        int n = (int)strcspn(at, " ");
-        snprintf(word[count++], sizeof word[0], "%.*s", n, at);
-        at += n;
-    }
-    return count;
-}
-
 /* the number of the word `text`; else "--body x: expected residual, inception or separable" */
 static int option_word(const Option *option, const char *text, const char *where) {
-    OptionWords word;
-    const char *names[OPTION_WORDS];
-    char all[300] = "";
-    int count = option_words(option, word);
-    for (int i = 0; i < count; i++) {
-        if (!strcmp(text, word[i])) return i;
-        names[i] = word[i];
-        strcat(strcat(all, i == 0 ? "" : i + 1 < count ? ", " : " or "), word[i]);
+    enum { MOST = 12 };
+    char word[MOST][20], all[300] = "";
+    const char *names[MOST], *at = option->words;
+    int count = 0;
+    for (; *at && count < MOST; at += strspn(at, " "), count++) {
+        snprintf(word[count], sizeof word[0], "%.*s", (int)strcspn(at, " "), at);
+        if (!strcmp(text, word[count])) return count;
+        at += strlen(names[count] = word[count]);
     }
+    for (int i = 0; i < count; i++)
+        strcat(strcat(all, i == 0 ? "" : i + 1 < count ? ", " : " or "), word[i]);
     die(*where ? 1 : 2, "%s%s %s: expected %s%s", where, option->name, *text ? text : "''", all,
         did_you_mean(text, names, count, sizeof *names));
 }
@@ -241,7 +231,7 @@ void options_parse(Option *table, int argc, char **argv) {
 
 const char *option_text(const Option *option, char text[64]) {
     const void *value = option->value;
-    OptionWords word;
+    const char *word = option->words;
     switch (option->kind) {
         case OPTION_TEXTS: return "";       /* only programs without an options.txt have lists */
         case OPTION_TEXT: return *(const char *const *)value ? *(const char *const *)value : "";
@@ -249,8 +239,8 @@ const char *option_text(const Option *option, char text[64]) {
         case OPTION_LONG: snprintf(text, 64, "%ld", *(const long *)value); break;
         case OPTION_SEED: snprintf(text, 64, "%ju", (uintmax_t)*(const uint64_t *)value); break;
         case OPTION_WORD:
-            option_words(option, word);
-            snprintf(text, 64, "%s", word[*(const int *)value]);
+            for (int i = 0; i < *(const int *)value; i++) word += strcspn(word, " ") + 1;
+            snprintf(text, 64, "%.*s", (int)strcspn(word, " "), word);
             break;
         case OPTION_REAL:                   /* the shortest text that reads back the same */
             for (int digits = 1; digits <= 17; digits++) {
