@@ -346,25 +346,17 @@ static void batchnorm_node_backward(const Net *net, Node *node) {
 }
 KIND(batchnorm, NULL);
 
-/* net->given: instance norm and adain by the mean and var that stand in save; gamma and beta of the
- * next picture stand `step` numbers on. Returns 0, and does nothing, for other nodes. */
-static int norm_given(const Net *net, Node *node, const real *gamma, const real *beta, long step) {
-    long rows = (long)node->h * node->w, c = node->c;
-    if (node - net->node >= net->given) return 0;
-    for (long i = 0; i < node->n; i++) {
-        const real *mean = MEAN + i * c, *var = mean + node->n * c, *x = A.y + i * rows * c;
-        OPS->batchnorm_inference(node->y + i * rows * c, x, gamma + i * step, beta + i * step,
-                                      mean, var, rows, node->c);
-    }
-    return 1;
-}
-
-/* mean and var of each picture */
+/* instance norm: mean and var of each picture, or in the first net->given nodes those that are
+ * there */
+static int is_given(const Net *net, const Node *node) { return node - net->node < net->given; }
 static void instancenorm_node_forward(const Net *net, Node *node) {
-    long rows = (long)node->h * node->w;
-    real *mean = MEAN, *var = mean + node->n * node->c;
-    if (!norm_given(net, node, WEIGHT, BIAS, 0))
+    long rows = (long)node->h * node->w, c = node->c;
+    real *mean = MEAN, *var = mean + node->n * c;
+    if (!is_given(net, node))
         OPS->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, node->n, rows, node->c);
+    else for (long at = 0; at < node->n * c; at += c)
+        OPS->batchnorm_inference(node->y + at * rows, A.y + at * rows, WEIGHT, BIAS, mean + at,
+                                 var + at, rows, node->c);
 }
 static void instancenorm_node_backward(const Net *net, Node *node) {
     norm_gradient(net, node, net->what & NET_WEIGHTS ? D_WEIGHT : NULL, node->n);
@@ -374,33 +366,38 @@ KIND(instancenorm, NULL);
 /* instance norm, but gamma and beta are each picture's own and come from the node b: (1,1,2c) */
 static void adain_node_forward(const Net *net, Node *node) {
     long rows = (long)node->h * node->w, c = node->c;
-    if (norm_given(net, node, B.y, B.y + c, 2 * c)) return;
-    for (int i = 0; i < node->n; i++) {
-        real *y = node->y + i * rows * c, *x = A.y + i * rows * c, *gamma = B.y + 2 * i * c;
-        real *mean = MEAN + i * c, *var = mean + node->n * c;
-        OPS->normalize_forward(y, mean, var, x, gamma, gamma + c, 1, rows, node->c);
+    real *mean = MEAN, *var = mean + node->n * c;
+    for (long at = 0; at < node->n * c; at += c) {
+        real *y = node->y + at * rows, *x = A.y + at * rows;
+        real *gamma = B.y + 2 * at, *beta = gamma + c;
+        if (is_given(net, node))
+            OPS->batchnorm_inference(y, x, gamma, beta, mean + at, var + at, rows, node->c);
+        else OPS->normalize_forward(y, mean + at, var + at, x, gamma, beta, 1, rows, node->c);
     }
 }
 static void adain_node_backward(const Net *net, Node *node) {
     long rows = (long)node->h * node->w, c = node->c;
-    for (int i = 0; i < node->n; i++) {
-        real *dx = A.dy + i * rows * c, *dy = node->dy + i * rows * c, *x = A.y + i * rows * c;
-        real *dgamma = B.dy + 2 * i * c, *mean = MEAN + i * c, *var = mean + node->n * c;
-        OPS->normalize_backward(dx, dgamma, dgamma + c, dy, x, B.y + 2 * i * c, mean, var,
-                                     1, rows, node->c);
+    const real *mean = MEAN, *var = mean + node->n * c;
+    for (long at = 0; at < node->n * c; at += c) {
+        real *dgamma = B.dy + 2 * at, *dx = A.dy + at * rows, *dy = node->dy + at * rows;
+        OPS->normalize_backward(dx, dgamma, dgamma + c, dy, A.y + at * rows, B.y + 2 * at,
+                                mean + at, var + at, 1, rows, node->c);
     }
 }
 KIND(adain, NULL);
 
-/* A node of one input and one operation: the arguments of NAME_forward and of NAME_backward */
-#define NODE(name, forward_arguments, backward_arguments, tangent) \
+/* A node of one input x and one operation, NAME_forward(y, x, ...) and NAME_backward(dx, dy, ...):
+ * what stands for the dots */
+#define NODE(name, forward_dots, backward_dots, tangent) \
     static void name##_node_forward(const Net *net, Node *node) { \
-        OPS->name##_forward forward_arguments; \
+        OPS->name##_forward(node->y, A.y, DOTS forward_dots); \
     } \
     static void name##_node_backward(const Net *net, Node *node) { \
-        if (needs_grad(net, node->a)) OPS->name##_backward backward_arguments; \
+        if (needs_grad(net, node->a)) \
+            OPS->name##_backward(A.dy, node->dy, DOTS backward_dots); \
     } \
     KIND(name, tangent)
+#define DOTS(...) __VA_ARGS__
 #define COUNT node_count(node)
 #define IMAGE A.n, A.h, A.w, A.c
 #define BLOCKS IMAGE, node->factor
@@ -409,8 +406,8 @@ KIND(adain, NULL);
              net->first * (node_count(node) / node->n)
 
 static void leaky_relu_tangent(const Net *net, Node *node) {
-    OPS->fill(node->t, 0, node_count(node));
-    OPS->leaky_relu_backward(node->t, A.t, node->y, node->slope, node_count(node));
+    OPS->fill(node->t, 0, COUNT);
+    OPS->leaky_relu_backward(node->t, A.t, node->y, node->slope, COUNT);
 }
 static void concat_tangent(const Net *net, Node *node) {
     OPS->concat_forward(node->t, A.t, B.t, node_rows(node), A.c, B.c);
@@ -419,30 +416,27 @@ static void upsample_tangent(const Net *net, Node *node) {
     OPS->upsample_forward(node->t, A.t, BLOCKS);
 }
 
-NODE(leaky_relu, (node->y, A.y, node->slope, COUNT), (A.dy, node->dy, node->y, node->slope, COUNT),
-     leaky_relu_tangent);
+NODE(leaky_relu, (node->slope, COUNT), (node->y, node->slope, COUNT), leaky_relu_tangent);
 static const Kind kind_relu = { "relu", leaky_relu_node_forward, leaky_relu_node_backward,
                                 leaky_relu_tangent };
-NODE(tanh, (node->y, A.y, COUNT), (A.dy, node->dy, node->y, COUNT), NULL);
-NODE(sigmoid, (node->y, A.y, COUNT), (A.dy, node->dy, node->y, COUNT), NULL);
-NODE(dropout, (node->y, A.y, net->batch_statistics ? node->rate : 0, COUNT, MASK),
-     (A.dy, node->dy, node->rate, COUNT, MASK), NULL);
-NODE(reflect_pad, (node->y, A.y, IMAGE, (node->h - A.h) / 2),
-     (A.dy, node->dy, IMAGE, (node->h - A.h) / 2), NULL);
-NODE(upsample, (node->y, A.y, BLOCKS), (A.dy, node->dy, BLOCKS), upsample_tangent);
-NODE(avgpool, (node->y, A.y, BLOCKS), (A.dy, node->dy, BLOCKS), NULL);
-NODE(maxpool, (node->y, A.y, BLOCKS), (A.dy, node->dy, A.y, BLOCKS), NULL);
-NODE(moments, (node->y, A.y, A.n, (long)A.h * A.w, A.c),
-     (A.dy, node->dy, A.y, node->y, A.n, (long)A.h * A.w, A.c), NULL);
-NODE(gray, (node->y, A.y, node_rows(node), A.c), (A.dy, node->dy, node_rows(node), A.c), NULL);
+NODE(tanh, (COUNT), (node->y, COUNT), NULL);
+NODE(sigmoid, (COUNT), (node->y, COUNT), NULL);
+NODE(dropout, (net->batch_statistics ? node->rate : 0, COUNT, MASK), (node->rate, COUNT, MASK),
+     NULL);
+NODE(reflect_pad, (IMAGE, (node->h - A.h) / 2), (IMAGE, (node->h - A.h) / 2), NULL);
+NODE(upsample, (BLOCKS), (BLOCKS), upsample_tangent);
+NODE(avgpool, (BLOCKS), (BLOCKS), NULL);
+NODE(maxpool, (BLOCKS), (A.y, BLOCKS), NULL);
+NODE(moments, (A.n, (long)A.h * A.w, A.c), (A.y, node->y, A.n, (long)A.h * A.w, A.c), NULL);
+NODE(gray, (node_rows(node), A.c), (node_rows(node), A.c), NULL);
 
 /* Nodes of two inputs */
 static void add_node_forward(const Net *net, Node *node) {
-    OPS->add_forward(node->y, A.y, B.y, node_count(node));
+    OPS->add_forward(node->y, A.y, B.y, COUNT);
 }
 static void add_node_backward(const Net *net, Node *node) {
     if (needs_grad(net, node->a)) OPS->axpy(A.dy, node->dy, 1, COUNT);
-    if (needs_grad(net, node->b)) OPS->axpy(B.dy, node->dy, 1, node_count(node));
+    if (needs_grad(net, node->b)) OPS->axpy(B.dy, node->dy, 1, COUNT);
 }
 KIND(add, NULL);
 static void concat_node_forward(const Net *net, Node *node) {
@@ -708,8 +702,7 @@ void net_initialize(Net *net, uint64_t seed, uint64_t stream, double gain) {
         if (node->saved >= 0) {                       /* gamma and beta */
             ops->fill(WEIGHT, 1, node->weights);
         } else {
-            int transposed = node->kind == &kind_conv2d_transpose;
-            double fan_in = node->weights / node->shape[transposed ? 2 : node->rank - 1];
+            double fan_in = node->weights / node->c;
             ops->random_normal(WEIGHT, node->weights, seed, stream);
             ops->scale(WEIGHT, (real)(gain > 0 ? sqrt(gain / fan_in) : 0.02), node->weights);
         }
@@ -849,6 +842,7 @@ void net_print(const Net *net, void *file) {
 #undef B
 #undef MEAN
 #undef NODE
+#undef DOTS
 #undef COUNT
 #undef IMAGE
 #undef BLOCKS
