@@ -100,34 +100,30 @@ static Slot *checkpoint_slots(const Checkpoint *c, int *count) {
 
 int checkpoint_save(const Checkpoint *c, const char *path, const StMeta *meta, int metas) {
     int count;
-    long numbers = 0, at = 0;
+    long numbers = 0;
     char step[32], format[16];
     Slot *slot = checkpoint_slots(c, &count);
     for (int i = 0; i < count; i++) numbers += slot[i].t.count;
-    real *host = malloc((size_t)numbers * sizeof(real) + 1);
-    StTensor *tensor = calloc((size_t)count + 1, sizeof *tensor);
-    StMeta *all = calloc((size_t)metas + 3, sizeof *all);
-    int good = slot && host && tensor && all;
-    if (!good) fail("%s: not enough memory to write the checkpoint", path);
+    real *host = malloc((size_t)numbers * sizeof(real) + 1), *to = host;
+    StTensor tensor[count + 1];
+    StMeta all[metas + 3];
+    int good = (slot && host) || fail("%s: not enough memory to write the checkpoint", path);
     for (int i = 0; good && i < count; i++) {
         const NetTensor *t = &slot[i].t;
-        tensor[i] = (StTensor){ .name = t->name, .dtype = sizeof(real) == 4 ? "F32" : "F64",
-                                .rank = t->rank, .data = host + at,
-                                .bytes = (size_t)t->count * sizeof(real) };
+        tensor[i] = (StTensor){ t->name, sizeof(real) == 4 ? "F32" : "F64", t->rank, {0}, to,
+                                (size_t)t->count * sizeof(real) };
         memcpy(tensor[i].shape, t->shape, sizeof t->shape);
-        c->ops->download(host + at, slot[i].here, t->count);
-        at += t->count;
+        c->ops->download(to, slot[i].here, t->count);
+        to += t->count;
     }
-    if (good) {
-        snprintf(step, sizeof step, "%ld", c->step);
-        snprintf(format, sizeof format, "%d", c->format);
-        all[0] = (StMeta){ "recipe", c->recipe };
-        all[1] = (StMeta){ "step", step };
-        all[2] = (StMeta){ "format", format };
-        for (int i = 0; i < metas; i++) all[i + 3] = meta[i];
-        good = st_write(path, tensor, count, all, metas + 3);
-    }
-    free(slot), free(host), free(tensor), free(all);
+    snprintf(step, sizeof step, "%ld", c->step);
+    snprintf(format, sizeof format, "%d", c->format);
+    all[0] = (StMeta){ "recipe", c->recipe };
+    all[1] = (StMeta){ "step", step };
+    all[2] = (StMeta){ "format", format };
+    for (int i = 0; i < metas; i++) all[i + 3] = meta[i];
+    good = good && st_write(path, tensor, count, all, metas + 3);
+    free(slot), free(host);
     return good;
 }
 

@@ -52,40 +52,37 @@ static void error_format(char line[9000], const char *format, va_list list) {
     for (char *c = line; *c; c++)
         if ((unsigned char)*c < 32 || *c == 127) *c = '?';
 }
+/* declares line, and formats into it the arguments behind format */
+#define ERROR_LINE(format) \
+    char line[9000]; \
+    va_list list; \
+    va_start(list, format); \
+    error_format(line, format, list); \
+    va_end(list)
 
 int fail(const char *format, ...) {
-    char line[9000];
-    va_list list;
-    va_start(list, format);
-    error_format(line, format, list);
-    va_end(list);
+    ERROR_LINE(format);
     memcpy(error.text, line, sizeof line);
     return 0;
 }
 const char *error_text(void) { return error.text; }
 
-static void error_say(const char *format, va_list list) {
-    char line[9000];
-    error_format(line, format, list);
+static void error_say(const char *line) {
     progress_line("%s", "");
     fflush(stdout);
     fprintf(stderr, "%s: %s\n", error.program, line);
 }
 
 int say(const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    if (!error.quiet) error_say(format, list);
-    va_end(list);
+    ERROR_LINE(format);
+    if (!error.quiet) error_say(line);
     return 0;
 }
 
 void die(int status, const char *format, ...) {
-    va_list list;
+    ERROR_LINE(format);
     if (error.quiet) sleep(2);
-    va_start(list, format);
-    error_say(format, list);
-    va_end(list);
+    error_say(line);
     if (error.on_death) error.on_death(status);
     exit(status);
 }
@@ -97,12 +94,8 @@ void must(int good) {
 int progress_on_terminal(void) { return isatty(STDOUT_FILENO); }
 
 void progress_line(const char *format, ...) {
-    char line[500];
+    ERROR_LINE(format);
     int terminal = progress_on_terminal();
-    va_list list;
-    va_start(list, format);
-    vsnprintf(line, sizeof line, format, list);
-    va_end(list);
     if (!*line && error.line_open) printf("\n");
     if (*line) printf(terminal ? "\r%s\033[K" : "%s\n", line);
     error.line_open = *line && terminal;
