@@ -1,5 +1,4 @@
-/* checkpoint.h: what a run carries from step to step, as a safetensors file; a generator in fewer
- * bytes.
+/* checkpoint.h: what a run carries from step to step, in a file; a generator in fewer bytes.
  *
  * checkpoint_save writes the tensors of some networks by their names in net.h
  * ("g.3.conv2d.weight"), Adam's moments ("g.adam_m", "g.adam_v"), buffers by names of their own,
@@ -12,9 +11,8 @@
  *                 symmetric): s_o = max |w_o| / 127, q = round(w / s_o), ties to even; it is read
  *                 back as s_o q: off by s_o / 2 at most.
  * It writes NAME (I8) and NAME.scale (F32, all sides 1 but the output channel's): in Python the
- * weight is NAME * NAME.scale. Vectors (biases, norms, running statistics) stay F32. A zero takes
- * as much room as another number: pruning saves room once the file is packed (gzip), or in hardware
- * that skips zeros.
+ * weight is NAME * NAME.scale. Vectors (biases, norms, running statistics) stay F32. Pruning saves
+ * room once the file is packed (gzip), or in hardware that skips zeros.
  *
  * Functions that return int return 1 when all went well; else 0, and error_text() says why. One .c
  * file says #define CHECKPOINT_IMPLEMENTATION; it needs that of error.h, net.h, safetensors.h. */

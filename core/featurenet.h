@@ -1,5 +1,4 @@
-/* featurenet.h: networks that look at pictures. Style and content are measured in what they
- * compute.
+/* featurenet.h: networks that look at pictures: style and content are measured in their outputs.
  *
  *   Net net;  Features f;
  *   net_begin(&net, "vgg", ops, 1);

@@ -386,8 +386,7 @@ static void adain_node_backward(const Net *net, Node *node) {
 }
 KIND(adain, NULL);
 
-/* A node of one input x and one operation, NAME_forward(y, x, ...) and NAME_backward(dx, dy, ...):
- * what stands for the dots */
+/* One operation: the arguments behind NAME_forward(y, x, and behind NAME_backward(dx, dy, */
 #define NODE(name, forward_dots, backward_dots, tangent) \
     static void name##_node_forward(const Net *net, Node *node) { \
         OPS->name##_forward(node->y, A.y, DOTS forward_dots); \

@@ -18,7 +18,7 @@ typedef struct OptionList { int count; const char *item[OPTION_LIST]; } OptionLi
 
 typedef enum OptionKind {
     OPTION_INT, OPTION_REAL, OPTION_TEXT, OPTION_FLAG, OPTION_WORD, OPTION_TEXTS, OPTION_SEED,
-    OPTION_LONG                         /* temporary: until all whole numbers are int */
+    OPTION_LONG     /* temporary, until all whole numbers are int: delete the lines with LONG */
 } OptionKind;
 
 typedef struct Option {
@@ -50,7 +50,7 @@ typedef struct Option {
 #define SEED_OPTION(name, value, fallback, jobs, help) \
     { name, OPTION_SEED, value, fallback, 0, 9007199254740992.0, NULL, jobs, help, 0 }
 #define LONG_OPTION(name, value, fallback, least, most, jobs, help) \
-    { name, OPTION_LONG, value, fallback, least, most, NULL, jobs, help, 0 }    /* temporary */
+    { name, OPTION_LONG, value, fallback, least, most, NULL, jobs, help, 0 }
 #define END_OF_OPTIONS { NULL, OPTION_INT, NULL, NULL, 0, 0, NULL, 0, NULL, 0 }
 
 /* Defaults first, then argv, "--name value" or "--name=value". */
