@@ -386,7 +386,7 @@ static void adain_node_backward(const Net *net, Node *node) {
 }
 KIND(adain, NULL);
 
-/* One operation: the arguments behind NAME_forward(y, x, and behind NAME_backward(dx, dy, */
+/* A node of one operation: its arguments after NAME_forward(y, x, and NAME_backward(dx, dy, */
 #define NODE(name, forward_dots, backward_dots, tangent) \
     static void name##_node_forward(const Net *net, Node *node) { \
         OPS->name##_forward(node->y, A.y, DOTS forward_dots); \
