@@ -6,7 +6,7 @@
 #define NET_IMPLEMENTATION
 #define SAFETENSORS_IMPLEMENTATION
 #define FEATURENET_IMPLEMENTATION
-#define COMPRESS_IMPLEMENTATION
+#define CHECKPOINT_IMPLEMENTATION
 #define PARALLEL_IMPLEMENTATION
 #define OPTIONS_IMPLEMENTATION
 #ifndef real
@@ -15,7 +15,7 @@
 #include "core/device.h"
 #endif
 #include "gan.h"
-#include "core/compress.h"
+#include "core/checkpoint.h"
 #include "core/options.h"
 #include <math.h>
 #include <stdio.h>
@@ -1190,201 +1190,63 @@ void gan_sample(Gan *gan, uint64_t draw, real *out) {
     swap_ema(gan);
 }
 
-/* -------------------------------------------------------------------------------------------------------- checkpoints */
+/* ------------------------------------------------------------------------------------ checkpoints */
 
-static const char *shape_text(char *text, size_t size, int rank, const long *shape) {
-    size_t at = 0;
-    text[0] = 0;
-    for (int i = 0; i < rank && at < size; i++) at += (size_t)snprintf(text + at, size - at, i ? "x%ld" : "%ld", shape[i]);
-    return text;
+/* what gan_save writes, of G as it is now */
+static Checkpoint gan_checkpoint(const Gan *gan) {
+    Checkpoint c = { .ops = gan->ops, .recipe = gan->recipe->name, .step = gan->step,
+                     .format = GAN_FORMAT };
+    for (int i = 0; i < CHECKPOINT_NETS; i++) c.net[i] = gan_net(gan, i);
+    for (int i = 0; i < gan->buffers; i++)
+        if (gan->buffer[i].name)
+            c.buffer[c.buffers++] = (CheckpointBuffer){ gan->buffer[i].name, *gan->buffer[i].at,
+                                                        gan->buffer[i].count };
+    return c;
 }
 
-/* One tensor on its way to or from the file: a stretch of a network's parameters, statistics or moments */
-typedef struct Slot { char name[80]; int rank; long shape[8], count; real *here; } Slot;
-
-/* slot i of a network: its tensors first, then Adam's two moments. Returns 0 past the last. */
-static int net_slot(const Net *net, int i, int moments, Slot *slot) {
-    NetTensor t;
-    int tensors = 0;
-    memset(slot, 0, sizeof *slot);
-    if (net_tensor(net, i, &t)) {
-        snprintf(slot->name, sizeof slot->name, "%s", t.name);
-        slot->rank = t.rank, slot->count = t.count, slot->here = (t.in_buffer ? net->buffer : net->p) + t.offset;
-        for (int k = 0; k < t.rank; k++) slot->shape[k] = t.shape[k];
-        return 1;
-    }
-    while (net_tensor(net, tensors, &t)) tensors++;
-    if (!moments || !net->m || i >= tensors + 2) return 0;
-    snprintf(slot->name, sizeof slot->name, "%s.adam_%c", net->name, i == tensors ? 'm' : 'v');
-    slot->rank = 1, slot->shape[0] = slot->count = net->parameters, slot->here = i == tensors ? net->m : net->v;
-    return 1;
-}
-
-/* buffer i, if it has a name. Returns 0 if it has none. */
-static int buffer_slot(const Gan *gan, int i, Slot *slot) {
-    if (!gan->buffer[i].name) return 0;
-    memset(slot, 0, sizeof *slot);
-    snprintf(slot->name, sizeof slot->name, "%s", gan->buffer[i].name);
-    slot->rank = 1, slot->shape[0] = slot->count = gan->buffer[i].count, slot->here = *gan->buffer[i].at;
-    return 1;
-}
-
-/* One tensor from the file, its shape and type checked; write = 0 only checks. */
-static int slot_read(const Net *net, const Slot *slot, const StFile *file, const char *path, const char *recipe, int write) {
-    char have[96], need[96];
-    const StTensor *t = st_find(file, slot->name);
-    shape_text(need, sizeof need, slot->rank, slot->shape);
-    if (!t) {
-        fail("%s: no tensor '%s' (%s): was it made with --recipe %s?", path, slot->name,
-                 need, recipe);
-        return 0;
-    }
-    int same = t->rank == slot->rank;
-    for (int k = 0; k < t->rank && same; k++) same = t->shape[k] == slot->shape[k];
-    if (!same) {
-        fail("%s: tensor '%s' is %s, the recipe needs %s: was it made with --recipe %s and these sizes, channels and --body?", path,
-                 slot->name, shape_text(have, sizeof have, t->rank, t->shape), need, recipe);
-        return 0;
-    }
-    real *host = malloc((size_t)slot->count * sizeof(real) + 1);
-    const char *error = "not enough memory";
-    if (host) error = sizeof(real) == 4 ? compress_read(file, t, (void *)host, slot->count) : st_read_f64(t, (void *)host, slot->count) ? NULL : error_text();
-    if (error) {
-        fail("%s: tensor '%s': %s", path, slot->name, error);
-        free(host);
-        return 0;
-    }
-    if (write) net->ops->upload(slot->here, host, slot->count);
-    free(host);
-    return 1;
-}
-
-int net_load(Net *net, const StFile *file, const char *path, const char *recipe) {
-    Slot slot;
-    for (int write = 0; write < 2; write++)           /* all is looked at before anything is overwritten */
-        for (int i = 0; net_slot(net, i, 0, &slot); i++)
-            if (!slot_read(net, &slot, file, path, recipe, write)) return 0;
-    return 1;
-}
-
-int gan_open(StFile *file, const char *path) {
-    int good = st_open(file, path);
-    const char *format = good ? st_meta(file, "format") : NULL;
-    char *end = NULL;
-    long number = format ? strtol(format, &end, 10) : GAN_FORMAT;
-    if (good && (number != GAN_FORMAT || (format && (end == format || *end))))
-        good = 0, fail("%s: its format is %.20s, this program reads format %d: %s", path, format, GAN_FORMAT,
-                           number > GAN_FORMAT ? "a newer version made it, take that one" : "an older version made it, take that one or train anew");
-    if (!good) st_close(file);
+int gan_save(Gan *gan, const char *path, const StMeta *meta, int metas) {
+    swap_ema(gan);                      /* the file's G is the averaged one; "g.now" is G as it is */
+    Checkpoint c = gan_checkpoint(gan);
+    int good = checkpoint_save(&c, path, meta, metas);
+    swap_ema(gan);
     return good;
 }
+
+uint64_t gan_hash(const Gan *gan) {
+    Checkpoint c = gan_checkpoint(gan);
+    return checkpoint_hash(&c);
+}
+
+int gan_open(StFile *file, const char *path) { return checkpoint_open(file, path, GAN_FORMAT); }
 
 int gan_load(Gan *gan, const char *path) {
     StFile file;
-    Slot slot;
-    if (!gan_open(&file, path)) return 0;
-    const char *step = st_meta(&file, "step"), *recipe = st_meta(&file, "recipe"), *compressed = st_meta(&file, "compressed");
-    int good = step && recipe && !strcmp(recipe, gan->recipe->name) && !compressed;
-    if (compressed)
-        fail("%s: compressed (%.100s), it holds a generator and nothing to train it with: give the "
-                 "checkpoint it was made from", path, compressed);
-    else if (!good)
-        fail("%s: %s%s, expected a checkpoint of --recipe %s: give the recipe it was made with", path,
-                 recipe ? "made with --recipe " : "not a checkpoint of ours", recipe ? recipe : "", gan->recipe->name);
-    char *end = NULL;
-    long done = good ? strtol(step, &end, 10) : 0;
-    if (good && (end == step || *end || done < 0)) {
-        fail("%s: its step is '%s', expected a number: the file was edited or damaged", path, step);
-        good = 0;
-    }
-    if (good && !gan->ema != !st_find(&file, "g.now")) {
-        fail(gan->ema ? "%s: made without --average: omit it here too" :
-                 "%s: made with --average: its weights are means, give --average as there", path);
-        good = 0;
-    }
+    long step;
     Net *net;
+    if (!gan_open(&file, path)) return 0;
+    int good = checkpoint_step(&file, path, gan->recipe->name, &step);
+    if (good && !gan->ema != !st_find(&file, "g.now"))
+        good = fail(gan->ema ? "%s: made without --average: omit it here too" : "%s: made with "
+                    "--average: its weights are means, give --average as there", path);
     swap_ema(gan);
-    for (int write = 0; write < 2; write++)           /* all is looked at before anything is overwritten */
-        for (int k = 0; good && (net = gan_net(gan, k)); k++) {
-            for (int i = 0; good && net_slot(net, i, 1, &slot); i++)
-                good = slot_read(net, &slot, &file, path, gan->recipe->name, write);
-            if (write && net->m && !gan->recipe->rmsprop) net->adam_steps = done * (net == &gan->d ? gan_n_critic(gan) : 1);
-        }
-    for (int write = 0; write < 2; write++)
-        for (int i = 0; good && i < gan->buffers; i++)
-            if (buffer_slot(gan, i, &slot)) good = slot_read(&gan->g, &slot, &file, path, gan->recipe->name, write);
+    Checkpoint c = gan_checkpoint(gan);
+    good = good && checkpoint_load(&c, &file, path);
     swap_ema(gan);
-    if (good) gan->step = done;
     st_close(&file);
+    for (int i = 0; good && (net = gan_net(gan, i)); i++)
+        if (net->m && !gan->recipe->rmsprop)
+            net->adam_steps = step * (net == &gan->d ? gan_n_critic(gan) : 1);
+    if (good) gan->step = step;
     return good;
-}
-
-/* Fowler, Noll, Vo 1991 (FNV-1a), four bytes at a time, over what the checkpoint holds */
-static uint64_t hash_slot(const Gan *gan, const Slot *slot, uint64_t hash) {
-    size_t bytes = (size_t)slot->count * sizeof(real);
-    char *host = malloc(bytes + 1);
-    if (!host) return 0;
-    gan->ops->download((real *)(void *)host, slot->here, slot->count);
-    for (size_t at = 0; at < bytes; at += 4) {
-        uint32_t word;
-        memcpy(&word, host + at, 4);
-        hash = (hash ^ word) * 1099511628211u;
-    }
-    free(host);
-    return hash;
-}
-uint64_t gan_hash(const Gan *gan) {
-    Slot slot;
-    const Net *net;
-    uint64_t hash = 14695981039346656037u;
-    for (int k = 0; (net = gan_net(gan, k)); k++)
-        for (int i = 0; net_slot(net, i, 1, &slot); i++) hash = hash_slot(gan, &slot, hash);
-    for (int i = 0; i < gan->buffers; i++)
-        if (buffer_slot(gan, i, &slot)) hash = hash_slot(gan, &slot, hash);
-    return hash;
 }
 
 void gan_begin_anew(Gan *gan) {
     Net *net;
     for (int i = 0; (net = gan_net(gan, i)); i++) {
-        if (net->m) gan->ops->fill(net->m, 0, net->parameters), gan->ops->fill(net->v, 0, net->parameters);
         net->adam_steps = 0;
+        if (!net->m) continue;
+        gan->ops->fill(net->m, 0, net->parameters);
+        gan->ops->fill(net->v, 0, net->parameters);
     }
     gan->step = 0;
-}
-
-int gan_save(Gan *gan, const char *path, const StMeta *meta, int metas) {
-    enum { MOST = 8 * GAN_NETS * NET_MAX_NODES };
-    int count = 0, good = 1;
-    char step[32], format[16];
-    Slot *slots = calloc(MOST, sizeof *slots);
-    StTensor *tensors = calloc(MOST, sizeof *tensors);
-    StMeta *all = calloc((size_t)metas + 3, sizeof *all);
-    if (!slots || !tensors || !all) good = 0;
-    const Net *net;
-    int wanted = 0;
-    swap_ema(gan);                                /* the file's G is the averaged one; G as it is stands beside it */
-    for (int k = 0; good && (net = gan_net(gan, k)); k++)
-        for (int i = 0; net_slot(net, i, 1, &slots[wanted]); i++) wanted++;
-    for (int i = 0; good && i < gan->buffers; i++) wanted += buffer_slot(gan, i, &slots[wanted]);
-    for (; good && count < wanted; count++) {
-        real *host = malloc((size_t)slots[count].count * sizeof(real) + 1);
-        if (!host) { good = 0; break; }
-        gan->ops->download(host, slots[count].here, slots[count].count);
-        tensors[count] = (StTensor){ .name = slots[count].name, .dtype = sizeof(real) == 4 ? "F32" : "F64", .rank = slots[count].rank,
-                                     .data = host, .bytes = (size_t)slots[count].count * sizeof(real) };
-        memcpy(tensors[count].shape, slots[count].shape, sizeof tensors[count].shape);
-    }
-    if (!good) fail("%s: not enough memory to write the checkpoint", path);
-    if (good) {
-        snprintf(step, sizeof step, "%ld", gan->step);
-        snprintf(format, sizeof format, "%d", GAN_FORMAT);
-        all[0] = (StMeta){ "recipe", gan->recipe->name }, all[1] = (StMeta){ "step", step }, all[2] = (StMeta){ "format", format };
-        for (int i = 0; i < metas; i++) all[i + 3] = meta[i];
-        good = st_write(path, tensors, count, all, metas + 3);
-    }
-    for (int i = 0; i < count; i++) free((void *)(uintptr_t)tensors[i].data);
-    free(slots), free(tensors), free(all);
-    swap_ema(gan);
-    return good;
 }

@@ -1,10 +1,10 @@
-/* device.h: which table of operations computes: --device and --precision, and what the programs say about it.
+/* device.h: --device and --precision: which table of operations computes.
  *
- *   const Ops *ops = device_open("auto", "float32");      NULL: error_text() says why, in one line
+ *   const Ops *ops = device_open("auto", "float32");      NULL: error_text() says why
  *   printf("computing on %s\n", device_name(ops));        "cpu, 2 threads", "NVIDIA H200, float32"
  *
- * gan.c compiles the code (DEVICE_IMPLEMENTATION; it needs that of tiled.h and options.h). With -DWITH_CUDA the program is
- * linked with cuda_kernels.cu and "cuda" is one of the devices; without, it is known by name only. */
+ * gan.c says DEVICE_IMPLEMENTATION; it needs that of tiled.h and options.h. With -DWITH_CUDA the
+ * program is linked with cuda_kernels.cu; without, the device cuda is known by name only. */
 #ifndef DEVICE_H
 #define DEVICE_H
 #include "layers.h"
@@ -12,21 +12,22 @@
 extern "C" {
 #endif
 
-/* device: auto (cuda where there is one, else cpu), cpu, naive, cuda. precision: float32, tf32, bf16: what the matrix
- * products of the cuda device multiply. Opens the device; one at a time. */
+/* device: auto (cuda where there is one, else cpu), cpu, naive, cuda. precision: float32, tf32,
+ * bf16: what the matrix products of the device cuda multiply. Only one device is open at a time. */
 const Ops *device_open(const char *device, const char *precision);
 const char *device_name(const Ops *ops);
-double device_free_bytes(const Ops *ops);                 /* memory that is free where the table computes; 0: unknown */
+double device_free_bytes(const Ops *ops);      /* free where the table computes; 0: unknown */
 
 /* What cuda_kernels.cu defines. */
 extern const Ops ops_cuda, ops_cuda_tf32, ops_cuda_bf16;
-const char *cuda_open(int precision);                     /* 0 float32, 1 tf32, 2 bf16. NULL, or one line on what is missing */
-int cuda_devices(void);                                   /* how many can be used; silent */
+const char *cuda_open(int precision);          /* 0 float32, 1 tf32, 2 bf16. NULL, or why not */
+int cuda_devices(void);                        /* how many can be used; silent */
 const char *cuda_name(void);
 double cuda_free_bytes(void);
-void cuda_close(void);                                    /* gives back all that cuda_open and the operations hold */
-void cuda_synchronize(void);                              /* waits until all that was asked for is done */
-void cuda_ladder(int rung);      /* for benchmarks and tests: 0 the fast kernels; 1 naive, 2 shared-memory tile, 3 register tile */
+void cuda_close(void);                         /* gives back all memory and handles */
+void cuda_synchronize(void);                   /* waits until all work that was asked for is done */
+/* For benchmarks and tests. 0: the fast kernels; 1 naive, 2 shared-memory tile, 3 register tile */
+void cuda_ladder(int rung);
 #ifdef __cplusplus
 }
 #endif
@@ -46,8 +47,9 @@ void cuda_ladder(int rung);      /* for benchmarks and tests: 0 the fast kernels
 static const char *const device_names[] = { "auto", "cpu", "naive", "cuda" };
 static const char *const precision_names[] = { "float32", "tf32", "bf16" };
 
-/* the number of a word in a list; -1, and a message, when it is not there */
-static int device_word(const char *option, const char *word, const char *const *list, int count, const char *expected) {
+/* the number of a word in a list; -1, and a message, if it is not there */
+static int device_word(const char *option, const char *word, const char *const *list, int count,
+                       const char *expected) {
     for (int i = 0; i < count; i++)
         if (!strcmp(word, list[i])) return i;
     fail("%s %.80s: expected %s%s", option, *word ? word : "''", expected,
@@ -56,61 +58,59 @@ static int device_word(const char *option, const char *word, const char *const *
 }
 
 #ifdef WITH_CUDA
-static const Ops *const cuda_tables[] = { &ops_cuda, &ops_cuda_tf32, &ops_cuda_bf16 };        /* by precision */
+static const Ops *const cuda_tables[] = { &ops_cuda, &ops_cuda_tf32, &ops_cuda_bf16 };
+#else
+static const Ops *const cuda_tables[3];
+const char *cuda_open(int precision) {
+    return (void)precision, "this program was built without CUDA: run make again where it finds "
+                            "nvcc (in PATH or /usr/local/cuda)";
+}
+int cuda_devices(void) { return 0; }
+const char *cuda_name(void) { return ""; }
+double cuda_free_bytes(void) { return 0; }
 #endif
+/* the precision of a table of the device cuda, or -1 */
+static int cuda_precision(const Ops *ops) {
+    int i = 2;
+    while (i >= 0 && ops != cuda_tables[i]) i--;
+    return i;
+}
 
 const Ops *device_open(const char *device, const char *precision) {
     enum { AUTO, CPU, NAIVE, CUDA };
     int where = device_word("--device", device, device_names, 4, "auto, cpu, naive or cuda");
-    int digits = where < 0 ? -1 : device_word("--precision", precision, precision_names, 3, "float32, tf32 or bf16");
+    if (where < 0) return NULL;
+    int digits = device_word("--precision", precision, precision_names, 3, "float32, tf32 or bf16");
     if (digits < 0) return NULL;
-#ifdef WITH_CUDA
     if (where == CUDA || (where == AUTO && cuda_devices() > 0)) {
         const char *missing = cuda_open(digits);
-        fail("--device %s: %s; --device cpu%s goes without", device, missing ? missing : "",
-                 digits ? " --precision float32" : "");
-        return missing ? NULL : cuda_tables[digits];
-    }
-#else
-    if (where == CUDA) {
-        fail("--device cuda: this program was built without CUDA: run make again where "
-                 "it finds nvcc (in PATH or /usr/local/cuda), or take --device cpu");
+        if (!missing) return cuda_tables[digits];
+        fail("--device %s: %s; --device cpu%s goes without", device, missing,
+             digits ? " --precision float32" : "");
         return NULL;
     }
-#endif
-    if (digits) {
-        fail("--precision %s: only the device cuda has it, and --device %s is a "
-                 "CPU here: use --precision float32", precision, device);
-        return NULL;
-    }
-    return where == NAIVE ? &ops_naive : &ops_tiled;
+    if (!digits) return where == NAIVE ? &ops_naive : &ops_tiled;
+    fail("--precision %s: only the device cuda has it, and --device %s is a CPU here: use "
+         "--precision float32", precision, device);
+    return NULL;
 }
 
 const char *device_name(const Ops *ops) {
     static char text[300];
-    int threads = 1;
-#ifdef WITH_CUDA
-    for (int i = 0; i < 3; i++)
-        if (ops == cuda_tables[i]) {
-            snprintf(text, sizeof text, "%s, %s", cuda_name(), precision_names[i]);
-            return text;
-        }
-#endif
+    int threads = 1, digits = cuda_precision(ops);
 #ifdef _OPENMP
     threads = omp_get_max_threads();
 #endif
-    snprintf(text, sizeof text, "%s, %d thread%s", ops->name, threads, threads == 1 ? "" : "s");
+    if (digits >= 0) snprintf(text, sizeof text, "%s, %s", cuda_name(), precision_names[digits]);
+    else
+        snprintf(text, sizeof text, "%s, %d thread%s", ops->name, threads, threads == 1 ? "" : "s");
     return text;
 }
 
 double device_free_bytes(const Ops *ops) {
     char line[256];
     double kilobytes = 0;
-#ifdef WITH_CUDA
-    for (int i = 0; i < 3; i++)
-        if (ops == cuda_tables[i]) return cuda_free_bytes();
-#endif
-    (void)ops;
+    if (cuda_precision(ops) >= 0) return cuda_free_bytes();
     FILE *file = fopen("/proc/meminfo", "r");             /* Linux; elsewhere unknown */
     while (file && fgets(line, sizeof line, file))
         if (sscanf(line, "MemAvailable: %lf", &kilobytes) == 1) break;

@@ -1,12 +1,14 @@
 /* error.h: one way to fail with a message, and one way to tell the user.
  *
- * A function that can fail says why and returns 0; its callers pass the 0 on; the program, at the top, tells the user:
+ * A function that can fail says why and returns 0; its callers pass the 0 on; the program, at the
+ * top, tells the user:
  *
  *     if (!file) return fail("%s: %s: choose another folder", path, strerror(errno));
  *     must(image_load(&photo, path));          ends the program with that message and status 1
  *
- * A message is one line: what, where, what was expected, what to do. Control characters in it become '?'.
- * One .c file of a program says #define ERROR_IMPLEMENTATION before it includes this header. */
+ * A message is one line: what, where, what was expected, what to do. Control characters in it
+ * become '?'. One .c file of a program says #define ERROR_IMPLEMENTATION before it includes this
+ * header. */
 #ifndef ERROR_H
 #define ERROR_H
 
@@ -14,19 +16,19 @@
 __attribute__((format(printf, 1, 2))) int fail(const char *format, ...);
 const char *error_text(void);           /* the last message of fail, "" before the first */
 
-/* One line on standard error, "program: ...". say returns 0; die ends the program; must dies with error_text() and
- * status 1 where its argument is 0. */
+/* One line on standard error, "program: ...". say returns 0; die ends the program; must(0) dies
+ * with error_text() and status 1. */
 __attribute__((format(printf, 1, 2))) int say(const char *format, ...);
 __attribute__((format(printf, 2, 3), noreturn)) void die(int status, const char *format, ...);
 void must(int good);
 
-/* Progress: on a terminal one line that each call writes over the last (say and die begin a new one first);
- * elsewhere a line of its own each time. "" ends it. */
+/* Progress: on a terminal each call writes over the line of the last one (say and die begin a new
+ * line first); elsewhere each gets a line of its own. "" ends it. */
 __attribute__((format(printf, 1, 2))) void progress_line(const char *format, ...);
 int progress_on_terminal(void);
 
-/* The name that say and die begin with. quiet: say says nothing and die waits two seconds first (parallel.h: another
- * rank speaks). on_death: what die calls after its line, or NULL. */
+/* The name that say and die begin with. quiet: say says nothing and die waits two seconds
+ * (parallel.h: rank 0 speaks first). on_death: what die calls after its line, or NULL. */
 void error_program(const char *name, int quiet, void (*on_death)(int status));
 #endif
 
@@ -41,7 +43,7 @@ void error_program(const char *name, int quiet, void (*on_death)(int status));
 static struct {
     char text[9000];                    /* of the last fail */
     const char *program;
-    int quiet, line_open;               /* line_open: the terminal shows an unfinished progress line */
+    int quiet, line_open;               /* line_open: the terminal shows a progress line */
     void (*on_death)(int status);
 } error = { .program = "" };
 
@@ -50,40 +52,37 @@ static void error_format(char line[9000], const char *format, va_list list) {
     for (char *c = line; *c; c++)
         if ((unsigned char)*c < 32 || *c == 127) *c = '?';
 }
+/* declares line, and formats into it the arguments behind format */
+#define ERROR_LINE(format) \
+    char line[9000]; \
+    va_list list; \
+    va_start(list, format); \
+    error_format(line, format, list); \
+    va_end(list)
 
 int fail(const char *format, ...) {
-    char line[9000];
-    va_list list;
-    va_start(list, format);
-    error_format(line, format, list);
-    va_end(list);
+    ERROR_LINE(format);
     memcpy(error.text, line, sizeof line);
     return 0;
 }
 const char *error_text(void) { return error.text; }
 
-static void error_say(const char *format, va_list list) {
-    char line[9000];
-    error_format(line, format, list);
+static void error_say(const char *line) {
     progress_line("%s", "");
     fflush(stdout);
     fprintf(stderr, "%s: %s\n", error.program, line);
 }
 
 int say(const char *format, ...) {
-    va_list list;
-    va_start(list, format);
-    if (!error.quiet) error_say(format, list);
-    va_end(list);
+    ERROR_LINE(format);
+    if (!error.quiet) error_say(line);
     return 0;
 }
 
 void die(int status, const char *format, ...) {
-    va_list list;
+    ERROR_LINE(format);
     if (error.quiet) sleep(2);
-    va_start(list, format);
-    error_say(format, list);
-    va_end(list);
+    error_say(line);
     if (error.on_death) error.on_death(status);
     exit(status);
 }
@@ -95,12 +94,8 @@ void must(int good) {
 int progress_on_terminal(void) { return isatty(STDOUT_FILENO); }
 
 void progress_line(const char *format, ...) {
-    char line[500];
+    ERROR_LINE(format);
     int terminal = progress_on_terminal();
-    va_list list;
-    va_start(list, format);
-    vsnprintf(line, sizeof line, format, list);
-    va_end(list);
     if (!*line && error.line_open) printf("\n");
     if (*line) printf(terminal ? "\r%s\033[K" : "%s\n", line);
     error.line_open = *line && terminal;

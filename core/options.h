@@ -1,13 +1,13 @@
-/* options.h: command-line options as one table: parsing, --help, options.txt, and the values a checkpoint carries.
+/* options.h: the command line as one table: parsing, --help, options.txt, what a checkpoint keeps.
  *
  *   static Option table[] = {
  *       INT_OPTION("--batch", &options.batch, "64", 1, 4096, TRAINS, "pictures per step"), ...
  *       END_OF_OPTIONS };
  *   options_parse(table, argc, argv);
  *
- * Each row points at the number that the program uses. `jobs` are bits of the program's own: for which of its jobs the
- * option means something (option_not_for). Where a fallback is NULL the program fills the value in later.
- * A wrong option ends the program with status 2 and one line that says what was expected. */
+ * Each row points at the value that the program uses. `jobs` are bits of the program's own: the
+ * jobs for which the option means something (option_not_for). fallback NULL: the program sets the
+ * value later. A wrong option ends the program with status 2 and a line that says what is right. */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 #include <stddef.h>
@@ -16,7 +16,10 @@
 enum { OPTION_LIST = 8 };
 typedef struct OptionList { int count; const char *item[OPTION_LIST]; } OptionList;
 
-typedef enum OptionKind { OPTION_INT, OPTION_REAL, OPTION_TEXT, OPTION_FLAG, OPTION_WORD, OPTION_TEXTS, OPTION_SEED, OPTION_LONG } OptionKind;
+typedef enum OptionKind {
+    OPTION_INT, OPTION_REAL, OPTION_TEXT, OPTION_FLAG, OPTION_WORD, OPTION_TEXTS, OPTION_SEED,
+    OPTION_LONG     /* temporary, until all whole numbers are int: delete the lines with LONG */
+} OptionKind;
 
 typedef struct Option {
     const char *name;
@@ -24,58 +27,60 @@ typedef struct Option {
     void *value;
     const char *fallback;               /* the default as text, or NULL */
     double least, most;                 /* of numbers: the range, both ends allowed */
-    const char *words;                  /* OPTION_WORD: the words, with a space between; the value is the number of one */
+    const char *words;                  /* OPTION_WORD: the words, a space between each two */
     unsigned jobs;
     const char *help;
     int given;                          /* set by the command line: 1; by a resumed run: 2 */
 } Option;
 
-/* The rows.                                                                                the value is a */
+/* The rows. Their values: int, double, const char *, int (no value follows), int (the number of one
+ * of the words), OptionList (an option given several times), uint64_t (below 2^53) */
 #define INT_OPTION(name, value, fallback, least, most, jobs, help) \
-    { name, OPTION_INT, value, fallback, least, most, NULL, jobs, help, 0 }                   /* int */
+    { name, OPTION_INT, value, fallback, least, most, NULL, jobs, help, 0 }
 #define REAL_OPTION(name, value, fallback, least, most, jobs, help) \
-    { name, OPTION_REAL, value, fallback, least, most, NULL, jobs, help, 0 }                  /* double */
+    { name, OPTION_REAL, value, fallback, least, most, NULL, jobs, help, 0 }
 #define TEXT_OPTION(name, value, fallback, jobs, help) \
-    { name, OPTION_TEXT, value, fallback, 0, 0, NULL, jobs, help, 0 }                         /* const char * */
+    { name, OPTION_TEXT, value, fallback, 0, 0, NULL, jobs, help, 0 }
 #define FLAG_OPTION(name, value, jobs, help) \
-    { name, OPTION_FLAG, value, "0", 0, 1, NULL, jobs, help, 0 }                              /* int; no value follows */
+    { name, OPTION_FLAG, value, "0", 0, 1, NULL, jobs, help, 0 }
 #define WORD_OPTION(name, value, words, fallback, jobs, help) \
-    { name, OPTION_WORD, value, fallback, 0, 0, words, jobs, help, 0 }                        /* int: which of words */
+    { name, OPTION_WORD, value, fallback, 0, 0, words, jobs, help, 0 }
 #define TEXTS_OPTION(name, value, jobs, help) \
-    { name, OPTION_TEXTS, value, "", 0, 0, NULL, jobs, help, 0 }                              /* OptionList: several times */
+    { name, OPTION_TEXTS, value, "", 0, 0, NULL, jobs, help, 0 }
 #define SEED_OPTION(name, value, fallback, jobs, help) \
-    { name, OPTION_SEED, value, fallback, 0, 9007199254740992.0, NULL, jobs, help, 0 }        /* uint64_t, below 2^53 */
+    { name, OPTION_SEED, value, fallback, 0, 9007199254740992.0, NULL, jobs, help, 0 }
 #define LONG_OPTION(name, value, fallback, least, most, jobs, help) \
-    { name, OPTION_LONG, value, fallback, least, most, NULL, jobs, help, 0 }                  /* FIXME while train and transfer move */
+    { name, OPTION_LONG, value, fallback, least, most, NULL, jobs, help, 0 }
 #define END_OF_OPTIONS { NULL, OPTION_INT, NULL, NULL, 0, 0, NULL, 0, NULL, 0 }
 
-/* Defaults first, then argv. "--name value" and "--name=value" both work. Unknown options name the nearest known one. */
+/* Defaults first, then argv, "--name value" or "--name=value". */
 void options_parse(Option *table, int argc, char **argv);
 
-/* One value from text, checked like the command line's (`where` names its origin in the message). */
+/* One value from text, checked like the command line's; `where` begins the message. */
 void options_set(Option *option, const char *text, const char *where);
 
-/* Rows that point into the struct at `in` (size bytes) and that neither the command line nor a resumed run has set take
- * the value that stands at the same place of the struct at `from`: the defaults of a recipe. */
+/* The defaults of a recipe: rows that point into the struct at `in` (size bytes) and that are not
+ * given take the value at the same place of the struct at `from`. */
 void options_defaults(Option *table, void *in, const void *from, size_t size);
 
 Option *option_find(Option *table, const char *name);
-int option_given(Option *table, const char *name);      /* 1: on the command line; 2: by a resumed run; 0: not */
+int option_given(Option *table, const char *name);      /* Option.given */
 
-/* The first option on the command line that belongs to other jobs only, or NULL. jobs 0: belongs to all. */
+/* The first option on the command line that is for other jobs only, or NULL (jobs 0: for all). */
 const Option *option_not_for(const Option *table, unsigned jobs);
 
-const char *option_text(const Option *option, char text[64]);      /* the value in force, as the command line would give it */
+/* The value in force, as the command line would give it. */
+const char *option_text(const Option *option, char text[64]);
 void options_help(const Option *table, void *file);
 
-/* ", did you mean 'X'?", where the candidate X (list of `count` strings, `stride` bytes apart) is near to `word` by edit
- * distance; else "". */
+/* ", did you mean 'X'?" for the nearest of `count` strings, `stride` bytes apart, by edit distance;
+ * "" where none is near. */
 const char *did_you_mean(const char *word, const void *candidates, int count, long stride);
 
-/* First thing in main. OpenMP's threads spin while they wait for each other; where other programs want the same cores,
- * that can make training several times slower. Waiting passively costs a tenth to a quarter on an idle machine
- * (tests/BENCHMARKS.md); OMP_WAIT_POLICY=active ./train takes that back. The library reads OMP_WAIT_POLICY before main
- * begins, so the program starts itself again with the setting in place; a variable that is set already stays. */
+/* First thing in main. OpenMP's threads spin while they wait for each other; where other programs
+ * want the same cores, training can then take several times as long. So the program sets
+ * OMP_WAIT_POLICY, if it is not set, and starts itself anew, since the library reads it before main
+ * begins. Waiting passively costs 10% to 25% on an idle machine (tests/BENCHMARKS.md). */
 void patient_threads(char **argv);
 #endif
 
@@ -90,12 +95,11 @@ void patient_threads(char **argv);
 #include <unistd.h>
 
 void patient_threads(char **argv) {
-    /* without memory for the setting the program would start again for ever */
     if (getenv("OMP_WAIT_POLICY") || setenv("OMP_WAIT_POLICY", "passive", 1)) return;
-    execv("/proc/self/exe", argv);      /* returns only where there is no /proc: then go on as we are */
+    execv("/proc/self/exe", argv);      /* returns only where there is no /proc: go on as we are */
 }
 
-static int edit_distance(const char *a, const char *b) {    /* Levenshtein (1966), one row of the table at a time */
+static int edit_distance(const char *a, const char *b) {    /* Levenshtein (1966), row by row */
     int row[64], n = (int)strlen(b);
     if (n > 63) return 99;
     for (int j = 0; j <= n; j++) row[j] = j;
@@ -140,31 +144,21 @@ const Option *option_not_for(const Option *table, unsigned jobs) {
     return NULL;
 }
 
-enum { OPTION_WORDS = 12 };
-typedef struct OptionWords { int count; char word[OPTION_WORDS][20]; } OptionWords;
-static OptionWords option_words(const Option *option) {
-    OptionWords list = { 0 };
-    for (const char *at = option->words; *at && list.count < OPTION_WORDS; at += strspn(at, " ")) {
-        size_t n = strcspn(at, " ");
-        snprintf(list.word[list.count++], sizeof list.word[0], "%.*s", (int)n, at);
-        at += n;
-    }
-    return list;
-}
-
-/* the number of the word `text`; another one ends the program: "--body x: expected residual, inception or separable" */
+/* the number of the word `text`; else "--body x: expected residual, inception or separable" */
 static int option_word(const Option *option, const char *text, const char *where) {
-    OptionWords list = option_words(option);
-    const char *names[OPTION_WORDS];
-    char all[300] = "";
-    for (int i = 0; i < list.count; i++) {
-        if (!strcmp(text, list.word[i])) return i;
-        names[i] = list.word[i];
-        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s",
-                 i == 0 ? "" : i + 1 < list.count ? ", " : " or ", list.word[i]);
+    enum { MOST = 12 };
+    char word[MOST][20], all[300] = "";
+    const char *names[MOST], *at = option->words;
+    int count = 0;
+    for (; *at && count < MOST; at += strspn(at, " "), count++) {
+        snprintf(word[count], sizeof word[0], "%.*s", (int)strcspn(at, " "), at);
+        if (!strcmp(text, word[count])) return count;
+        at += strlen(names[count] = word[count]);
     }
+    for (int i = 0; i < count; i++)
+        strcat(strcat(all, i == 0 ? "" : i + 1 < count ? ", " : " or "), word[i]);
     die(*where ? 1 : 2, "%s%s %s: expected %s%s", where, option->name, *text ? text : "''", all,
-        did_you_mean(text, names, list.count, sizeof *names));
+        did_you_mean(text, names, count, sizeof *names));
 }
 
 static double option_number(const Option *option, const char *text, const char *where) {
@@ -172,34 +166,43 @@ static double option_number(const Option *option, const char *text, const char *
     char *end;
     errno = 0;
     double x = strtod(text, &end);
-    if (end == text || *end || errno == ERANGE || !(x >= option->least && x <= option->most) || (whole && x != floor(x)))
-        die(*where ? 1 : 2, "%s%s %s: expected %s from %.12g to %.12g", where, option->name, *text ? text : "''",
-            whole ? "a whole number" : "a number", option->least, option->most);
+    int good = end > text && !*end && errno != ERANGE && x >= option->least && x <= option->most;
+    if (!good || (whole && x != floor(x)))
+        die(*where ? 1 : 2, "%s%s %s: expected %s from %.12g to %.12g", where, option->name,
+            *text ? text : "''", whole ? "a whole number" : "a number", option->least,
+            option->most);
     return x;
 }
 
 void options_set(Option *option, const char *text, const char *where) {
-    OptionList *list = option->value;
+    void *value = option->value;
+    OptionList *list = value;
     switch (option->kind) {
-        case OPTION_TEXT: *(const char **)option->value = text; break;
-        case OPTION_FLAG: *(int *)option->value = strcmp(text, "0") != 0; break;
-        case OPTION_WORD: *(int *)option->value = option_word(option, text, where); break;
-        case OPTION_INT: *(int *)option->value = (int)option_number(option, text, where); break;
-        case OPTION_LONG: *(long *)option->value = (long)option_number(option, text, where); break;
-        case OPTION_SEED: *(uint64_t *)option->value = (uint64_t)option_number(option, text, where); break;
-        case OPTION_REAL: *(double *)option->value = option_number(option, text, where); break;
+        case OPTION_TEXT: *(const char **)value = text; break;
+        case OPTION_FLAG: *(int *)value = strcmp(text, "0") != 0; break;
+        case OPTION_WORD: *(int *)value = option_word(option, text, where); break;
+        case OPTION_INT: *(int *)value = (int)option_number(option, text, where); break;
+        case OPTION_LONG: *(long *)value = (long)option_number(option, text, where); break;
+        case OPTION_SEED: *(uint64_t *)value = (uint64_t)option_number(option, text, where); break;
+        case OPTION_REAL: *(double *)value = option_number(option, text, where); break;
         case OPTION_TEXTS:
-            if (list->count == OPTION_LIST) die(2, "%s%s is given more than %d times", where, option->name, OPTION_LIST);
+            if (list->count == OPTION_LIST)
+                die(2, "%s%s is given more than %d times", where, option->name, OPTION_LIST);
             if (*text) list->item[list->count++] = text;
     }
 }
 
+static const struct { const char *shown; size_t bytes; } option_kinds[] = {
+    [OPTION_INT] = { " N", sizeof(int) }, [OPTION_REAL] = { " X", sizeof(double) },
+    [OPTION_TEXT] = { " TEXT", sizeof(char *) }, [OPTION_FLAG] = { "", sizeof(int) },
+    [OPTION_WORD] = { " WORD", sizeof(int) }, [OPTION_TEXTS] = { " TEXT", 0 },
+    [OPTION_SEED] = { " N", sizeof(uint64_t) }, [OPTION_LONG] = { " N", sizeof(long) } };
+
 void options_defaults(Option *table, void *in, const void *from, size_t size) {
-    static const size_t bytes[] = { [OPTION_INT] = sizeof(int), [OPTION_REAL] = sizeof(double), [OPTION_FLAG] = sizeof(int),
-        [OPTION_TEXT] = sizeof(char *), [OPTION_WORD] = sizeof(int), [OPTION_SEED] = sizeof(uint64_t), [OPTION_TEXTS] = 0, [OPTION_LONG] = sizeof(long) };
     for (Option *o = table; o->name; o++) {
         uintptr_t at = (uintptr_t)o->value - (uintptr_t)in;
-        if (!o->given && at < size) memcpy(o->value, (const char *)from + at, bytes[o->kind]);
+        if (!o->given && at < size)
+            memcpy(o->value, (const char *)from + at, option_kinds[o->kind].bytes);
     }
 }
 
@@ -216,43 +219,45 @@ void options_parse(Option *table, int argc, char **argv) {
         snprintf(name, sizeof name, "%.*s", (int)length, argv[i]);
         Option *o = option_find(table, strcmp(name, "-h") ? name : "--help");
         if (!o || argv[i][0] != '-')
-            die(2, "unknown option '%s'%s: --help lists them all", argv[i], did_you_mean(name, table, count, sizeof *table));
-        const char *text = equals ? equals + 1 : o->kind == OPTION_FLAG ? "1" : i + 1 < argc ? argv[++i] : "";
+            die(2, "unknown option '%s'%s: --help lists them all", argv[i],
+                did_you_mean(name, table, count, sizeof *table));
+        const char *text = equals ? equals + 1 : o->kind == OPTION_FLAG ? "1"
+                         : i + 1 < argc ? argv[++i] : "";
         if (!*text) die(2, "%s needs a value: %.*s", o->name, (int)strcspn(o->help, "\n"), o->help);
         options_set(o, text, "");
         o->given = 1;
     }
 }
 
-static void option_real_text(double x, char text[64]) {     /* the shortest text that reads back the same */
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, 64, "%.*g", digits, x);
-        if (strtod(text, NULL) == x) return;
-    }
-}
-
 const char *option_text(const Option *option, char text[64]) {
     const void *value = option->value;
+    const char *word = option->words;
     switch (option->kind) {
         case OPTION_TEXTS: return "";       /* only programs without an options.txt have lists */
         case OPTION_TEXT: return *(const char *const *)value ? *(const char *const *)value : "";
+        case OPTION_INT: case OPTION_FLAG: snprintf(text, 64, "%d", *(const int *)value); break;
         case OPTION_LONG: snprintf(text, 64, "%ld", *(const long *)value); break;
-        case OPTION_SEED: snprintf(text, 64, "%llu", (unsigned long long)*(const uint64_t *)value); break;
-        case OPTION_REAL: option_real_text(*(const double *)value, text); break;
-        case OPTION_WORD: snprintf(text, 64, "%s", option_words(option).word[*(const int *)value]); break;
-        case OPTION_INT: case OPTION_FLAG: snprintf(text, 64, "%d", *(const int *)value);
+        case OPTION_SEED: snprintf(text, 64, "%ju", (uintmax_t)*(const uint64_t *)value); break;
+        case OPTION_WORD:
+            for (int i = 0; i < *(const int *)value; i++) word += strcspn(word, " ") + 1;
+            snprintf(text, 64, "%.*s", (int)strcspn(word, " "), word);
+            break;
+        case OPTION_REAL:                   /* the shortest text that reads back the same */
+            for (int digits = 1; digits <= 17; digits++) {
+                snprintf(text, 64, "%.*g", digits, *(const double *)value);
+                if (strtod(text, NULL) == *(const double *)value) break;
+            }
     }
     return text;
 }
 
 void options_help(const Option *table, void *file) {
-    static const char *const value[] = { [OPTION_INT] = " N", [OPTION_REAL] = " X", [OPTION_TEXT] = " TEXT", [OPTION_FLAG] = "",
-                                         [OPTION_WORD] = " WORD", [OPTION_TEXTS] = " TEXT", [OPTION_SEED] = " N", [OPTION_LONG] = " N" };
     for (const Option *o = table; o->name; o++) {
         int shown = o->fallback && *o->fallback && o->kind != OPTION_FLAG;
         char left[40];
-        snprintf(left, sizeof left, "%s%s", o->name, value[o->kind]);
-        fprintf(file, "  %-24s %s%s%s%s\n", left, o->help, shown ? " (default " : "", shown ? o->fallback : "", shown ? ")" : "");
+        snprintf(left, sizeof left, "%s%s", o->name, option_kinds[o->kind].shown);
+        fprintf(file, "  %-24s %s%s%s%s\n", left, o->help, shown ? " (default " : "",
+                shown ? o->fallback : "", shown ? ")" : "");
     }
 }
 #endif

@@ -1,9 +1,10 @@
-/* parallel.h: several processes, the ranks, train one network together: each has all of its weights and a share of every batch.
+/* parallel.h: several processes, the ranks, train one network together: each has all of its weights
+ * and a share of every batch.
  *
- *   mpirun -np 4 ./train --batch 256 ...       gan.c takes 64 of the 256 pictures here, and averages the gradients over the ranks
+ *   mpirun -np 4 ./train --batch 256 ...      each rank takes 64 pictures; gradients are averaged
  *
- * Built with -DWITH_MPI (make MPI=1) and without mpirun, or built without MPI: a world of one, in which all of this does nothing.
- * MPI comes from the caller's system (Open MPI, MPICH); nothing else in the code names it. */
+ * Without -DWITH_MPI (make MPI=1), or without mpirun, there is one rank and nothing here does
+ * anything. MPI comes from your system (Open MPI, MPICH); no other file names it. */
 #ifndef PARALLEL_H
 #define PARALLEL_H
 #include "core/error.h"
@@ -11,47 +12,35 @@
 
 #ifdef WITH_MPI
 enum { PARALLEL = 1 };
-extern int parallel_ranks, parallel_rank;                 /* how many, and which of them this is: 0 .. ranks - 1 */
-void parallel_begin(const char *program);                 /* first thing in main; the name that messages begin with. Only rank 0 is heard */
-int parallel_end(int status);                             /* last thing in main; a program that ends without it ends all ranks */
-int parallel_any(int bits);                               /* the bits that some rank has set */
-int parallel_same(uint64_t hash);                         /* have all ranks the same? */
-void parallel_sum(const Ops *ops, real *x, long n);       /* x of the table becomes the sum over the ranks, the same bits in all of them */
-void parallel_mean(const Ops *ops, real *x, long n);
-void parallel_mean_double(double *x, long n);             /* the same on the host */
+extern int parallel_ranks, parallel_rank;         /* how many; which of them this process is */
 #else
 enum { PARALLEL = 0, parallel_ranks = 1, parallel_rank = 0 };
-static inline void parallel_begin(const char *program) { error_program(program, 0, NULL); }
-static inline int parallel_end(int status) { return status; }
-static inline int parallel_any(int bits) { return bits; }
-static inline int parallel_same(uint64_t hash) { (void)hash; return 1; }
-static inline void parallel_sum(const Ops *ops, real *x, long n) { (void)ops, (void)x, (void)n; }
-static inline void parallel_mean(const Ops *ops, real *x, long n) { (void)ops, (void)x, (void)n; }
-static inline void parallel_mean_double(double *x, long n) { (void)x, (void)n; }
 #endif
+void parallel_begin(const char *program);         /* first in main; only rank 0 is heard then */
+int parallel_end(int status);                     /* last in main; without it all ranks end */
+int parallel_any(int bits);                       /* the bits that some rank has set */
+int parallel_same(uint64_t hash);                 /* have all ranks the same? */
+/* x becomes the sum or mean over the ranks, the same bits in all of them. double: on the host. */
+void parallel_sum(const Ops *ops, real *x, long n);
+void parallel_mean(const Ops *ops, real *x, long n);
+void parallel_mean_double(double *x, long n);
 #endif
 
-#if defined(PARALLEL_IMPLEMENTATION) && defined(WITH_MPI) && !defined(PARALLEL_IMPLEMENTED)
+#if defined(PARALLEL_IMPLEMENTATION) && !defined(PARALLEL_IMPLEMENTED)
 #define PARALLEL_IMPLEMENTED
-#include "core/options.h"
-#include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#ifdef WITH_MPI
+#include <mpi.h>
 int parallel_ranks = 1, parallel_rank;
 
 static void parallel_abort(int status) {
-    fflush(NULL);                                         /* MPI_Abort also ends mpirun, which carries our output */
+    fflush(NULL);                       /* MPI_Abort also ends mpirun, which carries our output */
     MPI_Abort(MPI_COMM_WORLD, status);
 }
 static int parallel_over;
 static void parallel_exit(void) { if (!parallel_over) parallel_abort(1); }
-int parallel_end(int status) {
-    fflush(NULL);
-    parallel_over = 1;
-    MPI_Finalize();                                       /* waits for all */
-    return status;
-}
 
 void parallel_begin(const char *program) {
     static char name[80];
@@ -65,23 +54,38 @@ void parallel_begin(const char *program) {
     if (parallel_rank == 0) return;
     if (!freopen("/dev/null", "w", stdout)) parallel_abort(1);
     snprintf(name, sizeof name, "%s (rank %d of %d)", program, parallel_rank, parallel_ranks);
-    error_program(name, 1, parallel_abort);               /* errors of all ranks are rank 0's to tell */
+    error_program(name, 1, parallel_abort);               /* rank 0 tells errors of all ranks */
+}
+int parallel_end(int status) {
+    fflush(NULL);
+    parallel_over = 1;
+    MPI_Finalize();                                       /* waits for all */
+    return status;
 }
 
+/* x: (n) becomes op, such as the sum, of that of all ranks */
+static void parallel_all(void *x, long n, MPI_Datatype type, MPI_Op op) {
+    if (parallel_ranks > 1) MPI_Allreduce(MPI_IN_PLACE, x, (int)n, type, op, MPI_COMM_WORLD);
+}
+#else
+void parallel_begin(const char *program) { error_program(program, 0, NULL); }
+int parallel_end(int status) { return status; }
+#define parallel_all(x, n, type, op) ((void)0)
+#endif
+
 int parallel_any(int bits) {
-    if (parallel_ranks > 1) MPI_Allreduce(MPI_IN_PLACE, &bits, 1, MPI_INT, MPI_BOR, MPI_COMM_WORLD);
+    parallel_all(&bits, 1, MPI_INT, MPI_BOR);
     return bits;
 }
 
 int parallel_same(uint64_t hash) {
-    uint64_t ends[2] = { hash, ~hash };                   /* the largest, and the complement of the smallest */
-    if (parallel_ranks > 1) MPI_Allreduce(MPI_IN_PLACE, ends, 2, MPI_UINT64_T, MPI_MAX, MPI_COMM_WORLD);
+    uint64_t ends[2] = { hash, ~hash };           /* the largest, the complement of the smallest */
+    parallel_all(ends, 2, MPI_UINT64_T, MPI_MAX);
     return ends[0] == ~ends[1];
 }
 
 void parallel_mean_double(double *x, long n) {
-    if (parallel_ranks == 1) return;
-    MPI_Allreduce(MPI_IN_PLACE, x, (int)n, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+    parallel_all(x, n, MPI_DOUBLE, MPI_SUM);
     for (long i = 0; i < n; i++) x[i] /= parallel_ranks;
 }
 
@@ -89,7 +93,8 @@ void parallel_mean_double(double *x, long n) {
 #include "core/device.h"
 #include <cuda_runtime.h>
 #include <nccl.h>
-/* NVIDIA's library moves a GPU's numbers from GPU to GPU, past the host. It computes on another stream than ours: each waits for the other. */
+/* NVIDIA's library moves numbers from GPU to GPU, past the host, on a stream of its own: each
+ * stream waits for the other. */
 static int parallel_on_gpu(const Ops *ops, real *x, long n) {
     static ncclComm_t all;
     ncclUniqueId id;
@@ -102,15 +107,18 @@ static int parallel_on_gpu(const Ops *ops, real *x, long n) {
     }
     cuda_synchronize();
     if (error == ncclSuccess) error = ncclAllReduce(x, x, (size_t)n, ncclFloat, ncclSum, all, 0);
-    if (error != ncclSuccess || cudaStreamSynchronize(0) != cudaSuccess) die(1, "NCCL: %s: make MPI=1 without NCCL=1 goes without", ncclGetErrorString(error));
+    if (error != ncclSuccess || cudaStreamSynchronize(0) != cudaSuccess)
+        die(1, "NCCL: %s: make MPI=1 without NCCL=1 goes without", ncclGetErrorString(error));
     return 1;
 }
 #else
-static int parallel_on_gpu(const Ops *ops, real *x, long n) { return (void)ops, (void)x, (void)n, 0; }
+static int parallel_on_gpu(const Ops *ops, real *x, long n) {
+    return (void)ops, (void)x, (void)n, 0;
+}
 #endif
 
 void parallel_sum(const Ops *ops, real *x, long n) {
-    static real *host;                                    /* x may be a GPU's: it travels by way of the host */
+    static real *host;                  /* x may be of a GPU: it travels by way of the host */
     static long room;
     if (parallel_ranks == 1 || parallel_on_gpu(ops, x, n)) return;
     if (n > room) {
@@ -119,7 +127,7 @@ void parallel_sum(const Ops *ops, real *x, long n) {
         if (!host) die(1, "not enough memory to exchange %ld numbers with the other ranks", n);
     }
     ops->download(host, x, n);
-    MPI_Allreduce(MPI_IN_PLACE, host, (int)n, sizeof(real) == 4 ? MPI_FLOAT : MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+    parallel_all(host, n, sizeof(real) == 4 ? MPI_FLOAT : MPI_DOUBLE, MPI_SUM);
     ops->upload(x, host, n);
 }
 

@@ -1,11 +1,12 @@
 /* test_measures.c: measures.h against numpy's numbers (golden_measures.h), against closed forms, and against what a measure is for:
- * pictures that were spoiled more are further away, and a pattern is told from noise. And compress.h: every half, every rounding. */
+ * pictures that were spoiled more are further away, and a pattern is told from noise. And checkpoint.h: every half, every rounding. */
 #define ERROR_IMPLEMENTATION
 #define MEASURES_IMPLEMENTATION
 #define IMAGES_IMPLEMENTATION
 #define SAFETENSORS_IMPLEMENTATION
-#define COMPRESS_IMPLEMENTATION
-#include "core/compress.h"
+#define NET_IMPLEMENTATION
+#define CHECKPOINT_IMPLEMENTATION
+#include "core/checkpoint.h"
 #include "images/images.h"
 #include "training/measures.h"
 #include "golden_measures.h"
@@ -171,7 +172,7 @@ static float noise(void) {
 static void test_orderings(void) {
     ImageSet set;
     CHECK(imageset_load(&set, "synthetic:1200", NULL), "%s", error_text());
-    float *real = malloc(sizeof(float) * COUNT * FEATURES), *x = malloc(sizeof(float) * COUNT * FEATURES), picture[SIDE * SIDE];
+    float *clean = malloc(sizeof(float) * COUNT * FEATURES), *x = malloc(sizeof(float) * COUNT * FEATURES), picture[SIDE * SIDE];
     double distance[4], first = 0;
     for (int level = -1; level < 4; level++) {           /* the reference; other garments; + N(0,.1), + N(0,.3); noise alone */
         for (int i = 0; i < COUNT; i++) {
@@ -180,19 +181,19 @@ static void test_orderings(void) {
                 float z = level > 0 ? noise() * (level == 1 ? .1f : level == 2 ? .3f : 1) : 0;
                 picture[k] = fmaxf(-1, fminf(1, (level == 3 ? 0 : picture[k]) + z));
             }
-            float *row = (level < 0 ? real : x) + i * FEATURES;
+            float *row = (level < 0 ? clean : x) + i * FEATURES;
             for (int k = 0; k < FEATURES; k++) {
                 row[k] = 0;
                 for (int p = 0; p < 16; p++) row[k] += picture[(k / 7 * 4 + p / 4) * SIDE + k % 7 * 4 + p % 4] / 16;
             }
         }
-        if (level >= 0) distance[level] = measure_frechet(x, COUNT, real, COUNT, FEATURES, NULL);
+        if (level >= 0) distance[level] = measure_frechet(x, COUNT, clean, COUNT, FEATURES, NULL);
         if (level == 2)
             for (int threads = 1; threads < 4; threads++) {
                 double p[4];
                 omp_set_num_threads(threads);
-                CHECK(measure_precision_recall(&p[0], &p[1], real, COUNT, x, COUNT, FEATURES, 3), "precision");
-                p[2] = measure_sliced_wasserstein(real, x, COUNT, FEATURES, 9, 5), p[3] = measure_frechet(x, COUNT, real, COUNT, FEATURES, NULL);
+                CHECK(measure_precision_recall(&p[0], &p[1], clean, COUNT, x, COUNT, FEATURES, 3), "precision");
+                p[2] = measure_sliced_wasserstein(clean, x, COUNT, FEATURES, 9, 5), p[3] = measure_frechet(x, COUNT, clean, COUNT, FEATURES, NULL);
                 double sum = p[0] + 3 * p[1] + 5 * p[2] + 7 * p[3];
                 CHECK(threads == 1 || sum == first, "the same bits for %d threads", threads);
                 first = sum;
@@ -200,7 +201,7 @@ static void test_orderings(void) {
     }
     CHECK(2 * distance[0] < distance[1] && 2 * distance[1] < distance[2] && 2 * distance[2] < distance[3],
           "each step further: %g %g %g %g", distance[0], distance[1], distance[2], distance[3]);
-    free(real), free(x);
+    free(clean), free(x);
     imageset_free(&set);
 
     enum { TILE = 64, PLACES = 3000, D = PATCH * PATCH * 3 };
@@ -231,7 +232,7 @@ static void test_orderings(void) {
     }
 }
 
-/* ----------------------------------------------------------------------------------------------------------- compress.h */
+/* ----------------------------------------------------------------------------------------------------------- compression */
 
 static void test_half(void) {
     int wrong = 0, ties = 0;
@@ -248,7 +249,7 @@ static void test_half(void) {
 
 /* A file of a convolution, a transposed one, a dense layer and a bias, odd sizes: written, opened, and read back */
 static void test_compress(void) {
-    const char *path = "build/test_compress.safetensors", *original = "build/test_original.safetensors", *error;
+    const char *path = "build/test_compress.safetensors", *original = "build/test_original.safetensors";
     long count[4] = { 3 * 3 * 2 * 5, 2 * 3 * 7 * 3, 11 * 5, 5 };
     float *w[4], got[200];
     state = 7;
@@ -264,17 +265,16 @@ static void test_compress(void) {
     CHECK(st_write(original, t, 6, &meta, 1) && st_open(&file, original), "%s", error_text());
     for (int int8 = 0; int8 < 2; int8++)
         for (int half = 0; half < 2; half++) {
-            error = compress_write(path, &file, half ? 0.5 : 0, int8, &report);
-            CHECK(!error, "%s", error);
+            CHECK(compress_write(path, &file, half ? 0.5 : 0, int8, &report), "%s", error_text());
             CHECK(st_open(&small, path), "%s", error_text());
             CHECK(small.count == (int8 ? 7 : 4), "the generator alone: %d tensors", small.count);
             CHECK(st_meta(&small, "recipe") && st_meta(&small, "compressed"), "the metadata");
-            CHECK(compress_write("build/test_twice.safetensors", &small, 0, int8, &report) != NULL, "a compressed file is not compressed again");
+            CHECK(!compress_write("build/test_twice.safetensors", &small, 0, int8, &report), "a compressed file is not compressed again");
             for (int i = 0; i < 4; i++) {
                 const StTensor *s = st_find(&small, t[i].name);
-                error = s ? compress_read(&small, s, got, count[i]) : "is missing";
-                CHECK(!error, "%s: %s", t[i].name, error);
-                if (error) continue;
+                int good = s ? compress_read(&small, s, got, count[i]) : fail("is missing");
+                CHECK(good, "%s: %s", t[i].name, error_text());
+                if (!good) continue;
                 long channels = i == 1 ? 7 : t[i].shape[t[i].rank - 1], inner = i == 1 ? 3 : 1, zeros = 0;
                 float largest[16] = {0}, kept = 9, lost = 0;
                 for (long k = 0; k < count[i]; k++) {
@@ -297,8 +297,8 @@ static void test_compress(void) {
     float scale[3] = { 1, .5f, .25f };
     StTensor odd[] = { { "g.w.scale", "F32", 2, { 1, 3 }, scale, 12 }, { "g.w", "I8", 2, { 2, 3 }, q, 6 } };
     CHECK(st_write(path, odd, 2, NULL, 0) && st_open(&small, path), "%s", error_text());
-    CHECK(!compress_read(&small, st_find(&small, "g.w"), got, 6) && got[0] == 1 && got[1] == 1 && got[2] == .75f && got[3] == 4 && got[5] == 1.5f, "q times scale");
-    CHECK(compress_read(&small, st_find(&small, "g.w"), got, 5) != NULL, "another count");
+    CHECK(compress_read(&small, st_find(&small, "g.w"), got, 6) && got[0] == 1 && got[1] == 1 && got[2] == .75f && got[3] == 4 && got[5] == 1.5f, "q times scale");
+    CHECK(!compress_read(&small, st_find(&small, "g.w"), got, 5), "another count");
     st_close(&small);
     for (int damage = 0; damage < 3; damage++) {
         StTensor bad[] = { odd[0], odd[1] };
@@ -306,15 +306,14 @@ static void test_compress(void) {
         if (damage == 1) bad[0].shape[0] = 3, bad[0].shape[1] = 1;
         if (damage == 2) bad[0].rank = 1, bad[0].shape[0] = 3;
         CHECK(st_write(path, bad, 2, NULL, 0) && st_open(&small, path), "%s", error_text());
-        error = compress_read(&small, st_find(&small, "g.w"), got, 6);
-        CHECK(error && strstr(error, "g.w.scale"), "scales of another shape: %s", error);
+        CHECK(!compress_read(&small, st_find(&small, "g.w"), got, 6) && strstr(error_text(), "g.w.scale"),
+              "scales of another shape: %s", error_text());
         st_close(&small);
     }
     w[2][3] = NAN;
     st_close(&file);
     CHECK(st_write(original, t, 6, &meta, 1) && st_open(&file, original), "%s", error_text());
-    error = compress_write(path, &file, 0, 1, &report);
-    CHECK(error && strstr(error, "g.3.dense.weight"), "NaN is not compressed");
+    CHECK(!compress_write(path, &file, 0, 1, &report) && strstr(error_text(), "g.3.dense.weight"), "NaN is not compressed");
     st_close(&file);
     remove(path), remove(original);
     for (int i = 0; i < 4; i++) free(w[i]);

@@ -109,7 +109,7 @@ static void accept(const char *header, int bytes) {
 static void check_refused(const char *file, const char *expected, const char *what) {
     StFile f;
     memset(&f, 1, sizeof f);
-    st_fail("", "nothing");
+    fail("nothing");
     CHECK(!st_open(&f, file), "accepted: %s", what);
     CHECK(strstr(error_text(), file) == error_text() && strstr(error_text(), expected) && !strchr(error_text(), '\n'),
           "%s: expected a line with the path and '%s', got '%s'", what, expected, error_text());

@@ -1,5 +1,5 @@
 /* evaluate.h: the part of train.c that measures runs: ./train --evaluate RUN, and --compress RUN. train.c includes it below its options,
- * its data set and its crops of styles, all of which it uses; the measures themselves stand in measures.h, the file in compress.h.
+ * its data set and its crops of styles, all of which it uses; the measures themselves stand in measures.h, the file in core/checkpoint.h.
  *
  * A generator of pictures is measured against the data set's test part with the features of a classifier (./train --recipe classifier);
  * one that repaints pictures (cyclegan, pix2pix) repaints the test part, which it has not been trained with, and is measured against the
@@ -9,7 +9,7 @@
 #ifndef EVALUATE_H
 #define EVALUATE_H
 #define MEASURES_IMPLEMENTATION
-#include "core/compress.h"
+#include "core/checkpoint.h"
 #include "training/measures.h"
 
 enum { JUDGE_BATCH = 50, PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBOUR = 3, DIRECTIONS = 64, BLOCK = 4, LEAST_CLOTH = 50 };
@@ -470,9 +470,9 @@ static void compress_run(const char *checkpoint) {
     if (recipe && !strcmp(recipe, "classifier"))
         die(1, "%s: the recipe %s has no generator to compress", checkpoint, recipe);
     if (recipe && recipe_find(recipe)) check_judged(recipe_find(recipe));
-    const char *error = compress_write(out, &file, prune, !strcmp(quantize, "int8"), &report);
+    int good = compress_write(out, &file, prune, !strcmp(quantize, "int8"), &report);
     st_close(&file);
-    if (error) die(1, "%s: %s", checkpoint, error);
+    if (!good) die(1, "%s: %s", checkpoint, error_text());
     if (stat(checkpoint, &before) || stat(out, &after)) die(1, "%s: %s", out, strerror(errno));
     printf("%s: %.1f kB; its generator: %ld numbers, %.1f kB as float32\n%s: %.1f kB; of %ld weights %ld are zero (%.1f%%)\n", checkpoint,
            (double)before.st_size / 1e3, report.numbers, 4 * (double)report.numbers / 1e3, out, (double)after.st_size / 1e3, report.weights,
