@@ -1,14 +1,10 @@
 /* color.h: the colours of RGB pictures (c = 3), their mean and covariance, and maps between them.
- * Matrices are (n,n), row by row. One .c file says #define COLOR_IMPLEMENTATION. */
+ * One .c file says #define COLOR_IMPLEMENTATION. */
 #ifndef COLOR_H
 #define COLOR_H
 #include "images/image.h"
 
-/* s = V diag(e) V^T for a symmetric matrix, (n,n): cyclic Jacobi (Golub, Van Loan: "Matrix
- * computations", 8.5). s becomes diag(e); v: (n,n), an eigenvector a column, or NULL. */
-void symmetric_eigen(double *s, double *v, int n);
-
-/* mean (3) = E[x], covariance (3,3) = E[(x - mean)(x - mean)^T] over the pixels of `count` pictures,
+/* mean (3) = E[x], covariance (3,3) = E[(x - mean)(x - mean)^T] over the pixels of `count` pictures
  * where their masks are above 1/2. weight: of each picture, or NULL if all count alike. */
 void colour_statistics(double mean[3], double covariance[9], const Image *picture,
                        const double *weight, int count);
@@ -16,59 +12,29 @@ void colour_statistics(double mean[3], double covariance[9], const Image *pictur
 void colour_power(double out[9], const double s[9], double p);  /* s^p, eigenvalues from 1e-8 up */
 void colour_product(double out[9], const double a[9], const double b[9]);
 
-/* T = C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2. Of all linear maps that turn colours of covariance C (from)
- * into colours of covariance S (to), T C T = S, it moves them least (Monge's problem for Gaussians;
- * Olkin, Pukelsheim 1982). Both get COLOUR_RIDGE on the diagonal, so that the noise of a flat colour
- * does not become colourful. */
+/* T = C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2: of all linear maps that turn the covariance C (from) into
+ * S (to), T C T = S, it moves the colours least (Monge's problem for Gaussians; Olkin, Pukelsheim
+ * 1982). Both get COLOUR_RIDGE on the diagonal: a flat colour's noise does not become colourful. */
 #define COLOUR_RIDGE 1e-3
 void colour_monge(double t[9], const double from[9], const double to[9]);
 
+/* x = to + M (x - from) */
 void colour_map(Image *x, const double m[9], const double from[3], const double to[3]);
-                                                                /* x = to + M (x - from) */
 
 /* x gets the mean and covariance of `like`, clamped to [-1,1] (Gatys, Bethge, Hertzmann, Shechtman:
  * "Preserving color in neural artistic style transfer", 2016: their colour histogram matching). */
 void colour_match(Image *x, const Image *like);
 
-/* x keeps its luminance Y and takes the rest from a picture of its size: x = Y_x + s (p - Y_p), with
- * the largest s of 0..1 that keeps R, G and B in [-1,1] (their luminance-only transfer). Where x and
- * p agree, no bit changes. */
+/* x keeps its luminance Y and takes the rest from a picture of its size: x = Y_x + s (p - Y_p),
+ * with the largest s of 0..1 that keeps R, G and B in [-1,1] (their luminance-only transfer). Where
+ * x and p agree, no bit changes. */
 void colour_keep_luminance(Image *x, const Image *p);
 #endif
 
 #if defined(COLOR_IMPLEMENTATION) && !defined(COLOR_IMPLEMENTED)
 #define COLOR_IMPLEMENTED
+#include "core/matrix.h"
 #include <string.h>
-
-/* Rows p and q of a matrix turn: x_p = c x_p - r x_q, x_q = r x_p + c x_q. A row is n numbers,
- * `step` apart. */
-static void im_rotate(double *p, double *q, int n, int step, double c, double r) {
-    for (int k = 0; k < n * step; k += step) {
-        double a = p[k], b = q[k];
-        p[k] = c * a - r * b, q[k] = r * a + c * b;
-    }
-}
-
-void symmetric_eigen(double *s, double *v, int n) {
-    for (int i = 0; v && i < n * n; i++) v[i] = i % (n + 1) == 0;
-    for (int sweep = 0; sweep < 60; sweep++) {
-        double off = 0, all = 0;
-        for (int i = 0; i < n * n; i++)
-            all += s[i] * s[i], off += i % (n + 1) ? s[i] * s[i] : 0;
-        if (!(off > 1e-30 * all)) break;
-        for (int p = 0; p < n; p++)
-            for (int q = p + 1; q < n; q++) {           /* a rotation that makes s[p][q] zero */
-                double spq = s[p * n + q];
-                if (spq == 0) continue;
-                double tau = (s[q * n + q] - s[p * n + p]) / (2 * spq);
-                double t = (tau >= 0 ? 1 : -1) / (fabs(tau) + sqrt(1 + tau * tau));
-                double c = 1 / sqrt(1 + t * t), r = t * c;
-                im_rotate(s + p, s + q, n, n, c, r);                        /* columns of s */
-                if (v) im_rotate(v + p, v + q, n, n, c, r);                 /* and of V */
-                im_rotate(s + p * n, s + q * n, n, 1, c, r);                /* rows of s */
-            }
-    }
-}
 
 void colour_statistics(double mean[3], double covariance[9], const Image *picture,
                        const double *weight, int count) {
@@ -105,10 +71,7 @@ void colour_power(double out[9], const double s[9], double p) {     /* V diag(e^
 }
 
 void colour_product(double out[9], const double a[9], const double b[9]) {
-    for (int i = 0; i < 9; i++) {
-        out[i] = 0;
-        for (int k = 0; k < 3; k++) out[i] += a[i / 3 * 3 + k] * b[3 * k + i % 3];
-    }
+    matrix_product(out, a, b, 3);
 }
 
 void colour_monge(double t[9], const double from[9], const double to[9]) {
@@ -136,7 +99,8 @@ void colour_match(Image *x, const Image *like) {
     colour_statistics(mean[1], covariance[1], like, NULL, 1);
     colour_monge(t, covariance[0], covariance[1]);
     colour_map(x, t, mean[0], mean[1]);
-    for (long i = 0; i < (long)x->h * x->w * 3; i++) x->pixels[i] = image_clamp(x->pixels[i], -1, 1);
+    for (long i = 0; i < (long)x->h * x->w * 3; i++)
+        x->pixels[i] = image_clamp(x->pixels[i], -1, 1);
 }
 
 void colour_keep_luminance(Image *x, const Image *p) {

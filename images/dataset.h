@@ -19,9 +19,9 @@ void image_list_free(ImageList *list);
 typedef struct ImageSetOptions {        /* all zero is a good default */
     int h, w;                           /* size of the pictures; 0: native (of the first picture) */
     int channels;                       /* 1 or 3; 0: native (IDX and synthetic 1, folder 3) */
-    int photo;                          /* 1: garment on white with a mask, as in a shop. Folders get
+    int photo;                          /* 1: a garment on white with a mask. Folders get it from
                                          * image_garment_mask; other sets are light on black: they
-                                         * are inverted, and mask = value > .02*255 */
+                                         * are inverted, mask = value > .02*255 */
     long limit;                         /* use only the first `limit` pictures; 0: all */
     const char *fashion_mnist_dir;      /* NULL: /usr/share/datasets/fashion-mnist */
     const char *const *except;          /* folders to leave out, as in image_list */
@@ -30,13 +30,14 @@ typedef struct ImageSetOptions {        /* all zero is a good default */
 typedef struct ImageSet {
     long count;
     int h, w, c;                        /* of a picture from imageset_get */
-    int stored_h, stored_w, stored_c;   /* as it is kept: small pictures are enlarged when fetched */
+    int stored_h, stored_w, stored_c;   /* as kept: small pictures are enlarged when fetched */
     unsigned char *pixels;              /* (count, stored_h, stored_w, stored_c), 0..255 */
-    unsigned char *mask;                /* (count, stored_h, stored_w), 0..255, or NULL: all of it */
+    unsigned char *mask;                /* (count, stored_h, stored_w), 0..255, or NULL */
     int *label;                         /* (count) in 0..classes-1, or NULL: no labels */
     int classes;
-    int tinted;                         /* 1: stored gray, and imageset_get dyes it */
-    long skipped;                       /* how many files of a folder were not readable pictures, */
+    int inverted;                       /* 1: stored light on black; imageset_get makes a photo */
+    int tinted;                         /* 1: stored gray; imageset_get dyes it */
+    long skipped;                       /* files of the folder that were no readable pictures, */
     char note[512];                     /* and why the first of them was not */
     char source[512];                   /* as given */
 } ImageSet;
@@ -55,33 +56,28 @@ typedef struct ImageSet {
  * options may be NULL. Errors: no such source, a damaged file, sizes that disagree, no picture. */
 int imageset_load(ImageSet *out, const char *source, const ImageSetOptions *options);
 
-/* Picture index -> pixels (h,w,c) in [-1,1] and, unless NULL, mask (h,w) in [0,1] (ones if the set
- * has none). */
+/* Picture index -> pixels (h,w,c) in [-1,1] and, unless NULL, mask (h,w) in [0,1] (1: no mask) */
 int imageset_get(const ImageSet *set, long index, float *pixels, float *mask);
 void imageset_free(ImageSet *set);
 
-/* Keeps only the pictures of some classes, "0,3,6". Their labels stay the same, and so does the
- * number of classes. Errors: no labels, not a class, no picture left. */
+/* Keeps only the pictures of some classes, "0,3,6", with their labels; set->classes stays the same.
+ * Errors: no labels, not a class, no picture left. */
 int imageset_keep(ImageSet *set, const char *classes);
 
-/* ---- augmentation: Keras' ImageDataGenerator --------------------------------------------------- */
-
-/* Each quantity is drawn uniformly from +-range. The defaults are document 001's: rotation 40
- * degrees, shifts .2 of the width and height, shear .2 (radians, as in the first versions of Keras),
- * zoom 1 +- .2, flip. */
+/* Keras' ImageDataGenerator: each quantity is drawn uniformly from +-range. The defaults are
+ * document 001's: rotation 40 degrees, shifts .2 of the width and height, shear .2 (radians, as in
+ * the first versions of Keras), zoom 1 +- .2, flip. */
 typedef struct Augment { float rotation, shift_x, shift_y, shear, zoom; int flip; } Augment;
-Augment augment_default(void);
 
 /* "all", "none", or a list of rotation, shift, shift_x, shift_y, shear, zoom, flip, each with an
  * optional =range: "flip,rotation=10,zoom". The others are off. */
 int augment_parse(Augment *out, const char *list);
 
-/* out[p] = in[q], an affine map about the centre c, rows first, bilinear, edges repeated ("nearest"):
- *     q = c + R (shift + Shear Zoom F (p - c))
- * R = [cos -sin; sin cos] of the rotation, Shear = [1 -sin; 0 cos], Zoom = diag(zoom_y, zoom_x), F:
- * x -> -x if flipped. u: uniforms in [0,1) for rotation, shift_x, shift_y, shear, zoom_x, zoom_y, flip
- * (if < .5); u[7] is spare. With all ranges 0 out is in, bit for bit. The masks (h,w) may both be
- * NULL; out must not be in. */
+/* out[p] = in[q], q = c + R (shift + Shear Zoom F (p - c)): an affine map about the centre c, rows
+ * first, bilinear, edges repeated ("nearest"). R = [cos -sin; sin cos] of the rotation, Shear =
+ * [1 -sin; 0 cos], Zoom = diag(zoom_y, zoom_x), F: x -> -x if flipped. u: uniforms in [0,1) for
+ * rotation, shift_x, shift_y, shear, zoom_x, zoom_y, flip (if < .5); u[7] is spare. With all ranges
+ * 0 out is in, bit for bit. The masks (h,w) may both be NULL; out must not be in. */
 void image_augment(float *out, float *out_mask, const float *in, const float *in_mask, int h, int w,
                    int c, const Augment *a, const float u[8]);
 #endif
@@ -97,8 +93,6 @@ void image_augment(float *out, float *out_mask, const float *in, const float *in
 #include <string.h>
 #include <sys/stat.h>
 
-/* ---- folders --------------------------------------------------------------------------------- */
-
 static int im_by_name(const FTSENT **a, const FTSENT **b) {
     return strcoll((*a)->fts_name, (*b)->fts_name);
 }
@@ -109,9 +103,10 @@ int image_list(ImageList *out, const char *path, const char *const *except) {
     memset(out, 0, sizeof *out);
     for (FTSENT *e; good && (e = fts_read(walk)); ) {
         int folder = e->fts_info == FTS_D, skip = e->fts_level > 0 && e->fts_name[0] == '.';
-        for (int i = 0; folder && except && except[i]; i++) skip |= same_file(e->fts_path, except[i]);
+        for (int i = 0; folder && except && except[i]; i++)
+            skip |= same_file(e->fts_path, except[i]);
         if (skip) fts_set(walk, e, FTS_SKIP);
-        if (folder && e->fts_level > 16) good = fail("%s: folders nested deeper than 16", e->fts_path);
+        if (e->fts_level > 17) good = fail("%s: folders nested deeper than 16", path);
         if (e->fts_errno == ENAMETOOLONG || (e->fts_info == FTS_DNR && e->fts_level == 0))
             good = fail("%.300s: %s", e->fts_path, strerror(e->fts_errno));
         if (skip || folder || e->fts_info == FTS_DP || e->fts_info == FTS_DC) continue;
@@ -130,8 +125,6 @@ void image_list_free(ImageList *list) {
     free(list->path);
     memset(list, 0, sizeof *list);
 }
-
-/* ---- where sets come from ---------------------------------------------------------------------- */
 
 /* Room for `count` pictures (pages that are never written cost no memory) */
 static int im_room(ImageSet *set, long count, int h, int w, int c, int mask) {
@@ -155,21 +148,23 @@ static int im_load_labels(ImageSet *set, const char *images_path, uint32_t count
     char path[4096];
     unsigned char *data;
     uint32_t size[3];
-    const char *at = strstr(images_path, "images-idx3");
-    for (const char *next = at; next; next = strstr(at + 1, "images-idx3")) at = next;  /* the last */
+    const char *at = NULL, *key = "images-idx3", *next = images_path;
+    for (; (next = strstr(next, key)); next++) at = next;               /* the last of them */
     if (!at) return 1;
     snprintf(path, sizeof path, "%.*slabels-idx1%s", (int)(at - images_path), images_path,
-             at + strlen("images-idx3"));
+             at + strlen(key));
     if (!idx_find(path, sizeof path)) return 1;
     if (!idx_read(&data, path, 1, size)) return 0;
-    set->label = size[0] == count ? malloc((size_t)set->count * sizeof *set->label) : NULL;
-    for (long i = 0; set->label && i < set->count; i++) set->label[i] = data[8 + i];
-    for (uint32_t i = 0; i < size[0]; i++)
-        if (data[8 + i] >= set->classes) set->classes = data[8 + i] + 1;
+    int good = size[0] == count ||
+               fail("%s: %u labels, but there are %u pictures", path, size[0], count);
+    set->label = malloc((size_t)count * sizeof *set->label);
+    if (good && !set->label) good = fail("out of memory for %u labels", count);
+    for (uint32_t i = 0; good && i < count; i++) {
+        set->label[i] = data[8 + i];
+        if (set->label[i] >= set->classes) set->classes = set->label[i] + 1;
+    }
     free(data);
-    if (size[0] != count)
-        return fail("%s: %u labels, but there are %u pictures", path, size[0], count);
-    return set->label ? 1 : fail("out of memory for %ld labels", set->count);
+    return good;
 }
 
 static int im_load_idx(ImageSet *set, const char *path, long limit) {
@@ -185,23 +180,23 @@ static int im_load_idx(ImageSet *set, const char *path, long limit) {
 }
 
 /* How much a garment's surface varies: the mean of |4 x - its four neighbours| over the pixels
- * inside it, whose neighbours up to two pixels away are all above 20. -1: fewer than 150 of them. */
+ * whose neighbours up to two pixels away are all above 20. -1: fewer than 150 of them. */
 static double im_texture(const unsigned char *p, int h, int w) {
     long sum = 0, inside = 0;
-    for (int y = 2; y < h - 2; y++)
-        for (int x = 2; x < w - 2; x++) {
-            const unsigned char *c = p + y * w + x;
-            int in = *c > 20;
-            for (int k = 1; k <= 2; k++)
-                in = in && c[k] > 20 && c[-k] > 20 && c[k * w] > 20 && c[-k * w] > 20;
-            if (in) sum += labs(4L * *c - c[1] - c[-1] - c[w] - c[-w]), inside++;
-        }
+    for (int y = 2; y < h - 2; y++) for (int x = 2; x < w - 2; x++) {
+        const unsigned char *c = p + y * w + x;
+        int in = *c > 20;
+        for (int k = 1; k <= 2; k++)
+            in = in && c[k] > 20 && c[-k] > 20 && c[k * w] > 20 && c[-k * w] > 20;
+        if (in) sum += labs(4L * *c - c[1] - c[-1] - c[w] - c[-w]), inside++;
+    }
     return inside < 150 ? -1 : (double)sum / (double)inside;
 }
 
 static int im_load_fashion(ImageSet *set, const char *which, const ImageSetOptions *o) {
     char path[4096];
-    const char *dir = o->fashion_mnist_dir ? o->fashion_mnist_dir : "/usr/share/datasets/fashion-mnist";
+    const char *dir = o->fashion_mnist_dir;
+    if (!dir) dir = "/usr/share/datasets/fashion-mnist";
     int test = !strncmp(which, ":test", 5), train = !strncmp(which, ":train", 6);
     const char *kind = which + (test ? 5 : train ? 6 : 0);
     int plain = !strcmp(kind, ":plain"), choose = plain || !strcmp(kind, ":patterned");
@@ -211,8 +206,8 @@ static int im_load_fashion(ImageSet *set, const char *which, const ImageSetOptio
                     ":patterned and :tinted; :test:plain and so on are of the test part", which);
     snprintf(path, sizeof path, "%.4000s/%s-images-idx3-ubyte", dir, test ? "t10k" : "train");
     if (!idx_find(path, sizeof path))
-        return fail("%s: not found: install Debian's dataset-fashion-mnist, say where it is, or use "
-                    "\"synthetic\"", path);
+        return fail("%s: not found: install Debian's dataset-fashion-mnist, say where it is, or "
+                    "use \"synthetic\"", path);
     if (!im_load_idx(set, path, choose ? 0 : o->limit)) return 0;
     if (!choose) return 1;
     if (set->stored_h < 5 || set->stored_w < 5 || !set->label)
@@ -245,8 +240,8 @@ static int im_append(ImageSet *set, Image *image, const ImageSetOptions *o) {
 
 static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptions *o) {
     ImageList list;
-    int flat = 0, good = image_list(&list, source, o->except);  /* flat: the folder holds pictures */
-    const char *last = NULL;                                    /* the picture before, below source */
+    int flat = 0, good = image_list(&list, source, o->except);  /* flat: it holds pictures itself */
+    const char *last = NULL;                                    /* the picture before, in source */
     long room = o->limit > 0 && o->limit < list.count ? o->limit : list.count;
     for (long i = 0; good && i < list.count && set->count < room; i++) {
         Image image;
@@ -278,7 +273,8 @@ static int im_load_synthetic(ImageSet *set, const char *which, const ImageSetOpt
     char *end = "";
     long n = *which ? strtol(which + 1, &end, 10) : 2000;
     if (*end || n < 1 || n > 1000000)
-        return fail("synthetic%s: expected \"synthetic\" or \"synthetic:N\" with N = 1..1000000", which);
+        return fail("synthetic%s: expected \"synthetic\" or \"synthetic:N\" with N = 1..1000000",
+                    which);
     set->count = o->limit > 0 && o->limit < n ? o->limit : n, set->classes = 10;
     if (!im_room(set, set->count, o->h ? o->h : 28, o->w ? o->w : 28, 1, 0)) return 0;
     long each = (long)set->stored_h * set->stored_w;
@@ -288,8 +284,6 @@ static int im_load_synthetic(ImageSet *set, const char *which, const ImageSetOpt
     }
     return 1;
 }
-
-/* ---- sets ------------------------------------------------------------------------------------ */
 
 static int im_load_source(ImageSet *set, const char *source, const ImageSetOptions *o) {
     struct stat info;
@@ -308,62 +302,56 @@ static int im_load_source(ImageSet *set, const char *source, const ImageSetOptio
     return idx ? im_load_idx(set, source, o->limit) : im_load_folder(set, source, o);
 }
 
-/* Light on black becomes a garment on white, as the product photos were before Fashion-MNIST. */
-static int im_photo(ImageSet *set) {
-    size_t n = (size_t)set->count * set->stored_h * set->stored_w;
-    set->mask = malloc(n);
-    if (!set->mask) return fail("out of memory for the masks of %ld pictures", set->count);
-    for (size_t i = 0; i < n; i++) {
-        set->mask[i] = set->pixels[i] > .02 * 255 ? 255 : 0;
-        set->pixels[i] = 255 - set->pixels[i];
-    }
-    return 1;
-}
-
 int imageset_load(ImageSet *out, const char *source, const ImageSetOptions *options) {
     ImageSetOptions o = {0};
     if (options) o = *options;
     memset(out, 0, sizeof *out);
-    if (strlen(source) >= sizeof out->source) return fail("%.100s...: the name is too long", source);
-    if ((o.channels != 0 && o.channels != 1 && o.channels != 3) ||
-        !image_size_ok(o.h ? o.h : 1, o.w ? o.w : 1))
+    if (strlen(source) >= sizeof out->source)
+        return fail("%.100s...: the name is too long", source);
+    int c = o.channels;
+    if ((c != 0 && c != 1 && c != 3) || !image_size_ok(o.h ? o.h : 1, o.w ? o.w : 1))
         return fail("a set of %d x %d pixels and %d channels: sides are 1..16384 (0: native), "
-                    "channels 1 or 3", o.w, o.h, o.channels);
-    if (!im_load_source(out, source, &o) || (o.photo && !out->mask && !im_photo(out)))
-        return imageset_free(out), 0;
+                    "channels 1 or 3", o.w, o.h, c);
+    if (!im_load_source(out, source, &o)) return imageset_free(out), 0;
+    out->inverted = o.photo && !out->mask;
     out->h = o.h ? o.h : out->stored_h, out->w = o.w ? o.w : out->stored_w;
-    out->c = o.channels ? o.channels : out->tinted ? 3 : out->stored_c;
+    out->c = c ? c : out->tinted ? 3 : out->stored_c;
     strcpy(out->source, source);
     return 1;
 }
 
 int imageset_get(const ImageSet *set, long index, float *pixels, float *mask) {
     if (index < 0 || index >= set->count)
-        return fail("%s: picture %ld does not exist, there are %ld", set->source, index, set->count);
+        return fail("%s: picture %ld does not exist, there are %ld", set->source, index,
+                    set->count);
     Image raw, fitted;
-    if (!image_new(&raw, set->stored_h, set->stored_w, set->stored_c)) return 0;
-    if (set->mask && mask && !image_add_mask(&raw, 0)) return image_free(&raw), 0;
+    int good = image_new(&raw, set->stored_h, set->stored_w, set->stored_c);
+    if (mask && (set->mask || set->inverted)) good = good && image_add_mask(&raw, 0);
     size_t n = (size_t)raw.h * raw.w, all = n * raw.c, size = (size_t)set->h * set->w;
-    for (size_t i = 0; i < all; i++) raw.pixels[i] = image_from_byte(set->pixels[index * all + i]);
-    for (size_t i = 0; raw.mask && i < n; i++) raw.mask[i] = set->mask[index * n + i] / 255.f;
+    const unsigned char *b = set->pixels + index * all;
+    for (size_t i = 0; good && i < all; i++)
+        raw.pixels[i] = image_from_byte(set->inverted ? 255 - b[i] : b[i]);
+    for (size_t i = 0; good && raw.mask && i < n; i++)
+        raw.mask[i] = set->mask ? set->mask[index * n + i] / 255.f : b[i] > .02 * 255;
     int enlarged = raw.mask && set->h > raw.h && set->w > raw.w;
-    if (enlarged) image_round_mask(&raw);
-    int good = image_fit(&fitted, &raw, set->h, set->w);
-    if (good && !set->tinted) image_channels(pixels, set->c, fitted.pixels, fitted.c, size);
+    good = good && (!enlarged || image_round_mask(&raw));
+    good = good && image_fit(&fitted, &raw, set->h, set->w);
+    image_free(&raw);
+    if (!good) return 0;
+    if (!set->tinted) image_channels(pixels, set->c, fitted.pixels, fitted.c, size);
     float share[3], rgb[3];
     drawn_dye(share, index);
-    for (size_t i = 0; good && set->tinted && i < size; i++) {  /* on white: photo has made it so */
-        float cloth = 1 - (set->mask ? fitted.pixels[i] : -fitted.pixels[i]);
+    for (size_t i = 0; set->tinted && i < size; i++) {
+        float cloth = 1 - (set->inverted ? fitted.pixels[i] : -fitted.pixels[i]);   /* 0: white */
         for (int k = 0; k < 3; k++) rgb[k] = 1 - cloth * share[k];
         image_channels(pixels + i * set->c, set->c, rgb, 3, 1);
     }
-    for (size_t i = 0; good && mask && i < size; i++) {
-        float m = fitted.mask ? fitted.mask[i] : 1;
-        mask[i] = enlarged ? image_clamp(2 * m - .5f, 0, 1) : m;
+    for (size_t i = 0; mask && i < size; i++) {
+        mask[i] = fitted.mask ? fitted.mask[i] : 1;
+        if (enlarged) mask[i] = image_clamp(2 * mask[i] - .5f, 0, 1);
     }
-    image_free(&raw);
     image_free(&fitted);
-    return good;
+    return 1;
 }
 
 int imageset_keep(ImageSet *set, const char *classes) {
@@ -388,23 +376,17 @@ int imageset_keep(ImageSet *set, const char *classes) {
 }
 
 void imageset_free(ImageSet *set) {
-    free(set->pixels);
-    free(set->mask);
-    free(set->label);
+    free(set->pixels), free(set->mask), free(set->label);
     memset(set, 0, sizeof *set);
 }
 
-/* ---- augmentation ---------------------------------------------------------------------------- */
-
-Augment augment_default(void) { return (Augment){ 40, .2f, .2f, .2f, .2f, 1 }; }
-
 int augment_parse(Augment *out, const char *list) {
-    Augment a = {0}, all = augment_default();
+    Augment a = {0};
     const struct { const char *name; float usual, most, *to; } part[6] = {
-        { "rotation", all.rotation, 180, &a.rotation }, { "shift_x", all.shift_x, 1, &a.shift_x },
-        { "shift_y", all.shift_y, 1, &a.shift_y }, { "shear", all.shear, 1, &a.shear },
-        { "zoom", all.zoom, .9f, &a.zoom }, { "shift", all.shift_x, 1, &a.shift_x } };
-    if (!strcmp(list, "all")) return *out = all, 1;
+        { "rotation", 40, 180, &a.rotation }, { "shift_x", .2f, 1, &a.shift_x },
+        { "shift_y", .2f, 1, &a.shift_y }, { "shear", .2f, 1, &a.shear },
+        { "zoom", .2f, .9f, &a.zoom }, { "shift", .2f, 1, &a.shift_x } };
+    if (!strcmp(list, "all")) list = "rotation,shift,shear,zoom,flip";
     for (const char *word = strcmp(list, "none") ? list : NULL; word; ) {
         int length = (int)strcspn(word, ","), name = (int)strcspn(word, "=,"), i = 0, good = 1;
         while (i < 6 && (strncmp(word, part[i].name, (size_t)name) || part[i].name[name])) i++;
@@ -418,9 +400,9 @@ int augment_parse(Augment *out, const char *list) {
             if (i == 5) a.shift_y = a.shift_x;
         }
         if (!good)
-            return fail("augmentation \"%.*s\" is unknown; known are all, none, or a list of rotation "
-                        "(degrees, 0..180), shift, shift_x, shift_y (of the size, 0..1), shear "
-                        "(radians, 0..1), zoom (0..0.9), flip", length, word);
+            return fail("augmentation \"%.*s\" is unknown; known are all, none, or a list of "
+                        "rotation (degrees, 0..180), shift, shift_x, shift_y (of the size, 0..1), "
+                        "shear (radians, 0..1), zoom (0..0.9), flip", length, word);
         word = word[length] ? word + length + 1 : NULL;
     }
     return *out = a, 1;

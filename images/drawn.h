@@ -30,43 +30,37 @@ static float im_hash(uint32_t x) {
     return (float)(x >> 8) / 16777216.f;
 }
 
-/* ---- garments -------------------------------------------------------------------------------- */
-
 /* Drawings in a frame of 28 x 28, x from the middle, y from the top: T-shirt, trouser, pullover,
  * dress, coat, sandal, shirt, sneaker, bag, boot. half: only the right half is given, from top to
- * bottom, and mirrored. outline: x y of its corners. lines: radius, x y of both ends; a radius above
- * 0 makes a dark seam, one below 0 a strap that belongs to the silhouette. */
+ * bottom, and mirrored. outline: x y of its corners. lines: radius, x y of both ends; a radius
+ * above 0 makes a dark seam, one below 0 a strap that belongs to the silhouette. */
 static const struct ImDrawing { int half; const char *outline, *lines; } im_drawing[10] = {
     { 1, "0 4.6  2.6 3  4 3.2  7 4.6  11.2 10  8.4 12  6.4 9.8  6.5 18  6.7 25  0 25.3",
       ".3 0 5.4 2.7 3.9  .3 6.2 5 6.4 9.6  .25 8.1 11.2 10.6 9.3  .25 0 24.3 6.4 24" },
     { 1, "0 1.6  4.4 1.5  4.8 4  5.5 8.5  5.7 18  5.4 26.6  2 26.8  1.4 20  .45 10.5  0 10.2",
       ".3 0 2.8 4.6 2.8  .35 0 3 0 10  .3 2.4 3.2 4.9 5.8  .2 3.6 9 3.7 26" },
-    { 1, "0 3.6  2.8 2.6  4.2 2.8  7.6 4.4  9.6 9  11.6 23.2  9 24  7.1 11.5  6.9 18  7.1 25.4  "
-         "0 25.6",
-      ".35 0 4.4 2.9 3.5  .3 6.6 5 7 11  .3 9 22.7 11.3 22  .35 0 24 7 23.8" },
+    { 1, "0 3.6  2.8 2.6  4.2 2.8  7.6 4.4  9.6 9  11.6 23.2  9 24  7.1 11.5  6.9 18  7.1 25.4 "
+      "0 25.6", ".35 0 4.4 2.9 3.5  .3 6.6 5 7 11  .3 9 22.7 11.3 22  .35 0 24 7 23.8" },
     { 1, "0 4.8  2.3 1.6  3.7 1.5  3.9 4.6  4.4 7  3.3 11.5  4.4 16  6.4 26.4  0 26.9",
       ".3 0 11.7 3.2 11.5  .25 1.2 13 2.8 25.6  .2 .8 5 1.8 10.5" },
-    { 1, "0 3.8  2.6 2  4 2.4  7.4 4  9.2 8.5  11 21.6  8.6 22.4  7 11.5  6.8 15  7.9 26.6  "
-         "0 26.8",
-      ".4 0 9.6 0 26  .45 0 9.8 2.8 3  .35 2.8 17.4 5.6 16.8  .3 6.7 5 6.9 11" },
-    { 0, "-12 21  -11.5 18.6  -8.5 18.2  -5 19  0 19.6  5 20  10.5 19.8  12.4 21  11 22  3 22  "
-         "-3 21.6  -7 21.4  -11 22",
-      "-.7 -9.8 19 -8.6 13.2  -.5 -8.6 13.4 -3 13  -.5 -8.8 15.4 -3 13  -.5 -3 13 4.4 16.4  "
-      "-.9 1.4 19.6 4.6 16.4  -.9 4.6 16.4 7.4 17  -.9 7.4 17 9.6 19.8  .3 -11 20.4 11.4 20.9" },
-    { 1, "0 4.2  2.4 2  3.8 2.4  7.3 4.1  9.1 8.5  11.2 22.4  8.9 23  6.7 11  6.2 17  6.8 25.8  "
-         "3 26.4  0 26",
-      ".3 0 4.8 0 25.6  .4 0 5 2.1 3.4  .35 2.1 3.4 3.2 5  .3 8.8 21.4 11 20.8  "
+    { 1, "0 3.8  2.6 2  4 2.4  7.4 4  9.2 8.5  11 21.6  8.6 22.4  7 11.5  6.8 15  7.9 26.6 "
+      "0 26.8", ".4 0 9.6 0 26  .45 0 9.8 2.8 3  .35 2.8 17.4 5.6 16.8  .3 6.7 5 6.9 11" },
+    { 0, "-12 21  -11.5 18.6  -8.5 18.2  -5 19  0 19.6  5 20  10.5 19.8  12.4 21  11 22  3 22 "
+      "-3 21.6  -7 21.4  -11 22", "-.7 -9.8 19 -8.6 13.2  -.5 -8.6 13.4 -3 13  -.5 -8.8 15.4 -3 13 "
+      "-.5 -3 13 4.4 16.4  -.9 1.4 19.6 4.6 16.4  -.9 4.6 16.4 7.4 17  -.9 7.4 17 9.6 19.8 "
+      ".3 -11 20.4 11.4 20.9" },
+    { 1, "0 4.2  2.4 2  3.8 2.4  7.3 4.1  9.1 8.5  11.2 22.4  8.9 23  6.7 11  6.2 17  6.8 25.8 "
+      "3 26.4  0 26", ".3 0 4.8 0 25.6  .4 0 5 2.1 3.4  .35 2.1 3.4 3.2 5  .3 8.8 21.4 11 20.8 "
       ".25 2.6 9.6 4.8 9.6" },
-    { 0, "-12 20.6  -12.2 16  -11.2 12.6  -9 13.6  -5.5 11.4  -3.6 11.6  1.5 15.2  8 16.6  "
-         "11.6 18.2  12.4 20.8  11 21.8  -11 21.8",
-      ".5 -12 19.6 12 19.8  .3 -8.5 14 -7.6 19  .3 -3.4 12.2 2.4 16.2  .3 6.4 16.6 7.4 19.4  "
-      ".35 -3.6 14.6 -1.6 12.6  .35 -1.6 15.8 .4 13.8  .35 .4 17 2.4 15" },
-    { 1, "0 11.7  9 12  11 24.2  0 24.8",
-      "-.55 5.4 12 5 8.4  -.55 5 8.4 3.8 6  -.55 3.8 6 2 4.7  -.55 2 4.7 0 4.3  "
-      ".35 0 17.8 9.6 16.2  .9 0 17.4 0 18.6" },
-    { 0, "-10.4 22.4  -9.8 17  -10.4 11  -10.2 5  -2.4 5.4  -2.2 12  2 15.4  8 17  11.4 19  "
-         "11.8 22  1.5 22.4  .5 22  -4.5 22  -5 24  -10 24",
-      ".4 -10.2 21.2 11.6 21.2  .3 -10 7 -2.4 7.2  .3 -6.2 7.4 -6.6 13  .25 -2.4 12.6 -9.8 15.6" },
+    { 0, "-12 20.6  -12.2 16  -11.2 12.6  -9 13.6  -5.5 11.4  -3.6 11.6  1.5 15.2  8 16.6 "
+      "11.6 18.2  12.4 20.8  11 21.8  -11 21.8", ".5 -12 19.6 12 19.8  .3 -8.5 14 -7.6 19 "
+      ".3 -3.4 12.2 2.4 16.2  .3 6.4 16.6 7.4 19.4  .35 -3.6 14.6 -1.6 12.6  .35 -1.6 15.8 .4 13.8 "
+      ".35 .4 17 2.4 15" },
+    { 1, "0 11.7  9 12  11 24.2  0 24.8", "-.55 5.4 12 5 8.4  -.55 5 8.4 3.8 6  -.55 3.8 6 2 4.7 "
+      "-.55 2 4.7 0 4.3  .35 0 17.8 9.6 16.2  .9 0 17.4 0 18.6" },
+    { 0, "-10.4 22.4  -9.8 17  -10.4 11  -10.2 5  -2.4 5.4  -2.2 12  2 15.4  8 17  11.4 19 "
+      "11.8 22  1.5 22.4  .5 22  -4.5 22  -5 24  -10 24", ".4 -10.2 21.2 11.6 21.2 "
+      ".3 -10 7 -2.4 7.2  .3 -6.2 7.4 -6.6 13  .25 -2.4 12.6 -9.8 15.6" },
 };
 
 /* The numbers in a text go to `to`; returns how many they are. */
@@ -92,7 +86,7 @@ static int im_outline(float (*point)[2], const struct ImDrawing *d) {
     return 4 * n;
 }
 
-/* Brightness of the cloth at (x,y) of the frame: darker towards the sides, soft folds, some stripes */
+/* Brightness of the cloth at (x,y) of the frame: darker at the sides, soft folds, some stripes */
 static float im_cloth(float x, float y, int kind, uint32_t seed) {
     const float tau = 6.2831853f;
     float round = kind == 1 ? fabsf(fabsf(x) - 3.2f) / 3 : fabsf(x) / 12;
@@ -112,10 +106,10 @@ void drawn_garment(unsigned char *out, int h, int w, long index) {
     const struct ImDrawing *d = &im_drawing[index % 10];
     uint32_t seed = (uint32_t)index * 16u + 1;
     float point[64][2], line[45], scale = (float)(h < w ? h : w) / 28;
-    float wide = scale * (.86f + .2f * im_hash(seed + 7));
-    float tall = scale * (.92f + .1f * im_hash(seed + 8));
-    float cx = w / 2.f + (im_hash(seed + 9) - .5f) * scale;
-    float cy = h / 2.f + (im_hash(seed + 10) - .5f) * scale, light = .52f + .44f * im_hash(seed + 11);
+    float wide = scale * (.86f + .2f * im_hash(seed + 7)), cx = im_hash(seed + 9) - .5f;
+    float tall = scale * (.92f + .1f * im_hash(seed + 8)), cy = im_hash(seed + 10) - .5f;
+    float light = .52f + .44f * im_hash(seed + 11);
+    cx = w / 2.f + cx * scale, cy = h / 2.f + cy * scale;
     int n = im_outline(point, d), lines = im_numbers(line, d->lines);
     for (int i = 0; i < h * w; i++) {
         float x = (i % w + .5f - cx) / wide, y = 14 + (i / w + .5f - cy) / tall;
@@ -195,7 +189,7 @@ static unsigned im_textile(int kind, float u, float v, int sample) {
     if (kind == 1) return im_band(im_bands[1], (sample & 1 ? u : v) * 85 * 2 + 8);
     if (kind == 3) return im_band(im_bands[2], v * 80 + 10 * im_wave(u * 4));
     if (kind != 5) return im_motif(kind, u, v);
-    uint32_t thread = (uint32_t)(u * 128);      /* ikat: diamonds; threads and bundles of three slip */
+    uint32_t thread = (uint32_t)(u * 128);  /* ikat: diamonds; threads and bundles of three slip */
     float slip = .035f * (im_hash(77u + thread) - .5f) + .03f * (im_hash(991u + thread / 3) - .5f);
     return im_band(im_bands[3], im_wave((thread + .5f) / 128 * 2) + im_wave((v + slip) * 2));
 }

@@ -1,30 +1,29 @@
 /* formats.h: pictures in files, and IDX files, which hold whole data sets.
  *
- * A file is checked before it is decoded: its size comes from its header, and nothing larger than
- * that is allocated. A file that ends early is an error, never half a picture.
- * FORMATS_IMPLEMENTATION needs stb_image.h and stb_image_write.h (-isystem), and files.h's code. */
+ * A file is checked before it is decoded: its size comes from its header, and nothing larger is
+ * allocated. A file that ends early is an error, never half a picture.
+ * FORMATS_IMPLEMENTATION needs stb_image.h, stb_image_write.h (-isystem), the code of files.h. */
 #ifndef FORMATS_H
 #define FORMATS_H
 #include "images/image.h"
 #include <stdint.h>
 
 /* PNG, JPEG, BMP, GIMP pattern (.pat; sets tileable), known by their first bytes, or TGA, known by
- * its name (.tga). Always RGB, c = 3. Transparency is composited on white,
- * alpha*rgb + (1 - alpha)*white, and alpha becomes the mask if any pixel is below 250/255. EXIF
- * rotation is not applied. */
+ * its name. Always RGB, c = 3. Transparency is composited on white, alpha*rgb + (1 - alpha)*white,
+ * and alpha becomes the mask if any of it is below 250/255. EXIF rotation is not applied. */
 int image_load(Image *out, const char *path);
 #define IMAGE_FORMATS "PNG, JPEG, BMP, TGA (named .tga) and GIMP patterns (.pat)"
 
-/* c = 1 or 3, without the mask. JPEG (quality 92) if path ends in .jpg or .jpeg, else PNG. The file
+/* c = 1 or 3, without the mask: JPEG (quality 92) if path ends in .jpg or .jpeg, else PNG. The file
  * is replaced whole or not at all. */
 int image_save(const Image *image, const char *path);
 
 /* IDX, plain or in gzip: the bytes 0 0 8 dims, each dimension as a big-endian 32-bit number, then
- * one byte a value, (size[0]) labels for dims = 1, (size[0],size[1],size[2]) pictures for dims = 3.
+ * a byte a value: labels (size[0]) for dims = 1, pictures (size[0],size[1],size[2]) for dims = 3.
  * The values begin at (*data)[4 + 4 dims]; free(*data) afterwards. After an error it is NULL. */
 int idx_read(unsigned char **data, const char *path, int dims, uint32_t size[3]);
 
-/* Adds .gz to the path in path[room], or takes it off, if only the other file exists. 0: neither. */
+/* Adds .gz to the path in path[room] or takes it off, if only that file exists. 0: neither does. */
 int idx_find(char *path, size_t room);
 #endif
 
@@ -45,7 +44,7 @@ int idx_find(char *path, size_t room);
 #define STBI_NO_STDIO
 #define STBI_WRITE_NO_STDIO
 #define STBI_MAX_DIMENSIONS 16384
-#define STBI_MALLOC(n) calloc(1, n)     /* zeros: stb may read JPEG tables that the file never set */
+#define STBI_MALLOC(n) calloc(1, n)     /* zeros: stb may read JPEG tables that no file has set */
 #define STBI_REALLOC(p, n) realloc(p, n)
 #define STBI_FREE(p) free(p)
 #include "stb_image.h"
@@ -61,28 +60,26 @@ static uint32_t im_be32(const unsigned char *b) { return im_be16(b) << 16 | im_b
 static uint32_t im_le16(const unsigned char *b) { return (uint32_t)b[1] << 8 | b[0]; }
 static uint32_t im_le32(const unsigned char *b) { return im_le16(b + 2) << 16 | im_le16(b); }
 
-/* CRC-32 of PNG and gzip: the remainder of the bytes as a polynomial over 0 and 1, low bits first. */
+/* CRC-32 of PNG and gzip: the remainder of the bytes, a polynomial over 0 and 1, low bits first */
 static uint32_t im_crc32(const unsigned char *b, size_t n) {
     uint32_t table[256], crc = 0xffffffff;
     for (uint32_t i = 0; i < 256; i++) {
         table[i] = i;
-        for (int bit = 0; bit < 8; bit++) table[i] = table[i] >> 1 ^ (table[i] & 1 ? 0xedb88320 : 0);
+        for (int bit = 0; bit < 8; bit++)
+            table[i] = table[i] >> 1 ^ (table[i] & 1 ? 0xedb88320 : 0);
     }
     for (size_t i = 0; i < n; i++) crc = crc >> 8 ^ table[(crc ^ b[i]) & 255];
     return ~crc;
 }
 
-/* ---- pictures -------------------------------------------------------------------------------- */
-
-/* The five checks read the size from the header into h, w and return NULL if the file is whole, else
- * what is wrong with it. stb decodes most files that end early to half a picture, without a word. */
+/* The five checks read the size from the header into h, w and return NULL if the file is whole,
+ * else what is wrong with it. stb would decode most files that end early to half a picture. */
 static const char *const im_cut = "the file ends early (was it copied or downloaded completely?)";
 
 static const char *im_check_png(const unsigned char *b, size_t n, long long *h, long long *w) {
     if (n < 33) return im_cut;
-    *w = im_be32(b + 16), *h = im_be32(b + 20);
-    if (image_size_ok(*h, *w) && *h * *w * b[24] / 8 / 1032 > (long long)n)
-        return im_cut;                                          /* deflate packs 1032:1 at most */
+    *w = im_be32(b + 16), *h = im_be32(b + 20);                 /* deflate packs 1032:1 at most */
+    if (image_size_ok(*h, *w) && *h * *w * b[24] / 8 / 1032 > (long long)n) return im_cut;
     for (size_t p = 8; n - p >= 12; ) {                         /* chunk: length, type, data, CRC */
         size_t length = im_be32(b + p);
         if (length > n - p - 12) return im_cut;
@@ -98,11 +95,12 @@ static const char *im_check_jpeg(const unsigned char *b, size_t n, long long *h,
     int frame = 0;
     for (size_t p = 2, length; n - p >= 2; p += length) {
         unsigned marker = b[p + 1];
-        length = b[p] != 0xff || marker == 0xff || marker == 0 ? 1          /* padding, coded data */
-               : marker == 1 || (marker >= 0xd0 && marker <= 0xd8) ? 2 : 0; /* without a segment */
+        length = b[p] != 0xff || marker == 0xff || marker == 0 ? 1      /* padding, coded data */
+               : marker == 1 || (marker >= 0xd0 && marker <= 0xd8) ? 2 : 0;     /* no segment */
         if (length) continue;
-        if (marker == 0xd9)                     /* the end; each block of 8x8 takes a bit at least */
-            return !frame ? "there is no picture in it" : *h * *w / 512 > (long long)n ? im_cut : NULL;
+        if (marker == 0xd9 && !frame) return "there is no picture in it";
+        if (marker == 0xd9)                     /* the end: a block of 8x8 takes at least a bit */
+            return *h * *w / 512 > (long long)n ? im_cut : NULL;
         if (n - p < 4 || (length = 2 + im_be16(b + p + 2)) < 4 || length > n - p) return im_cut;
         int start = marker >= 0xc0 && marker <= 0xcf && (marker == 0xc0 || marker % 4);
         if (start && !frame && length >= 9)
@@ -189,12 +187,14 @@ static int im_decode(Image *out, const char *path, const unsigned char *b, size_
     long long h = 1, w = 1;
     const char *wrong = f->check(b, n, &h, &w);
     if (!image_size_ok(h, w))
-        return fail("%s: the header says %lld x %lld pixels; sides are 1..16384, at most 50 megapixels",
-                    path, w, h);
+        return fail("%s: the header says %lld x %lld pixels; sides are 1..16384, at most 50 "
+                    "megapixels", path, w, h);
     if (wrong) return fail("%s: %s", path, wrong);
-    if (f->check == im_check_pat)
-        return out->tileable = im_from_bytes(out, b + im_be32(b), (int)h, (int)w, (int)im_be32(b + 16));
     int x, y, channels;
+    if (f->check == im_check_pat) {
+        channels = (int)im_be32(b + 16);
+        return out->tileable = im_from_bytes(out, b + im_be32(b), (int)h, (int)w, channels);
+    }
     unsigned char *rgba = stbi_load_from_memory(b, (int)n, &x, &y, &channels, 4);
     const char *why = stbi_failure_reason();
     if (!rgba)
@@ -234,8 +234,6 @@ int image_save(const Image *image, const char *path) {
     return file_end(&to, good);
 }
 
-/* ---- gzip and IDX ------------------------------------------------------------------------------ */
-
 /* RFC 1952: magic 1f 8b, method 8, flags, time, hints (10 bytes); then, as flagged, an extra field,
  * a name, a comment and a checksum. Returns where the deflate stream starts, 0: no gzip header. */
 static size_t im_gzip_header(const unsigned char *b, size_t n) {
@@ -243,7 +241,7 @@ static size_t im_gzip_header(const unsigned char *b, size_t n) {
     size_t p = 10;
     if (b[3] & 4) p += 2 + im_le16(b + 10);                             /* FEXTRA: length, bytes */
     for (int text = (b[3] >> 3 & 1) + (b[3] >> 4 & 1); text > 0; text--, p++)
-        while (p < n && b[p]) p++;                                      /* FNAME, FCOMMENT: text, 0 */
+        while (p < n && b[p]) p++;                                      /* FNAME, FCOMMENT, 0 */
     if (b[3] & 2) p += 2;                                               /* FHCRC */
     return p + 8 <= n ? p : 0;                                          /* trailer: CRC-32, size */
 }
@@ -257,8 +255,8 @@ static int im_gunzip(unsigned char **data, size_t *bytes, const char *path) {
     if (!start) return fail("%s: damaged gzip header", path);
     uint32_t crc = im_le32(*data + n - 8), size = im_le32(*data + n - 4);
     if (size == 0 || size > FILE_MOST || size > (n - start - 8) * 1032)
-        return fail("%s: damaged gzip file, or not one member below 1 GB: %u bytes cannot come out of "
-                    "%zu", path, size, n - start - 8);
+        return fail("%s: damaged gzip file, or not one member below 1 GB: %u bytes cannot come out "
+                    "of %zu", path, size, n - start - 8);
     unsigned char *plain = malloc(size);
     if (!plain) return fail("%s: out of memory for %u bytes", path, size);
     int got = stbi_zlib_decode_noheader_buffer((char *)plain, (int)size,
@@ -281,15 +279,14 @@ int idx_read(unsigned char **data, const char *path, int dims, uint32_t size[3])
     for (int i = 0; good && i < dims; i++) {
         size[i] = im_be32(b + 4 + 4 * i);
         if (size[i] == 0 || size[i] > (i ? IMAGE_SIDE : FILE_MOST))
-            good = fail("%s: the header says that size %d of %s is %u", path, i, shape[dims], size[i]);
+            good = fail("%s: size %d of its %s is %u", path, i, shape[dims], size[i]);
         want *= size[i];                                        /* at most 2^30 * 2^14 * 2^14 */
     }
     if (good && n != header + want)
-        good = fail("%s: %zu bytes, but its header promises %zu: copy or download it again", path, n,
+        good = fail("%s: %zu bytes, but its header promises %zu: download it again", path, n,
                     header + want);
     if (good && dims == 3 && !image_size_ok(size[1], size[2]))
-        good = fail("%s: pictures of %u x %u pixels, expected at most 50 megapixels", path, size[2],
-                    size[1]);
+        good = fail("%s: more than 50 megapixels: %u x %u", path, size[2], size[1]);
     if (!good) free(*data), *data = NULL;
     return good;
 }

@@ -1,17 +1,16 @@
-/* image.h: one picture in memory: made, cut, enlarged, laid on another; the mask of a garment on it,
- * and a print on the garment.
+/* image.h: one picture: cut, enlarged, laid on another; a garment's mask, and a print on it.
  *
  *     Image photo, small;
  *     if (!image_load(&photo, "shirt.jpg") || !image_fit(&small, &photo, 64, 64))     // formats.h
  *         fprintf(stderr, "%s\n", error_text());
  *
- * All headers of images/ keep these rules:
+ * All of images/ keeps these rules:
  *   - pixels are floats in [-1, 1], rows from the top, channels last: pixels[(y*w + x)*c + k];
  *   - a mask holds floats in [0, 1], (h,w): 1 on the garment, 0 on the background;
- *   - a function that can fail returns 0 and leaves one line in error_text(). None prints, exits, or
+ *   - a function that can fail returns 0 and leaves one line in error_text(). None prints, exits or
  *     draws random numbers;
- *   - a function that makes an Image does not free it first, and leaves it empty when it fails:
- *     image_free is always right. It must be another struct than the source.
+ *   - an Image that a function makes is not freed first, must not be the source, and is empty after
+ *     a failure: image_free is always right.
  * A side is 1 to 16384 pixels, a picture has at most 50 megapixels. */
 #ifndef IMAGE_H
 #define IMAGE_H
@@ -29,29 +28,30 @@ typedef struct Image {
 enum { IMAGE_SIDE = 16384, IMAGE_AREA = 50000000 };
 int image_size_ok(long long h, long long w);
 
-int image_new(Image *out, int h, int w, int c);         /* zeros (mid-gray), no mask; c = 1..4 */
-int image_add_mask(Image *image, float value);          /* a mask of that value everywhere */
+int image_new(Image *out, int h, int w, int c);     /* zeros (mid-gray), no mask; c = 1..4 */
+int image_add_mask(Image *image, float value);      /* a mask with this value everywhere */
 int image_copy(Image *dst, const Image *src);
-void image_free(Image *image);                          /* and makes it empty */
+void image_free(Image *image);                      /* and makes it empty */
 
-/* A byte b is the pixel b/127.5 - 1 (F20). A pixel x is the byte round((x + 1)*127.5), clamped to
- * 0..255; NaN is the byte 0. */
+/* The byte b is the pixel b/127.5 - 1 (F20); the pixel x is the byte round((x + 1)*127.5), clamped
+ * to 0..255, NaN is 0. */
 static inline float image_from_byte(unsigned char b) { return b / 127.5f - 1; }
 unsigned char image_to_byte(float x);
 
-static inline float image_clamp(float x, float low, float high) { return fminf(fmaxf(x, low), high); }
+static inline float image_clamp(float x, float low, float high) {
+    return fminf(fmaxf(x, low), high);
+}
 
-/* out (n,c_out) = in (n,c_in): gray is repeated into RGB, RGB becomes gray by its luminance
- * .299 R + .587 G + .114 B. Equal c are copied, and out may be in. */
+/* out (n,c_out) = in (n,c_in): gray is repeated into RGB; RGB becomes gray by its luminance
+ * .299 R + .587 G + .114 B. out may be in if c_out <= c_in. */
 void image_channels(float *out, int c_out, const float *in, int c_in, size_t n);
 
-/* The distance of the point (x,y) from the straight line between the points a and b. */
+/* The distance of the point (x,y) from the straight line between the points a and b */
 float image_distance(float x, float y, const float a[2], const float b[2]);
 
-/* ---- size ------------------------------------------------------------------------------------ */
-
-int image_crop(Image *dst, const Image *src, int y, int x, int h, int w);   /* from row y, column x */
-int image_tile(Image *dst, const Image *src, int h, int w);  /* dst[i,j] = src[i % src.h, j % src.w] */
+/* Rows y..y+h-1 and columns x..x+w-1; or src repeated, dst[i,j] = src[i % src.h, j % src.w] */
+int image_crop(Image *dst, const Image *src, int y, int x, int h, int w);
+int image_tile(Image *dst, const Image *src, int h, int w);
 
 /* Lays one picture on another, from row top and column left on; each pixel becomes scale x scale.
  * What lies outside is cut off. If `to` has a mask, it gets that of `from`, or 1. */
@@ -64,11 +64,9 @@ void image_paste(Image *to, const Image *from, int top, int left, int scale);
  *     y[i] = (1 - frac p) x[floor p] + frac p x[min(floor p + 1, in - 1)] */
 int image_resize(Image *dst, const Image *src, int h, int w);
 
-/* All of a picture of any shape in the middle of (h,w), on a ground of its border's colour (white if
- * the border has none). The mask is 0 on the ground. */
+/* All of a picture of any shape in the middle of (h,w), on a ground of its border's colour (white
+ * if the border has none), where the mask is 0. */
 int image_fit(Image *dst, const Image *src, int h, int w);
-
-/* ---- a garment and a print on it --------------------------------------------------------------- */
 
 /* Finds the garment. If at least 60% of the border lies within .09 (of 0..1, each channel) of the
  * border's median colour, then everything of that colour that touches the border is background, and
@@ -78,27 +76,27 @@ int image_fit(Image *dst, const Image *src, int h, int w);
 int image_garment_mask(Image *image);
 
 /* Averages the mask over 3x3, with weights 1 2 1 each way (edges repeated). A mask of whole pixels
- * shows stairs when it is enlarged; rounded first, and with 2m - 1/2 after, it has a smooth edge. */
-void image_round_mask(Image *image);
+ * shows stairs when it is enlarged; rounded before, and with 2m - 1/2 after, its edge is smooth. */
+int image_round_mask(Image *image);
 
-/* Shrinks the mask by r pixels: to[y,x] = min of from[y+v,x+u], |u|,|v| <= r. */
+/* Shrinks the mask by r pixels: to[y,x] = min of from[y+v,x+u], |u|,|v| <= r */
 int image_draw_in(Image *image, int r);
 
 /* The mask is above 0 only in rows *top..*bottom-1, columns *left..*right-1; *bottom is 0 if it is
  * 0 everywhere. */
 void image_mask_box(int *top, int *left, int *bottom, int *right, const Image *image);
 
-/* tones: the garment's luminance, (h,w,1). Within `rim` pixels of its edge the garment is mixed with
- * the background. There, and outside the mask, the tones are continued smoothly from further inside,
- * if there is an inside: it becomes the mask of tones. Without a mask, all of the picture is inside. */
+/* tones: the garment's luminance, (h,w,1). Within `rim` pixels of its edge the garment is mixed
+ * with the background. There, and outside the mask, tones are continued smoothly from further
+ * inside, if there is an inside; it is their mask. Without a mask, all of the picture is inside. */
 int image_tones(Image *tones, const Image *image, int rim);
 
 /* Lays a print on the garment, which keeps its folds and shadows. With all colours in [0,1]
  *     image = m y f + (1 - m) image
- *     f = 1 - shade + shade clamp((l + soft) / (light + soft), .15, 1.25)
+ *     f = 1 - shade + shade clamp((l + s) / (light + s), .15, 1.25)
  * m: the mask; y: the print, gray or RGB; l: the smaller of the picture's luminance and the tones
  * (a light background in the edge leaves no pale seam, but a drawn outline stays); light: the tone
- * that 80% of the garment are below; soft = .15 max(1 - 2 light, 0): a dark garment's folds would
+ * that 80% of the garment are below; s = .15 max(1 - 2 light, 0): a dark garment's folds would
  * otherwise have the contrast of lacquer. print and tones have one size; their corner lies at
  * (top, left) of the image, which is RGB with a mask. */
 void image_lay_print(Image *image, const Image *print, const Image *tones, int top, int left,
@@ -117,8 +115,8 @@ int image_size_ok(long long h, long long w) {
 int image_new(Image *out, int h, int w, int c) {
     memset(out, 0, sizeof *out);
     if (!image_size_ok(h, w) || c < 1 || c > 4)
-        return fail("a picture of %d x %d pixels and %d channels cannot be made: sides are 1..16384, "
-                    "at most 50 megapixels, 1..4 channels", w, h, c);
+        return fail("a picture of %d x %d pixels and %d channels cannot be made: sides are "
+                    "1..16384, at most 50 megapixels, 1..4 channels", w, h, c);
     out->pixels = calloc((size_t)h * w * c, sizeof *out->pixels);
     if (!out->pixels) return fail("out of memory for a picture of %d x %d pixels", w, h);
     out->h = h, out->w = w, out->c = c;
@@ -126,8 +124,7 @@ int image_new(Image *out, int h, int w, int c) {
 }
 
 void image_free(Image *image) {
-    free(image->pixels);
-    free(image->mask);
+    free(image->pixels), free(image->mask);
     memset(image, 0, sizeof *image);
 }
 
@@ -159,8 +156,6 @@ float image_distance(float x, float y, const float a[2], const float b[2]) {
     return sqrtf(u * u + v * v);
 }
 
-/* ---- size ------------------------------------------------------------------------------------ */
-
 /* A new picture with the channels of src, and a mask of zeros if src has one. */
 static int im_new_like(Image *out, const Image *src, int h, int w) {
     memset(out, 0, sizeof *out);
@@ -174,7 +169,8 @@ void image_paste(Image *to, const Image *from, int top, int left, int scale) {
     int bottom = top + from->h * scale, right = left + from->w * scale;
     for (int y = top > 0 ? top : 0; y < bottom && y < to->h; y++)
         for (int x = left > 0 ? left : 0; x < right && x < to->w; x++) {
-            long i = (long)y * to->w + x, j = (long)((y - top) / scale) * from->w + (x - left) / scale;
+            long i = (long)y * to->w + x;
+            long j = (long)((y - top) / scale) * from->w + (x - left) / scale;
             image_channels(to->pixels + i * to->c, to->c, from->pixels + j * from->c, from->c, 1);
             if (to->mask) to->mask[i] = from->mask ? from->mask[j] : 1;
         }
@@ -231,8 +227,7 @@ int image_resize(Image *dst, const Image *src, int h, int w) {
     float *mask = im_resize_axis(src->mask, 1, src->h, src->w, h);
     *dst = (Image){ h, w, src->c, im_resize_axis(rows, h, src->w, src->c, w),
                     im_resize_axis(mask, h, src->w, 1, w), src->tileable };
-    free(rows);
-    free(mask);
+    free(rows), free(mask);
     if (dst->pixels && (dst->mask || !src->mask)) return 1;
     image_free(dst);
     return fail("out of memory for a picture of %d x %d pixels", w, h);
@@ -240,7 +235,7 @@ int image_resize(Image *dst, const Image *src, int h, int w) {
 
 static int im_near(const float *pixel, const float *colour, int c) {
     for (int k = 0; k < c; k++)
-        if (!(fabsf(pixel[k] - colour[k]) <= .18f)) return 0;       /* .09 of 0..1 is .18 of -1..1 */
+        if (!(fabsf(pixel[k] - colour[k]) <= .18f)) return 0;       /* .09 of 0..1 */
     return 1;
 }
 
@@ -284,65 +279,59 @@ int image_fit(Image *dst, const Image *src, int h, int w) {
     return good;
 }
 
-/* ---- a garment and a print on it --------------------------------------------------------------- */
-
-void image_round_mask(Image *image) {
-    int h = image->h, w = image->w;
-    for (int axis = 0; axis < 2; axis++)
-        for (int a = 0; a < (axis ? w : h); a++) {
-            int count = axis ? h : w, step = axis ? w : 1;
-            float *m = image->mask + (axis ? a : a * w), before = m[0];
-            for (int k = 0; k < count; k++) {
-                float here = m[k * step], after = m[(k + 1 < count ? k + 1 : k) * step];
-                m[k * step] = (before + 2 * here + after) / 4;
-                before = here;
-            }
-        }
+/* Of each place of the mask and those d before and after it on an axis, edges repeated: the
+ * smallest, or the mean with weights 1 2 1. */
+static int im_filter_mask(Image *image, int axis, long d, int smallest) {
+    long h = image->h, w = image->w, n = h * w, last = (axis ? h : w) - 1, step = axis ? w : 1;
+    float *old = malloc((size_t)n * sizeof *old), *mask = image->mask;
+    if (!old) return fail("out of memory for a mask of %ld x %ld", w, h);
+    memcpy(old, mask, (size_t)n * sizeof *old);
+    for (long i = 0; i < n; i++) {
+        long at = axis ? i / w : i % w, back = at < d ? at : d, on = last - at < d ? last - at : d;
+        float before = old[i - back * step], after = old[i + on * step];
+        mask[i] = smallest ? fminf(old[i], fminf(before, after))
+                           : (before + 2 * old[i] + after) / 4;
+    }
+    free(old);
+    return 1;
 }
 
-/* Along rows first, then along columns. The minimum over a reach of k each way, taken at three
- * places 2k + 1 apart, is that over a reach of 3k + 1: this takes few passes. */
+int image_round_mask(Image *image) {
+    return im_filter_mask(image, 0, 1, 0) && im_filter_mask(image, 1, 1, 0);
+}
+
+/* The minimum over a reach of k each way, taken at three places 2k + 1 apart, is that over a reach
+ * of 3k + 1: this takes few passes. */
 int image_draw_in(Image *image, int r) {
-    long h = image->h, w = image->w;
-    float *row = malloc((size_t)(h * w) * sizeof *row), *mask = image->mask;
-    if (!row) return fail("out of memory for a mask of %ld x %ld", w, h);
+    int good = 1;
     for (int axis = 0; axis < 2; axis++)
-        for (long reach = 0, step; reach < r; reach += step) {
+        for (int reach = 0, step; good && reach < r; reach += step) {
             step = 2 * reach + 1 < r - reach ? 2 * reach + 1 : r - reach;
-            memcpy(row, mask, (size_t)(h * w) * sizeof *row);
-            for (long i = 0; i < h * w; i++) {
-                long at = axis ? i / w : i % w, end = axis ? h : w, d = axis ? step * w : step;
-                if (at - step >= 0) mask[i] = fminf(mask[i], row[i - d]);
-                if (at + step < end) mask[i] = fminf(mask[i], row[i + d]);
-            }
+            good = im_filter_mask(image, axis, step, 1);
         }
-    free(row);
-    return 1;
+    return good;
 }
 
 void image_mask_box(int *top, int *left, int *bottom, int *right, const Image *image) {
     *top = image->h, *left = image->w, *bottom = *right = 0;
-    for (int y = 0; y < image->h; y++)
-        for (int x = 0; x < image->w; x++)
-            if (image->mask[(long)y * image->w + x] > 0) {
-                if (!*bottom) *top = y;
-                *bottom = y + 1, *left = x < *left ? x : *left, *right = x >= *right ? x + 1 : *right;
-            }
+    for (int y = 0; y < image->h; y++) for (int x = 0; x < image->w; x++) {
+        if (!(image->mask[(long)y * image->w + x] > 0)) continue;
+        if (!*bottom) *top = y;
+        *bottom = y + 1, *left = x < *left ? x : *left, *right = x >= *right ? x + 1 : *right;
+    }
 }
 
-/* Outside its mask a gray picture gets the garment's tones, smoothly continued: unknown pixels come
- * from the picture at half the size, where they were filled in the same way. Left white, the outline
- * would be the strongest edge in sight: a generator paints it dark, and instance normalization,
- * scaled to it, leaves plain cloth without a pattern. */
+/* Outside its mask a gray picture gets the garment's tones: unknown pixels come from the picture at
+ * half the size, where they were filled in the same way. Left white, the outline would be the
+ * strongest edge in sight: a generator paints it dark, and instance normalization, scaled to it,
+ * leaves plain cloth without a pattern. */
 static int im_fill_outside(Image *gray) {
     long n = (long)gray->h * gray->w;
     Image half, full;
     for (long i = 0; i < n; i++) gray->pixels[i] *= gray->mask[i];
     if (!image_resize(&half, gray, (gray->h + 1) / 2, (gray->w + 1) / 2)) return 0;
-    for (long i = 0; i < (long)half.h * half.w; i++) {          /* the mean of the known pixels */
-        half.pixels[i] /= fmaxf(half.mask[i], 1e-6f);
-        half.mask[i] = fminf(4 * half.mask[i], 1);              /* one of four is enough */
-    }
+    for (long i = 0; i < (long)half.h * half.w; i++)    /* the mean of those that are known */
+        half.pixels[i] /= fmaxf(half.mask[i], 1e-6f), half.mask[i] = fminf(4 * half.mask[i], 1);
     int good = (n == 1 || im_fill_outside(&half)) && image_resize(&full, &half, gray->h, gray->w);
     image_free(&half);
     for (long i = 0; good && i < n; i++) gray->pixels[i] += (1 - gray->mask[i]) * full.pixels[i];
@@ -428,9 +417,8 @@ int image_garment_mask(Image *image) {
         if (size > speck) garment += size;
         else if (size > 0) im_flood(image, stack, i, GARMENT, BACKGROUND);
     }
-    for (int i = 0; !garment && i < n; i++) image->mask[i] = 1;
-    image_round_mask(image);
     free(stack);
-    return garment ? 1 : 3;
+    for (int i = 0; !garment && i < n; i++) image->mask[i] = 1;
+    return !image_round_mask(image) ? 0 : garment ? 1 : 3;
 }
 #endif

@@ -40,8 +40,8 @@ int image_grid(Image *out, const float *pixels, int n, int h, int w, int c, int 
     memset(out, 0, sizeof *out);
     if (n < 1 || columns < 1 || (c != 1 && c != 3) || !image_size_ok(h, w) ||
         scale < 1 || scale > 64 || gap < 0 || gap > 64)
-        return fail("a grid of %d pictures of %d x %d x %d in %d columns, scale %d, gap %d: expected "
-                    "at least one of each, 1 or 3 channels, scale 1..64, gap 0..64",
+        return fail("a grid of %d pictures of %d x %d x %d in %d columns, scale %d, gap %d: "
+                    "expected at least one of each, 1 or 3 channels, scale 1..64, gap 0..64",
                     n, w, h, c, columns, scale, gap);
     long long rows = (n + (long long)columns - 1) / columns, H = rows * (h * scale + gap) + gap;
     long long W = (long long)columns * (w * scale + gap) + gap;
@@ -84,7 +84,8 @@ void image_text(Image *image, int y, int x, const char *text, int scale, const f
 
 /* ---- plots ----------------------------------------------------------------------------------- */
 
-enum { IM_PLOT_H = 420, IM_PLOT_W = 900, IM_LEFT = 88, IM_RIGHT = 862, IM_TOP = 66, IM_BOTTOM = 358 };
+enum { IM_PLOT_H = 420, IM_PLOT_W = 900 };
+enum { IM_LEFT = 88, IM_RIGHT = 862, IM_TOP = 66, IM_BOTTOM = 358 };
 static const float im_ink[3] = { -.7f, -.7f, -.7f }, im_rule[3] = { .8f, .8f, .8f };
 
 /* align: the part of the text that lies left of x */
@@ -148,7 +149,7 @@ static void im_curve(Image *m, const PlotSeries *s, double rate, const ImAxis *a
         int top = (int)(fminf(a[1], b[1]) - r), bottom = (int)(fmaxf(a[1], b[1]) + r + 1);
         int left = (int)(fminf(a[0], b[0]) - r), right = (int)(fmaxf(a[0], b[0]) + r + 1);
         for (int v = top; v <= bottom; v++) for (int u = left; u <= right; u++) {
-            float *c = &m->mask[v * IM_PLOT_W + u], distance = image_distance(u + .5f, v + .5f, a, b);
+            float distance = image_distance(u + .5f, v + .5f, a, b), *c = m->mask + v * m->w + u;
             *c = fmaxf(*c, image_clamp(r + .5f - distance, 0, 1));
         }
     }
@@ -158,7 +159,7 @@ static void im_curve(Image *m, const PlotSeries *s, double rate, const ImAxis *a
 
 int image_plot(Image *out, const PlotSeries *series, int count, const char *title,
                const char *xlabel) {
-    static const float white[3] = { 1, 1, 1 }, rgb[8][3] = {    /* Okabe, Ito: for the colour-blind */
+    static const float white[3] = { 1, 1, 1 }, rgb[8][3] = {        /* Okabe and Ito's colours */
         { -1, -.106f, .396f }, { .671f, -.263f, -1 }, { -1, .239f, -.098f }, { .6f, -.051f, .31f },
         { .804f, .247f, -1 }, { -.325f, .412f, .827f }, { -1, -1, -1 }, { 0, 0, 0 } };
     double low_x = INFINITY, high_x = -INFINITY, low_y = INFINITY, high_y = -INFINITY;
