@@ -1,9 +1,4 @@
 /* dataset.h: sets of pictures, from folders, IDX files or drawn; and their augmentation.
- *
- *     ImageSet set;
- *     if (!imageset_load(&set, "fashion-mnist", &(ImageSetOptions){ .h = 64, .w = 64 })) ...
- *     imageset_get(&set, 7, pixels, NULL);
- *
  * DATASET_IMPLEMENTATION needs the code of image.h, formats.h, drawn.h and files.h. */
 #ifndef DATASET_H
 #define DATASET_H
@@ -19,9 +14,8 @@ void image_list_free(ImageList *list);
 typedef struct ImageSetOptions {        /* all zero is a good default */
     int h, w;                           /* size of the pictures; 0: native (of the first picture) */
     int channels;                       /* 1 or 3; 0: native (IDX and synthetic 1, folder 3) */
-    int photo;                          /* 1: a garment on white with a mask. Folders get it from
-                                         * image_garment_mask; other sets are light on black: they
-                                         * are inverted, mask = value > .02*255 */
+    int photo;                          /* 1: a garment on white with a mask: image_garment_mask of
+                                         * folders; others are inverted, mask = value > .02*255 */
     long limit;                         /* use only the first `limit` pictures; 0: all */
     const char *fashion_mnist_dir;      /* NULL: /usr/share/datasets/fashion-mnist */
     const char *const *except;          /* folders to leave out, as in image_list */

@@ -144,8 +144,6 @@ void drawn_dye(float share[3], long index) {
     }
 }
 
-/* ---- textiles -------------------------------------------------------------------------------- */
-
 /* stripes, tartan, chevron, ikat */
 static const struct ImBand { float width; unsigned colour; } im_bands[4][13] = {
     { {30,0x1f3a5f}, {7,0xf4ead5}, {4,0xc8553d}, {7,0xf4ead5}, {12,0x6f9a8d}, {7,0xf4ead5},

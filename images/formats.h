@@ -246,10 +246,9 @@ static size_t im_gzip_header(const unsigned char *b, size_t n) {
     return p + 8 <= n ? p : 0;                                          /* trailer: CRC-32, size */
 }
 
-/* Replaces a file's bytes by what they decompress to. stb writes into a block of the trailer's size
- * and no further; deflate packs 1032:1 at most, so a trailer that promises more is false, and
- * nothing is allocated. stb looks two bytes ahead, so it gets the trailer too; the checksum tells
- * whether it stopped at the right place. */
+/* Replaces a file's bytes by what they decompress to, in a block of the trailer's size. deflate
+ * packs 1032:1 at most: of a trailer that promises more, nothing is allocated. stb looks two bytes
+ * ahead, so it gets the trailer too; the checksum tells whether it stopped at the right place. */
 static int im_gunzip(unsigned char **data, size_t *bytes, const char *path) {
     size_t n = *bytes, start = im_gzip_header(*data, n);
     if (!start) return fail("%s: damaged gzip header", path);

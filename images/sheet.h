@@ -82,8 +82,6 @@ void image_text(Image *image, int y, int x, const char *text, int scale, const f
     }
 }
 
-/* ---- plots ----------------------------------------------------------------------------------- */
-
 enum { IM_PLOT_H = 420, IM_PLOT_W = 900 };
 enum { IM_LEFT = 88, IM_RIGHT = 862, IM_TOP = 66, IM_BOTTOM = 358 };
 static const float im_ink[3] = { -.7f, -.7f, -.7f }, im_rule[3] = { .8f, .8f, .8f };
