@@ -2,6 +2,7 @@
  * The code of the headers below is compiled here, once for every program. With -Dreal=double all of it becomes double
  * precision (the gradient checks do that); the tile of tiled.h, and the devices to choose from, exist in float only. */
 #define ERROR_IMPLEMENTATION
+#define FILES_IMPLEMENTATION
 #define LAYERS_IMPLEMENTATION
 #define NET_IMPLEMENTATION
 #define SAFETENSORS_IMPLEMENTATION
@@ -16,6 +17,7 @@
 #endif
 #include "gan.h"
 #include "core/checkpoint.h"
+#include "core/files.h"
 #include "core/options.h"
 #include <math.h>
 #include <stdio.h>

@@ -854,7 +854,7 @@ static void own_folder(int anew) {
         snprintf(path, sizeof path, "%s%s", out, sub ? "/samples" : "");
         DIR *folder = opendir(path);
         for (struct dirent *e; folder && (e = readdir(folder));) {
-            int half = !fnmatch("checkpoint.safetensors.tmp-*", e->d_name, 0) || !fnmatch("*.png.[0-9]*.tmp", e->d_name, 0);
+            int half = !fnmatch("checkpoint.safetensors.tmp-*", e->d_name, 0) || !fnmatch("*.png.tmp-*", e->d_name, 0);
             int sample = sub && anew && !strncmp(e->d_name, "step-", 5);
             snprintf(path, sizeof path, "%s%s/%.255s", out, sub ? "/samples" : "", e->d_name);
             if (half || sample) unlink(path);

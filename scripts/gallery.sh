@@ -31,6 +31,7 @@ rm -f $g/*.deb
 # What transfer does not do: cut the frames off two paintings and a man out of a photo, and make masks of what is bluer than it is red.
 cat >$g/cut.c <<'EOF'
 #define ERROR_IMPLEMENTATION
+#define FILES_IMPLEMENTATION
 #define IMAGES_IMPLEMENTATION
 #include "images/images.h"
 #include <stdio.h>

@@ -96,7 +96,7 @@ want=$((kills + share))
 for moment in $(moments $((3 * share)) "$seed" "$most"); do
     [ "$kills" -lt "$want" ] || break
     killed "$moment" $(paint 6 2 "$tmp/prints")
-    temporary "$tmp/prints" png >/dev/null && in_picture=$((in_picture + 1)) && rm "$tmp/prints/"*.tmp
+    temporary "$tmp/prints" png >/dev/null && in_picture=$((in_picture + 1)) && rm "$tmp/prints/"*.tmp-*
     check "transfer: killed after $moment s: each picture is the old or the new one" old_or_new
     [ "$status" = 0 ] && cp "$tmp/old/"*.png "$tmp/prints"
 done
@@ -112,7 +112,7 @@ seal() { (cd "$1" && find . -type f -exec cksum {} + | sort); }
 
 # what kill -9 leaves at two moments that random ones seldom meet: pictures half written; a last checkpoint without the report
 cp -r "$kept" "$tmp/ended"
-for file in samples.png.77.tmp samples/step-000008.png.77.tmp checkpoint.safetensors.tmp-77 options.txt.tmp log.csv.tmp report.html.tmp; do echo half >"$kept/$file"; done
+for file in samples.png.tmp-77 samples/step-000008.png.tmp-77 checkpoint.safetensors.tmp-77 options.txt.tmp log.csv.tmp report.html.tmp; do echo half >"$kept/$file"; done
 rm "$kept/report.html" "$kept/samples.png"
 good "killed after the last checkpoint" --resume "$kept"
 check "killed after the last checkpoint: nothing temporary" [ -z "$(temporary "$kept" .)" ]

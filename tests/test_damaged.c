@@ -26,6 +26,7 @@ static void *noted_realloc(void *old, size_t size) { if (size > largest) largest
 #define realloc noted_realloc
 #define SAFETENSORS_IMPLEMENTATION
 #include "core/safetensors.h"
+#define FILES_IMPLEMENTATION
 #define IMAGES_IMPLEMENTATION
 #include "images/images.h"
 #undef malloc

@@ -3,6 +3,7 @@
  * promises: memory as predicted, the same bits for any number of threads, one line for whatever is wrong, a picture that is better. */
 #define _GNU_SOURCE
 #define ERROR_IMPLEMENTATION
+#define FILES_IMPLEMENTATION
 #define LAYERS_IMPLEMENTATION
 #define TILED_IMPLEMENTATION
 #define NET_IMPLEMENTATION

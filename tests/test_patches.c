@@ -2,6 +2,7 @@
  * and what a user sees: the same bits for any number of threads, a style that is the content gives the content back, print
  * changes nothing outside its mask. Each checker also sees a planted error. TEST_QUICK=1: smaller pictures, fewer of them. */
 #define ERROR_IMPLEMENTATION
+#define FILES_IMPLEMENTATION
 #define LAYERS_IMPLEMENTATION
 #define TILED_IMPLEMENTATION
 #include "layers.h"

@@ -121,7 +121,7 @@ notebooks: all build/libgan.a build/golden build/golden_float
 	@LONG=1 UPDATE='$(UPDATE)' sh notebooks-as-md/run.sh $(CHAPTERS)
 ipynb:
 	@sh notebooks-as-md/ipynb.sh
-build/images.o: images/images.h build/command | stb
+build/images.o: images/images.h $(HEADERS) | stb
 	$(CC) $(CFLAGS) -DIMAGES_IMPLEMENTATION -c -o $@ -x c $<
 build/libgan.a: build/gan.o build/images.o
 	rm -f $@ && ar rcs $@ $^
