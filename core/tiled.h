@@ -429,14 +429,8 @@ static long tiled_conv_scratch(const Conv *d) {
     return picture + most(weights, gradient) + sums + 2 * pixels;
 }
 
-const Ops ops_tiled = { .name = "cpu", NAIVE_OPS,
-    .conv_scratch = tiled_conv_scratch,
-    .dense_forward = tiled_dense_forward, .dense_backward_input = tiled_dense_backward_input,
-    .dense_backward_weight = tiled_dense_backward_weight, .conv2d_forward = tiled_conv2d_forward,
-    .conv2d_backward_input = tiled_conv2d_backward_input, .conv2d_backward_weight = tiled_conv2d_backward_weight,
-    .conv2d_transpose_forward = tiled_conv2d_transpose_forward,
-    .conv2d_transpose_backward_input = tiled_conv2d_transpose_backward_input,
-    .conv2d_transpose_backward_weight = tiled_conv2d_transpose_backward_weight,
-    .gram_scratch = tiled_gram_scratch, .gram_forward = tiled_gram_forward, .gram_backward = tiled_gram_backward,
-    .nearest_scratch = tiled_nearest_scratch, .nearest = tiled_nearest };
+#define TILED(name) .name = tiled_##name,
+
+const Ops ops_tiled = { .name = "cpu", CPU_MEMORY,
+                        OPS_PRODUCTS(TILED) OPS_TILED(TILED) OPS_SIMPLE(NAIVE) };
 #endif
