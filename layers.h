@@ -186,17 +186,16 @@ typedef struct Ops {
     _(conv2d_forward) _(conv2d_backward_input) _(conv2d_backward_weight) \
     _(conv2d_transpose_forward) _(conv2d_transpose_backward_input) \
     _(conv2d_transpose_backward_weight)
-#define OPS_TILED(_) _(conv_scratch) _(gram_scratch) _(nearest_scratch) \
-    _(gram_forward) _(gram_backward) _(nearest)
+#define OPS_TILED(_) _(conv_scratch) _(gram_scratch) _(nearest_scratch) _(gram_forward) \
+    _(gram_backward) _(nearest)
 #define OPS_SIMPLE(_) _(fill) _(copy) _(axpy) _(scale) _(clip) _(clip_norm) _(sum_squares) \
     _(random_uniform) _(random_normal) _(bias_backward) _(depthwise_conv2d_forward) \
-    _(depthwise_conv2d_backward_input) _(depthwise_conv2d_backward_weight) \
-    _(normalize_vector) _(spectral_forward) _(spectral_backward) \
-    _(normalize_forward) _(normalize_backward) _(batchnorm_track) _(batchnorm_inference) \
-    _(moments_forward) _(moments_backward) _(leaky_relu_forward) _(leaky_relu_backward) \
-    _(tanh_forward) _(tanh_backward) _(sigmoid_forward) _(sigmoid_backward) \
-    _(dropout_forward) _(dropout_backward) _(add_forward) _(lerp) \
-    _(concat_forward) _(concat_backward) _(reflect_pad_forward) _(reflect_pad_backward) \
+    _(depthwise_conv2d_backward_input) _(depthwise_conv2d_backward_weight) _(normalize_vector) \
+    _(spectral_forward) _(spectral_backward) _(normalize_forward) _(normalize_backward) \
+    _(batchnorm_track) _(batchnorm_inference) _(moments_forward) _(moments_backward) \
+    _(leaky_relu_forward) _(leaky_relu_backward) _(tanh_forward) _(tanh_backward) \
+    _(sigmoid_forward) _(sigmoid_backward) _(dropout_forward) _(dropout_backward) _(add_forward) \
+    _(lerp) _(concat_forward) _(concat_backward) _(reflect_pad_forward) _(reflect_pad_backward) \
     _(upsample_forward) _(upsample_backward) _(avgpool_forward) _(avgpool_backward) \
     _(maxpool_forward) _(maxpool_backward) _(gray_forward) _(gray_backward) _(mean_sigmoid) \
     _(bce_logits_forward) _(bce_logits_backward) _(softmax_cross_entropy_forward) \
@@ -272,12 +271,9 @@ CPU_AND_GPU void box_muller(float z[2], uint32_t k1, uint32_t k2) {
                         -0.5f), 1.f);
     float sine = t * fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, fmaf(t2, -2.5052108e-8f, 2.7557319e-6f),
                           -1.9841270e-4f), 8.3333333e-3f), -1.6666667e-1f), 1.f);
-    switch (k2 >> 30) {                      /* which quarter */
-        case 0: z[0] = r * cosine, z[1] = r * sine; break;
-        case 1: z[0] = -r * sine, z[1] = r * cosine; break;
-        case 2: z[0] = -r * cosine, z[1] = -r * sine; break;
-        default: z[0] = r * sine, z[1] = -r * cosine;
-    }
+    if (k2 >> 31) r = -r;                    /* the third and fourth quarter: half a turn */
+    z[0] = r * (k2 >> 30 & 1 ? -sine : cosine);
+    z[1] = r * (k2 >> 30 & 1 ? cosine : sine);
 }
 
 /* Elements 4 block .. 4 block + 3 of a stream of normals; and element i alone. */
@@ -583,8 +579,8 @@ static void depthwise_conv2d_forward(real *y, const real *x, const real *w, cons
                     for (int v = 0; v < K; v++) {
                         int i = p * s + u - d->pad, j = q * s + v - d->pad;
                         if (!in_x(d, i, j)) continue;
-                        const real *from = x + at_x(d, n, i, j, 0), *tap = w + (u * K + v) * C;
-                        for (int c = 0; c < C; c++) to[c] += from[c] * tap[c];
+                        for (int c = 0; c < C; c++)
+                            to[c] += x[at_x(d, n, i, j, c)] * w[(u * K + v) * C + c];
                     }
             }
 }
@@ -600,10 +596,9 @@ static void depthwise_conv2d_backward_input(real *dx, const real *dy, const real
                     for (int v = 0; v < K; v++) {
                         int ps = i + d->pad - u, qs = j + d->pad - v;
                         if (!in_y(d, ps, qs)) continue;
-                        const real *from = dy + at_y(d, n, ps / s, qs / s, 0);
-                        const real *tap = w + (u * K + v) * C;
                         real *to = dx + at_x(d, n, i, j, 0);
-                        for (int c = 0; c < C; c++) to[c] += from[c] * tap[c];
+                        for (int c = 0; c < C; c++)
+                            to[c] += dy[at_y(d, n, ps / s, qs / s, c)] * w[(u * K + v) * C + c];
                     }
 }
 /* dw[u,v,c] += sum_{n,p,q} x[n, p*s+u-pad, q*s+v-pad, c] dy[n,p,q,c] */
