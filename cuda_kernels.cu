@@ -141,7 +141,7 @@ void cuda_synchronize(void) { check(cudaStreamSynchronize(stream), "computing");
 
 static float *alloc(long count) {
     float *x = NULL;
-    size_t bytes = sizeof(float) * (size_t)(count ? count : 1);
+    size_t bytes = sizeof(float) * (count ? count : 1);
     if (count < 0 || cudaMalloc((void **)&x, bytes) != cudaSuccess) {
         cudaGetLastError();
         return NULL;
@@ -159,7 +159,7 @@ static void release(float *x) {
 static void upload(float *here, const float *host, long n) {
     const char *from = (const char *)host;
     char *to = (char *)here;
-    size_t left = sizeof(float) * (size_t)n, part;
+    size_t left = sizeof(float) * n, part;
     for (; left; left -= part, from += part, to += part) {
         int s = stage_next++ % STAGES;
         part = left < STAGE_BYTES ? left : STAGE_BYTES;
@@ -172,7 +172,7 @@ static void upload(float *here, const float *host, long n) {
 /* Waits for everything that was asked for before. */
 static void download(float *host, const float *here, long n) {
     check(cudaGetLastError(), "starting a kernel");
-    check(cudaMemcpyAsync(host, here, sizeof(float) * (size_t)n, cudaMemcpyDeviceToHost, stream),
+    check(cudaMemcpyAsync(host, here, sizeof(float) * n, cudaMemcpyDeviceToHost, stream),
           "downloading");
     cuda_synchronize();
 }
@@ -182,11 +182,14 @@ static void download(float *host, const float *here, long n) {
 enum { FOR_SUMS, FOR_SLICES, FOR_GRAM, SCRATCHES };
 static void *scratch_memory[SCRATCHES];
 static size_t scratch_size[SCRATCHES];
+static void drop_scratch(int which) {
+    cuda_synchronize();
+    check(cudaFree(scratch_memory[which]), "releasing memory");
+    scratch_memory[which] = NULL, scratch_size[which] = 0;
+}
 static void *scratch(int which, size_t bytes) {
     if (bytes > scratch_size[which]) {
-        cuda_synchronize();
-        check(cudaFree(scratch_memory[which]), "releasing memory");
-        scratch_memory[which] = NULL, scratch_size[which] = 0;
+        drop_scratch(which);
         check(cudaMalloc(&scratch_memory[which], bytes),
               "borrowing memory (a smaller --batch or --size needs less)");
         scratch_size[which] = bytes;
@@ -196,11 +199,7 @@ static void *scratch(int which, size_t bytes) {
 
 void cuda_close(void) {
     if (!stream) return;
-    cuda_synchronize();
-    for (int i = 0; i < SCRATCHES; i++) {
-        check(cudaFree(scratch_memory[i]), "releasing memory");
-        scratch_memory[i] = NULL, scratch_size[i] = 0;
-    }
+    for (int i = 0; i < SCRATCHES; i++) drop_scratch(i);
     for (int i = 0; i < STAGES; i++) {
         check(cudaFreeHost(stage[i]), "releasing memory");
         check(cudaEventDestroy(stage_free[i]), "closing");
@@ -218,7 +217,7 @@ template <class F> __global__ void each_kernel(F f, long n) {
     if (i < n) f(i);
 }
 template <class F> static void each(long n, F f) {
-    if (n > 0) each_kernel<<<(unsigned)up(n, THREADS), THREADS, 0, stream>>>(f, n);
+    if (n > 0) each_kernel<<<up(n, THREADS), THREADS, 0, stream>>>(f, n);
 }
 
 /* f(row, channel) for all rows of a (rows,c) matrix. A block is `lanes` channels wide, a power of
@@ -237,7 +236,7 @@ template <class F> __global__ void each_row_kernel(F f, long rows, int c) {
 template <class F> static void each_row(long rows, int c, F f) {
     int lanes = lanes_for(c), high = THREADS / lanes;
     long blocks = up(rows, high);
-    dim3 grid((unsigned)(blocks < 1 << 20 ? blocks : 1 << 20), (unsigned)up(c, lanes));
+    dim3 grid((unsigned)(blocks < 1 << 20 ? blocks : 1 << 20), up(c, lanes));
     if (rows > 0 && c > 0) each_row_kernel<<<grid, dim3(lanes, high), 0, stream>>>(f, rows, c);
 }
 
@@ -245,8 +244,7 @@ static void fill(float *x, float value, long n) {
     each(n, [=] __device__ (long i) { x[i] = value; });
 }
 static void copy(float *y, const float *x, long n) {
-    check(cudaMemcpyAsync(y, x, sizeof(float) * (size_t)n, cudaMemcpyDeviceToDevice, stream),
-          "copying");
+    check(cudaMemcpyAsync(y, x, sizeof(float) * n, cudaMemcpyDeviceToDevice, stream), "copying");
 }
 static void axpy(float *y, const float *x, float a, long n) {
     each(n, [=] __device__ (long i) { y[i] += a * x[i]; });
@@ -292,14 +290,14 @@ static void dropout_forward(float *y, const float *x, float rate, long n,
                             uint64_t seed, uint64_t stream, long first) {
     float keep = 1 / (1 - rate);
     each(n, [=] __device__ (long i) {
-        y[i] = x[i] * (philox_uniform(seed, stream, (uint64_t)(first + i)) < rate ? 0 : keep);
+        y[i] = x[i] * (philox_uniform(seed, stream, first + i) < rate ? 0 : keep);
     });
 }
 static void dropout_backward(float *dx, const float *dy, float rate, long n,
                              uint64_t seed, uint64_t stream, long first) {
     float keep = 1 / (1 - rate);
     each(n, [=] __device__ (long i) {
-        dx[i] += dy[i] * (philox_uniform(seed, stream, (uint64_t)(first + i)) < rate ? 0 : keep);
+        dx[i] += dy[i] * (philox_uniform(seed, stream, first + i) < rate ? 0 : keep);
     });
 }
 static void add_forward(float *y, const float *a, const float *b, long n) {
@@ -384,8 +382,8 @@ static void avgpool_backward(float *dx, const float *dy, int n, int h, int w, in
 }
 /* where the first maximum of channel k of the f x f block r of an (n,h,w) picture stands; a NaN
  * counts as the maximum */
-__device__ static inline long block_maximum(const float *x, long r, int k, int h, int w, int c,
-                                            int f) {
+__device__ static inline long block_maximum(const float *x, long r, int k,
+                                            int h, int w, int c, int f) {
     int oh = h / f, ow = w / f;
     long first = ((r / ow / oh * h + r / ow % oh * f) * w + r % ow * f) * c + k, best = first;
     for (int u = 1; u < f * f; u++) {
@@ -436,23 +434,23 @@ static void rmsprop_step(float *p, float *v, const float *g, long n, float lr, f
 
 /* Random numbers are the CPU's functions, so the same bits (layers.h says how). */
 static void random_uniform(float *x, long n, uint64_t seed, uint64_t stream) {
-    each(n, [=] __device__ (long i) { x[i] = philox_uniform(seed, stream, (uint64_t)i); });
+    each(n, [=] __device__ (long i) { x[i] = philox_uniform(seed, stream, i); });
 }
 static void random_normal(float *x, long n, uint64_t seed, uint64_t stream) {
-    each(n, [=] __device__ (long i) { x[i] = philox_normal(seed, stream, (uint64_t)i); });
+    each(n, [=] __device__ (long i) { x[i] = philox_normal(seed, stream, i); });
 }
 static void gaussian_sample_forward(float *z, const float *code, long rows, int k,
                                     uint64_t seed, uint64_t stream, long first) {
     each(rows * k, [=] __device__ (long i) {
         const float *m = code + i / k * 2 * k + i % k;
-        z[i] = m[0] + expf(m[k] / 2) * philox_normal(seed, stream, (uint64_t)(first + i));
+        z[i] = m[0] + expf(m[k] / 2) * philox_normal(seed, stream, first + i);
     });
 }
 static void gaussian_sample_backward(float *dcode, const float *dz, const float *code, long rows,
                                      int k, uint64_t seed, uint64_t stream, long first) {
     each(rows * k, [=] __device__ (long i) {
         long m = i / k * 2 * k + i % k;
-        float eps = philox_normal(seed, stream, (uint64_t)(first + i));
+        float eps = philox_normal(seed, stream, first + i);
         dcode[m] += dz[i];
         dcode[m + k] += dz[i] * expf(code[m + k] / 2) / 2 * eps;
     });
@@ -480,9 +478,8 @@ __device__ static inline Two block_sum(Two v) {
     v = warp_sum(v);
     if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = v;
     __syncthreads();
-    Two none = { 0, 0 };
-    v = threadIdx.x < THREADS / 32 ? part[threadIdx.x] : none;
-    return threadIdx.x < 32 ? warp_sum(v) : none;
+    v = threadIdx.x < THREADS / 32 ? part[threadIdx.x] : Two{};
+    return threadIdx.x < 32 ? warp_sum(v) : Two{};
 }
 
 /* sum_i f(i), f giving one number or Two: SUM_BLOCKS blocks leave a partial sum each, one more
@@ -499,8 +496,7 @@ template <class F> __global__ void sum_kernel(Two *partial, F f, long n) {
     if (threadIdx.x == 0) partial[blockIdx.x] = total;
 }
 template <class F> __global__ void finish_kernel(const Two *partial, int count, F finish) {
-    Two none = { 0, 0 };
-    Two total = block_sum((int)threadIdx.x < count ? partial[threadIdx.x] : none);
+    Two total = block_sum((int)threadIdx.x < count ? partial[threadIdx.x] : Two{});
     if (threadIdx.x == 0) finish(total.a, total.b);
 }
 template <class F, class Finish> static void sum(long n, F f, Finish finish) {
@@ -640,13 +636,15 @@ static void normalize_vector(float *x, float *norm, long n) {
         [=] __device__ (double a, double) { *norm = (float)sqrt(a); });
     each(n, [=] __device__ (long i) { x[i] /= *norm < 1e-12f ? 1e-12f : *norm; });
 }
+static const double *dot_of(const float *a, const float *b, long n) {
+    return total_of(n, [=] __device__ (long i) { return (double)a[i] * b[i]; });
+}
 static void spectral_forward(float *y, const float *w, const float *sigma, long n) {
     each(n, [=] __device__ (long i) { y[i] = w[i] / *sigma; });
 }
 static void spectral_backward(float *dw, const float *dy, const float *y, const float *u,
                               const float *v, const float *sigma, int in, int out) {
-    const double *dot = total_of((long)in * out, [=] __device__ (long i) { return (double)dy[i]
-                                                                           * y[i]; });
+    const double *dot = dot_of(dy, y, (long)in * out);
     each_row(in, out, [=] __device__ (long i, int o) {
         dw[i * out + o] += (dy[i * out + o] - (float)(*dot * u[i]) * v[o]) / *sigma;
     });
@@ -659,8 +657,7 @@ static void style_loss_forward(float *loss, const float *g, const float *target,
 }
 static void style_loss_backward(float *dg, const float *g, const float *target, float scale,
                                 long n) {
-    const double *norm = total_of(n, [=] __device__ (long i) { return (double)target[i] * target[i];
-                                                               });
+    const double *norm = dot_of(target, target, n);
     each(n, [=] __device__ (long i) {
         if (*norm != 0) dg[i] += (float)(2 * scale / *norm) * (g[i] - target[i]);
     });
@@ -754,10 +751,10 @@ static void sum_rows(int groups, long rows, int c, F f, Finish finish) {
     long most = 2048L / tiles / groups;               /* and blocks enough for any GPU */
     if (slices > most) slices = most;
     if (slices < 1) slices = 1;
-    Two *partial = (Two *)scratch(FOR_SUMS, (size_t)slices * groups * c * sizeof(Two));
+    Two *partial = (Two *)scratch(FOR_SUMS, slices * groups * c * sizeof(Two));
     dim3 grid(tiles, (unsigned)slices, groups), block(lanes, high);
     sum_rows_kernel<<<grid, block, 0, stream>>>(partial, f, rows, c);
-    unsigned eights = (unsigned)up((long)groups * c, 8);
+    unsigned eights = up((long)groups * c, 8);
     finish_rows_kernel<<<eights, dim3(32, 8), 0, stream>>>(partial, (int)slices, groups, c, finish);
 }
 
@@ -838,7 +835,7 @@ static void batchnorm_inference(float *y, const float *x, const float *gamma, co
 /* the rows of a picture are its numbers, its only channel: sum_rows sums each picture */
 static void gradient_penalty(float *loss, float *v, const float *g, int n, long each_) {
     /* (|g_i| - 1)^2, and what g_i is multiplied with */
-    Two *of = (Two *)scratch(FOR_GRAM, (size_t)n * sizeof(Two));
+    Two *of = (Two *)scratch(FOR_GRAM, n * sizeof(Two));
     sum_rows(n, each_, 1, [=] __device__ (long k, int, int i) {
         return g[i * each_ + k] * g[i * each_ + k];
     }, [=] __device__ (int i, int, double square, double) {
@@ -945,7 +942,7 @@ __device__ static inline int operator/(int n, const Div &v) {
     return (int)(((unsigned)((uint64_t)(unsigned)n * v.multiplier >> 32) + (unsigned)n) >> v.shift);
 }
 
-constexpr int NOWHERE = -(1 << 30); /* a coordinate that is outside of every picture */
+constexpr int NOWHERE = -(1 << 30);           /* a coordinate that is outside of every picture */
 
 /* The input x of a convolution: pixels (n,p,q) by taps (u,v,c). Lines are pixels. */
 struct Patches {
@@ -1001,7 +998,7 @@ struct Sources {
     static constexpr bool ALONG_DEPTH = true;
     const float *dy;
     int n, h, w, oh, ow, o, kernel, stride, pad, lines, depths, quads;
-    Div by_o, by_taps[2]; /* by col.taps: kernel/stride rounded up, or down */
+    Div by_o, by_taps[2];             /* by col.taps: kernel/stride rounded up, or down */
     Phase row, col;
     __device__ void select(int phase) {
         row.select(phase / stride, h, kernel, stride, pad);
@@ -1253,8 +1250,8 @@ template <class Operand, int LINES, int DEPTH, bool QUADS_ONLY> struct Tile {
  *     step s+1: fetch s+2 | .. */
 constexpr int PAD = 4;
 template <int BM, int BN, int DEPTH, int TM, int TN, class Left, class Right, class Out>
-__global__ void __launch_bounds__(THREADS, 2) register_tile_kernel(Left left, Right right, Out out,
-                                                                   int slices) {
+__global__ void __launch_bounds__(THREADS, 2)
+register_tile_kernel(Left left, Right right, Out out, int slices) {
     static_assert(BM / TM * (BN / TN) == THREADS, "every thread has one register tile");
     __shared__ __align__(16) float a[2][DEPTH][BM + PAD], b[2][DEPTH][BN + PAD];
     int phase = (int)blockIdx.z / slices, slice = (int)blockIdx.z % slices;
@@ -1346,8 +1343,8 @@ template <> struct Tensor<Tf32> {
 #endif
 };
 template <int BM, int BN, class T, class Left, class Right, class Out>
-__global__ void __launch_bounds__(THREADS) tensor_kernel(Left left, Right right, Out out,
-                                                         int slices) {
+__global__ void __launch_bounds__(THREADS)
+tensor_kernel(Left left, Right right, Out out, int slices) {
 #ifdef TENSOR_CORES
     using namespace nvcuda;
     typedef typename Tensor<T>::Fragment F;
@@ -1412,8 +1409,7 @@ __global__ void __launch_bounds__(THREADS) tensor_kernel(Left left, Right right,
         }
         __syncthreads();
     }
-    /* 16 x 16 of this warp, rows 20 apart; lane: half a row */
-    float *mine = (float *)memory + warp * STAGE;
+    float *mine = (float *)memory + warp * STAGE;     /* 16 x 16, rows 20 apart; lane: half a row */
     #pragma unroll
     for (int i = 0; i < WM / 16; i++)
         #pragma unroll
@@ -1449,7 +1445,7 @@ static Plan plan(long lines, int columns, long depths, int phases, double count)
     return p;
 }
 
-static int ladder; /* 4, for tests: the largest tiles, however small the product */
+static int ladder;             /* 4, for tests: the largest tiles, however small the product */
 void cuda_ladder(int rung) { ladder = rung; }
 
 enum { FLOAT32, TF32, BF16 };                         /* --precision */
@@ -1458,13 +1454,13 @@ static void product(Left left, Right right, Out out, int phases, int lines, int 
     Plan p = plan(lines, right.lines, depths, phases, (double)out.count);
     if (lines <= 0 || right.lines <= 0) return;       /* nothing to compute: an empty batch */
     if (ladder == 1 || ladder == 2) {
-        dim3 grid((unsigned)up(lines, 16), (unsigned)up(right.lines, 16), phases), block(16, 16);
+        dim3 grid(up(lines, 16), up(right.lines, 16), phases), block(16, 16);
         void (*plain)(Left, Right, Out) = ladder == 1 ? naive_kernel<Left, Right, Out>
                                                       : shared_tile_kernel<Left, Right, Out>;
         plain<<<grid, block, 0, stream>>>(left, right, out);
         return;
     }
-    size_t bytes = sizeof(float) * (size_t)out.count * (size_t)p.slices;
+    size_t bytes = sizeof(float) * out.count * p.slices;
     out.parts = p.slices > 1 ? (float *)scratch(FOR_SLICES, bytes) : NULL;
     typedef std::conditional_t<PRECISION == BF16, Bf16, Tf32> T;
     void (*kernel)(Left, Right, Out, int) = NULL;
@@ -1479,7 +1475,7 @@ static void product(Left left, Right right, Out out, int phases, int lines, int 
         kernel = p.bn == 128 ? tensor_kernel<128, 128, T, Left, Right, Out>
                              : tensor_kernel<128, 64, T, Left, Right, Out>;
     }
-    dim3 grid((unsigned)up(lines, p.bm), (unsigned)up(right.lines, p.bn), phases * p.slices);
+    dim3 grid(up(lines, p.bm), up(right.lines, p.bn), phases * p.slices);
     kernel<<<grid, THREADS, 0, stream>>>(left, right, out, p.slices);
     if (p.slices > 1) add_slices(out, p.slices);
 }
@@ -1639,7 +1635,7 @@ static long gram_scratch(long rows, int c) {
     return rows * c + up((long)c * c, 4) * 4 + conv_scratch(&d);
 }
 static void gram_forward(float *g, float *mean, const float *f, long rows, int c) {
-    float *memory = (float *)scratch(FOR_GRAM, mean ? sizeof(float) * (size_t)(rows * c) : 0);
+    float *memory = (float *)scratch(FOR_GRAM, mean ? sizeof(float) * (rows * c) : 0);
     if (mean) mean_rows(mean, 0, f, 1, rows, c);
     const float *e = centred(f, mean, rows, c, memory);
     correlate<FLOAT32>(g, e, e, 1 / (float)rows, 0, as_conv(rows, c, c));
@@ -1647,7 +1643,7 @@ static void gram_forward(float *g, float *mean, const float *f, long rows, int c
 static void gram_backward(float *df, const float *dg, const float *f, const float *mean, long rows,
                           int c) {
     long square = up((long)c * c, 4) * 4;             /* e, if any, is aligned as w is */
-    float *w = (float *)scratch(FOR_GRAM, sizeof(float) * (size_t)(square + (mean ? rows * c : 0)));
+    float *w = (float *)scratch(FOR_GRAM, sizeof(float) * (square + (mean ? rows * c : 0)));
     const float *e = centred(f, mean, rows, c, w + square);
     each_row(c, c, [=] __device__ (long i, int j) {
         w[i * c + j] = (dg[i * c + j] + dg[(long)j * c + i]) / rows;
@@ -1667,7 +1663,7 @@ static void gram_backward(float *df, const float *dg, const float *f, const floa
  * float4 of a and 16 of b. */
 constexpr int NEAR = 64, NEAR_DEPTH = 16;
 struct Least { float value; int index; };
-__device__ static inline bool before(Least a, Least b) { /* NaN is before every number */
+__device__ static inline bool before(Least a, Least b) {       /* NaN is before every number */
     bool a_lost = a.value != a.value, b_lost = b.value != b.value;
     if (a_lost != b_lost) return a_lost;
     return a.value < b.value || ((a_lost || a.value == b.value) && a.index < b.index);
@@ -1741,8 +1737,8 @@ static void nearest(float *index, float *least, const float *x, const float *y, 
     }
     if (nx <= 0) return;
     int slices = (int)nearest_slices(nx, ny);
-    Least *part = (Least *)scratch(FOR_SLICES, (size_t)slices * nx * sizeof(Least));
-    dim3 grid((unsigned)up(nx, NEAR), slices);
+    Least *part = (Least *)scratch(FOR_SLICES, slices * nx * sizeof(Least));
+    dim3 grid(up(nx, NEAR), slices);
     nearest_kernel<<<grid, THREADS, 0, stream>>>(part, x, y, weight, nx, ny, c);
     each(nx, [=] __device__ (long i) {
         Least best = part[i];

@@ -316,7 +316,7 @@ static void fill(real *x, real value, long n) {
 }
 
 /* y = x   x, y: (n) */
-static void copy(real *y, const real *x, long n) { memmove(y, x, (size_t)n * sizeof(real)); }
+static void copy(real *y, const real *x, long n) { memmove(y, x, n * sizeof(real)); }
 
 /* y += a x   x, y: (n) */
 static void axpy(real *y, const real *x, real a, long n) {
@@ -374,7 +374,7 @@ static void sum_squares(real *out, const real *x, long n) {
 
 /* x_i uniform in [0,1)   x: (n) */
 static void random_uniform(real *x, long n, uint64_t seed, uint64_t stream) {
-    for (long i = 0; i < n; i++) x[i] = philox_uniform(seed, stream, (uint64_t)i);
+    for (long i = 0; i < n; i++) x[i] = philox_uniform(seed, stream, i);
 }
 
 /* x_i ~ N(0,1)   x: (n)   Block i of four words gives elements 4i .. 4i+3. */
@@ -382,7 +382,7 @@ static void random_normal(real *x, long n, uint64_t seed, uint64_t stream) {
     #pragma omp parallel for
     for (long i = 0; i < (n + 3) / 4; i++) {
         float z[4];
-        philox_normals(z, seed, stream, (uint64_t)i);
+        philox_normals(z, seed, stream, i);
         for (int j = 0; j < 4 && 4 * i + j < n; j++) x[4 * i + j] = z[j];
     }
 }
@@ -830,7 +830,7 @@ static void dropout_forward(real *y, const real *x, real rate, long n,
     real keep = 1 / (1 - rate);
     #pragma omp parallel for
     for (long i = 0; i < n; i++)
-        y[i] = x[i] * (philox_uniform(seed, stream, (uint64_t)(first + i)) < rate ? 0 : keep);
+        y[i] = x[i] * (philox_uniform(seed, stream, first + i) < rate ? 0 : keep);
 }
 /* dx_i += dy_i k_i */
 static void dropout_backward(real *dx, const real *dy, real rate, long n,
@@ -838,7 +838,7 @@ static void dropout_backward(real *dx, const real *dy, real rate, long n,
     real keep = 1 / (1 - rate);
     #pragma omp parallel for
     for (long i = 0; i < n; i++)
-        dx[i] += dy[i] * (philox_uniform(seed, stream, (uint64_t)(first + i)) < rate ? 0 : keep);
+        dx[i] += dy[i] * (philox_uniform(seed, stream, first + i) < rate ? 0 : keep);
 }
 
 /* -------------------------------------------------------------------------------------- shape */
@@ -1244,7 +1244,7 @@ static void gaussian_sample_forward(real *z, const real *code, long rows, int k,
     #pragma omp parallel for
     for (long i = 0; i < rows * k; i++) {
         const real *m = code + i / k * 2 * k + i % k;
-        z[i] = (real)(m[0] + exp(m[k] / 2.) * philox_normal(seed, stream, (uint64_t)(first + i)));
+        z[i] = (real)(m[0] + exp(m[k] / 2.) * philox_normal(seed, stream, first + i));
     }
 }
 /* dm += dz   dl += dz eps exp(l/2) / 2   dcode: (rows,2k)  dz: (rows,k) */
@@ -1253,7 +1253,7 @@ static void gaussian_sample_backward(real *dcode, const real *dz, const real *co
     #pragma omp parallel for
     for (long i = 0; i < rows * k; i++) {
         long m = i / k * 2 * k + i % k;
-        float eps = philox_normal(seed, stream, (uint64_t)(first + i));
+        float eps = philox_normal(seed, stream, first + i);
         dcode[m] += dz[i];
         dcode[m + k] += (real)(dz[i] * exp(code[m + k] / 2.) / 2 * eps);
     }

@@ -32,7 +32,7 @@ extern const Ops ops_tiled;
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__AVX512F__) /* 32 registers of 16 floats: 6 x 64 results in 24 of them */
+#if defined(__AVX512F__)              /* 32 registers of 16 floats: 6 x 64 results in 24 of them */
 enum { LANES = 16, ROWS = 6, VECS = 4 };
 #elif defined(__AVX2__) && defined(__FMA__)  /* 16 registers of 8: 6 x 16 results in 12 */
 enum { LANES = 8, ROWS = 6, VECS = 2 };
@@ -40,10 +40,9 @@ enum { LANES = 8, ROWS = 6, VECS = 2 };
 enum { LANES = 4, ROWS = 4, VECS = 2 };
 #endif
 enum { COLS = LANES * VECS };
-enum { PIXELS = 192 }; /* rows of a task: their patches stay in the second-level cache */
-/* weight gradient: kernel taps of a task, and pixels gathered at a time */
-enum { TAPS = 96, GATHER = 128 };
-enum { SEARCH = 96 }; /* search: rows of a task, they stay in the first-level cache */
+enum { PIXELS = 192 };        /* rows of a task: their patches stay in the second-level cache */
+enum { TAPS = 96, GATHER = 128 };  /* weight gradient: taps of a task, pixels gathered at a time */
+enum { SEARCH = 96 };         /* search: rows of a task, they stay in the first-level cache */
 
 typedef float Vec __attribute__((vector_size(LANES * 4), aligned(4)));
 typedef int Mask __attribute__((vector_size(LANES * 4), aligned(4)));
@@ -267,8 +266,7 @@ static int needs_padding(const Conv *d) {
     return padded_height(d) != d->h || padded_width(d) != d->w;
 }
 
-/* the padded row where the patches of output row r begin, r counted over all images; past the last
- * one: the end */
+/* the padded row where the patches of output row r of all images begin; past the last: the end */
 static long sum_row(const Conv *d, long r) {
     int hp = padded_height(d);
     return r < (long)d->n * d->oh ? r / d->oh * hp + r % d->oh * d->stride : (long)d->n * hp;
@@ -407,7 +405,7 @@ static void tiled_conv2d_backward_input(real *dx, const real *dy, const real *w,
  * TAPS), else by the one task that does, a panel at a time. Where the taps alone make too few
  * tasks, the pixels are cut in slices too, summed apart and added up in order. */
 static void tiled_conv2d_backward_weight(real *dw, const real *x, const real *dy, const Conv *d) {
-    enum { ROW = TAPS + 8 }; /* not a power of two: cache sets */
+    enum { ROW = TAPS + 8 };                     /* not a power of two: cache sets */
     long run = (long)d->kernel * d->c, taps = d->kernel * run, size = taps * d->o;
     long jump = (long)padded_width(d) * d->c;
     long count = (long)d->n * d->oh * d->ow, slices = gradient_slices(taps);
@@ -424,7 +422,7 @@ static void tiled_conv2d_backward_weight(real *dw, const real *x, const real *dy
             memset(gathered, 0, sizeof gathered);
             for (long p0 = count * slice / slices; p0 < end; p0 += GATHER) {
                 long pixels = smaller(GATHER, end - p0);
-                for (long j = 0, length; j < m; j += length) { /* kernel row by kernel row */
+                for (long j = 0, length; j < m; j += length) {      /* kernel row by kernel row */
                     long u = (tap + j) / run, v = (tap + j) % run;
                     length = smaller(run - v, m - j);
                     for (long p = 0; p < pixels; p++) {
@@ -465,8 +463,7 @@ static void tiled_conv2d_transpose_backward_weight(real *dw, const real *x, cons
     tiled_conv2d_backward_weight(dw, dy, x, d);
 }
 
-/* what the passes above take from scratch: the padded picture, the largest packed matrix, slices,
- * the patch table */
+/* the padded picture, the largest packed matrix, slices, the patch table */
 static long tiled_conv_scratch(const Conv *d) {
     long picture = needs_padding(d) ? (long)d->n * padded_height(d) * padded_width(d) * d->c : 0;
     long taps = (long)d->kernel * d->kernel * d->c, slices = gradient_slices(taps);

@@ -59,7 +59,7 @@ static const char *check_gradient(const Ops *table, const Op *backward, const Op
         const char *name = b.tensor[i].name;
         int same = data_find(&f, name), of = name[0] == 'd' ? data_find(&f, name + 1) : -1;
         if (!b.value[i] || !(b.tensor[i].role & IN)) continue;
-        if (same >= 0) memcpy(b.value[i], f.value[same], sizeof(real) * (size_t)b.tensor[i].size);
+        if (same >= 0) memcpy(b.value[i], f.value[same], sizeof(real) * b.tensor[i].size);
         else if (of >= 0) above[of] = b.value[i];
         else wrong = "an input of the backward function is unknown to the forward function";
     }

@@ -212,7 +212,7 @@ static const char *thread_difference(const Ops *table, const Op *op, const Case 
         omp_set_num_threads(threads);
         if (run(table, op, k, &x)) wrong = "the run";
         for (int i = 0; i < x.count && threads > 1; i++)
-            if (memcmp(x.value[i], one.value[i], sizeof(real) * (size_t)x.tensor[i].size))
+            if (memcmp(x.value[i], one.value[i], sizeof(real) * x.tensor[i].size))
                 wrong = x.tensor[i].name;
         if (threads == 1) one = x;
         else data_free(&x);
@@ -327,7 +327,7 @@ static void test_first(const Ops *table) {
             }
             table->download(parts == 1 ? whole : part, out, width * ALL);
         }
-        CHECK(!memcmp(whole, part, sizeof(real) * (size_t)(width * ALL)),
+        CHECK(!memcmp(whole, part, sizeof(real) * (width * ALL)),
               "%s: %s in two parts draws other numbers", table->name,
               (const char *[]){ "dropout_forward", "dropout_backward", "gaussian_sample_forward",
                                 "gaussian_sample_backward" }[op]);
@@ -342,11 +342,11 @@ static void test_nearest(const Ops *table) {
     static real x[NX * C], y[NY * C], index[NX], least[NX];
     real *here = table->alloc(NX * C + NY * C + 2 * NX);
     real *at = here + NX * C, *found = at + NY * C, *by = found + NX;
-    for (int i = 0; i < NX * C; i++) x[i] = (real)philox_below(1, 1, (uint64_t)i, 3);
+    for (int i = 0; i < NX * C; i++) x[i] = (real)philox_below(1, 1, i, 3);
     for (int round = 0; round < 4; round++) {
         int wrong = 0, nan = 900;
         for (int i = 0; i < NY * C; i++)
-            y[i] = (real)philox_below(1, 2, (uint64_t)i, 3) + (i / C < 300 * round);
+            y[i] = (real)philox_below(1, 2, i, 3) + (i / C < 300 * round);
         if (round == 2) y[nan * C] = y[nan * C + 100] = (real)NAN;
         if (round == 3) for (int i = 0; i < NY * C; i++) y[i] = (real)1e30;
         table->upload(here, x, NX * C), table->upload(at, y, NY * C);
@@ -460,7 +460,7 @@ static void test_random(const Ops *table) {
         check_uniform(u, LENGTH, what);
         for (long n = 1; n < 10000; n = n * 3 + 1) {
             draw(table, normal, y, n, 1, 0);
-            CHECK(!memcmp(x, y, sizeof(real) * (size_t)n),
+            CHECK(!memcmp(x, y, sizeof(real) * n),
                   "%s: the first %ld of a longer draw are others", what, n);
         }
         double mean = normal ? 0 : 0.5, variance = normal ? 1 : 1 / 12.;
@@ -490,7 +490,7 @@ static void test_random(const Ops *table) {
     }
     draw(table, 0, y, 1001, 3, 4);
     for (long i = 0; i < 1001; i++)
-        CHECK(y[i] == philox_uniform(3, 4, (uint64_t)i), "philox_uniform is random_uniform");
+        CHECK(y[i] == philox_uniform(3, 4, i), "philox_uniform is random_uniform");
 }
 
 /* --------------------------------------------------------------------------------- the checkers */

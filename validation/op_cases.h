@@ -315,11 +315,12 @@ static Data data_random(const Op *op, const Case *k, uint64_t seed) {
         real *v = x.value[i] = ops_naive.alloc(t->size);
         if (t->role & OUT) ops_naive.fill(v, (real)NAN, t->size);
         else if (t->role & LABEL)
-            for (long j = 0; j < t->size; j++) v[j] = (real)philox_below(seed, (uint64_t)i,
-                                                                         (uint64_t)j, k->d.c);
-        else if (!(t->role & POSITIVE)) ops_naive.random_normal(v, t->size, seed, (uint64_t)i);
-        else for (long j = 0; j < t->size; j++) v[j] = (real)0.1 + philox_uniform(seed, (uint64_t)i,
-                                                                                  (uint64_t)j);
+            for (long j = 0; j < t->size; j++)
+                v[j] = (real)philox_below(seed, i, j, k->d.c);
+        else if (t->role & POSITIVE)
+            for (long j = 0; j < t->size; j++)
+                v[j] = (real)0.1 + philox_uniform(seed, i, j);
+        else ops_naive.random_normal(v, t->size, seed, i);
     }
     return x;
 }
@@ -378,7 +379,7 @@ static inline const char *run(const Ops *table, const Op *op, const Case *k, Dat
     static char message[200];
     real guard[MOST], back[MOST], *place[MOST_TENSORS] = {0};
     const int GUARD = guard_length;
-    const size_t bytes = sizeof(real) * (size_t)GUARD;
+    const size_t bytes = sizeof(real) * GUARD;
     message[0] = 0;
     for (int i = 0; i < GUARD; i++) guard[i] = (real)NAN;
     for (int i = 0; i < x->count; i++) {
@@ -397,11 +398,11 @@ static inline const char *run(const Ops *table, const Op *op, const Case *k, Dat
     for (int i = 0; i < x->count; i++) {
         if (!x->value[i]) continue;
         const Tensor *t = &x->tensor[i];
-        ASAN_UNPOISON_MEMORY_REGION(place[i] - GUARD, sizeof(real) * (size_t)(t->size + 2 * GUARD));
+        ASAN_UNPOISON_MEMORY_REGION(place[i] - GUARD, sizeof(real) * (t->size + 2 * GUARD));
         real *before = ops_naive.alloc(t->size);
-        memcpy(before, x->value[i], sizeof(real) * (size_t)t->size);
+        memcpy(before, x->value[i], sizeof(real) * t->size);
         table->download(x->value[i], place[i], t->size);
-        if (t->role & IN && memcmp(before, x->value[i], sizeof(real) * (size_t)t->size))
+        if (t->role & IN && memcmp(before, x->value[i], sizeof(real) * t->size))
             snprintf(message, sizeof message, "changes its input %s", t->name);
         for (int end = 0; end < 2; end++) {
             table->download(back, end ? place[i] + t->size : place[i] - GUARD, GUARD);
