@@ -965,8 +965,8 @@ struct Patches {
         return { k < depths ? u : NOWHERE, v, (unsigned)((u * w + v) * c + k - uv * c) };
     }
     __device__ const float *at(Line l, Depth d) const {
-        bool inside = (unsigned)(l.i + d.u) < (unsigned)h && (unsigned)(l.j + d.v) < (unsigned)w;
-        return inside ? x + (l.at + d.at) : NULL;
+        return (unsigned)(l.i + d.u) < (unsigned)h && (unsigned)(l.j + d.v) < (unsigned)w
+             ? x + (l.at + d.at) : NULL;
     }
 };
 /* The same numbers with lines and depth exchanged: lines are taps. */
@@ -1017,8 +1017,8 @@ struct Sources {
         return { u, v, (unsigned)(k - uv * o - (u * ow + v) * o) };
     }
     __device__ const float *at(Line l, Depth d) const {
-        bool inside = (unsigned)(l.p - d.u) < (unsigned)oh && (unsigned)(l.q - d.v) < (unsigned)ow;
-        return inside ? dy + (l.at + d.at) : NULL;
+        return (unsigned)(l.p - d.u) < (unsigned)oh && (unsigned)(l.q - d.v) < (unsigned)ow
+             ? dy + (l.at + d.at) : NULL;
     }
 };
 
@@ -1201,7 +1201,8 @@ template <class Operand, int LINES, int DEPTH, bool QUADS_ONLY> struct Tile {
             quad[i] = make_float4(0, 0, 0, 0);
             if (ROWS % STEP && r >= ROWS) continue;
             if (QUADS_ONLY || op.quads) {
-                const float *p = op.at(line[ALONG ? i : 0], op.depth(k + (ALONG ? at : r)));
+                const float *p = ALONG ? op.at(line[i], op.depth(k + at))
+                                       : op.at(line[0], op.depth(k + r));
                 if (p) quad[i] = *(const float4 *)p;
             } else {
                 float one[4];
@@ -1263,7 +1264,9 @@ register_tile_kernel(Left left, Right right, Out out, int slices) {
     int step = (int)(steps * slice / slices), end = (int)(steps * (slice + 1) / slices);
     Tile<Left, BM, DEPTH, TM * TN == 64> from_left;
     Tile<Right, BN, DEPTH, TM * TN == 64> from_right;
-    float sum[TM][TN] = {};
+    float sum[TM][TN];
+    #pragma unroll                                    /* `= {}` would cost two registers too many */
+    for (int i = 0; i < TM * TN; i++) sum[i / TN][i % TN] = 0;
 
     from_left.begin(left, m0), from_right.begin(right, n0);
     if (step < end) {
@@ -1302,9 +1305,8 @@ register_tile_kernel(Left left, Right right, Out out, int slices) {
         #pragma unroll
         for (int j = 0; j < TN; j += 4) {
             int n = n0 + tx + j * (BN / TN);
-            const float *four = &sum[i][j];
-            if (n < right.lines)
-                out.put_four(row, n, slice, make_float4(four[0], four[1], four[2], four[3]));
+            float4 four = make_float4(sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3]);
+            if (n < right.lines) out.put_four(row, n, slice, four);
         }
     }
 }

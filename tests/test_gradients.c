@@ -214,63 +214,50 @@ static void test_all_gradients(void) {
 
 /* ---------------------------------------------------------------------------------- the checker */
 
-/* Backward functions with a typical mistake each. */
-static void tanh_overwrites(real *dx, const real *dy, const real *y, long n) {
-    for (long i = 0; i < n; i++) dx[i] = dy[i] * (1 - y[i] * y[i]);
-}
-static void tanh_one_wrong_sign(real *dx, const real *dy, const real *y, long n) {
+/* tanh_backward with a typical mistake, by its number; and a mistake of two other functions. */
+enum { OVERWRITES, WRONG_SIGN, ONE_NAN, SLIGHTLY_OFF, ONE_TOO_MANY, TANH_MISTAKES, MISTAKES = 7 };
+static int mistake;
+static void tanh_wrongly(real *dx, const real *dy, const real *y, long n) {
+    if (mistake == OVERWRITES) fill(dx, 0, n);
     tanh_backward(dx, dy, y, n);
-    dx[n - 1] -= 2 * dy[n - 1] * (1 - y[n - 1] * y[n - 1]);
-}
-static void tanh_one_nan(real *dx, const real *dy, const real *y, long n) {
-    tanh_backward(dx, dy, y, n);
-    dx[n / 2] = NAN;
-}
-static void tanh_slightly_off(real *dx, const real *dy, const real *y, long n) {
-    for (long i = 0; i < n; i++) dx[i] += 1.00001 * dy[i] * (1 - y[i] * y[i]);
-}
-static void tanh_one_too_many(real *dx, const real *dy, const real *y, long n) {
-    tanh_backward(dx, dy, y, n);
-    dx[n] = 0;
+    for (long i = 0; i < n; i++) {
+        real slope = dy[i] * (1 - y[i] * y[i]);
+        if (mistake == SLIGHTLY_OFF) dx[i] += 1e-5 * slope;
+        if (mistake == WRONG_SIGN && i == n - 1) dx[i] -= 2 * slope;
+    }
+    if (mistake == ONE_NAN) dx[n / 2] = NAN;
+    if (mistake == ONE_TOO_MANY) dx[n] = 0;
 }
 static void norm_constant_mean(real *dx, real *dgamma, real *dbeta, const real *dy, const real *x,
-                               const real *gamma,
-                               const real *mean, const real *var, int groups, long rows, int c) {
-    for (long i = 0; i < groups * rows * c; i++) /* as if mean and variance did not depend on x */
+                               const real *gamma, const real *mean, const real *var,
+                               int groups, long rows, int c) {
+    for (long i = 0; i < groups * rows * c; i++)   /* as if mean and variance were constants */
         dx[i] += gamma[i % c] / sqrt(var[i / (rows * c) * c + i % c] + NORM_EPS) * dy[i];
     real *unused = ops_naive.alloc(groups * rows * c);
     normalize_backward(unused, dgamma, dbeta, dy, x, gamma, mean, var, groups, rows, c);
     ops_naive.release(unused);
 }
 static void gram_half(real *df, const real *dg, const real *f, const real *mean, long rows, int c) {
-    for (long r = 0; r < rows; r++) /* dG is not symmetric: both halves count */
+    for (long r = 0; r < rows; r++)              /* dG is not symmetric: both halves count */
         for (int i = 0; i < c; i++)
             for (int j = 0; j < c; j++)
                 df[r * c + i] += 2 * dg[i * c + j] * (f[r * c + j] - (mean ? mean[j] : 0)) / rows;
 }
 
 static void test_checker(void) {
-    Ops broken[7];
-    for (int i = 0; i < 7; i++) broken[i] = ops_naive;
-    broken[0].tanh_backward = tanh_overwrites;
-    broken[1].tanh_backward = tanh_one_wrong_sign;
-    broken[2].tanh_backward = tanh_one_nan;
-    broken[3].tanh_backward = tanh_slightly_off;
-    broken[4].tanh_backward = tanh_one_too_many;
-    broken[5].normalize_backward = norm_constant_mean;
-    broken[6].gram_backward = gram_half;
+    Ops broken = ops_naive;
+    broken.tanh_backward = tanh_wrongly;
+    broken.normalize_backward = norm_constant_mean;
+    broken.gram_backward = gram_half;
     guards_end_it = 0;
-    for (int i = 0; i < 7; i++) {
-        const char *name = i < 5 ? "tanh" : i == 5 ? "normalize" : "gram";
-        char backward[40], forward[40];
+    for (mistake = 0; mistake < MISTAKES; mistake++) {
+        const Op *b = find_op(mistake < TANH_MISTAKES ? "tanh_backward"
+                              : mistake == TANH_MISTAKES ? "normalize_backward" : "gram_backward");
         int checked = 0;
-        snprintf(backward, sizeof backward, "%s_backward", name);
-        snprintf(forward, sizeof forward, "%s_forward", name);
-        const Op *b = find_op(backward), *f = find_op(forward);
-        CHECK(!check_gradient(&ops_naive, b, f, &small_images[1], &checked), "%s itself is right",
-              name);
-        CHECK(check_gradient(&broken[i], b, f, &small_images[1], &checked),
-              "planted error %d is not seen", i);
+        CHECK(!check_gradient(&ops_naive, b, forward_of(b), &small_images[1], &checked),
+              "%s itself is right", b->name);
+        CHECK(check_gradient(&broken, b, forward_of(b), &small_images[1], &checked),
+              "planted error %d is not seen", mistake);
     }
     guards_end_it = 1;
     real want[4] = { 1, -2, 1e-7, 0 }, got[4];

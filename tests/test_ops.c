@@ -495,60 +495,40 @@ static void test_random(const Ops *table) {
 
 /* --------------------------------------------------------------------------------- the checkers */
 
-/* Additions with a typical mistake each. */
-static void add_one_before(real *y, const real *a, const real *b, long n) {
-    add_forward(y, a, b, n), y[-1] = 0;
-}
-static void add_one_behind(real *y, const real *a, const real *b, long n) {
-    add_forward(y, a, b, n), y[n] = 0;
-}
-static void add_reads_behind(real *y, const real *a, const real *b, long n) {
-    add_forward(y, a, b, n);
-    y[n - 1] += 0 * a[n];
-}
-static void add_one_missing(real *y, const real *a, const real *b, long n) {
-    add_forward(y, a, b, n - 1);
-}
-static void add_changes_input(real *y, const real *a, const real *b, long n) {
-    add_forward(y, a, b, n);
-    *(real *)(uintptr_t)(a + n / 2) += 1;
-}
-static void add_slightly_off(real *y, const real *a, const real *b, long n) {
-    add_forward(y, a, b, n);
-    y[n / 2] *= 1.000002f;
-}
-
-static void add_counts_threads(real *y, const real *a, const real *b, long n) {
-    add_forward(y, a, b, n);
-    y[n / 2] += 1e-3f * (real)omp_get_max_threads();
+/* An addition with a typical mistake, by its number. */
+enum { ONE_BEFORE, ONE_BEHIND, READS_BEHIND, ONE_MISSING, CHANGES_INPUT, SLIGHTLY_OFF, MISTAKES,
+       COUNTS_THREADS = MISTAKES };
+static int mistake;
+static void add_wrongly(real *y, const real *a, const real *b, long n) {
+    add_forward(y, a, b, mistake == ONE_MISSING ? n - 1 : n);
+    switch (mistake) {
+        case ONE_BEFORE: y[-1] = 0; break;
+        case ONE_BEHIND: y[n] = 0; break;
+        case READS_BEHIND: y[n - 1] += 0 * a[n]; break;
+        case CHANGES_INPUT: *(real *)(uintptr_t)(a + n / 2) += 1; break;
+        case SLIGHTLY_OFF: y[n / 2] *= 1.000002f; break;
+        case COUNTS_THREADS: y[n / 2] += 1e-3f * (real)omp_get_max_threads();
+    }
 }
 static void relu_without_nan(real *y, const real *x, real slope, long n) {
     for (long i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : slope * fminf(x[i], 0);
 }
-static void adam_skips_nan(real *p, real *m, real *v, const real *g, long n, real lr, real b1,
-                           real b2, real eps,
-                           long t) {
+static void adam_skips_nan(real *p, real *m, real *v, const real *g, long n,
+                           real lr, real b1, real b2, real eps, long t) {
     for (long i = 0; i < n; i++)
         if (!isnan(g[i])) adam_step(p + i, m + i, v + i, g + i, 1, lr, b1, b2, eps, t);
 }
 
 static void test_checkers(void) {
     CHECK(comparison_mistakes() == 0, "first_difference makes %d mistakes", comparison_mistakes());
-    void (*const planted[])(real *, const real *, const real *, long) = {
-        add_one_before, add_one_behind, add_reads_behind, add_one_missing, add_changes_input,
-            add_slightly_off,
-    };
     const Op *add = find_op("add_forward");
+    Ops broken = ops_naive;
+    broken.add_forward = add_wrongly;
     guards_end_it = 0;
     CHECK(!compare(&ops_naive, add, &image_cases[3]), "naive is naive");
-    for (size_t i = 0; i < sizeof planted / sizeof *planted; i++) {
-        Ops broken = ops_naive;
-        broken.add_forward = planted[i];
-        CHECK(compare(&broken, add, &image_cases[3]), "planted error %d is not seen", (int)i);
-    }
+    for (mistake = 0; mistake < MISTAKES; mistake++)
+        CHECK(compare(&broken, add, &image_cases[3]), "planted error %d is not seen", mistake);
     guards_end_it = 1;
-    Ops broken = ops_naive;
-    broken.add_forward = add_counts_threads;
     broken.leaky_relu_forward = relu_without_nan;
     broken.adam_step = adam_skips_nan;
 #ifdef _OPENMP
