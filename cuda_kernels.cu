@@ -51,8 +51,7 @@ static cudaEvent_t stage_free[STAGES];                /* when the copy from a st
 static int stage_next;
 static cudaDeviceProp device;
 
-/* Kernels report their errors at the next call that waits: the program cannot go on, the last
- * checkpoint is whole. */
+/* Kernels report errors at the next call that waits: the program ends, the checkpoint is whole. */
 static void check(cudaError_t error, const char *what) {
     if (error == cudaSuccess) return;
     fprintf(stderr, "cuda: %s: %s (%s): nothing is written after that; --device cpu needs no GPU\n",
@@ -69,8 +68,7 @@ int cuda_devices(void) {
     return count;
 }
 
-/* The generation (80: Ampere) that the kernels this GPU runs were compiled for; an error when there
- * are none for it. */
+/* The generation (80: Ampere) whose kernels this GPU runs; an error when there are none for it. */
 __global__ void empty_kernel() {}
 static cudaError_t compiled_for(int *generation) {
     cudaFuncAttributes attributes;
@@ -154,8 +152,7 @@ static void release(float *x) {
     check(cudaFree(x), "releasing memory");
 }
 
-/* Through the stages in turn: while one is copied by the GPU, the CPU fills the other. Returns at
- * once, `host` may be reused. */
+/* Through the stages in turn: the GPU copies one while the CPU fills the other. Returns at once. */
 static void upload(float *here, const float *host, long n) {
     const char *from = (const char *)host;
     char *to = (char *)here;
@@ -210,8 +207,7 @@ void cuda_close(void) {
 
 /* ----------------------------------------------------------------------- one thread, one number */
 
-/* Thread i computes f(i). Neighbouring threads touch neighbouring numbers, so that every transfer
- * is full; nothing is shared. */
+/* Thread i computes f(i). Neighbouring threads touch neighbouring numbers: full transfers. */
 template <class F> __global__ void each_kernel(F f, long n) {
     long i = (long)blockIdx.x * blockDim.x + threadIdx.x;
     if (i < n) f(i);
@@ -333,8 +329,7 @@ static void reflect_pad_forward(float *y, const float *x, int n, int h, int w, i
         y[r * c + k] = x[((r / wp / hp * h + i) * w + j) * c + k];
     });
 }
-/* Where pixel i of a row stands in the padded row: itself, mirrored before the start, mirrored
- * behind the end; -1 where it has no such copy. */
+/* Where pixel i's copy 0 (itself), 1 (before the start) or 2 (behind the end) is; -1: nowhere */
 __device__ static inline int copy_of(int which, int i, int size, int pad) {
     int at = which == 0 ? i + pad : which == 1 ? pad - i : 2 * (size - 1) - i + pad;
     int lost = (which == 1 && i == 0) || (which == 2 && (i == size - 1 || at >= size + 2 * pad));
@@ -380,8 +375,7 @@ static void avgpool_backward(float *dx, const float *dy, int n, int h, int w, in
         dx[r * c + k] += dy[(r / w / f * (w / f) + r % w / f) * c + k] / (f * f);
     });
 }
-/* where the first maximum of channel k of the f x f block r of an (n,h,w) picture stands; a NaN
- * counts as the maximum */
+/* where the first maximum of channel k of the f x f block r of an (n,h,w) picture stands, or NaN */
 __device__ static inline long block_maximum(const float *x, long r, int k,
                                             int h, int w, int c, int f) {
     int oh = h / f, ow = w / f;
@@ -929,8 +923,7 @@ static void moments_backward(float *dx, const float *dy, const float *x, const f
  * phase 1 is pixels 1, 3, 5 .., by taps 1 and 3; pixel i = 2t sees through tap u = 2r what stands
  * at p = t + 1 - r. */
 
-/* n / d for 0 <= n < 2^31 as a multiplication and a shift: a GPU has no instruction to divide
- * (Granlund, Montgomery 1994). */
+/* n / d for 0 <= n < 2^31 as a multiplication and a shift   (Granlund, Montgomery 1994) */
 struct Div { unsigned d, multiplier, shift; };
 static Div div_by(int d) {
     Div v = { (unsigned)d, 0, 0 };
@@ -982,8 +975,8 @@ struct PatchesTransposed {
     __device__ const float *at(Line l, Depth d) const { return p.at(d, l); }
 };
 /* The gradient dy as the input pixels (n,i,j) of one phase see it, by taps (u,v,o): pixel number t
- * of phase a is i = first + s t, and tap number r is u = a + s r, so p = (i + pad - u)/s = base + t
- * - r. */
+ * of phase a is i = first + s t, and tap number r is u = a + s r, so
+ * p = (i + pad - u)/s = base + t - r. */
 struct Phase {
     int a, first, base, count, taps;
     __device__ void select(int a_, int size, int kernel, int stride, int pad) {
@@ -1121,8 +1114,7 @@ static void add_slices(const Out &o, int slices) {
 }
 
 /* Rung 1, naive: a thread computes one output and reads 2 K numbers from far for it, 8 bytes for
- * every multiply-add: as fast as global memory and its caches deliver. Block (16,16): 16 columns,
- * 16 lines. shared: nothing. */
+ * every multiply-add: as fast as global memory and its caches deliver. Block: 16 x 16. */
 template <class Left, class Right, class Out>
 __global__ void naive_kernel(Left left, Right right, Out out) {
     left.select(blockIdx.z), right.follow(left), out.select(blockIdx.z);
@@ -1488,8 +1480,7 @@ static int aligned(const void *x, int neighbours) {
 static long pixels_in(const Conv &d) { return (long)d.n * d.h * d.w; }
 static long pixels_out(const Conv &d) { return (long)d.n * d.oh * d.ow; }
 
-/* Operands count numbers in 32 bits and pixels in 31: half the registers, and 16 GB are enough for
- * one tensor. */
+/* Operands count numbers in 32 bits and pixels in 31: half the registers, 16 GB for a tensor. */
 static void check_size(const Conv &d) {
     double in = (double)pixels_in(d) * d.c, out = (double)pixels_out(d) * d.o;
     double most = in > out ? in : out;

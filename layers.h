@@ -3,18 +3,15 @@
  *
  * What is here
  *   struct Ops      the table of operations. A network holds a `const Ops *`, and no other.
- *   ops_naive       this file's table: one loop per sum sign of the formula above it, OpenMP over
- *                   independent outputs.
- *   philox4x32      counter-based random numbers: element i of stream s of seed k is a function of
- *                   (k, s, i) alone.
+ *   ops_naive       this file's table: one loop per sum sign, OpenMP over independent outputs.
+ *   philox4x32      counter-based random numbers: a function of (seed, stream, index) alone.
  * tiled.h (fast on the CPU) and cuda_kernels.cu (the GPU) fill the same table: tiled_NAME and NAME.
  *
  * How to use it alone
  *   #define LAYERS_IMPLEMENTATION      in exactly one .c file
  *   #include "layers.h"
  *   ops_naive.conv2d_forward(y, x, w, b, &conv);
- *   Define `real` as double before the include to get the same code in double precision (the
- *   gradient checks do).
+ *   Define `real` as double before the include to get the same code in double precision.
  *
  * Conventions
  *   - Activations are NHWC: x[n,h,w,c] stands at x[((n*H + h)*W + w)*C + c]. `rows` means N*H*W:
@@ -212,8 +209,7 @@ extern const Ops ops_naive;
 #define NORM_EPS 1e-5              /* added to a variance before its square root is taken (F17) */
 
 /* ---------------------------------------------------------------------- random numbers, shared
- * These few functions stand here in full, because cuda_kernels.cu compiles the same text for the
- * GPU: the same bits. */
+ * cuda_kernels.cu compiles the same text for the GPU: the same bits. */
 #ifdef __CUDACC__
 #define CPU_AND_GPU __host__ __device__ static inline
 #else
@@ -240,8 +236,7 @@ CPU_AND_GPU void philox4x32(uint32_t out[4], uint64_t seed, uint64_t stream, uin
     out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
 }
 
-/* Element i of a stream as a 32-bit word, as a uniform number in [0,1) with 24 random bits, and as
- * an integer in [0,n), for 0 < n < 2^31. */
+/* Element i of a stream: 32 bits; uniform in [0,1), 24 bits; an integer in [0,n), 0 < n < 2^31 */
 CPU_AND_GPU uint32_t philox_word(uint64_t seed, uint64_t stream, uint64_t i) {
     uint32_t r[4];
     philox4x32(r, seed, stream, i / 4);
@@ -255,8 +250,7 @@ CPU_AND_GPU int philox_below(uint64_t seed, uint64_t stream, uint64_t i, int n) 
 }
 
 /* Two words to two independent normals: r = sqrt(-2 ln u1), (r cos 2 pi u2, r sin 2 pi u2)
- * (Box and Muller, 1958). ln, sin and cos are spelled out with fmaf, which every IEEE machine
- * rounds alike: a GPU draws the same bits. */
+ * (Box and Muller, 1958). Every IEEE machine rounds fmaf alike: a GPU draws the same bits. */
 CPU_AND_GPU void box_muller(float z[2], uint32_t k1, uint32_t k2) {
     int e;                                   /* u1 = (k1 + 1/2) / 2^32 = m 2^e, in (0,1] */
     float m = frexpf(fmaf((float)k1, 0x1p-32f, 0x1p-33f), &e);
@@ -343,8 +337,7 @@ static void clip_norm(real *x, const real *square, real limit, long n) {
     if (norm > limit) scale(x, (real)(limit / norm), n);
 }
 
-/* Large sums are cut into 64 slices whatever the number of threads: that fixes their order, and so
- * their bits. */
+/* Large sums are cut into 64 slices whatever the number of threads: that fixes their order. */
 enum { SLICES = 64 };
 static double add_slices(const double partial[SLICES]) {
     double total = 0;
@@ -352,8 +345,7 @@ static double add_slices(const double partial[SLICES]) {
     return total;
 }
 
-/* out = sum_i x_i^2   x: (n), out: (1)   The square of a gradient's norm; not finite as soon as one
- * x is not. Slices, and 16 lanes in each. */
+/* out = sum_i x_i^2   x: (n), out: (1)   slices of 16 lanes; not finite as soon as one x is not */
 static void sum_squares(real *out, const real *x, long n) {
     enum { LANES = 16 };
     double partial[SLICES];
@@ -543,15 +535,13 @@ static void conv2d_backward_weight(real *dw, const real *x, const real *dy, cons
 /* Transposed convolution: the input gradient of convolution d as a layer; its shapes swap places:
  * y[n,i,j,c] = b[c] + sum_{u,v,o} x[n,p,q,o] w[u,v,c,o]
  * x: (N,OH,OW,O)  w: (K,K,C,O)  b: (C) or NULL  y: (N,H,W,C)
- * Its own gradients are the forward pass and the weight gradient of that convolution.
- * (Dumoulin and Visin, 2016) */
+ * Its gradients are the forward pass and the weight gradient of d.   (Dumoulin and Visin, 2016) */
 static void conv2d_transpose_forward(real *y, const real *x, const real *w, const real *b,
                                      const Conv *d) {
     broadcast_bias(y, b, (long)d->n * d->h * d->w, d->c);
     conv2d_backward_input(y, x, w, d);
 }
-/* dx[n,p,q,o] += sum_{u,v,c} dy[n, p*s+u-pad, q*s+v-pad, c] w[u,v,c,o]
- * dy: (N,H,W,C)  dx: (N,OH,OW,O) */
+/* dx[n,p,q,o] += sum_{u,v,c} dy[n, p*s+u-pad, q*s+v-pad, c] w[u,v,c,o]   dx: (N,OH,OW,O) */
 static void conv2d_transpose_backward_input(real *dx, const real *dy, const real *w,
                                             const Conv *d) {
     convolve(dx, dy, w, d);
@@ -564,8 +554,7 @@ static void conv2d_transpose_backward_weight(real *dw, const real *x, const real
 
 /* y[n,p,q,c] = b[c] + sum_{u,v} x[n, p*s+u-pad, q*s+v-pad, c] w[u,v,c]   x is zero outside (H,W)
  * x: (N,H,W,C)  w: (K,K,C)  b: (C) or NULL  y: (N,OH,OW,C), so d->o = d->c
- * Space without channels; a 1x1 convolution after it mixes the channels (Chollet 2017, Howard et
- * al. 2017). */
+ * A 1x1 convolution after it mixes the channels (Chollet 2017, Howard et al. 2017). */
 static void depthwise_conv2d_forward(real *y, const real *x, const real *w, const real *b,
                                      const Conv *d) {
     int s = d->stride, K = d->kernel, C = d->c;
@@ -627,8 +616,7 @@ static void depthwise_conv2d_backward_weight(real *dw, const real *x, const real
 /* ---------------------------------------------------------------------- spectral normalisation */
 
 /* norm = |x|   x /= max(norm, 1e-12)   x: (n) in place, norm: (1)
- * A step of the power iteration: v = W^T u, u = W v, each of them normalised; then the norm of W v
- * is the largest singular value of W. */
+ * For the power iteration: v = W^T u, u = W v; then |W v| is the largest singular value of W. */
 static void normalize_vector(real *x, real *norm, long n) {
     sum_squares(norm, x, n);
     *norm = (real)sqrt((double)*norm);
@@ -823,8 +811,7 @@ static void sigmoid_backward(real *dx, const real *dy, const real *y, long n) {
 
 /* y_i = x_i k_i   k_i = 0 with probability rate, else 1 / (1 - rate)   x, y: (n), 0 <= rate < 1
  * k_i = 0 where philox_uniform(seed, stream, first + i) < rate: the backward pass draws it again.
- * first: not 0 where other processes hold the beginning of the batch (parallel.h).
- * (Srivastava et al. 2014) */
+ * first: not 0 where other processes hold the batch's beginning.   (Srivastava et al. 2014) */
 static void dropout_forward(real *y, const real *x, real rate, long n,
                             uint64_t seed, uint64_t stream, long first) {
     real keep = 1 / (1 - rate);
@@ -849,8 +836,7 @@ static void add_forward(real *y, const real *a, const real *b, long n) {
     for (long i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
 
-/* y[i,k] = t_i a[i,k] + (1 - t_i) b[i,k]   a, b, y: (N,E), t: (N)
- * F12's pictures between real and fake ones */
+/* F12, between real and fake: y[i,k] = t_i a[i,k] + (1 - t_i) b[i,k]   a, b, y: (N,E), t: (N) */
 static void lerp(real *y, const real *a, const real *b, const real *t, int n, long each) {
     #pragma omp parallel for
     for (int i = 0; i < n; i++)
@@ -874,8 +860,7 @@ static void concat_backward(real *da, real *db, const real *dy, long rows, int c
     }
 }
 
-/* index i of a row of `size`, mirrored at both ends without repeating them: -1 -> 1, size -> size-2
- * -size < i < 2 size - 1 */
+/* index i, -size < i < 2 size - 1, mirrored at both ends of a row: -1 -> 1, size -> size - 2 */
 static int reflect(int i, int size) { return i < 0 ? -i : i >= size ? 2 * (size - 1) - i : i; }
 
 /* y[n,i,j,c] = x[n, reflect(i-pad), reflect(j-pad), c]
@@ -943,8 +928,7 @@ static void avgpool_backward(real *dx, const real *dy, int n, int h, int w, int 
                 dx[(r * w + j) * c + k] += dy[(r / f * (w / f) + j / f) * c + k] / (f * f);
 }
 
-/* where the first maximum of the f x f block at x[first] stands, in rows of w pixels; a NaN counts
- * as the maximum: it must not be lost */
+/* where the first maximum of the f x f block at x[first] stands; NaN counts as a maximum */
 static long block_maximum(const real *x, long first, int w, int c, int f) {
     long best = first;
     for (int u = 0; u < f; u++)
@@ -1101,8 +1085,7 @@ static void absolute_error_backward(real *da, const real *a, const real *b, cons
 }
 
 /* L = 1/n sum_i max(0, 1 - s x_i)   x: (n), s: 1 to push x above 1, -1 to push it below -1
- * The critic's loss on real (s = 1) and fake (s = -1) pictures (Lim, Ye 2017); the generator's is
- * minus their mean. */
+ * The critic's loss on real (s = 1) and fake (s = -1) pictures (Lim, Ye 2017). */
 static void hinge_forward(real *loss, const real *x, real sign, long n) {
     double sum = 0;
     for (long i = 0; i < n; i++) {
@@ -1122,8 +1105,7 @@ static void hinge_backward(real *dx, const real *x, real sign, real scale, long 
 }
 
 /* F11: L = 1/n sum_i x_i   x: (n)
- * Wasserstein: the critic's loss is the mean over fake pictures minus that over real ones
- * (Arjovsky, Chintala, Bottou 2017). */
+ * Wasserstein: the critic's loss is mean(fake) - mean(real) (Arjovsky et al. 2017). */
 static void mean_forward(real *loss, const real *x, long n) {
     double sum = 0;
     for (long i = 0; i < n; i++) sum += x[i];
@@ -1155,8 +1137,7 @@ static void gram_forward(real *g, real *mean, const real *f, long rows, int c) {
             g[i * c + j] = (real)(sum / rows);
         }
 }
-/* dF[r,i] += 1/R sum_j (dG[i,j] + dG[j,i]) (F[r,j] - mu_j)
- * The mean adds nothing: sum_r (F - mu) = 0. */
+/* dF[r,i] += 1/R sum_j (dG[i,j] + dG[j,i]) (F[r,j] - mu_j)   no term of mu: sum_r (F - mu) = 0 */
 static void gram_backward(real *df, const real *dg, const real *f, const real *mean,
                           long rows, int c) {
     #pragma omp parallel for
@@ -1327,8 +1308,7 @@ static void nearest(real *index, real *least, const real *x, const real *y, cons
 /* ----------------------------------------------------------------------------------- F19: Adam */
 
 /* m = beta1 m + (1-beta1) g   v = beta2 v + (1-beta2) g^2   p -= lr m^ / (sqrt(v^) + eps)
- * with m^ = m / (1 - beta1^t), v^ = v / (1 - beta2^t); t counts from 1   all: (n)
- * (Kingma, Ba 2014) */
+ * with m^ = m / (1 - beta1^t), v^ = v / (1 - beta2^t), t = 1, 2 ..   all: (n) (Kingma, Ba 2014) */
 static void adam_step(real *p, real *m, real *v, const real *g, long n,
                       real lr, real beta1, real beta2, real eps, long t) {
     real step = (real)(lr / (1 - pow((double)beta1, (double)t)));

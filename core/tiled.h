@@ -53,8 +53,7 @@ static inline long blocks(long n, long size) { return (n + size - 1) / size; }
 
 /* out[i][j] = sum_{q<runs} sum_{k<length} a[i][q*jump + k*step] b[q*length + k][j]
  * for i < ROWS, j < COLS   a: ROWS pointers   b: (runs*length, COLS), one panel
- * The loops over i and v have constant bounds: the compiler unrolls them, and acc never leaves the
- * registers. */
+ * The compiler unrolls the loops over i and v: their bounds are constant; acc stays near. */
 __attribute__((always_inline))
 static inline void tile(float out[ROWS][COLS], const float *const a[ROWS], int runs, long jump,
                         long length, long step, const float *b) {
@@ -80,8 +79,7 @@ static inline void add_tile(float *to, long stride, float acc[ROWS][COLS], long 
 
 /* -------------------------------------------------------------------------------------- scratch */
 
-/* `count` floats (aligned for Vec) in slot 0..3, kept until a larger request; contents undefined.
- * No memory: the program ends. */
+/* `count` floats (aligned for Vec) in slot 0..3, kept until a larger request; contents undefined */
 static float *scratch(int slot, long count) {
     static float *memory[4];
     static long capacity[4];
@@ -98,8 +96,7 @@ static float *scratch(int slot, long count) {
     return memory[slot];
 }
 
-/* `cols` columns of a matrix with K rows, element (k,j) at b[k*sk + j*sj]   panel: (K, COLS),
- * filled up with zeros */
+/* panel (K, COLS) = `cols` columns of a matrix, element (k,j) at b[k*sk + j*sj], then zeros */
 static inline const float *pack_panel(float *panel, const float *b, long K, long cols, long sk,
                                       long sj) {
     if (sj == 1 && cols == COLS)
@@ -109,8 +106,7 @@ static inline const float *pack_panel(float *panel, const float *b, long K, long
             for (long j = 0; j < COLS; j++) panel[k * COLS + j] = j < cols ? b[k * sk + j * sj] : 0;
     return panel;
 }
-/* Cut a (K,N) matrix into panels of COLS columns, in slot 1: (ceil(N/COLS), K, COLS). After this,
- * tile reads b front to back. */
+/* a (K,N) matrix as panels (ceil(N/COLS), K, COLS) in slot 1: tile reads them front to back */
 static const float *pack(const float *b, long K, long N, long sk, long sj) {
     float *panels = scratch(1, blocks(N, COLS) * COLS * K);
     #pragma omp parallel for
@@ -202,8 +198,7 @@ static long tiled_nearest_scratch(long nx, long ny, int c) {
  *     w |x - y|^2 = (-2x, |x|^2, 1) . w (y, 1, |y|^2)
  * and is never stored: each tile of distances is looked at where it was computed. A new least is
  * rare, about ln(ny) times in a row of ny, so most tiles end after a comparison of vectors. What
- * rounding takes below zero counts as zero. Columns past the last row of y are infinitely far from
- * everything. */
+ * rounding takes below zero counts as zero. Columns past the last row of y are infinitely far. */
 static void tiled_nearest(real *index, real *least, const real *x, const real *y,
                           const real *weight, long nx, long ny, int c) {
     nearest_limit(ny);
