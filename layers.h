@@ -928,24 +928,22 @@ static void avgpool_backward(real *dx, const real *dy, int n, int h, int w, int 
                 dx[(r * w + j) * c + k] += dy[(r / f * (w / f) + j / f) * c + k] / (f * f);
 }
 
-/* where the first maximum of the f x f block at x[first] stands; NaN counts as a maximum */
-static long block_maximum(const real *x, long first, int w, int c, int f) {
-    long best = first;
-    for (int u = 0; u < f; u++)
-        for (long at = first + (long)u * w * c, v = 0; v < f; v++, at += c)
-            if (x[at] > x[best] || x[at] != x[at]) best = at;
-    return best;
-}
+/* is a the maximum of a and b? NaN is, whatever the other one: it must not be lost */
+static int larger(real a, real b) { return a > b || a != a; }
+
 /* y[n,i,j,c] = max of x over the f x f block of (i,j)   x: (N,H,W,C)  y: (N,H/f,W/f,C)
  * Both quotients are rounded down: rows and columns that fill no block are not seen. */
 static void maxpool_forward(real *y, const real *x, int n, int h, int w, int c, int f) {
     int oh = h / f, ow = w / f;
     #pragma omp parallel for
     for (long r = 0; r < (long)n * oh; r++)
-        for (int j = 0; j < ow; j++) {
-            long from = ((r / oh * h + r % oh * f) * w + j * f) * c, to = (r * ow + j) * c;
-            for (int k = 0; k < c; k++) y[to + k] = x[block_maximum(x, from + k, w, c, f)];
-        }
+        for (int j = 0; j < ow; j++)
+            for (int u = 0; u < f * f; u++) {
+                const real *from = x + ((r / oh * h + r % oh * f + u / f) * w + j * f + u % f) * c;
+                real *to = y + (r * ow + j) * c;
+                for (int k = 0; k < c; k++)
+                    to[k] = u == 0 || larger(from[k], to[k]) ? from[k] : to[k];
+            }
 }
 /* dx[the block's first maximum] += dy[n,i,j,c]   found again in x, so that nothing needs storing */
 static void maxpool_backward(real *dx, const real *dy, const real *x,
@@ -953,9 +951,13 @@ static void maxpool_backward(real *dx, const real *dy, const real *x,
     int oh = h / f, ow = w / f;
     #pragma omp parallel for
     for (long r = 0; r < (long)n * oh; r++)
-        for (int j = 0; j < ow; j++) {
-            long to = ((r / oh * h + r % oh * f) * w + j * f) * c, from = (r * ow + j) * c;
-            for (int k = 0; k < c; k++) dx[block_maximum(x, to + k, w, c, f)] += dy[from + k];
+        for (long i = r * ow * c; i < (r + 1) * ow * c; i++) {
+            long first = ((r / oh * h + r % oh * f) * w + i / c % ow * f) * c + i % c, best = first;
+            for (int u = 0; u < f * f; u++) {
+                long at = first + ((long)(u / f) * w + u % f) * c;
+                if (larger(x[at], x[best])) best = at;
+            }
+            dx[best] += dy[i];
         }
 }
 
