@@ -1,66 +1,74 @@
-/* cuda_kernels.cu: the table of layers.h once more, by hand on the GPU: ops_cuda, and ops_cuda_tf32 and ops_cuda_bf16 with
- * their matrix products on tensor cores. No cuDNN, no cuBLAS: every kernel is here. Above each host function of this file stands
- * nothing but what is new: its formula and its shapes are those of the C function of the same name in layers.h.
+/* cuda_kernels.cu: the table of layers.h once more, by hand on the GPU: ops_cuda, and ops_cuda_tf32
+ * and ops_cuda_bf16 with their matrix products on tensor cores. No cuDNN, no cuBLAS: every kernel
+ * is here. The formula and the shapes of each host function are those of the C function of the same
+ * name in layers.h; only what is new stands above it here.
  *
  * A GPU in five sentences
- *   A kernel is a function that a grid of blocks of threads runs; a block stays on one multiprocessor, and its threads run in
- *   warps of 32 that take every step together. Global memory is far (hundreds of cycles) and wide: neighbouring threads should
- *   read neighbouring floats, then a warp's 32 loads are one transfer. Shared memory is near, a few tens of KB per block, and
- *   what one thread writes there another may read after __syncthreads(). Registers are nearest and private. A kernel is fast
- *   when every number that comes from far is used many times near: that is all the craft of the products below.
+ *   A kernel is a function that a grid of blocks of threads runs; a block stays on one
+ *   multiprocessor, and its threads run in warps of 32 that take every step together. Global memory
+ *   is far (hundreds of cycles) and wide: neighbouring threads should read neighbouring floats,
+ *   then a warp's 32 loads are one transfer. Shared memory is near, a few tens of KB per block, and
+ *   what one thread writes there another may read after __syncthreads(). Registers are nearest and
+ *   private. A kernel is fast when every number that comes from far is used many times near.
  *
  * What is here, from plain to intricate
- *   memory         one stream: kernels and copies run in the order they were asked for, while the CPU goes on
+ *   memory         one stream: kernels and copies run in order, while the CPU goes on
  *   each, each_row one thread, one number: all element-wise operations
- *   sum, sum_rows  sums over everything, and over the rows of each channel: losses, norms, normalisation, biases
- *   product        dense layers, convolutions, transposed convolutions and their gradients: one matrix product, four kernels of
- *                  growing speed (cuda_ladder selects one): naive, shared-memory tile, register tile, tensor cores
- *   nearest        the search for nearest rows: a tile of distances, looked at in the registers where it was computed
+ *   sum, sum_rows  sums over everything, and over the rows of each channel: losses, norms,
+ *                  normalisation, biases
+ *   product        dense layers, convolutions, transposed convolutions and their gradients: one
+ *                  matrix product, four kernels of growing speed (cuda_ladder selects one): naive,
+ *                  shared-memory tile, register tile, tensor cores
+ *   nearest        the search for nearest rows: each thread looks at its distances in registers
  *
- * Deterministic: no float atomics; every sum is cut into slices whose number depends on the sizes alone, and its parts are added
- * in a fixed order. The same bits from run to run, on one GPU and on any other that rounds alike.
- * tests/cuda_on_cpu compiles this same file with g++ and runs it, checked, without a GPU. */
+ * Deterministic: no float atomics; every sum is cut into slices whose number depends on the sizes
+ * alone, and its parts are added in a fixed order. The same bits from run to run, on one GPU and on
+ * any other that rounds alike. tests/cuda_on_cpu compiles this same file with g++ and runs it,
+ * checked, without a GPU. */
 #include "core/device.h"
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 #include <math.h>
 #include <mma.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <type_traits>
 
-constexpr int THREADS = 256;                              /* of a block, nearly everywhere: eight warps */
+constexpr int THREADS = 256;                       /* of a block, nearly everywhere: eight warps */
+static long up(long a, long b) { return (a + b - 1) / b; }        /* a / b rounded up */
 
-/* ------------------------------------------------------------------------------------------------------------- memory */
+/* --------------------------------------------------------------------------------------- memory */
 
 constexpr int OLDEST = 75;                            /* compute capability times ten: Turing */
 constexpr int STAGES = 2;
 constexpr size_t STAGE_BYTES = 1 << 20;
 static cudaStream_t stream;
-static char *stage[STAGES];                           /* pinned host memory: copies from it run while the CPU goes on */
+static char *stage[STAGES];               /* pinned host memory: copies run while the CPU goes on */
 static cudaEvent_t stage_free[STAGES];                /* when the copy from a stage is done */
 static int stage_next;
 static cudaDeviceProp device;
 
-/* Kernels report their errors at the next call that waits: the program cannot go on, the last checkpoint is whole. */
+/* Kernels report errors at the next call that waits: the program ends, the checkpoint is whole. */
 static void check(cudaError_t error, const char *what) {
     if (error == cudaSuccess) return;
-    fprintf(stderr, "cuda: %s: %s (%s): nothing is written after that; --device cpu needs no GPU\n", what,
-            cudaGetErrorString(error), cudaGetErrorName(error));
+    fprintf(stderr, "cuda: %s: %s (%s): nothing is written after that; --device cpu needs no GPU\n",
+            what, cudaGetErrorString(error), cudaGetErrorName(error));
     exit(1);
 }
 
 int cuda_devices(void) {
     int count = 0;
-    if (cudaGetDeviceCount(&count) != cudaSuccess || cudaGetDeviceProperties(&device, 0) != cudaSuccess
-        || device.major * 10 + device.minor < OLDEST) count = 0;
-    cudaGetLastError();                               /* "none" is an answer here, not an error to find later */
+    cudaError_t error = cudaGetDeviceCount(&count);
+    if (error == cudaSuccess) error = cudaGetDeviceProperties(&device, 0);
+    if (error != cudaSuccess || device.major * 10 + device.minor < OLDEST) count = 0;
+    cudaGetLastError();                   /* "none" is an answer here, not an error to find later */
     return count;
 }
 
-/* The generation (80: Ampere) that the kernels this GPU runs were compiled for; an error when there are none for it. */
+/* The generation (80: Ampere) whose kernels this GPU runs; an error when there are none for it. */
 __global__ void empty_kernel() {}
 static cudaError_t compiled_for(int *generation) {
     cudaFuncAttributes attributes;
@@ -69,51 +77,56 @@ static cudaError_t compiled_for(int *generation) {
     return error;
 }
 
-const char *cuda_open(int precision) {
+/* what stops cuda_open, in one line */
+static const char *refuse(const char *format, ...) {
     static char message[400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    return message;
+}
+const char *cuda_open(int precision) {
     int count = 0, driver = 0, runtime = 0, code = 0;
-    const char *local = getenv("OMPI_COMM_WORLD_LOCAL_RANK");         /* one of several ranks on this machine (parallel.h): a GPU each */
+    const char *local = getenv("OMPI_COMM_WORLD_LOCAL_RANK");     /* parallel.h: a GPU a rank */
+    const char *word = precision == 1 ? "tf32" : "bf16";
     cudaError_t error = cudaGetDeviceCount(&count);
     cudaDriverGetVersion(&driver), cudaRuntimeGetVersion(&runtime);
-    if (error == cudaErrorInsufficientDriver && driver > 0) {
-        snprintf(message, sizeof message, "the NVIDIA driver knows CUDA up to %d.%d, this program was built with %d.%d: "
-                 "update the driver, or build with an older toolkit", driver / 1000, driver % 100 / 10, runtime / 1000, runtime % 100 / 10);
-        return message;
-    }
-    if (error != cudaSuccess || count == 0) {
-        snprintf(message, sizeof message, "no NVIDIA GPU found (%s)", driver == 0 ? "there is no driver"
-                 : cudaGetErrorString(error == cudaSuccess ? cudaErrorNoDevice : error));
-        return message;
-    }
+    if (error == cudaErrorInsufficientDriver && driver > 0)
+        return refuse("the NVIDIA driver knows CUDA up to %d.%d, this program was built with "
+                      "%d.%d: update the driver, or build with an older toolkit",
+                      driver / 1000, driver % 100 / 10, runtime / 1000, runtime % 100 / 10);
+    if (error != cudaSuccess || count == 0)
+        return refuse("no NVIDIA GPU found (%s)", driver == 0 ? "there is no driver"
+                      : cudaGetErrorString(error == cudaSuccess ? cudaErrorNoDevice : error));
     int which = local ? atoi(local) % count : 0;
-    if ((error = cudaSetDevice(which)) == cudaSuccess) error = cudaGetDeviceProperties(&device, which);
-    if (error == cudaSuccess && device.major * 10 + device.minor < OLDEST) {
-        snprintf(message, sizeof message, "%s has compute capability %d.%d, the kernels need 7.5 (Turing) or newer",
-                 device.name, device.major, device.minor);
-        return message;
-    }
-    if (error == cudaSuccess && precision && device.major < 8) {
-        snprintf(message, sizeof message, "--precision %s needs tensor cores of compute capability 8.0 (Ampere) or newer, "
-                 "%s has %d.%d: use --precision float32", precision == 1 ? "tf32" : "bf16", device.name, device.major, device.minor);
-        return message;
-    }
-    if (error == cudaSuccess && (error = compiled_for(&code)) == cudaSuccess && precision && code < 80) {
-        snprintf(message, sizeof message, "--precision %s: the kernels were compiled for compute capability %d.%d, before its tensor "
-                 "cores: make again on this machine, or use --precision float32", precision == 1 ? "tf32" : "bf16", code / 10, code % 10);
-        return message;
-    }
+    error = cudaSetDevice(which);
+    if (error == cudaSuccess) error = cudaGetDeviceProperties(&device, which);
+    if (error == cudaSuccess && device.major * 10 + device.minor < OLDEST)
+        return refuse("%s has compute capability %d.%d, the kernels need 7.5 (Turing) or newer",
+                      device.name, device.major, device.minor);
+    if (error == cudaSuccess && precision && device.major < 8)
+        return refuse("--precision %s needs tensor cores of compute capability 8.0 (Ampere) or "
+                      "newer, %s has %d.%d: use --precision float32",
+                      word, device.name, device.major, device.minor);
+    if (error == cudaSuccess) error = compiled_for(&code);
+    if (error == cudaSuccess && precision && code < 80)
+        return refuse("--precision %s: the kernels were compiled for compute capability %d.%d, "
+                      "before its tensor cores: make again on this machine, or use --precision "
+                      "float32", word, code / 10, code % 10);
     if (error == cudaSuccess && !stream) {
         error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
         for (int i = 0; i < STAGES && error == cudaSuccess; i++) {
             error = cudaMallocHost((void **)&stage[i], STAGE_BYTES);
-            if (error == cudaSuccess) error = cudaEventCreateWithFlags(&stage_free[i], cudaEventDisableTiming);
+            if (error == cudaSuccess)
+                error = cudaEventCreateWithFlags(&stage_free[i], cudaEventDisableTiming);
         }
-        if (error != cudaSuccess) stream = NULL;      /* the program ends with this; ask again, and all is tried again */
+        if (error != cudaSuccess) stream = NULL;      /* a later call tries everything again */
     }
     if (error == cudaSuccess) return NULL;
     cudaGetLastError();
-    snprintf(message, sizeof message, "the GPU cannot be used: %s (%s)", cudaGetErrorString(error), cudaGetErrorName(error));
-    return message;
+    return refuse("the GPU cannot be used: %s (%s)", cudaGetErrorString(error),
+                  cudaGetErrorName(error));
 }
 
 const char *cuda_name(void) { return device.name; }
@@ -126,11 +139,12 @@ void cuda_synchronize(void) { check(cudaStreamSynchronize(stream), "computing");
 
 static float *alloc(long count) {
     float *x = NULL;
-    if (count < 0 || cudaMalloc((void **)&x, sizeof(float) * (size_t)(count ? count : 1)) != cudaSuccess) {
+    size_t bytes = sizeof(float) * (count ? count : 1);
+    if (count < 0 || cudaMalloc((void **)&x, bytes) != cudaSuccess) {
         cudaGetLastError();
         return NULL;
     }
-    check(cudaMemsetAsync(x, 0, sizeof(float) * (size_t)(count ? count : 1), stream), "clearing memory");
+    check(cudaMemsetAsync(x, 0, bytes, stream), "clearing memory");
     return x;
 }
 static void release(float *x) {
@@ -138,11 +152,12 @@ static void release(float *x) {
     check(cudaFree(x), "releasing memory");
 }
 
-/* Through the stages in turn: while one is copied by the GPU, the CPU fills the other. Returns at once, `host` may be reused. */
+/* Through the stages in turn: the GPU copies one while the CPU fills the other. Returns at once. */
 static void upload(float *here, const float *host, long n) {
     const char *from = (const char *)host;
     char *to = (char *)here;
-    for (size_t left = sizeof(float) * (size_t)n, part; left; left -= part, from += part, to += part) {
+    size_t left = sizeof(float) * n, part;
+    for (; left; left -= part, from += part, to += part) {
         int s = stage_next++ % STAGES;
         part = left < STAGE_BYTES ? left : STAGE_BYTES;
         check(cudaEventSynchronize(stage_free[s]), "uploading");
@@ -154,21 +169,26 @@ static void upload(float *here, const float *host, long n) {
 /* Waits for everything that was asked for before. */
 static void download(float *host, const float *here, long n) {
     check(cudaGetLastError(), "starting a kernel");
-    check(cudaMemcpyAsync(host, here, sizeof(float) * (size_t)n, cudaMemcpyDeviceToHost, stream), "downloading");
+    check(cudaMemcpyAsync(host, here, sizeof(float) * n, cudaMemcpyDeviceToHost, stream),
+          "downloading");
     cuda_synchronize();
 }
 
-/* Memory that operations borrow for their partial sums: grown when one needs more than any before, so no step allocates twice.
- * All work is in one stream: the next borrower runs after the last one is done. */
+/* Memory that operations borrow for their partial sums: grown when one needs more than any before,
+ * so no step allocates twice. All work is in one stream: the next borrower runs after the last. */
 enum { FOR_SUMS, FOR_SLICES, FOR_GRAM, SCRATCHES };
 static void *scratch_memory[SCRATCHES];
 static size_t scratch_size[SCRATCHES];
+static void drop_scratch(int which) {
+    cuda_synchronize();
+    check(cudaFree(scratch_memory[which]), "releasing memory");
+    scratch_memory[which] = NULL, scratch_size[which] = 0;
+}
 static void *scratch(int which, size_t bytes) {
     if (bytes > scratch_size[which]) {
-        cuda_synchronize();
-        check(cudaFree(scratch_memory[which]), "releasing memory");
-        scratch_memory[which] = NULL, scratch_size[which] = 0;
-        check(cudaMalloc(&scratch_memory[which], bytes), "borrowing memory (a smaller --batch or --size needs less)");
+        drop_scratch(which);
+        check(cudaMalloc(&scratch_memory[which], bytes),
+              "borrowing memory (a smaller --batch or --size needs less)");
         scratch_size[which] = bytes;
     }
     return scratch_memory[which];
@@ -176,30 +196,29 @@ static void *scratch(int which, size_t bytes) {
 
 void cuda_close(void) {
     if (!stream) return;
-    cuda_synchronize();
-    for (int i = 0; i < SCRATCHES; i++) {
-        check(cudaFree(scratch_memory[i]), "releasing memory");
-        scratch_memory[i] = NULL, scratch_size[i] = 0;
+    for (int i = 0; i < SCRATCHES; i++) drop_scratch(i);
+    for (int i = 0; i < STAGES; i++) {
+        check(cudaFreeHost(stage[i]), "releasing memory");
+        check(cudaEventDestroy(stage_free[i]), "closing");
     }
-    for (int i = 0; i < STAGES; i++)
-        check(cudaFreeHost(stage[i]), "releasing memory"), check(cudaEventDestroy(stage_free[i]), "closing");
     check(cudaStreamDestroy(stream), "closing");
     stream = NULL;
 }
 
-/* ----------------------------------------------------------------------------------------------- one thread, one number */
+/* ----------------------------------------------------------------------- one thread, one number */
 
-/* Thread i computes f(i). Neighbouring threads touch neighbouring numbers, so that every transfer is full; nothing is shared. */
+/* Thread i computes f(i). Neighbouring threads touch neighbouring numbers: full transfers. */
 template <class F> __global__ void each_kernel(F f, long n) {
     long i = (long)blockIdx.x * blockDim.x + threadIdx.x;
     if (i < n) f(i);
 }
 template <class F> static void each(long n, F f) {
-    if (n > 0) each_kernel<<<(unsigned)((n + THREADS - 1) / THREADS), THREADS, 0, stream>>>(f, n);
+    if (n > 0) each_kernel<<<up(n, THREADS), THREADS, 0, stream>>>(f, n);
 }
 
-/* f(row, channel) for all rows of a (rows,c) matrix. A block is `lanes` channels wide, a power of two up to a warp, and
- * THREADS/lanes rows high: consecutive threads are consecutive channels, whatever c is, and nobody has to divide by c. */
+/* f(row, channel) for all rows of a (rows,c) matrix. A block is `lanes` channels wide, a power of
+ * two up to a warp, and THREADS/lanes rows high: consecutive threads are consecutive channels,
+ * whatever c is, and no thread has to divide by c. */
 static int lanes_for(int c) {
     int lanes = 1;
     while (lanes < c && lanes < 32) lanes *= 2;
@@ -207,21 +226,21 @@ static int lanes_for(int c) {
 }
 template <class F> __global__ void each_row_kernel(F f, long rows, int c) {
     int j = (int)(blockIdx.y * blockDim.x + threadIdx.x);
-    for (long r = (long)blockIdx.x * blockDim.y + threadIdx.y; r < rows && j < c; r += (long)gridDim.x * blockDim.y) f(r, j);
+    long r = (long)blockIdx.x * blockDim.y + threadIdx.y;
+    for (; r < rows && j < c; r += (long)gridDim.x * blockDim.y) f(r, j);
 }
 template <class F> static void each_row(long rows, int c, F f) {
-    int lanes = lanes_for(c);
-    long high = THREADS / lanes, blocks = (rows + high - 1) / high;
-    if (rows > 0 && c > 0)
-        each_row_kernel<<<dim3((unsigned)(blocks < 1 << 20 ? blocks : 1 << 20), (unsigned)((c + lanes - 1) / lanes)),
-                          dim3((unsigned)lanes, (unsigned)high), 0, stream>>>(f, rows, c);
+    int lanes = lanes_for(c), high = THREADS / lanes;
+    long blocks = up(rows, high);
+    dim3 grid((unsigned)(blocks < 1 << 20 ? blocks : 1 << 20), up(c, lanes));
+    if (rows > 0 && c > 0) each_row_kernel<<<grid, dim3(lanes, high), 0, stream>>>(f, rows, c);
 }
 
 static void fill(float *x, float value, long n) {
     each(n, [=] __device__ (long i) { x[i] = value; });
 }
 static void copy(float *y, const float *x, long n) {
-    check(cudaMemcpyAsync(y, x, sizeof(float) * (size_t)n, cudaMemcpyDeviceToDevice, stream), "copying");
+    check(cudaMemcpyAsync(y, x, sizeof(float) * n, cudaMemcpyDeviceToDevice, stream), "copying");
 }
 static void axpy(float *y, const float *x, float a, long n) {
     each(n, [=] __device__ (long i) { y[i] += a * x[i]; });
@@ -230,7 +249,9 @@ static void scale(float *x, float a, long n) {
     each(n, [=] __device__ (long i) { x[i] *= a; });
 }
 static void clip(float *x, float limit, long n) {
-    each(n, [=] __device__ (long i) { x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i]; });
+    each(n, [=] __device__ (long i) {
+        x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
+    });
 }
 static void clip_norm(float *x, const float *square, float limit, long n) {
     each(n, [=] __device__ (long i) {
@@ -261,18 +282,36 @@ static void sigmoid_forward(float *y, const float *x, long n) {
 static void sigmoid_backward(float *dx, const float *dy, const float *y, long n) {
     each(n, [=] __device__ (long i) { dx[i] += dy[i] * y[i] * (1 - y[i]); });
 }
+static void dropout_forward(float *y, const float *x, float rate, long n,
+                            uint64_t seed, uint64_t stream, long first) {
+    float keep = 1 / (1 - rate);
+    each(n, [=] __device__ (long i) {
+        y[i] = x[i] * (philox_uniform(seed, stream, first + i) < rate ? 0 : keep);
+    });
+}
+static void dropout_backward(float *dx, const float *dy, float rate, long n,
+                             uint64_t seed, uint64_t stream, long first) {
+    float keep = 1 / (1 - rate);
+    each(n, [=] __device__ (long i) {
+        dx[i] += dy[i] * (philox_uniform(seed, stream, first + i) < rate ? 0 : keep);
+    });
+}
 static void add_forward(float *y, const float *a, const float *b, long n) {
     each(n, [=] __device__ (long i) { y[i] = a[i] + b[i]; });
 }
-/* lerp; C++20 has a function of that name */
-static void lerp_(float *y, const float *a, const float *b, const float *t, int n, long each_) {
-    each(n * each_, [=] __device__ (long i) { y[i] = t[i / each_] * a[i] + (1 - t[i / each_]) * b[i]; });
+static void lerp(float *y, const float *a, const float *b, const float *t, int n, long each_) {
+    each(n * each_, [=] __device__ (long i) {
+        y[i] = t[i / each_] * a[i] + (1 - t[i / each_]) * b[i];
+    });
 }
 
-/* A thread computes one element, a backward function by GATHERING: layers.h adds a padded pixel's gradient to the pixel it was
- * copied from; here every pixel looks for its copies, so that no two threads add to the same number. */
+/* A thread computes one element, a backward function by GATHERING: layers.h adds a padded pixel's
+ * gradient to the pixel it was copied from; here every pixel looks for its copies, so that no two
+ * threads add to the same number. */
 static void concat_forward(float *y, const float *a, const float *b, long rows, int ca, int cb) {
-    each_row(rows, ca + cb, [=] __device__ (long r, int j) { y[r * (ca + cb) + j] = j < ca ? a[r * ca + j] : b[r * cb + j - ca]; });
+    each_row(rows, ca + cb, [=] __device__ (long r, int j) {
+        y[r * (ca + cb) + j] = j < ca ? a[r * ca + j] : b[r * cb + j - ca];
+    });
 }
 static void concat_backward(float *da, float *db, const float *dy, long rows, int ca, int cb) {
     each_row(rows, ca + cb, [=] __device__ (long r, int j) {
@@ -280,7 +319,9 @@ static void concat_backward(float *da, float *db, const float *dy, long rows, in
         if (j >= ca && db) db[r * cb + j - ca] += dy[r * (ca + cb) + j];
     });
 }
-__device__ static inline int reflect(int i, int size) { return i < 0 ? -i : i >= size ? 2 * (size - 1) - i : i; }
+__device__ static inline int reflect(int i, int size) {
+    return i < 0 ? -i : i >= size ? 2 * (size - 1) - i : i;
+}
 static void reflect_pad_forward(float *y, const float *x, int n, int h, int w, int c, int pad) {
     int hp = h + 2 * pad, wp = w + 2 * pad;
     each_row((long)n * hp * wp, c, [=] __device__ (long r, int k) {
@@ -288,18 +329,20 @@ static void reflect_pad_forward(float *y, const float *x, int n, int h, int w, i
         y[r * c + k] = x[((r / wp / hp * h + i) * w + j) * c + k];
     });
 }
+/* Where pixel i's copy 0 (itself), 1 (before the start) or 2 (behind the end) is; -1: nowhere */
+__device__ static inline int copy_of(int which, int i, int size, int pad) {
+    int at = which == 0 ? i + pad : which == 1 ? pad - i : 2 * (size - 1) - i + pad;
+    int lost = (which == 1 && i == 0) || (which == 2 && (i == size - 1 || at >= size + 2 * pad));
+    return lost ? -1 : at;
+}
 static void reflect_pad_backward(float *dx, const float *dy, int n, int h, int w, int c, int pad) {
     int hp = h + 2 * pad, wp = w + 2 * pad;
     each_row((long)n * h * w, c, [=] __device__ (long r, int k) {
-        int i = (int)(r / w % h), j = (int)(r % w);
-        /* where pixel i stands in the padded row: itself, mirrored before the start, mirrored behind the end */
-        int at_i[3] = { i + pad, pad - i, 2 * (h - 1) - i + pad }, at_j[3] = { j + pad, pad - j, 2 * (w - 1) - j + pad };
         float sum = 0;
         for (int a = 0; a < 3; a++)
             for (int b = 0; b < 3; b++) {
-                if ((a == 1 && (i == 0 || at_i[1] < 0)) || (a == 2 && (i == h - 1 || at_i[2] >= hp))) continue;
-                if ((b == 1 && (j == 0 || at_j[1] < 0)) || (b == 2 && (j == w - 1 || at_j[2] >= wp))) continue;
-                sum += dy[((r / w / h * hp + at_i[a]) * wp + at_j[b]) * c + k];
+                int i = copy_of(a, (int)(r / w % h), h, pad), j = copy_of(b, (int)(r % w), w, pad);
+                if (i >= 0 && j >= 0) sum += dy[((r / w / h * hp + i) * wp + j) * c + k];
             }
         dx[r * c + k] += sum;
     });
@@ -317,7 +360,9 @@ __device__ static inline float block_sum_of(const float *x, long r, int w, int c
     return sum;
 }
 static void upsample_backward(float *dx, const float *dy, int n, int h, int w, int c, int f) {
-    each_row((long)n * h * w, c, [=] __device__ (long r, int k) { dx[r * c + k] += block_sum_of(dy, r, w, c, f, k); });
+    each_row((long)n * h * w, c, [=] __device__ (long r, int k) {
+        dx[r * c + k] += block_sum_of(dy, r, w, c, f, k);
+    });
 }
 static void avgpool_forward(float *y, const float *x, int n, int h, int w, int c, int f) {
     int wide = w / f;
@@ -330,9 +375,11 @@ static void avgpool_backward(float *dx, const float *dy, int n, int h, int w, in
         dx[r * c + k] += dy[(r / w / f * (w / f) + r % w / f) * c + k] / (f * f);
     });
 }
-/* where the first maximum of the f x f block stands whose first pixel stands at `first`, in rows of w pixels; NaN is a maximum */
-__device__ static inline long block_maximum_of(const float *x, long first, int w, int c, int f) {
-    long best = first;
+/* where the first maximum of channel k of the f x f block r of an (n,h,w) picture stands, or NaN */
+__device__ static inline long block_maximum(const float *x, long r, int k,
+                                            int h, int w, int c, int f) {
+    int oh = h / f, ow = w / f;
+    long first = ((r / ow / oh * h + r / ow % oh * f) * w + r % ow * f) * c + k, best = first;
     for (int u = 1; u < f * f; u++) {
         long at = first + ((long)(u / f) * w + u % f) * c;
         if (x[at] > x[best] || x[at] != x[at]) best = at;
@@ -340,15 +387,14 @@ __device__ static inline long block_maximum_of(const float *x, long first, int w
     return best;
 }
 static void maxpool_forward(float *y, const float *x, int n, int h, int w, int c, int f) {
-    int high = h / f, wide = w / f;
-    each_row((long)n * high * wide, c, [=] __device__ (long r, int k) {
-        y[r * c + k] = x[block_maximum_of(x, ((r / wide / high * h + r / wide % high * f) * w + r % wide * f) * c + k, w, c, f)];
+    each_row((long)n * (h / f) * (w / f), c, [=] __device__ (long r, int k) {
+        y[r * c + k] = x[block_maximum(x, r, k, h, w, c, f)];
     });
 }
-static void maxpool_backward(float *dx, const float *dy, const float *x, int n, int h, int w, int c, int f) {
-    int high = h / f, wide = w / f;
-    each_row((long)n * high * wide, c, [=] __device__ (long r, int k) {
-        dx[block_maximum_of(x, ((r / wide / high * h + r / wide % high * f) * w + r % wide * f) * c + k, w, c, f)] += dy[r * c + k];
+static void maxpool_backward(float *dx, const float *dy, const float *x,
+                             int n, int h, int w, int c, int f) {
+    each_row((long)n * (h / f) * (w / f), c, [=] __device__ (long r, int k) {
+        dx[block_maximum(x, r, k, h, w, c, f)] += dy[r * c + k];
     });
 }
 static void gray_forward(float *y, const float *x, long rows, int c) {
@@ -362,83 +408,56 @@ static void gray_backward(float *dx, const float *dy, long rows, int c) {
     each_row(rows, c, [=] __device__ (long r, int j) { dx[r * c + j] += dy[r] / c; });
 }
 
-static void adam_step(float *p, float *m, float *v, const float *g, long n, float lr, float beta1, float beta2, float eps, long t) {
-    float step = (float)(lr / (1 - pow((double)beta1, (double)t))), unbias = (float)(1 / (1 - pow((double)beta2, (double)t)));
+static void adam_step(float *p, float *m, float *v, const float *g, long n,
+                      float lr, float beta1, float beta2, float eps, long t) {
+    float step = (float)(lr / (1 - pow((double)beta1, (double)t)));
+    float unbias = (float)(1 / (1 - pow((double)beta2, (double)t)));
     each(n, [=] __device__ (long i) {
         m[i] = beta1 * m[i] + (1 - beta1) * g[i];
         v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
         p[i] -= step * m[i] / (sqrtf(v[i] * unbias) + eps);
     });
 }
-static void rmsprop_step(float *p, float *v, const float *g, long n, float lr, float decay, float eps) {
+static void rmsprop_step(float *p, float *v, const float *g, long n, float lr, float decay,
+                         float eps) {
     each(n, [=] __device__ (long i) {
         v[i] = decay * v[i] + (1 - decay) * g[i] * g[i];
         p[i] -= lr * g[i] / (sqrtf(v[i]) + eps);
     });
 }
 
-/* ------------------------------------------------------------------------------------------------------ random numbers */
-
-/* The same functions as the CPU's, so the same bits (layers.h says how): a thread draws block i of four words. */
-static void random_uniform(float *x, long n, uint64_t seed, uint64_t stream_number) {
-    each((n + 3) / 4, [=] __device__ (long i) {
-        uint32_t k[4];
-        philox4x32(k, seed, stream_number, (uint64_t)i);
-        for (int j = 0; j < 4 && 4 * i + j < n; j++) x[4 * i + j] = philox_fraction(k[j]);
+/* Random numbers are the CPU's functions, so the same bits (layers.h says how). */
+static void random_uniform(float *x, long n, uint64_t seed, uint64_t stream) {
+    each(n, [=] __device__ (long i) { x[i] = philox_uniform(seed, stream, i); });
+}
+static void random_normal(float *x, long n, uint64_t seed, uint64_t stream) {
+    each(n, [=] __device__ (long i) { x[i] = philox_normal(seed, stream, i); });
+}
+static void gaussian_sample_forward(float *z, const float *code, long rows, int k,
+                                    uint64_t seed, uint64_t stream, long first) {
+    each(rows * k, [=] __device__ (long i) {
+        const float *m = code + i / k * 2 * k + i % k;
+        z[i] = m[0] + expf(m[k] / 2) * philox_normal(seed, stream, first + i);
     });
 }
-static void random_normal(float *x, long n, uint64_t seed, uint64_t stream_number) {
-    each((n + 3) / 4, [=] __device__ (long i) {
-        float z[4];
-        philox_normals(z, seed, stream_number, (uint64_t)i);
-        for (int j = 0; j < 4 && 4 * i + j < n; j++) x[4 * i + j] = z[j];
-    });
-}
-
-static void gaussian_sample_forward(float *z, const float *code, long rows, int k, uint64_t seed, uint64_t stream_number, long first) {
-    each((rows * k + 3) / 4, [=] __device__ (long i) {
-        float eps[4];
-        philox_normals(eps, seed, stream_number, (uint64_t)(first / 4 + i));
-        for (int j = 0; j < 4 && 4 * i + j < rows * k; j++) {
-            const float *m = code + (4 * i + j) / k * 2 * k + (4 * i + j) % k;
-            z[4 * i + j] = m[0] + expf(m[k] / 2) * eps[j];
-        }
-    });
-}
-static void gaussian_sample_backward(float *dcode, const float *dz, const float *code, long rows, int k, uint64_t seed,
-                                     uint64_t stream_number, long first) {
-    each((rows * k + 3) / 4, [=] __device__ (long i) {
-        float eps[4];
-        philox_normals(eps, seed, stream_number, (uint64_t)(first / 4 + i));
-        for (int j = 0; j < 4 && 4 * i + j < rows * k; j++) {
-            long m = (4 * i + j) / k * 2 * k + (4 * i + j) % k;
-            dcode[m] += dz[4 * i + j];
-            dcode[m + k] += dz[4 * i + j] * expf(code[m + k] / 2) / 2 * eps[j];
-        }
-    });
-}
-static void dropout_forward(float *y, const float *x, float rate, long n, uint64_t seed, uint64_t stream_number, long first) {
-    float keep = 1 / (1 - rate);
-    each((n + 3) / 4, [=] __device__ (long i) {
-        uint32_t k[4];
-        philox4x32(k, seed, stream_number, (uint64_t)(first / 4 + i));
-        for (int j = 0; j < 4 && 4 * i + j < n; j++) y[4 * i + j] = x[4 * i + j] * (philox_fraction(k[j]) < rate ? 0 : keep);
-    });
-}
-static void dropout_backward(float *dx, const float *dy, float rate, long n, uint64_t seed, uint64_t stream_number, long first) {
-    float keep = 1 / (1 - rate);
-    each((n + 3) / 4, [=] __device__ (long i) {
-        uint32_t k[4];
-        philox4x32(k, seed, stream_number, (uint64_t)(first / 4 + i));
-        for (int j = 0; j < 4 && 4 * i + j < n; j++) dx[4 * i + j] += dy[4 * i + j] * (philox_fraction(k[j]) < rate ? 0 : keep);
+static void gaussian_sample_backward(float *dcode, const float *dz, const float *code, long rows,
+                                     int k, uint64_t seed, uint64_t stream, long first) {
+    each(rows * k, [=] __device__ (long i) {
+        long m = i / k * 2 * k + i % k;
+        float eps = philox_normal(seed, stream, first + i);
+        dcode[m] += dz[i];
+        dcode[m + k] += dz[i] * expf(code[m + k] / 2) / 2 * eps;
     });
 }
 
-/* ---------------------------------------------------------------------------------------------------------------- sums */
+/* ----------------------------------------------------------------------------------------- sums */
 
-struct Two { double a, b; };                          /* two sums at once; in double, so their order hardly shows */
+struct Two { double a, b; };          /* two sums at once; in double, so their order hardly shows */
+__device__ static inline Two two(double a) { return { a, 0 }; }
+__device__ static inline Two two(Two v) { return v; }
 
-/* The sum over the 32 threads of a warp, in thread 0: registers are passed from lane to lane, no memory, no barrier. */
+/* The sum over the 32 threads of a warp, in thread 0: registers are passed from lane to lane, no
+ * memory, no barrier. */
 __device__ static inline Two warp_sum(Two v) {
     for (int distance = 16; distance > 0; distance /= 2) {
         v.a += __shfl_down_sync(0xffffffffu, v.a, distance);
@@ -446,60 +465,76 @@ __device__ static inline Two warp_sum(Two v) {
     }
     return v;
 }
-/* The sum over the block, in thread 0: each warp's by shuffles, then the warps' by the first one.   shared: a Two per warp */
+/* The sum over the block, in thread 0: each warp's by shuffles, then the warps' by the first one.
+ * shared: a Two per warp */
 __device__ static inline Two block_sum(Two v) {
     __shared__ Two part[THREADS / 32];
     v = warp_sum(v);
     if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = v;
     __syncthreads();
-    Two none = { 0, 0 };
-    v = threadIdx.x < THREADS / 32 ? part[threadIdx.x] : none;
-    return threadIdx.x < 32 ? warp_sum(v) : none;
+    v = threadIdx.x < THREADS / 32 ? part[threadIdx.x] : Two{};
+    return threadIdx.x < 32 ? warp_sum(v) : Two{};
 }
 
-/* sum_i f(i): SUM_BLOCKS blocks leave a partial sum each, one more block adds those and hands them to finish(a, b). */
+/* sum_i f(i), f giving one number or Two: SUM_BLOCKS blocks leave a partial sum each, one more
+ * block adds those and hands them to finish(a, b). */
 constexpr int SUM_BLOCKS = 256;
 template <class F> __global__ void sum_kernel(Two *partial, F f, long n) {
     Two total = { 0, 0 };
-    for (long i = (long)blockIdx.x * THREADS + threadIdx.x; i < n; i += (long)gridDim.x * THREADS) {
-        Two v = f(i);
+    long i = (long)blockIdx.x * THREADS + threadIdx.x;
+    for (; i < n; i += (long)gridDim.x * THREADS) {
+        Two v = two(f(i));
         total.a += v.a, total.b += v.b;
     }
     total = block_sum(total);
     if (threadIdx.x == 0) partial[blockIdx.x] = total;
 }
 template <class F> __global__ void finish_kernel(const Two *partial, int count, F finish) {
-    Two none = { 0, 0 }, total = block_sum((int)threadIdx.x < count ? partial[threadIdx.x] : none);
+    Two total = block_sum((int)threadIdx.x < count ? partial[threadIdx.x] : Two{});
     if (threadIdx.x == 0) finish(total.a, total.b);
 }
 template <class F, class Finish> static void sum(long n, F f, Finish finish) {
     Two *partial = (Two *)scratch(FOR_SUMS, SUM_BLOCKS * sizeof(Two));
-    int blocks = n < SUM_BLOCKS * THREADS ? (int)((n + THREADS - 1) / THREADS) : SUM_BLOCKS;
+    int blocks = n < SUM_BLOCKS * THREADS ? (int)up(n, THREADS) : SUM_BLOCKS;
     if (blocks < 1) blocks = 1;
     sum_kernel<<<blocks, THREADS, 0, stream>>>(partial, f, n);
     finish_kernel<<<1, THREADS, 0, stream>>>(partial, blocks, finish);
 }
+/* out = sum_i f(i) / count */
+template <class F> static void mean_of(float *out, long n, double count, F f) {
+    sum(n, f, [=] __device__ (double a, double) { *out = (float)(a / count); });
+}
+/* out = sum_i a_i / sum_i b_i, or 0 where the divisor is 0; f(i) = Two a_i, b_i */
+template <class F> static void ratio_of(float *out, long n, F f) {
+    sum(n, f, [=] __device__ (double a, double b) { *out = (float)(b == 0 ? 0 : a / b); });
+}
+/* sum_i f(i) where the next kernels can read it */
+template <class F> static const double *total_of(long n, F f) {
+    Two *partial = (Two *)scratch(FOR_SUMS, (SUM_BLOCKS + 1) * sizeof(Two));
+    double *total = &partial[SUM_BLOCKS].a;
+    sum(n, f, [=] __device__ (double a, double) { *total = a; });
+    return total;
+}
 
 static void sum_squares(float *out, const float *x, long n) {
-    sum(n, [=] __device__ (long i) -> Two { return { (double)x[i] * x[i], 0 }; },
-        [=] __device__ (double a, double) { *out = (float)a; });
+    mean_of(out, n, 1, [=] __device__ (long i) { return (double)x[i] * x[i]; });
 }
 __device__ static inline double sigmoid_double(double x) {
     double e = exp(-fabs(x));
     return x >= 0 ? 1 / (1 + e) : e / (1 + e);
 }
 static void mean_sigmoid(float *out, const float *logits, long n) {
-    sum(n, [=] __device__ (long i) -> Two { return { sigmoid_double(logits[i]), 0 }; },
-        [=] __device__ (double a, double) { *out = (float)(a / n); });
+    mean_of(out, n, n, [=] __device__ (long i) { return sigmoid_double(logits[i]); });
 }
 static void bce_logits_forward(float *loss, const float *logits, float target, long n) {
-    sum(n, [=] __device__ (long i) -> Two {
-            double l = logits[i];
-            return { (l > 0 ? l : 0) - l * target + log1p(exp(-fabs(l))), 0 };
-        }, [=] __device__ (double a, double) { *loss = (float)(a / n); });
+    mean_of(loss, n, n, [=] __device__ (long i) {
+        double l = logits[i];
+        return (l > 0 ? l : 0) - l * target + log1p(exp(-fabs(l)));
+    });
 }
-static void bce_logits_backward(float *dlogits, const float *logits, float target, float scale_, long n) {
-    each(n, [=] __device__ (long i) { dlogits[i] += scale_ / n * (sigmoid(logits[i]) - target); });
+static void bce_logits_backward(float *dlogits, const float *logits, float target, float scale,
+                                long n) {
+    each(n, [=] __device__ (long i) { dlogits[i] += scale / n * (sigmoid(logits[i]) - target); });
 }
 __device__ static inline double log_sum_exp(const float *l, int classes) {
     double most = l[0], sum = 0;
@@ -507,128 +542,134 @@ __device__ static inline double log_sum_exp(const float *l, int classes) {
     for (int j = 0; j < classes; j++) sum += exp(l[j] - most);
     return most + log(sum);
 }
-static void softmax_cross_entropy_forward(float *loss, const float *logits, const float *label, long n, int classes) {
-    sum(n, [=] __device__ (long i) -> Two {
-            const float *l = logits + i * classes;
-            double chosen = NAN;
-            for (int j = 0; j < classes; j++) chosen = label[i] == j ? l[j] : chosen;
-            return { log_sum_exp(l, classes) - chosen, 0 };
-        }, [=] __device__ (double a, double) { *loss = (float)(a / n); });
+static void softmax_cross_entropy_forward(float *loss, const float *logits, const float *label,
+                                          long n, int classes) {
+    mean_of(loss, n, n, [=] __device__ (long i) {
+        const float *l = logits + i * classes;
+        double chosen = NAN;
+        for (int j = 0; j < classes; j++) chosen = label[i] == j ? l[j] : chosen;
+        return log_sum_exp(l, classes) - chosen;
+    });
 }
-static void softmax_cross_entropy_backward(float *dlogits, const float *logits, const float *label, float scale_, long n, int classes) {
+static void softmax_cross_entropy_backward(float *dlogits, const float *logits, const float *label,
+                                           float scale, long n, int classes) {
     each(n, [=] __device__ (long i) {
         const float *l = logits + i * classes;
         double all = log_sum_exp(l, classes);
         for (int j = 0; j < classes; j++)
-            dlogits[i * classes + j] += (float)(scale_ / n * (exp(l[j] - all) - (label[i] == j)));
+            dlogits[i * classes + j] += (float)(scale / n * (exp(l[j] - all) - (label[i] == j)));
     });
 }
-static void squared_error_forward(float *loss, const float *a, const float *b, const float *weight, long n) {
-    sum(n, [=] __device__ (long i) -> Two {
-            double m = weight ? weight[i] : 1, e = (double)a[i] - b[i];
-            return { m * e * e, m };
-        }, [=] __device__ (double error, double total) { *loss = (float)(total == 0 ? 0 : error / total); });
-}
-static void squared_error_backward(float *da, const float *a, const float *b, const float *weight, float scale_, long n) {
-    double *total = (double *)((Two *)scratch(FOR_SUMS, (SUM_BLOCKS + 1) * sizeof(Two)) + SUM_BLOCKS);
-    sum(n, [=] __device__ (long i) -> Two { return { weight ? weight[i] : 1., 0 }; },
-        [=] __device__ (double m, double) { *total = m; });
-    each(n, [=] __device__ (long i) {
-        if (*total != 0) da[i] += (float)(2 * scale_ / *total) * (weight ? weight[i] : 1) * (a[i] - b[i]);
+static void squared_error_forward(float *loss, const float *a, const float *b, const float *weight,
+                                  long n) {
+    ratio_of(loss, n, [=] __device__ (long i) -> Two {
+        double m = weight ? weight[i] : 1, e = (double)a[i] - b[i];
+        return { m * e * e, m };
     });
 }
-static void absolute_error_forward(float *loss, const float *a, const float *b, const float *weight, long n) {
-    sum(n, [=] __device__ (long i) -> Two {
-            double m = weight ? weight[i] : 1;
-            return { m * fabs((double)a[i] - b[i]), m };
-        }, [=] __device__ (double error, double total) { *loss = (float)(total == 0 ? 0 : error / total); });
+static const double *total_weight(const float *weight, long n) {
+    return total_of(n, [=] __device__ (long i) { return weight ? weight[i] : 1.; });
 }
-static void absolute_error_backward(float *da, const float *a, const float *b, const float *weight, float scale_, long n) {
-    double *total = (double *)((Two *)scratch(FOR_SUMS, (SUM_BLOCKS + 1) * sizeof(Two)) + SUM_BLOCKS);
-    sum(n, [=] __device__ (long i) -> Two { return { weight ? weight[i] : 1., 0 }; },
-        [=] __device__ (double m, double) { *total = m; });
+static void squared_error_backward(float *da, const float *a, const float *b, const float *weight,
+                                   float scale, long n) {
+    const double *total = total_weight(weight, n);
     each(n, [=] __device__ (long i) {
-        float e = a[i] - b[i];
-        if (*total != 0) da[i] += (float)(scale_ / *total) * (weight ? weight[i] : 1) * (e > 0 ? 1 : e < 0 ? -1 : e);
+        float k = (float)(2 * scale / *total) * (weight ? weight[i] : 1);
+        if (*total != 0) da[i] += k * (a[i] - b[i]);
     });
 }
-static void hinge_forward(float *loss, const float *x, float sign_, long n) {
-    sum(n, [=] __device__ (long i) -> Two {
-            double below = 1 - (double)sign_ * x[i];
-            return { below <= 0 ? 0 : below, 0 };
-        }, [=] __device__ (double a, double) { *loss = (float)(a / n); });
+static void absolute_error_forward(float *loss, const float *a, const float *b, const float *weight,
+                                   long n) {
+    ratio_of(loss, n, [=] __device__ (long i) -> Two {
+        double m = weight ? weight[i] : 1;
+        return { m * fabs((double)a[i] - b[i]), m };
+    });
 }
-static void hinge_backward(float *dx, const float *x, float sign_, float scale_, long n) {
-    float k = -scale_ / n * sign_;
+static void absolute_error_backward(float *da, const float *a, const float *b, const float *weight,
+                                    float scale, long n) {
+    const double *total = total_weight(weight, n);
     each(n, [=] __device__ (long i) {
-        float below = 1 - sign_ * x[i];
+        float k = (float)(scale / *total) * (weight ? weight[i] : 1), e = a[i] - b[i];
+        if (*total != 0) da[i] += k * (e > 0 ? 1 : e < 0 ? -1 : e);
+    });
+}
+static void hinge_forward(float *loss, const float *x, float sign, long n) {
+    mean_of(loss, n, n, [=] __device__ (long i) {
+        double below = 1 - (double)sign * x[i];
+        return below <= 0 ? 0 : below;
+    });
+}
+static void hinge_backward(float *dx, const float *x, float sign, float scale, long n) {
+    float k = -scale / n * sign;
+    each(n, [=] __device__ (long i) {
+        float below = 1 - sign * x[i];
         dx[i] += below <= 0 ? 0 : below > 0 ? k : below;
     });
 }
 static void mean_forward(float *loss, const float *x, long n) {
-    sum(n, [=] __device__ (long i) -> Two { return { x[i], 0 }; },
-        [=] __device__ (double a, double) { *loss = (float)(a / n); });
+    mean_of(loss, n, n, [=] __device__ (long i) { return x[i]; });
 }
-static void mean_backward(float *dx, float scale_, long n) {
-    each(n, [=] __device__ (long i) { dx[i] += scale_ / n; });
+static void mean_backward(float *dx, float scale, long n) {
+    each(n, [=] __device__ (long i) { dx[i] += scale / n; });
 }
 static void kl_forward(float *loss, const float *code, long rows, int k) {
-    sum(rows * k, [=] __device__ (long i) -> Two {
-            double m = code[i / k * 2 * k + i % k], l = code[(i / k * 2 + 1) * k + i % k];
-            return { (m * m + expm1(l) - l) / 2, 0 };
-        }, [=] __device__ (double a, double) { *loss = (float)(a / rows); });
+    mean_of(loss, rows * k, rows, [=] __device__ (long i) {
+        double m = code[i / k * 2 * k + i % k], l = code[i / k * 2 * k + i % k + k];
+        return (m * m + expm1(l) - l) / 2;
+    });
 }
-static void kl_backward(float *dcode, const float *code, float scale_, long rows, int k) {
+static void kl_backward(float *dcode, const float *code, float scale, long rows, int k) {
     each_row(rows, k, [=] __device__ (long r, int j) {
         long m = 2 * r * k + j;
-        dcode[m] += scale_ / rows * code[m];
-        dcode[m + k] += scale_ / rows * expm1f(code[m + k]) / 2;
+        dcode[m] += scale / rows * code[m];
+        dcode[m + k] += scale / rows * expm1f(code[m + k]) / 2;
     });
 }
 static void normalize_vector(float *x, float *norm, long n) {
-    sum(n, [=] __device__ (long i) -> Two { return { (double)x[i] * x[i], 0 }; },
+    sum(n, [=] __device__ (long i) { return (double)x[i] * x[i]; },
         [=] __device__ (double a, double) { *norm = (float)sqrt(a); });
     each(n, [=] __device__ (long i) { x[i] /= *norm < 1e-12f ? 1e-12f : *norm; });
+}
+static const double *dot_of(const float *a, const float *b, long n) {
+    return total_of(n, [=] __device__ (long i) { return (double)a[i] * b[i]; });
 }
 static void spectral_forward(float *y, const float *w, const float *sigma, long n) {
     each(n, [=] __device__ (long i) { y[i] = w[i] / *sigma; });
 }
-static void spectral_backward(float *dw, const float *dy, const float *y, const float *u, const float *v, const float *sigma,
-                              int in, int out) {
-    double *dot = (double *)((Two *)scratch(FOR_SUMS, (SUM_BLOCKS + 1) * sizeof(Two)) + SUM_BLOCKS);
-    sum((long)in * out, [=] __device__ (long i) -> Two { return { (double)dy[i] * y[i], 0 }; },
-        [=] __device__ (double a, double) { *dot = a; });
+static void spectral_backward(float *dw, const float *dy, const float *y, const float *u,
+                              const float *v, const float *sigma, int in, int out) {
+    const double *dot = dot_of(dy, y, (long)in * out);
     each_row(in, out, [=] __device__ (long i, int o) {
         dw[i * out + o] += (dy[i * out + o] - (float)(*dot * u[i]) * v[o]) / *sigma;
     });
 }
 static void style_loss_forward(float *loss, const float *g, const float *target, long n) {
-    sum(n, [=] __device__ (long i) -> Two {
-            double e = (double)g[i] - target[i];
-            return { e * e, (double)target[i] * target[i] };
-        }, [=] __device__ (double error, double norm) { *loss = (float)(norm == 0 ? 0 : error / norm); });
+    ratio_of(loss, n, [=] __device__ (long i) -> Two {
+        double e = (double)g[i] - target[i];
+        return { e * e, (double)target[i] * target[i] };
+    });
 }
-static void style_loss_backward(float *dg, const float *g, const float *target, float scale_, long n) {
-    double *norm = (double *)((Two *)scratch(FOR_SUMS, (SUM_BLOCKS + 1) * sizeof(Two)) + SUM_BLOCKS);
-    sum(n, [=] __device__ (long i) -> Two { return { (double)target[i] * target[i], 0 }; },
-        [=] __device__ (double square, double) { *norm = square; });
+static void style_loss_backward(float *dg, const float *g, const float *target, float scale,
+                                long n) {
+    const double *norm = dot_of(target, target, n);
     each(n, [=] __device__ (long i) {
-        if (*norm != 0) dg[i] += (float)(2 * scale_ / *norm) * (g[i] - target[i]);
+        if (*norm != 0) dg[i] += (float)(2 * scale / *norm) * (g[i] - target[i]);
     });
 }
 static void total_variation_forward(float *loss, const float *x, int n, int h, int w, int c) {
-    long row = (long)w * c, count = (long)n * h * row;
-    sum(count, [=] __device__ (long i) -> Two {
-            double down = i / row % h + 1 < h ? fabs((double)x[i + row] - x[i]) : 0;
-            double right = i % row / c + 1 < w ? fabs((double)x[i + c] - x[i]) : 0;
-            return { down + right, 0 };
-        }, [=] __device__ (double a, double) { *loss = (float)(a / (double)count); });
+    long row = (long)w * c, count = n * h * row;
+    mean_of(loss, count, count, [=] __device__ (long i) {
+        double down = i / row % h + 1 < h ? fabs((double)x[i + row] - x[i]) : 0;
+        double right = i % row / c + 1 < w ? fabs((double)x[i + c] - x[i]) : 0;
+        return down + right;
+    });
 }
 __device__ static inline int sign(float e) { return (e > 0) - (e < 0); }
-static void total_variation_backward(float *dx, const float *x, float scale_, int n, int h, int w, int c) {
-    long row = (long)w * c, count = (long)n * h * row;
-    float k = (float)(scale_ / (double)count);
-    each(count, [=] __device__ (long i) {             /* the pixel's four neighbours: up, down, left, right */
+static void total_variation_backward(float *dx, const float *x, float scale,
+                                     int n, int h, int w, int c) {
+    long row = (long)w * c, count = n * h * row;
+    float k = (float)(scale / (double)count);
+    each(count, [=] __device__ (long i) { /* the pixel's four neighbours: up, down, left, right */
         long p = i / row % h, q = i % row / c;
         int slope = 0;
         if (p > 0) slope += sign(x[i] - x[i - row]);
@@ -638,35 +679,39 @@ static void total_variation_backward(float *dx, const float *x, float scale_, in
         dx[i] += k * slope;
     });
 }
-/* the sum over pixels k of the standard deviation of its n values: a thread takes a pixel, in two passes */
+/* the sum over pixels k of the standard deviation of its n values: a thread takes a pixel */
 static void batch_std(float *out, const float *x, int n, long each_) {
-    sum(each_, [=] __device__ (long k) -> Two {
-            double mean = 0, square = 0;
-            for (int i = 0; i < n; i++) mean += x[i * each_ + k];
-            mean /= n;
-            for (int i = 0; i < n; i++) square += (x[i * each_ + k] - mean) * (x[i * each_ + k] - mean);
-            return { sqrt(square / n), 0 };
-        }, [=] __device__ (double a, double) { *out = (float)(a / (double)each_); });
+    mean_of(out, each_, each_, [=] __device__ (long k) {
+        double mean = 0, square = 0;
+        for (int i = 0; i < n; i++) mean += x[i * each_ + k];
+        mean /= n;
+        for (int i = 0; i < n; i++) square += (x[i * each_ + k] - mean) * (x[i * each_ + k] - mean);
+        return sqrt(square / n);
+    });
 }
 
-/* ------------------------------------------------------------------------------------------- sums over rows, per channel */
+/* ------------------------------------------------------------------ sums over rows, per channel */
 
-/* f(row, channel, group) over the rows of each group and channel of a (groups,rows,c) tensor.
- * Block (tile, slice, group): `lanes` channels wide as in each_row, its threads go down the rows of their slice. A thread adds 16
- * numbers in float, and such sums in double, which most GPUs have few units for: the error stays below 16 * 2^-24 of the largest
- * of those sums, whatever the number of rows.
+/* f(row, channel, group), one number or a Pair, over the rows of each group and channel of a
+ * (groups,rows,c) tensor. Block (tile, slice, group): `lanes` channels wide as in each_row, its
+ * threads go down the rows of their slice. A thread adds 16 numbers in float, and such sums in
+ * double, which most GPUs have few units for: the error stays below 16 * 2^-24 of the largest of
+ * those sums, whatever the number of rows.
  * shared: a Two per thread; the block's rows of threads are folded in halves until one is left. */
 struct Pair { float a, b; };
+__device__ static inline Pair pair(float a) { return { a, 0 }; }
+__device__ static inline Pair pair(Pair v) { return v; }
 template <class F> __global__ void sum_rows_kernel(Two *partial, F f, long rows, int c) {
     __shared__ Two part[THREADS];
-    int lanes = (int)blockDim.x, high = (int)blockDim.y, j = (int)(blockIdx.x * lanes + threadIdx.x), g = (int)blockIdx.z;
+    int lanes = (int)blockDim.x, high = (int)blockDim.y, g = (int)blockIdx.z;
+    int j = (int)(blockIdx.x * lanes + threadIdx.x);
     int t = (int)threadIdx.y * lanes + (int)threadIdx.x;
     long end = rows * (blockIdx.y + 1) / gridDim.y;
     Two total = { 0, 0 };
     for (long r = rows * blockIdx.y / gridDim.y + threadIdx.y; r < end && j < c; ) {
         Pair few = { 0, 0 };
         for (int k = 0; k < 16 && r < end; k++, r += high) {
-            Pair v = f(r, j, g);
+            Pair v = pair(f(r, j, g));
             few.a += v.a, few.b += v.b;
         }
         total.a += few.a, total.b += few.b;
@@ -674,12 +719,14 @@ template <class F> __global__ void sum_rows_kernel(Two *partial, F f, long rows,
     part[t] = total;
     for (int half = high / 2; half > 0; half /= 2) {
         __syncthreads();
-        if ((int)threadIdx.y < half) part[t].a += part[t + half * lanes].a, part[t].b += part[t + half * lanes].b;
+        if ((int)threadIdx.y >= half) continue;
+        part[t].a += part[t + half * lanes].a, part[t].b += part[t + half * lanes].b;
     }
     if (threadIdx.y == 0 && j < c) partial[((long)g * gridDim.y + blockIdx.y) * c + j] = part[t];
 }
 /* finish(group, channel, a, b): a warp adds the slices of one channel. */
-template <class F> __global__ void finish_rows_kernel(const Two *partial, int slices, int groups, int c, F finish) {
+template <class F>
+__global__ void finish_rows_kernel(const Two *partial, int slices, int groups, int c, F finish) {
     long k = (long)blockIdx.x * blockDim.y + threadIdx.y;
     if (k >= (long)groups * c) return;
     int g = (int)(k / c), j = (int)(k % c);
@@ -691,39 +738,57 @@ template <class F> __global__ void finish_rows_kernel(const Two *partial, int sl
     total = warp_sum(total);
     if (threadIdx.x == 0) finish(g, j, total.a, total.b);
 }
-template <class F, class Finish> static void sum_rows(int groups, long rows, int c, F f, Finish finish) {
-    int lanes = lanes_for(c), high = THREADS / lanes, tiles = (c + lanes - 1) / lanes;
-    long slices = rows / (high * 8L), most = 2048L / tiles / groups;     /* blocks enough for any GPU, work enough for a thread */
+template <class F, class Finish>
+static void sum_rows(int groups, long rows, int c, F f, Finish finish) {
+    int lanes = lanes_for(c), high = THREADS / lanes, tiles = (int)up(c, lanes);
+    long slices = rows / (high * 8L);                 /* work enough for a thread, */
+    long most = 2048L / tiles / groups;               /* and blocks enough for any GPU */
     if (slices > most) slices = most;
     if (slices < 1) slices = 1;
-    Two *partial = (Two *)scratch(FOR_SUMS, (size_t)slices * groups * c * sizeof(Two));
-    dim3 grid((unsigned)tiles, (unsigned)slices, (unsigned)groups), block((unsigned)lanes, (unsigned)high);
-    unsigned eights = (unsigned)(((long)groups * c + 7) / 8);
+    Two *partial = (Two *)scratch(FOR_SUMS, slices * groups * c * sizeof(Two));
+    dim3 grid(tiles, (unsigned)slices, groups), block(lanes, high);
     sum_rows_kernel<<<grid, block, 0, stream>>>(partial, f, rows, c);
+    unsigned eights = up((long)groups * c, 8);
     finish_rows_kernel<<<eights, dim3(32, 8), 0, stream>>>(partial, (int)slices, groups, c, finish);
 }
 
 static void bias_backward(float *db, const float *dy, long rows, int c) {
-    sum_rows(1, rows, c, [=] __device__ (long r, int j, int) -> Pair { return { dy[r * c + j], 0 }; },
+    sum_rows(1, rows, c, [=] __device__ (long r, int j, int) { return dy[r * c + j]; },
              [=] __device__ (int, int j, double a, double) { db[j] += (float)a; });
 }
 
-static void normalize_forward(float *y, float *mean, float *var, const float *x, const float *gamma, const float *beta,
-                              int groups, long rows, int c) {
-    sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) -> Pair { return { x[(g * rows + r) * c + j], 0 }; },
-             [=] __device__ (int g, int j, double a, double) { mean[(long)g * c + j] = (float)(a / rows); });
-    sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) -> Pair {
-                 float e = x[(g * rows + r) * c + j] - mean[(long)g * c + j];
-                 return { e * e, 0 };
-             }, [=] __device__ (int g, int j, double a, double) { var[(long)g * c + j] = (float)(a / rows); });
+/* mean[g*step + j] = the mean of channel j of group g */
+static void mean_rows(float *mean, long step, const float *x, int groups, long rows, int c) {
+    sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) {
+        return x[(g * rows + r) * c + j];
+    }, [=] __device__ (int g, int j, double a, double) { mean[g * step + j] = (float)(a / rows); });
+}
+/* the same, and then finish(g, j, sum_r (x - mean)^2, 0) */
+template <class Finish>
+static void variance_rows(float *mean, long step, const float *x, int groups, long rows, int c,
+                          Finish finish) {
+    mean_rows(mean, step, x, groups, rows, c);
+    sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) {
+        float e = x[(g * rows + r) * c + j] - mean[g * step + j];
+        return e * e;
+    }, finish);
+}
+static void normalize_forward(float *y, float *mean, float *var, const float *x, const float *gamma,
+                              const float *beta, int groups, long rows, int c) {
+    variance_rows(mean, c, x, groups, rows, c, [=] __device__ (int g, int j, double a, double) {
+        var[(long)g * c + j] = (float)(a / rows);
+    });
     each_row(groups * rows, c, [=] __device__ (long r, int j) {
         long k = groups == 1 ? j : r / rows * c + j;
-        y[r * c + j] = gamma[j] * rsqrtf(var[k] + (float)NORM_EPS) * (x[r * c + j] - mean[k]) + beta[j];
+        float scale = gamma[j] * rsqrtf(var[k] + (float)NORM_EPS);
+        y[r * c + j] = scale * (x[r * c + j] - mean[k]) + beta[j];
     });
 }
-static void normalize_backward(float *dx, float *dgamma, float *dbeta, const float *dy, const float *x, const float *gamma,
-                               const float *mean, const float *var, int groups, long rows, int c) {
-    Two *sums = (Two *)scratch(FOR_GRAM, (size_t)groups * c * (sizeof(Two) + sizeof(Pair)));   /* of dy and dy h, per group, channel */
+static void normalize_backward(float *dx, float *dgamma, float *dbeta, const float *dy,
+                               const float *x, const float *gamma, const float *mean,
+                               const float *var, int groups, long rows, int c) {
+    /* sums and means of dy and dy h, per group and channel */
+    Two *sums = (Two *)scratch(FOR_GRAM, (size_t)groups * c * (sizeof(Two) + sizeof(Pair)));
     Pair *means = (Pair *)(sums + (long)groups * c);
     sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) -> Pair {
                  long i = (g * rows + r) * c + j, k = (long)g * c + j;
@@ -744,35 +809,39 @@ static void normalize_backward(float *dx, float *dgamma, float *dbeta, const flo
         dx[i] += gamma[j] * rstd * (dy[i] - means[k].a - h * means[k].b);
     });
 }
-static void batchnorm_track(float *running_mean, float *running_var, const float *mean, const float *var,
-                            float momentum, long rows, int c) {
+static void batchnorm_track(float *running_mean, float *running_var, const float *mean,
+                            const float *var, float momentum, long rows, int c) {
     double unbiased = rows > 1 ? (double)rows / (double)(rows - 1) : 1;
     each(c, [=] __device__ (long j) {
         running_mean[j] += momentum * (mean[j] - running_mean[j]);
         running_var[j] += momentum * ((float)(var[j] * unbiased) - running_var[j]);
     });
 }
-static void batchnorm_inference(float *y, const float *x, const float *gamma, const float *beta, const float *running_mean,
-                                const float *running_var, long rows, int c) {
+static void batchnorm_inference(float *y, const float *x, const float *gamma, const float *beta,
+                                const float *running_mean, const float *running_var,
+                                long rows, int c) {
     each_row(rows, c, [=] __device__ (long r, int j) {
-        y[r * c + j] = gamma[j] * rsqrtf(running_var[j] + (float)NORM_EPS) * (x[r * c + j] - running_mean[j]) + beta[j];
+        float scale = gamma[j] * rsqrtf(running_var[j] + (float)NORM_EPS);
+        y[r * c + j] = scale * (x[r * c + j] - running_mean[j]) + beta[j];
     });
 }
 
 /* the rows of a picture are its numbers, its only channel: sum_rows sums each picture */
 static void gradient_penalty(float *loss, float *v, const float *g, int n, long each_) {
-    Two *of = (Two *)scratch(FOR_GRAM, (size_t)n * sizeof(Two));       /* (|g_i| - 1)^2, and what g_i is multiplied with */
-    sum_rows(n, each_, 1, [=] __device__ (long k, int, int i) -> Pair { return { g[i * each_ + k] * g[i * each_ + k], 0 }; },
-             [=] __device__ (int i, int, double square, double) {
-                 double r = sqrt(square);
-                 of[i] = { (r - 1) * (r - 1), 2 * (r - 1) / (n * (r < 1e-12 ? 1e-12 : r)) };
-             });
-    sum(n, [=] __device__ (long i) -> Two { return { of[i].a, 0 }; },
-        [=] __device__ (double a, double) { *loss = (float)(a / n); });
+    /* (|g_i| - 1)^2, and what g_i is multiplied with */
+    Two *of = (Two *)scratch(FOR_GRAM, n * sizeof(Two));
+    sum_rows(n, each_, 1, [=] __device__ (long k, int, int i) {
+        return g[i * each_ + k] * g[i * each_ + k];
+    }, [=] __device__ (int i, int, double square, double) {
+        double r = sqrt(square);
+        of[i] = { (r - 1) * (r - 1), 2 * (r - 1) / (n * (r < 1e-12 ? 1e-12 : r)) };
+    });
+    mean_of(loss, n, n, [=] __device__ (long i) { return of[i].a; });
     each(n * each_, [=] __device__ (long i) { v[i] = (float)of[i / each_].b * g[i]; });
 }
 
-static void depthwise_conv2d_forward(float *y, const float *x, const float *w, const float *b, const Conv *conv) {
+static void depthwise_conv2d_forward(float *y, const float *x, const float *w, const float *b,
+                                     const Conv *conv) {
     Conv d = *conv;
     each_row((long)d.n * d.oh * d.ow, d.c, [=] __device__ (long r, int c) {
         const float *image = x + r / d.ow / d.oh * d.h * d.w * d.c + c;
@@ -781,11 +850,13 @@ static void depthwise_conv2d_forward(float *y, const float *x, const float *w, c
         for (int u = 0; u < d.kernel; u++)
             for (int v = 0; v < d.kernel; v++)
                 if ((unsigned)(p + u) < (unsigned)d.h && (unsigned)(q + v) < (unsigned)d.w)
-                    sum += image[((long)(p + u) * d.w + q + v) * d.c] * w[(u * d.kernel + v) * d.c + c];
+                    sum += image[((long)(p + u) * d.w + q + v) * d.c]
+                        * w[(u * d.kernel + v) * d.c + c];
         y[r * d.c + c] = sum;
     });
 }
-static void depthwise_conv2d_backward_input(float *dx, const float *dy, const float *w, const Conv *conv) {
+static void depthwise_conv2d_backward_input(float *dx, const float *dy, const float *w,
+                                            const Conv *conv) {
     Conv d = *conv;
     each_row((long)d.n * d.h * d.w, d.c, [=] __device__ (long r, int c) {
         const float *image = dy + r / d.w / d.h * d.oh * d.ow * d.c + c;
@@ -794,58 +865,65 @@ static void depthwise_conv2d_backward_input(float *dx, const float *dy, const fl
         for (int u = 0; u < d.kernel; u++)
             for (int v = 0; v < d.kernel; v++) {
                 int p = i - u, q = j - v;
-                if (p < 0 || q < 0 || p % d.stride || q % d.stride || p / d.stride >= d.oh || q / d.stride >= d.ow) continue;
-                sum += image[((long)(p / d.stride) * d.ow + q / d.stride) * d.c] * w[(u * d.kernel + v) * d.c + c];
+                if (p < 0 || q < 0 || p % d.stride || q % d.stride || p / d.stride >= d.oh
+                    || q / d.stride >= d.ow) continue;
+                sum += image[((long)(p / d.stride) * d.ow + q / d.stride) * d.c]
+                    * w[(u * d.kernel + v) * d.c + c];
             }
         dx[r * d.c + c] += sum;
     });
 }
 /* a group for each of the K x K taps: its sum over all output pixels */
-static void depthwise_conv2d_backward_weight(float *dw, const float *x, const float *dy, const Conv *conv) {
+static void depthwise_conv2d_backward_weight(float *dw, const float *x, const float *dy,
+                                             const Conv *conv) {
     Conv d = *conv;
-    sum_rows(d.kernel * d.kernel, (long)d.n * d.oh * d.ow, d.c, [=] __device__ (long r, int c, int tap) -> Pair {
-                 int i = (int)(r / d.ow % d.oh) * d.stride + tap / d.kernel - d.pad;
-                 int j = (int)(r % d.ow) * d.stride + tap % d.kernel - d.pad;
-                 if ((unsigned)i >= (unsigned)d.h || (unsigned)j >= (unsigned)d.w) return { 0, 0 };
-                 return { x[((r / d.ow / d.oh * d.h + i) * d.w + j) * d.c + c] * dy[r * d.c + c], 0 };
-             }, [=] __device__ (int tap, int c, double a, double) { dw[tap * d.c + c] += (float)a; });
+    long rows = (long)d.n * d.oh * d.ow;
+    sum_rows(d.kernel * d.kernel, rows, d.c, [=] __device__ (long r, int c, int tap) {
+        int i = (int)(r / d.ow % d.oh) * d.stride + tap / d.kernel - d.pad;
+        int j = (int)(r % d.ow) * d.stride + tap % d.kernel - d.pad;
+        if ((unsigned)i >= (unsigned)d.h || (unsigned)j >= (unsigned)d.w) return 0.f;
+        return x[((r / d.ow / d.oh * d.h + i) * d.w + j) * d.c + c] * dy[r * d.c + c];
+    }, [=] __device__ (int tap, int c, double a, double) { dw[tap * d.c + c] += (float)a; });
 }
 
 static void moments_forward(float *y, const float *x, int groups, long rows, int c) {
-    sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) -> Pair { return { x[(g * rows + r) * c + j], 0 }; },
-             [=] __device__ (int g, int j, double a, double) { y[(2L * g + 1) * c + j] = (float)(a / rows); });
-    sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) -> Pair {
-                 float e = x[(g * rows + r) * c + j] - y[(2L * g + 1) * c + j];
-                 return { e * e, 0 };
-             }, [=] __device__ (int g, int j, double a, double) { y[2L * g * c + j] = (float)sqrt(a / rows + NORM_EPS); });
+    long step = 2L * c;
+    variance_rows(y + c, step, x, groups, rows, c, [=] __device__ (int g, int j, double a, double) {
+        y[g * step + j] = (float)sqrt(a / rows + NORM_EPS);
+    });
 }
-static void moments_backward(float *dx, const float *dy, const float *x, const float *y, int groups, long rows, int c) {
+static void moments_backward(float *dx, const float *dy, const float *x, const float *y,
+                             int groups, long rows, int c) {
     each_row(groups * rows, c, [=] __device__ (long r, int j) {
         long k = r / rows * 2 * c + j;
         dx[r * c + j] += (dy[k] * (x[r * c + j] - y[k + c]) / y[k] + dy[k + c]) / rows;
     });
 }
 
-/* ------------------------------------------------------------------------------------------------------------- products
+/* ---------------------------------------------------------------------------------------- products
  * Everything expensive is one sum: out[m,n] = sum_k left[m,k] right[k,n], for
- *                      m (lines)             n (columns)   k (depth)          left[m,k]         right[k,n]
- *   forward            pixel (n,p,q)         o             tap (u,v,c)        x under the tap   w[u,v,c,o]
- *   weight gradient    tap (u,v,c)           o             pixel (n,p,q)      x under the tap   dy[n,p,q,o]
- *   input gradient     pixel (n,i,j)         c             tap (u,v,o)        dy that saw it    w[u,v,c,o]
- * A transposed convolution swaps the first and the last; a dense layer is a 1x1 convolution of 1x1 pictures. No left matrix is
- * ever stored (it would be K*K times the picture): an operand is a small struct that FINDS an element, in two parts, so that
- * what belongs to a line is computed once and kept in registers, and what belongs to a depth once per step:
- *   Line line(m), Depth depth(k)       decode the two indices; out of range gives what `at` answers with NULL
- *   at(Line, Depth)                    where the element lies in memory, or NULL for a zero
- *   ALONG_DEPTH                        whether k, k+1 are neighbours in memory (else lines m, m+1 are)
- *   quads                              whether four such neighbours, counted from a multiple of four, are one 16-byte load
+ *                     m (lines)       n (columns)  k (depth)       left[m,k]        right[k,n]
+ *   forward           pixel (n,p,q)   o            tap (u,v,c)     x under the tap  w[u,v,c,o]
+ *   weight gradient   tap (u,v,c)     o            pixel (n,p,q)   x under the tap  dy[n,p,q,o]
+ *   input gradient    pixel (n,i,j)   c            tap (u,v,o)     dy that saw it   w[u,v,c,o]
+ * A transposed convolution swaps the first and the last; a dense layer is a 1x1 convolution of 1x1
+ * pictures. No left matrix is ever stored (it would be K*K times the picture): an operand is a
+ * small struct that FINDS an element, in two parts, so that what belongs to a line is computed once
+ * and kept in registers, and what belongs to a depth once per step:
+ *   Line line(m), Depth depth(k)   decode the two indices; `at` answers NULL for one out of range
+ *   at(Line, Depth)                where the element lies in memory, or NULL for a zero
+ *   ALONG_DEPTH                    whether k, k+1 are neighbours in memory (else lines m, m+1 are)
+ *   quads                          whether four such neighbours, counted from a multiple of four,
+ *                                  are one 16-byte load
  *
- * With stride s the input gradient falls into s*s phases: pixels with (i+pad) % s = a and (j+pad) % s = b are reached by the taps
- * u = a, a+s, .. and v = b, b+s, .. alone. Each phase is a product of its own (blockIdx.z counts them); taken together they
- * would multiply s*s - 1 zeros for every number. Kernel 5, stride 2, pad 2: phase 0 is pixels 0, 2, 4 .., reached by taps 0, 2, 4;
- * phase 1 is pixels 1, 3, 5 .., by taps 1 and 3; pixel i = 2t sees through tap u = 2r what stands at p = t + 1 - r. */
+ * With stride s the input gradient falls into s*s phases: pixels with (i+pad) % s = a and
+ * (j+pad) % s = b are reached by the taps u = a, a+s, .. and v = b, b+s, .. alone. Each phase is a
+ * product of its own (blockIdx.z counts them); taken together they would multiply s*s - 1 zeros for
+ * every number. Kernel 5, stride 2, pad 2: phase 0 is pixels 0, 2, 4 .., reached by taps 0, 2, 4;
+ * phase 1 is pixels 1, 3, 5 .., by taps 1 and 3; pixel i = 2t sees through tap u = 2r what stands
+ * at p = t + 1 - r. */
 
-/* n / d for 0 <= n < 2^31 as a multiplication and a shift: a GPU has no instruction to divide (Granlund, Montgomery 1994). */
+/* n / d for 0 <= n < 2^31 as a multiplication and a shift   (Granlund, Montgomery 1994) */
 struct Div { unsigned d, multiplier, shift; };
 static Div div_by(int d) {
     Div v = { (unsigned)d, 0, 0 };
@@ -857,11 +935,12 @@ __device__ static inline int operator/(int n, const Div &v) {
     return (int)(((unsigned)((uint64_t)(unsigned)n * v.multiplier >> 32) + (unsigned)n) >> v.shift);
 }
 
-constexpr int NOWHERE = -(1 << 30);                   /* a coordinate that is outside of every picture */
+constexpr int NOWHERE = -(1 << 30);           /* a coordinate that is outside of every picture */
 
 /* The input x of a convolution: pixels (n,p,q) by taps (u,v,c). Lines are pixels. */
 struct Patches {
-    struct Line { int i, j; unsigned at; };           /* the patch's corner; 32 bits reach 4 thousand million numbers */
+    /* the patch's corner; 32 bits reach 4 thousand million numbers */
+    struct Line { int i, j; unsigned at; };
     struct Depth { int u, v; unsigned at; };
     static constexpr bool ALONG_DEPTH = true;
     const float *x;
@@ -869,7 +948,8 @@ struct Patches {
     Div by_picture, by_row, by_c, by_kernel;
     __device__ void select(int) {}
     __device__ Line line(int m) const {
-        int n = m / by_picture, r = m - n * (int)by_picture.d, p = r / by_row, q = r - p * (int)by_row.d;
+        int n = m / by_picture, r = m - n * (int)by_picture.d;
+        int p = r / by_row, q = r - p * (int)by_row.d;
         int i = m < lines ? p * stride - pad : NOWHERE, j = q * stride - pad;
         return { i, j, (unsigned)(((unsigned)n * h + i) * w + j) * c };
     }
@@ -878,7 +958,8 @@ struct Patches {
         return { k < depths ? u : NOWHERE, v, (unsigned)((u * w + v) * c + k - uv * c) };
     }
     __device__ const float *at(Line l, Depth d) const {
-        return (unsigned)(l.i + d.u) < (unsigned)h && (unsigned)(l.j + d.v) < (unsigned)w ? x + (l.at + d.at) : NULL;
+        return (unsigned)(l.i + d.u) < (unsigned)h && (unsigned)(l.j + d.v) < (unsigned)w
+             ? x + (l.at + d.at) : NULL;
     }
 };
 /* The same numbers with lines and depth exchanged: lines are taps. */
@@ -893,13 +974,15 @@ struct PatchesTransposed {
     __device__ Depth depth(int k) const { return p.line(k); }
     __device__ const float *at(Line l, Depth d) const { return p.at(d, l); }
 };
-/* The gradient dy as the input pixels (n,i,j) of one phase see it, by taps (u,v,o): pixel number t of phase a is i = first + s t,
- * and tap number r is u = a + s r, so p = (i + pad - u)/s = base + t - r. */
+/* The gradient dy as the input pixels (n,i,j) of one phase see it, by taps (u,v,o): pixel number t
+ * of phase a is i = first + s t, and tap number r is u = a + s r, so
+ * p = (i + pad - u)/s = base + t - r. */
 struct Phase {
     int a, first, base, count, taps;
     __device__ void select(int a_, int size, int kernel, int stride, int pad) {
         a = a_, first = (a - pad % stride + stride) % stride, base = (first + pad - a) / stride;
-        count = first < size ? (size - first - 1) / stride + 1 : 0, taps = a < kernel ? (kernel - a - 1) / stride + 1 : 0;
+        count = first < size ? (size - first - 1) / stride + 1 : 0;
+        taps = a < kernel ? (kernel - a - 1) / stride + 1 : 0;
     }
 };
 struct Sources {
@@ -908,10 +991,11 @@ struct Sources {
     static constexpr bool ALONG_DEPTH = true;
     const float *dy;
     int n, h, w, oh, ow, o, kernel, stride, pad, lines, depths, quads;
-    Div by_o, by_taps[2];                             /* by col.taps: kernel/stride rounded up, or down */
+    Div by_o, by_taps[2];             /* by col.taps: kernel/stride rounded up, or down */
     Phase row, col;
     __device__ void select(int phase) {
-        row.select(phase / stride, h, kernel, stride, pad), col.select(phase % stride, w, kernel, stride, pad);
+        row.select(phase / stride, h, kernel, stride, pad);
+        col.select(phase % stride, w, kernel, stride, pad);
         lines = n * row.count * col.count, depths = row.taps * col.taps * o;
         if (col.taps != (int)by_taps[0].d) by_taps[0] = by_taps[1];
     }
@@ -926,11 +1010,12 @@ struct Sources {
         return { u, v, (unsigned)(k - uv * o - (u * ow + v) * o) };
     }
     __device__ const float *at(Line l, Depth d) const {
-        return (unsigned)(l.p - d.u) < (unsigned)oh && (unsigned)(l.q - d.v) < (unsigned)ow ? dy + (l.at + d.at) : NULL;
+        return (unsigned)(l.p - d.u) < (unsigned)oh && (unsigned)(l.q - d.v) < (unsigned)ow
+             ? dy + (l.at + d.at) : NULL;
     }
 };
 
-/* A matrix with `lines` neighbours in memory, depth by depth: w (taps by o), and dy (pixels by o). */
+/* A matrix with `lines` neighbours in memory, depth by depth: w (taps by o), dy (pixels by o). */
 struct Matrix {
     typedef int Line;
     typedef int Depth;
@@ -940,7 +1025,9 @@ struct Matrix {
     template <class Left> __device__ void follow(const Left &) {}
     __device__ Line line(int m) const { return m < lines ? m : -1; }
     __device__ Depth depth(int k) const { return k < depths ? k : -1; }
-    __device__ const float *at(Line l, Depth d) const { return l >= 0 && d >= 0 ? x + (long)d * lines + l : NULL; }
+    __device__ const float *at(Line l, Depth d) const {
+        return l >= 0 && d >= 0 ? x + (long)d * lines + l : NULL;
+    }
 };
 /* w for the input gradient: lines are c, depth the taps (u,v,o) of one phase. */
 struct PhaseOfWeights {
@@ -951,20 +1038,24 @@ struct PhaseOfWeights {
     int o, kernel, stride, lines, depths, quads, a, b;
     Div by_o, by_taps;
     __device__ void follow(const Sources &left) {     /* the same phase, the same depths */
-        a = left.row.a, b = left.col.a, by_taps = left.by_taps[0], o = left.o, stride = left.stride, kernel = left.kernel;
-        by_o = left.by_o, depths = left.depths;
+        a = left.row.a, b = left.col.a, o = left.o, stride = left.stride, kernel = left.kernel;
+        by_o = left.by_o, by_taps = left.by_taps[0], depths = left.depths;
     }
     __device__ Line line(int m) const { return m < lines ? m : -1; }
     __device__ Depth depth(int k) const {
         if (k >= depths) return { -1 };
-        int uv = k / by_o, r = uv / by_taps, u = a + stride * r, v = b + stride * (uv - r * (int)by_taps.d);
+        int uv = k / by_o, r = uv / by_taps;
+        int u = a + stride * r, v = b + stride * (uv - r * (int)by_taps.d);
         return { (long)(u * kernel + v) * lines * o + k - uv * o };
     }
-    __device__ const float *at(Line l, Depth d) const { return l >= 0 && d.at >= 0 ? w + d.at + (long)l * o : NULL; }
+    __device__ const float *at(Line l, Depth d) const {
+        return l >= 0 && d.at >= 0 ? w + d.at + (long)l * o : NULL;
+    }
 };
 
-/* Where the products go: y = bias + scale sum, or y += scale sum. Cut into slices along the depth (when a product has too few
- * tiles for the GPU), each slice leaves its part in a copy of y of its own, and add_slices adds those in order. */
+/* Where the products go: y = bias + scale sum, or y += scale sum. Cut into slices along the depth
+ * (when a product has too few tiles for the GPU), each slice leaves its part in a copy of y of its
+ * own, and add_slices adds those in order. */
 struct Out {
     float *y, *parts;
     const float *bias;
@@ -975,7 +1066,8 @@ struct Out {
         if (parts) parts[slice * count + row + n] = sum;
         else y[row + n] = (accumulate ? y[row + n] : bias ? bias[n] : 0) + scale * sum;
     }
-    __device__ void put_four(long row, int n, int slice, float4 sum) const {       /* columns n .. n+3, n a multiple of four */
+    /* columns n .. n+3, n a multiple of four */
+    __device__ void put_four(long row, int n, int slice, float4 sum) const {
         if (!quads) {
             put(row, n, slice, sum.x);
             if (n + 1 < columns) put(row, n + 1, slice, sum.y);
@@ -988,7 +1080,8 @@ struct Out {
             float4 old = make_float4(0, 0, 0, 0);
             if (accumulate) old = *to;
             else if (bias) old = make_float4(bias[n], bias[n + 1], bias[n + 2], bias[n + 3]);
-            sum = make_float4(old.x + scale * sum.x, old.y + scale * sum.y, old.z + scale * sum.z, old.w + scale * sum.w);
+            sum = make_float4(old.x + scale * sum.x, old.y + scale * sum.y,
+                              old.z + scale * sum.z, old.w + scale * sum.w);
         }
         *to = sum;
     }
@@ -1001,10 +1094,12 @@ struct OutPhase : Out {                               /* y[n,i,j,c]: the pixels 
     int h, w, kernel, stride, pad;
     Phase p, q;
     __device__ void select(int phase) {
-        p.select(phase / stride, h, kernel, stride, pad), q.select(phase % stride, w, kernel, stride, pad);
+        p.select(phase / stride, h, kernel, stride, pad);
+        q.select(phase % stride, w, kernel, stride, pad);
     }
     __device__ long row(int m) const {
-        int r = m / q.count, i = p.first + stride * (r % p.count), j = q.first + stride * (m % q.count);
+        int r = m / q.count;
+        int i = p.first + stride * (r % p.count), j = q.first + stride * (m % q.count);
         return (((long)(r / p.count) * h + i) * w + j) * columns;
     }
 };
@@ -1018,32 +1113,39 @@ static void add_slices(const Out &o, int slices) {
     });
 }
 
-/* Rung 1, naive: a thread computes one output and reads 2 K numbers from far for it, 8 bytes for every multiply-add: as fast
- * as global memory and its caches deliver. Block (16,16): 16 columns, 16 lines. shared: nothing. */
-template <class Left, class Right, class Out> __global__ void naive_kernel(Left left, Right right, Out out) {
+/* Rung 1, naive: a thread computes one output and reads 2 K numbers from far for it, 8 bytes for
+ * every multiply-add: as fast as global memory and its caches deliver. Block: 16 x 16. */
+template <class Left, class Right, class Out>
+__global__ void naive_kernel(Left left, Right right, Out out) {
     left.select(blockIdx.z), right.follow(left), out.select(blockIdx.z);
     int m = (int)(blockIdx.x * 16 + threadIdx.y), n = (int)(blockIdx.y * 16 + threadIdx.x);
     if (m >= left.lines || n >= right.lines) return;
     float sum = 0;
     for (int k = 0; k < left.depths; k++) {
-        const float *a = left.at(left.line(m), left.depth(k)), *b = right.at(right.line(n), right.depth(k));
+        const float *a = left.at(left.line(m), left.depth(k));
+        const float *b = right.at(right.line(n), right.depth(k));
         if (a && b) sum += *a * *b;
     }
     out.put(out.row(m), n, 0, sum);
 }
 
-/* Rung 2, shared-memory tile: the block fetches a 16 x 16 tile of each operand together, then every thread reads 16 numbers of
- * each from near: every number from far is used 16 times. Still two shared loads for one multiply-add: now those are the limit.
- * shared: the two tiles. A warp reads two numbers of a, which all its lanes share, and a row of b: no two lanes want one bank. */
-template <class Left, class Right, class Out> __global__ void shared_tile_kernel(Left left, Right right, Out out) {
+/* Rung 2, shared-memory tile: the block fetches a 16 x 16 tile of each operand together, then every
+ * thread reads 16 numbers of each from near: every number from far is used 16 times. Still two
+ * shared loads for one multiply-add: now those are the limit.
+ * shared: the two tiles. A warp reads two numbers of a, which all its lanes share, and a row of b:
+ * no two lanes want one bank. */
+template <class Left, class Right, class Out>
+__global__ void shared_tile_kernel(Left left, Right right, Out out) {
     __shared__ float a[16][16], b[16][16];            /* a[line][depth], b[depth][column] */
     left.select(blockIdx.z), right.follow(left), out.select(blockIdx.z);
-    int tx = (int)threadIdx.x, ty = (int)threadIdx.y, m = (int)blockIdx.x * 16 + ty, n = (int)blockIdx.y * 16 + tx;
+    int tx = (int)threadIdx.x, ty = (int)threadIdx.y;
+    int m = (int)blockIdx.x * 16 + ty, n = (int)blockIdx.y * 16 + tx;
     typename Left::Line line = left.line(m);
     typename Right::Line column = right.line(n);
     float sum = 0;
     for (int k = 0; k < left.depths; k += 16) {
-        const float *p = left.at(line, left.depth(k + tx)), *q = right.at(column, right.depth(k + ty));
+        const float *p = left.at(line, left.depth(k + tx));
+        const float *q = right.at(column, right.depth(k + ty));
         a[ty][tx] = p ? *p : 0;
         b[ty][tx] = q ? *q : 0;
         __syncthreads();                              /* both tiles are whole */
@@ -1053,8 +1155,8 @@ template <class Left, class Right, class Out> __global__ void shared_tile_kernel
     if (m < left.lines && n < right.lines) out.put(out.row(m), n, 0, sum);
 }
 
-/* What tensor cores take (rung 4). They have these types since Ampere: for an older GPU the kernels are compiled empty, and
- * cuda_open refuses the precision. */
+/* What tensor cores take (rung 4). They have these types since Ampere: for an older GPU the kernels
+ * are compiled empty, and cuda_open refuses the precision. */
 struct Tf32;
 struct Bf16;
 template <class T> struct Tensor;
@@ -1062,17 +1164,19 @@ template <class T> struct Tensor;
 #define TENSOR_CORES
 #endif
 
-/* LINES x DEPTH numbers of an operand on their way from far to near, four to a thread and load, held in registers in between:
- * `fetch` asks for them, and the thread computes on while they travel; `store` puts them into shared memory.
- * Along the depth: a row of the tile is a line, a thread keeps its lines. Along the lines: a row is a depth. For example 128 lines, 8
- * deep, along the depth: two quads a row, so the 256 threads fetch all 128 rows at once, a quad each: STEP 128, COUNT 1.
- * QUADS_ONLY leaves out the way for operands that cannot be read in fours: it costs registers even where it is not taken. */
+/* LINES x DEPTH numbers of an operand on their way from far to near, four to a thread and load,
+ * held in registers in between: `fetch` asks for them, and the thread computes on while they
+ * travel; `store` puts them into shared memory. Along the depth: a row of the tile is a line, a
+ * thread keeps its lines. Along the lines: a row is a depth. For example 128 lines, 8 deep, along
+ * the depth: two quads a row, so the 256 threads fetch all 128 rows at once, a quad each: STEP 128,
+ * COUNT 1. QUADS_ONLY leaves out the way for operands that cannot be read in fours: it costs
+ * registers even where it is not taken. */
 template <class Operand, int LINES, int DEPTH, bool QUADS_ONLY> struct Tile {
     static constexpr bool ALONG = Operand::ALONG_DEPTH;
-    static constexpr int ROWS = ALONG ? LINES : DEPTH, QUADS = (ALONG ? DEPTH : LINES) / 4, STEP = THREADS / QUADS;
-    static constexpr int COUNT = (ROWS + STEP - 1) / STEP;                   /* quads of one thread */
+    static constexpr int ROWS = ALONG ? LINES : DEPTH, QUADS = (ALONG ? DEPTH : LINES) / 4;
+    static constexpr int STEP = THREADS / QUADS, COUNT = (ROWS + STEP - 1) / STEP;
     typename Operand::Line line[ALONG ? COUNT : 1];
-    float4 quad[COUNT];
+    float4 quad[COUNT];                               /* of one thread */
     int row, at, first;
 
     __device__ void begin(const Operand &op, int first_line) {
@@ -1089,13 +1193,15 @@ template <class Operand, int LINES, int DEPTH, bool QUADS_ONLY> struct Tile {
             quad[i] = make_float4(0, 0, 0, 0);
             if (ROWS % STEP && r >= ROWS) continue;
             if (QUADS_ONLY || op.quads) {
-                const float *p = ALONG ? op.at(line[i], op.depth(k + at)) : op.at(line[0], op.depth(k + r));
+                const float *p = ALONG ? op.at(line[i], op.depth(k + at))
+                                       : op.at(line[0], op.depth(k + r));
                 if (p) quad[i] = *(const float4 *)p;
             } else {
                 float one[4];
                 #pragma unroll
                 for (int e = 0; e < 4; e++) {
-                    const float *p = ALONG ? op.at(line[i], op.depth(k + at + e)) : op.at(op.line(first + at + e), op.depth(k + r));
+                    const float *p = ALONG ? op.at(line[i], op.depth(k + at + e))
+                                     : op.at(op.line(first + at + e), op.depth(k + r));
                     one[e] = p ? *p : 0;
                 }
                 quad[i] = make_float4(one[0], one[1], one[2], one[3]);
@@ -1110,12 +1216,14 @@ template <class Operand, int LINES, int DEPTH, bool QUADS_ONLY> struct Tile {
             if (ROWS % STEP && r >= ROWS) continue;
             if (ALONG) {
                 float *p = to + at * stride + r;
-                p[0] = quad[i].x, p[stride] = quad[i].y, p[2 * stride] = quad[i].z, p[3 * stride] = quad[i].w;
+                p[0] = quad[i].x, p[stride] = quad[i].y;
+                p[2 * stride] = quad[i].z, p[3 * stride] = quad[i].w;
             } else *(float4 *)(to + r * stride + at) = quad[i];
         }
     }
     /* as it came: to[row][four neighbours], rounded to what the tensor cores of type T take */
-    template <class T> __device__ void store_rounded(typename Tensor<T>::Element *to, int stride) const {
+    template <class T>
+    __device__ void store_rounded(typename Tensor<T>::Element *to, int stride) const {
         #pragma unroll
         for (int i = 0; i < COUNT; i++) {
             int r = row + i * STEP;
@@ -1124,31 +1232,33 @@ template <class Operand, int LINES, int DEPTH, bool QUADS_ONLY> struct Tile {
     }
 };
 
-/* Rung 3, register tile: a block computes BM x BN outputs, a thread TM x TN of them in registers. For every depth it reads TM + TN
- * numbers from near and multiplies each with each: TM*TN/(TM+TN) multiply-adds a load, four for 8 x 8, where rung 2 has a half.
- * A thread's lines and columns lie in fours, BM/(TM/4) and BN/(TN/4) apart: 16-byte loads, neighbours for neighbouring threads.
- * shared: two buffers of both tiles, DEPTH deep. While one is computed on, the next is fetched from far into registers and then
- * stored to the other, so one barrier a step is enough: who stores, stores where nobody reads before it.
- *     step s:  fetch s+1 from far | multiply s, from one buffer | store s+1 into the other | barrier | step s+1: fetch s+2 | .. */
+/* Rung 3, register tile: a block computes BM x BN outputs, a thread TM x TN of them in registers.
+ * For every depth it reads TM + TN numbers from near and multiplies each with each: TM*TN/(TM+TN)
+ * multiply-adds a load, four for 8 x 8, where rung 2 has a half. A thread's lines and columns lie
+ * in fours, BM/(TM/4) and BN/(TN/4) apart: 16-byte loads, neighbours for neighbouring threads.
+ * shared: two buffers of both tiles, DEPTH deep. While one is computed on, the next is fetched from
+ * far into registers and then stored to the other, where no thread reads before the barrier: so one
+ * barrier a step is enough.
+ *     step s:   fetch s+1 from far | multiply s | store s+1 into the other buffer | barrier
+ *     step s+1: fetch s+2 | .. */
 constexpr int PAD = 4;
 template <int BM, int BN, int DEPTH, int TM, int TN, class Left, class Right, class Out>
-__global__ void __launch_bounds__(THREADS, 2) register_tile_kernel(Left left, Right right, Out out, int slices) {
+__global__ void __launch_bounds__(THREADS, 2)
+register_tile_kernel(Left left, Right right, Out out, int slices) {
     static_assert(BM / TM * (BN / TN) == THREADS, "every thread has one register tile");
     __shared__ __align__(16) float a[2][DEPTH][BM + PAD], b[2][DEPTH][BN + PAD];
     int phase = (int)blockIdx.z / slices, slice = (int)blockIdx.z % slices;
     left.select(phase), right.follow(left);
     int m0 = (int)blockIdx.x * BM, n0 = (int)blockIdx.y * BN;
-    if (m0 >= left.lines) return;                     /* the whole block: this phase has fewer pixels than the largest */
+    if (m0 >= left.lines) return;    /* the whole block: this phase has fewer pixels than others */
     int tx = (int)threadIdx.x % (BN / TN) * 4, ty = (int)threadIdx.x / (BN / TN) * 4;
     long steps = (left.depths + DEPTH - 1) / DEPTH;
     int step = (int)(steps * slice / slices), end = (int)(steps * (slice + 1) / slices);
     Tile<Left, BM, DEPTH, TM * TN == 64> from_left;
     Tile<Right, BN, DEPTH, TM * TN == 64> from_right;
     float sum[TM][TN];
-    #pragma unroll
-    for (int i = 0; i < TM; i++)
-        #pragma unroll
-        for (int j = 0; j < TN; j++) sum[i][j] = 0;
+    #pragma unroll                                    /* `= {}` would cost two registers too many */
+    for (int i = 0; i < TM * TN; i++) sum[i / TN][i % TN] = 0;
 
     from_left.begin(left, m0), from_right.begin(right, n0);
     if (step < end) {
@@ -1158,20 +1268,24 @@ __global__ void __launch_bounds__(THREADS, 2) register_tile_kernel(Left left, Ri
     __syncthreads();
     for (; step < end; step++) {
         const int now = step % 2;
-        if (step + 1 < end) from_left.fetch(left, (step + 1) * DEPTH), from_right.fetch(right, (step + 1) * DEPTH);
+        if (step + 1 < end)
+            from_left.fetch(left, (step + 1) * DEPTH), from_right.fetch(right, (step + 1) * DEPTH);
         #pragma unroll
         for (int k = 0; k < DEPTH; k++) {
             float p[TM], q[TN];
             #pragma unroll
-            for (int i = 0; i < TM; i += 4) *(float4 *)&p[i] = *(const float4 *)&a[now][k][ty + i * (BM / TM)];
+            for (int i = 0; i < TM; i += 4)
+                *(float4 *)&p[i] = *(const float4 *)&a[now][k][ty + i * (BM / TM)];
             #pragma unroll
-            for (int j = 0; j < TN; j += 4) *(float4 *)&q[j] = *(const float4 *)&b[now][k][tx + j * (BN / TN)];
+            for (int j = 0; j < TN; j += 4)
+                *(float4 *)&q[j] = *(const float4 *)&b[now][k][tx + j * (BN / TN)];
             #pragma unroll
             for (int i = 0; i < TM; i++)
                 #pragma unroll
                 for (int j = 0; j < TN; j++) sum[i][j] += p[i] * q[j];
         }
-        if (step + 1 < end) from_left.store(a[now ^ 1][0], BM + PAD), from_right.store(b[now ^ 1][0], BN + PAD);
+        if (step + 1 < end)
+            from_left.store(a[now ^ 1][0], BM + PAD), from_right.store(b[now ^ 1][0], BN + PAD);
         __syncthreads();
     }
     out.select(phase);
@@ -1183,25 +1297,27 @@ __global__ void __launch_bounds__(THREADS, 2) register_tile_kernel(Left left, Ri
         #pragma unroll
         for (int j = 0; j < TN; j += 4) {
             int n = n0 + tx + j * (BN / TN);
-            if (n < right.lines) out.put_four(row, n, slice, make_float4(sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3]));
+            float4 four = make_float4(sum[i][j], sum[i][j + 1], sum[i][j + 2], sum[i][j + 3]);
+            if (n < right.lines) out.put_four(row, n, slice, four);
         }
     }
 }
 
-/* Rung 4, tensor cores: a warp multiplies 16 x 16 fragments in one call (mma_sync). The cores take rounded numbers and add in float32:
- * tf32 keeps 10 bits behind the point and float32's range, bf16 keeps 7, is half as large and twice as fast. That is the
- * documents' mixed precision: master weights, statistics and sums stay float32 in memory, and the rounding happens here, on the
- * way into shared memory. bf16 has float32's range, so no loss needs scaling.
- * A block computes BM x BN outputs, its eight warps stand 4 x 2 and take BM/4 x BN/2 each. The pipeline is rung 3's.
- * shared: two buffers of both tiles, each laid out as it comes: left tiles along the depth are row_major fragments, along the lines
- * col_major, right tiles the other way round;
- * at the end the same memory takes each warp's fragments on their way out. */
+/* Rung 4, tensor cores: a warp multiplies 16 x 16 fragments in one call (mma_sync). The cores take
+ * rounded numbers and add in float32: tf32 keeps 10 bits behind the point and float32's range, bf16
+ * keeps 7, is half as large and twice as fast. This is mixed precision: master weights, statistics
+ * and sums stay float32 in memory, and the rounding happens here, on the way into shared memory.
+ * bf16 has float32's range, so no loss needs scaling. A block computes BM x BN outputs, its eight
+ * warps stand 4 x 2 and take BM/4 x BN/2 each. The pipeline is rung 3's.
+ * shared: two buffers of both tiles, each laid out as it comes: left tiles along the depth are
+ * row_major fragments, along the lines col_major, right tiles the other way round; at the end the
+ * same memory takes each warp's fragments on their way out. */
 template <> struct Tensor<Bf16> {
     typedef __nv_bfloat16 Element;
     static constexpr int K = 16, DEPTH = 32, PAD = 8;
+    __device__ static unsigned bits(float x) { return __bfloat16_as_ushort(__float2bfloat16(x)); }
     __device__ static void round_four(__nv_bfloat16 *to, float4 v) {
-        uint2 four = { __bfloat16_as_ushort(__float2bfloat16(v.x)) | (unsigned)__bfloat16_as_ushort(__float2bfloat16(v.y)) << 16,
-                       __bfloat16_as_ushort(__float2bfloat16(v.z)) | (unsigned)__bfloat16_as_ushort(__float2bfloat16(v.w)) << 16 };
+        uint2 four = { bits(v.x) | bits(v.y) << 16, bits(v.z) | bits(v.w) << 16 };
         *(uint2 *)to = four;
     }
 #ifdef TENSOR_CORES
@@ -1215,26 +1331,34 @@ template <> struct Tensor<Tf32> {
     typedef nvcuda::wmma::precision::tf32 Fragment;
     __device__ static void round_four(float *to, float4 v) {
         using nvcuda::wmma::__float_to_tf32;
-        *(float4 *)to = make_float4(__float_to_tf32(v.x), __float_to_tf32(v.y), __float_to_tf32(v.z), __float_to_tf32(v.w));
+        *(float4 *)to = make_float4(__float_to_tf32(v.x), __float_to_tf32(v.y),
+                                    __float_to_tf32(v.z), __float_to_tf32(v.w));
     }
 #endif
 };
 template <int BM, int BN, class T, class Left, class Right, class Out>
-__global__ void __launch_bounds__(THREADS) tensor_kernel(Left left, Right right, Out out, int slices) {
+__global__ void __launch_bounds__(THREADS)
+tensor_kernel(Left left, Right right, Out out, int slices) {
 #ifdef TENSOR_CORES
     using namespace nvcuda;
     typedef typename Tensor<T>::Fragment F;
     typedef typename Tensor<T>::Element Element;
-    constexpr int DEPTH = Tensor<T>::DEPTH, PAD = Tensor<T>::PAD, K = Tensor<T>::K, WM = BM / 4, WN = BN / 2, STAGE = 16 * 20;
-    constexpr int LDA = (Left::ALONG_DEPTH ? DEPTH : BM) + PAD, LDB = (Right::ALONG_DEPTH ? DEPTH : BN) + PAD;
-    constexpr int A = (Left::ALONG_DEPTH ? BM : DEPTH) * LDA, B = (Right::ALONG_DEPTH ? BN : DEPTH) * LDB;
-    constexpr int BYTES = 2 * (A + B) * (int)sizeof(Element), LEAST = THREADS / 32 * STAGE * (int)sizeof(float);
+    constexpr int DEPTH = Tensor<T>::DEPTH, PAD = Tensor<T>::PAD, K = Tensor<T>::K;
+    constexpr int WM = BM / 4, WN = BN / 2, STAGE = 16 * 20;
+    constexpr bool LEFT = Left::ALONG_DEPTH, RIGHT = Right::ALONG_DEPTH;
+    typedef std::conditional_t<LEFT, wmma::row_major, wmma::col_major> LeftOrder;
+    typedef std::conditional_t<RIGHT, wmma::col_major, wmma::row_major> RightOrder;
+    constexpr int LDA = (LEFT ? DEPTH : BM) + PAD, A = (LEFT ? BM : DEPTH) * LDA;
+    constexpr int LDB = (RIGHT ? DEPTH : BN) + PAD, B = (RIGHT ? BN : DEPTH) * LDB;
+    constexpr int BYTES = 2 * (A + B) * (int)sizeof(Element);
+    constexpr int LEAST = THREADS / 32 * STAGE * (int)sizeof(float);
     __shared__ __align__(32) unsigned char memory[BYTES > LEAST ? BYTES : LEAST];
     Element *a = (Element *)memory, *b = a + 2 * A;   /* a[2][A], b[2][B] */
 
     int phase = (int)blockIdx.z / slices, slice = (int)blockIdx.z % slices;
     left.select(phase), right.follow(left), out.select(phase);
-    int m0 = (int)blockIdx.x * BM, n0 = (int)blockIdx.y * BN, warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    int m0 = (int)blockIdx.x * BM, n0 = (int)blockIdx.y * BN;
+    int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
     if (m0 >= left.lines) return;
     int wm = warp / 2 * WM, wn = warp % 2 * WN;       /* this warp's corner in the block's tile */
     long steps = (left.depths + DEPTH - 1) / DEPTH;
@@ -1254,22 +1378,21 @@ __global__ void __launch_bounds__(THREADS) tensor_kernel(Left left, Right right,
     }
     __syncthreads();
     for (int now = 0; step < end; step++, now ^= 1) {
-        if (step + 1 < end) from_left.fetch(left, (step + 1) * DEPTH), from_right.fetch(right, (step + 1) * DEPTH);
+        if (step + 1 < end)
+            from_left.fetch(left, (step + 1) * DEPTH), from_right.fetch(right, (step + 1) * DEPTH);
         #pragma unroll
         for (int k = 0; k < DEPTH; k += K) {
-            typedef typename std::conditional<Left::ALONG_DEPTH, wmma::row_major, wmma::col_major>::type LeftOrder;
-            typedef typename std::conditional<Right::ALONG_DEPTH, wmma::col_major, wmma::row_major>::type RightOrder;
             wmma::fragment<wmma::matrix_a, 16, 16, K, F, LeftOrder> p[WM / 16];
             #pragma unroll
             for (int i = 0; i < WM / 16; i++) {
                 int m = wm + 16 * i;
-                wmma::load_matrix_sync(p[i], a + now * A + (Left::ALONG_DEPTH ? m * LDA + k : k * LDA + m), LDA);
+                wmma::load_matrix_sync(p[i], a + now * A + (LEFT ? m * LDA + k : k * LDA + m), LDA);
             }
             #pragma unroll
             for (int j = 0; j < WN / 16; j++) {
                 int n = wn + 16 * j;
                 wmma::fragment<wmma::matrix_b, 16, 16, K, F, RightOrder> q;
-                wmma::load_matrix_sync(q, b + now * B + (Right::ALONG_DEPTH ? n * LDB + k : k * LDB + n), LDB);
+                wmma::load_matrix_sync(q, b + now * B + (RIGHT ? n * LDB + k : k * LDB + n), LDB);
                 #pragma unroll
                 for (int i = 0; i < WM / 16; i++) wmma::mma_sync(sum[i][j], p[i], q, sum[i][j]);
             }
@@ -1280,7 +1403,7 @@ __global__ void __launch_bounds__(THREADS) tensor_kernel(Left left, Right right,
         }
         __syncthreads();
     }
-    float *mine = (float *)memory + warp * STAGE;     /* 16 x 16 of this warp, rows 20 apart; lane: half a row */
+    float *mine = (float *)memory + warp * STAGE;     /* 16 x 16, rows 20 apart; lane: half a row */
     #pragma unroll
     for (int i = 0; i < WM / 16; i++)
         #pragma unroll
@@ -1297,7 +1420,7 @@ __global__ void __launch_bounds__(THREADS) tensor_kernel(Left left, Right right,
             __syncwarp();
         }
 #elif defined __CUDA_ARCH__
-    __trap();                                         /* cuda_open lets nobody come here */
+    __trap();                                         /* cuda_open refuses such a GPU */
 #endif
 }
 
@@ -1309,14 +1432,14 @@ static Plan plan(long lines, int columns, long depths, int phases, double count)
     if (lines <= 0 || columns <= 0) return p;
     if (columns <= 16) p.bm = 256, p.bn = 16;
     else if (columns > 64 && (double)lines * columns * phases >= 128. * 128 * ENOUGH) p.bn = 128;
-    long tiles = (lines + p.bm - 1) / p.bm * ((columns + p.bn - 1) / p.bn) * phases, most = depths / 128;
+    long tiles = up(lines, p.bm) * up(columns, p.bn) * phases, most = depths / 128;
     if (tiles <= ENOUGH / 2) p.slices = (int)(ENOUGH / tiles < most ? ENOUGH / tiles : most);
     while (p.slices > 1 && p.slices * count > 64e6) p.slices--;
     if (p.slices < 1) p.slices = 1;
     return p;
 }
 
-static int ladder;                                    /* 4, for tests: the largest tiles, however small the product */
+static int ladder;             /* 4, for tests: the largest tiles, however small the product */
 void cuda_ladder(int rung) { ladder = rung; }
 
 enum { FLOAT32, TF32, BF16 };                         /* --precision */
@@ -1325,13 +1448,15 @@ static void product(Left left, Right right, Out out, int phases, int lines, int 
     Plan p = plan(lines, right.lines, depths, phases, (double)out.count);
     if (lines <= 0 || right.lines <= 0) return;       /* nothing to compute: an empty batch */
     if (ladder == 1 || ladder == 2) {
-        dim3 grid((unsigned)((lines + 15) / 16), (unsigned)((right.lines + 15) / 16), (unsigned)phases), block(16, 16);
-        if (ladder == 1) naive_kernel<Left, Right, Out><<<grid, block, 0, stream>>>(left, right, out);
-        else shared_tile_kernel<Left, Right, Out><<<grid, block, 0, stream>>>(left, right, out);
+        dim3 grid(up(lines, 16), up(right.lines, 16), phases), block(16, 16);
+        void (*plain)(Left, Right, Out) = ladder == 1 ? naive_kernel<Left, Right, Out>
+                                                      : shared_tile_kernel<Left, Right, Out>;
+        plain<<<grid, block, 0, stream>>>(left, right, out);
         return;
     }
-    out.parts = p.slices > 1 ? (float *)scratch(FOR_SLICES, sizeof(float) * (size_t)out.count * (size_t)p.slices) : NULL;
-    typedef typename std::conditional<PRECISION == BF16, Bf16, Tf32>::type T;
+    size_t bytes = sizeof(float) * out.count * p.slices;
+    out.parts = p.slices > 1 ? (float *)scratch(FOR_SLICES, bytes) : NULL;
+    typedef std::conditional_t<PRECISION == BF16, Bf16, Tf32> T;
     void (*kernel)(Left, Right, Out, int) = NULL;
     if (ladder == 4 && p.bn == 64) p.bn = 128;
     if (p.bn == 128 && !(left.quads && right.quads)) p.bn = 64;
@@ -1341,187 +1466,215 @@ static void product(Left left, Right right, Out out, int phases, int lines, int 
                             : register_tile_kernel<256, 16, 16, 4, 4, Left, Right, Out>;
     else if constexpr (PRECISION != FLOAT32) {
         if (p.bn == 16) p.bm = 128, p.bn = 64;
-        kernel = p.bn == 128 ? tensor_kernel<128, 128, T, Left, Right, Out> : tensor_kernel<128, 64, T, Left, Right, Out>;
+        kernel = p.bn == 128 ? tensor_kernel<128, 128, T, Left, Right, Out>
+                             : tensor_kernel<128, 64, T, Left, Right, Out>;
     }
-    dim3 grid((unsigned)((lines + p.bm - 1) / p.bm), (unsigned)((right.lines + p.bn - 1) / p.bn), (unsigned)(phases * p.slices));
+    dim3 grid(up(lines, p.bm), up(right.lines, p.bn), phases * p.slices);
     kernel<<<grid, THREADS, 0, stream>>>(left, right, out, p.slices);
     if (p.slices > 1) add_slices(out, p.slices);
 }
 
-static int aligned(const void *x, int neighbours) { return (uintptr_t)x % 16 == 0 && neighbours % 4 == 0; }
-static int up(int a, int b) { return (a + b - 1) / b; }
-static long pixels_in(const Conv *d) { return (long)d->n * d->h * d->w; }
-static long pixels_out(const Conv *d) { return (long)d->n * d->oh * d->ow; }
+static int aligned(const void *x, int neighbours) {
+    return (uintptr_t)x % 16 == 0 && neighbours % 4 == 0;
+}
+static long pixels_in(const Conv &d) { return (long)d.n * d.h * d.w; }
+static long pixels_out(const Conv &d) { return (long)d.n * d.oh * d.ow; }
 
-/* Operands count numbers in 32 bits and pixels in 31: half the registers, and 16 GB are enough for one tensor. */
-static void check_size(const Conv *d) {
-    double in = (double)pixels_in(d) * d->c, out = (double)pixels_out(d) * d->o, most = in > out ? in : out;
-    if (most <= UINT32_MAX && pixels_in(d) <= INT32_MAX && pixels_out(d) <= INT32_MAX && d->stride < 256) return;
-    fprintf(stderr, "cuda: a convolution of %.0f numbers, stride %d: expected at most %.0f numbers, %d pixels, stride 255: use a smaller "
-            "--batch or --size\n", most, d->stride, (double)UINT32_MAX, INT32_MAX);
+/* Operands count numbers in 32 bits and pixels in 31: half the registers, 16 GB for a tensor. */
+static void check_size(const Conv &d) {
+    double in = (double)pixels_in(d) * d.c, out = (double)pixels_out(d) * d.o;
+    double most = in > out ? in : out;
+    if (most <= UINT32_MAX && pixels_in(d) <= INT32_MAX && pixels_out(d) <= INT32_MAX
+        && d.stride < 256) return;
+    fprintf(stderr, "cuda: a convolution of %.0f numbers, stride %d: expected at most %.0f "
+            "numbers, %d pixels, stride 255: use a smaller --batch or --size\n",
+            most, d.stride, (double)UINT32_MAX, INT32_MAX);
     exit(1);
 }
 
-static Patches patches(const float *x, const Conv *d) {
+static Patches patches(const float *x, const Conv &d) {
     Patches p;
     check_size(d);
-    p.x = x, p.h = d->h, p.w = d->w, p.c = d->c, p.kernel = d->kernel, p.stride = d->stride, p.pad = d->pad;
-    p.lines = (int)pixels_out(d), p.depths = d->kernel * d->kernel * d->c, p.quads = aligned(x, d->c);
-    p.by_picture = div_by(d->oh * d->ow), p.by_row = div_by(d->ow), p.by_c = div_by(d->c), p.by_kernel = div_by(d->kernel);
+    p.x = x, p.h = d.h, p.w = d.w, p.c = d.c;
+    p.kernel = d.kernel, p.stride = d.stride, p.pad = d.pad;
+    p.lines = (int)pixels_out(d), p.depths = d.kernel * d.kernel * d.c, p.quads = aligned(x, d.c);
+    p.by_picture = div_by(d.oh * d.ow), p.by_row = div_by(d.ow);
+    p.by_c = div_by(d.c), p.by_kernel = div_by(d.kernel);
     return p;
 }
 static Matrix matrix(const float *x, int lines, int depths) {
-    Matrix m = { x, lines, depths, aligned(x, lines) };
-    return m;
+    return { x, lines, depths, aligned(x, lines) };
 }
-template <class O> static O output(float *y, const float *bias, float scale_, int accumulate, long rows, int columns) {
+template <class O>
+static O output(float *y, const float *bias, float scale, int accumulate, long rows, int columns) {
     O out;
-    out.y = y, out.parts = NULL, out.bias = bias, out.scale = scale_, out.accumulate = accumulate, out.columns = columns;
-    out.quads = aligned(y, columns), out.count = rows * columns;
+    out.y = y, out.parts = NULL, out.bias = bias, out.scale = scale, out.accumulate = accumulate;
+    out.columns = columns, out.quads = aligned(y, columns), out.count = rows * columns;
     return out;
 }
 
 /* y = b + sum x w, or y += sum x w: forward, and a transposed convolution's input gradient */
 template <int PRECISION>
-static void convolve(float *y, const float *x, const float *w, const float *b, int accumulate, const Conv *d) {
+static void convolve(float *y, const float *x, const float *w, const float *b, int accumulate,
+                     const Conv &d) {
     Patches left = patches(x, d);
-    OutRows out = output<OutRows>(y, b, 1, accumulate, pixels_out(d), d->o);
-    product<PRECISION>(left, matrix(w, d->o, left.depths), out, 1, left.lines, left.depths);
+    OutRows out = output<OutRows>(y, b, 1, accumulate, pixels_out(d), d.o);
+    product<PRECISION>(left, matrix(w, d.o, left.depths), out, 1, left.lines, left.depths);
 }
-/* dx = b + sum dy w, or dx += sum dy w: input gradient, and a transposed convolution's forward pass */
+/* dx = b + sum dy w, or dx += sum dy w: input gradient, and a transposed convolution's forward */
 template <int PRECISION>
-static void convolve_back(float *dx, const float *dy, const float *w, const float *b, int accumulate, const Conv *d) {
+static void convolve_back(float *dx, const float *dy, const float *w, const float *b,
+                          int accumulate, const Conv &d) {
     Sources left;
     PhaseOfWeights right;
     check_size(d);
-    left.dy = dy, left.n = d->n, left.h = d->h, left.w = d->w, left.oh = d->oh, left.ow = d->ow, left.o = d->o;
-    left.kernel = d->kernel, left.stride = d->stride, left.pad = d->pad, left.quads = aligned(dy, d->o), left.by_o = div_by(d->o);
-    left.by_taps[0] = div_by(up(d->kernel, d->stride));
-    left.by_taps[1] = div_by(d->kernel > d->stride ? d->kernel / d->stride : 1);
-    right.w = w, right.lines = d->c, right.quads = aligned(w, d->o);
-    OutPhase out = output<OutPhase>(dx, b, 1, accumulate, pixels_in(d), d->c);
-    out.h = d->h, out.w = d->w, out.kernel = d->kernel, out.stride = d->stride, out.pad = d->pad;
-    int s = d->stride, taps = up(d->kernel, s);
-    product<PRECISION>(left, right, out, s * s, d->n * up(d->h, s) * up(d->w, s), taps * taps * d->o);
+    left.dy = dy, left.n = d.n, left.h = d.h, left.w = d.w, left.oh = d.oh, left.ow = d.ow;
+    left.o = d.o, left.kernel = d.kernel, left.stride = d.stride, left.pad = d.pad;
+    left.quads = aligned(dy, d.o), left.by_o = div_by(d.o);
+    left.by_taps[0] = div_by((int)up(d.kernel, d.stride));
+    left.by_taps[1] = div_by(d.kernel > d.stride ? d.kernel / d.stride : 1);
+    right.w = w, right.lines = d.c, right.quads = aligned(w, d.o);
+    OutPhase out = output<OutPhase>(dx, b, 1, accumulate, pixels_in(d), d.c);
+    out.h = d.h, out.w = d.w, out.kernel = d.kernel, out.stride = d.stride, out.pad = d.pad;
+    int s = d.stride, taps = (int)up(d.kernel, s);
+    product<PRECISION>(left, right, out, s * s, (int)(d.n * up(d.h, s) * up(d.w, s)),
+                       taps * taps * d.o);
 }
 /* dw = scale sum x dy, or dw += */
 template <int PRECISION>
-static void correlate(float *dw, const float *x, const float *dy, float scale_, int accumulate, const Conv *d) {
+static void correlate(float *dw, const float *x, const float *dy, float scale, int accumulate,
+                      const Conv &d) {
     PatchesTransposed left;
-    left.p = patches(x, d), left.lines = left.p.depths, left.depths = left.p.lines, left.quads = left.p.quads;
-    OutRows out = output<OutRows>(dw, NULL, scale_, accumulate, left.lines, d->o);
-    product<PRECISION>(left, matrix(dy, d->o, left.depths), out, 1, left.lines, left.depths);
+    left.p = patches(x, d), left.quads = left.p.quads;
+    left.lines = left.p.depths, left.depths = left.p.lines;
+    OutRows out = output<OutRows>(dw, NULL, scale, accumulate, left.lines, d.o);
+    product<PRECISION>(left, matrix(dy, d.o, left.depths), out, 1, left.lines, left.depths);
 }
 
-static long conv_scratch(const Conv *d) {
-    long taps = (long)d->kernel * d->kernel * d->c, s = d->stride, phase = (long)up(d->kernel, d->stride) * up(d->kernel, d->stride) * d->o;
-    double count[3] = { (double)pixels_out(d) * d->o, (double)pixels_in(d) * d->c, (double)taps * d->o }, need = 0;
-    Plan p[3] = { plan(pixels_out(d), d->o, taps, 1, count[0]),
-                  plan((long)d->n * up(d->h, d->stride) * up(d->w, d->stride), d->c, phase, (int)(s * s), count[1]),
-                  plan(taps, d->o, pixels_out(d), 1, count[2]) };
-    for (int i = 0; i < 3; i++)
-        if (p[i].slices > 1 && p[i].slices * count[i] > need) need = p[i].slices * count[i];
-    return (long)need;
+static long conv_scratch(const Conv *of) {
+    const Conv d = *of;
+    long taps = (long)d.kernel * d.kernel * d.c, s = d.stride, few = up(d.kernel, s), need = 0;
+    struct { long lines; int columns; long depths, phases; } const p[] = {
+        { pixels_out(d), d.o, taps, 1 },
+        { d.n * up(d.h, s) * up(d.w, s), d.c, few * few * d.o, s * s },
+        { taps, d.o, pixels_out(d), 1 } };
+    long count[] = { pixels_out(d) * d.o, pixels_in(d) * d.c, taps * d.o };
+    for (int i = 0; i < 3; i++) {
+        Plan cut = plan(p[i].lines, p[i].columns, p[i].depths, (int)p[i].phases, (double)count[i]);
+        if (cut.slices > 1 && cut.slices * count[i] > need) need = cut.slices * count[i];
+    }
+    return need;
 }
 
-template <int PRECISION> static void conv2d_forward(float *y, const float *x, const float *w, const float *b, const Conv *d) {
-    convolve<PRECISION>(y, x, w, b, 0, d);
-}
-template <int PRECISION> static void conv2d_backward_input(float *dx, const float *dy, const float *w, const Conv *d) {
-    convolve_back<PRECISION>(dx, dy, w, NULL, 1, d);
-}
-template <int PRECISION> static void conv2d_backward_weight(float *dw, const float *x, const float *dy, const Conv *d) {
-    correlate<PRECISION>(dw, x, dy, 1, 1, d);
+template <int PRECISION>
+static void conv2d_forward(float *y, const float *x, const float *w, const float *b,
+                           const Conv *d) {
+    convolve<PRECISION>(y, x, w, b, 0, *d);
 }
 template <int PRECISION>
-static void conv2d_transpose_forward(float *y, const float *x, const float *w, const float *b, const Conv *d) {
-    convolve_back<PRECISION>(y, x, w, b, 0, d);
-}
-template <int PRECISION> static void conv2d_transpose_backward_input(float *dx, const float *dy, const float *w, const Conv *d) {
-    convolve<PRECISION>(dx, dy, w, NULL, 1, d);
-}
-template <int PRECISION> static void conv2d_transpose_backward_weight(float *dw, const float *x, const float *dy, const Conv *d) {
-    correlate<PRECISION>(dw, dy, x, 1, 1, d);
-}
-
-static Conv as_conv(int n, int in, int out) {         /* a dense layer: 1x1 pictures, 1x1 kernel */
-    Conv d = { n, 1, 1, in, 1, 1, out, 1, 1, 0 };
-    return d;
+static void conv2d_backward_input(float *dx, const float *dy, const float *w, const Conv *d) {
+    convolve_back<PRECISION>(dx, dy, w, NULL, 1, *d);
 }
 template <int PRECISION>
-static void dense_forward(float *y, const float *x, const float *w, const float *b, int n, int in, int out) {
-    Conv d = as_conv(n, in, out);
-    convolve<PRECISION>(y, x, w, b, 0, &d);
+static void conv2d_backward_weight(float *dw, const float *x, const float *dy, const Conv *d) {
+    correlate<PRECISION>(dw, x, dy, 1, 1, *d);
 }
-template <int PRECISION> static void dense_backward_input(float *dx, const float *dy, const float *w, int n, int in, int out) {
-    Conv d = as_conv(n, in, out);
-    convolve_back<PRECISION>(dx, dy, w, NULL, 1, &d);
+template <int PRECISION>
+static void conv2d_transpose_forward(float *y, const float *x, const float *w, const float *b,
+                                     const Conv *d) {
+    convolve_back<PRECISION>(y, x, w, b, 0, *d);
 }
-template <int PRECISION> static void dense_backward_weight(float *dw, const float *x, const float *dy, int n, int in, int out) {
-    Conv d = as_conv(n, in, out);
-    correlate<PRECISION>(dw, x, dy, 1, 1, &d);
+template <int PRECISION>
+static void conv2d_transpose_backward_input(float *dx, const float *dy, const float *w,
+                                            const Conv *d) {
+    convolve<PRECISION>(dx, dy, w, NULL, 1, *d);
+}
+template <int PRECISION>
+static void conv2d_transpose_backward_weight(float *dw, const float *x, const float *dy,
+                                             const Conv *d) {
+    correlate<PRECISION>(dw, dy, x, 1, 1, *d);
 }
 
-/* F - mu in borrowed memory, or F itself where mean is NULL: then a Gram matrix is a weight gradient of F with itself, and its
- * gradient a 1x1 convolution of F with (dG + dG^T)/R. In float32 whatever the precision: the style loss lives on differences. */
-static const float *centred(const float *f, const float *mean, long rows, int c, float **more, long need) {
-    float *memory = (float *)scratch(FOR_GRAM, sizeof(float) * (size_t)(need + (mean ? rows * c : 0)));
-    *more = memory;
+/* a dense layer: 1x1 pictures, 1x1 kernel */
+static Conv as_conv(long n, int in, int out) { return { (int)n, 1, 1, in, 1, 1, out, 1, 1, 0 }; }
+template <int PRECISION>
+static void dense_forward(float *y, const float *x, const float *w, const float *b, int n, int in,
+                          int out) {
+    convolve<PRECISION>(y, x, w, b, 0, as_conv(n, in, out));
+}
+template <int PRECISION>
+static void dense_backward_input(float *dx, const float *dy, const float *w, int n, int in,
+                                 int out) {
+    convolve_back<PRECISION>(dx, dy, w, NULL, 1, as_conv(n, in, out));
+}
+template <int PRECISION>
+static void dense_backward_weight(float *dw, const float *x, const float *dy, int n, int in,
+                                  int out) {
+    correlate<PRECISION>(dw, x, dy, 1, 1, as_conv(n, in, out));
+}
+
+/* F - mu in borrowed memory, or F itself where mean is NULL: then a Gram matrix is a weight
+ * gradient of F with itself, and its gradient a 1x1 convolution of F with (dG + dG^T)/R. In float32
+ * whatever the precision: the style loss lives on differences. */
+static const float *centred(const float *f, const float *mean, long rows, int c, float *memory) {
     if (!mean) return f;
-    float *e = memory + need;
-    each_row(rows, c, [=] __device__ (long r, int j) { e[r * c + j] = f[r * c + j] - mean[j]; });
-    return e;
+    each_row(rows, c, [=] __device__ (long r, int j) {
+        memory[r * c + j] = f[r * c + j] - mean[j];
+    });
+    return memory;
 }
 static long gram_scratch(long rows, int c) {
-    Conv d = as_conv((int)rows, c, c);
-    return rows * c + ((long)c * c + 3) / 4 * 4 + conv_scratch(&d);
+    Conv d = as_conv(rows, c, c);
+    return rows * c + up((long)c * c, 4) * 4 + conv_scratch(&d);
 }
 static void gram_forward(float *g, float *mean, const float *f, long rows, int c) {
-    float *none;
-    Conv d = as_conv((int)rows, c, c);
-    if (mean)
-        sum_rows(1, rows, c, [=] __device__ (long r, int j, int) -> Pair { return { f[r * c + j], 0 }; },
-                 [=] __device__ (int, int j, double a, double) { mean[j] = (float)(a / rows); });
-    const float *e = centred(f, mean, rows, c, &none, 0);
-    correlate<FLOAT32>(g, e, e, 1 / (float)rows, 0, &d);
+    float *memory = (float *)scratch(FOR_GRAM, mean ? sizeof(float) * (rows * c) : 0);
+    if (mean) mean_rows(mean, 0, f, 1, rows, c);
+    const float *e = centred(f, mean, rows, c, memory);
+    correlate<FLOAT32>(g, e, e, 1 / (float)rows, 0, as_conv(rows, c, c));
 }
-static void gram_backward(float *df, const float *dg, const float *f, const float *mean, long rows, int c) {
-    float *w;
-    Conv d = as_conv((int)rows, c, c);
-    const float *e = centred(f, mean, rows, c, &w, ((long)c * c + 3) / 4 * 4);
-    each_row(c, c, [=] __device__ (long i, int j) { w[i * c + j] = (dg[i * c + j] + dg[(long)j * c + i]) / rows; });
-    convolve<FLOAT32>(df, e, w, NULL, 1, &d);
+static void gram_backward(float *df, const float *dg, const float *f, const float *mean, long rows,
+                          int c) {
+    long square = up((long)c * c, 4) * 4;             /* e, if any, is aligned as w is */
+    float *w = (float *)scratch(FOR_GRAM, sizeof(float) * (square + (mean ? rows * c : 0)));
+    const float *e = centred(f, mean, rows, c, w + square);
+    each_row(c, c, [=] __device__ (long i, int j) {
+        w[i * c + j] = (dg[i * c + j] + dg[(long)j * c + i]) / rows;
+    });
+    convolve<FLOAT32>(df, e, w, NULL, 1, as_conv(rows, c, c));
 }
 
-/* ------------------------------------------------------------------------------------------------------------- search
- * index[i] = argmin_j w_j |x_i - y_j|^2: the loops of a matrix product, but what a tile gives is not stored: every thread keeps
- * the least of what it has seen. A block takes 64 rows of x and a slice of y's, 64 at a time; a thread 4 x 4 distances of a tile,
- * in the same four rows of x all the way. At the end the 16 threads that share those rows (half a warp) settle it by shuffles, and
- * nearest's last kernel settles it between the slices. `before` orders any two of them, so no order of settling matters: the
- * first row of equals wins. Always in float32: a rounded product of tensor cores would find another row.
- * shared: both tiles, 16 numbers of every row at a time, laid out by number: a warp reads two float4 of a and 16 of b. */
+/* ------------------------------------------------------------------------------------------ search
+ * index[i] = argmin_j w_j |x_i - y_j|^2: the loops of a matrix product, but what a tile gives is
+ * not stored: every thread keeps the least of what it has seen. A block takes 64 rows of x and a
+ * slice of y's, 64 at a time; a thread 4 x 4 distances of a tile, in the same four rows of x all
+ * the way. At the end the 16 threads that share those rows (half a warp) settle it by shuffles, and
+ * nearest's last kernel settles it between the slices. `before` orders any two of them, so no order
+ * of settling matters: the first row of equals wins. Always in float32: a rounded product of tensor
+ * cores would find another row.
+ * shared: both tiles, 16 numbers of every row at a time, laid out by number: a warp reads two
+ * float4 of a and 16 of b. */
 constexpr int NEAR = 64, NEAR_DEPTH = 16;
 struct Least { float value; int index; };
-__device__ static inline bool before(Least a, Least b) {                     /* NaN is before every number */
+__device__ static inline bool before(Least a, Least b) {       /* NaN is before every number */
     bool a_lost = a.value != a.value, b_lost = b.value != b.value;
     if (a_lost != b_lost) return a_lost;
     return a.value < b.value || ((a_lost || a.value == b.value) && a.index < b.index);
 }
-__global__ void __launch_bounds__(THREADS) nearest_kernel(Least *part, const float *x, const float *y, const float *weight, long nx,
-                                                          long ny, int c) {
+__global__ void __launch_bounds__(THREADS) nearest_kernel(Least *part, const float *x,
+        const float *y, const float *weight, long nx, long ny, int c) {
     __shared__ __align__(16) float a[NEAR_DEPTH][NEAR + PAD], b[NEAR_DEPTH][NEAR + PAD];
     int t = (int)threadIdx.x, tx = t % 16 * 4, ty = t / 16 * 4;
-    long m0 = (long)blockIdx.x * NEAR, n = ny * blockIdx.y / gridDim.y, end = ny * (blockIdx.y + 1) / gridDim.y;
+    long m0 = (long)blockIdx.x * NEAR;
+    long n = ny * blockIdx.y / gridDim.y, end = ny * (blockIdx.y + 1) / gridDim.y;
     Least best[4];
     #pragma unroll
     for (int i = 0; i < 4; i++) best[i] = { INFINITY, (int)n };
     for (; n < end; n += NEAR) {
-        float sum[4][4];
-        #pragma unroll
-        for (int i = 0; i < 16; i++) sum[i / 4][i % 4] = 0;
+        float sum[4][4] = {};
         for (int k0 = 0; k0 < c; k0 += NEAR_DEPTH) {
             #pragma unroll
-            for (int i = 0; i < NEAR * NEAR_DEPTH / THREADS; i++) {          /* neighbours along a row: neighbouring threads */
+            for (int i = 0; i < NEAR * NEAR_DEPTH / THREADS; i++) {   /* neighbours: along a row */
                 int k = t % NEAR_DEPTH, row = t / NEAR_DEPTH + i * (THREADS / NEAR_DEPTH);
                 a[k][row] = m0 + row < nx && k0 + k < c ? x[(m0 + row) * c + k0 + k] : 0;
                 b[k][row] = n + row < end && k0 + k < c ? y[(n + row) * c + k0 + k] : 0;
@@ -1530,9 +1683,13 @@ __global__ void __launch_bounds__(THREADS) nearest_kernel(Least *part, const flo
             #pragma unroll
             for (int k = 0; k < NEAR_DEPTH; k++) {
                 float p[4], q[4];
-                *(float4 *)p = *(const float4 *)&a[k][ty], *(float4 *)q = *(const float4 *)&b[k][tx];
+                *(float4 *)p = *(const float4 *)&a[k][ty];
+                *(float4 *)q = *(const float4 *)&b[k][tx];
                 #pragma unroll
-                for (int i = 0; i < 16; i++) sum[i / 4][i % 4] += (p[i / 4] - q[i % 4]) * (p[i / 4] - q[i % 4]);
+                for (int i = 0; i < 16; i++) {
+                    float e = p[i / 4] - q[i % 4];
+                    sum[i / 4][i % 4] += e * e;
+                }
             }
             __syncthreads();                          /* all have read them: the next may come */
         }
@@ -1556,21 +1713,26 @@ __global__ void __launch_bounds__(THREADS) nearest_kernel(Least *part, const flo
         if (tx == 0 && m0 + ty + i < nx) part[blockIdx.y * nx + m0 + ty + i] = best[i];
     }
 }
-/* as many slices of y as make a thousand blocks, of 256 rows at least: follows from the sizes alone */
+/* as many slices of y as make a thousand blocks, of 256 rows at least: by the sizes alone */
 static long nearest_slices(long nx, long ny) {
-    long slices = 1024 / ((nx + NEAR - 1) / NEAR), most = (ny + 255) / 256;
+    long slices = 1024 / up(nx, NEAR), most = up(ny, 256);
     return slices > most ? most : slices < 1 ? 1 : slices;
 }
-static long nearest_scratch(long nx, long ny, int) { return nx > 0 ? nearest_slices(nx, ny) * nx * 2 : 0; }
-static void nearest(float *index, float *least, const float *x, const float *y, const float *weight, long nx, long ny, int c) {
+static long nearest_scratch(long nx, long ny, int) {
+    return nx > 0 ? nearest_slices(nx, ny) * nx * 2 : 0;
+}
+static void nearest(float *index, float *least, const float *x, const float *y, const float *weight,
+                    long nx, long ny, int c) {
     if (ny > 1 << 24) {
-        fprintf(stderr, "cuda: nearest: %ld rows to search: expected at most %d, what a float counts exactly\n", ny, 1 << 24);
+        fprintf(stderr, "cuda: nearest: %ld rows to search: expected at most %d, what a float "
+                "counts exactly\n", ny, 1 << 24);
         exit(1);
     }
     if (nx <= 0) return;
     int slices = (int)nearest_slices(nx, ny);
-    Least *part = (Least *)scratch(FOR_SLICES, (size_t)slices * nx * sizeof(Least));
-    nearest_kernel<<<dim3((unsigned)((nx + NEAR - 1) / NEAR), (unsigned)slices), THREADS, 0, stream>>>(part, x, y, weight, nx, ny, c);
+    Least *part = (Least *)scratch(FOR_SLICES, slices * nx * sizeof(Least));
+    dim3 grid(up(nx, NEAR), slices);
+    nearest_kernel<<<grid, THREADS, 0, stream>>>(part, x, y, weight, nx, ny, c);
     each(nx, [=] __device__ (long i) {
         Least best = part[i];
         for (int s = 1; s < slices; s++)
@@ -1579,48 +1741,16 @@ static void nearest(float *index, float *least, const float *x, const float *y, 
     });
 }
 
-/* ----------------------------------------------------------------------------------------------------------- the tables */
+/* ----------------------------------------------------------------------------------- the tables */
 
-#define TABLE(name_, PRECISION) { .name = name_, .alloc = alloc, .release = release, .upload = upload, .download = download, \
-    .conv_scratch = conv_scratch, .gram_scratch = gram_scratch, .nearest_scratch = nearest_scratch, .fill = fill, .copy = copy, .axpy = axpy, .scale = scale, \
-    .clip = clip, .clip_norm = clip_norm, \
-    .sum_squares = sum_squares, .random_uniform = random_uniform, .random_normal = random_normal, \
-    .dense_forward = dense_forward<PRECISION>, .dense_backward_input = dense_backward_input<PRECISION>, \
-    .dense_backward_weight = dense_backward_weight<PRECISION>, .bias_backward = bias_backward, \
-    .conv2d_forward = conv2d_forward<PRECISION>, .conv2d_backward_input = conv2d_backward_input<PRECISION>, \
-    .conv2d_backward_weight = conv2d_backward_weight<PRECISION>, .conv2d_transpose_forward = conv2d_transpose_forward<PRECISION>, \
-    .conv2d_transpose_backward_input = conv2d_transpose_backward_input<PRECISION>, \
-    .conv2d_transpose_backward_weight = conv2d_transpose_backward_weight<PRECISION>, \
-    .depthwise_conv2d_forward = depthwise_conv2d_forward, .depthwise_conv2d_backward_input = depthwise_conv2d_backward_input, \
-    .depthwise_conv2d_backward_weight = depthwise_conv2d_backward_weight, \
-    .normalize_vector = normalize_vector, .spectral_forward = spectral_forward, .spectral_backward = spectral_backward, \
-    .normalize_forward = normalize_forward, .normalize_backward = normalize_backward, \
-    .batchnorm_track = batchnorm_track, .batchnorm_inference = batchnorm_inference, \
-    .moments_forward = moments_forward, .moments_backward = moments_backward, \
-    .leaky_relu_forward = leaky_relu_forward, .leaky_relu_backward = leaky_relu_backward, \
-    .tanh_forward = tanh_forward, .tanh_backward = tanh_backward, \
-    .sigmoid_forward = sigmoid_forward, .sigmoid_backward = sigmoid_backward, \
-    .dropout_forward = dropout_forward, .dropout_backward = dropout_backward, \
-    .add_forward = add_forward, .lerp = lerp_, .concat_forward = concat_forward, .concat_backward = concat_backward, \
-    .reflect_pad_forward = reflect_pad_forward, .reflect_pad_backward = reflect_pad_backward, \
-    .upsample_forward = upsample_forward, .upsample_backward = upsample_backward, \
-    .avgpool_forward = avgpool_forward, .avgpool_backward = avgpool_backward, \
-    .maxpool_forward = maxpool_forward, .maxpool_backward = maxpool_backward, \
-    .gray_forward = gray_forward, .gray_backward = gray_backward, .mean_sigmoid = mean_sigmoid, \
-    .bce_logits_forward = bce_logits_forward, .bce_logits_backward = bce_logits_backward, \
-    .softmax_cross_entropy_forward = softmax_cross_entropy_forward, \
-    .softmax_cross_entropy_backward = softmax_cross_entropy_backward, \
-    .squared_error_forward = squared_error_forward, .squared_error_backward = squared_error_backward, \
-    .absolute_error_forward = absolute_error_forward, .absolute_error_backward = absolute_error_backward, \
-    .hinge_forward = hinge_forward, .hinge_backward = hinge_backward, \
-    .mean_forward = mean_forward, .mean_backward = mean_backward, \
-    .gram_forward = gram_forward, .gram_backward = gram_backward, \
-    .style_loss_forward = style_loss_forward, .style_loss_backward = style_loss_backward, \
-    .total_variation_forward = total_variation_forward, .total_variation_backward = total_variation_backward, \
-    .gradient_penalty = gradient_penalty, .gaussian_sample_forward = gaussian_sample_forward, \
-    .gaussian_sample_backward = gaussian_sample_backward, .kl_forward = kl_forward, .kl_backward = kl_backward, \
-    .batch_std = batch_std, .nearest = nearest, .adam_step = adam_step, .rmsprop_step = rmsprop_step }
-
-const Ops ops_cuda = TABLE("cuda", FLOAT32);
-const Ops ops_cuda_tf32 = TABLE("cuda_tf32", TF32);
-const Ops ops_cuda_bf16 = TABLE("cuda_bf16", BF16);
+template <int PRECISION> static constexpr Ops table(const char *name_) {
+    Ops ops = {};
+    ops.name = name_, ops.alloc = alloc, ops.release = release;
+    ops.upload = upload, ops.download = download;
+#define ENTRY(name) ops.name = name;
+#define PRODUCT(name) ops.name = name<PRECISION>;
+    OPS_SIMPLE(ENTRY) OPS_TILED(ENTRY) OPS_PRODUCTS(PRODUCT)
+    return ops;
+}
+constexpr Ops ops_cuda = table<FLOAT32>("cuda"), ops_cuda_tf32 = table<TF32>("cuda_tf32"),
+              ops_cuda_bf16 = table<BF16>("cuda_bf16");

@@ -1,5 +1,6 @@
-/* test_golden.c: every operation of the CPU tables against PyTorch's numbers in data/ops.safetensors.
- * golden_ops.py makes that file and says what is in it. It is looked for in the folder $TESTS, else in tests/. */
+/* test_golden.c: every operation of the CPU tables against PyTorch's numbers in
+ * data/ops.safetensors. golden_ops.py makes that file and says what is in it. It is looked for in
+ * the folder $TESTS, else in tests/. */
 #define ERROR_IMPLEMENTATION
 #define LAYERS_IMPLEMENTATION
 #define TILED_IMPLEMENTATION
@@ -17,7 +18,8 @@ enum { TABLES = sizeof tables / sizeof *tables };
 /* PyTorch has nothing to say on moving numbers, or on our random ones. */
 static const char *const without_golden = "fill copy axpy scale random_uniform random_normal";
 
-static const StTensor *golden(const StFile *file, const Op *op, int number, const char *tensor, const char *suffix) {
+static const StTensor *golden(const StFile *file, const Op *op, int number, const char *tensor,
+                              const char *suffix) {
     char name[100];
     snprintf(name, sizeof name, "%s.%d/%s%s", group_of(op), number, tensor, suffix);
     return st_find(file, name);
@@ -29,13 +31,15 @@ static int read_case(const StFile *file, const Op *op, int number, Case *k) {
     const StTensor *t = golden(file, op, number, "case", "");
     if (!t || !st_read_f32(t, v, 13)) return 0;
     *k = (Case){ .a = v[10], .scale = v[11], .t = (long)v[12] };
-    int *const size[] = { &k->d.n, &k->d.h, &k->d.w, &k->d.c, &k->d.oh, &k->d.ow, &k->d.o, &k->d.kernel, &k->d.stride,
+    int *const size[] = { &k->d.n, &k->d.h, &k->d.w, &k->d.c, &k->d.oh, &k->d.ow, &k->d.o,
+                          &k->d.kernel, &k->d.stride,
                           &k->d.pad };
     for (int i = 0; i < 10; i++) *size[i] = (int)v[i];
     return 1;
 }
 
-/* Runs one entry on the inputs of one case and compares all that it writes. NULL, or what is wrong. */
+/* Runs one entry on the inputs of one case and compares all that it writes. NULL, or what is wrong.
+ * */
 static const char *check_golden(const StFile *file, const Ops *table, const Op *op, int number) {
     static char message[200];
     Case k;
@@ -53,7 +57,8 @@ static const char *check_golden(const StFile *file, const Ops *table, const Op *
             continue;
         }
         want[i] = ops_naive.alloc(t->size);
-        if (!value) snprintf(message, sizeof message, "the file has no %s", t->name), wrong = message;
+        if (!value) snprintf(message, sizeof message, "the file has no %s", t->name),
+            wrong = message;
         else if (!st_read_f32(value, want[i], t->size)) wrong = error_text();
         else if (t->role & IN) ops_naive.copy(x.value[i], want[i], t->size);
         else if (t->role & INOUT) ops_naive.fill(x.value[i], 0, t->size);
@@ -82,18 +87,23 @@ static void test_table(const StFile *file, const Ops *table) {
             const char *wrong = check_golden(file, table, op, number);
             CHECK(!wrong, "%s %s.%d: %s (%s)", table->name, op->name, number, wrong, sizes_of(&k));
         }
-        CHECK(number >= 2 || has_word(without_golden, op->name), "%s has %d golden cases, not 2", op->name, number);
+        CHECK(number >= 2 || has_word(without_golden, op->name), "%s has %d golden cases, not 2",
+              op->name, number);
     }
 }
 
-/* Planted errors: in the file, one value of each kind of tensor; in the code, a leaky relu with another slope. */
-static void slope_off(real *y, const real *x, real slope, long n) { leaky_relu_forward(y, x, slope * 1.00001f, n); }
+/* Planted errors: in the file, one value of each kind of tensor; in the code, a leaky relu with
+ * another slope. */
+static void slope_off(real *y, const real *x, real slope, long n) {
+    leaky_relu_forward(y, x, slope * 1.00001f, n);
+}
 
 static void test_checkers(const StFile *file) {
     CHECK(comparison_mistakes() == 0, "first_difference makes %d mistakes", comparison_mistakes());
     static const char *const planted[][2] = {
         { "conv2d_forward", "y" }, { "conv2d_forward", "x" }, { "conv2d_backward_weight", "dw" },
-        { "dense_forward", "b" }, { "clip", "x.before" }, { "adam_step", "p" }, { "bce_logits_forward", "loss" },
+        { "dense_forward", "b" }, { "clip", "x.before" }, { "adam_step", "p" },
+            { "bce_logits_forward", "loss" },
         { "gram_forward", "g" },
     };
     const float errors[] = { 1.001f, -1, NAN };
@@ -104,15 +114,19 @@ static void test_checkers(const StFile *file) {
             CHECK(t, "%s.0 has %s", op->name, planted[i][1]);
             if (!t) continue;
             float *first = (float *)(uintptr_t)t->data, old = *first;
-            CHECK(!check_golden(file, &ops_naive, op, 0), "%s is right before the planted error", op->name);
+            CHECK(!check_golden(file, &ops_naive, op, 0), "%s is right before the planted error",
+                  op->name);
             *first *= errors[e];
-            CHECK(check_golden(file, &ops_naive, op, 0), "%s: an error in %s is not seen", op->name, planted[i][1]);
+            CHECK(check_golden(file, &ops_naive, op, 0), "%s: an error in %s is not seen", op->name,
+                  planted[i][1]);
             *first = old;
         }
     Ops broken = ops_naive;
     broken.leaky_relu_forward = slope_off;
-    CHECK(check_golden(file, &broken, find_op("leaky_relu_forward"), 0), "an error in the code is not seen");
-    CHECK(check_golden(file, &ops_naive, find_op("conv2d_forward"), 99), "a missing case is not noticed");
+    CHECK(check_golden(file, &broken, find_op("leaky_relu_forward"), 0),
+          "an error in the code is not seen");
+    CHECK(check_golden(file, &ops_naive, find_op("conv2d_forward"), 99),
+          "a missing case is not noticed");
 }
 
 int main(void) {

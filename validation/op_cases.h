@@ -1,15 +1,15 @@
-/* op_cases.h: every entry of struct Ops that computes, in one list: how to call it, which tensors it reads and writes.
- * With the list, a test of all operations is one loop:
+/* op_cases.h: every entry of struct Ops that computes, in one list: how to call it, which tensors
+ * it reads and writes. With the list, a test of all operations is one loop:
  *
  *   for (int i = 0; i < OPS; i++) {
- *       Data x = data_random(&op_list[i], &shape, seed);           tensors of the right sizes, with random numbers
- *       const char *wrong = run(&ops_tiled, &op_list[i], &shape, &x);      NULL, or a word on what is wrong
+ *       Data x = data_random(&op_list[i], &shape, seed);      tensors of the right sizes, at random
+ *       const char *wrong = run(&ops_tiled, &op_list[i], &shape, &x);      NULL, or what is wrong
  *       ... x.tensor[0].name, x.value[0][0] ...
  *       data_free(&x);
  *   }
  *
- * An entry's pointers come first in its argument list, in the order of the list below; then its sizes and its numbers.
- * Needs LAYERS_IMPLEMENTATION before it, in the same file. */
+ * An entry's pointers come first in its argument list, in the order of the list below; then its
+ * sizes and its numbers. Needs LAYERS_IMPLEMENTATION before it, in the same file. */
 #ifndef OP_CASES_H
 #define OP_CASES_H
 #include "layers.h"
@@ -19,21 +19,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What an operation does with a tensor. INOUT is a gradient that is added to, or data changed in place. */
-enum { IN = 1, OUT = 2, INOUT = 4, MAYBE = 8 /* may be NULL */, POSITIVE = 16 /* a variance or a weight */, LABEL = 32 /* a class of C */ };
-typedef struct Tensor { int role; const char *name; long shape[5], size; } Tensor;      /* shape: up to 4 numbers, then 0; size: their product */
+/* What an operation does with a tensor. INOUT: a gradient that is added to, or data changed in
+ * place. MAYBE: may be NULL. POSITIVE: a variance or a weight. LABEL: a class of C. */
+enum { IN = 1, OUT = 2, INOUT = 4, MAYBE = 8, POSITIVE = 16, LABEL = 32 };
+/* shape: up to 4 numbers, then 0; size: their product */
+typedef struct Tensor { int role; const char *name; long shape[5], size; } Tensor;
 
 /* One set of sizes and numbers; d holds the sizes of all operations, not of convolutions only. */
 typedef struct Case {
     Conv d;
-    real a;              /* slope, target, limit, momentum, beta1, factor: in [0,1) it is good for all of them */
+    real a; /* slope, target, limit, momentum, beta1, factor: in [0,1) it is good for all of them */
     real scale;          /* of a loss's gradient; the learning rate */
     long t;              /* Adam's step */
     const char *null;    /* the tensors passed as NULL, by name, separated by spaces */
 } Case;
 
-#define SIZES __attribute__((unused)) long N = k->d.n, H = k->d.h, W = k->d.w, C = k->d.c, OH = k->d.oh, OW = k->d.ow, \
-    O = k->d.o, K = k->d.kernel, S = k->d.stride, P = k->d.pad, ROWS = N * H * W, ALL = ROWS * C; \
+#define SIZES __attribute__((unused)) long N = k->d.n, H = k->d.h, W = k->d.w, C = k->d.c, \
+    OH = k->d.oh, OW = k->d.ow, O = k->d.o, K = k->d.kernel, S = k->d.stride, P = k->d.pad, \
+    ROWS = N * H * W, ALL = ROWS * C; \
     __attribute__((unused)) real a = k->a, scale = k->scale;
 #define T(role, name, ...) { role, #name, { __VA_ARGS__ }, 0 }
 #define P1 p[0]
@@ -43,113 +46,134 @@ typedef struct Case {
 #define P5 P4, p[4]
 #define P6 P5, p[5]
 #define P8 P6, p[6], p[7]
+/* shapes: a picture x, what a convolution gives, its weights, a picture that S does not divide, a
+ * VAE's code */
+#define IMAGE N, H, W, C
+#define CONVOLVED N, OH, OW, O
+#define KERNEL K, K, C, O
+#define UNEVEN N, H*S + S - 1, W*S + S/2, C
+#define CODE N, H, W, 2*C
+#define SEEDS 0x123456789ABCDEFu, 0xFEDCBA987654321u
 /* a depthwise convolution has as many output channels as input channels */
 #define CHANNELS(d) &(Conv){ d.n, d.h, d.w, d.c, d.oh, d.ow, d.c, d.kernel, d.stride, d.pad }
 
 #define OP_LIST(OP) \
-    OP(fill, (P1, a, ALL), T(OUT, x, N, H, W, C)) \
-    OP(copy, (P2, ALL), T(OUT, y, N, H, W, C), T(IN, x, N, H, W, C)) \
-    OP(axpy, (P2, a, ALL), T(INOUT, y, N, H, W, C), T(IN, x, N, H, W, C)) \
-    OP(scale, (P1, a, ALL), T(INOUT, x, N, H, W, C)) \
-    OP(clip, (P1, a, ALL), T(INOUT, x, N, H, W, C)) \
-    OP(clip_norm, (P2, a + (real)0.1f, ALL), T(INOUT, x, N, H, W, C), T(IN|POSITIVE, square, 1)) \
-    OP(sum_squares, (P2, ALL), T(OUT, out, 1), T(IN, x, N, H, W, C)) \
-    OP(random_uniform, (P1, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, x, N, H, W, C)) \
-    OP(random_normal, (P1, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u), T(OUT, x, N, H, W, C)) \
-    OP(dense_forward, (P4, N, C, O), T(OUT, y, N, O), T(IN, x, N, C), T(IN, w, C, O), T(IN|MAYBE, b, O)) \
+    OP(fill, (P1, a, ALL), T(OUT, x, IMAGE)) \
+    OP(copy, (P2, ALL), T(OUT, y, IMAGE), T(IN, x, IMAGE)) \
+    OP(axpy, (P2, a, ALL), T(INOUT, y, IMAGE), T(IN, x, IMAGE)) \
+    OP(scale, (P1, a, ALL), T(INOUT, x, IMAGE)) \
+    OP(clip, (P1, a, ALL), T(INOUT, x, IMAGE)) \
+    OP(clip_norm, (P2, a + (real)0.1f, ALL), T(INOUT, x, IMAGE), T(IN|POSITIVE, square, 1)) \
+    OP(sum_squares, (P2, ALL), T(OUT, out, 1), T(IN, x, IMAGE)) \
+    OP(random_uniform, (P1, ALL, SEEDS), T(OUT, x, IMAGE)) \
+    OP(random_normal, (P1, ALL, SEEDS), T(OUT, x, IMAGE)) \
+    OP(dense_forward, (P4, N, C, O), T(OUT, y, N, O), T(IN, x, N, C), T(IN, w, C, O), \
+       T(IN|MAYBE, b, O)) \
     OP(dense_backward_input, (P3, N, C, O), T(INOUT, dx, N, C), T(IN, dy, N, O), T(IN, w, C, O)) \
     OP(dense_backward_weight, (P3, N, C, O), T(INOUT, dw, C, O), T(IN, x, N, C), T(IN, dy, N, O)) \
-    OP(bias_backward, (P2, N*OH*OW, O), T(INOUT, db, O), T(IN, dy, N, OH, OW, O)) \
-    OP(conv2d_forward, (P4, &k->d), \
-       T(OUT, y, N, OH, OW, O), T(IN, x, N, H, W, C), T(IN, w, K, K, C, O), T(IN|MAYBE, b, O)) \
-    OP(conv2d_backward_input, (P3, &k->d), T(INOUT, dx, N, H, W, C), T(IN, dy, N, OH, OW, O), T(IN, w, K, K, C, O)) \
-    OP(conv2d_backward_weight, (P3, &k->d), T(INOUT, dw, K, K, C, O), T(IN, x, N, H, W, C), T(IN, dy, N, OH, OW, O)) \
-    OP(conv2d_transpose_forward, (P4, &k->d), \
-       T(OUT, y, N, H, W, C), T(IN, x, N, OH, OW, O), T(IN, w, K, K, C, O), T(IN|MAYBE, b, C)) \
-    OP(conv2d_transpose_backward_input, (P3, &k->d), \
-       T(INOUT, dx, N, OH, OW, O), T(IN, dy, N, H, W, C), T(IN, w, K, K, C, O)) \
-    OP(conv2d_transpose_backward_weight, (P3, &k->d), \
-       T(INOUT, dw, K, K, C, O), T(IN, x, N, OH, OW, O), T(IN, dy, N, H, W, C)) \
-    OP(depthwise_conv2d_forward, (P4, CHANNELS(k->d)), \
-       T(OUT, y, N, OH, OW, C), T(IN, x, N, H, W, C), T(IN, w, K, K, C), T(IN|MAYBE, b, C)) \
-    OP(depthwise_conv2d_backward_input, (P3, CHANNELS(k->d)), T(INOUT, dx, N, H, W, C), T(IN, dy, N, OH, OW, C), T(IN, w, K, K, C)) \
-    OP(depthwise_conv2d_backward_weight, (P3, CHANNELS(k->d)), T(INOUT, dw, K, K, C), T(IN, x, N, H, W, C), T(IN, dy, N, OH, OW, C)) \
-    OP(normalize_vector, (P2, ALL), T(INOUT, x, N, H, W, C), T(OUT, norm, 1)) \
+    OP(bias_backward, (P2, N*OH*OW, O), T(INOUT, db, O), T(IN, dy, CONVOLVED)) \
+    OP(conv2d_forward, (P4, &k->d), T(OUT, y, CONVOLVED), T(IN, x, IMAGE), T(IN, w, KERNEL), \
+       T(IN|MAYBE, b, O)) \
+    OP(conv2d_backward_input, (P3, &k->d), T(INOUT, dx, IMAGE), T(IN, dy, CONVOLVED), \
+       T(IN, w, KERNEL)) \
+    OP(conv2d_backward_weight, (P3, &k->d), T(INOUT, dw, KERNEL), T(IN, x, IMAGE), \
+       T(IN, dy, CONVOLVED)) \
+    OP(conv2d_transpose_forward, (P4, &k->d), T(OUT, y, IMAGE), T(IN, x, CONVOLVED), \
+       T(IN, w, KERNEL), T(IN|MAYBE, b, C)) \
+    OP(conv2d_transpose_backward_input, (P3, &k->d), T(INOUT, dx, CONVOLVED), T(IN, dy, IMAGE), \
+       T(IN, w, KERNEL)) \
+    OP(conv2d_transpose_backward_weight, (P3, &k->d), T(INOUT, dw, KERNEL), T(IN, x, CONVOLVED), \
+       T(IN, dy, IMAGE)) \
+    OP(depthwise_conv2d_forward, (P4, CHANNELS(k->d)), T(OUT, y, N, OH, OW, C), T(IN, x, IMAGE), \
+       T(IN, w, K, K, C), T(IN|MAYBE, b, C)) \
+    OP(depthwise_conv2d_backward_input, (P3, CHANNELS(k->d)), T(INOUT, dx, IMAGE), \
+       T(IN, dy, N, OH, OW, C), T(IN, w, K, K, C)) \
+    OP(depthwise_conv2d_backward_weight, (P3, CHANNELS(k->d)), T(INOUT, dw, K, K, C), \
+       T(IN, x, IMAGE), T(IN, dy, N, OH, OW, C)) \
+    OP(normalize_vector, (P2, ALL), T(INOUT, x, IMAGE), T(OUT, norm, 1)) \
     OP(spectral_forward, (P3, C*O), T(OUT, y, C, O), T(IN, w, C, O), T(IN|POSITIVE, sigma, 1)) \
-    OP(spectral_backward, (P6, C, O), T(INOUT, dw, C, O), T(IN, dy, C, O), T(IN, y, C, O), T(IN, u, C), T(IN, v, O), \
-       T(IN|POSITIVE, sigma, 1)) \
-    OP(normalize_forward, (P6, N, H*W, C), \
-       T(OUT, y, N, H, W, C), T(OUT, mean, N, C), T(OUT, var, N, C), T(IN, x, N, H, W, C), T(IN, gamma, C), T(IN, beta, C)) \
-    OP(normalize_backward, (P8, N, H*W, C), \
-       T(INOUT, dx, N, H, W, C), T(INOUT|MAYBE, dgamma, C), T(INOUT|MAYBE, dbeta, C), T(IN, dy, N, H, W, C), T(IN, x, N, H, W, C), \
-       T(IN, gamma, C), T(IN, mean, N, C), T(IN|POSITIVE, var, N, C)) \
-    OP(batchnorm_track, (P4, a, ROWS, C), T(INOUT, running_mean, C), T(INOUT|POSITIVE, running_var, C), \
-       T(IN, mean, C), T(IN|POSITIVE, var, C)) \
-    OP(batchnorm_inference, (P6, ROWS, C), T(OUT, y, N, H, W, C), T(IN, x, N, H, W, C), T(IN, gamma, C), T(IN, beta, C), \
-       T(IN, running_mean, C), T(IN|POSITIVE, running_var, C)) \
-    OP(moments_forward, (P2, N, H*W, C), T(OUT, y, N, 2, C), T(IN, x, N, H, W, C)) \
-    OP(moments_backward, (P4, N, H*W, C), \
-       T(INOUT, dx, N, H, W, C), T(IN, dy, N, 2, C), T(IN, x, N, H, W, C), T(IN|POSITIVE, y, N, 2, C)) \
-    OP(leaky_relu_forward, (P2, a, ALL), T(OUT, y, N, H, W, C), T(IN, x, N, H, W, C)) \
-    OP(leaky_relu_backward, (P3, a, ALL), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H, W, C), T(IN, y, N, H, W, C)) \
-    OP(tanh_forward, (P2, ALL), T(OUT, y, N, H, W, C), T(IN, x, N, H, W, C)) \
-    OP(tanh_backward, (P3, ALL), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H, W, C), T(IN, y, N, H, W, C)) \
-    OP(sigmoid_forward, (P2, ALL), T(OUT, y, N, H, W, C), T(IN, x, N, H, W, C)) \
-    OP(sigmoid_backward, (P3, ALL), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H, W, C), T(IN, y, N, H, W, C)) \
-    OP(dropout_forward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u, 0), T(OUT, y, N, H, W, C), T(IN, x, N, H, W, C)) \
-    OP(dropout_backward, (P2, a, ALL, 0x123456789ABCDEFu, 0xFEDCBA987654321u, 0), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H, W, C)) \
-    OP(add_forward, (P3, ALL), T(OUT, y, N, H, W, C), T(IN, a, N, H, W, C), T(IN, b, N, H, W, C)) \
-    OP(lerp, (P4, N, H*W*C), T(OUT, y, N, H, W, C), T(IN, a, N, H, W, C), T(IN, b, N, H, W, C), T(IN, t, N)) \
-    OP(concat_forward, (P3, ROWS, C, O), T(OUT, y, N, H, W, C + O), T(IN, a, N, H, W, C), T(IN, b, N, H, W, O)) \
-    OP(concat_backward, (P3, ROWS, C, O), \
-       T(INOUT|MAYBE, da, N, H, W, C), T(INOUT|MAYBE, db, N, H, W, O), T(IN, dy, N, H, W, C + O)) \
-    OP(reflect_pad_forward, (P2, N, H, W, C, P), T(OUT, y, N, H + 2*P, W + 2*P, C), T(IN, x, N, H, W, C)) \
-    OP(reflect_pad_backward, (P2, N, H, W, C, P), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H + 2*P, W + 2*P, C)) \
-    OP(upsample_forward, (P2, N, H, W, C, S), T(OUT, y, N, H*S, W*S, C), T(IN, x, N, H, W, C)) \
-    OP(upsample_backward, (P2, N, H, W, C, S), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H*S, W*S, C)) \
-    OP(avgpool_forward, (P2, N, H*S, W*S, C, S), T(OUT, y, N, H, W, C), T(IN, x, N, H*S, W*S, C)) \
-    OP(avgpool_backward, (P2, N, H*S, W*S, C, S), T(INOUT, dx, N, H*S, W*S, C), T(IN, dy, N, H, W, C)) \
-    OP(maxpool_forward, (P2, N, H*S + S - 1, W*S + S/2, C, S), T(OUT, y, N, H, W, C), T(IN, x, N, H*S + S - 1, W*S + S/2, C)) \
-    OP(maxpool_backward, (P3, N, H*S + S - 1, W*S + S/2, C, S), \
-       T(INOUT, dx, N, H*S + S - 1, W*S + S/2, C), T(IN, dy, N, H, W, C), T(IN, x, N, H*S + S - 1, W*S + S/2, C)) \
-    OP(gray_forward, (P2, ROWS, C), T(OUT, y, N, H, W), T(IN, x, N, H, W, C)) \
-    OP(gray_backward, (P2, ROWS, C), T(INOUT, dx, N, H, W, C), T(IN, dy, N, H, W)) \
-    OP(mean_sigmoid, (P2, ALL), T(OUT, out, 1), T(IN, logits, N, H, W, C)) \
-    OP(bce_logits_forward, (P2, a, ALL), T(OUT, loss, 1), T(IN, logits, N, H, W, C)) \
-    OP(bce_logits_backward, (P2, a, scale, ALL), T(INOUT, dlogits, N, H, W, C), T(IN, logits, N, H, W, C)) \
-    OP(softmax_cross_entropy_forward, (P3, ROWS, C), T(OUT, loss, 1), T(IN, logits, N, H, W, C), T(IN|LABEL, label, N, H, W)) \
-    OP(softmax_cross_entropy_backward, (P3, scale, ROWS, C), \
-       T(INOUT, dlogits, N, H, W, C), T(IN, logits, N, H, W, C), T(IN|LABEL, label, N, H, W)) \
-    OP(squared_error_forward, (P4, ALL), \
-       T(OUT, loss, 1), T(IN, a, N, H, W, C), T(IN, b, N, H, W, C), T(IN|MAYBE|POSITIVE, weight, N, H, W, C)) \
-    OP(squared_error_backward, (P4, scale, ALL), \
-       T(INOUT, da, N, H, W, C), T(IN, a, N, H, W, C), T(IN, b, N, H, W, C), T(IN|MAYBE|POSITIVE, weight, N, H, W, C)) \
-    OP(absolute_error_forward, (P4, ALL), \
-       T(OUT, loss, 1), T(IN, a, N, H, W, C), T(IN, b, N, H, W, C), T(IN|MAYBE|POSITIVE, weight, N, H, W, C)) \
-    OP(absolute_error_backward, (P4, scale, ALL), \
-       T(INOUT, da, N, H, W, C), T(IN, a, N, H, W, C), T(IN, b, N, H, W, C), T(IN|MAYBE|POSITIVE, weight, N, H, W, C)) \
-    OP(hinge_forward, (P2, (real)(a < (real)0.5 ? 1 : -1), ALL), T(OUT, loss, 1), T(IN, x, N, H, W, C)) \
-    OP(hinge_backward, (P2, (real)(a < (real)0.5 ? 1 : -1), scale, ALL), T(INOUT, dx, N, H, W, C), T(IN, x, N, H, W, C)) \
-    OP(mean_forward, (P2, ALL), T(OUT, loss, 1), T(IN, x, N, H, W, C)) \
-    OP(mean_backward, (P1, scale, ALL), T(INOUT, dx, N, H, W, C)) \
-    OP(gram_forward, (P3, ROWS, C), T(OUT, g, C, C), T(OUT|MAYBE, mean, C), T(IN, f, N, H, W, C)) \
-    OP(gram_backward, (P4, ROWS, C), T(INOUT, df, N, H, W, C), T(IN, dg, C, C), T(IN, f, N, H, W, C), T(IN|MAYBE, mean, C)) \
+    OP(spectral_backward, (P6, C, O), T(INOUT, dw, C, O), T(IN, dy, C, O), T(IN, y, C, O), \
+       T(IN, u, C), T(IN, v, O), T(IN|POSITIVE, sigma, 1)) \
+    OP(normalize_forward, (P6, N, H*W, C), T(OUT, y, IMAGE), T(OUT, mean, N, C), \
+       T(OUT, var, N, C), T(IN, x, IMAGE), T(IN, gamma, C), T(IN, beta, C)) \
+    OP(normalize_backward, (P8, N, H*W, C), T(INOUT, dx, IMAGE), T(INOUT|MAYBE, dgamma, C), \
+       T(INOUT|MAYBE, dbeta, C), T(IN, dy, IMAGE), T(IN, x, IMAGE), T(IN, gamma, C), \
+       T(IN, mean, N, C), T(IN|POSITIVE, var, N, C)) \
+    OP(batchnorm_track, (P4, a, ROWS, C), T(INOUT, running_mean, C), \
+       T(INOUT|POSITIVE, running_var, C), T(IN, mean, C), T(IN|POSITIVE, var, C)) \
+    OP(batchnorm_inference, (P6, ROWS, C), T(OUT, y, IMAGE), T(IN, x, IMAGE), T(IN, gamma, C), \
+       T(IN, beta, C), T(IN, running_mean, C), T(IN|POSITIVE, running_var, C)) \
+    OP(moments_forward, (P2, N, H*W, C), T(OUT, y, N, 2, C), T(IN, x, IMAGE)) \
+    OP(moments_backward, (P4, N, H*W, C), T(INOUT, dx, IMAGE), T(IN, dy, N, 2, C), \
+       T(IN, x, IMAGE), T(IN|POSITIVE, y, N, 2, C)) \
+    OP(leaky_relu_forward, (P2, a, ALL), T(OUT, y, IMAGE), T(IN, x, IMAGE)) \
+    OP(leaky_relu_backward, (P3, a, ALL), T(INOUT, dx, IMAGE), T(IN, dy, IMAGE), T(IN, y, IMAGE)) \
+    OP(tanh_forward, (P2, ALL), T(OUT, y, IMAGE), T(IN, x, IMAGE)) \
+    OP(tanh_backward, (P3, ALL), T(INOUT, dx, IMAGE), T(IN, dy, IMAGE), T(IN, y, IMAGE)) \
+    OP(sigmoid_forward, (P2, ALL), T(OUT, y, IMAGE), T(IN, x, IMAGE)) \
+    OP(sigmoid_backward, (P3, ALL), T(INOUT, dx, IMAGE), T(IN, dy, IMAGE), T(IN, y, IMAGE)) \
+    OP(dropout_forward, (P2, a, ALL, SEEDS, 0), T(OUT, y, IMAGE), T(IN, x, IMAGE)) \
+    OP(dropout_backward, (P2, a, ALL, SEEDS, 0), T(INOUT, dx, IMAGE), T(IN, dy, IMAGE)) \
+    OP(add_forward, (P3, ALL), T(OUT, y, IMAGE), T(IN, a, IMAGE), T(IN, b, IMAGE)) \
+    OP(lerp, (P4, N, H*W*C), T(OUT, y, IMAGE), T(IN, a, IMAGE), T(IN, b, IMAGE), T(IN, t, N)) \
+    OP(concat_forward, (P3, ROWS, C, O), T(OUT, y, N, H, W, C + O), T(IN, a, IMAGE), \
+       T(IN, b, N, H, W, O)) \
+    OP(concat_backward, (P3, ROWS, C, O), T(INOUT|MAYBE, da, IMAGE), \
+       T(INOUT|MAYBE, db, N, H, W, O), T(IN, dy, N, H, W, C + O)) \
+    OP(reflect_pad_forward, (P2, N, H, W, C, P), T(OUT, y, N, H + 2*P, W + 2*P, C), \
+       T(IN, x, IMAGE)) \
+    OP(reflect_pad_backward, (P2, N, H, W, C, P), T(INOUT, dx, IMAGE), \
+       T(IN, dy, N, H + 2*P, W + 2*P, C)) \
+    OP(upsample_forward, (P2, N, H, W, C, S), T(OUT, y, N, H*S, W*S, C), T(IN, x, IMAGE)) \
+    OP(upsample_backward, (P2, N, H, W, C, S), T(INOUT, dx, IMAGE), T(IN, dy, N, H*S, W*S, C)) \
+    OP(avgpool_forward, (P2, N, H*S, W*S, C, S), T(OUT, y, IMAGE), T(IN, x, N, H*S, W*S, C)) \
+    OP(avgpool_backward, (P2, N, H*S, W*S, C, S), T(INOUT, dx, N, H*S, W*S, C), T(IN, dy, IMAGE)) \
+    OP(maxpool_forward, (P2, UNEVEN, S), T(OUT, y, IMAGE), T(IN, x, UNEVEN)) \
+    OP(maxpool_backward, (P3, UNEVEN, S), T(INOUT, dx, UNEVEN), T(IN, dy, IMAGE), \
+       T(IN, x, UNEVEN)) \
+    OP(gray_forward, (P2, ROWS, C), T(OUT, y, N, H, W), T(IN, x, IMAGE)) \
+    OP(gray_backward, (P2, ROWS, C), T(INOUT, dx, IMAGE), T(IN, dy, N, H, W)) \
+    OP(mean_sigmoid, (P2, ALL), T(OUT, out, 1), T(IN, logits, IMAGE)) \
+    OP(bce_logits_forward, (P2, a, ALL), T(OUT, loss, 1), T(IN, logits, IMAGE)) \
+    OP(bce_logits_backward, (P2, a, scale, ALL), T(INOUT, dlogits, IMAGE), T(IN, logits, IMAGE)) \
+    OP(softmax_cross_entropy_forward, (P3, ROWS, C), T(OUT, loss, 1), T(IN, logits, IMAGE), \
+       T(IN|LABEL, label, N, H, W)) \
+    OP(softmax_cross_entropy_backward, (P3, scale, ROWS, C), T(INOUT, dlogits, IMAGE), \
+       T(IN, logits, IMAGE), T(IN|LABEL, label, N, H, W)) \
+    OP(squared_error_forward, (P4, ALL), T(OUT, loss, 1), T(IN, a, IMAGE), T(IN, b, IMAGE), \
+       T(IN|MAYBE|POSITIVE, weight, IMAGE)) \
+    OP(squared_error_backward, (P4, scale, ALL), T(INOUT, da, IMAGE), T(IN, a, IMAGE), \
+       T(IN, b, IMAGE), T(IN|MAYBE|POSITIVE, weight, IMAGE)) \
+    OP(absolute_error_forward, (P4, ALL), T(OUT, loss, 1), T(IN, a, IMAGE), T(IN, b, IMAGE), \
+       T(IN|MAYBE|POSITIVE, weight, IMAGE)) \
+    OP(absolute_error_backward, (P4, scale, ALL), T(INOUT, da, IMAGE), T(IN, a, IMAGE), \
+       T(IN, b, IMAGE), T(IN|MAYBE|POSITIVE, weight, IMAGE)) \
+    OP(hinge_forward, (P2, (real)(a < (real)0.5 ? 1 : -1), ALL), T(OUT, loss, 1), T(IN, x, IMAGE)) \
+    OP(hinge_backward, (P2, (real)(a < (real)0.5 ? 1 : -1), scale, ALL), T(INOUT, dx, IMAGE), \
+       T(IN, x, IMAGE)) \
+    OP(mean_forward, (P2, ALL), T(OUT, loss, 1), T(IN, x, IMAGE)) \
+    OP(mean_backward, (P1, scale, ALL), T(INOUT, dx, IMAGE)) \
+    OP(gram_forward, (P3, ROWS, C), T(OUT, g, C, C), T(OUT|MAYBE, mean, C), T(IN, f, IMAGE)) \
+    OP(gram_backward, (P4, ROWS, C), T(INOUT, df, IMAGE), T(IN, dg, C, C), T(IN, f, IMAGE), \
+       T(IN|MAYBE, mean, C)) \
     OP(style_loss_forward, (P3, C*C), T(OUT, loss, 1), T(IN, g, C, C), T(IN, target, C, C)) \
-    OP(style_loss_backward, (P3, scale, C*C), T(INOUT, dg, C, C), T(IN, g, C, C), T(IN, target, C, C)) \
-    OP(total_variation_forward, (P2, N, H, W, C), T(OUT, loss, 1), T(IN, x, N, H, W, C)) \
-    OP(total_variation_backward, (P2, scale, N, H, W, C), T(INOUT, dx, N, H, W, C), T(IN, x, N, H, W, C)) \
-    OP(gradient_penalty, (P3, N, H*W*C), T(OUT, loss, 1), T(OUT, v, N, H, W, C), T(IN, g, N, H, W, C)) \
-    OP(gaussian_sample_forward, (P2, ROWS, C, 0x123456789ABCDEFu, 0xFEDCBA987654321u, 0), T(OUT, z, N, H, W, C), T(IN, code, N, H, W, 2*C)) \
-    OP(gaussian_sample_backward, (P3, ROWS, C, 0x123456789ABCDEFu, 0xFEDCBA987654321u, 0), \
-       T(INOUT, dcode, N, H, W, 2*C), T(IN, dz, N, H, W, C), T(IN, code, N, H, W, 2*C)) \
-    OP(kl_forward, (P2, ROWS, C), T(OUT, loss, 1), T(IN, code, N, H, W, 2*C)) \
-    OP(kl_backward, (P2, scale, ROWS, C), T(INOUT, dcode, N, H, W, 2*C), T(IN, code, N, H, W, 2*C)) \
-    OP(batch_std, (P2, N, H*W*C), T(OUT, out, 1), T(IN, x, N, H, W, C)) \
+    OP(style_loss_backward, (P3, scale, C*C), T(INOUT, dg, C, C), T(IN, g, C, C), \
+       T(IN, target, C, C)) \
+    OP(total_variation_forward, (P2, N, H, W, C), T(OUT, loss, 1), T(IN, x, IMAGE)) \
+    OP(total_variation_backward, (P2, scale, N, H, W, C), T(INOUT, dx, IMAGE), T(IN, x, IMAGE)) \
+    OP(gradient_penalty, (P3, N, H*W*C), T(OUT, loss, 1), T(OUT, v, IMAGE), T(IN, g, IMAGE)) \
+    OP(gaussian_sample_forward, (P2, ROWS, C, SEEDS, 0), T(OUT, z, IMAGE), T(IN, code, CODE)) \
+    OP(gaussian_sample_backward, (P3, ROWS, C, SEEDS, 0), T(INOUT, dcode, CODE), \
+       T(IN, dz, IMAGE), T(IN, code, CODE)) \
+    OP(kl_forward, (P2, ROWS, C), T(OUT, loss, 1), T(IN, code, CODE)) \
+    OP(kl_backward, (P2, scale, ROWS, C), T(INOUT, dcode, CODE), T(IN, code, CODE)) \
+    OP(batch_std, (P2, N, H*W*C), T(OUT, out, 1), T(IN, x, IMAGE)) \
     OP(nearest, (P5, N*H, ROWS, (int)C + 24), T(OUT, index, N*H), T(OUT, least, N*H), \
        T(IN, x, N*H, C + 24), T(IN, y, ROWS, C + 24), T(IN|MAYBE|POSITIVE, weight, N, H, W)) \
-    OP(adam_step, (P4, ALL, scale, a, (real)0.999f, (real)1e-8f, k->t), \
-       T(INOUT, p, N, H, W, C), T(INOUT, m, N, H, W, C), T(INOUT|POSITIVE, v, N, H, W, C), T(IN, g, N, H, W, C)) \
-    OP(rmsprop_step, (P3, ALL, scale, a, (real)1e-8f), T(INOUT, p, N, H, W, C), T(INOUT|POSITIVE, v, N, H, W, C), T(IN, g, N, H, W, C))
+    OP(adam_step, (P4, ALL, scale, a, (real)0.999f, (real)1e-8f, k->t), T(INOUT, p, IMAGE), \
+       T(INOUT, m, IMAGE), T(INOUT|POSITIVE, v, IMAGE), T(IN, g, IMAGE)) \
+    OP(rmsprop_step, (P3, ALL, scale, a, (real)1e-8f), T(INOUT, p, IMAGE), \
+       T(INOUT|POSITIVE, v, IMAGE), T(IN, g, IMAGE))
 
 /* to[i] = list[i], with the product of its shape as its size */
 static int sized(Tensor *to, const Tensor *list, int count) {
@@ -160,24 +184,29 @@ static int sized(Tensor *to, const Tensor *list, int count) {
     return count;
 }
 
-/* From each line of the list: a function that calls the entry, a function that gives its tensors, a row of op_list. */
+/* From each line of the list: a function that calls the entry, one that gives its tensors, and a
+ * row of op_list. */
 #define DEFINE(entry, arguments, ...) \
-    static void call_##entry(const Ops *table, real **p, const Case *k) { SIZES table->entry arguments; } \
+    static void call_##entry(const Ops *table, real **p, const Case *k) { \
+        SIZES \
+        table->entry arguments; \
+    } \
     static int tensors_##entry(Tensor *to, const Case *k) { \
         SIZES \
         Tensor list[] = { __VA_ARGS__ }; \
         return sized(to, list, (int)(sizeof list / sizeof *list)); \
     }
-#define ROW(entry, ...) { #entry, offsetof(Ops, entry), call_##entry, tensors_##entry },
+#define ROW(entry, ...) { #entry, call_##entry, tensors_##entry },
 OP_LIST(DEFINE)
 typedef struct Op {
     const char *name;
-    size_t at;                                                       /* where its pointer stands in struct Ops */
     void (*call)(const Ops *table, real **p, const Case *k);
     int (*tensors)(Tensor *to, const Case *k);
 } Op;
 static const Op op_list[] = { OP_LIST(ROW) };
 enum { OPS = sizeof op_list / sizeof *op_list, MOST_TENSORS = 8 };
+_Static_assert(sizeof(Ops) == offsetof(Ops, fill) + OPS * sizeof(void (*)(void)),
+               "an entry of struct Ops has no line in OP_LIST, so no test");
 
 static inline const Op *find_op(const char *name) {
     for (int i = 0; i < OPS; i++)
@@ -187,7 +216,8 @@ static inline const Op *find_op(const char *name) {
 }
 
 /* The geometry of a convolution: images n x h x w x c, o output channels, kernel, stride, pad. */
-#define CONV(n, h, w, c, o, k, s, p) { n, h, w, c, CONV_SIZE(h, k, s, p), CONV_SIZE(w, k, s, p), o, k, s, p }
+#define CONV(n, h, w, c, o, k, s, p) \
+    { n, h, w, c, CONV_SIZE(h, k, s, p), CONV_SIZE(w, k, s, p), o, k, s, p }
 #define CONV_SIZE(size, kernel, stride, pad) (((size) + 2 * (pad) - (kernel)) / (stride) + 1)
 
 /* The group of cases an entry belongs to: conv2d_backward_input's is conv2d. */
@@ -200,59 +230,57 @@ static inline const char *group_of(const Op *op) {
     return group;
 }
 
-/* ------------------------------------------------------------------------------------------------------ the sizes */
+/* ------------------------------------------------------------------------------------ the sizes */
 
 static const Case conv_cases[] = {
-    { .d = CONV(1, 1, 1, 1, 1, 1, 1, 0) },
-    { .d = CONV(3, 1, 1, 5, 7, 1, 1, 0) },
-    { .d = CONV(2, 7, 5, 3, 17, 3, 1, 1) },
-    { .d = CONV(1, 13, 9, 1, 1, 5, 2, 2) },
-    { .d = CONV(1, 2, 3, 2, 2, 5, 3, 2) },                           /* the kernel is larger than the picture */
-    { .d = CONV(2, 8, 5, 3, 4, 3, 3, 0) },                           /* 8 - 3 = 3 + 2: two rows are never seen */
-    { .d = CONV(1, 11, 10, 7, 5, 1, 3, 0) },                         /* most pixels are never seen */
-    { .d = CONV(1, 9, 8, 3, 2, 1, 2, 1) },                           /* a border of windows that see only padding */
-    { .d = CONV(3, 10, 11, 9, 33, 4, 2, 1) },
-    { .d = CONV(1, 41, 3, 2, 8, 4, 3, 2) },
+    { .d = CONV(1, 1, 1, 1, 1, 1, 1, 0) }, { .d = CONV(3, 1, 1, 5, 7, 1, 1, 0) },
+    { .d = CONV(2, 7, 5, 3, 17, 3, 1, 1) }, { .d = CONV(1, 13, 9, 1, 1, 5, 2, 2) },
+    { .d = CONV(1, 2, 3, 2, 2, 5, 3, 2) },          /* the kernel is larger than the picture */
+    { .d = CONV(2, 8, 5, 3, 4, 3, 3, 0) },          /* 8 - 3 = 3 + 2: two rows are never seen */
+    { .d = CONV(1, 11, 10, 7, 5, 1, 3, 0) },        /* most pixels are never seen */
+    { .d = CONV(1, 9, 8, 3, 2, 1, 2, 1) },          /* a border of windows that see only padding */
+    { .d = CONV(3, 10, 11, 9, 33, 4, 2, 1) }, { .d = CONV(1, 41, 3, 2, 8, 4, 3, 2) },
     { .d = CONV(2, 17, 14, 19, 7, 5, 3, 2) },
-    { .d = CONV(1, 9, 23, 65, 67, 2, 1, 0) },                        /* one more than a tile of 64, three more */
+    { .d = CONV(1, 9, 23, 65, 67, 2, 1, 0) },       /* one more than a tile of 64, three more */
     { .d = CONV(4, 5, 5, 130, 3, 1, 1, 0) },
-    { .d = CONV(1, 4, 4, 100, 1, 4, 1, 0) },             /* a discriminator's last layer: one pixel, one channel */
-    { .d = CONV(1, 3, 300, 4, 5, 3, 1, 1) },
-    { .d = CONV(1, 31, 37, 3, 65, 3, 2, 1) },
-    { .d = CONV(2, 20, 21, 3, 9, 7, 1, 3) },
-    { .d = CONV(2, 29, 33, 17, 37, 3, 1, 1) },
-    { .d = CONV(2, 9, 7, 12, 132, 3, 2, 1) },                        /* fours everywhere: 16-byte loads */
-    { .d = CONV(3, 12, 10, 68, 8, 4, 2, 1) },
-    { .d = CONV(2, 11, 8, 20, 64, 3, 1, 1) },
-    { .d = CONV(1, 40, 9, 5, 6, 3, 1, 1) },                          /* one picture: many bands */
+    { .d = CONV(1, 4, 4, 100, 1, 4, 1, 0) },        /* a discriminator's last layer */
+    { .d = CONV(1, 3, 300, 4, 5, 3, 1, 1) }, { .d = CONV(1, 31, 37, 3, 65, 3, 2, 1) },
+    { .d = CONV(2, 20, 21, 3, 9, 7, 1, 3) }, { .d = CONV(2, 29, 33, 17, 37, 3, 1, 1) },
+    { .d = CONV(2, 9, 7, 12, 132, 3, 2, 1) },       /* fours everywhere: 16-byte loads */
+    { .d = CONV(3, 12, 10, 68, 8, 4, 2, 1) }, { .d = CONV(2, 11, 8, 20, 64, 3, 1, 1) },
+    { .d = CONV(1, 40, 9, 5, 6, 3, 1, 1) },         /* one picture: many bands */
     { .d = CONV(1, 33, 18, 3, 4, 5, 2, 2) },
-    { .d = CONV(19, 6, 5, 4, 6, 3, 1, 1) },                          /* a batch, and not a round number */
-    { .d = { 2, 28, 28, 3, 14, 14, 20, 5, 2, 1 } }, /* TensorFlow's "same": pads 1 above and left, 2 below and right */
+    { .d = CONV(19, 6, 5, 4, 6, 3, 1, 1) },         /* a batch, and not a round number */
+    /* TensorFlow's "same": pads 1 above and left, 2 below and right */
+    { .d = { 2, 28, 28, 3, 14, 14, 20, 5, 2, 1 } },
 };
+#define DENSE(n_, in, out) .d = { .n = n_, .c = in, .o = out }
 static const Case dense_cases[] = {
-    { .d = { .n = 1, .c = 1, .o = 1 } }, { .d = { .n = 1, .c = 100, .o = 1 } }, { .d = { .n = 7, .c = 1, .o = 65 } },
-    { .d = { .n = 13, .c = 100, .o = 129 } }, { .d = { .n = 65, .c = 67, .o = 6 } },
-    { .d = { .n = 5, .c = 1000, .o = 17 } }, { .d = { .n = 395, .c = 33, .o = 70 } }, { .d = { .n = 140, .c = 36, .o = 200 } },
+    { DENSE(1, 1, 1) }, { DENSE(1, 100, 1) }, { DENSE(7, 1, 65) }, { DENSE(13, 100, 129) },
+    { DENSE(65, 67, 6) }, { DENSE(5, 1000, 17) }, { DENSE(395, 33, 70) }, { DENSE(140, 36, 200) },
 };
-static const Case image_cases[] = {         /* o: concat's second width; stride: upsample's factor; a: see Case */
-    { .d = { .n = 1, .h = 1, .w = 1, .c = 1, .o = 1, .stride = 1, .pad = 0 }, .a = 0, .scale = 1, .t = 1 },
-    { .d = { .n = 2, .h = 3, .w = 4, .c = 3, .o = 2, .stride = 2, .pad = 2 }, .a = 0.2f, .scale = 0.7f, .t = 2 },
-    { .d = { .n = 1, .h = 5, .w = 2, .c = 17, .o = 33, .stride = 3, .pad = 1 }, .a = 0.9f, .scale = -1.3f, .t = 10 },
-    { .d = { .n = 3, .h = 7, .w = 11, .c = 70, .o = 5, .stride = 1, .pad = 2 }, .a = 0.5f, .scale = 2, .t = 3 },
-    { .d = { .n = 1, .h = 33, .w = 129, .c = 1, .o = 1, .stride = 3, .pad = 5 }, .a = 0, .scale = 1e-3f, .t = 100000 },
-    { .d = { .n = 1, .h = 9, .w = 7, .c = 130, .o = 131, .stride = 1, .pad = 1 }, .a = 0.2f, .scale = 0.1f, .t = 7 },
-    { .d = { .n = 2, .h = 67, .w = 61, .c = 13, .o = 3, .stride = 2, .pad = 3 }, .a = 0.2f, .scale = 1, .t = 20 },
+#define IMAGES(n_, h_, w_, c_, o_, stride_, pad_) \
+    .d = { .n = n_, .h = h_, .w = w_, .c = c_, .o = o_, .stride = stride_, .pad = pad_ }
+static const Case image_cases[] = {  /* o: concat's second width; stride: upsample's factor */
+    { IMAGES(1, 1, 1, 1, 1, 1, 0), .a = 0, .scale = 1, .t = 1 },
+    { IMAGES(2, 3, 4, 3, 2, 2, 2), .a = 0.2f, .scale = 0.7f, .t = 2 },
+    { IMAGES(1, 5, 2, 17, 33, 3, 1), .a = 0.9f, .scale = -1.3f, .t = 10 },
+    { IMAGES(3, 7, 11, 70, 5, 1, 2), .a = 0.5f, .scale = 2, .t = 3 },
+    { IMAGES(1, 33, 129, 1, 1, 3, 5), .a = 0, .scale = 1e-3f, .t = 100000 },
+    { IMAGES(1, 9, 7, 130, 131, 1, 1), .a = 0.2f, .scale = 0.1f, .t = 7 },
+    { IMAGES(2, 67, 61, 13, 3, 2, 3), .a = 0.2f, .scale = 1, .t = 20 },
 };
 
 /* The cases an operation is tested on. */
 static inline const Case *cases_of(const Op *op, size_t *count) {
-    int conv = strstr(op->name, "conv2d") || !strncmp(op->name, "bias", 4), dense = !strncmp(op->name, "dense", 5);
-    *count = conv ? sizeof conv_cases / sizeof(Case) : dense ? sizeof dense_cases / sizeof(Case)
-                                                             : sizeof image_cases / sizeof(Case);
+    int conv = strstr(op->name, "conv2d") || !strncmp(op->name, "bias", 4);
+    int dense = !strncmp(op->name, "dense", 5);
+    size_t bytes = conv ? sizeof conv_cases : dense ? sizeof dense_cases : sizeof image_cases;
+    *count = bytes / sizeof(Case);
     return conv ? conv_cases : dense ? dense_cases : image_cases;
 }
 
-/* Choice number i of the optional tensors to pass as NULL, for case k; 0 when there is no such choice. */
+/* Choice number i of the optional tensors to pass as NULL, for case k; 0: no such choice. */
 static inline int choose_null(const Op *op, Case *k, int choice) {
     static char names[100];
     Tensor t[MOST_TENSORS];
@@ -265,7 +293,7 @@ static inline int choose_null(const Op *op, Case *k, int choice) {
     return choice < 1 << optional;
 }
 
-/* ---------------------------------------------------------------------------------------- the tensors of one call */
+/* ---------------------------------------------------------------------- the tensors of one call */
 
 typedef struct Data { int count; Tensor tensor[MOST_TENSORS]; real *value[MOST_TENSORS]; } Data;
 
@@ -277,7 +305,7 @@ static int has_word(const char *list, const char *name) {
     return 0;
 }
 
-/* The tensors of one call: what is read is drawn at random, what must be overwritten starts as NaN. */
+/* The tensors of one call: what is read is drawn at random, what must be overwritten is NaN. */
 static Data data_random(const Op *op, const Case *k, uint64_t seed) {
     Data x = {0};
     x.count = op->tensors(x.tensor, k);
@@ -287,9 +315,12 @@ static Data data_random(const Op *op, const Case *k, uint64_t seed) {
         real *v = x.value[i] = ops_naive.alloc(t->size);
         if (t->role & OUT) ops_naive.fill(v, (real)NAN, t->size);
         else if (t->role & LABEL)
-            for (long j = 0; j < t->size; j++) v[j] = (real)philox_below(seed, (uint64_t)i, (uint64_t)j, k->d.c);
-        else if (!(t->role & POSITIVE)) ops_naive.random_normal(v, t->size, seed, (uint64_t)i);
-        else for (long j = 0; j < t->size; j++) v[j] = (real)0.1 + philox_uniform(seed, (uint64_t)i, (uint64_t)j);
+            for (long j = 0; j < t->size; j++)
+                v[j] = (real)philox_below(seed, i, j, k->d.c);
+        else if (t->role & POSITIVE)
+            for (long j = 0; j < t->size; j++)
+                v[j] = (real)0.1 + philox_uniform(seed, i, j);
+        else ops_naive.random_normal(v, t->size, seed, i);
     }
     return x;
 }
@@ -315,9 +346,10 @@ static inline int data_find(const Data *x, const char *name) {
     return -1;
 }
 
-/* ------------------------------------------------------------------------------------------------------- one call */
+/* ------------------------------------------------------------------------------------- one call */
 
-/* With -fsanitize=address even a read of a guard that spoils nothing ends the program, unless guards_end_it is 0. */
+/* With -fsanitize=address even a read of a guard that spoils nothing ends the program, unless
+ * guards_end_it is 0. */
 #ifdef __SANITIZE_ADDRESS__
 #define POISONED 1
 #elif defined __has_feature
@@ -333,9 +365,12 @@ static inline int data_find(const Data *x, const char *name) {
 #endif
 static int guards_end_it = 1;
 
-/* Calls one entry of a table on copies of the tensors in the table's own memory, and brings the results back to x.
- * Around each tensor lie guard zones of NaN: a read out of range spoils a result, a write out of range changes a guard.
- * They are odd in length: a tensor inside a block of parameters is aligned to nothing either. With guard_length = 64 tensors
+/* Calls one entry of a table on copies of the tensors in the table's own memory, and brings the
+ * results back to x.
+ * Around each tensor lie guard zones of NaN: a read out of range spoils a result, a write out of
+ * range changes a guard.
+ * They are odd in length: a tensor inside a block of parameters is aligned to nothing either. With
+ * guard_length = 64 tensors
  * are aligned as fresh memory is: for code that then reads faster.
  * NULL, or what the operation did that it must not do. */
 static int guard_length = 67;
@@ -344,7 +379,7 @@ static inline const char *run(const Ops *table, const Op *op, const Case *k, Dat
     static char message[200];
     real guard[MOST], back[MOST], *place[MOST_TENSORS] = {0};
     const int GUARD = guard_length;
-    const size_t bytes = sizeof(real) * (size_t)GUARD;
+    const size_t bytes = sizeof(real) * GUARD;
     message[0] = 0;
     for (int i = 0; i < GUARD; i++) guard[i] = (real)NAN;
     for (int i = 0; i < x->count; i++) {
@@ -363,16 +398,17 @@ static inline const char *run(const Ops *table, const Op *op, const Case *k, Dat
     for (int i = 0; i < x->count; i++) {
         if (!x->value[i]) continue;
         const Tensor *t = &x->tensor[i];
-        ASAN_UNPOISON_MEMORY_REGION(place[i] - GUARD, sizeof(real) * (size_t)(t->size + 2 * GUARD));
+        ASAN_UNPOISON_MEMORY_REGION(place[i] - GUARD, sizeof(real) * (t->size + 2 * GUARD));
         real *before = ops_naive.alloc(t->size);
-        memcpy(before, x->value[i], sizeof(real) * (size_t)t->size);
+        memcpy(before, x->value[i], sizeof(real) * t->size);
         table->download(x->value[i], place[i], t->size);
-        if (t->role & IN && memcmp(before, x->value[i], sizeof(real) * (size_t)t->size))
+        if (t->role & IN && memcmp(before, x->value[i], sizeof(real) * t->size))
             snprintf(message, sizeof message, "changes its input %s", t->name);
         for (int end = 0; end < 2; end++) {
             table->download(back, end ? place[i] + t->size : place[i] - GUARD, GUARD);
             if (memcmp(back, guard, bytes))
-                snprintf(message, sizeof message, "writes %s the end of %s", end ? "behind" : "before", t->name);
+                snprintf(message, sizeof message, "writes %s the end of %s", end ? "behind"
+                         : "before", t->name);
         }
         ops_naive.release(before);
         table->release(place[i] - GUARD);
@@ -384,8 +420,10 @@ static inline const char *run(const Ops *table, const Op *op, const Case *k, Dat
 static inline const char *sizes_of(const Case *k) {
     static char text[200];
     const Conv *d = &k->d;
-    snprintf(text, sizeof text, "n %d, %dx%dx%d -> %dx%dx%d, kernel %d, stride %d, pad %d, a %g, NULL: %s", d->n, d->h,
-             d->w, d->c, d->oh, d->ow, d->o, d->kernel, d->stride, d->pad, (double)k->a, k->null ? k->null : "");
+    snprintf(text, sizeof text,
+             "n %d, %dx%dx%d -> %dx%dx%d, kernel %d, stride %d, pad %d, a %g, NULL: %s", d->n, d->h,
+             d->w, d->c, d->oh, d->ow, d->o, d->kernel, d->stride, d->pad, (double)k->a, k->null
+                 ? k->null : "");
     return text;
 }
 #endif
