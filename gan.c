@@ -1,7 +1,6 @@
 /* gan.c: the recipes. Each is a paragraph: its networks, its objective, its training step; gan.h
  * says how to drive them. The code of the headers below is compiled here, once for every program.
- * With -Dreal=double all of it becomes double precision (the gradient checks do that); the tile of
- * tiled.h, and the devices to choose from, exist in float only. */
+ * With -Dreal=double (gradient checks) all of it is double; the devices exist in float only. */
 #define ERROR_IMPLEMENTATION
 #define LAYERS_IMPLEMENTATION
 #define NET_IMPLEMENTATION
@@ -28,10 +27,8 @@
 /* What D is taught of a real picture, of a fake one, and what G wants D to say of a fake one */
 enum { REAL, FAKE, FOOL };
 
-/* What a step measures, each at its place in gan->numbers, on the device: one download at the end
- * of the step brings all. LOSS and D_SAYS: + REAL, + FAKE. SQUARE: of the gradient's norm. TERM: of
- * a part that is a sum. PART: the parts of L_G; the recipe names them, and where there is a D, part
- * 0 is what D says. */
+/* What a step measures, in gan->numbers on the device, downloaded once. LOSS, D_SAYS: + REAL, +
+ * FAKE. SQUARE: of the gradient's norm. TERM: of a part that is a sum. PART: of L_G. */
 enum { LOSS, D_SAYS = 2, PENALTY = 4, SQUARE_D, SQUARE_G, BATCH_STD, TERM, PART,
        NUMBERS = PART + GAN_PARTS };
 enum { ADVERSARIAL };
@@ -40,20 +37,18 @@ enum { ADVERSARIAL };
 static Node *fake(Gan *gan) { return &gan->g.node[gan->g_picture]; }
 static Node *logits_of(const Gan *gan, Net *d) { return &d->node[gan->d_logits]; }
 
-/* node = x; a forward pass over x */
-static void set(const Gan *gan, Node *node, const real *x) {
-    gan->ops->copy(node->y, x, node_count(node));
-}
+/* node = x; x = node; a forward pass over x */
+static void set(Gan *gan, Node *to, const real *x) { gan->ops->copy(to->y, x, node_count(to)); }
+static void get(Gan *gan, Node *from, real *x) { gan->ops->copy(x, from->y, node_count(from)); }
 static void forward(Gan *gan, Net *net, int input, const real *x, int training) {
     set(gan, &net->node[input], x);
     net_forward(net, training);
 }
 
-/* net's backward pass; its gradient by its input is added to the dy of `maker`, where that was made
- * */
-static void backward_into(Gan *gan, Net *net, int what, int input, Node *maker) {
+/* net's backward pass; its gradient by its input is added to the dy of the node that made it */
+static void backward_into(Gan *gan, Net *net, int what, int input, Node *made) {
     net_backward(net, what | NET_INPUT);
-    gan->ops->axpy(maker->dy, net->node[input].dy, 1, node_count(maker));
+    gan->ops->axpy(made->dy, net->node[input].dy, 1, node_count(made));
 }
 
 /* The term is added to a number */
@@ -61,38 +56,33 @@ static void add_term(Gan *gan, int number) {
     gan->ops->axpy(gan->numbers + number, gan->numbers + TERM, 1, 1);
 }
 
-/* weight_part * the mean of m (y - target)^2 (F9), or of m |y - target| (F15), is added to L_G; its
- * gradient to the node's dy.   mask m: as many numbers, or NULL: ones */
-static void squared_error(Gan *gan, Node *y, const real *target, const real *mask, int part) {
+/* weight_part * mean of m |y - target|^power is added to L_G, power 1 (F15) or 2 (F9); its gradient
+ * to the node's dy.   mask m: as many numbers, or NULL: ones */
+static void distance_loss(Gan *gan, int power, Node *y, const real *target, const real *mask,
+                          int part) {
+    const Ops *ops = gan->ops;
+    real *loss = gan->numbers + TERM, weight = (real)gan->weight[part];
     long n = node_count(y);
-    gan->ops->squared_error_forward(gan->numbers + TERM, y->y, target, mask, n);
-    gan->ops->squared_error_backward(y->dy, y->y, target, mask, (real)gan->weight[part], n);
-    add_term(gan, PART + part);
-}
-static void absolute_error(Gan *gan, Node *y, const real *target, const real *mask, int part) {
-    long n = node_count(y);
-    gan->ops->absolute_error_forward(gan->numbers + TERM, y->y, target, mask, n);
-    gan->ops->absolute_error_backward(y->dy, y->y, target, mask, (real)gan->weight[part], n);
+    if (power == 1) ops->absolute_error_forward(loss, y->y, target, mask, n);
+    else ops->squared_error_forward(loss, y->y, target, mask, n);
+    if (power == 1) ops->absolute_error_backward(y->dy, y->y, target, mask, weight, n);
+    else ops->squared_error_backward(y->dy, y->y, target, mask, weight, n);
     add_term(gan, PART + part);
 }
 
-/* The share of the learning rate in force: constant; linear: down to 0 over the second half;
- * cosine: 1/2 (1 + cos(pi step / steps)) */
+/* The share of the learning rate in force. LINEAR: down to 0 over the second half */
 static double learning_rate(const Gan *gan) {
-    double done = gan->options.steps > 0 ? fmin((double)gan->step / gan->options.steps, 1) : 0;
-    switch (gan->options.schedule) {
-        case LINEAR: return fmin(1, 2 - 2 * done);
-        case COSINE: return 0.5 + 0.5 * cos(3.14159265358979 * done);
-        default: return 1;
-    }
+    const GanOptions *o = &gan->options;
+    double done = o->steps > 0 ? fmin((double)gan->step / o->steps, 1) : 0;
+    if (o->schedule == LINEAR) return fmin(1, 2 - 2 * done);
+    return o->schedule == COSINE ? 0.5 + 0.5 * cos(3.14159265358979 * done) : 1;
 }
 
-/* What D (and G) is given beside its picture: the content, or the classes of this round of the step
- * */
+/* What D (and G) is given beside its picture: the content, or the classes of this draw */
 static const real *given_now(const Gan *gan) {
-    const GanOptions *o = &gan->options;
+    long round = gan->draw % gan_n_critic(gan) * gan->options.batch;
     if (gan->recipe->conditional == ON_CONTENT) return gan->content;
-    return gan->given + gan->draw % gan_n_critic(gan) * o->batch * o->classes;
+    return gan->given + round * gan->options.classes;
 }
 
 /* D's forward pass over pictures x. Where a recipe has two discriminators, they are built alike. */
@@ -138,9 +128,8 @@ static void adversarial_loss(Gan *gan, Net *d, int says, int number) {
     add_term(gan, number);
 }
 
-/* One step of the optimiser (F19, or RMSprop) with weight decay; the gradient's norm is bounded
- * before. Every rank has the gradient of the mean over its pictures; as all have equally many, the
- * mean of these is the gradient of the mean over all pictures. */
+/* One step of the optimiser (F19, or RMSprop) with weight decay and a bound of the gradient's norm.
+ * Ranks have equally many pictures: the mean of their gradients is that of all pictures. */
 static void update(Gan *gan, Net *net) {
     const GanOptions *o = &gan->options;
     const Ops *ops = gan->ops;
@@ -157,8 +146,7 @@ static void update(Gan *gan, Net *net) {
     if (judges && o->weight_clip > 0) ops->clip(net->p, (real)o->weight_clip, n);
 }
 
-/* n random numbers x for the pictures of this rank: those that one rank with all the pictures would
- * draw for these */
+/* n random numbers x for this rank's pictures, as one rank with all pictures would draw them */
 typedef void Draw(real *x, long n, uint64_t seed, uint64_t stream);
 static void draw_numbers(Gan *gan, Draw *draw, real *x, long n, uint64_t stream) {
     long before = n / gan->options.batch * gan->first;
@@ -177,9 +165,15 @@ static void draw_noise(Gan *gan, int purpose, uint64_t draw) {
     if (gan->g_given) set(gan, &g->node[gan->g_given], given_now(gan));
 }
 
-/* options.ema: an exponential moving average w <- a w + (1 - a) w_now of G's weights makes the
- * sheets and the checkpoint's pictures (Yazici et al. 2019): it forgets the rocking of the game. a
- * grows from 0.1 to the value asked for, so that the first weights are soon forgotten. */
+/* G's pictures of this noise and of gan->content */
+static void generate(Gan *gan, long draw, int training) {
+    draw_noise(gan, training ? STREAM_NOISE : STREAM_SAMPLE, (uint64_t)draw);
+    if (gan->content) set(gan, &gan->g.node[gan->g_content], gan->content);
+    net_forward(&gan->g, training);
+}
+
+/* options.ema: a moving average w <- a w + (1 - a) w_now of G's weights makes the pictures (Yazici
+ * et al. 2019). a grows from 0.1, so that the first weights are soon forgotten. */
 static void update_ema(Gan *gan) {
     double step = (double)gan->step;
     real a = (real)fmin(gan->options.ema, (1 + step) / (10 + step));
@@ -191,9 +185,9 @@ static void swap_ema(Gan *gan) {
     if (gan->ema) gan->g.p = gan->ema, gan->ema = now;
 }
 
-/* F12: penalty mean (|grad D(x')| - 1)^2 at x' = t x + (1 - t) G(z), t ~ U[0,1) for each picture
- * (Gulrajani et al. 2017). Its gradient by D's parameters is a gradient of a gradient: with
- * v = d penalty / d (grad D) it is grad_theta (v . grad D(x')), v held, which net_tangent adds. */
+/* F12: penalty mean (|grad D(x')| - 1)^2 at x' = t x + (1 - t) G(z), t ~ U[0,1) for each picture.
+ * With v = d penalty / d (grad D), held, its gradient by D's parameters is grad_theta (v . grad
+ * D(x')): a gradient of a gradient, which net_tangent adds (Gulrajani et al. 2017). */
 static void penalize_gradient(Gan *gan, Net *d, const real *x_real, const real *x_fake) {
     const Ops *ops = gan->ops;
     Node *x = &d->node[gan->d_picture], *logits = logits_of(gan, d);
@@ -243,57 +237,51 @@ static void train_generator(Gan *gan) {
     update(gan, &gan->g);
 }
 
-/* gan_finish fills *at with `count` zeros of the table, gan_free gives them back. keep: what a run
- * has to remember; it goes into the checkpoint by this name. */
+/* gan_finish gives *at `count` zeros of the table. keep: these go into the checkpoint as `name` */
 static void keep(Gan *gan, real **at, long count, const char *name) {
     gan->buffer[gan->buffers].at = at, gan->buffer[gan->buffers].count = count;
     gan->buffer[gan->buffers++].name = name;
 }
 static void want(Gan *gan, real **at, long count) { keep(gan, at, count, NULL); }
 
+/* Inputs of a network: pictures (size,size,channels); z (1,1,c), or a plane of noise (h,w,1) */
+static int picture_input(const Gan *gan, Net *net) {
+    return net_input(net, gan->options.size, gan->options.size, gan->options.channels);
+}
+static int noise_input(Gan *nodes, Net *g, int h, int w, int c) {
+    return nodes->g_latent[nodes->latents++] = net_input(g, h, w, c);
+}
+
 /* ---------------------------------------------------------------------------- recipe: dcgan
  * Document 001 (9d598e07), made consistent as Radford, Metz and Chintala (2015) would: z of 100 ->
  * 7x7x128 -> 14x14x64 -> 28x28, batch norm and relu between, tanh at the end; D halves twice with
- * 5x5 kernels, leaky relu 0.2, one logit.
- * F5: G(z; theta) and D(x; phi) are the two lists of nodes below.
- * F1: min_G max_D E[log D(x)] + E[log(1 - D(G(z)))], by F3 for D and the non-saturating F2 for G.
- * */
+ * 5x5 kernels, leaky relu 0.2, one logit. F5: G(z; theta), D(x; phi) are the lists of nodes below.
+ * F1: min_G max_D E[log D(x)] + E[log(1 - D(G(z)))], by F3 for D and the non-saturating F2 for G */
 
 /* z, and what is given beside it (cgan), to pictures; s: a quarter of their side */
 static void dcgan_generator(Gan *gan) {
-    int s = gan->options.size / 4, x;
+    const GanOptions *o = &gan->options;
     Net *g = &gan->g;
-    gan->g_latent[0] = x = net_input(g, 1, 1, 100);
-    gan->latents = 1;
-    if (gan->recipe->conditional)
-        x = concat(g, x, gan->g_given = net_input(g, 1, 1, gan->options.classes));
-    x = dense(g, x, s * s * 128);
-    x = reshape(g, x, s, s, 128);
-    x = batchnorm(g, x);
-    x = relu(g, x);
-    x = conv2d_transpose(g, x, 64, 5, 2, 2);
-    x = batchnorm(g, x);
-    x = relu(g, x);
-    x = conv2d_transpose(g, x, gan->options.channels, 5, 2, 2);
-    gan->g_picture = tanh_(g, x);
+    int s = o->size / 4, x = noise_input(gan, g, 1, 1, 100);
+    if (gan->recipe->conditional) x = concat(g, x, gan->g_given = net_input(g, 1, 1, o->classes));
+    x = reshape(g, dense(g, x, s * s * 128), s, s, 128);
+    x = relu(g, batchnorm(g, x));
+    x = relu(g, batchnorm(g, conv2d_transpose(g, x, 64, 5, 2, 2)));
+    gan->g_picture = tanh_(g, conv2d_transpose(g, x, o->channels, 5, 2, 2));
 }
 
-/* pictures, and what is given beside them, to one logit. d_feature: what vaegan compares pictures
- * in */
+/* pictures, and what is given beside them, to one logit. d_feature: what vaegan compares */
 static void dcgan_discriminator(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *d = &gan->d;
-    int x = gan->d_picture = net_input(d, o->size, o->size, o->channels);
+    int x = gan->d_picture = picture_input(gan, d);
     if (gan->recipe->conditional)
         x = concat(d, x, upsample(d, gan->d_given = net_input(d, 1, 1, o->classes), o->size));
-    x = conv2d(d, x, 64, 5, 2, 2);
-    if (gan->recipe->spectral) spectral(d, x);
-    x = leaky_relu(d, x, 0.2);
-    x = conv2d(d, x, 128, 5, 2, 2);
-    if (gan->recipe->spectral) spectral(d, x);
-    gan->d_feature[0] = x = leaky_relu(d, x, 0.2);
-    gan->d_logits = x = dense(d, x, 1);
-    if (gan->recipe->spectral) spectral(d, x);
+    x = leaky_relu(d, conv2d(d, x, 64, 5, 2, 2), 0.2);
+    gan->d_feature[0] = x = leaky_relu(d, conv2d(d, x, 128, 5, 2, 2), 0.2);
+    gan->d_logits = dense(d, x, 1);
+    for (int i = 0; gan->recipe->spectral && i < d->nodes; i++)
+        if (d->node[i].weights) spectral(d, i);
 }
 
 static void dcgan_describe(Gan *gan) {
@@ -302,8 +290,7 @@ static void dcgan_describe(Gan *gan) {
 }
 
 /* -weight mean |G(z) - G(z')|, z and z' from the two halves of the batch: another z is to give
- * another picture (after Mao et al. 2019, "Mode seeking", whose distance between z and z' is here
- * left to its mean) */
+ * another picture (after Mao et al. 2019, who divide by the distance of z and z') */
 static void diversity_loss(Gan *gan, int part) {
     const Ops *ops = gan->ops;
     Node *x = fake(gan);
@@ -318,15 +305,13 @@ static void diversity_loss(Gan *gan, int part) {
 #define DCGAN_PARTS { "adversarial", "diversity" }
 enum { DIVERSITY = ADVERSARIAL + 1 };
 
-/* The step of mlp, dcgan, dcgan64, lsgan, hinge, wgan, wgan-gp, cgan, stylegan: n_critic updates of
- * D, each with other pictures, then one of G */
+/* The step of dcgan and its relatives: n_critic times D, on other pictures each time, then G */
 static void dcgan_step(Gan *gan) {
     Node *x_fake = fake(gan);
     int n_critic = gan_n_critic(gan);
     for (int k = 0; k < n_critic; k++) {
         gan->draw = gan->step * n_critic + k;
-        draw_noise(gan, STREAM_NOISE, (uint64_t)gan->draw);
-        net_forward(&gan->g, 1);
+        generate(gan, gan->draw, 1);
         gan->ops->fill(gan->numbers + LOSS, 0, 2);
         train_discriminator(gan, &gan->d, gan->x_real + k * node_count(x_fake), x_fake->y);
     }
@@ -336,23 +321,20 @@ static void dcgan_step(Gan *gan) {
 }
 
 /* ----------------------------------------------------------------- recipes: mlp and dcgan64
- * mlp: document 004's networks: G of dense layers 256, 512, 1024, D of two 3x3 convolutions with
- * stride 2 and a dense 1024.
+ * mlp: document 004's networks: G of dense layers, D of two 3x3 convolutions and a dense layer.
  * dcgan64: document 003's, whose Reshape((64,64,3)) of 32x32 values cannot work, as Radford et al.
- * draw them: 4x4 kernels, stride 2, batch norm in both, from 4x4 to 64x64 pixels (any size of 16
- * k). */
+ * draw them: 4x4 kernels, stride 2, batch norm in both, from 4x4 pixels to any size of 16 k. */
 
 static void mlp_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *g = &gan->g, *d = &gan->d;
-    int x = gan->g_latent[0] = net_input(g, 1, 1, 100);
-    gan->latents = 1;
+    int x = noise_input(gan, g, 1, 1, 100);
     for (int width = 256; width <= 1024; width *= 2)
         x = leaky_relu(g, batchnorm(g, dense(g, x, width)), 0.2);
     x = dense(g, x, o->size * o->size * o->channels);
     gan->g_picture = tanh_(g, reshape(g, x, o->size, o->size, o->channels));
 
-    gan->d_picture = x = net_input(d, o->size, o->size, o->channels);
+    gan->d_picture = x = picture_input(gan, d);
     x = leaky_relu(d, conv2d(d, x, 32, 3, 2, 1), 0.2);
     x = leaky_relu(d, conv2d(d, x, 64, 3, 2, 1), 0.2);
     x = leaky_relu(d, dense(d, x, 1024), 0.2);
@@ -363,15 +345,14 @@ static void dcgan64_describe(Gan *gan) {
     enum { WIDTH = 32 };
     const GanOptions *o = &gan->options;
     Net *g = &gan->g, *d = &gan->d;
-    int s = o->size / 16, x = gan->g_latent[0] = net_input(g, 1, 1, 100);
-    gan->latents = 1;
-    x = dense(g, x, s * s * 8 * WIDTH);
-    x = relu(g, batchnorm(g, reshape(g, x, s, s, 8 * WIDTH)));
+    int s = o->size / 16, x = noise_input(gan, g, 1, 1, 100);
+    x = reshape(g, dense(g, x, s * s * 8 * WIDTH), s, s, 8 * WIDTH);
+    x = relu(g, batchnorm(g, x));
     for (int width = 4 * WIDTH; width >= WIDTH; width /= 2)
         x = relu(g, batchnorm(g, conv2d_transpose(g, x, width, 4, 2, 1)));
     gan->g_picture = tanh_(g, conv2d_transpose(g, x, o->channels, 4, 2, 1));
 
-    gan->d_picture = x = net_input(d, o->size, o->size, o->channels);
+    gan->d_picture = x = picture_input(gan, d);
     x = leaky_relu(d, conv2d(d, x, WIDTH, 4, 2, 1), 0.2);
     for (int width = 2 * WIDTH; width <= 8 * WIDTH; width *= 2)
         x = leaky_relu(d, batchnorm(d, conv2d(d, x, width, 4, 2, 1)), 0.2);
@@ -382,9 +363,8 @@ static void dcgan64_describe(Gan *gan) {
  * The main job: G repaints a garment so that its texture cannot be told from crops of the style
  * pictures, while its light and shade stay. Patch discriminator (Li, Wand 2016; Isola et al. 2017);
  * Gram matrices (F8) on D's own features in the place of VGG's; content (F9) inside the garment's
- * mask on pictures averaged over 4x4 pixels, so that the print is free in its detail and bound in
- * its light. G also reads noise at three scales (Ulyanov et al. 2016): without it a plain garment
- * would give the layers nothing to weave a pattern from.
+ * mask on pictures averaged over 4x4 pixels: the print is free in its detail and bound in its
+ * light. G also reads noise at three scales (Ulyanov et al. 2016), of which it weaves a pattern.
  *   L_G = F2 + content_weight F9 + style_weight F8 + tv_weight F10 */
 
 #define STYLE_PARTS { "adversarial", "content", "style", "tv" }
@@ -395,7 +375,7 @@ static int scale_and_shift(Net *g, int x, int z, Gan *nodes) {
     int made = nodes->g_scale_shift[nodes->scale_shifts++] = dense(g, z, 2 * g->node[x].c);
     return adain(g, x, made);
 }
-/* These dense layers begin with scales of 1 (their biases) and shifts of 0: they change nothing */
+/* At first with scales of 1 (biases of these layers) and shifts of 0: nothing changes */
 static int unit_scale_shift(Gan *gan) {
     for (int i = 0; i < gan->scale_shifts; i++) {
         Node *node = &gan->g.node[gan->g_scale_shift[i]];
@@ -418,21 +398,20 @@ static int conv_norm_relu(Net *g, int x, int out, int kernel, int stride, Gan *n
     return relu(g, norm(g, padded_conv2d(g, x, out, kernel, stride), nodes));
 }
 
-/* A block, (h,w,c) -> (h,w,c), is added to what it reads (He et al. 2016). Its weights, without
- * biases:
+/* A block, (h,w,c) -> (h,w,c), is added to what it reads (He et al. 2016). Its weights but biases:
  *   RESIDUAL    18 c^2          3x3, 3x3
  *   INCEPTION   4.4 c^2         side by side 1x1; 1x1, 3x3; 1x1, 3x3, 3x3 to c/4, c/2, c/4 channels
  *                               (Szegedy et al. 2015, 2016)
  *   SEPARABLE   2 c^2 + 18 c    twice a 3x3 for each channel by itself, then 1x1
  *                               (Howard et al. 2017; in EfficientNet 2019) */
 static int block(Net *g, int x, Gan *nodes) {
-    int c = g->node[x].c, y = x, x2;
+    int c = g->node[x].c, y = x, part;
     switch (nodes->options.body) {
         case INCEPTION:
             y = conv_relu(g, x, c / 4, 1);
             y = concat(g, y, conv_relu(g, conv_relu(g, x, c / 2, 1), c / 2, 3));
-            x2 = conv_relu(g, conv_relu(g, x, c / 4, 1), c / 4, 3);
-            y = concat(g, y, conv_relu(g, x2, c / 4, 3));
+            part = conv_relu(g, conv_relu(g, x, c / 4, 1), c / 4, 3);
+            y = concat(g, y, conv_relu(g, part, c / 4, 3));
             break;
         case SEPARABLE:
             y = depthwise_conv2d(g, reflect_pad(g, x, 1), 3, 1, 0);
@@ -459,24 +438,22 @@ static int translate(Net *g, int x, int channels, Gan *nodes) {
 
 void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, Gan *nodes) {
     net_begin(g, "g", ops, n);
+    nodes->latents = 0;
     int x = nodes->g_content = net_input(g, h, w, 1);
     for (int i = 0; i < 3; i++) {                                /* grains of 1, 4 and 8 pixels */
-        int grain = i == 0 ? 1 : 4 * i, noise = net_input(g, h / grain, w / grain, 1);
-        nodes->g_latent[i] = noise;
+        int grain = i == 0 ? 1 : 4 * i, noise = noise_input(nodes, g, h / grain, w / grain, 1);
         x = concat(g, x, grain == 1 ? noise : upsample(g, noise, grain));
     }
-    nodes->latents = 3;
     nodes->g_picture = tanh_(g, translate(g, x, channels, nodes));
 }
 
-/* The network that the content loss looks through: means of 4x4 pixels, of gray or of each colour
- * */
+/* What the content loss looks through: means of 4x4 pixels, of gray or of each colour */
 enum { CONTENT_POOL = 4 };
 static void blur_describe(Gan *gan, int luminance) {
     Net *b = &gan->blur;
     net_begin(b, "blur", gan->ops, gan->options.batch);
     b->training = NET_INPUT;
-    int x = net_input(b, gan->options.size, gan->options.size, gan->options.channels);
+    int x = picture_input(gan, b);
     x = avgpool(b, luminance ? gray(b, x) : x, CONTENT_POOL);
     want(gan, &gan->soft_content, node_count(&b->node[x]));
 }
@@ -487,7 +464,7 @@ static void style_describe(Gan *gan) {
     Net *d = &gan->d;
     style_generator(&gan->g, gan->ops, o->batch, o->size, o->size, o->channels, gan);
 
-    int x = gan->d_picture = net_input(d, o->size, o->size, o->channels);
+    int x = gan->d_picture = picture_input(gan, d);
     gan->d_feature[0] = x = leaky_relu(d, conv2d(d, x, 32, 4, 2, 1), 0.2);
     gan->d_feature[1] = x = leaky_relu(d, conv2d(d, x, (int)c, 4, 2, 1), 0.2);
     gan->d_feature[2] = x = leaky_relu(d, conv2d(d, x, (int)c, 3, 1, 1), 0.2);
@@ -498,15 +475,12 @@ static void style_describe(Gan *gan) {
     want(gan, &gan->mask, pixels);
     want(gan, &gan->soft_mask, pixels / (CONTENT_POOL * CONTENT_POOL));
     for (int k = 0; k < gan->features; k++) want(gan, &gan->target[k], c * c);
-    want(gan, &gan->gram, c * c);
-    want(gan, &gan->dgram, c * c);
-    want(gan, &gan->mean, c);
+    want(gan, &gan->gram, c * c), want(gan, &gan->dgram, c * c), want(gan, &gan->mean, c);
     gan->weight[CONTENT] = o->content_weight, gan->weight[STYLE] = o->style_weight;
     gan->weight[TV] = o->tv_weight;
 }
 
-/* Where G's picture differs from the content, both averaged over 4x4 pixels: style: F9 inside the
- * mask; pattern: F15 */
+/* G's picture against the content, both averaged over 4x4 pixels: F9 inside the mask, or F15 */
 static void content_loss(Gan *gan) {
     Net *b = &gan->blur;
     Node *y = &b->node[b->nodes - 1];
@@ -514,14 +488,12 @@ static void content_loss(Gan *gan) {
     gan->ops->avgpool_forward(gan->soft_content, gan->content, n, h, w, y->c, CONTENT_POOL);
     forward(gan, b, 0, fake(gan)->y, 1);
     net_zero_activations(b);
-    if (gan->mask) {
-        gan->ops->avgpool_forward(gan->soft_mask, gan->mask, n, h, w, 1, CONTENT_POOL);
-        squared_error(gan, y, gan->soft_content, gan->soft_mask, CONTENT);
-    } else absolute_error(gan, y, gan->soft_content, NULL, CONTENT);
+    if (gan->mask) gan->ops->avgpool_forward(gan->soft_mask, gan->mask, n, h, w, 1, CONTENT_POOL);
+    distance_loss(gan, gan->mask ? 2 : 1, y, gan->soft_content, gan->soft_mask, CONTENT);
     backward_into(gan, b, 0, 0, fake(gan));
 }
 
-/* The Gram matrix of D's feature k; gan->mean is that of its channels */
+/* The Gram matrix of D's feature k; gan->mean: the means of its channels */
 static void gram_of_feature(Gan *gan, int k, real *gram) {
     const Node *f = &gan->d.node[gan->d_feature[k]];
     gan->ops->gram_forward(gram, gan->mean, f->y, node_rows(f), f->c);
@@ -554,8 +526,7 @@ static void smoothness_loss(Gan *gan, int part) {
 static void style_step(Gan *gan) {
     Net *g = &gan->g, *d = &gan->d;
     Node *x_fake = fake(gan);
-    draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);
-    forward(gan, g, gan->g_content, gan->content, 1);
+    generate(gan, gan->step, 1);
     train_discriminator(gan, d, gan->x_real, x_fake->y);         /* F3 */
 
     discriminate(gan, d, gan->x_real);                           /* the style's features now */
@@ -578,7 +549,7 @@ static void style_step(Gan *gan) {
  * deviations:
  *   L_G = content_weight |E(x) - t|^2 + tv_weight F10
  *       + style_weight sum_l (|mu_l(x) - mu_l(s)|^2 + |sigma_l(x) - sigma_l(s)|^2)
- * Nothing in it belongs to one style: what is trained once fuses any two pictures. */
+ * What is trained once fuses any two pictures. */
 
 #define ADAIN_PARTS { "content", "style", "tv" }
 enum { FUSED_CONTENT, FUSED_STYLE, FUSED_TV };
@@ -602,8 +573,7 @@ int adain_encoder_weights(Gan *gan) {
     return !o->weights || features_load(&gan->seen, &gan->e, o->weights);
 }
 
-/* where content and style meet: VGG's last layer, or the second of our own three blocks (deeper,
- * these forget where things are) */
+/* where content and style meet: VGG's last layer, or the second of our own three blocks */
 int adain_layer(const Gan *gan) { return gan->options.vgg ? gan->seen.layers - 1 : 3; }
 static Node *fused_layer(Gan *gan) { return &gan->e.node[gan->seen.layer[adain_layer(gan)].node]; }
 
@@ -638,10 +608,8 @@ static void adain_describe(Gan *gan) {
 static void adain_sample(Gan *gan) {
     Net *e = &gan->e, *g = &gan->g;
     forward(gan, e, gan->seen.picture, gan->x_real, 0);
-    for (int l = 0; l < gan->seen.layers; l++) {
-        const Node *moments = &e->node[gan->e_moments[l]];
-        gan->ops->copy(gan->target[l], moments->y, node_count(moments));
-    }
+    for (int l = 0; l < gan->seen.layers; l++)
+        get(gan, &e->node[gan->e_moments[l]], gan->target[l]);
     set(gan, &g->node[gan->g_style], gan->target[adain_layer(gan)]);
     forward(gan, e, gan->seen.picture, gan->content, 0);
     forward(gan, g, gan->g_content, fused_layer(gan)->y, 0);
@@ -652,9 +620,9 @@ static void adain_step(Gan *gan) {
     adain_sample(gan);                                           /* x = G(t) */
     forward(gan, e, gan->seen.picture, fake(gan)->y, 0);
     net_zero_activations(e);
-    squared_error(gan, fused_layer(gan), g->node[gan->g_fused].y, NULL, FUSED_CONTENT);
+    distance_loss(gan, 2, fused_layer(gan), g->node[gan->g_fused].y, NULL, FUSED_CONTENT);
     for (int l = 0; l < gan->seen.layers; l++)
-        squared_error(gan, &e->node[gan->e_moments[l]], gan->target[l], NULL, FUSED_STYLE);
+        distance_loss(gan, 2, &e->node[gan->e_moments[l]], gan->target[l], NULL, FUSED_STYLE);
     net_zero_activations(g);
     backward_into(gan, e, 0, gan->seen.picture, fake(gan));
     smoothness_loss(gan, FUSED_TV);                              /* F10 */
@@ -666,9 +634,7 @@ static void adain_step(Gan *gan) {
  * compared by what a discriminator sees in them (Larsen et al. 2016). E turns a picture into a
  * code: mean and log variance of 100 numbers; z is drawn there; G draws a picture from z. F14:
  *   L_E = kl_weight KL(q(z|x) || N(0,1)) + content_weight |D_l(x) - D_l(G(z))|^2
- *   L_G = F2 on G(z'), z' ~ N(0,1), + content_weight |D_l(x) - D_l(G(z))|^2
- * New pictures come from noise, as in dcgan; pictures between two pictures from between their
- * codes. */
+ *   L_G = F2 on G(z'), z' ~ N(0,1),      + content_weight |D_l(x) - D_l(G(z))|^2 */
 
 #define VAEGAN_PARTS { "adversarial", "reconstruction", "kl" }
 enum { RECONSTRUCTION = ADVERSARIAL + 1, KL };
@@ -678,7 +644,7 @@ static void vaegan_describe(Gan *gan) {
     Net *e = &gan->e;
     dcgan_describe(gan);
     net_begin(e, "e", gan->ops, o->batch);
-    int x = net_input(e, o->size, o->size, o->channels);
+    int x = picture_input(gan, e);
     x = leaky_relu(e, conv2d(e, x, 64, 5, 2, 2), 0.2);
     x = leaky_relu(e, batchnorm(e, conv2d(e, x, 128, 5, 2, 2)), 0.2);
     gan->e_code = dense(e, x, 2 * 100);
@@ -693,21 +659,20 @@ static void vaegan_step(Gan *gan) {
     Node *z = &g->node[gan->g_latent[0]], *code = &e->node[gan->e_code], *x_fake = fake(gan);
     Node *feature = &d->node[gan->d_feature[0]];
     long first = gan->first * z->c;
-    draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);          /* new pictures */
-    net_forward(g, 1);
+    generate(gan, gan->step, 1);                                 /* new pictures */
     train_discriminator(gan, d, gan->x_real, x_fake->y);         /* F3 */
     fool_discriminator(gan, d, g);                               /* F2 */
     net_zero_gradients(g);
     net_backward(g, NET_WEIGHTS);
 
     discriminate(gan, d, gan->x_real);                           /* pictures from their codes */
-    ops->copy(gan->target[0], feature->y, node_count(feature));
+    get(gan, feature, gan->target[0]);
     forward(gan, e, 0, gan->x_real, 1);
     ops->gaussian_sample_forward(z->y, code->y, z->n, z->c, seed, stream, first);
     net_forward(g, 1);
     discriminate(gan, d, x_fake->y);
     net_zero_activations(d);
-    squared_error(gan, feature, gan->target[0], NULL, RECONSTRUCTION);
+    distance_loss(gan, 2, feature, gan->target[0], NULL, RECONSTRUCTION);
     backward_through_discriminator(gan, d, g);
     net_backward(g, NET_WEIGHTS | NET_INPUT);
     net_zero_gradients(e);
@@ -742,8 +707,7 @@ void gan_decode(Gan *gan, const real *z, real *out) {
  * together. G: A -> B, F: B -> A, a discriminator for each kind. F15:
  *   L = F2(LSGAN) of G and of F + cycle_weight (|F(G(a)) - a| + |G(F(b)) - b|)
  *     + identity_weight (|G(b) - b| + |F(a) - a|)
- * D is shown fake pictures of earlier steps too, half of the time (a pool of 50; Shrivastava et al.
- * 2017). */
+ * Half of the fake pictures that D is shown are of earlier steps (Shrivastava et al. 2017). */
 
 #define CYCLEGAN_PARTS { "adversarial", "cycle", "identity" }
 enum { CYCLE = ADVERSARIAL + 1, IDENTITY, POOL = 50 };
@@ -752,7 +716,7 @@ enum { CYCLE = ADVERSARIAL + 1, IDENTITY, POOL = 50 };
 static void patch_discriminator(Gan *gan, Net *d, const char *name) {
     const GanOptions *o = &gan->options;
     net_begin(d, name, gan->ops, o->batch);
-    int x = gan->d_picture = net_input(d, o->size, o->size, o->channels);
+    int x = gan->d_picture = picture_input(gan, d);
     if (gan->recipe->conditional)
         x = concat(d, x, gan->d_given = net_input(d, o->size, o->size, gan_content(gan)));
     x = leaky_relu(d, conv2d(d, x, 32, 4, 2, 1), 0.2);
@@ -764,8 +728,8 @@ void translator(Net *g, const char *name, const Ops *ops, int n, int h, int w, i
                 Gan *nodes) {
     net_begin(g, name, ops, n);
     int x = nodes->g_content = net_input(g, h, w, channels);
-    nodes->latents = z > 0, nodes->scale_shifts = nodes->g_z = 0;
-    if (z) nodes->g_z = nodes->g_latent[0] = net_input(g, 1, 1, z);
+    nodes->latents = nodes->scale_shifts = nodes->g_z = 0;
+    if (z) nodes->g_z = noise_input(nodes, g, 1, 1, z);
     int y = translate(g, x, channels, nodes);
     nodes->g_picture = tanh_(g, z ? add(g, y, x) : y);
 }
@@ -783,30 +747,29 @@ static void cyclegan_describe(Gan *gan) {
     gan->weight[CYCLE] = o->cycle_weight, gan->weight[IDENTITY] = o->identity_weight;
 }
 
-/* One direction: there turns x (kind A) into kind B, which D judges; back turns that into x again;
- * y is of kind B already and is to stay. Gradients are added in both networks; x_fake: what `there`
- * makes of x */
+/* One direction: there turns x into the kind that D judges, x_fake; back turns that into x again; y
+ * is of that kind already and is to stay. Gradients are added in both networks. */
 static void cycle(Gan *gan, Net *there, Net *back, Net *d, const real *x, const real *y,
                   real *x_fake) {
     Node *made = &there->node[gan->g_picture];
     forward(gan, there, gan->g_content, x, 1);
-    gan->ops->copy(x_fake, made->y, node_count(made));
+    get(gan, made, x_fake);
     fool_discriminator(gan, d, there);
     forward(gan, back, gan->g_content, x_fake, 1);
     net_zero_activations(back);
-    absolute_error(gan, &back->node[gan->g_picture], x, NULL, CYCLE);
+    distance_loss(gan, 1, &back->node[gan->g_picture], x, NULL, CYCLE);
     backward_into(gan, back, NET_WEIGHTS, gan->g_content, made);
     net_backward(there, NET_WEIGHTS);
     if (!(gan->weight[IDENTITY] > 0)) return;
     forward(gan, there, gan->g_content, y, 1);
     net_zero_activations(there);
-    absolute_error(gan, made, y, NULL, IDENTITY);
+    distance_loss(gan, 1, made, y, NULL, IDENTITY);
     net_backward(there, NET_WEIGHTS);
 }
 
-/* Each fake picture goes into the pool; once that is full, half of them change places with one that
- * was there before. Several ranks: all keep the same pool, through which the pictures of all go in
- * turn; a sum with zeros in the place of the others' brings them together. */
+/* Each fake picture goes into the pool; once that is full, half of them change places with an
+ * earlier one. Several ranks: all keep the same pool, through which the pictures of all go in turn;
+ * a sum with zeros in the place of the others' brings them together. */
 static void through_pool(Gan *gan, real *x_fake, real *pool, int side) {
     const Ops *ops = gan->ops;
     long own = node_count(fake(gan)), each = own / gan->options.batch;
@@ -852,9 +815,9 @@ void gan_sample_back(Gan *gan, real *out) {
 /* -------------------------------------------------------------------------- recipe: pattern
  * Cyclegan's way there without the way back: a third of the networks, a sixth of the time. What the
  * cycle was for, that the garment stays the same, is asked of the pictures: as light and dark as
- * before over 4x4 pixels, and untouched where there is no garment. And a plain garment may become
- * many patterned ones: z of 8 numbers sets scale and shift of G's norms (F16), and two z must give
- * two pictures.
+ * before over 4x4 pixels, and untouched where there is no garment. A plain garment may become many
+ * patterned ones: z of 8 numbers sets scale and shift of G's norms (F16), and two z must give two
+ * pictures.
  *   L_G = F2(LSGAN) + content_weight (|mean4(G(x,z)) - mean4(x)| + |G(x,z) - x| outside)
  *       - diversity_weight |G(x,z) - G(x,z')| */
 
@@ -875,22 +838,20 @@ static void pattern_step(Gan *gan) {
     long half = x_fake->n / 2 * (node_count(x_fake) / x_fake->n);
     gan->ops->copy(gan->content + half, gan->content, half);     /* two z for each garment */
     gan->ops->copy(gan->outside + half, gan->outside, half);
-    draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);
-    forward(gan, &gan->g, gan->g_content, gan->content, 1);
+    generate(gan, gan->step, 1);
     train_discriminator(gan, &gan->d, gan->x_real, x_fake->y);
     fool_discriminator(gan, &gan->d, &gan->g);
     content_loss(gan);
-    absolute_error(gan, x_fake, gan->content, gan->outside, CONTENT);
+    distance_loss(gan, 1, x_fake, gan->content, gan->outside, CONTENT);
     diversity_loss(gan, PATTERN_DIVERSITY);
     train_generator(gan);
 }
 
 /* -------------------------------------------------------------------------- recipe: pix2pix
  * Document 004's paired transfer (Isola, Zhu, Zhou, Efros 2017): gan->content is the drawing of a
- * garment (its edges), gan->x_real the garment itself. G is a U-Net, whose skips carry the lines
- * past its middle, with dropout in the place of noise; D looks at the picture and the drawing
- * together:
- *   L_G = F2 + content_weight |G(x) - y|  */
+ * garment (its edges), gan->x_real the garment. G is a U-Net, whose skips carry the lines past its
+ * middle, with dropout in the place of noise; D looks at the picture and the drawing together:
+ *   L_G = F2 + content_weight |G(x) - y| */
 
 #define PIX2PIX_PARTS { "adversarial", "l1" }
 enum { L1 = ADVERSARIAL + 1 };
@@ -901,7 +862,7 @@ static int conv_instancenorm(Net *g, int x, int out, int kernel, int stride) {
 static void pix2pix_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *g = &gan->g;
-    int x = gan->g_content = net_input(g, o->size, o->size, o->channels);
+    int x = gan->g_content = picture_input(gan, g);
     int whole = leaky_relu(g, conv2d(g, x, 32, 3, 1, 1), 0.2);
     int half = leaky_relu(g, conv_instancenorm(g, whole, 48, 4, 2), 0.2);
     int quarter = leaky_relu(g, conv_instancenorm(g, half, 64, 4, 2), 0.2);
@@ -917,22 +878,21 @@ static void pix2pix_describe(Gan *gan) {
 static void pix2pix_step(Gan *gan) {
     Net *g = &gan->g;
     g->seed = gan->options.seed, g->draw = (uint64_t)gan->step, g->first = gan->first;
-    forward(gan, g, gan->g_content, gan->content, 1);
+    generate(gan, gan->step, 1);
     train_discriminator(gan, &gan->d, gan->x_real, fake(gan)->y);
     fool_discriminator(gan, &gan->d, g);
-    absolute_error(gan, fake(gan), gan->x_real, NULL, L1);
+    distance_loss(gan, 1, fake(gan), gan->x_real, NULL, L1);
     train_generator(gan);
 }
 
 /* ------------------------------------------------------------------------- recipe: stylegan
- * The small idea of it (Karras, Laine, Aila 2019): z does not enter G as its first layer. Two dense
- * layers make of it a style w; the picture grows from one learned constant, and at each scale w
- * gives scale and shift of each channel (AdaIN, F16), while one plane of noise, scaled for each
- * channel, gives detail that no style decides. */
+ * The small idea of it (Karras, Laine, Aila 2019): two dense layers make a style w of z; the
+ * picture grows from one learned constant, and at each scale w gives scale and shift of each
+ * channel (AdaIN, F16), while a plane of noise, scaled for each channel, gives details. */
 
 static int styled(Gan *gan, int x, int w, int out) {
     Net *g = &gan->g;
-    int size = g->node[x].h, noise = gan->g_latent[gan->latents++] = net_input(g, size, size, 1);
+    int size = g->node[x].h, noise = noise_input(gan, g, size, size, 1);
     x = conv2d(g, x, out, 3, 1, 1);
     x = leaky_relu(g, add(g, x, conv2d(g, noise, out, 1, 1, 0)), 0.2);
     return scale_and_shift(g, x, w, gan);
@@ -941,9 +901,9 @@ static int styled(Gan *gan, int x, int w, int out) {
 static void stylegan_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *g = &gan->g;
-    int s = o->size / 4, w = gan->g_latent[gan->latents++] = net_input(g, 1, 1, 64);
+    int s = o->size / 4, w = noise_input(gan, g, 1, 1, 64);
     for (int i = 0; i < 2; i++) w = leaky_relu(g, dense(g, w, 64), 0.2);
-    int x = gan->g_content = net_input(g, 1, 1, 1);      /* 1: the constant is the next layer's weights */
+    int x = gan->g_content = net_input(g, 1, 1, 1);      /* 1: the next weights are the constant */
     x = reshape(g, dense(g, x, s * s * 64), s, s, 64);
     x = styled(gan, x, w, 64);
     x = styled(gan, upsample(g, x, 2), w, 48);
@@ -975,9 +935,8 @@ void gan_mix(Gan *gan, const real *coarse, const real *fine, real *out) {
 }
 
 /* ------------------------------------------------------------------------- recipe: features
- * A network of features of our own, in the place of VGG's: it learns to tell from which of the
- * style pictures a crop was taken, looking only at what style is: means and deviations of its
- * features, wherever in the crop they are. */
+ * Features of our own, in the place of VGG's: the network learns to tell from which of the style
+ * pictures a crop was taken, by means and deviations of its features alone, wherever they are. */
 
 static void features_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
@@ -989,11 +948,9 @@ static void features_describe(Gan *gan) {
         all = l ? concat(g, all, m) : m;
     }
     gan->g_picture = dense(g, all, o->classes);
-    want(gan, &gan->labels, o->batch);
 }
 
-/* L = -log softmax(logits)[label], mean over the batch: one step of Adam on a network whose node 0
- * reads gan->x_real */
+/* L = -log softmax(logits)[label], mean over the batch; gan->x_real goes to node 0 */
 static void classify_step(Gan *gan) {
     const Ops *ops = gan->ops;
     Node *logits = &gan->g.node[gan->g_picture];
@@ -1006,24 +963,23 @@ static void classify_step(Gan *gan) {
 }
 
 /* ----------------------------------------------------------------------- recipe: classifier
- * The judge of the others: it learns the classes of a data set, and what its last hidden layer (128
- * numbers a picture) sees is what --evaluate measures distances in. Two convolutions with pooling
- * and two dense layers, as LeCun et al. 1998. */
+ * The judge of the others: it learns the classes of a data set, and --evaluate measures distances
+ * in its last hidden layer (128 numbers a picture). Two convolutions with pooling and two dense
+ * layers, as LeCun et al. 1998. */
 
 static void classifier_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *g = &gan->g;
-    int x = gan->g_content = net_input(g, o->size, o->size, o->channels);
+    int x = gan->g_content = picture_input(gan, g);
     x = maxpool(g, relu(g, conv2d(g, x, 32, 3, 1, 1)), 2);
     x = maxpool(g, relu(g, conv2d(g, x, 64, 3, 1, 1)), 2);
     gan->g_features = x = relu(g, dense(g, x, 128));
     gan->g_picture = dense(g, x, o->classes);
-    want(gan, &gan->labels, o->batch);
 }
 
 /* ------------------------------------------------------------------------------ the recipes */
 
-#define RUN(pictures, side, steps_) .batch = pictures, .size = side, .steps = steps_
+#define RUN(pictures, side, long_) .batch = pictures, .size = side, .steps = long_
 #define ADAM(rate, momentum, decay) .lr = rate, .beta1 = momentum, .beta2 = decay
 #define DCGAN_DEFAULTS RUN(64, 28, 1500), ADAM(2e-4, 0.5, 0.999)
 #define DCGAN_STEP .part = DCGAN_PARTS, .step = dcgan_step
@@ -1031,84 +987,75 @@ static void classifier_describe(Gan *gan) {
 #define UNPAIRED_DATA .content = AS_DATA, .pairs = UNPAIRED, .data = "fashion-mnist:plain"
 
 const Recipe recipes[] = {
-    { .name = "dcgan", .summary = "new garments out of noise",
-      .source = "document 001; Radford, Metz, Chintala 2015; F1-F4",
+    { "dcgan", "new garments out of noise", "document 001; Radford, Metz, Chintala 2015; F1-F4",
       .defaults = { DCGAN_DEFAULTS }, DCGAN },
-    { .name = "mlp", .summary = "the same with dense layers only",
-      .source = "document 004; Goodfellow et al. 2014; F1-F6",
+    { "mlp", "the same with dense layers only", "document 004; Goodfellow et al. 2014; F1-F6",
       .defaults = { RUN(64, 28, 3000), ADAM(2e-4, 0.5, 0.999) },
       .describe = mlp_describe, .multiple = 4, DCGAN_STEP },
-    { .name = "dcgan64", .summary = "the same for pictures of 64x64 and more, in colour",
-      .source = "document 003; Radford et al. 2015", .data = "fashion-mnist:tinted",
+    { "dcgan64", "the same for pictures of 64x64 and more, in colour",
+      "document 003; Radford et al. 2015", .data = "fashion-mnist:tinted",
       .defaults = { RUN(32, 64, 1500), ADAM(1e-3, 0.5, 0.999), .lr_d = 2e-4 },
       .describe = dcgan64_describe, .multiple = 16, DCGAN_STEP },
-    { .name = "lsgan", .summary = "dcgan with squared errors for its losses",
-      .source = "Mao et al. 2017", .objective = LEAST_SQUARES,
-      .defaults = { DCGAN_DEFAULTS }, DCGAN },
-    { .name = "hinge", .summary = "dcgan with hinge losses and spectral normalisation",
-      .source = "Miyato et al. 2018; Lim, Ye 2017", .objective = HINGE, .spectral = 1,
-      .defaults = { DCGAN_DEFAULTS }, DCGAN },
-    { .name = "wgan", .summary = "dcgan whose critic estimates a distance: weights clipped",
-      .source = "document 001; F11", .objective = WASSERSTEIN, .rmsprop = 1,
-      .defaults = { RUN(64, 28, 1500), .lr = 5e-5, .n_critic = 5, .weight_clip = 0.01 }, DCGAN },
-    { .name = "wgan-gp", .summary = "the same with a gradient penalty in place of clipping",
-      .source = "Gulrajani et al. 2017; F11, F12", .objective = WASSERSTEIN,
+    { "lsgan", "dcgan with squared errors for its losses", "Mao et al. 2017",
+      .defaults = { DCGAN_DEFAULTS }, .objective = LEAST_SQUARES, DCGAN },
+    { "hinge", "dcgan with hinge losses and spectral normalisation",
+      "Miyato et al. 2018; Lim, Ye 2017",
+      .defaults = { DCGAN_DEFAULTS }, .objective = HINGE, .spectral = 1, DCGAN },
+    { "wgan", "dcgan whose critic estimates a distance: weights clipped", "document 001; F11",
+      .defaults = { RUN(64, 28, 1500), .lr = 5e-5, .n_critic = 5, .weight_clip = 0.01 },
+      .objective = WASSERSTEIN, .rmsprop = 1, DCGAN },
+    { "wgan-gp", "the same with a gradient penalty in place of clipping",
+      "Gulrajani et al. 2017; F11, F12",
       .defaults = { RUN(64, 28, 1500), ADAM(1e-4, 0, 0.9), .n_critic = 5, .penalty_weight = 10 },
-      DCGAN },
-    { .name = "cgan", .summary = "dcgan that is told what to draw: ten classes of garments",
-      .source = "document 003; Mirza, Osindero 2014; F13", .labels = 1, .conditional = ON_CLASS,
-      .defaults = { DCGAN_DEFAULTS }, DCGAN },
-    { .name = "stylegan",
-      .summary = "pictures that grow from a constant, with a style at each scale",
-      .source = "Karras, Laine, Aila 2019; F16", .gain = 1, .multiple = 4,
-      .defaults = { RUN(32, 28, 2000), ADAM(5e-4, 0, 0.99) },
+      .objective = WASSERSTEIN, DCGAN },
+    { "cgan", "dcgan that is told what to draw: ten classes of garments",
+      "document 003; Mirza, Osindero 2014; F13",
+      .defaults = { DCGAN_DEFAULTS }, .labels = 1, .conditional = ON_CLASS, DCGAN },
+    { "stylegan", "pictures that grow from a constant, with a style at each scale",
+      "Karras, Laine, Aila 2019; F16",
+      .defaults = { RUN(32, 28, 2000), ADAM(5e-4, 0, 0.99) }, .gain = 1, .multiple = 4,
       .describe = stylegan_describe, .start = stylegan_start, DCGAN_STEP },
-    { .name = "vaegan",
-      .summary = "new garments, and garments between two garments: an autoencoder beside the GAN",
-      .source = "document 001 (HDRGAN); Larsen et al. 2016; F14", .multiple = 4,
+    { "vaegan", "new garments, and garments between two garments: an autoencoder beside the GAN",
+      "document 001 (HDRGAN); Larsen et al. 2016; F14",
       .defaults = { RUN(64, 28, 1500), ADAM(3e-4, 0.5, 0.999), .content_weight = 5,
-                    .kl_weight = 0.01 },
+                    .kl_weight = 0.01 }, .multiple = 4,
       .part = VAEGAN_PARTS, .describe = vaegan_describe, .step = vaegan_step },
-    { .name = "cyclegan",
-      .summary = "turns pictures of one kind into another, and back, without pairs",
-      .source = "document 002; Zhu et al. 2017; F15", .objective = LEAST_SQUARES, .multiple = 4,
+    { "cyclegan", "turns pictures of one kind into another, and back, without pairs",
+      "document 002; Zhu et al. 2017; F15", UNPAIRED_DATA,
       .defaults = { RUN(8, 28, 1000), ADAM(2e-4, 0.5, 0.999), .schedule = LINEAR,
                     .cycle_weight = 10, .identity_weight = 5 },
-      UNPAIRED_DATA, .body = 1,
+      .objective = LEAST_SQUARES, .multiple = 4, .body = 1,
       .part = CYCLEGAN_PARTS, .describe = cyclegan_describe, .step = cyclegan_step },
-    { .name = "pattern",
-      .summary = "gives plain pictures patterns, another one for each z, without pairs and without "
-                 "a way back",
-      .source = "cyclegan cut down; Mao et al. 2019; F16", .objective = LEAST_SQUARES,
+    { "pattern",
+      "gives plain pictures patterns, another one for each z, without pairs and without a way back",
+      "cyclegan cut down; Mao et al. 2019; F16", UNPAIRED_DATA,
       .defaults = { RUN(16, 28, 1000), ADAM(2e-4, 0.5, 0.999), .content_weight = 2,
-                    .diversity_weight = 0.5 }, .multiple = 4,
-      UNPAIRED_DATA, .body = 1, .gain = 1, .start = unit_scale_shift,
+                    .diversity_weight = 0.5 },
+      .objective = LEAST_SQUARES, .multiple = 4, .body = 1, .gain = 1, .start = unit_scale_shift,
       .part = PATTERN_PARTS, .describe = pattern_describe, .step = pattern_step },
-    { .name = "pix2pix", .summary = "garments from their drawings",
-      .source = "document 004; Isola et al. 2017", .multiple = 4,
+    { "pix2pix", "garments from their drawings", "document 004; Isola et al. 2017",
       .defaults = { RUN(16, 28, 1500), ADAM(2e-4, 0.5, 0.999), .content_weight = 100 },
-      .content = AS_DATA, .pairs = DRAWINGS, .conditional = ON_CONTENT,
+      .content = AS_DATA, .pairs = DRAWINGS, .conditional = ON_CONTENT, .multiple = 4,
       .part = PIX2PIX_PARTS, .describe = pix2pix_describe, .step = pix2pix_step },
-    { .name = "style", .summary = "prints the style of pictures onto garments",
-      .source = "documents 001-004; Li, Wand 2016; Gatys, Ecker, Bethge 2015; F2, F3, F8-F10",
-      .defaults = { RUN(8, 64, 1000), .channels = 3, ADAM(4e-4, 0.5, 0.99), .lr_d = 8e-4,
+    { "style", "prints the style of pictures onto garments",
+      "documents 001-004; Li, Wand 2016; Gatys, Ecker, Bethge 2015; F2, F3, F8-F10",
+      .defaults = { RUN(8, 64, 1000), ADAM(4e-4, 0.5, 0.99), .lr_d = 8e-4, .channels = 3,
                     .content_weight = 0.3, .style_weight = 3, .clip = 10 },
       .content = 1, .style = 1, .multiple = STYLE_MULTIPLE, .body = 1, .gain = 1,
       .part = STYLE_PARTS, .describe = style_describe, .step = style_step },
-    { .name = "adain", .summary = "fuses any picture with any style in one pass",
-      .source = "document 004; Huang, Belongie 2017; F16, F9, F10",
-      .defaults = { RUN(8, 64, 3000), .channels = 3, ADAM(1e-3, 0.9, 0.999),
-                    .content_weight = 1, .style_weight = 3, .clip = 10 },
+    { "adain", "fuses any picture with any style in one pass",
+      "document 004; Huang, Belongie 2017; F16, F9, F10",
+      .defaults = { RUN(8, 64, 3000), ADAM(1e-3, 0.9, 0.999), .channels = 3, .content_weight = 1,
+                    .style_weight = 3, .clip = 10 },
       .content = 3, .style = 1, .multiple = 8, .gain = 2, .start = adain_encoder_weights,
       .part = ADAIN_PARTS, .describe = adain_describe, .step = adain_step, .sample = adain_sample },
-    { .name = "features", .summary = "features of our own, which tell styles apart",
-      .source = "softmax cross-entropy on means and deviations",
-      .defaults = { RUN(32, 64, 1500), .channels = 3, ADAM(1e-3, 0.9, 0.999), .clip = 10 },
+    { "features", "features of our own, which tell styles apart",
+      "softmax cross-entropy on means and deviations",
+      .defaults = { RUN(32, 64, 1500), ADAM(1e-3, 0.9, 0.999), .channels = 3, .clip = 10 },
       .style = 1, .labels = 1, .multiple = 8, .gain = 2,
       .part = { "cross_entropy" }, .describe = features_describe, .step = classify_step },
-    { .name = "classifier",
-      .summary = "tells the classes of a data set apart: the judge of --evaluate",
-      .source = "softmax cross-entropy; LeCun, Bottou, Bengio, Haffner 1998",
+    { "classifier", "tells the classes of a data set apart: the judge of --evaluate",
+      "softmax cross-entropy; LeCun, Bottou, Bengio, Haffner 1998",
       .defaults = { RUN(64, 28, 1875), ADAM(1e-3, 0.9, 0.999) },
       .labels = 1, .multiple = 1, .gain = 2,
       .part = { "cross_entropy" }, .describe = classifier_describe, .step = classify_step },
@@ -1143,19 +1090,18 @@ Net *gan_net(const Gan *gan, int i) {
 static void want_shared(Gan *gan) {
     const GanOptions *o = &gan->options;
     long batches = (long)gan_n_critic(gan) * o->batch, pixels = (long)o->size * o->size;
-    long lot = node_count(fake(gan));
+    double lot = (double)node_count(fake(gan));
     want(gan, &gan->numbers, NUMBERS);
     want(gan, &gan->x_real, batches * pixels * o->channels);
     if (gan->recipe->content) want(gan, &gan->content, o->batch * pixels * gan_content(gan));
     if (gan->recipe->conditional == ON_CLASS) want(gan, &gan->given, batches * o->classes);
+    else if (gan->recipe->labels) want(gan, &gan->labels, o->batch);
     if (gan->d.nodes) want(gan, &gan->d_target, node_count(logits_of(gan, &gan->d)));
     if (o->penalty_weight > 0) want(gan, &gan->t, o->batch);
     if (o->ema > 0) keep(gan, &gan->ema, gan->g.parameters, "g.now");
-    for (int i = 0; i < gan->latents; i++) {
-        long n = node_count(&gan->g.node[gan->g_latent[i]]);
-        if (n > lot) lot = n;
-    }
-    if (parallel_ranks > 1) want(gan, &gan->lot, lot * parallel_ranks);
+    for (int i = 0; i < gan->latents; i++)
+        lot = fmax(lot, (double)node_count(&gan->g.node[gan->g_latent[i]]));
+    if (parallel_ranks > 1) want(gan, &gan->lot, (long)lot * parallel_ranks);
 }
 
 int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const Ops *ops) {
@@ -1175,7 +1121,7 @@ int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const O
     return 1;
 }
 
-/* All networks share the largest scratch. gram: what Gram matrices borrow */
+/* gram: what Gram matrices borrow; scratch: the largest, all networks share it */
 double gan_bytes(const Gan *gan) {
     double bytes = 0, scratch = 0, gram = 0;
     const Net *net;
@@ -1250,10 +1196,8 @@ void gan_sample(Gan *gan, uint64_t draw, real *out) {
     long all = (long)parallel_ranks * gan->options.batch, number = (long)draw * gan->options.batch;
     gan->draw = 0, gan->first = number % all;        /* as one rank with all pictures would draw */
     swap_ema(gan);
-    draw_noise(gan, STREAM_SAMPLE, (uint64_t)(number / all));
     if (gan->recipe->sample) gan->recipe->sample(gan);
-    else if (gan->content) forward(gan, &gan->g, gan->g_content, gan->content, 0);
-    else net_forward(&gan->g, 0);
+    else generate(gan, number / all, 0);
     download(gan, fake(gan), out);
     swap_ema(gan);
 }
