@@ -279,8 +279,8 @@ static void drawn_gaussian(real *z, const real *code, long rows, int k, uint64_t
 enum { TIMES = 50 };
 static void round_to_float(real *x, long n) { for (long i = 0; i < n; i++) x[i] = (float)x[i]; }
 #define ROUNDED(...) ROUNDED_(__VA_ARGS__)       /* FORWARD, BACKWARD: three arguments each */
-#define ROUNDED_(entry, parameters, arguments, result, count) \
-    static void rounded_##entry parameters { ops_naive.entry arguments; round_to_float(result, count); }
+#define ROUNDED_(entry, parameters, arguments, y, n) \
+    static void rounded_##entry parameters { ops_naive.entry arguments; round_to_float(y, n); }
 #define IN_AND_OUT ((long)d->n * d->h * d->w * d->c)
 #define OUTPUTS ((long)d->n * d->oh * d->ow * d->o)
 #define FILTERS ((long)d->kernel * d->kernel * d->c * d->o)
@@ -508,8 +508,8 @@ int main(int count, char **argument) {
     const char *folder = argument[1], *reference = argument[fixed - 1];
     const char *mistake = getenv("MISTAKE");
     if (mkdir(folder, 0777) && errno != EEXIST) die(1, "%s: %s", folder, strerror(errno));
-    Ops wrong = mistake ? mistaken(mistake) : *table;
-    table = &wrong;
+    static Ops wrong;
+    wrong = mistake ? mistaken(mistake) : *table, table = &wrong;
     char group[80] = "";
     for (int i = 0; i < OPS; i++) {                                  /* groups follow each other */
         if (!strcmp(group_of(&op_list[i]), group)) continue;
