@@ -72,10 +72,10 @@ static void distance_loss(Gan *gan, int power, Node *y, const real *target, cons
 
 /* The share of the learning rate in force. LINEAR: down to 0 over the second half */
 static double learning_rate(const Gan *gan) {
-    const GanOptions *o = &gan->options;
-    double done = o->steps > 0 ? fmin((double)gan->step / o->steps, 1) : 0;
-    if (o->schedule == LINEAR) return fmin(1, 2 - 2 * done);
-    return o->schedule == COSINE ? 0.5 + 0.5 * cos(3.14159265358979 * done) : 1;
+    int steps = gan->options.steps, schedule = gan->options.schedule;
+    double done = steps > 0 ? fmin((double)gan->step / steps, 1) : 0;
+    if (schedule == LINEAR) return fmin(1, 2 - 2 * done);
+    return schedule == COSINE ? 0.5 + 0.5 * cos(3.14159265358979 * done) : 1;
 }
 
 /* What D (and G) is given beside its picture: the content, or the classes of this draw */
@@ -141,8 +141,9 @@ static void update(Gan *gan, Net *net) {
     if (o->weight_decay > 0) ops->axpy(net->g, net->p, (real)o->weight_decay, n);
     net_gradient_square(net, square);
     net_clip_gradients(net, square, o->clip);
-    if (!gan->recipe->rmsprop) net_adam(net, lr, o->beta1, o->beta2);
-    else ops->rmsprop_step(net->p, net->v, net->g, n, (real)lr, (real)0.99, (real)1e-8);
+    if (gan->recipe->rmsprop)
+        ops->rmsprop_step(net->p, net->v, net->g, n, (real)lr, (real)0.99, (real)1e-8);
+    else net_adam(net, lr, o->beta1, o->beta2);
     if (judges && o->weight_clip > 0) ops->clip(net->p, (real)o->weight_clip, n);
 }
 
@@ -155,19 +156,18 @@ static void draw_numbers(Gan *gan, Draw *draw, real *x, long n, uint64_t stream)
 }
 
 /* G's z and planes of noise ~ N(0,1), from the streams of this purpose and draw; and the class */
-static void draw_noise(Gan *gan, int purpose, uint64_t draw) {
-    Net *g = &gan->g;
+static void draw_noise(Gan *gan, int purpose, long draw) {
     for (int i = 0; i < gan->latents; i++) {
-        Node *z = &g->node[gan->g_latent[i]];
-        draw_numbers(gan, gan->ops->random_normal, z->y, node_count(z),
-                     STREAM(purpose, draw * 4 + (uint64_t)i));
+        Node *z = &gan->g.node[gan->g_latent[i]];
+        uint64_t stream = STREAM(purpose, draw * 4 + i);
+        draw_numbers(gan, gan->ops->random_normal, z->y, node_count(z), stream);
     }
-    if (gan->g_given) set(gan, &g->node[gan->g_given], given_now(gan));
+    if (gan->g_given) set(gan, &gan->g.node[gan->g_given], given_now(gan));
 }
 
 /* G's pictures of this noise and of gan->content */
 static void generate(Gan *gan, long draw, int training) {
-    draw_noise(gan, training ? STREAM_NOISE : STREAM_SAMPLE, (uint64_t)draw);
+    draw_noise(gan, training ? STREAM_NOISE : STREAM_SAMPLE, draw);
     if (gan->content) set(gan, &gan->g.node[gan->g_content], gan->content);
     net_forward(&gan->g, training);
 }
@@ -398,7 +398,7 @@ static int conv_norm_relu(Net *g, int x, int out, int kernel, int stride, Gan *n
     return relu(g, norm(g, padded_conv2d(g, x, out, kernel, stride), nodes));
 }
 
-/* A block, (h,w,c) -> (h,w,c), is added to what it reads (He et al. 2016). Its weights but biases:
+/* A block, (h,w,c) -> (h,w,c), is added to what it reads (He et al. 2016). Weights:
  *   RESIDUAL    18 c^2          3x3, 3x3
  *   INCEPTION   4.4 c^2         side by side 1x1; 1x1, 3x3; 1x1, 3x3, 3x3 to c/4, c/2, c/4 channels
  *                               (Szegedy et al. 2015, 2016)
@@ -460,14 +460,14 @@ static void blur_describe(Gan *gan, int luminance) {
 
 static void style_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
-    long pixels = (long)o->batch * o->size * o->size, c = 64;
-    Net *d = &gan->d;
+    long pixels = (long)o->batch * o->size * o->size;
     style_generator(&gan->g, gan->ops, o->batch, o->size, o->size, o->channels, gan);
 
-    int x = gan->d_picture = picture_input(gan, d);
+    Net *d = &gan->d;
+    int c = 64, x = gan->d_picture = picture_input(gan, d);
     gan->d_feature[0] = x = leaky_relu(d, conv2d(d, x, 32, 4, 2, 1), 0.2);
-    gan->d_feature[1] = x = leaky_relu(d, conv2d(d, x, (int)c, 4, 2, 1), 0.2);
-    gan->d_feature[2] = x = leaky_relu(d, conv2d(d, x, (int)c, 3, 1, 1), 0.2);
+    gan->d_feature[1] = x = leaky_relu(d, conv2d(d, x, c, 4, 2, 1), 0.2);
+    gan->d_feature[2] = x = leaky_relu(d, conv2d(d, x, c, 3, 1, 1), 0.2);
     gan->features = 3;
     gan->d_logits = conv2d(d, x, 1, 3, 1, 1);
 
@@ -856,20 +856,17 @@ static void pattern_step(Gan *gan) {
 #define PIX2PIX_PARTS { "adversarial", "l1" }
 enum { L1 = ADVERSARIAL + 1 };
 
-static int conv_instancenorm(Net *g, int x, int out, int kernel, int stride) {
-    return instancenorm(g, conv2d(g, x, out, kernel, stride, 1));
-}
 static void pix2pix_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *g = &gan->g;
     int x = gan->g_content = picture_input(gan, g);
     int whole = leaky_relu(g, conv2d(g, x, 32, 3, 1, 1), 0.2);
-    int half = leaky_relu(g, conv_instancenorm(g, whole, 48, 4, 2), 0.2);
-    int quarter = leaky_relu(g, conv_instancenorm(g, half, 64, 4, 2), 0.2);
-    x = dropout(g, relu(g, conv_instancenorm(g, quarter, 64, 3, 1)), 0.5);
-    x = dropout(g, relu(g, conv_instancenorm(g, concat(g, x, quarter), 64, 3, 1)), 0.5);
-    x = relu(g, conv_instancenorm(g, concat(g, upsample(g, x, 2), half), 48, 3, 1));
-    x = relu(g, conv_instancenorm(g, concat(g, upsample(g, x, 2), whole), 32, 3, 1));
+    int half = leaky_relu(g, instancenorm(g, conv2d(g, whole, 48, 4, 2, 1)), 0.2);
+    int quarter = leaky_relu(g, instancenorm(g, conv2d(g, half, 64, 4, 2, 1)), 0.2);
+    x = dropout(g, relu(g, instancenorm(g, conv2d(g, quarter, 64, 3, 1, 1))), 0.5);
+    x = dropout(g, relu(g, instancenorm(g, conv2d(g, concat(g, x, quarter), 64, 3, 1, 1))), 0.5);
+    x = relu(g, instancenorm(g, conv2d(g, concat(g, upsample(g, x, 2), half), 48, 3, 1, 1)));
+    x = relu(g, instancenorm(g, conv2d(g, concat(g, upsample(g, x, 2), whole), 32, 3, 1, 1)));
     gan->g_picture = tanh_(g, conv2d(g, x, o->channels, 3, 1, 1));
     patch_discriminator(gan, &gan->d, "d");
     gan->weight[L1] = o->content_weight;

@@ -382,8 +382,9 @@ static int gram_begin(Gram *g, const Image *content) {
     g->picture = &g->net.node[g->f.picture];
     g->seen = g->o->content > 0 ? &g->net.node[seen] : NULL;
     g->features = g->seen ? (long)g->seen->h * g->seen->w * g->seen->c : 0;
-    g->ones = g->ops->alloc(g->rows + g->features), g->wanted = g->ones + g->rows;
+    g->ones = g->ops->alloc(g->rows + g->features);
     if (!g->ones) return gram_memory(content->h, content->w);
+    g->wanted = g->ones + g->rows;
     g->ops->fill(g->ones, 1, g->rows);
     g->size = 1;
     if (!g->seen) return 1;
