@@ -466,19 +466,18 @@ static int gram_report(const Gram *g, GramStep *at, const Image *z, int look) {
 static int gram_adam(Gram *g, GramStep *at, long n) {
     const GramOptions *o = g->o;
     const Ops *ops = g->ops;
-    real *m = ops->alloc(n), *v = ops->alloc(n), *z = g->picture->y, *dz = g->picture->dy;
-    int result = m && v ? 1 : gram_memory(at->h, at->w);
+    real *m = ops->alloc(2 * n), *z = g->picture->y, *dz = g->picture->dy;     /* m, then v */
+    int result = m ? 1 : gram_memory(at->h, at->w);
     for (at->step = 0; result == 1 && at->step < o->steps; at->step++) {
-        int turn = (o->every > 0 && at->step % o->every == 0) || at->step + 1 == o->steps;
-        int look = o->progress && turn;
+        int last = at->step + 1 == o->steps;
+        int look = o->progress && (last || (o->every > 0 && at->step % o->every == 0));
         real rate = (real)(o->lr * (1 - 0.9 * at->step / o->steps));
         gram_loss(g, at, look);
-        ops->adam_step(z, m, v, dz, n, rate, (real)0.9, (real)0.999, (real)1e-8, at->step + 1);
+        ops->adam_step(z, m, m + n, dz, n, rate, 0.9f, 0.999f, 1e-8f, at->step + 1);
         if (!o->whiten) ops->clip(z, 1, n);
         result = gram_report(g, at, NULL, look);
     }
     if (m) ops->release(m);
-    if (v) ops->release(v);
     return result;
 }
 
