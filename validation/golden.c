@@ -278,9 +278,6 @@ static void drawn_gaussian(real *z, const real *code, long rows, int k, uint64_t
  * the two in a tensor. */
 enum { TIMES = 50 };
 static void round_to_float(real *x, long n) { for (long i = 0; i < n; i++) x[i] = (float)x[i]; }
-#define ROUNDED(...) ROUNDED_(__VA_ARGS__)       /* FORWARD, BACKWARD: three arguments each */
-#define ROUNDED_(entry, parameters, arguments, y, n) \
-    static void rounded_##entry parameters { ops_naive.entry arguments; round_to_float(y, n); }
 #define IN_AND_OUT ((long)d->n * d->h * d->w * d->c)
 #define OUTPUTS ((long)d->n * d->oh * d->ow * d->o)
 #define FILTERS ((long)d->kernel * d->kernel * d->c * d->o)
@@ -288,35 +285,36 @@ static void round_to_float(real *x, long n) { for (long i = 0; i < n; i++) x[i] 
 #define FORWARD (real *y, IN1, const real *b, const Conv *d), (y, x, w, b, d), y
 #define BACKWARD (real *y, IN1, const Conv *d), (y, x, w, d), y
 #define DENSE (real *y, IN1, int n, int in, int out), (y, x, w, n, in, out), y
-ROUNDED(conv2d_forward, FORWARD, OUTPUTS)
-ROUNDED(conv2d_backward_input, BACKWARD, IN_AND_OUT)
-ROUNDED(conv2d_backward_weight, BACKWARD, FILTERS)
-ROUNDED(conv2d_transpose_forward, FORWARD, IN_AND_OUT)
-ROUNDED(conv2d_transpose_backward_input, BACKWARD, OUTPUTS)
-ROUNDED(conv2d_transpose_backward_weight, BACKWARD, FILTERS)
-ROUNDED(dense_forward, (real *y, IN1, const real *b, int n, int in, int out),
-        (y, x, w, b, n, in, out), y, (long)n * out)
-ROUNDED(dense_backward_input, DENSE, (long)n * in)
-ROUNDED(dense_backward_weight, DENSE, (long)in * out)
-ROUNDED(bias_backward, (real *db, const real *dy, long rows, int c), (db, dy, rows, c), db, c)
 #define GROUPS ((long)groups * c)
 #define MEAN_AND_VAR (round_to_float(mean, GROUPS), round_to_float(var, GROUPS), y)
 #define AFFINE (dgamma ? round_to_float(dgamma, c), round_to_float(dbeta, c) : (void)0, dx)
-ROUNDED(normalize_forward, (real *y, real *mean, real *var, const real *x, const real *gamma,
-        const real *beta, int groups, long rows, int c),
-        (y, mean, var, x, gamma, beta, groups, rows, c), MEAN_AND_VAR, groups * rows * c)
-ROUNDED(normalize_backward, (real *dx, real *dgamma, real *dbeta, const real *dy, const real *x,
-        const real *gamma, const real *mean, const real *var, int groups, long rows, int c),
-        (dx, dgamma, dbeta, dy, x, gamma, mean, var, groups, rows, c), AFFINE, groups * rows * c)
+#define ROUNDED_ENTRIES(X) \
+    X(conv2d_forward, FORWARD, OUTPUTS) \
+    X(conv2d_backward_input, BACKWARD, IN_AND_OUT) \
+    X(conv2d_backward_weight, BACKWARD, FILTERS) \
+    X(conv2d_transpose_forward, FORWARD, IN_AND_OUT) \
+    X(conv2d_transpose_backward_input, BACKWARD, OUTPUTS) \
+    X(conv2d_transpose_backward_weight, BACKWARD, FILTERS) \
+    X(dense_forward, (real *y, IN1, const real *b, int n, int in, int out), \
+      (y, x, w, b, n, in, out), y, (long)n * out) \
+    X(dense_backward_input, DENSE, (long)n * in) \
+    X(dense_backward_weight, DENSE, (long)in * out) \
+    X(bias_backward, (real *db, const real *dy, long rows, int c), (db, dy, rows, c), db, c) \
+    X(normalize_forward, (real *y, real *mean, real *var, const real *x, const real *gamma, \
+      const real *beta, int groups, long rows, int c), \
+      (y, mean, var, x, gamma, beta, groups, rows, c), MEAN_AND_VAR, GROUPS * rows) \
+    X(normalize_backward, (real *dx, real *dgamma, real *dbeta, const real *dy, const real *x, \
+      const real *gamma, const real *mean, const real *var, int groups, long rows, int c), \
+      (dx, dgamma, dbeta, dy, x, gamma, mean, var, groups, rows, c), AFFINE, GROUPS * rows)
+#define ROUNDED(...) ROUNDED_(__VA_ARGS__)       /* FORWARD, BACKWARD: three arguments each */
+#define ROUNDED_(entry, parameters, arguments, y, n) \
+    static void rounded_##entry parameters { ops_naive.entry arguments; round_to_float(y, n); }
+ROUNDED_ENTRIES(ROUNDED)
 
 static Ops rounding_table(void) {
     Ops ops = *table;
-#define TAKE(entry) ops.entry = rounded_##entry
-    TAKE(conv2d_forward), TAKE(conv2d_backward_input), TAKE(conv2d_backward_weight);
-    TAKE(conv2d_transpose_forward), TAKE(conv2d_transpose_backward_input);
-    TAKE(conv2d_transpose_backward_weight), TAKE(dense_forward), TAKE(dense_backward_input);
-    TAKE(dense_backward_weight), TAKE(bias_backward), TAKE(normalize_forward);
-    TAKE(normalize_backward);
+#define TAKE(entry, ...) ops.entry = rounded_##entry;
+    ROUNDED_ENTRIES(TAKE)
     return ops;
 }
 
