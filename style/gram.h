@@ -269,19 +269,25 @@ static int gram_side(const Gram *g, double size) {
     return (n < least ? least : n) * multiple;
 }
 
+static const Node *gram_layer(const Gram *g, const char *what, const char *name) {
+    int i = features_node(&g->f, name);
+    if (i < 0) fail("%s layer '%.40s': the features have no such layer", what, name);
+    return i < 0 ? NULL : &g->net.node[i];
+}
+
 /* The network for pictures of (h,w), described; sizes follow from it. */
 static int gram_describe(Gram *g, int h, int w) {
     const GramOptions *o = g->o;
     net_begin(&g->net, "features", g->ops, 1);
     if (!(o->vgg ? features_vgg(&g->f, &g->net, o->vgg, g->deepest, h, w, o->pooling, o->weights)
                  : features_random(&g->f, &g->net, h, w))) return 0;
-    if (o->content > 0 && features_node(&g->f, o->content_layer) < 0)
-        return fail("content layer '%.40s': the features have no such layer", o->content_layer);
+    g->picture = &g->net.node[g->f.picture], g->seen = NULL;
+    if (o->content > 0 && !(g->seen = gram_layer(g, "content", o->content_layer))) return 0;
+    g->features = g->seen ? (long)g->seen->h * g->seen->w * g->seen->c : 0;
     g->targets = g->most = g->rows = 0;
     for (int l = 0; l < g->layers; l++) {
-        int i = features_node(&g->f, g->name[l]);
-        if (i < 0) return fail("style layer '%s': the features have no such layer", g->name[l]);
-        const Node *node = g->layer[l] = &g->net.node[i];
+        const Node *node = g->layer[l] = gram_layer(g, "style", g->name[l]);
+        if (!node) return 0;
         long c = node->c, rows = (long)node->h * node->w;
         g->offset[l] = g->targets;
         g->targets += c * c + c;
@@ -297,7 +303,7 @@ static int gram_open(Gram *g, const Image *picture) {
     if (good && !net_finish(&g->net, NET_INPUT)) good = gram_memory(h, w);
     if (good && !g->o->vgg) features_draw(&g->f, &g->net, g->o->seed, g->gray);
     if (good && g->o->weights) good = features_load(&g->f, &g->net, g->o->weights);
-    if (good) g->ops->upload(g->net.node[g->f.picture].y, picture->pixels, 3L * h * w);
+    if (good) g->ops->upload(g->picture->y, picture->pixels, 3L * h * w);
     else net_free(&g->net);
     return good;
 }
@@ -378,10 +384,6 @@ static double gram_style(Gram *g, int l, double scale, int look) {
  * divided by `size` is relative, as F8 is */
 static int gram_begin(Gram *g, const Image *content) {
     if (!gram_open(g, content)) return 0;
-    const int seen = features_node(&g->f, g->o->content_layer);
-    g->picture = &g->net.node[g->f.picture];
-    g->seen = g->o->content > 0 ? &g->net.node[seen] : NULL;
-    g->features = g->seen ? (long)g->seen->h * g->seen->w * g->seen->c : 0;
     g->ones = g->ops->alloc(g->rows + g->features);
     if (!g->ones) return gram_memory(content->h, content->w);
     g->wanted = g->ones + g->rows;
@@ -589,14 +591,9 @@ double gram_bytes(const Image *content, const Image *style, int styles, const Gr
         int h = gram_side(&g, r * p->h), w = gram_side(&g, r * p->w);
         if (!gram_describe(&g, h, w)) return 0;
         double bytes = net_bytes(&g.net, NET_INPUT) + net_scratch_bytes(&g.net);
-        double numbers = (double)g.targets + 3.0 * (double)g.most + 1;
-        if (k < 0) {
-            bytes += 3.0 * h * w * each;
-            numbers += (double)g.rows;
-            const Node *seen = &g.net.node[features_node(&g.f, o->content_layer)];
-            if (o->content > 0) numbers += (double)seen->h * seen->w * seen->c;
-        }
-        most = fmax(most, bytes + sizeof(real) * numbers);
+        long numbers = g.targets + 3 * g.most + 1 + (k < 0 ? g.rows + g.features : 0);
+        if (k < 0) bytes += 3.0 * h * w * each;
+        most = fmax(most, bytes + (double)numbers * sizeof(real));
     }
     return most;
 }
