@@ -1,6 +1,6 @@
-/* gan.c: the recipes. Each is a paragraph: its networks, its objective, its training step; gan.h says how to drive them.
- * The code of the headers below is compiled here, once for every program. With -Dreal=double all of it becomes double
- * precision (the gradient checks do that); the tile of tiled.h, and the devices to choose from, exist in float only. */
+/* gan.c: the recipes. Each is a paragraph: its networks, its objective, its training step; gan.h
+ * says how to drive them. The code of the headers below is compiled here, once for every program.
+ * With -Dreal=double (gradient checks) all of it is double; the devices exist in float only. */
 #define ERROR_IMPLEMENTATION
 #define FILES_IMPLEMENTATION
 #define LAYERS_IMPLEMENTATION
@@ -24,68 +24,94 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ------------------------------------------------------------------------------------------------ the pieces of a step */
+/* ---------------------------------------------------------------------- the pieces of a step */
 
-/* What a step measures, each at its place in gan->numbers, on the device: one download at the end of the step brings all.
- * SQUARE: of the gradient's norm. PART: the parts of G's loss, numbered as the recipe names them. TERM: of a part that is a sum. */
-enum { LOSS_REAL, LOSS_FAKE, PENALTY, D_REAL, D_FAKE, SQUARE_D, SQUARE_G, SPREAD, TERM, PART, NUMBERS = PART + GAN_PARTS };
-
-static Node *node_of(Net *net, int i) { return &net->node[i]; }
-static long count_of(const Net *net, int i) {
-    const Node *node = &net->node[i];
-    return (long)node->n * node->h * node->w * node->c;
-}
-
-/* The share of the learning rate in force: constant; linear, down to 0 over the second half; cosine, 1/2 (1 + cos(pi step / steps)) */
-static double learning_rate(const Gan *gan) {
-    double done = gan->options.steps > 0 ? fmin((double)gan->step / gan->options.steps, 1) : 0;
-    switch (gan->options.schedule) {
-        case LINEAR: return fmin(1, 2 - 2 * done);
-        case COSINE: return 0.5 + 0.5 * cos(3.14159265358979 * done);
-        default: return 1;
-    }
-}
-
-/* what D (and G) is given beside its picture: the classes of the round of this step that is under way, or the content */
-static const real *given_now(const Gan *gan) {
-    if (gan->recipe->conditional == ON_CONTENT) return gan->content;
-    return gan->given + (gan->recipe->conditional ? gan->draw % gan_n_critic(gan) * gan->options.batch * gan->options.classes : 0);
-}
-
-/* D's forward pass over pictures (batch,size,size,channels). Where a recipe has two discriminators, they are built alike. */
-static void discriminate(Gan *gan, Net *d, const real *pictures) {
-    gan->ops->copy(d->node[gan->d_picture].y, pictures, count_of(d, gan->d_picture));
-    if (gan->d_given) gan->ops->copy(d->node[gan->d_given].y, given_now(gan), count_of(d, gan->d_given));
-    net_forward(d, 1);
-}
-
-/* D(x) of what D has just looked at, a probability */
-static void measure_probability(Gan *gan, Net *d, int number) {
-    gan->ops->mean_sigmoid(gan->numbers + number, node_of(d, gan->d_logits)->y, count_of(d, gan->d_logits));
-}
-
-/* What D is taught of a real picture, of a made one, and what G wants it to say of a made one */
+/* What D is taught of a real picture, of a fake one, and what G wants D to say of a fake one */
 enum { REAL, FAKE, FOOL };
 
+/* What a step measures, in gan->numbers on the device, downloaded once. LOSS, D_SAYS: + REAL, +
+ * FAKE. SQUARE: of the gradient's norm. TERM: of a part that is a sum. PART: of L_G. */
+enum { LOSS, D_SAYS = 2, PENALTY = 4, SQUARE_D, SQUARE_G, BATCH_STD, TERM, PART,
+       NUMBERS = PART + GAN_PARTS };
+enum { ADVERSARIAL };
+
+/* The picture that G has made; D's logits */
+static Node *fake(Gan *gan) { return &gan->g.node[gan->g_picture]; }
+static Node *logits_of(const Gan *gan, Net *d) { return &d->node[gan->d_logits]; }
+
+/* node = x; x = node; a forward pass over x */
+static void set(Gan *gan, Node *to, const real *x) { gan->ops->copy(to->y, x, node_count(to)); }
+static void get(Gan *gan, Node *from, real *x) { gan->ops->copy(x, from->y, node_count(from)); }
+static void forward(Gan *gan, Net *net, int input, const real *x, int training) {
+    set(gan, &net->node[input], x);
+    net_forward(net, training);
+}
+
+/* net's backward pass; its gradient by its input is added to the dy of the node that made it */
+static void backward_into(Gan *gan, Net *net, int what, int input, Node *made) {
+    net_backward(net, what | NET_INPUT);
+    gan->ops->axpy(made->dy, net->node[input].dy, 1, node_count(made));
+}
+
+/* The term is added to a number */
+static void add_term(Gan *gan, int number) {
+    gan->ops->axpy(gan->numbers + number, gan->numbers + TERM, 1, 1);
+}
+
+/* weight_part * mean of m |y - target|^power is added to L_G, power 1 (F15) or 2 (F9); its gradient
+ * to the node's dy.   mask m: as many numbers, or NULL: ones */
+static void distance_loss(Gan *gan, int power, Node *y, const real *target, const real *mask,
+                          int part) {
+    const Ops *ops = gan->ops;
+    real *loss = gan->numbers + TERM, weight = (real)gan->weight[part];
+    long n = node_count(y);
+    if (power == 1) ops->absolute_error_forward(loss, y->y, target, mask, n);
+    else ops->squared_error_forward(loss, y->y, target, mask, n);
+    if (power == 1) ops->absolute_error_backward(y->dy, y->y, target, mask, weight, n);
+    else ops->squared_error_backward(y->dy, y->y, target, mask, weight, n);
+    add_term(gan, PART + part);
+}
+
+/* The share of the learning rate in force. LINEAR: down to 0 over the second half */
+static double learning_rate(const Gan *gan) {
+    int steps = gan->options.steps, schedule = gan->options.schedule;
+    double done = steps > 0 ? fmin((double)gan->step / steps, 1) : 0;
+    if (schedule == LINEAR) return fmin(1, 2 - 2 * done);
+    return schedule == COSINE ? 0.5 + 0.5 * cos(3.14159265358979 * done) : 1;
+}
+
+/* What D (and G) is given beside its picture: the content, or the classes of this draw */
+static const real *given_now(const Gan *gan) {
+    long round = gan->draw % gan_n_critic(gan) * gan->options.batch;
+    if (gan->recipe->conditional == ON_CONTENT) return gan->content;
+    return gan->given + round * gan->options.classes;
+}
+
+/* D's forward pass over pictures x. Where a recipe has two discriminators, they are built alike. */
+static void discriminate(Gan *gan, Net *d, const real *x) {
+    if (gan->d_given) set(gan, &d->node[gan->d_given], given_now(gan));
+    forward(gan, d, gan->d_picture, x, 1);
+}
+
 /* The adversarial loss on D's logits l, added to a number; its gradient becomes the logits' dy.
- *                   D of a real picture   D of a made one        G
- *   BCE             -log s(l)             -log(1 - s(l))         -log s(l)     F3, F2 by F4; s: the sigmoid
- *   LEAST_SQUARES   (l - 1)^2             l^2                    (l - 1)^2     Mao et al. 2017
- *   WASSERSTEIN     -l                    l                      -l            F11, Arjovsky, Chintala, Bottou 2017
- *   HINGE           max(0, 1 - l)         max(0, 1 + l)          -l            Lim, Ye 2017
- * One-sided label smoothing (Salimans et al. 2016): BCE's target for a real picture is 1 - smoothing. */
+ *                   D, REAL         D, FAKE          G, FOOL
+ *   BCE             -log s(l)       -log(1 - s(l))   -log s(l)   F3, F2 by F4; s: the sigmoid
+ *   LEAST_SQUARES   (l - 1)^2       l^2              (l - 1)^2   Mao et al. 2017
+ *   WASSERSTEIN     -l              l                -l          F11, Arjovsky et al. 2017
+ *   HINGE           max(0, 1 - l)   max(0, 1 + l)    -l          Lim, Ye 2017
+ * One-sided label smoothing (Salimans et al. 2016): BCE's target for REAL is 1 - smoothing. */
 static void adversarial_loss(Gan *gan, Net *d, int says, int number) {
     const Ops *ops = gan->ops;
-    Node *logits = node_of(d, gan->d_logits);
-    long n = count_of(d, gan->d_logits);
-    double target = says == FAKE ? 0 : says == REAL ? 1 - gan->options.smoothing : 1, sign = says == FAKE ? 1 : -1;
-    real *loss = gan->numbers + TERM;
+    Node *logits = logits_of(gan, d);
+    long n = node_count(logits);
+    real *loss = gan->numbers + TERM, sign = says == FAKE ? 1 : -1;
+    real target = (real)(says == FAKE ? 0 : says == REAL ? 1 - gan->options.smoothing : 1);
     int objective = gan->recipe->objective;
     net_zero_activations(d);
     switch (objective == HINGE && says == FOOL ? WASSERSTEIN : objective) {
         case BCE:
-            ops->bce_logits_forward(loss, logits->y, (real)target, n);
-            ops->bce_logits_backward(logits->dy, logits->y, (real)target, 1, n);
+            ops->bce_logits_forward(loss, logits->y, target, n);
+            ops->bce_logits_backward(logits->dy, logits->y, target, 1, n);
             break;
         case LEAST_SQUARES:
             ops->fill(gan->d_target, says != FAKE, n);
@@ -93,43 +119,66 @@ static void adversarial_loss(Gan *gan, Net *d, int says, int number) {
             ops->squared_error_backward(logits->dy, logits->y, gan->d_target, NULL, 1, n);
             break;
         case HINGE:
-            ops->hinge_forward(loss, logits->y, (real)-sign, n);
-            ops->hinge_backward(logits->dy, logits->y, (real)-sign, 1, n);
+            ops->hinge_forward(loss, logits->y, -sign, n);
+            ops->hinge_backward(logits->dy, logits->y, -sign, 1, n);
             break;
         case WASSERSTEIN:
             ops->mean_forward(loss, logits->y, n);
-            ops->scale(loss, (real)sign, 1);
-            ops->mean_backward(logits->dy, (real)sign, n);
+            ops->scale(loss, sign, 1);
+            ops->mean_backward(logits->dy, sign, n);
     }
-    ops->axpy(gan->numbers + number, loss, 1, 1);
+    add_term(gan, number);
 }
 
-/* One step of the optimiser (F19, or RMSprop) with weight decay, the gradient's norm bounded before. net: also says whose rate. Every rank
- * has the gradient of the mean over its pictures; as all have equally many, the mean of these is that of the mean over all pictures. */
+/* One step of the optimiser (F19, or RMSprop) with weight decay and a bound of the gradient's norm.
+ * Ranks have equally many pictures: the mean of their gradients is that of all pictures. */
 static void update(Gan *gan, Net *net) {
     const GanOptions *o = &gan->options;
-    int judge = net == &gan->d || net == &gan->d2, square = judge ? SQUARE_D : SQUARE_G;
-    double lr = (judge && o->lr_d > 0 ? o->lr_d : o->lr) * learning_rate(gan);
-    parallel_mean(gan->ops, net->g, net->parameters);
-    if (o->weight_decay > 0) gan->ops->axpy(net->g, net->p, (real)o->weight_decay, net->parameters);
-    net_gradient_square(net, gan->numbers + square);
-    net_clip_gradients(net, gan->numbers + square, o->clip);
-    if (gan->recipe->rmsprop) gan->ops->rmsprop_step(net->p, net->v, net->g, net->parameters, (real)lr, (real)0.99, (real)1e-8);
+    const Ops *ops = gan->ops;
+    int judges = net == &gan->d || net == &gan->d2;
+    real *square = gan->numbers + (judges ? SQUARE_D : SQUARE_G);
+    double lr = (judges && o->lr_d > 0 ? o->lr_d : o->lr) * learning_rate(gan);
+    long n = net->parameters;
+    parallel_mean(ops, net->g, n);
+    if (o->weight_decay > 0) ops->axpy(net->g, net->p, (real)o->weight_decay, n);
+    net_gradient_square(net, square);
+    net_clip_gradients(net, square, o->clip);
+    if (gan->recipe->rmsprop)
+        ops->rmsprop_step(net->p, net->v, net->g, n, (real)lr, (real)0.99, (real)1e-8);
     else net_adam(net, lr, o->beta1, o->beta2);
-    if (judge && o->weight_clip > 0) gan->ops->clip(net->p, (real)o->weight_clip, net->parameters);
+    if (judges && o->weight_clip > 0) ops->clip(net->p, (real)o->weight_clip, n);
 }
 
-/* Random numbers x: (n), n of them for the pictures of this rank: those that one rank with all the pictures would draw for these */
-static void draw_numbers(Gan *gan, void (*draw)(real *x, long n, uint64_t seed, uint64_t stream), real *x, long n, uint64_t stream) {
+/* n random numbers x for this rank's pictures, as one rank with all pictures would draw them */
+typedef void Draw(real *x, long n, uint64_t seed, uint64_t stream);
+static void draw_numbers(Gan *gan, Draw *draw, real *x, long n, uint64_t stream) {
     long before = n / gan->options.batch * gan->first;
     draw(before ? gan->lot : x, before + n, gan->options.seed, stream);
     if (before) gan->ops->copy(x, gan->lot + before, n);
 }
 
-/* options.ema: pictures for people are made with w <- a w + (1 - a) w_now of G's weights (Yazici et al. 2019), which forgets the
- * rocking of the game; a grows from 0.1 to the value asked for, so that the first weights are soon forgotten. */
+/* G's z and planes of noise ~ N(0,1), from the streams of this purpose and draw; and the class */
+static void draw_noise(Gan *gan, int purpose, long draw) {
+    for (int i = 0; i < gan->latents; i++) {
+        Node *z = &gan->g.node[gan->g_latent[i]];
+        uint64_t stream = STREAM(purpose, draw * 4 + i);
+        draw_numbers(gan, gan->ops->random_normal, z->y, node_count(z), stream);
+    }
+    if (gan->g_given) set(gan, &gan->g.node[gan->g_given], given_now(gan));
+}
+
+/* G's pictures of this noise and of gan->content */
+static void generate(Gan *gan, long draw, int training) {
+    draw_noise(gan, training ? STREAM_NOISE : STREAM_SAMPLE, draw);
+    if (gan->content) set(gan, &gan->g.node[gan->g_content], gan->content);
+    net_forward(&gan->g, training);
+}
+
+/* options.ema: a moving average w <- a w + (1 - a) w_now of G's weights makes the pictures (Yazici
+ * et al. 2019). a grows from 0.1, so that the first weights are soon forgotten. */
 static void update_ema(Gan *gan) {
-    real a = (real)fmin(gan->options.ema, (1. + (double)gan->step) / (10. + (double)gan->step));
+    double step = (double)gan->step;
+    real a = (real)fmin(gan->options.ema, (1 + step) / (10 + step));
     gan->ops->scale(gan->ema, a, gan->g.parameters);
     gan->ops->axpy(gan->ema, gan->g.p, 1 - a, gan->g.parameters);
 }
@@ -138,43 +187,49 @@ static void swap_ema(Gan *gan) {
     if (gan->ema) gan->g.p = gan->ema, gan->ema = now;
 }
 
-/* F12: penalty mean (|grad D(x')| - 1)^2 at x' = t x + (1 - t) G(z), t ~ U[0,1) for each picture (Gulrajani et al. 2017).
- * Its gradient by D's parameters is a gradient of a gradient: with v = d penalty / d (grad D) it is grad_theta (v . grad D(x')), v held,
- * which is what net_tangent adds. */
-static void penalize_gradient(Gan *gan, Net *d, const real *images, const real *made) {
+/* F12: penalty mean (|grad D(x')| - 1)^2 at x' = t x + (1 - t) G(z), t ~ U[0,1) for each picture.
+ * With v = d penalty / d (grad D), held, its gradient by D's parameters is grad_theta (v . grad
+ * D(x')): a gradient of a gradient, which net_tangent adds (Gulrajani et al. 2017). */
+static void penalize_gradient(Gan *gan, Net *d, const real *x_real, const real *x_fake) {
     const Ops *ops = gan->ops;
-    Node *x = node_of(d, gan->d_picture), *logits = node_of(d, gan->d_logits);
-    long n = count_of(d, gan->d_picture), each = n / x->n;
+    Node *x = &d->node[gan->d_picture], *logits = logits_of(gan, d);
+    long n = node_count(x), each = n / x->n;
     draw_numbers(gan, ops->random_uniform, gan->t, x->n, STREAM(STREAM_PENALTY, gan->draw));
-    ops->lerp(x->t, images, made, gan->t, x->n, each);
+    ops->lerp(x->t, x_real, x_fake, gan->t, x->n, each);
     discriminate(gan, d, x->t);
     net_zero_activations(d);
-    ops->fill(logits->dy, 1, count_of(d, gan->d_logits));
+    ops->fill(logits->dy, 1, node_count(logits));
     net_backward(d, NET_INPUT);
     ops->gradient_penalty(gan->numbers + PENALTY, x->t, x->dy, x->n, each);
     ops->scale(x->t, (real)gan->options.penalty_weight, n);
     net_tangent(d);
 }
 
-/* One step of the optimiser on D by its two losses (and F12).   images: real pictures, made: the generator's */
-static void train_discriminator(Gan *gan, Net *d, const real *images, const real *made) {
+/* One step of the optimiser on D by its two losses (and F12); D_SAYS: D(x) and D(G(z)) */
+static void train_discriminator(Gan *gan, Net *d, const real *x_real, const real *x_fake) {
+    Node *logits = logits_of(gan, d);
     net_zero_gradients(d);
-    discriminate(gan, d, images);
-    measure_probability(gan, d, D_REAL);
-    adversarial_loss(gan, d, REAL, LOSS_REAL);
-    net_backward(d, NET_WEIGHTS);
-    discriminate(gan, d, made);
-    measure_probability(gan, d, D_FAKE);
-    adversarial_loss(gan, d, FAKE, LOSS_FAKE);
-    net_backward(d, NET_WEIGHTS);
-    if (gan->options.penalty_weight > 0) penalize_gradient(gan, d, images, made);
+    for (int kind = REAL; kind <= FAKE; kind++) {
+        discriminate(gan, d, kind == REAL ? x_real : x_fake);
+        gan->ops->mean_sigmoid(gan->numbers + D_SAYS + kind, logits->y, node_count(logits));
+        adversarial_loss(gan, d, kind, LOSS + kind);
+        net_backward(d, NET_WEIGHTS);
+    }
+    if (gan->options.penalty_weight > 0) penalize_gradient(gan, d, x_real, x_fake);
     update(gan, d);
 }
 
-/* What D's losses say about its picture is added to the dy of that picture, where it was made */
-static void backward_through_discriminator(Gan *gan, Net *d, real *dy) {
-    net_backward(d, NET_INPUT);
-    gan->ops->axpy(dy, d->node[gan->d_picture].dy, 1, count_of(d, gan->d_picture));
+/* The gradients in G are zero except for its picture's: what D's loss says about it */
+static void backward_through_discriminator(Gan *gan, Net *d, Net *g) {
+    net_zero_activations(g);
+    backward_into(gan, d, 0, gan->d_picture, &g->node[gan->g_picture]);
+}
+
+/* F2: L_G begins with what D says of G's picture */
+static void fool_discriminator(Gan *gan, Net *d, Net *g) {
+    discriminate(gan, d, g->node[gan->g_picture].y);
+    adversarial_loss(gan, d, FOOL, PART + ADVERSARIAL);
+    backward_through_discriminator(gan, d, g);
 }
 
 /* One step of the optimiser on G with what has been gathered in its picture's dy */
@@ -184,63 +239,51 @@ static void train_generator(Gan *gan) {
     update(gan, &gan->g);
 }
 
-/* G's noise inputs ~ N(0,1), from the streams of this purpose and draw */
-static void draw_noise(Gan *gan, int purpose, uint64_t draw) {
-    for (int i = 0; i < gan->latents; i++)
-        draw_numbers(gan, gan->ops->random_normal, gan->g.node[gan->g_latent[i]].y, count_of(&gan->g, gan->g_latent[i]),
-                     STREAM(purpose, draw * 4 + (uint64_t)i));
-    if (gan->g_given) gan->ops->copy(gan->g.node[gan->g_given].y, given_now(gan), count_of(&gan->g, gan->g_given));
-}
-
-/* The table shall give `count` zeros to *at when gan_finish comes, and take them back in gan_free */
-static void want(Gan *gan, real **at, long count) {
-    gan->buffer[gan->buffers].at = at, gan->buffer[gan->buffers++].count = count;
-}
-/* the same for what a run has to remember: it goes into the checkpoint by this name */
+/* gan_finish gives *at `count` zeros of the table. keep: these go into the checkpoint as `name` */
 static void keep(Gan *gan, real **at, long count, const char *name) {
-    gan->buffer[gan->buffers].name = name;
-    want(gan, at, count);
+    gan->buffer[gan->buffers].at = at, gan->buffer[gan->buffers].count = count;
+    gan->buffer[gan->buffers++].name = name;
+}
+static void want(Gan *gan, real **at, long count) { keep(gan, at, count, NULL); }
+
+/* Inputs of a network: pictures (size,size,channels); z (1,1,c), or a plane of noise (h,w,1) */
+static int picture_input(const Gan *gan, Net *net) {
+    return net_input(net, gan->options.size, gan->options.size, gan->options.channels);
+}
+static int noise_input(Gan *nodes, Net *g, int h, int w, int c) {
+    return nodes->g_latent[nodes->latents++] = net_input(g, h, w, c);
 }
 
-/* ------------------------------------------------------------------------------------------------------ recipe: dcgan
- * Document 001 (9d598e07), made consistent as Radford, Metz and Chintala (2015) would: z of 100 -> 7x7x128 -> 14x14x64 ->
- * 28x28, batch norm and relu between, tanh at the end; D halves twice with 5x5 kernels, leaky relu 0.2, one logit.
- * F5: G(z; theta) and D(x; phi) are the two lists of nodes below.
- * F1: min_G max_D E[log D(x)] + E[log(1 - D(G(z)))], by F3 for D and the non-saturating F2 for G. */
+/* ---------------------------------------------------------------------------- recipe: dcgan
+ * Document 001 (9d598e07), made consistent as Radford, Metz and Chintala (2015) would: z of 100 ->
+ * 7x7x128 -> 14x14x64 -> 28x28, batch norm and relu between, tanh at the end; D halves twice with
+ * 5x5 kernels, leaky relu 0.2, one logit. F5: G(z; theta), D(x; phi) are the lists of nodes below.
+ * F1: min_G max_D E[log D(x)] + E[log(1 - D(G(z)))], by F3 for D and the non-saturating F2 for G */
 
 /* z, and what is given beside it (cgan), to pictures; s: a quarter of their side */
 static void dcgan_generator(Gan *gan) {
-    int s = gan->options.size / 4, x;
+    const GanOptions *o = &gan->options;
     Net *g = &gan->g;
-    gan->g_latent[0] = x = net_input(g, 1, 1, 100);
-    gan->latents = 1;
-    if (gan->recipe->conditional) x = concat(g, x, gan->g_given = net_input(g, 1, 1, gan->options.classes));
-    x = dense(g, x, s * s * 128);
-    x = reshape(g, x, s, s, 128);
-    x = batchnorm(g, x);
-    x = relu(g, x);
-    x = conv2d_transpose(g, x, 64, 5, 2, 2);
-    x = batchnorm(g, x);
-    x = relu(g, x);
-    x = conv2d_transpose(g, x, gan->options.channels, 5, 2, 2);
-    gan->g_picture = tanh_(g, x);
+    int s = o->size / 4, x = noise_input(gan, g, 1, 1, 100);
+    if (gan->recipe->conditional) x = concat(g, x, gan->g_given = net_input(g, 1, 1, o->classes));
+    x = reshape(g, dense(g, x, s * s * 128), s, s, 128);
+    x = relu(g, batchnorm(g, x));
+    x = relu(g, batchnorm(g, conv2d_transpose(g, x, 64, 5, 2, 2)));
+    gan->g_picture = tanh_(g, conv2d_transpose(g, x, o->channels, 5, 2, 2));
 }
 
-/* pictures, and what is given beside them, to one logit. d_feature: what vaegan compares pictures in */
+/* pictures, and what is given beside them, to one logit. d_feature: what vaegan compares */
 static void dcgan_discriminator(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *d = &gan->d;
-    int x;
-    gan->d_picture = x = net_input(d, o->size, o->size, o->channels);
-    if (gan->recipe->conditional) x = concat(d, x, upsample(d, gan->d_given = net_input(d, 1, 1, o->classes), o->size));
-    x = conv2d(d, x, 64, 5, 2, 2);
-    if (gan->recipe->spectral) spectral(d, x);
-    x = leaky_relu(d, x, 0.2);
-    x = conv2d(d, x, 128, 5, 2, 2);
-    if (gan->recipe->spectral) spectral(d, x);
-    gan->d_feature[0] = x = leaky_relu(d, x, 0.2);
-    gan->d_logits = x = dense(d, x, 1);
-    if (gan->recipe->spectral) spectral(d, x);
+    int x = gan->d_picture = picture_input(gan, d);
+    if (gan->recipe->conditional)
+        x = concat(d, x, upsample(d, gan->d_given = net_input(d, 1, 1, o->classes), o->size));
+    x = leaky_relu(d, conv2d(d, x, 64, 5, 2, 2), 0.2);
+    gan->d_feature[0] = x = leaky_relu(d, conv2d(d, x, 128, 5, 2, 2), 0.2);
+    gan->d_logits = dense(d, x, 1);
+    for (int i = 0; gan->recipe->spectral && i < d->nodes; i++)
+        if (d->node[i].weights) spectral(d, i);
 }
 
 static void dcgan_describe(Gan *gan) {
@@ -248,54 +291,52 @@ static void dcgan_describe(Gan *gan) {
     dcgan_discriminator(gan);
 }
 
-/* -weight mean |G(z) - G(z')|, z and z' from the two halves of the batch: other noise shall give other pictures
- * (after Mao et al. 2019, "Mode seeking", whose distance between z and z' is here left to its mean) */
+/* -weight mean |G(z) - G(z')|, z and z' from the two halves of the batch: another z is to give
+ * another picture (after Mao et al. 2019, who divide by the distance of z and z') */
 static void diversity_loss(Gan *gan, int part) {
-    Node *y = node_of(&gan->g, gan->g_picture);
-    long n = y->n / 2 * (count_of(&gan->g, gan->g_picture) / y->n);
+    const Ops *ops = gan->ops;
+    Node *x = fake(gan);
+    long n = x->n / 2 * (node_count(x) / x->n);
     if (!(gan->options.diversity_weight > 0) || !n) return;
     real weight = (real)(gan->weight[part] = -gan->options.diversity_weight);
-    gan->ops->absolute_error_forward(gan->numbers + PART + part, y->y, y->y + n, NULL, n);
-    gan->ops->absolute_error_backward(y->dy, y->y, y->y + n, NULL, weight, n);
-    gan->ops->absolute_error_backward(y->dy + n, y->y + n, y->y, NULL, weight, n);
+    ops->absolute_error_forward(gan->numbers + PART + part, x->y, x->y + n, NULL, n);
+    ops->absolute_error_backward(x->dy, x->y, x->y + n, NULL, weight, n);
+    ops->absolute_error_backward(x->dy + n, x->y + n, x->y, NULL, weight, n);
 }
 
-enum { FOOLED, DIVERSITY };
+#define DCGAN_PARTS { "adversarial", "diversity" }
+enum { DIVERSITY = ADVERSARIAL + 1 };
 
-/* The step of mlp, dcgan, dcgan64, lsgan, hinge, wgan, wgan-gp, cgan, stylegan: D as often as --critic says, then G once */
+/* The step of dcgan and its relatives: n_critic times D, on other pictures each time, then G */
 static void dcgan_step(Gan *gan) {
-    Node *picture = node_of(&gan->g, gan->g_picture);
-    long all = count_of(&gan->g, gan->g_picture);
-    for (int k = 0; k < gan_n_critic(gan); k++) {
-        gan->draw = gan->step * gan_n_critic(gan) + k;
-        draw_noise(gan, STREAM_NOISE, (uint64_t)gan->draw);
-        net_forward(&gan->g, 1);
-        gan->ops->fill(gan->numbers + LOSS_REAL, 0, 2);
-        train_discriminator(gan, &gan->d, gan->x_real + k * all, picture->y);
+    Node *x_fake = fake(gan);
+    int n_critic = gan_n_critic(gan);
+    for (int k = 0; k < n_critic; k++) {
+        gan->draw = gan->step * n_critic + k;
+        generate(gan, gan->draw, 1);
+        gan->ops->fill(gan->numbers + LOSS, 0, 2);
+        train_discriminator(gan, &gan->d, gan->x_real + k * node_count(x_fake), x_fake->y);
     }
-    discriminate(gan, &gan->d, picture->y);
-    adversarial_loss(gan, &gan->d, FOOL, PART + FOOLED);
-    net_zero_activations(&gan->g);
-    backward_through_discriminator(gan, &gan->d, picture->dy);
+    fool_discriminator(gan, &gan->d, &gan->g);
     diversity_loss(gan, DIVERSITY);
     train_generator(gan);
 }
 
-/* -------------------------------------------------------------------------------------------- recipes: mlp and dcgan64
- * mlp: document 004's networks: G of dense layers 256, 512, 1024, D of two 3x3 convolutions with stride 2 and a dense 1024.
- * dcgan64: document 003's, whose Reshape((64,64,3)) of 32x32 values cannot work, as Radford et al. draw them: 4x4 kernels,
- * stride 2, batch norm in both, from 4x4 to 64x64 pixels (any size of 16 k). */
+/* ----------------------------------------------------------------- recipes: mlp and dcgan64
+ * mlp: document 004's networks: G of dense layers, D of two 3x3 convolutions and a dense layer.
+ * dcgan64: document 003's, whose Reshape((64,64,3)) of 32x32 values cannot work, as Radford et al.
+ * draw them: 4x4 kernels, stride 2, batch norm in both, from 4x4 pixels to any size of 16 k. */
 
 static void mlp_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *g = &gan->g, *d = &gan->d;
-    int x = gan->g_latent[0] = net_input(g, 1, 1, 100);
-    gan->latents = 1;
-    for (int width = 256; width <= 1024; width *= 2) x = leaky_relu(g, batchnorm(g, dense(g, x, width)), 0.2);
+    int x = noise_input(gan, g, 1, 1, 100);
+    for (int width = 256; width <= 1024; width *= 2)
+        x = leaky_relu(g, batchnorm(g, dense(g, x, width)), 0.2);
     x = dense(g, x, o->size * o->size * o->channels);
     gan->g_picture = tanh_(g, reshape(g, x, o->size, o->size, o->channels));
 
-    gan->d_picture = x = net_input(d, o->size, o->size, o->channels);
+    gan->d_picture = x = picture_input(gan, d);
     x = leaky_relu(d, conv2d(d, x, 32, 3, 2, 1), 0.2);
     x = leaky_relu(d, conv2d(d, x, 64, 3, 2, 1), 0.2);
     x = leaky_relu(d, dense(d, x, 1024), 0.2);
@@ -306,65 +347,73 @@ static void dcgan64_describe(Gan *gan) {
     enum { WIDTH = 32 };
     const GanOptions *o = &gan->options;
     Net *g = &gan->g, *d = &gan->d;
-    int s = o->size / 16, x = gan->g_latent[0] = net_input(g, 1, 1, 100);
-    gan->latents = 1;
-    x = dense(g, x, s * s * 8 * WIDTH);
-    x = relu(g, batchnorm(g, reshape(g, x, s, s, 8 * WIDTH)));
-    for (int width = 4 * WIDTH; width >= WIDTH; width /= 2) x = relu(g, batchnorm(g, conv2d_transpose(g, x, width, 4, 2, 1)));
+    int s = o->size / 16, x = noise_input(gan, g, 1, 1, 100);
+    x = reshape(g, dense(g, x, s * s * 8 * WIDTH), s, s, 8 * WIDTH);
+    x = relu(g, batchnorm(g, x));
+    for (int width = 4 * WIDTH; width >= WIDTH; width /= 2)
+        x = relu(g, batchnorm(g, conv2d_transpose(g, x, width, 4, 2, 1)));
     gan->g_picture = tanh_(g, conv2d_transpose(g, x, o->channels, 4, 2, 1));
 
-    gan->d_picture = x = net_input(d, o->size, o->size, o->channels);
+    gan->d_picture = x = picture_input(gan, d);
     x = leaky_relu(d, conv2d(d, x, WIDTH, 4, 2, 1), 0.2);
-    for (int width = 2 * WIDTH; width <= 8 * WIDTH; width *= 2) x = leaky_relu(d, batchnorm(d, conv2d(d, x, width, 4, 2, 1)), 0.2);
+    for (int width = 2 * WIDTH; width <= 8 * WIDTH; width *= 2)
+        x = leaky_relu(d, batchnorm(d, conv2d(d, x, width, 4, 2, 1)), 0.2);
     gan->d_logits = dense(d, x, 1);
 }
 
-/* ------------------------------------------------------------------------------------------------------ recipe: style
- * The main job: G repaints a garment so that its texture cannot be told from crops of the style pictures, while its light
- * and shade stay. Patch discriminator (Li, Wand 2016; Isola et al. 2017); Gram matrices (F8) on D's own features in the
- * place of VGG's; content (F9) inside the garment's mask on pictures averaged over 4x4 pixels, so that the print is free
- * in its detail and bound in its light.
- * G also reads noise at three scales (Ulyanov et al. 2016): without it a plain garment would give the layers nothing to
- * weave a pattern from.   L_G = F2 + style_weight F8 + content_weight F9 + tv_weight F10 */
+/* ---------------------------------------------------------------------------- recipe: style
+ * The main job: G repaints a garment so that its texture cannot be told from crops of the style
+ * pictures, while its light and shade stay. Patch discriminator (Li, Wand 2016; Isola et al. 2017);
+ * Gram matrices (F8) on D's own features in the place of VGG's; content (F9) inside the garment's
+ * mask on pictures averaged over 4x4 pixels: the print is free in its detail and bound in its
+ * light. G also reads noise at three scales (Ulyanov et al. 2016), of which it weaves a pattern.
+ *   L_G = F2 + content_weight F9 + style_weight F8 + tv_weight F10 */
 
-enum { ADVERSARIAL, CONTENT, STYLE, TV, CONTENT_POOL = 4 };
+#define STYLE_PARTS { "adversarial", "content", "style", "tv" }
+enum { CONTENT = ADVERSARIAL + 1, STYLE, TV };
 
-/* dense layers that make styles begin with those that change nothing: strengths 1 (biases), brightness 0 */
+/* F16: scale and shift of each channel are what a dense layer makes of z */
+static int scale_and_shift(Net *g, int x, int z, Gan *nodes) {
+    int made = nodes->g_scale_shift[nodes->scale_shifts++] = dense(g, z, 2 * g->node[x].c);
+    return adain(g, x, made);
+}
+/* At first with scales of 1 (biases of these layers) and shifts of 0: nothing changes */
 static int unit_scale_shift(Gan *gan) {
     for (int i = 0; i < gan->scale_shifts; i++) {
-        Node *node = node_of(&gan->g, gan->g_scale_shift[i]);
+        Node *node = &gan->g.node[gan->g_scale_shift[i]];
         gan->ops->fill(gan->g.p + node->bias, 1, node->c / 2);
     }
     return 1;
 }
 
-/* F17; where the generator reads a z: F16, the strength and brightness of each channel being what a dense layer makes of z */
+/* F17; F16 where G reads a z */
 static int norm(Net *g, int x, Gan *nodes) {
-    if (!nodes->g_z) return instancenorm(g, x);
-    nodes->g_scale_shift[nodes->scale_shifts] = dense(g, nodes->g_z, 2 * g->node[x].c);
-    return adain(g, x, nodes->g_scale_shift[nodes->scale_shifts++]);
+    return nodes->g_z ? scale_and_shift(g, x, nodes->g_z, nodes) : instancenorm(g, x);
 }
 static int padded_conv2d(Net *g, int x, int out, int kernel, int stride) {
     return conv2d(g, kernel > 1 ? reflect_pad(g, x, kernel / 2) : x, out, kernel, stride, 0);
+}
+static int conv_relu(Net *g, int x, int out, int kernel) {
+    return relu(g, padded_conv2d(g, x, out, kernel, 1));
 }
 static int conv_norm_relu(Net *g, int x, int out, int kernel, int stride, Gan *nodes) {
     return relu(g, norm(g, padded_conv2d(g, x, out, kernel, stride), nodes));
 }
 
-/* A block, (h,w,c) -> (h,w,c), is added to what it reads (He et al. 2016). Its weights, biases left out:
- *   RESIDUAL    3x3, 3x3                                                                                          18 c^2
- *   INCEPTION   side by side 1x1; 1x1, 3x3; 1x1, 3x3, 3x3 to c/4, c/2, c/4 channels (Szegedy et al. 2015, 2016)   4.4 c^2
- *   SEPARABLE   twice a 3x3 for each channel by itself, then 1x1 (Howard et al. 2017; in EfficientNet 2019)       2 c^2 + 18 c */
+/* A block, (h,w,c) -> (h,w,c), is added to what it reads (He et al. 2016). Weights:
+ *   RESIDUAL    18 c^2          3x3, 3x3
+ *   INCEPTION   4.4 c^2         side by side 1x1; 1x1, 3x3; 1x1, 3x3, 3x3 to c/4, c/2, c/4 channels
+ *                               (Szegedy et al. 2015, 2016)
+ *   SEPARABLE   2 c^2 + 18 c    twice a 3x3 for each channel by itself, then 1x1
+ *                               (Howard et al. 2017; in EfficientNet 2019) */
 static int block(Net *g, int x, Gan *nodes) {
     int c = g->node[x].c, y = x, part;
     switch (nodes->options.body) {
         case INCEPTION:
-            y = relu(g, padded_conv2d(g, x, c / 4, 1, 1));
-            part = relu(g, padded_conv2d(g, x, c / 2, 1, 1));
-            y = concat(g, y, relu(g, padded_conv2d(g, part, c / 2, 3, 1)));
-            part = relu(g, padded_conv2d(g, x, c / 4, 1, 1));
-            part = relu(g, padded_conv2d(g, part, c / 4, 3, 1));
-            y = concat(g, y, relu(g, padded_conv2d(g, part, c / 4, 3, 1)));
+            y = conv_relu(g, x, c / 4, 1);
+            y = concat(g, y, conv_relu(g, conv_relu(g, x, c / 2, 1), c / 2, 3));
+            part = conv_relu(g, conv_relu(g, x, c / 4, 1), c / 4, 3);
+            y = concat(g, y, conv_relu(g, part, c / 4, 3));
             break;
         case SEPARABLE:
             y = depthwise_conv2d(g, reflect_pad(g, x, 1), 3, 1, 0);
@@ -379,7 +428,7 @@ static int block(Net *g, int x, Gan *nodes) {
     return add(g, x, norm(g, y, nodes));
 }
 
-/* pictures of (size,size) to such of the same size: convolution, half the size, three blocks, back */
+/* pictures to such of the same size: convolution, half the size, three blocks, back */
 static int translate(Net *g, int x, int channels, Gan *nodes) {
     enum { WIDTH = 24, BLOCKS = 3 };
     x = conv_norm_relu(g, x, WIDTH, 5, 1, nodes);
@@ -390,161 +439,145 @@ static int translate(Net *g, int x, int channels, Gan *nodes) {
 }
 
 void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, Gan *nodes) {
-    int x;
     net_begin(g, "g", ops, n);
-    nodes->g_content = x = net_input(g, h, w, 1);
-    for (int i = 0; i < 3; i++) {                                        /* noise: grains of 1, 4 and 8 pixels */
-        int grain = i == 0 ? 1 : 4 * i, z;
-        nodes->g_latent[i] = z = net_input(g, h / grain, w / grain, 1);
-        x = concat(g, x, grain == 1 ? z : upsample(g, z, grain));
+    nodes->latents = 0;
+    int x = nodes->g_content = net_input(g, h, w, 1);
+    for (int i = 0; i < 3; i++) {                                /* grains of 1, 4 and 8 pixels */
+        int grain = i == 0 ? 1 : 4 * i, noise = noise_input(nodes, g, h / grain, w / grain, 1);
+        x = concat(g, x, grain == 1 ? noise : upsample(g, noise, grain));
     }
-    nodes->latents = 3;
     nodes->g_picture = tanh_(g, translate(g, x, channels, nodes));
 }
 
-/* where feature k's Gram matrix stands in gan->gram, target, dgram */
-static long gram_at(const Gan *gan, int k) {
-    long at = 0;
-    for (int i = 0; i < k; i++) at += (long)gan->d.node[gan->d_feature[i]].c * gan->d.node[gan->d_feature[i]].c;
-    return at;
-}
-
-/* what the content loss looks at: means of 4x4 pixels, of gray or of each colour */
+/* What the content loss looks through: means of 4x4 pixels, of gray or of each colour */
+enum { CONTENT_POOL = 4 };
 static void blur_describe(Gan *gan, int luminance) {
     Net *b = &gan->blur;
     net_begin(b, "blur", gan->ops, gan->options.batch);
     b->training = NET_INPUT;
-    gan->blur_in = net_input(b, gan->options.size, gan->options.size, gan->options.channels);
-    gan->blur_out = avgpool(b, luminance ? gray(b, gan->blur_in) : gan->blur_in, CONTENT_POOL);
+    int x = picture_input(gan, b);
+    x = avgpool(b, luminance ? gray(b, x) : x, CONTENT_POOL);
+    want(gan, &gan->soft_content, node_count(&b->node[x]));
 }
 
 static void style_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
-    long pixels = (long)o->batch * o->size * o->size, pooled = pixels / (CONTENT_POOL * CONTENT_POOL);
-    int x;
-    Net *d = &gan->d;
+    long pixels = (long)o->batch * o->size * o->size;
     style_generator(&gan->g, gan->ops, o->batch, o->size, o->size, o->channels, gan);
 
-    gan->d_picture = x = net_input(d, o->size, o->size, o->channels);
+    Net *d = &gan->d;
+    int c = 64, x = gan->d_picture = picture_input(gan, d);
     gan->d_feature[0] = x = leaky_relu(d, conv2d(d, x, 32, 4, 2, 1), 0.2);
-    gan->d_feature[1] = x = leaky_relu(d, conv2d(d, x, 64, 4, 2, 1), 0.2);
-    gan->d_feature[2] = x = leaky_relu(d, conv2d(d, x, 64, 3, 1, 1), 0.2);
+    gan->d_feature[1] = x = leaky_relu(d, conv2d(d, x, c, 4, 2, 1), 0.2);
+    gan->d_feature[2] = x = leaky_relu(d, conv2d(d, x, c, 3, 1, 1), 0.2);
     gan->features = 3;
     gan->d_logits = conv2d(d, x, 1, 3, 1, 1);
 
     blur_describe(gan, 1);
     want(gan, &gan->mask, pixels);
-    want(gan, &gan->soft_content, pooled);
-    want(gan, &gan->soft_mask, pooled);
-    want(gan, &gan->gram, gram_at(gan, gan->features));
-    want(gan, &gan->target, gram_at(gan, gan->features));
-    want(gan, &gan->dgram, gram_at(gan, gan->features));
-    want(gan, &gan->mean, 512);
-    gan->weight[CONTENT] = o->content_weight, gan->weight[STYLE] = o->style_weight, gan->weight[TV] = o->tv_weight;
-}
-static void gram_of_feature(Gan *gan, int k, real *gram) {
-    const Node *f = node_of(&gan->d, gan->d_feature[k]);
-    gan->ops->gram_forward(gram, gan->mean, f->y, (long)f->n * f->h * f->w, f->c);
+    want(gan, &gan->soft_mask, pixels / (CONTENT_POOL * CONTENT_POOL));
+    for (int k = 0; k < gan->features; k++) want(gan, &gan->target[k], c * c);
+    want(gan, &gan->gram, c * c), want(gan, &gan->dgram, c * c), want(gan, &gan->mean, c);
+    gan->weight[CONTENT] = o->content_weight, gan->weight[STYLE] = o->style_weight;
+    gan->weight[TV] = o->tv_weight;
 }
 
-static void repaint_sample(Gan *gan) {
-    gan->ops->copy(gan->g.node[gan->g_content].y, gan->content, count_of(&gan->g, gan->g_content));
-    net_forward(&gan->g, 0);
-}
-
-/* a network's forward pass over pictures at its input `node` */
-static void look(Gan *gan, Net *net, int node, const real *pictures) {
-    gan->ops->copy(net->node[node].y, pictures, count_of(net, node));
-    net_forward(net, 1);
-}
-
-/* F9 inside the mask, on the averaged pictures; its gradient goes to the dy of G's picture */
+/* G's picture against the content, both averaged over 4x4 pixels: F9 inside the mask, or F15 */
 static void content_loss(Gan *gan) {
-    const Ops *ops = gan->ops;
     Net *b = &gan->blur;
-    Node *picture = node_of(&gan->g, gan->g_picture), *out = node_of(b, gan->blur_out);
-    long pixels = (long)gan->options.batch * gan->options.size * gan->options.size, n = count_of(b, gan->blur_out);
-    ops->avgpool_forward(gan->soft_mask, gan->mask, out->n, out->h * CONTENT_POOL, out->w * CONTENT_POOL, 1, CONTENT_POOL);
-    ops->avgpool_forward(gan->soft_content, gan->content, out->n, out->h * CONTENT_POOL, out->w * CONTENT_POOL, 1,
-                         CONTENT_POOL);
-    look(gan, b, gan->blur_in, picture->y);
+    Node *y = &b->node[b->nodes - 1];
+    int n = y->n, h = y->h * CONTENT_POOL, w = y->w * CONTENT_POOL;
+    gan->ops->avgpool_forward(gan->soft_content, gan->content, n, h, w, y->c, CONTENT_POOL);
+    forward(gan, b, 0, fake(gan)->y, 1);
     net_zero_activations(b);
-    ops->squared_error_forward(gan->numbers + PART + CONTENT, out->y, gan->soft_content, gan->soft_mask, n);
-    ops->squared_error_backward(out->dy, out->y, gan->soft_content, gan->soft_mask, (real)gan->weight[CONTENT], n);
-    net_backward(b, NET_INPUT);
-    ops->axpy(picture->dy, b->node[gan->blur_in].dy, 1, pixels * gan->options.channels);
+    if (gan->mask) gan->ops->avgpool_forward(gan->soft_mask, gan->mask, n, h, w, 1, CONTENT_POOL);
+    distance_loss(gan, gan->mask ? 2 : 1, y, gan->soft_content, gan->soft_mask, CONTENT);
+    backward_into(gan, b, 0, 0, fake(gan));
+}
+
+/* The Gram matrix of D's feature k; gan->mean: the means of its channels */
+static void gram_of_feature(Gan *gan, int k, real *gram) {
+    const Node *f = &gan->d.node[gan->d_feature[k]];
+    gan->ops->gram_forward(gram, gan->mean, f->y, node_rows(f), f->c);
 }
 
 /* F8 over D's features; its gradients go to the features' dy */
 static void style_loss(Gan *gan) {
+    const Ops *ops = gan->ops;
     for (int k = 0; k < gan->features; k++) {
-        Node *f = node_of(&gan->d, gan->d_feature[k]);
-        long at = gram_at(gan, k), n = (long)f->c * f->c;
-        gram_of_feature(gan, k, gan->gram + at);
-        gan->ops->style_loss_forward(gan->numbers + TERM, gan->gram + at, gan->target + at, n);
-        gan->ops->axpy(gan->numbers + PART + STYLE, gan->numbers + TERM, 1, 1);
-        gan->ops->fill(gan->dgram + at, 0, n);
-        gan->ops->style_loss_backward(gan->dgram + at, gan->gram + at, gan->target + at, (real)gan->weight[STYLE], n);
-        gan->ops->gram_backward(f->dy, gan->dgram + at, f->y, gan->mean, (long)f->n * f->h * f->w, f->c);
+        Node *f = &gan->d.node[gan->d_feature[k]];
+        const real *target = gan->target[k];
+        long n = (long)f->c * f->c;
+        gram_of_feature(gan, k, gan->gram);
+        ops->style_loss_forward(gan->numbers + TERM, gan->gram, target, n);
+        add_term(gan, PART + STYLE);
+        ops->fill(gan->dgram, 0, n);
+        ops->style_loss_backward(gan->dgram, gan->gram, target, (real)gan->weight[STYLE], n);
+        ops->gram_backward(f->dy, gan->dgram, f->y, gan->mean, node_rows(f), f->c);
     }
 }
 
 /* F10 on G's picture; its gradient goes to the picture's dy */
 static void smoothness_loss(Gan *gan, int part) {
-    Node *y = node_of(&gan->g, gan->g_picture);
-    gan->ops->total_variation_forward(gan->numbers + PART + part, y->y, y->n, y->h, y->w, y->c);
-    gan->ops->total_variation_backward(y->dy, y->y, (real)gan->weight[part], y->n, y->h, y->w, y->c);
+    Node *x = fake(gan);
+    real *loss = gan->numbers + PART + part, weight = (real)gan->weight[part];
+    gan->ops->total_variation_forward(loss, x->y, x->n, x->h, x->w, x->c);
+    gan->ops->total_variation_backward(x->dy, x->y, weight, x->n, x->h, x->w, x->c);
 }
 
 static void style_step(Gan *gan) {
-    draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);
-    gan->ops->copy(gan->g.node[gan->g_content].y, gan->content, count_of(&gan->g, gan->g_content));
-    net_forward(&gan->g, 1);
-    train_discriminator(gan, &gan->d, gan->x_real, gan->g.node[gan->g_picture].y);       /* F3 */
+    Net *g = &gan->g, *d = &gan->d;
+    Node *x_fake = fake(gan);
+    generate(gan, gan->step, 1);
+    train_discriminator(gan, d, gan->x_real, x_fake->y);         /* F3 */
 
-    discriminate(gan, &gan->d, gan->x_real);                             /* what the style's Gram matrices are now */
-    for (int k = 0; k < gan->features; k++) gram_of_feature(gan, k, gan->target + gram_at(gan, k));
+    discriminate(gan, d, gan->x_real);                           /* the style's features now */
+    for (int k = 0; k < gan->features; k++) gram_of_feature(gan, k, gan->target[k]);
 
-    discriminate(gan, &gan->d, gan->g.node[gan->g_picture].y);
-    adversarial_loss(gan, &gan->d, FOOL, PART + ADVERSARIAL);            /* F2 */
-    style_loss(gan);                                                     /* F8 */
-    net_zero_activations(&gan->g);
-    backward_through_discriminator(gan, &gan->d, gan->g.node[gan->g_picture].dy);
-    content_loss(gan);                                                   /* F9 */
-    smoothness_loss(gan, TV);                                            /* F10 */
+    discriminate(gan, d, x_fake->y);
+    adversarial_loss(gan, d, FOOL, PART + ADVERSARIAL);          /* F2 */
+    style_loss(gan);                                             /* F8 */
+    backward_through_discriminator(gan, d, g);
+    content_loss(gan);                                           /* F9 */
+    smoothness_loss(gan, TV);                                    /* F10 */
     train_generator(gan);
 }
 
-/* ------------------------------------------------------------------------------------------------------ recipe: adain
- * Document 004's feature fusion: features of a content and of a style meet, and a generator makes a picture of them (Huang and
- * Belongie 2017). E: features that stay as they are (featurenet.h). F16: t = sigma_s (f_c - mu_c) / sigma_c + mu_s, on E's
- * last layer. G, the mirror image of E, is trained to draw a picture x = G(t) in which E sees t, and on every layer the
- * style's means and deviations:
- *   L_G = content_weight |E(x) - t|^2 + style_weight sum_l (|mu_l(x) - mu_l(s)|^2 + |sigma_l(x) - sigma_l(s)|^2) + tv_weight F10
- * Nothing in it belongs to one style: what is trained once fuses any two pictures. */
+/* ---------------------------------------------------------------------------- recipe: adain
+ * Document 004's feature fusion: features of a content and of a style meet, and a generator makes a
+ * picture of them (Huang and Belongie 2017). E: features that stay as they are (featurenet.h). F16:
+ * t = sigma_s (f_c - mu_c) / sigma_c + mu_s, on E's last layer. G, the mirror image of E, is
+ * trained to draw a picture x = G(t) in which E sees t, and on every layer the style's means and
+ * deviations:
+ *   L_G = content_weight |E(x) - t|^2 + tv_weight F10
+ *       + style_weight sum_l (|mu_l(x) - mu_l(s)|^2 + |sigma_l(x) - sigma_l(s)|^2)
+ * What is trained once fuses any two pictures. */
 
+#define ADAIN_PARTS { "content", "style", "tv" }
 enum { FUSED_CONTENT, FUSED_STYLE, FUSED_TV };
 
 int adain_encoder(Gan *gan, int n, int h, int w) {
     const GanOptions *o = &gan->options;
     Features *f = &gan->seen;
-    net_begin(&gan->e, "e", gan->ops, n);
-    gan->e.training = NET_INPUT;
-    if (!(o->vgg ? features_vgg(f, &gan->e, o->vgg, "relu4_1", h, w, FEATURES_MAX, o->weights) : features_random(f, &gan->e, h, w)))
-        return gan->e.nodes = 0;
-    for (int l = 0; l < f->layers; l++) gan->e_moments[l] = moments(&gan->e, f->layer[l].node);
+    Net *e = &gan->e;
+    net_begin(e, "e", gan->ops, n);
+    e->training = NET_INPUT;
+    if (!(o->vgg ? features_vgg(f, e, o->vgg, "relu4_1", h, w, FEATURES_MAX, o->weights)
+                 : features_random(f, e, h, w))) return e->nodes = 0;
+    for (int l = 0; l < f->layers; l++) gan->e_moments[l] = moments(e, f->layer[l].node);
     return 1;
 }
 
 int adain_encoder_weights(Gan *gan) {
     static const double gray[3] = { 0.299, 0.587, 0.114 };
-    if (!gan->options.vgg) features_draw(&gan->seen, &gan->e, gan->options.seed, gray);
-    return !gan->options.weights || features_load(&gan->seen, &gan->e, gan->options.weights);
+    const GanOptions *o = &gan->options;
+    if (!o->vgg) features_draw(&gan->seen, &gan->e, o->seed, gray);
+    return !o->weights || features_load(&gan->seen, &gan->e, o->weights);
 }
 
-/* where content and style meet: VGG's last layer, or the second of our own three blocks (deeper, these forget where things are) */
+/* where content and style meet: VGG's last layer, or the second of our own three blocks */
 int adain_layer(const Gan *gan) { return gan->options.vgg ? gan->seen.layers - 1 : 3; }
-static const Node *fused_layer(const Gan *gan) { return &gan->e.node[gan->seen.layer[adain_layer(gan)].node]; }
+static Node *fused_layer(Gan *gan) { return &gan->e.node[gan->seen.layer[adain_layer(gan)].node]; }
 
 void adain_generator(Gan *gan) {
     const Node *f = fused_layer(gan);
@@ -553,7 +586,7 @@ void adain_generator(Gan *gan) {
     int x = gan->g_content = net_input(g, f->h, f->w, f->c);
     gan->g_style = net_input(g, 1, 1, 2 * f->c);
     gan->g_fused = x = adain(g, x, gan->g_style);
-    for (int l = adain_layer(gan); l >= 0; l--) {                        /* each convolution of E, from the last, backwards */
+    for (int l = adain_layer(gan); l >= 0; l--) {        /* E's convolutions, from last to first */
         const Node *conv = &gan->e.node[gan->seen.layer[l].conv];
         int larger = l > 0 && gan->e.node[gan->seen.layer[l - 1].conv].h > conv->h;
         x = conv2d(g, reflect_pad(g, x, 1), l ? conv->conv.c : 3, 3, 1, 0);
@@ -563,307 +596,272 @@ void adain_generator(Gan *gan) {
     gan->g_picture = tanh_(g, x);
 }
 
-/* where layer l's moments stand in gan->target */
-static long moments_at(const Gan *gan, int l) {
-    long at = 0;
-    for (int i = 0; i < l; i++) at += count_of(&gan->e, gan->e_moments[i]);
-    return at;
-}
-
 static void adain_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     if (!adain_encoder(gan, o->batch, o->size, o->size)) return;
     adain_generator(gan);
-    want(gan, &gan->target, moments_at(gan, gan->seen.layers));
-    gan->weight[FUSED_CONTENT] = o->content_weight, gan->weight[FUSED_STYLE] = o->style_weight, gan->weight[FUSED_TV] = o->tv_weight;
-}
-
-/* E's features of pictures (batch,size,size,3) */
-static void encode(Gan *gan, const real *pictures) {
-    gan->ops->copy(gan->e.node[gan->seen.picture].y, pictures, count_of(&gan->e, gan->seen.picture));
-    net_forward(&gan->e, 0);
+    for (int l = 0; l < gan->seen.layers; l++)
+        want(gan, &gan->target[l], node_count(&gan->e.node[gan->e_moments[l]]));
+    gan->weight[FUSED_CONTENT] = o->content_weight, gan->weight[FUSED_STYLE] = o->style_weight;
+    gan->weight[FUSED_TV] = o->tv_weight;
 }
 
 /* x = G(t), t: gan->content fused with gan->x_real; the style's moments stay in gan->target */
 static void adain_sample(Gan *gan) {
-    encode(gan, gan->x_real);
+    Net *e = &gan->e, *g = &gan->g;
+    forward(gan, e, gan->seen.picture, gan->x_real, 0);
     for (int l = 0; l < gan->seen.layers; l++)
-        gan->ops->copy(gan->target + moments_at(gan, l), gan->e.node[gan->e_moments[l]].y, count_of(&gan->e, gan->e_moments[l]));
-    gan->ops->copy(gan->g.node[gan->g_style].y, gan->target + moments_at(gan, adain_layer(gan)), count_of(&gan->g, gan->g_style));
-    encode(gan, gan->content);
-    gan->ops->copy(gan->g.node[gan->g_content].y, fused_layer(gan)->y, count_of(&gan->g, gan->g_content));
-    net_forward(&gan->g, 0);
-}
-
-/* weight * the mean square of a node's difference to `target`, added to a part; its gradient to the node's dy */
-static void squared_error(Gan *gan, Net *net, int node, const real *target, int part) {
-    Node *x = &net->node[node];
-    gan->ops->squared_error_forward(gan->numbers + TERM, x->y, target, NULL, count_of(net, node));
-    gan->ops->axpy(gan->numbers + PART + part, gan->numbers + TERM, 1, 1);
-    gan->ops->squared_error_backward(x->dy, x->y, target, NULL, (real)gan->weight[part], count_of(net, node));
+        get(gan, &e->node[gan->e_moments[l]], gan->target[l]);
+    set(gan, &g->node[gan->g_style], gan->target[adain_layer(gan)]);
+    forward(gan, e, gan->seen.picture, gan->content, 0);
+    forward(gan, g, gan->g_content, fused_layer(gan)->y, 0);
 }
 
 static void adain_step(Gan *gan) {
     Net *e = &gan->e, *g = &gan->g;
-    adain_sample(gan);                                                   /* x = G(t) */
-    encode(gan, g->node[gan->g_picture].y);
+    adain_sample(gan);                                           /* x = G(t) */
+    forward(gan, e, gan->seen.picture, fake(gan)->y, 0);
     net_zero_activations(e);
-    squared_error(gan, e, gan->seen.layer[adain_layer(gan)].node, g->node[gan->g_fused].y, FUSED_CONTENT);
+    distance_loss(gan, 2, fused_layer(gan), g->node[gan->g_fused].y, NULL, FUSED_CONTENT);
     for (int l = 0; l < gan->seen.layers; l++)
-        squared_error(gan, e, gan->e_moments[l], gan->target + moments_at(gan, l), FUSED_STYLE);
-    net_backward(e, NET_INPUT);
+        distance_loss(gan, 2, &e->node[gan->e_moments[l]], gan->target[l], NULL, FUSED_STYLE);
     net_zero_activations(g);
-    gan->ops->axpy(g->node[gan->g_picture].dy, e->node[gan->seen.picture].dy, 1, count_of(g, gan->g_picture));
-    smoothness_loss(gan, FUSED_TV);                                      /* F10 */
+    backward_into(gan, e, 0, gan->seen.picture, fake(gan));
+    smoothness_loss(gan, FUSED_TV);                              /* F10 */
     train_generator(gan);
 }
 
-/* ----------------------------------------------------------------------------------------------------- recipe: vaegan
- * Document 001's HDRGAN: a variational autoencoder (Kingma, Welling 2013) whose pictures are compared by what a discriminator
- * sees in them (Larsen et al. 2016). E turns a picture into a code: mean and log variance of 100 numbers; z is drawn there;
- * G draws a picture from z. F14:
- *   L_E = kl_weight KL(q(z|x) || N(0,1)) + content_weight |D_l(x) - D_l(G(z))|^2,  L_G = F2 on G(z'), z' ~ N(0,1), + the same
- * New pictures come from noise, as in dcgan; pictures between two pictures from the way between their codes. */
+/* --------------------------------------------------------------------------- recipe: vaegan
+ * Document 001's HDRGAN: a variational autoencoder (Kingma, Welling 2013) whose pictures are
+ * compared by what a discriminator sees in them (Larsen et al. 2016). E turns a picture into a
+ * code: mean and log variance of 100 numbers; z is drawn there; G draws a picture from z. F14:
+ *   L_E = kl_weight KL(q(z|x) || N(0,1)) + content_weight |D_l(x) - D_l(G(z))|^2
+ *   L_G = F2 on G(z'), z' ~ N(0,1),      + content_weight |D_l(x) - D_l(G(z))|^2 */
 
-enum { VAE_FOOLED, RECONSTRUCTION, KL };
+#define VAEGAN_PARTS { "adversarial", "reconstruction", "kl" }
+enum { RECONSTRUCTION = ADVERSARIAL + 1, KL };
 
 static void vaegan_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *e = &gan->e;
-    dcgan_generator(gan);
-    dcgan_discriminator(gan);
+    dcgan_describe(gan);
     net_begin(e, "e", gan->ops, o->batch);
-    int x = gan->e_picture = net_input(e, o->size, o->size, o->channels);
+    int x = picture_input(gan, e);
     x = leaky_relu(e, conv2d(e, x, 64, 5, 2, 2), 0.2);
     x = leaky_relu(e, batchnorm(e, conv2d(e, x, 128, 5, 2, 2)), 0.2);
     gan->e_code = dense(e, x, 2 * 100);
-    want(gan, &gan->target, count_of(&gan->d, gan->d_feature[0]));
+    want(gan, &gan->target[0], node_count(&gan->d.node[gan->d_feature[0]]));
     gan->weight[RECONSTRUCTION] = o->content_weight, gan->weight[KL] = o->kl_weight;
 }
 
 static void vaegan_step(Gan *gan) {
     const Ops *ops = gan->ops;
-    const GanOptions *o = &gan->options;
+    uint64_t seed = gan->options.seed, stream = STREAM(STREAM_NOISE, (uint64_t)gan->step * 4 + 1);
     Net *g = &gan->g, *d = &gan->d, *e = &gan->e;
-    Node *z = node_of(g, gan->g_latent[0]), *picture = node_of(g, gan->g_picture), *code = node_of(e, gan->e_code);
-    uint64_t stream = STREAM(STREAM_NOISE, (uint64_t)gan->step * 4 + 1);
-    draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);                  /* new pictures: D's step, and what G has to learn of it */
-    net_forward(g, 1);
-    train_discriminator(gan, d, gan->x_real, picture->y);
-    discriminate(gan, d, picture->y);
-    adversarial_loss(gan, d, FOOL, PART + VAE_FOOLED);
+    Node *z = &g->node[gan->g_latent[0]], *code = &e->node[gan->e_code], *x_fake = fake(gan);
+    Node *feature = &d->node[gan->d_feature[0]];
+    long first = gan->first * z->c;
+    generate(gan, gan->step, 1);                                 /* new pictures */
+    train_discriminator(gan, d, gan->x_real, x_fake->y);         /* F3 */
+    fool_discriminator(gan, d, g);                               /* F2 */
     net_zero_gradients(g);
-    net_zero_activations(g);
-    backward_through_discriminator(gan, d, picture->dy);
     net_backward(g, NET_WEIGHTS);
 
-    discriminate(gan, d, gan->x_real);                                   /* pictures by way of their codes */
-    ops->copy(gan->target, d->node[gan->d_feature[0]].y, count_of(d, gan->d_feature[0]));
-    ops->copy(e->node[gan->e_picture].y, gan->x_real, count_of(e, gan->e_picture));
-    net_forward(e, 1);
-    ops->gaussian_sample_forward(z->y, code->y, o->batch, z->c, o->seed, stream, gan->first * z->c);
+    discriminate(gan, d, gan->x_real);                           /* pictures from their codes */
+    get(gan, feature, gan->target[0]);
+    forward(gan, e, 0, gan->x_real, 1);
+    ops->gaussian_sample_forward(z->y, code->y, z->n, z->c, seed, stream, first);
     net_forward(g, 1);
-    discriminate(gan, d, picture->y);
+    discriminate(gan, d, x_fake->y);
     net_zero_activations(d);
-    squared_error(gan, d, gan->d_feature[0], gan->target, RECONSTRUCTION);
-    net_zero_activations(g);
-    backward_through_discriminator(gan, d, picture->dy);
+    distance_loss(gan, 2, feature, gan->target[0], NULL, RECONSTRUCTION);
+    backward_through_discriminator(gan, d, g);
     net_backward(g, NET_WEIGHTS | NET_INPUT);
     net_zero_gradients(e);
     net_zero_activations(e);
-    ops->gaussian_sample_backward(code->dy, z->dy, code->y, o->batch, z->c, o->seed, stream, gan->first * z->c);
-    ops->kl_forward(gan->numbers + PART + KL, code->y, o->batch, z->c);
-    ops->kl_backward(code->dy, code->y, (real)gan->weight[KL], o->batch, z->c);
+    ops->gaussian_sample_backward(code->dy, z->dy, code->y, z->n, z->c, seed, stream, first);
+    ops->kl_forward(gan->numbers + PART + KL, code->y, z->n, z->c);
+    ops->kl_backward(code->dy, code->y, (real)gan->weight[KL], z->n, z->c);
     net_backward(e, NET_WEIGHTS);
     update(gan, g);
     update(gan, e);
 }
 
+static void download(const Gan *gan, const Node *node, real *out) {
+    gan->ops->download(out, node->y, node_count(node));
+}
 void gan_encode(Gan *gan, real *code) {
-    gan->ops->copy(gan->e.node[gan->e_picture].y, gan->x_real, count_of(&gan->e, gan->e_picture));
-    net_forward(&gan->e, 0);
-    gan->ops->download(code, gan->e.node[gan->e_code].y, count_of(&gan->e, gan->e_code));
+    forward(gan, &gan->e, 0, gan->x_real, 0);
+    download(gan, &gan->e.node[gan->e_code], code);
 }
 void gan_decode(Gan *gan, const real *z, real *out) {
+    Node *input = &gan->g.node[gan->g_latent[0]];
     swap_ema(gan);
-    gan->ops->upload(gan->g.node[gan->g_latent[0]].y, z, count_of(&gan->g, gan->g_latent[0]));
+    gan->ops->upload(input->y, z, node_count(input));
     net_forward(&gan->g, 0);
-    gan->ops->download(out, gan->g.node[gan->g_picture].y, count_of(&gan->g, gan->g_picture));
+    download(gan, fake(gan), out);
     swap_ema(gan);
 }
 
-/* --------------------------------------------------------------------------------------------------- recipe: cyclegan
- * Document 002's unpaired transfer (Zhu, Park, Isola, Efros 2017): gan->content is of one kind (plain garments), gan->x_real of
- * another (patterned ones), and nobody says which belong together. G: A -> B, F: B -> A, a discriminator for each kind. F15:
- *   L = F2(LSGAN) of G and of F + cycle_weight (|F(G(a)) - a| + |G(F(b)) - b|) + identity_weight (|G(b) - b| + |F(a) - a|)
- * D is shown made pictures of the last steps too, half of the time (a pool of 50; Shrivastava et al. 2017). */
+/* ------------------------------------------------------------------------- recipe: cyclegan
+ * Document 002's unpaired transfer (Zhu, Park, Isola, Efros 2017): gan->content is of one kind
+ * (plain garments), gan->x_real of another (patterned ones), and nothing says which belong
+ * together. G: A -> B, F: B -> A, a discriminator for each kind. F15:
+ *   L = F2(LSGAN) of G and of F + cycle_weight (|F(G(a)) - a| + |G(F(b)) - b|)
+ *     + identity_weight (|G(b) - b| + |F(a) - a|)
+ * Half of the fake pictures that D is shown are of earlier steps (Shrivastava et al. 2017). */
 
-enum { CYCLE_FOOLED, CYCLE, IDENTITY, POOL = 50 };
+#define CYCLEGAN_PARTS { "adversarial", "cycle", "identity" }
+enum { CYCLE = ADVERSARIAL + 1, IDENTITY, POOL = 50 };
 
 /* a logit for each patch of 18x18 pixels (Isola et al. 2017) */
 static void patch_discriminator(Gan *gan, Net *d, const char *name) {
     const GanOptions *o = &gan->options;
     net_begin(d, name, gan->ops, o->batch);
-    int x = gan->d_picture = net_input(d, o->size, o->size, o->channels);
-    if (gan->recipe->conditional) x = concat(d, x, gan->d_given = net_input(d, o->size, o->size, gan_content(gan)));
+    int x = gan->d_picture = picture_input(gan, d);
+    if (gan->recipe->conditional)
+        x = concat(d, x, gan->d_given = net_input(d, o->size, o->size, gan_content(gan)));
     x = leaky_relu(d, conv2d(d, x, 32, 4, 2, 1), 0.2);
     x = leaky_relu(d, conv2d(d, x, 64, 4, 2, 1), 0.2);
     gan->d_logits = conv2d(d, x, 1, 3, 1, 1);
 }
 
-void translator(Net *g, const char *name, const Ops *ops, int n, int h, int w, int channels, int z, Gan *nodes) {
+void translator(Net *g, const char *name, const Ops *ops, int n, int h, int w, int channels, int z,
+                Gan *nodes) {
     net_begin(g, name, ops, n);
     int x = nodes->g_content = net_input(g, h, w, channels);
-    nodes->latents = z > 0, nodes->scale_shifts = nodes->g_z = 0;
-    if (z) nodes->g_z = nodes->g_latent[0] = net_input(g, 1, 1, z);
+    nodes->latents = nodes->scale_shifts = nodes->g_z = 0;
+    if (z) nodes->g_z = noise_input(nodes, g, 1, 1, z);
     int y = translate(g, x, channels, nodes);
     nodes->g_picture = tanh_(g, z ? add(g, y, x) : y);
 }
 
 static void cyclegan_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
-    long all = (long)o->batch * o->size * o->size * o->channels;
+    long each = (long)o->size * o->size * o->channels;
     for (int k = 0; k < 2; k++) {
-        translator(k ? &gan->f : &gan->g, k ? "f" : "g", gan->ops, o->batch, o->size, o->size, o->channels, 0, gan);
+        translator(k ? &gan->f : &gan->g, k ? "f" : "g", gan->ops, o->batch, o->size, o->size,
+                   o->channels, 0, gan);
         patch_discriminator(gan, k ? &gan->d2 : &gan->d, k ? "d2" : "d");
-        want(gan, &gan->x_fake[k], all);
-        keep(gan, &gan->pool[k], POOL * all / o->batch, k ? "pool.a" : "pool.b");
+        want(gan, &gan->x_fake[k], o->batch * each);
+        keep(gan, &gan->pool[k], POOL * each, k ? "pool.a" : "pool.b");
     }
     gan->weight[CYCLE] = o->cycle_weight, gan->weight[IDENTITY] = o->identity_weight;
 }
 
-/* weight * mean |y - target| of a node, added to a part; its gradient to the node's dy.   weight: of each number, or NULL */
-static void absolute_error(Gan *gan, Net *net, int node, const real *target, const real *weight, int part) {
-    Node *y = node_of(net, node);
-    gan->ops->absolute_error_forward(gan->numbers + TERM, y->y, target, weight, count_of(net, node));
-    gan->ops->axpy(gan->numbers + PART + part, gan->numbers + TERM, 1, 1);
-    gan->ops->absolute_error_backward(y->dy, y->y, target, weight, (real)gan->weight[part], count_of(net, node));
-}
-
-/* a network's picture of x */
-static void repaint(Gan *gan, Net *g, const real *x) { look(gan, g, gan->g_content, x); }
-
-/* One direction: there turns x (kind A) into kind B, whose discriminator is `judge`; back turns that into x again; y is of kind B
- * already and shall stay. Gradients are added in both networks; made: what `there` made of x */
-static void cycle(Gan *gan, Net *there, Net *back, Net *judge, const real *x, const real *y, real *made) {
-    Node *picture = node_of(there, gan->g_picture);
-    long n = count_of(there, gan->g_picture);
-    repaint(gan, there, x);
-    gan->ops->copy(made, picture->y, n);
-    repaint(gan, back, made);
+/* One direction: there turns x into the kind that D judges, x_fake; back turns that into x again; y
+ * is of that kind already and is to stay. Gradients are added in both networks. */
+static void cycle(Gan *gan, Net *there, Net *back, Net *d, const real *x, const real *y,
+                  real *x_fake) {
+    Node *made = &there->node[gan->g_picture];
+    forward(gan, there, gan->g_content, x, 1);
+    get(gan, made, x_fake);
+    fool_discriminator(gan, d, there);
+    forward(gan, back, gan->g_content, x_fake, 1);
     net_zero_activations(back);
-    absolute_error(gan, back, gan->g_picture, x, NULL, CYCLE);
-    net_backward(back, NET_WEIGHTS | NET_INPUT);
-    net_zero_activations(there);
-    gan->ops->axpy(picture->dy, back->node[gan->g_content].dy, 1, n);
-    discriminate(gan, judge, made);
-    adversarial_loss(gan, judge, FOOL, PART + CYCLE_FOOLED);
-    backward_through_discriminator(gan, judge, picture->dy);
+    distance_loss(gan, 1, &back->node[gan->g_picture], x, NULL, CYCLE);
+    backward_into(gan, back, NET_WEIGHTS, gan->g_content, made);
     net_backward(there, NET_WEIGHTS);
     if (!(gan->weight[IDENTITY] > 0)) return;
-    repaint(gan, there, y);
+    forward(gan, there, gan->g_content, y, 1);
     net_zero_activations(there);
-    absolute_error(gan, there, gan->g_picture, y, NULL, IDENTITY);
+    distance_loss(gan, 1, made, y, NULL, IDENTITY);
     net_backward(there, NET_WEIGHTS);
 }
 
-/* Each made picture goes into the pool; once that is full, half of them change places with one that was there before. Several ranks: all
- * keep the same pool, through which the pictures of all go in turn; a sum with zeros in the place of the others' brings them together. */
-static void through_pool(Gan *gan, real *made, real *pool, int side) {
+/* Each fake picture goes into the pool; once that is full, half of them change places with an
+ * earlier one. Several ranks: all keep the same pool, through which the pictures of all go in turn;
+ * a sum with zeros in the place of the others' brings them together. */
+static void through_pool(Gan *gan, real *x_fake, real *pool, int side) {
     const Ops *ops = gan->ops;
-    long each = count_of(&gan->g, gan->g_picture) / gan->options.batch, batch = (long)gan->options.batch * parallel_ranks;
-    real *all = parallel_ranks > 1 ? gan->lot : made, *mine = all + gan->first * each;
-    if (all != made) {
+    long own = node_count(fake(gan)), each = own / gan->options.batch;
+    long batch = (long)gan->options.batch * parallel_ranks, before = gan->step * batch;
+    real *all = parallel_ranks > 1 ? gan->lot : x_fake, *mine = all + gan->first * each;
+    real *spare = gan->g.node[gan->g_content].y;         /* is filled before it is read */
+    uint64_t stream = STREAM(STREAM_POOL, 2 * gan->step + side);
+    if (all != x_fake) {
         ops->fill(all, 0, batch * each);
-        ops->copy(mine, made, gan->options.batch * each);
+        ops->copy(mine, x_fake, own);
         parallel_sum(ops, all, batch * each);
     }
-    for (long i = 0, before = gan->step * batch; i < batch; i++) {
-        int slot = philox_below(gan->options.seed, STREAM(STREAM_POOL, 2 * gan->step + side), (uint64_t)i, 2 * POOL);
+    for (long i = 0; i < batch; i++) {
+        int slot = philox_below(gan->options.seed, stream, (uint64_t)i, 2 * POOL);
         if (before + i < POOL) ops->copy(pool + (before + i) * each, all + i * each, each);
         else if (slot < POOL) {
-            real *spare = node_of(&gan->g, gan->g_content)->y;           /* nobody reads it before it is filled anew */
             ops->copy(spare, all + i * each, each);
             ops->copy(all + i * each, pool + slot * each, each);
             ops->copy(pool + slot * each, spare, each);
         }
     }
-    if (all != made) ops->copy(made, mine, gan->options.batch * each);
+    if (all != x_fake) ops->copy(x_fake, mine, own);
 }
 
 static void cyclegan_step(Gan *gan) {
-    net_zero_gradients(&gan->g);
-    net_zero_gradients(&gan->f);
-    cycle(gan, &gan->g, &gan->f, &gan->d, gan->content, gan->x_real, gan->x_fake[0]);
-    cycle(gan, &gan->f, &gan->g, &gan->d2, gan->x_real, gan->content, gan->x_fake[1]);
-    update(gan, &gan->g);
-    update(gan, &gan->f);
-    for (int k = 0; k < 2; k++) {
-        through_pool(gan, gan->x_fake[k], gan->pool[k], k);
-        train_discriminator(gan, k ? &gan->d2 : &gan->d, k ? gan->content : gan->x_real, gan->x_fake[k]);
-    }
+    Net *g = &gan->g, *f = &gan->f;
+    net_zero_gradients(g);
+    net_zero_gradients(f);
+    cycle(gan, g, f, &gan->d, gan->content, gan->x_real, gan->x_fake[0]);
+    cycle(gan, f, g, &gan->d2, gan->x_real, gan->content, gan->x_fake[1]);
+    update(gan, g);
+    update(gan, f);
+    for (int k = 0; k < 2; k++) through_pool(gan, gan->x_fake[k], gan->pool[k], k);
+    train_discriminator(gan, &gan->d, gan->x_real, gan->x_fake[0]);
+    train_discriminator(gan, &gan->d2, gan->content, gan->x_fake[1]);
 }
 
 void gan_sample_back(Gan *gan, real *out) {
-    gan->ops->copy(gan->f.node[gan->g_content].y, gan->x_real, count_of(&gan->f, gan->g_content));
-    net_forward(&gan->f, 0);
-    gan->ops->download(out, gan->f.node[gan->g_picture].y, count_of(&gan->f, gan->g_picture));
+    forward(gan, &gan->f, gan->g_content, gan->x_real, 0);
+    download(gan, &gan->f.node[gan->g_picture], out);
 }
 
-/* ---------------------------------------------------------------------------------------------------- recipe: pattern
- * Cyclegan's way there without the way back: a third of the networks, a sixth of the time. What the cycle was for, that the garment stays
- * the same, is asked of the pictures: as light and dark as before over 4x4 pixels, and untouched where there is no garment. And a plain
- * garment may become many patterned ones: z of 8 numbers sets the strengths of G's norms (F16), and two z must give two pictures.
- *   L_G = F2(LSGAN) + content_weight (|mean4(G(x,z)) - mean4(x)| + |G(x,z) - x| outside) - diversity_weight |G(x,z) - G(x,z')| */
+/* -------------------------------------------------------------------------- recipe: pattern
+ * Cyclegan's way there without the way back: a third of the networks, a sixth of the time. What the
+ * cycle was for, that the garment stays the same, is asked of the pictures: as light and dark as
+ * before over 4x4 pixels, and untouched where there is no garment. A plain garment may become many
+ * patterned ones: z of 8 numbers sets scale and shift of G's norms (F16), and two z must give two
+ * pictures.
+ *   L_G = F2(LSGAN) + content_weight (|mean4(G(x,z)) - mean4(x)| + |G(x,z) - x| outside)
+ *       - diversity_weight |G(x,z) - G(x,z')| */
 
-enum { PATTERN_FOOLED, PATTERN_CONTENT, PATTERN_DIVERSITY };
+#define PATTERN_PARTS { "adversarial", "content", "diversity" }
+enum { PATTERN_DIVERSITY = CONTENT + 1 };
 
 static void pattern_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     translator(&gan->g, "g", gan->ops, o->batch, o->size, o->size, o->channels, PATTERN_Z, gan);
     patch_discriminator(gan, &gan->d, "d");
     blur_describe(gan, 0);
-    want(gan, &gan->soft_content, count_of(&gan->blur, gan->blur_out));
-    want(gan, &gan->outside, (long)o->batch * o->size * o->size * o->channels);
-    gan->weight[PATTERN_CONTENT] = o->content_weight;
+    want(gan, &gan->outside, node_count(fake(gan)));
+    gan->weight[CONTENT] = o->content_weight;
 }
 
 static void pattern_step(Gan *gan) {
-    Net *g = &gan->g, *b = &gan->blur;
-    Node *picture = node_of(g, gan->g_picture);
-    long n = count_of(g, gan->g_picture), half = picture->n / 2 * (n / picture->n);
-    gan->ops->copy(gan->content + half, gan->content, half);             /* each garment twice, each time with a z of its own */
+    Node *x_fake = fake(gan);
+    long half = x_fake->n / 2 * (node_count(x_fake) / x_fake->n);
+    gan->ops->copy(gan->content + half, gan->content, half);     /* two z for each garment */
     gan->ops->copy(gan->outside + half, gan->outside, half);
-    draw_noise(gan, STREAM_NOISE, (uint64_t)gan->step);
-    repaint(gan, g, gan->content);
-    train_discriminator(gan, &gan->d, gan->x_real, picture->y);
-    discriminate(gan, &gan->d, picture->y);
-    adversarial_loss(gan, &gan->d, FOOL, PART + PATTERN_FOOLED);
-    net_zero_activations(g);
-    backward_through_discriminator(gan, &gan->d, picture->dy);
-    look(gan, b, gan->blur_in, gan->content);
-    gan->ops->copy(gan->soft_content, b->node[gan->blur_out].y, count_of(b, gan->blur_out));
-    look(gan, b, gan->blur_in, picture->y);
-    net_zero_activations(b);
-    absolute_error(gan, b, gan->blur_out, gan->soft_content, NULL, PATTERN_CONTENT);
-    net_backward(b, NET_INPUT);
-    gan->ops->axpy(picture->dy, b->node[gan->blur_in].dy, 1, n);
-    absolute_error(gan, g, gan->g_picture, gan->content, gan->outside, PATTERN_CONTENT);
+    generate(gan, gan->step, 1);
+    train_discriminator(gan, &gan->d, gan->x_real, x_fake->y);
+    fool_discriminator(gan, &gan->d, &gan->g);
+    content_loss(gan);
+    distance_loss(gan, 1, x_fake, gan->content, gan->outside, CONTENT);
     diversity_loss(gan, PATTERN_DIVERSITY);
     train_generator(gan);
 }
 
-/* ---------------------------------------------------------------------------------------------------- recipe: pix2pix
- * Document 004's paired transfer (Isola, Zhu, Zhou, Efros 2017): gan->content is the drawing of a garment (its edges), gan->x_real
- * the garment itself. G is a U-Net, whose skips carry the lines past its middle, with dropout in the place of noise; D looks at the
- * picture and the drawing together:   L_G = F2 + content_weight |G(x) - y|  */
+/* -------------------------------------------------------------------------- recipe: pix2pix
+ * Document 004's paired transfer (Isola, Zhu, Zhou, Efros 2017): gan->content is the drawing of a
+ * garment (its edges), gan->x_real the garment. G is a U-Net, whose skips carry the lines past its
+ * middle, with dropout in the place of noise; D looks at the picture and the drawing together:
+ *   L_G = F2 + content_weight |G(x) - y| */
 
-enum { PIX_FOOLED, L1 };
+#define PIX2PIX_PARTS { "adversarial", "l1" }
+enum { L1 = ADVERSARIAL + 1 };
 
 static void pix2pix_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *g = &gan->g;
-    int x = gan->g_content = net_input(g, o->size, o->size, o->channels);
+    int x = gan->g_content = picture_input(gan, g);
     int whole = leaky_relu(g, conv2d(g, x, 32, 3, 1, 1), 0.2);
     int half = leaky_relu(g, instancenorm(g, conv2d(g, whole, 48, 4, 2, 1)), 0.2);
     int quarter = leaky_relu(g, instancenorm(g, conv2d(g, half, 64, 4, 2, 1)), 0.2);
@@ -879,71 +877,65 @@ static void pix2pix_describe(Gan *gan) {
 static void pix2pix_step(Gan *gan) {
     Net *g = &gan->g;
     g->seed = gan->options.seed, g->draw = (uint64_t)gan->step, g->first = gan->first;
-    repaint(gan, g, gan->content);
-    train_discriminator(gan, &gan->d, gan->x_real, g->node[gan->g_picture].y);
-    discriminate(gan, &gan->d, g->node[gan->g_picture].y);
-    adversarial_loss(gan, &gan->d, FOOL, PART + PIX_FOOLED);
-    net_zero_activations(g);
-    backward_through_discriminator(gan, &gan->d, g->node[gan->g_picture].dy);
-    absolute_error(gan, g, gan->g_picture, gan->x_real, NULL, L1);
+    generate(gan, gan->step, 1);
+    train_discriminator(gan, &gan->d, gan->x_real, fake(gan)->y);
+    fool_discriminator(gan, &gan->d, g);
+    distance_loss(gan, 1, fake(gan), gan->x_real, NULL, L1);
     train_generator(gan);
 }
 
-/* --------------------------------------------------------------------------------------------------- recipe: stylegan
- * The small idea of it (Karras, Laine, Aila 2019): z does not enter G as its first layer. Two dense layers make of it a style w; the
- * picture grows from one learned constant, and at each scale w says how strong and how bright each channel shall be (AdaIN, F16),
- * while one plane of noise, scaled for each channel, gives detail that no style decides. */
+/* ------------------------------------------------------------------------- recipe: stylegan
+ * The small idea of it (Karras, Laine, Aila 2019): two dense layers make a style w of z; the
+ * picture grows from one learned constant, and at each scale w gives scale and shift of each
+ * channel (AdaIN, F16), while a plane of noise, scaled for each channel, gives details. */
 
 static int styled(Gan *gan, int x, int w, int out) {
     Net *g = &gan->g;
-    int size = g->node[x].h, noise = gan->g_latent[gan->latents++] = net_input(g, size, size, 1);
+    int size = g->node[x].h, noise = noise_input(gan, g, size, size, 1);
     x = conv2d(g, x, out, 3, 1, 1);
     x = leaky_relu(g, add(g, x, conv2d(g, noise, out, 1, 1, 0)), 0.2);
-    gan->g_scale_shift[gan->scale_shifts++] = dense(g, w, 2 * out);
-    return adain(g, x, gan->g_scale_shift[gan->scale_shifts - 1]);
+    return scale_and_shift(g, x, w, gan);
 }
 
 static void stylegan_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *g = &gan->g;
-    int s = o->size / 4, w = gan->g_latent[gan->latents++] = net_input(g, 1, 1, 64);
+    int s = o->size / 4, w = noise_input(gan, g, 1, 1, 64);
     for (int i = 0; i < 2; i++) w = leaky_relu(g, dense(g, w, 64), 0.2);
-    int x = gan->g_given = net_input(g, 1, 1, 1);                        /* always 1: the dense layer's weights are the constant */
+    int x = gan->g_content = net_input(g, 1, 1, 1);      /* 1: the next weights are the constant */
     x = reshape(g, dense(g, x, s * s * 64), s, s, 64);
     x = styled(gan, x, w, 64);
     x = styled(gan, upsample(g, x, 2), w, 48);
     x = styled(gan, upsample(g, x, 2), w, 32);
     gan->g_picture = tanh_(g, conv2d(g, x, o->channels, 3, 1, 1));
     dcgan_discriminator(gan);
-    want(gan, &gan->given, o->batch);
 }
 
 static int stylegan_start(Gan *gan) {
-    gan->ops->fill(gan->given, 1, gan->options.batch);
+    gan->ops->fill(gan->g.node[gan->g_content].y, 1, gan->options.batch);
     return unit_scale_shift(gan);
 }
 
 void gan_mix(Gan *gan, const real *coarse, const real *fine, real *out) {
     Net *g = &gan->g;
-    Node *z = node_of(g, gan->g_latent[0]), *style = node_of(g, gan->g_scale_shift[0]);
+    Node *z = &g->node[gan->g_latent[0]], *style = &g->node[gan->g_scale_shift[0]];
     int after = gan->g_scale_shift[0] + 1;
-    long n = count_of(g, gan->g_scale_shift[0]);
     swap_ema(gan);
     gan->first = 0;
     draw_noise(gan, STREAM_SAMPLE, 0);
-    for (int k = 0; k < 2; k++) {                                        /* out lends room for the coarse style in between */
-        gan->ops->upload(z->y, k ? fine : coarse, count_of(g, gan->g_latent[0]));
+    for (int k = 0; k < 2; k++) {                        /* out holds the coarse style in between */
+        gan->ops->upload(z->y, k ? fine : coarse, node_count(z));
         net_forward_part(g, 0, after);
-        k ? gan->ops->upload(style->y, out, n) : gan->ops->download(out, style->y, n);
+        k ? gan->ops->upload(style->y, out, node_count(style)) : download(gan, style, out);
     }
     net_forward_part(g, after, g->nodes);
-    gan->ops->download(out, g->node[gan->g_picture].y, count_of(g, gan->g_picture));
+    download(gan, fake(gan), out);
     swap_ema(gan);
 }
 
-/* --------------------------------------------------------------------------------------------------- recipe: features
- * A network of features of our own, in the place of VGG's: it learns to tell from which of the style pictures a crop was
- * taken, looking only at what style is: means and deviations of its features, wherever in the crop they are. */
+/* ------------------------------------------------------------------------- recipe: features
+ * Features of our own, in the place of VGG's: the network learns to tell from which of the style
+ * pictures a crop was taken, by means and deviations of its features alone, wherever they are. */
 
 static void features_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
@@ -955,120 +947,128 @@ static void features_describe(Gan *gan) {
         all = l ? concat(g, all, m) : m;
     }
     gan->g_picture = dense(g, all, o->classes);
-    want(gan, &gan->labels, o->batch);
 }
 
-/* L = -log softmax(logits)[label], mean over the batch: one step of Adam on a network that reads gan->x_real at its node `input` */
-static void classify(Gan *gan, int input) {
-    Net *g = &gan->g;
-    Node *logits = node_of(g, gan->g_picture);
-    gan->ops->copy(g->node[input].y, gan->x_real, count_of(g, input));
-    net_forward(g, 1);
-    net_zero_activations(g);
-    gan->ops->softmax_cross_entropy_forward(gan->numbers + PART, logits->y, gan->labels, logits->n, logits->c);
-    gan->ops->softmax_cross_entropy_backward(logits->dy, logits->y, gan->labels, 1, logits->n, logits->c);
+/* L = -log softmax(logits)[label], mean over the batch; gan->x_real goes to node 0 */
+static void classify_step(Gan *gan) {
+    const Ops *ops = gan->ops;
+    Node *logits = &gan->g.node[gan->g_picture];
+    int n = logits->n, c = logits->c;
+    forward(gan, &gan->g, 0, gan->x_real, 1);
+    net_zero_activations(&gan->g);
+    ops->softmax_cross_entropy_forward(gan->numbers + PART, logits->y, gan->labels, n, c);
+    ops->softmax_cross_entropy_backward(logits->dy, logits->y, gan->labels, 1, n, c);
     train_generator(gan);
 }
 
-static void features_step(Gan *gan) { classify(gan, gan->seen.picture); }
-
-/* ------------------------------------------------------------------------------------------------- recipe: classifier
- * The judge of the others: it learns the classes of a data set, and what its last hidden layer (128 numbers a picture) sees is
- * what --evaluate measures distances in. Two convolutions with pooling and two dense layers, as LeCun et al. 1998. */
+/* ----------------------------------------------------------------------- recipe: classifier
+ * The judge of the others: it learns the classes of a data set, and --evaluate measures distances
+ * in its last hidden layer (128 numbers a picture). Two convolutions with pooling and two dense
+ * layers, as LeCun et al. 1998. */
 
 static void classifier_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *g = &gan->g;
-    int x = gan->g_content = net_input(g, o->size, o->size, o->channels);
+    int x = gan->g_content = picture_input(gan, g);
     x = maxpool(g, relu(g, conv2d(g, x, 32, 3, 1, 1)), 2);
     x = maxpool(g, relu(g, conv2d(g, x, 64, 3, 1, 1)), 2);
     gan->g_features = x = relu(g, dense(g, x, 128));
     gan->g_picture = dense(g, x, o->classes);
-    want(gan, &gan->labels, o->batch);
 }
 
-static void classifier_step(Gan *gan) { classify(gan, gan->g_content); }
+/* ------------------------------------------------------------------------------ the recipes */
 
-/* -------------------------------------------------------------------------------------------------------- the recipes */
+#define RUN(pictures, side, long_) .batch = pictures, .size = side, .steps = long_
+#define ADAM(rate, momentum, decay) .lr = rate, .beta1 = momentum, .beta2 = decay
+#define DCGAN_DEFAULTS RUN(64, 28, 1500), ADAM(2e-4, 0.5, 0.999)
+#define DCGAN_STEP .part = DCGAN_PARTS, .step = dcgan_step
+#define DCGAN .describe = dcgan_describe, .multiple = 4, DCGAN_STEP
+#define UNPAIRED_DATA .content = AS_DATA, .pairs = UNPAIRED, .data = "fashion-mnist:plain"
 
-#define NOISE_STEP .multiple = 4, .part = { "adversarial", "diversity" }, .step = dcgan_step
 const Recipe recipes[] = {
-    { .name = "dcgan", .summary = "new garments out of noise",
-      .source = "document 001; Radford, Metz, Chintala 2015; F1-F4",
-      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
-      .describe = dcgan_describe, NOISE_STEP },
-    { .name = "mlp", .summary = "the same with dense layers only", .source = "document 004; Goodfellow et al. 2014; F1-F6",
-      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 3000, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
-      .describe = mlp_describe, NOISE_STEP },
-    { .name = "dcgan64", .summary = "the same for pictures of 64x64 and more, in colour", .source = "document 003; Radford et al. 2015", .data = "fashion-mnist:tinted",
-      .defaults = { .batch = 32, .size = 64, .channels = 0, .steps = 1500, .lr = 1e-3, .lr_d = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
-      .describe = dcgan64_describe, .gain = 0, .multiple = 16, .part = { "adversarial", "diversity" }, .step = dcgan_step },
-    { .name = "lsgan", .summary = "dcgan with squared errors for its losses", .source = "Mao et al. 2017", .objective = LEAST_SQUARES,
-      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
-      .describe = dcgan_describe, NOISE_STEP },
-    { .name = "hinge", .summary = "dcgan with hinge losses and spectral normalisation", .source = "Miyato et al. 2018; Lim, Ye 2017",
-      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
-      .objective = HINGE, .spectral = 1, .describe = dcgan_describe, NOISE_STEP },
-    { .name = "wgan", .summary = "dcgan whose critic estimates a distance: weights clipped", .source = "document 001; F11",
-      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 5e-5, .n_critic = 5, .weight_clip = 0.01 },
-      .objective = WASSERSTEIN, .rmsprop = 1, .describe = dcgan_describe, NOISE_STEP },
-    { .name = "wgan-gp", .summary = "the same with a gradient penalty in place of clipping", .source = "Gulrajani et al. 2017; F11, F12",
-      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 1e-4, .beta1 = 0, .beta2 = 0.9, .n_critic = 5,
-                    .penalty_weight = 10 },
-      .objective = WASSERSTEIN, .describe = dcgan_describe, NOISE_STEP },
-    { .name = "cgan", .summary = "dcgan that is told what to draw: ten classes of garments", .source = "document 003; Mirza, Osindero 2014; F13",
-      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999 },
-      .labels = 1, .conditional = ON_CLASS, .describe = dcgan_describe, NOISE_STEP },
-    { .name = "stylegan", .summary = "pictures that grow from a constant, with a style at each scale", .source = "Karras, Laine, Aila 2019; F16",
-      .defaults = { .batch = 32, .size = 28, .channels = 0, .steps = 2000, .lr = 5e-4, .beta1 = 0, .beta2 = 0.99 }, .gain = 1,
-      .describe = stylegan_describe, .start = stylegan_start, NOISE_STEP },
-    { .name = "vaegan", .summary = "new garments, and garments between two garments: an autoencoder beside the GAN",
-      .source = "document 001 (HDRGAN); Larsen et al. 2016; F14",
-      .defaults = { .batch = 64, .size = 28, .channels = 0, .steps = 1500, .lr = 3e-4, .beta1 = 0.5, .beta2 = 0.999, .content_weight = 5,
-                    .kl_weight = 0.01 },
-      .part = { "adversarial", "reconstruction", "kl" }, .multiple = 4, .describe = vaegan_describe, .step = vaegan_step },
-    { .name = "cyclegan", .summary = "turns pictures of one kind into another, and back, without pairs", .source = "document 002; Zhu et al. 2017; F15",
-      .defaults = { .batch = 8, .size = 28, .channels = 0, .steps = 1000, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999, .cycle_weight = 10,
-                    .identity_weight = 5, .schedule = LINEAR },
-      .part = { "adversarial", "cycle", "identity" }, .content = AS_DATA, .pairs = UNPAIRED, .data = "fashion-mnist:plain", .objective = LEAST_SQUARES, .multiple = 4, .body = 1,
-      .describe = cyclegan_describe, .step = cyclegan_step, .sample = repaint_sample },
-    { .name = "pattern", .summary = "gives plain pictures patterns, another one for each z, without pairs and without a way back",
-      .source = "cyclegan cut down; Mao et al. 2019; F16",
-      .defaults = { .batch = 16, .size = 28, .channels = 0, .steps = 1000, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999, .content_weight = 2,
+    { "dcgan", "new garments out of noise", "document 001; Radford, Metz, Chintala 2015; F1-F4",
+      .defaults = { DCGAN_DEFAULTS }, DCGAN },
+    { "mlp", "the same with dense layers only", "document 004; Goodfellow et al. 2014; F1-F6",
+      .defaults = { RUN(64, 28, 3000), ADAM(2e-4, 0.5, 0.999) },
+      .describe = mlp_describe, .multiple = 4, DCGAN_STEP },
+    { "dcgan64", "the same for pictures of 64x64 and more, in colour",
+      "document 003; Radford et al. 2015", .data = "fashion-mnist:tinted",
+      .defaults = { RUN(32, 64, 1500), ADAM(1e-3, 0.5, 0.999), .lr_d = 2e-4 },
+      .describe = dcgan64_describe, .multiple = 16, DCGAN_STEP },
+    { "lsgan", "dcgan with squared errors for its losses", "Mao et al. 2017",
+      .defaults = { DCGAN_DEFAULTS }, .objective = LEAST_SQUARES, DCGAN },
+    { "hinge", "dcgan with hinge losses and spectral normalisation",
+      "Miyato et al. 2018; Lim, Ye 2017",
+      .defaults = { DCGAN_DEFAULTS }, .objective = HINGE, .spectral = 1, DCGAN },
+    { "wgan", "dcgan whose critic estimates a distance: weights clipped", "document 001; F11",
+      .defaults = { RUN(64, 28, 1500), .lr = 5e-5, .n_critic = 5, .weight_clip = 0.01 },
+      .objective = WASSERSTEIN, .rmsprop = 1, DCGAN },
+    { "wgan-gp", "the same with a gradient penalty in place of clipping",
+      "Gulrajani et al. 2017; F11, F12",
+      .defaults = { RUN(64, 28, 1500), ADAM(1e-4, 0, 0.9), .n_critic = 5, .penalty_weight = 10 },
+      .objective = WASSERSTEIN, DCGAN },
+    { "cgan", "dcgan that is told what to draw: ten classes of garments",
+      "document 003; Mirza, Osindero 2014; F13",
+      .defaults = { DCGAN_DEFAULTS }, .labels = 1, .conditional = ON_CLASS, DCGAN },
+    { "stylegan", "pictures that grow from a constant, with a style at each scale",
+      "Karras, Laine, Aila 2019; F16",
+      .defaults = { RUN(32, 28, 2000), ADAM(5e-4, 0, 0.99) }, .gain = 1, .multiple = 4,
+      .describe = stylegan_describe, .start = stylegan_start, DCGAN_STEP },
+    { "vaegan", "new garments, and garments between two garments: an autoencoder beside the GAN",
+      "document 001 (HDRGAN); Larsen et al. 2016; F14",
+      .defaults = { RUN(64, 28, 1500), ADAM(3e-4, 0.5, 0.999), .content_weight = 5,
+                    .kl_weight = 0.01 }, .multiple = 4,
+      .part = VAEGAN_PARTS, .describe = vaegan_describe, .step = vaegan_step },
+    { "cyclegan", "turns pictures of one kind into another, and back, without pairs",
+      "document 002; Zhu et al. 2017; F15", UNPAIRED_DATA,
+      .defaults = { RUN(8, 28, 1000), ADAM(2e-4, 0.5, 0.999), .schedule = LINEAR,
+                    .cycle_weight = 10, .identity_weight = 5 },
+      .objective = LEAST_SQUARES, .multiple = 4, .body = 1,
+      .part = CYCLEGAN_PARTS, .describe = cyclegan_describe, .step = cyclegan_step },
+    { "pattern",
+      "gives plain pictures patterns, another one for each z, without pairs and without a way back",
+      "cyclegan cut down; Mao et al. 2019; F16", UNPAIRED_DATA,
+      .defaults = { RUN(16, 28, 1000), ADAM(2e-4, 0.5, 0.999), .content_weight = 2,
                     .diversity_weight = 0.5 },
-      .part = { "adversarial", "content", "diversity" }, .content = AS_DATA, .pairs = UNPAIRED, .data = "fashion-mnist:plain", .objective = LEAST_SQUARES, .multiple = 4, .body = 1,
-      .gain = 1, .describe = pattern_describe, .start = unit_scale_shift, .step = pattern_step, .sample = repaint_sample },
-    { .name = "pix2pix", .summary = "garments from their drawings", .source = "document 004; Isola et al. 2017",
-      .defaults = { .batch = 16, .size = 28, .channels = 0, .steps = 1500, .lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999, .content_weight = 100 },
-      .part = { "adversarial", "l1" }, .content = AS_DATA, .pairs = DRAWINGS, .conditional = ON_CONTENT, .multiple = 4,
-      .describe = pix2pix_describe, .step = pix2pix_step, .sample = repaint_sample },
-    { .name = "style", .summary = "prints the style of pictures onto garments",
-      .source = "documents 001-004; Li, Wand 2016; Gatys, Ecker, Bethge 2015; F2, F3, F8-F10",
-      .defaults = { .batch = 8, .size = 64, .channels = 3, .steps = 1000, .lr = 4e-4, .lr_d = 8e-4, .beta1 = 0.5, .beta2 = 0.99,
+      .objective = LEAST_SQUARES, .multiple = 4, .body = 1, .gain = 1, .start = unit_scale_shift,
+      .part = PATTERN_PARTS, .describe = pattern_describe, .step = pattern_step },
+    { "pix2pix", "garments from their drawings", "document 004; Isola et al. 2017",
+      .defaults = { RUN(16, 28, 1500), ADAM(2e-4, 0.5, 0.999), .content_weight = 100 },
+      .content = AS_DATA, .pairs = DRAWINGS, .conditional = ON_CONTENT, .multiple = 4,
+      .part = PIX2PIX_PARTS, .describe = pix2pix_describe, .step = pix2pix_step },
+    { "style", "prints the style of pictures onto garments",
+      "documents 001-004; Li, Wand 2016; Gatys, Ecker, Bethge 2015; F2, F3, F8-F10",
+      .defaults = { RUN(8, 64, 1000), ADAM(4e-4, 0.5, 0.99), .lr_d = 8e-4, .channels = 3,
                     .content_weight = 0.3, .style_weight = 3, .clip = 10 },
-      .part = { "adversarial", "content", "style", "tv" }, .content = 1, .style = 1, .multiple = STYLE_MULTIPLE, .body = 1, .gain = 1,
-      .describe = style_describe, .step = style_step, .sample = repaint_sample },
-    { .name = "adain", .summary = "fuses any picture with any style in one pass",
-      .source = "document 004; Huang, Belongie 2017; F16, F9, F10",
-      .defaults = { .batch = 8, .size = 64, .channels = 3, .steps = 3000, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999,
-                    .content_weight = 1, .style_weight = 3, .clip = 10 },
-      .part = { "content", "style", "tv" }, .content = 3, .style = 1, .multiple = 8, .gain = 2,
-      .describe = adain_describe, .start = adain_encoder_weights, .step = adain_step, .sample = adain_sample },
-    { .name = "features", .summary = "features of our own, which tell styles apart",
-      .source = "softmax cross-entropy on means and deviations",
-      .defaults = { .batch = 32, .size = 64, .channels = 3, .steps = 1500, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .clip = 10 },
-      .part = { "cross_entropy" }, .style = 1, .labels = 1, .multiple = 8, .gain = 2, .describe = features_describe, .step = features_step },
-    { .name = "classifier", .summary = "tells the classes of a data set apart: the judge of --evaluate",
-      .source = "softmax cross-entropy; LeCun, Bottou, Bengio, Haffner 1998",
-      .defaults = { .batch = 64, .size = 28, .steps = 1875, .lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999 },
-      .part = { "cross_entropy" }, .labels = 1, .multiple = 1, .gain = 2, .describe = classifier_describe, .step = classifier_step },
+      .content = 1, .style = 1, .multiple = STYLE_MULTIPLE, .body = 1, .gain = 1,
+      .part = STYLE_PARTS, .describe = style_describe, .step = style_step },
+    { "adain", "fuses any picture with any style in one pass",
+      "document 004; Huang, Belongie 2017; F16, F9, F10",
+      .defaults = { RUN(8, 64, 3000), ADAM(1e-3, 0.9, 0.999), .channels = 3, .content_weight = 1,
+                    .style_weight = 3, .clip = 10 },
+      .content = 3, .style = 1, .multiple = 8, .gain = 2, .start = adain_encoder_weights,
+      .part = ADAIN_PARTS, .describe = adain_describe, .step = adain_step, .sample = adain_sample },
+    { "features", "features of our own, which tell styles apart",
+      "softmax cross-entropy on means and deviations",
+      .defaults = { RUN(32, 64, 1500), ADAM(1e-3, 0.9, 0.999), .channels = 3, .clip = 10 },
+      .style = 1, .labels = 1, .multiple = 8, .gain = 2,
+      .part = { "cross_entropy" }, .describe = features_describe, .step = classify_step },
+    { "classifier", "tells the classes of a data set apart: the judge of --evaluate",
+      "softmax cross-entropy; LeCun, Bottou, Bengio, Haffner 1998",
+      .defaults = { RUN(64, 28, 1875), ADAM(1e-3, 0.9, 0.999) },
+      .labels = 1, .multiple = 1, .gain = 2,
+      .part = { "cross_entropy" }, .describe = classifier_describe, .step = classify_step },
     { .name = NULL }
 };
 
 const char *const gan_bodies[BODIES] = { "residual", "inception", "separable" };
 
-int gan_content(const Gan *gan) { return gan->recipe->content == AS_DATA ? gan->options.channels : gan->recipe->content; }
-int gan_n_critic(const Gan *gan) { return gan->recipe->step == dcgan_step && gan->options.n_critic > 1 ? gan->options.n_critic : 1; }
+int gan_content(const Gan *gan) {
+    return gan->recipe->content == AS_DATA ? gan->options.channels : gan->recipe->content;
+}
+int gan_n_critic(const Gan *gan) {
+    return gan->recipe->step == dcgan_step && gan->options.n_critic > 1 ? gan->options.n_critic : 1;
+}
 
 const Recipe *recipe_find(const char *name) {
     for (const Recipe *r = recipes; r->name; r++)
@@ -1076,7 +1076,7 @@ const Recipe *recipe_find(const char *name) {
     return NULL;
 }
 
-/* --------------------------------------------------------------------------------------------- what all recipes share */
+/* -------------------------------------------------------------------- what all recipes share */
 
 Net *gan_net(const Gan *gan, int i) {
     const Net *nets[GAN_NETS] = { &gan->g, &gan->d, &gan->e, &gan->f, &gan->d2, &gan->blur };
@@ -1085,59 +1085,66 @@ Net *gan_net(const Gan *gan, int i) {
     return NULL;
 }
 
+/* What every recipe wants of memory: batches, what a step measures, what options ask for */
+static void want_shared(Gan *gan) {
+    const GanOptions *o = &gan->options;
+    long batches = (long)gan_n_critic(gan) * o->batch, pixels = (long)o->size * o->size;
+    double lot = (double)node_count(fake(gan));
+    want(gan, &gan->numbers, NUMBERS);
+    want(gan, &gan->x_real, batches * pixels * o->channels);
+    if (gan->recipe->content) want(gan, &gan->content, o->batch * pixels * gan_content(gan));
+    if (gan->recipe->conditional == ON_CLASS) want(gan, &gan->given, batches * o->classes);
+    else if (gan->recipe->labels) want(gan, &gan->labels, o->batch);
+    if (gan->d.nodes) want(gan, &gan->d_target, node_count(logits_of(gan, &gan->d)));
+    if (o->penalty_weight > 0) want(gan, &gan->t, o->batch);
+    if (o->ema > 0) keep(gan, &gan->ema, gan->g.parameters, "g.now");
+    for (int i = 0; i < gan->latents; i++)
+        lot = fmax(lot, (double)node_count(&gan->g.node[gan->g_latent[i]]));
+    if (parallel_ranks > 1) want(gan, &gan->lot, (long)lot * parallel_ranks);
+}
+
 int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const Ops *ops) {
-    const GanOptions *o = options;
+    Net *net;
     memset(gan, 0, sizeof *gan);
     gan->recipe = recipe, gan->options = *options, gan->ops = ops;
     gan->weight[0] = 1;
-    net_begin(&gan->g, "g", ops, o->batch);
-    net_begin(&gan->d, "d", ops, o->batch);
+    net_begin(&gan->g, "g", ops, options->batch);
+    net_begin(&gan->d, "d", ops, options->batch);
     recipe->describe(gan);
-    if (!gan->g.nodes) {
-        return 0;
-    }
-    want(gan, &gan->numbers, NUMBERS);
-    want(gan, &gan->x_real, (long)gan_n_critic(gan) * o->batch * o->size * o->size * o->channels);
-    if (gan->d.nodes) want(gan, &gan->d_target, count_of(&gan->d, gan->d_logits));
-    if (o->penalty_weight > 0) {
-        want(gan, &gan->t, o->batch);
+    if (!gan->g.nodes) return 0;
+    if (options->penalty_weight > 0)
         gan->d.training |= NET_TANGENT, gan->d2.training |= NET_TANGENT;
-    }
-    if (recipe->conditional == ON_CLASS) want(gan, &gan->given, (long)gan_n_critic(gan) * o->batch * o->classes);
-    if (o->ema > 0) keep(gan, &gan->ema, gan->g.parameters, "g.now");
-    long lot = count_of(&gan->g, gan->g_picture);
-    for (int i = 0; i < gan->latents; i++) lot = count_of(&gan->g, gan->g_latent[i]) > lot ? count_of(&gan->g, gan->g_latent[i]) : lot;
-    if (parallel_ranks > 1) want(gan, &gan->lot, lot * parallel_ranks);
-    Net *net;
-    for (int i = 0; o->sync_batchnorm && parallel_ranks > 1 && (net = gan_net(gan, i)); i++) net->mean = parallel_mean_double, net->ranks = parallel_ranks;
-    if (recipe->content) want(gan, &gan->content, (long)o->batch * o->size * o->size * gan_content(gan));
+    for (int i = 0; options->sync_batchnorm && parallel_ranks > 1 && (net = gan_net(gan, i)); i++)
+        net->mean = parallel_mean_double, net->ranks = parallel_ranks;
+    want_shared(gan);
     return 1;
 }
 
+/* gram: what Gram matrices borrow; scratch: the largest, all networks share it */
 double gan_bytes(const Gan *gan) {
-    double bytes = 0, scratch = 0, gram = 0;             /* scratch: the largest, all networks share it; gram: what Gram matrices borrow */
+    double bytes = 0, scratch = 0, gram = 0;
     const Net *net;
     for (int i = 0; (net = gan_net(gan, i)); i++)
         bytes += net_bytes(net, net->training), scratch = fmax(scratch, net_scratch_bytes(net));
     for (int k = 0; k < gan->features; k++) {
         const Node *f = &gan->d.node[gan->d_feature[k]];
-        gram = fmax(gram, (double)gan->ops->gram_scratch((long)f->n * f->h * f->w, f->c) * sizeof(real));
+        gram = fmax(gram, (double)gan->ops->gram_scratch(node_rows(f), f->c) * sizeof(real));
     }
     for (int i = 0; i < gan->buffers; i++) bytes += (double)gan->buffer[i].count * sizeof(real);
     return bytes + scratch + gram;
 }
 
 int gan_finish(Gan *gan) {
-    Net *net;
+    Net *net, *const learner[] = { &gan->g, &gan->f, &gan->e, &gan->d, &gan->d2 };
     fail("not enough memory: use a smaller --batch or --size");
     for (int i = 0; (net = gan_net(gan, i)); i++)
         if (!net_finish(net, net->training)) return 0;
     for (int i = 0; i < gan->buffers; i++)
         if (!(*gan->buffer[i].at = gan->ops->alloc(gan->buffer[i].count))) return 0;
-    Net *const learner[] = { &gan->g, &gan->f, &gan->e, &gan->d, &gan->d2 };
-    for (int i = 0; i < 5; i++)                       /* adain's E has weights of its own */
+    for (int i = 0; i < 5; i++)                          /* adain's E has weights of its own */
         if (learner[i]->training & NET_WEIGHTS)
-            net_initialize(learner[i], gan->options.seed, STREAM(i < 3 ? STREAM_G : STREAM_D, i % 3 * 1000), gan->recipe->gain);
+            net_initialize(learner[i], gan->options.seed,
+                           STREAM(i < 3 ? STREAM_G : STREAM_D, i % 3 * 1000), gan->recipe->gain);
     int good = !gan->recipe->start || gan->recipe->start(gan);
     if (good && gan->ema) gan->ops->copy(gan->ema, gan->g.p, gan->g.parameters);
     return good;
@@ -1155,9 +1162,12 @@ void gan_free(Gan *gan) {
 static Report report_of(const Gan *gan) {
     real x[NUMBERS];
     gan->ops->download(x, gan->numbers, NUMBERS);
-    Report r = { .loss_d = (double)x[LOSS_REAL] + x[LOSS_FAKE] + gan->options.penalty_weight * x[PENALTY], .penalty = x[PENALTY], .d_real = x[D_REAL], .d_fake = x[D_FAKE],
-                 .norm_d = sqrt((double)x[SQUARE_D]), .norm_g = sqrt((double)x[SQUARE_G]), .batch_std = x[SPREAD] };
-    for (int i = 0; gan->recipe->part[i]; i++) r.part[i] = x[PART + i], r.loss_g += gan->weight[i] * x[PART + i];
+    Report r = { .penalty = x[PENALTY], .d_real = x[D_SAYS + REAL], .d_fake = x[D_SAYS + FAKE],
+                 .norm_d = sqrt((double)x[SQUARE_D]), .norm_g = sqrt((double)x[SQUARE_G]),
+                 .batch_std = x[BATCH_STD] };
+    r.loss_d = (double)x[LOSS + REAL] + x[LOSS + FAKE] + gan->options.penalty_weight * r.penalty;
+    for (int i = 0; gan->recipe->part[i]; i++)
+        r.part[i] = x[PART + i], r.loss_g += gan->weight[i] * x[PART + i];
     return r;
 }
 
@@ -1169,13 +1179,13 @@ static void share_statistics(Gan *gan) {
 }
 
 void gan_step(Gan *gan, Report *report) {
-    const Node *picture = node_of(&gan->g, gan->g_picture);
+    const Node *x = fake(gan);
     gan->ops->fill(gan->numbers, 0, NUMBERS);
     gan->draw = gan->step, gan->first = (long)parallel_rank * gan->options.batch;
     gan->recipe->step(gan);
     share_statistics(gan);
     if (gan->ema) update_ema(gan);
-    gan->ops->batch_std(gan->numbers + SPREAD, picture->y, picture->n, count_of(&gan->g, gan->g_picture) / picture->n);
+    gan->ops->batch_std(gan->numbers + BATCH_STD, x->y, x->n, node_count(x) / x->n);
     parallel_mean(gan->ops, gan->numbers, NUMBERS);
     *report = report_of(gan);
     gan->step++;
@@ -1183,12 +1193,11 @@ void gan_step(Gan *gan, Report *report) {
 
 void gan_sample(Gan *gan, uint64_t draw, real *out) {
     long all = (long)parallel_ranks * gan->options.batch, number = (long)draw * gan->options.batch;
-    gan->draw = 0, gan->first = number % all;             /* the pictures that one rank with all of a step's would draw */
+    gan->draw = 0, gan->first = number % all;        /* as one rank with all pictures would draw */
     swap_ema(gan);
-    draw_noise(gan, STREAM_SAMPLE, (uint64_t)(number / all));
     if (gan->recipe->sample) gan->recipe->sample(gan);
-    else net_forward(&gan->g, 0);
-    gan->ops->download(out, gan->g.node[gan->g_picture].y, count_of(&gan->g, gan->g_picture));
+    else generate(gan, number / all, 0);
+    download(gan, fake(gan), out);
     swap_ema(gan);
 }
 

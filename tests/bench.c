@@ -1,18 +1,22 @@
 /* bench.c: how fast, in figures anybody can reproduce with `make bench`. Never a pass/fail test.
- *   bench                                      CPU, per layer: naive and tiled, GFLOP/s, and the share of the multiply-add peak measured here
- *   bench serve [--device D] [--precision P]   measures what it is asked for on standard input, one line of answer to each line, so that
- *                                              bench_torch.py can alternate it with PyTorch in one run:
- *     list                                     the device, the compiler, and the layers with their Conv numbers, as JSON
- *     layer I PASS RUNG REPS                   layer I, pass 0 forward, 1 grad input, 2 grad weight, REPS times: milliseconds of one.
- *                                              RUNG 0 the fast kernels of this precision; 1 naive; cuda: 2 shared-memory tile, 3 register tile
- *     step RECIPE BATCH SIZE CHANNELS REPS     REPS whole training steps: milliseconds of one, peak memory in MB (cuda: the GPU's,
- *                                              without its context)
- *     gram DEPTH SIZE REPS                     REPS steps of gram.h on a picture of SIZE x SIZE, VGG16's or VGG19's sizes, random weights
- *   What cannot be answered gets a line that begins with "error". The first asking allocates and warms up; that is not timed. */
+ *   bench    CPU, per layer: naive and tiled, GFLOP/s, and the share of the multiply-add peak here
+ *   bench serve [--device D] [--precision P]    one line of answer to each line of standard input,
+ *            so that bench_torch.py can alternate it with PyTorch in one run:
+ *     list                        the device, the compiler, the layers with their Conv, as JSON
+ *     layer I PASS RUNG REPS      layer I, pass 0 forward, 1 grad input, 2 grad weight, REPS times:
+ *                                 milliseconds of one. RUNG 0 the fast kernels of this precision;
+ *                                 1 naive; cuda: 2 shared-memory tile, 3 register tile
+ *     step RECIPE BATCH SIZE CHANNELS REPS    REPS training steps: milliseconds of one, peak
+ *                                 memory in MB (cuda: the GPU's, without its context)
+ *     gram DEPTH SIZE REPS        REPS steps of gram.h on a picture of SIZE x SIZE, with VGG16's or
+ *                                 VGG19's sizes, random weights
+ *   A line that begins with "error" says what cannot be answered. The first asking allocates and
+ *   warms up; that is not timed. */
 #define IMAGES_IMPLEMENTATION
 #define FEATURENET_IMPLEMENTATION
 #define GRAM_IMPLEMENTATION
 #include "gan.c"
+#include "core/error.h"
 #include "style/gram.h"
 #include <time.h>
 #ifdef _OPENMP
@@ -25,7 +29,8 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Multiply-adds on registers alone: twelve independent chains per core hide the latency of each. Returns GFLOP/s of all threads. */
+/* Multiply-adds on registers alone: twelve independent chains per core hide the latency of each.
+ * Returns GFLOP/s of all threads. */
 static double peak(void) {
     enum { CHAINS = 12 };
     const long rounds = 20000000;
@@ -49,11 +54,11 @@ static double peak(void) {
         double rate = 2.0 * CHAINS * LANES * (double)rounds * threads / (now() - begin) * 1e-9;
         if (rate > best) best = rate;
     }
-    (void)sink;                                           /* only written: so that the chains are computed */
+    (void)sink;                                 /* only written: so that the chains are computed */
     return best;
 }
 
-/* ------------------------------------------------------------------------------------------------------------ the device */
+/* ---------------------------------------------------------------------------------- the device */
 
 static int is_cuda(const Ops *ops) { return !strncmp(ops->name, "cuda", 4); }
 
@@ -76,40 +81,45 @@ static const Ops *climb(const Ops *ops, int rung) {
     return rung == 0 ? ops : rung == 1 ? &ops_naive : NULL;
 }
 
-/* ------------------------------------------------------------------------------------------------------------ the layers */
+/* ---------------------------------------------------------------------------------- the layers */
 
-typedef struct Layer { const char *name; Conv d; int transpose, cuda; } Layer;       /* cuda: on a GPU only, too long elsewhere */
+typedef struct Layer { const char *name; Conv d; int transpose, cuda; } Layer;   /* cuda: a GPU's */
 
+/* square pictures, padded so that the output's side is h / stride */
+#define LAYER(name, n, h, c, o, kernel, stride, transpose, cuda) { name, \
+    { n, h, h, c, h / stride, h / stride, o, kernel, stride, (kernel - 1) / 2 }, transpose, cuda }
 static const Layer list[] = {
-    { "D28 conv 1->64 k5 s2", { 64, 28, 28, 1, 14, 14, 64, 5, 2, 2 }, 0, 0 },
-    { "D28 conv 64->128 k5 s2", { 64, 14, 14, 64, 7, 7, 128, 5, 2, 2 }, 0, 0 },
-    { "G28 transposed 128->64 k5 s2", { 64, 14, 14, 64, 7, 7, 128, 5, 2, 2 }, 1, 0 },
-    { "G28 transposed 64->1 k5 s2", { 64, 28, 28, 1, 14, 14, 64, 5, 2, 2 }, 1, 0 },
-    { "D64 conv 3->64 k4 s2", { 64, 64, 64, 3, 32, 32, 64, 4, 2, 1 }, 0, 0 },
-    { "D64 conv 64->128 k4 s2", { 64, 32, 32, 64, 16, 16, 128, 4, 2, 1 }, 0, 0 },
-    { "D64 conv 128->256 k4 s2", { 64, 16, 16, 128, 8, 8, 256, 4, 2, 1 }, 0, 0 },
-    { "D64 conv 256->512 k4 s2", { 64, 8, 8, 256, 4, 4, 512, 4, 2, 1 }, 0, 0 },
-    { "G64 transposed 512->256 k4 s2", { 64, 8, 8, 256, 4, 4, 512, 4, 2, 1 }, 1, 0 },
-    { "G64 transposed 256->128 k4 s2", { 64, 16, 16, 128, 8, 8, 256, 4, 2, 1 }, 1, 0 },
-    { "G64 transposed 128->64 k4 s2", { 64, 32, 32, 64, 16, 16, 128, 4, 2, 1 }, 1, 0 },
-    { "G64 transposed 64->3 k4 s2", { 64, 64, 64, 3, 32, 32, 64, 4, 2, 1 }, 1, 0 },
-    { "G64 transposed 512->256 k4 s2", { 128, 8, 8, 256, 4, 4, 512, 4, 2, 1 }, 1, 1 },
-    { "G64 transposed 256->128 k4 s2", { 128, 16, 16, 128, 8, 8, 256, 4, 2, 1 }, 1, 1 },
-    { "G64 transposed 128->64 k4 s2", { 128, 32, 32, 64, 16, 16, 128, 4, 2, 1 }, 1, 1 },
-    { "G64 transposed 64->3 k4 s2", { 128, 64, 64, 3, 32, 32, 64, 4, 2, 1 }, 1, 1 },
-    { "conv 64->64 k3 256x256", { 1, 256, 256, 64, 256, 256, 64, 3, 1, 1 }, 0, 0 },
-    { "conv 128->128 k3 256x256", { 1, 256, 256, 128, 256, 256, 128, 3, 1, 1 }, 0, 0 },
-    { "conv 256->256 k3 256x256", { 1, 256, 256, 256, 256, 256, 256, 3, 1, 1 }, 0, 0 },
-    { "conv 64->64 k3 256x256", { 4, 256, 256, 64, 256, 256, 64, 3, 1, 1 }, 0, 1 },
-    { "conv 128->128 k3 256x256", { 4, 256, 256, 128, 256, 256, 128, 3, 1, 1 }, 0, 1 },
-    { "conv 256->256 k3 256x256", { 4, 256, 256, 256, 256, 256, 256, 3, 1, 1 }, 0, 1 },
+    LAYER("D28 conv 1->64 k5 s2", 64, 28, 1, 64, 5, 2, 0, 0),
+    LAYER("D28 conv 64->128 k5 s2", 64, 14, 64, 128, 5, 2, 0, 0),
+    LAYER("G28 transposed 128->64 k5 s2", 64, 14, 64, 128, 5, 2, 1, 0),
+    LAYER("G28 transposed 64->1 k5 s2", 64, 28, 1, 64, 5, 2, 1, 0),
+    LAYER("D64 conv 3->64 k4 s2", 64, 64, 3, 64, 4, 2, 0, 0),
+    LAYER("D64 conv 64->128 k4 s2", 64, 32, 64, 128, 4, 2, 0, 0),
+    LAYER("D64 conv 128->256 k4 s2", 64, 16, 128, 256, 4, 2, 0, 0),
+    LAYER("D64 conv 256->512 k4 s2", 64, 8, 256, 512, 4, 2, 0, 0),
+    LAYER("G64 transposed 512->256 k4 s2", 64, 8, 256, 512, 4, 2, 1, 0),
+    LAYER("G64 transposed 256->128 k4 s2", 64, 16, 128, 256, 4, 2, 1, 0),
+    LAYER("G64 transposed 128->64 k4 s2", 64, 32, 64, 128, 4, 2, 1, 0),
+    LAYER("G64 transposed 64->3 k4 s2", 64, 64, 3, 64, 4, 2, 1, 0),
+    LAYER("G64 transposed 512->256 k4 s2", 128, 8, 256, 512, 4, 2, 1, 1),
+    LAYER("G64 transposed 256->128 k4 s2", 128, 16, 128, 256, 4, 2, 1, 1),
+    LAYER("G64 transposed 128->64 k4 s2", 128, 32, 64, 128, 4, 2, 1, 1),
+    LAYER("G64 transposed 64->3 k4 s2", 128, 64, 3, 64, 4, 2, 1, 1),
+    LAYER("conv 64->64 k3 256x256", 1, 256, 64, 64, 3, 1, 0, 0),
+    LAYER("conv 128->128 k3 256x256", 1, 256, 128, 128, 3, 1, 0, 0),
+    LAYER("conv 256->256 k3 256x256", 1, 256, 256, 256, 3, 1, 0, 0),
+    LAYER("conv 64->64 k3 256x256", 4, 256, 64, 64, 3, 1, 0, 1),
+    LAYER("conv 128->128 k3 256x256", 4, 256, 128, 128, 3, 1, 0, 1),
+    LAYER("conv 256->256 k3 256x256", 4, 256, 256, 256, 3, 1, 0, 1),
 };
 enum { LISTED = sizeof list / sizeof *list };
 
-static double flops(const Conv *d) { return 2.0 * d->n * d->oh * d->ow * d->o * d->kernel * d->kernel * d->c; }
+static double flops(const Conv *d) {
+    return 2.0 * d->n * d->oh * d->ow * d->o * d->kernel * d->kernel * d->c;
+}
 
-/* A layer's numbers. Results go to a place of their own: gradients are added to what is there, and what is added a thousand times
- * must not be an input of the next measurement. */
+/* A layer's numbers. Results go to a place of their own: gradients are added to what is there, and
+ * what is added a thousand times must not be an input of the next measurement. */
 typedef struct Tensors { real *x, *y, *w, *out; } Tensors;
 
 static void release(const Ops *ops, Tensors *t) {
@@ -120,12 +130,13 @@ static void release(const Ops *ops, Tensors *t) {
 }
 
 static int prepare(const Ops *ops, Tensors *t, const Conv *d) {
-    long nx = (long)d->n * d->h * d->w * d->c, ny = (long)d->n * d->oh * d->ow * d->o, nw = (long)d->kernel * d->kernel * d->c * d->o;
-    long most = nx > ny ? nx : ny;
-    t->x = ops->alloc(nx), t->y = ops->alloc(ny), t->w = ops->alloc(nw), t->out = ops->alloc(most > nw ? most : nw);
+    long nx = (long)d->n * d->h * d->w * d->c, ny = (long)d->n * d->oh * d->ow * d->o;
+    long nw = (long)d->kernel * d->kernel * d->c * d->o, most = nx > ny ? nx : ny;
+    t->x = ops->alloc(nx), t->y = ops->alloc(ny), t->w = ops->alloc(nw);
+    t->out = ops->alloc(most > nw ? most : nw);
     if (!t->x || !t->y || !t->w || !t->out) {
         release(ops, t);
-        return 0;
+        return fail("not enough memory for the layer");
     }
     ops->random_normal(t->x, nx, 1, 1);
     ops->random_normal(t->y, ny, 1, 2);
@@ -137,13 +148,18 @@ static int prepare(const Ops *ops, Tensors *t, const Conv *d) {
 static double time_pass(const Ops *ops, const Layer *l, const Tensors *t, int pass, long reps) {
     const Conv *d = &l->d;
     const real *in = l->transpose ? t->y : t->x, *dout = l->transpose ? t->x : t->y;
+    int which = 2 * pass + (l->transpose != 0);
     finish(ops);
     double begin = now();
-    for (long r = 0; r < reps; r++) {
-        if (pass == 0) (l->transpose ? ops->conv2d_transpose_forward : ops->conv2d_forward)(t->out, in, t->w, NULL, d);
-        if (pass == 1) (l->transpose ? ops->conv2d_transpose_backward_input : ops->conv2d_backward_input)(t->out, dout, t->w, d);
-        if (pass == 2) (l->transpose ? ops->conv2d_transpose_backward_weight : ops->conv2d_backward_weight)(t->out, in, dout, d);
-    }
+    for (long r = 0; r < reps; r++)
+        switch (which) {
+            case 0: ops->conv2d_forward(t->out, in, t->w, NULL, d); break;
+            case 1: ops->conv2d_transpose_forward(t->out, in, t->w, NULL, d); break;
+            case 2: ops->conv2d_backward_input(t->out, dout, t->w, d); break;
+            case 3: ops->conv2d_transpose_backward_input(t->out, dout, t->w, d); break;
+            case 4: ops->conv2d_backward_weight(t->out, in, dout, d); break;
+            case 5: ops->conv2d_transpose_backward_weight(t->out, in, dout, d);
+        }
     finish(ops);
     return (now() - begin) / (double)reps;
 }
@@ -162,28 +178,31 @@ static void layers(void) {
     const char *pass_name[3] = { "forward", "grad input", "grad weight" };
     double top = peak();
     printf("multiply-add peak measured here: %.0f GFLOP/s; tile %d x %d\n\n", top, ROWS, COLS);
-    printf("| layer (batch 64; 256x256: 1) | pass | naive GFLOP/s | tiled GFLOP/s | tiled / naive | of peak |\n|---|---|---|---|---|---|\n");
+    printf("| layer (batch 64; 256x256: 1) | pass | naive GFLOP/s | tiled GFLOP/s | tiled / naive "
+           "| of peak |\n|---|---|---|---|---|---|\n");
     for (int i = 0; i < LISTED; i++) {
-        Layer small = list[i];                            /* the naive loop takes seconds: measure it on fewer images or rows */
+        Layer small = list[i];              /* the naive loop takes seconds: fewer images or rows */
         Tensors t = {0};
         if (list[i].cuda) continue;
         if (small.d.n > 2) small.d.n = 2;
         else small.d.h = small.d.oh = 32;
         while (flops(&small.d) > 2.5e9) small.d.h = small.d.oh /= 2;
-        if (!prepare(&ops_tiled, &t, &list[i].d)) { fprintf(stderr, "bench: not enough memory\n"); exit(1); }
+        must(prepare(&ops_tiled, &t, &list[i].d));
         for (int pass = 0; pass < 3; pass++) {
             double fast = flops(&list[i].d) / best_of(&ops_tiled, &list[i], &t, pass, 0.5) * 1e-9;
             double slow = flops(&small.d) / best_of(&ops_naive, &small, &t, pass, 0.2) * 1e-9;
-            printf("| %s | %s | %.2f | %.1f | %.0f | %.0f%% |\n", pass ? "" : list[i].name, pass_name[pass], slow, fast, fast / slow, 100 * fast / top);
+            printf("| %s | %s | %.2f | %.1f | %.0f | %.0f%% |\n", pass ? "" : list[i].name,
+                   pass_name[pass], slow, fast, fast / slow, 100 * fast / top);
             fflush(stdout);
         }
         release(&ops_tiled, &t);
     }
 }
 
-/* ----------------------------------------------------------------------------------------------------------------- serve */
+/* --------------------------------------------------------------------------------------- serve */
 
-/* peak resident memory of this process in MB (Linux; getrusage would report what the parent held when it forked) */
+/* peak resident memory of this process in MB (Linux; getrusage would report what the parent held
+ * when it forked) */
 static long peak_memory(void) {
     char line[256];
     long kb = 0;
@@ -194,49 +213,54 @@ static long peak_memory(void) {
     return kb / 1024;
 }
 
-static void answer_list(const Ops *ops) {
-    const char *comma = "";
-    printf("{\"device\": \"%s\", \"compiler\": \"%s\", \"layers\": [", device_name(ops), __VERSION__);
+static int answer_list(const Ops *ops) {
+    const char *comma = "", *device = device_name(ops);
+    printf("{\"device\": \"%s\", \"compiler\": \"%s\", \"layers\": [", device, __VERSION__);
     for (int i = 0; i < LISTED; i++) {
         const Conv *d = &list[i].d;
         if (list[i].cuda && !is_cuda(ops)) continue;
-        printf("%s{\"i\": %d, \"name\": \"%s\", \"transpose\": %d, \"n\": %d, \"h\": %d, \"w\": %d, \"c\": %d, \"oh\": %d, \"ow\": %d, \"o\": %d, "
-               "\"kernel\": %d, \"stride\": %d, \"pad\": %d, \"flops\": %.0f}", comma, i, list[i].name, list[i].transpose, d->n, d->h, d->w, d->c,
-               d->oh, d->ow, d->o, d->kernel, d->stride, d->pad, flops(d));
+        printf("%s{\"i\": %d, \"name\": \"%s\", \"transpose\": %d, \"n\": %d, \"h\": %d, "
+               "\"w\": %d, \"c\": %d, ", comma, i, list[i].name, list[i].transpose, d->n, d->h,
+               d->w, d->c);
+        printf("\"oh\": %d, \"ow\": %d, \"o\": %d, \"kernel\": %d, \"stride\": %d, \"pad\": %d, "
+               "\"flops\": %.0f}", d->oh, d->ow, d->o, d->kernel, d->stride, d->pad, flops(d));
         comma = ", ";
     }
     printf("]}\n");
+    return 1;
 }
 
-static void answer_layer(const Ops *ops, int i, int pass, int rung, long reps) {
+static int answer_layer(const Ops *ops, int i, int pass, int rung, long reps) {
     static Tensors t;                                     /* of the layer asked for last */
     static int held = -1, warm[4][3];
-    if (i < 0 || i >= LISTED || pass < 0 || pass > 2 || rung < 0 || rung > 3 || reps < 1) { printf("error: no such layer, pass, rung or count\n"); return; }
+    if (i < 0 || i >= LISTED || pass < 0 || pass > 2 || rung < 0 || rung > 3 || reps < 1)
+        return fail("no such layer, pass, rung or count");
     const Ops *table = climb(ops, rung);
-    if (!table) { printf("error: no rung %d on %s\n", rung, device_name(ops)); return; }
+    if (!table) return fail("no rung %d on %s", rung, device_name(ops));
     if (held != i) {
         release(ops, &t);
         held = -1;
-        if (!prepare(ops, &t, &list[i].d)) { printf("error: not enough memory for layer %d\n", i); return; }
+        if (!prepare(ops, &t, &list[i].d)) return 0;
         held = i;
         memset(warm, 0, sizeof warm);
     }
     /* a GPU that another program has used since is first given back to this one */
     if (!warm[rung][pass]++ || is_cuda(ops)) time_pass(table, &list[i], &t, pass, 1);
     printf("%.6f\n", 1e3 * time_pass(table, &list[i], &t, pass, reps));
+    return 1;
 }
 
-static void answer_step(const Ops *ops, const char *name, int batch, int size, int channels, long reps) {
+static int answer_step(const Ops *ops, const char *name, int batch, int size, int channels,
+                       long reps) {
     static Gan gan;                                       /* of the configuration asked for last */
     static char held[100];
     static double gpu;                                    /* what it took of the GPU's memory */
     char wanted[160];
     Report report;
     const Recipe *recipe = recipe_find(name);
-    if (!recipe || batch < 1 || size < 8 || size % recipe->multiple || channels < 1 || channels > 4 || reps < 1) {
-        printf("error: no such recipe, batch, size (a multiple of 4; style: 8), channels or count\n");
-        return;
-    }
+    if (!recipe || batch < 1 || size < 8 || size % recipe->multiple || channels < 1 ||
+        channels > 4 || reps < 1)
+        return fail("no such recipe, batch, size (a multiple of 4; style: 8), channels or count");
     climb(ops, 0);
     snprintf(wanted, sizeof wanted, "%s %d %d %d", name, batch, size, channels);
     if (strcmp(held, wanted)) {
@@ -247,14 +271,14 @@ static void answer_step(const Ops *ops, const char *name, int batch, int size, i
         o.batch = batch, o.size = size, o.channels = channels, o.seed = 1;
         double before = device_free_bytes(ops);
         gan_begin(&gan, recipe, &o, ops);
-        if (!gan_finish(&gan)) { printf("error: not enough memory for %s\n", wanted); gan_free(&gan); return; }
+        if (!gan_finish(&gan)) return gan_free(&gan), fail("not enough memory for %s", wanted);
         ops->random_normal(gan.x_real, pixels * channels, 1, 9);
         ops->tanh_forward(gan.x_real, gan.x_real, pixels * channels);
         if (recipe->content) {
             ops->random_uniform(gan.content, pixels, 1, 10);
             ops->random_uniform(gan.mask, pixels, 1, 11);
         }
-        gan_step(&gan, &report);                          /* borrows all the memory that later steps need */
+        gan_step(&gan, &report);                /* borrows all the memory that later steps need */
         gpu = before - device_free_bytes(ops);
         strcpy(held, wanted);
     }
@@ -263,55 +287,64 @@ static void answer_step(const Ops *ops, const char *name, int batch, int size, i
     double begin = now();
     for (long r = 0; r < reps; r++) gan_step(&gan, &report);
     finish(ops);
-    printf("%.6f %ld\n", 1e3 * (now() - begin) / (double)reps, is_cuda(ops) ? (long)(gpu / 1048576) : peak_memory());
+    printf("%.6f %ld\n", 1e3 * (now() - begin) / (double)reps,
+           is_cuda(ops) ? (long)(gpu / 1048576) : peak_memory());
+    return 1;
 }
 
-/* A file of VGG's weights in memory: random numbers in torchvision's shapes, up to relu5_1 (count: how many tensors) */
+/* A file of VGG's weights in memory: random numbers in torchvision's shapes, up to relu5_1; count:
+ * tensors */
 static StTensor *random_vgg(int depth, int *count) {
     static StTensor list[32];
     static char names[32][32];
     int torch = 0, in = 3;
     *count = 0;
-    for (int block = 0; block < 5; block++, torch++)
-        for (int i = 0; i < (block < 2 ? 2 : block == 4 ? 1 : depth == 19 ? 4 : 3); i++, torch += 2) {
+    for (int block = 0; block < 5; block++, torch++) {
+        int convs = block < 2 ? 2 : block == 4 ? 1 : depth == 19 ? 4 : 3;
+        for (int i = 0; i < convs; i++, torch += 2) {
             int out = block < 3 ? 64 << block : 512;
             long n = 9L * in * out;
             float *w = calloc((size_t)(n + out), sizeof *w);
             if (!w) return NULL;
-            ops_naive.random_normal(w, n, 1, (uint64_t)torch), ops_naive.scale(w, (float)sqrt(2.0 / (9 * in)), n);
+            ops_naive.random_normal(w, n, 1, (uint64_t)torch);
+            ops_naive.scale(w, (float)sqrt(2.0 / (9 * in)), n);
             for (int bias = 0; bias < 2; bias++, ++*count) {
-                snprintf(names[*count], sizeof names[0], "features.%d.%s", torch, bias ? "bias" : "weight");
-                list[*count] = (StTensor){ names[*count], "F32", bias ? 1 : 4, { out, in, 3, 3 }, bias ? w + n : w, sizeof *w * (size_t)(bias ? out : n) };
+                snprintf(names[*count], sizeof names[0], "features.%d.%s", torch,
+                         bias ? "bias" : "weight");
+                list[*count] = (StTensor){ names[*count], "F32", bias ? 1 : 4, { out, in, 3, 3 },
+                                           bias ? w + n : w, sizeof *w * (size_t)(bias ? out : n) };
             }
             in = out;
         }
+    }
     return list;
 }
 
-static void answer_gram(const Ops *ops, int depth, int size, long reps) {
+static int answer_gram(const Ops *ops, int depth, int size, long reps) {
     static Gram g;                                        /* of the configuration asked for last */
     static GramOptions o;
     static StFile file;
     static GramStep at;
     static int held;
     static real *m, *v;
-    if ((depth != 16 && depth != 19) || size < 16 || reps < 1 || (held && held != 1000 * size + depth)) {
-        printf("error: expected VGG16 or 19, a size from 16 up, one of each to a process\n");
-        return;
-    }
+    int wanted = 1000 * size + depth;
     long n = 3L * size * size;
+    if ((depth != 16 && depth != 19) || size < 16 || reps < 1 || (held && held != wanted))
+        return fail("expected VGG16 or 19, a size from 16 up, one of each to a process");
     if (!held) {
         Image picture;
         o = gram_defaults(depth), o.weights = &file;
         file.tensors = random_vgg(depth, &file.count);
         m = ops->alloc(n), v = ops->alloc(n);
-        int good = file.tensors && m && v && image_new(&picture, size, size, 3);
-        if (good) ops_naive.random_normal(picture.pixels, n, 1, 12), ops_naive.tanh_forward(picture.pixels, picture.pixels, n);
-        good = good && gram_check(&g, &o, ops) && gram_targets(&g, &picture, NULL, 1, size) && gram_begin(&g, &picture);
-        if (!good) { printf("error: %s\n", *error_text() ? error_text() : "not enough memory"); exit(1); }
+        if (!file.tensors || !m || !v || !image_new(&picture, size, size, 3))
+            return fail("not enough memory");
+        ops_naive.random_normal(picture.pixels, n, 1, 12);
+        ops_naive.tanh_forward(picture.pixels, picture.pixels, n);
+        must(gram_check(&g, &o, ops) && gram_targets(&g, &picture, NULL, 1, size));
+        must(gram_begin(&g, &picture));
         ops->random_normal(g.picture->y, n, 1, 13);
-        gram_loss(&g, &at, 0);                            /* borrows all the memory that later steps need */
-        held = 1000 * size + depth;
+        gram_loss(&g, &at, 0);                  /* borrows all the memory that later steps need */
+        held = wanted;
     }
     finish(ops);
     double begin = now();
@@ -321,37 +354,40 @@ static void answer_gram(const Ops *ops, int depth, int size, long reps) {
     }
     finish(ops);
     printf("%.6f %ld\n", 1e3 * (now() - begin) / (double)reps, peak_memory());
+    return 1;
 }
 
-static int serve(const char *device, const char *precision) {
+static void serve(const char *device, const char *precision) {
     const Ops *ops = device_open(device, precision);
     char line[200], name[100];
-    int a, b, c;
-    long reps;
-    if (!ops) { fprintf(stderr, "bench: %s\n", error_text()); return 1; }
+    int a, b, c, good;
+    long n;
+    must(ops != NULL);
     while (fgets(line, sizeof line, stdin)) {
-        if (!strcmp(line, "list\n")) answer_list(ops);
-        else if (sscanf(line, "layer %d %d %d %ld", &a, &b, &c, &reps) == 4) answer_layer(ops, a, b, c, reps);
-        else if (sscanf(line, "step %99s %d %d %d %ld", name, &a, &b, &c, &reps) == 5) answer_step(ops, name, a, b, c, reps);
-        else if (sscanf(line, "gram %d %d %ld", &a, &b, &reps) == 3) answer_gram(ops, a, b, reps);
-        else printf("error: expected list, layer I PASS RUNG REPS, step RECIPE BATCH SIZE CHANNELS REPS or gram DEPTH SIZE REPS\n");
+        if (!strcmp(line, "list\n")) good = answer_list(ops);
+        else if (sscanf(line, "layer %d %d %d %ld", &a, &b, &c, &n) == 4)
+            good = answer_layer(ops, a, b, c, n);
+        else if (sscanf(line, "step %99s %d %d %d %ld", name, &a, &b, &c, &n) == 5)
+            good = answer_step(ops, name, a, b, c, n);
+        else if (sscanf(line, "gram %d %d %ld", &a, &b, &n) == 3) good = answer_gram(ops, a, b, n);
+        else good = fail("expected list, layer I PASS RUNG REPS, step RECIPE BATCH SIZE CHANNELS "
+                         "REPS or gram DEPTH SIZE REPS");
+        if (!good) printf("error: %s\n", error_text());
         fflush(stdout);
     }
-    return 0;
 }
 
 int main(int argc, char **argv) {
     const char *device = "cpu", *precision = "float32";
-    if (argc == 1) {
-        layers();
-        return 0;
-    }
-    int good = !strcmp(argv[1], "serve") && argc % 2 == 0;
+    int good = argc == 1 || (!strcmp(argv[1], "serve") && argc % 2 == 0);
+    error_program("bench", 0, NULL);
     for (int i = 2; i < argc && good; i += 2)
         if (!strcmp(argv[i], "--device")) device = argv[i + 1];
         else if (!strcmp(argv[i], "--precision")) precision = argv[i + 1];
         else good = 0;
-    if (good) return serve(device, precision);
-    fprintf(stderr, "usage: bench, or bench serve [--device cpu|naive|cuda|auto] [--precision float32|tf32|bf16]\n");
-    return 1;
+    if (!good) die(1, "usage: bench, or bench serve [--device cpu|naive|cuda|auto] "
+                      "[--precision float32|tf32|bf16]");
+    if (argc == 1) layers();
+    else serve(device, precision);
+    return 0;
 }

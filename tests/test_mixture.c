@@ -1,12 +1,13 @@
 /* test_mixture.c: a GAN in two dimensions, where one can see whether it works.
  *
- * The data: eight Gaussian spots on a ring. The failure everybody fears is mode collapse: G finds one spot that D
- * cannot tell from the data, and puts every z there. So the test counts the samples on each spot, and those on none.
- * The networks are dense layers from net.h; objectives and training step are those of the recipe dcgan (F2, F3, F19),
- * taken from its entry in the table of recipes: what is tested here is the code that trains on garments.
- * After 2000 steps, of 12 seeds tried the worst had 7% of its samples on its rarest spot (fair would be 12.5%), and 88%
- * on some spot: far enough from the 2% and 70% asked for below to survive another compiler's rounding.
- * With TEST_QUICK in the environment (sanitizers are slow) it trains for 20 steps only, and passes no verdict. */
+ * The data: eight Gaussian spots on a ring. The failure to fear is mode collapse: G finds one spot
+ * that D cannot tell from the data, and puts every z there. So the test counts the samples on each
+ * spot, and those on none. The networks are dense layers from net.h; objectives and training step
+ * are those of the recipe dcgan (F2, F3, F19), taken from its entry in the table of recipes: what
+ * is tested here is the code that trains on garments. After 2000 steps, of 12 seeds tried the worst
+ * had 7% of its samples on its rarest spot (fair would be 12.5%), and 88% on some spot: far enough
+ * from the 2% and 70% asked for below to survive another compiler's rounding. With TEST_QUICK in
+ * the environment (sanitizers are slow) it trains for 20 steps only, and passes no verdict. */
 #include "gan.h"
 #include "core/tiled.h"
 #include "test.h"
@@ -15,7 +16,7 @@
 #endif
 
 enum { MODES = 8, BATCH = 128, NOISE = 2, WIDTH = 64, STEPS = 2000, SAMPLES = 2048 };
-static const double radius = 2, sigma = 0.15;         /* neighbouring spots are 1.5 apart: ten sigma */
+static const double radius = 2, sigma = 0.15;      /* neighbouring spots are 1.5 apart: ten sigma */
 
 static void mode_center(int k, double center[2]) {
     center[0] = radius * cos(2 * 3.14159265358979 * k / MODES);
@@ -27,13 +28,15 @@ static void draw_points(real *xy, int n, uint64_t seed, uint64_t step) {
     ops_naive.random_normal(xy, 2L * n, seed, STREAM(STREAM_DATA, 2 * step));
     for (int i = 0; i < n; i++) {
         double center[2];
-        mode_center(philox_below(seed, STREAM(STREAM_DATA, 2 * step + 1), (uint64_t)i, MODES), center);
+        int spot = philox_below(seed, STREAM(STREAM_DATA, 2 * step + 1), (uint64_t)i, MODES);
+        mode_center(spot, center);
         for (int k = 0; k < 2; k++) xy[2 * i + k] = (real)(center[k] + sigma * xy[2 * i + k]);
     }
 }
 
-/* Which share of a set of points lies within four sigma of each spot; the smallest of these shares, and their sum.
- * (Of the data itself nearly all: a Gaussian in the plane leaves exp(-4^2/2) = 0.03% outside.)   xy: (n,2) */
+/* Which share of a set of points lies within four sigma of each spot; the smallest of these shares,
+ * and their sum. (Of the data itself nearly all: a Gaussian in the plane leaves exp(-4^2/2) = 0.03%
+ * outside.)   xy: (n,2) */
 typedef struct Coverage { double share[MODES], least, sum; } Coverage;
 
 static Coverage cover(const real *xy, int n) {
@@ -41,7 +44,8 @@ static Coverage cover(const real *xy, int n) {
     for (int k = 0; k < MODES; k++) {
         double center[2];
         mode_center(k, center);
-        for (int i = 0; i < n; i++) c.share[k] += hypot(xy[2 * i] - center[0], xy[2 * i + 1] - center[1]) <= 4 * sigma;
+        for (int i = 0; i < n; i++)
+            c.share[k] += hypot(xy[2 * i] - center[0], xy[2 * i + 1] - center[1]) <= 4 * sigma;
         c.share[k] /= n;
         c.sum += c.share[k];
         c.least = fmin(c.least, c.share[k]);
@@ -67,15 +71,15 @@ static void ring_describe(Gan *gan) {
 /* Trains from this seed and counts where the samples lie. */
 static Coverage train_ring(uint64_t seed, int steps) {
     static real xy[2 * SAMPLES];
-    const GanOptions o = { .batch = BATCH, .size = 1, .channels = 2, .lr = 1e-3, .beta1 = 0.5, .beta2 = 0.999,
-                           .seed = seed };
+    const GanOptions o = { .batch = BATCH, .size = 1, .channels = 2, .lr = 1e-3, .beta1 = 0.5,
+                           .beta2 = 0.999, .seed = seed };
     Recipe ring = *recipe_find("dcgan");
     Gan gan;
     Report report;
     ring.name = "ring", ring.describe = ring_describe;
     gan_begin(&gan, &ring, &o, &ops_tiled);
     if (!gan_finish(&gan)) exit(1);
-    net_initialize(&gan.g, seed, STREAM(STREAM_G, 0), 2);            /* He's variance: there is no batch norm here */
+    net_initialize(&gan.g, seed, STREAM(STREAM_G, 0), 2);    /* He's: there is no batch norm */
     net_initialize(&gan.d, seed, STREAM(STREAM_D, 0), 2);
     for (int i = 0; i < steps; i++) {
         draw_points(gan.x_real, BATCH, seed, (uint64_t)i);
@@ -94,26 +98,29 @@ static void test_ring(void) {
     }
     for (uint64_t seed = 1; seed <= 3; seed++) {
         Coverage c = train_ring(seed, STEPS);
-        CHECK(finds_all_modes(&c), "seed %d: the rarest spot has %.1f%% of the samples, all spots together %.1f%%",
-              (int)seed, 100 * c.least, 100 * c.sum);
+        CHECK(finds_all_modes(&c),
+              "seed %d: the rarest spot has %.1f%% of the samples, all spots %.1f%%", (int)seed,
+              100 * c.least, 100 * c.sum);
     }
     Coverage untrained = train_ring(1, 0);
     CHECK(!finds_all_modes(&untrained), "a generator that has learnt nothing finds all modes");
 }
 
-/* The counting itself: the data passes; what has collapsed, wholly or a little, or lies beside the spots, does not. */
+/* The counting itself: the data passes; what has collapsed, wholly or a little, or lies beside the
+ * spots, does not. */
 static void test_counting(void) {
     static real data[2 * SAMPLES], xy[2 * SAMPLES];
     draw_points(data, SAMPLES, 1, 0);
     Coverage c = cover(data, SAMPLES);
-    CHECK(finds_all_modes(&c) && c.sum > 0.99 && c.least > 0.1, "the data itself: rarest %g, together %g", c.least,
-          c.sum);
+    CHECK(finds_all_modes(&c) && c.sum > 0.99 && c.least > 0.1,
+          "the data itself: rarest %g, together %g", c.least, c.sum);
 
     for (int i = 0; i < SAMPLES; i++) memcpy(xy + 2 * i, data, 2 * sizeof *xy);
     c = cover(xy, SAMPLES);
-    CHECK(!finds_all_modes(&c) && c.least == 0 && c.sum == 1, "one point: rarest %g, together %g", c.least, c.sum);
+    CHECK(!finds_all_modes(&c) && c.least == 0 && c.sum == 1, "one point: rarest %g, together %g",
+          c.least, c.sum);
 
-    for (int lost = 0; lost < MODES; lost++) {                       /* one spot's samples go to its neighbour */
+    for (int lost = 0; lost < MODES; lost++) {          /* one spot's samples go to its neighbour */
         double from[2], to[2];
         mode_center(lost, from), mode_center(lost + 1, to);
         memcpy(xy, data, sizeof xy);
@@ -135,7 +142,7 @@ static void test_counting(void) {
 
 int main(void) {
 #ifdef _OPENMP
-    omp_set_num_threads(1);                          /* networks this small wait longer for threads than they compute */
+    omp_set_num_threads(1);                          /* networks this small wait for threads */
 #endif
     test_counting();
     test_ring();
