@@ -50,6 +50,7 @@ commands() {
     fi
     one notebooks sh notebooks-as-md/run.sh
     one formulas sh notebooks-as-md/formulas.sh
+    one house sh tests/test_house.sh
     one "checks of notebooks" sh tests/test_notebooks.sh
 }
 lane() { log=build/test.$1.log passed=0 failed=0; shift; "$@"; }
