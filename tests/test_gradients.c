@@ -224,7 +224,7 @@ static void tanh_overwrites(real *dx, const real *dy, const real *y, long n) {
     for (long i = 0; i < n; i++) dx[i] = dy[i] * (1 - y[i] * y[i]);
 }
 static void tanh_one_wrong_sign(real *dx, const real *dy, const real *y, long n) {
-    tanh_backward(dx, dy, y, n);
+    ops_naive.tanh_backward(dx, dy, y, n);
     dx[n - 1] -= 2 * dy[n - 1] * (1 - y[n - 1] * y[n - 1]);
 }
 static void tanh_one_nan(real *dx, const real *dy, const real *y, long n) {
@@ -243,7 +243,7 @@ static void norm_constant_mean(real *dx, real *dgamma, real *dbeta, const real *
     for (long i = 0; i < groups * rows * c; i++)                     /* as if mean and variance did not depend on x */
         dx[i] += gamma[i % c] / sqrt(var[i / (rows * c) * c + i % c] + NORM_EPS) * dy[i];
     real *unused = ops_naive.alloc(groups * rows * c);
-    normalize_backward(unused, dgamma, dbeta, dy, x, gamma, mean, var, groups, rows, c);
+    ops_naive.normalize_backward(unused, dgamma, dbeta, dy, x, gamma, mean, var, groups, rows, c);
     ops_naive.release(unused);
 }
 static void gram_half(real *df, const real *dg, const real *f, const real *mean, long rows, int c) {

@@ -474,7 +474,7 @@ static void test_random(const Ops *table) {
 /* --------------------------------------------------------------------------------------------------- the checkers */
 
 /* Additions with a typical mistake each. */
-static void add_one_before(real *y, const real *a, const real *b, long n) { add_forward(y, a, b, n), y[-1] = 0; }
+static void add_one_before(real *y, const real *a, const real *b, long n) { ops_naive.add_forward(y, a, b, n), y[-1] = 0; }
 static void add_one_behind(real *y, const real *a, const real *b, long n) { add_forward(y, a, b, n), y[n] = 0; }
 static void add_reads_behind(real *y, const real *a, const real *b, long n) {
     add_forward(y, a, b, n);
@@ -500,7 +500,7 @@ static void relu_without_nan(real *y, const real *x, real slope, long n) {
 static void adam_skips_nan(real *p, real *m, real *v, const real *g, long n, real lr, real b1, real b2, real eps,
                            long t) {
     for (long i = 0; i < n; i++)
-        if (!isnan(g[i])) adam_step(p + i, m + i, v + i, g + i, 1, lr, b1, b2, eps, t);
+        if (!isnan(g[i])) ops_naive.adam_step(p + i, m + i, v + i, g + i, 1, lr, b1, b2, eps, t);
 }
 
 static void test_checkers(void) {
