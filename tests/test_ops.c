@@ -475,12 +475,12 @@ static void test_random(const Ops *table) {
 
 /* Additions with a typical mistake each. */
 static void add_one_before(real *y, const real *a, const real *b, long n) { ops_naive.add_forward(y, a, b, n), y[-1] = 0; }
-static void add_one_behind(real *y, const real *a, const real *b, long n) { add_forward(y, a, b, n), y[n] = 0; }
+static void add_one_behind(real *y, const real *a, const real *b, long n) { ops_naive.add_forward(y, a, b, n), y[n] = 0; }
 static void add_reads_behind(real *y, const real *a, const real *b, long n) {
     add_forward(y, a, b, n);
     y[n - 1] += 0 * a[n];
 }
-static void add_one_missing(real *y, const real *a, const real *b, long n) { add_forward(y, a, b, n - 1); }
+static void add_one_missing(real *y, const real *a, const real *b, long n) { ops_naive.add_forward(y, a, b, n - 1); }
 static void add_changes_input(real *y, const real *a, const real *b, long n) {
     add_forward(y, a, b, n);
     *(real *)(uintptr_t)(a + n / 2) += 1;
