@@ -107,7 +107,7 @@ int main(int argc, char **argv) {
     for (const Recipe *r = recipes; r->name; r++) {
         if (r->labels && !r->conditional) continue;                  /* draws no pictures */
         if (large) test_recipe(r->name, r->content ? 8 : 32, r->multiple == 4 ? 28 : 64);
-        else if (!strcmp(r->name, "dcgan") || !strcmp(r->name, "style")) test_recipe(r->name, r->content ? 2 : 3, r->multiple == 4 ? 8 : 16);
+        else if (!strcmp(r->name, "dcgan") || !strcmp(r->name, "style")) test_recipe(r->name, r->content ? 2 : 3, 8);
     }
     static const char *const once[] = { "hinge", "wgan-gp", "vaegan", "cyclegan", "pix2pix", "stylegan", "adain" };
     steps = large ? steps : 1;
