@@ -86,11 +86,12 @@ static int side(const char *name) {
     return multiple > 8 || (multiple == 8 && strcmp(name, "style")) || getenv("LONG") ? 16 : 8;
 }
 
-/* under the sanitizers, which are slow, one recipe of each kind */
+/* under the sanitizers, which are slow, one recipe of each kind. adain, whose encoder takes most of the time, is left to
+ * watched.sh. */
 static int left_out(const char *name) {
-    static const char *const kinds[] = { "dcgan", "style", "hinge", "vaegan", "cyclegan", "adain" };
+    static const char *const kinds[] = { "dcgan", "style", "hinge", "vaegan", "cyclegan" };
     int kept = !quick;
-    for (int i = 0; i < 6; i++) kept |= !strcmp(kinds[i], name);
+    for (int i = 0; i < 5; i++) kept |= !strcmp(kinds[i], name);
     return !kept;
 }
 
