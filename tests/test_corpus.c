@@ -6,7 +6,8 @@
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most) { return (void)data, (void)most, size; }
 
-int main(void) {
+int main(int count, char **arguments) {
+    if (count > 1 && !strcmp(arguments[1], "damaged")) return damaged_main(count - 1, arguments + 1);
     char corpus[700], file[1000], own[200], begins[250];
     const char *tests = getenv("TESTS") ? getenv("TESTS") : "tests", *base = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
     snprintf(own, sizeof own, "%.150s/corpus-XXXXXX", base);

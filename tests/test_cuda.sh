@@ -5,7 +5,7 @@
 programs=${1:-build/emulated}
 . tests/checks.sh
 export CUDA_ON_CPU_LEAKS=0
-small="--data synthetic --size 8 --batch 32 --steps 1"
+small="--data synthetic:40 --size 8 --batch 4 --steps 1"
 good() {                                    # good WHAT OPTIONS...: train: status 0 and nothing on standard error
     name=$1; shift
     "$programs/train" "$@" >"$tmp/log" 2>"$tmp/err"; status=$?
@@ -33,9 +33,9 @@ good 'a run goes on, on the CPU' --resume "$tmp/a" --device cpu --steps 2
 good 'and back' --resume "$tmp/a" --device cuda --steps 3
 check 'its log has three steps' [ "$(wc -l <"$tmp/a/log.csv")" -eq 4 ]
 good 'bf16' $small --precision bf16 --out "$tmp/b"
-good 'style' --recipe style --data synthetic --style synthetic --size 8 --batch 1 --steps 1 --out "$tmp/style"
+good 'style' --recipe style --data synthetic:9 --style synthetic:1 --size 8 --batch 1 --steps 1 --out "$tmp/style"
 for device in cuda cpu; do
-    "$programs/transfer" --generator "$tmp/style" --content synthetic:0 --size 32 --device $device --output "$tmp/$device.png" >"$tmp/log" 2>"$tmp/err"
+    "$programs/transfer" --generator "$tmp/style" --content synthetic:0 --size 24 --device $device --output "$tmp/$device.png" >"$tmp/log" 2>"$tmp/err"
     check "transfer on $device" [ $? -eq 0 ]
     check "transfer on $device writes" [ -s "$tmp/$device.png" ]
 done

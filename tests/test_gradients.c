@@ -218,8 +218,8 @@ static void test_all_gradients(void) {
 enum { OVERWRITES, WRONG_SIGN, ONE_NAN, SLIGHTLY_OFF, ONE_TOO_MANY, TANH_MISTAKES, MISTAKES = 7 };
 static int mistake;
 static void tanh_wrongly(real *dx, const real *dy, const real *y, long n) {
-    if (mistake == OVERWRITES) fill(dx, 0, n);
-    tanh_backward(dx, dy, y, n);
+    if (mistake == OVERWRITES) ops_naive.fill(dx, 0, n);
+    ops_naive.tanh_backward(dx, dy, y, n);
     for (long i = 0; i < n; i++) {
         real slope = dy[i] * (1 - y[i] * y[i]);
         if (mistake == SLIGHTLY_OFF) dx[i] += 1e-5 * slope;
@@ -234,7 +234,7 @@ static void norm_constant_mean(real *dx, real *dgamma, real *dbeta, const real *
     for (long i = 0; i < groups * rows * c; i++)   /* as if mean and variance were constants */
         dx[i] += gamma[i % c] / sqrt(var[i / (rows * c) * c + i % c] + NORM_EPS) * dy[i];
     real *unused = ops_naive.alloc(groups * rows * c);
-    normalize_backward(unused, dgamma, dbeta, dy, x, gamma, mean, var, groups, rows, c);
+    ops_naive.normalize_backward(unused, dgamma, dbeta, dy, x, gamma, mean, var, groups, rows, c);
     ops_naive.release(unused);
 }
 static void gram_half(real *df, const real *dg, const real *f, const real *mean, long rows, int c) {

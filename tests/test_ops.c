@@ -500,7 +500,7 @@ enum { ONE_BEFORE, ONE_BEHIND, READS_BEHIND, ONE_MISSING, CHANGES_INPUT, SLIGHTL
        COUNTS_THREADS = MISTAKES };
 static int mistake;
 static void add_wrongly(real *y, const real *a, const real *b, long n) {
-    add_forward(y, a, b, mistake == ONE_MISSING ? n - 1 : n);
+    ops_naive.add_forward(y, a, b, mistake == ONE_MISSING ? n - 1 : n);
     switch (mistake) {
         case ONE_BEFORE: y[-1] = 0; break;
         case ONE_BEHIND: y[n] = 0; break;
@@ -516,7 +516,7 @@ static void relu_without_nan(real *y, const real *x, real slope, long n) {
 static void adam_skips_nan(real *p, real *m, real *v, const real *g, long n,
                            real lr, real b1, real b2, real eps, long t) {
     for (long i = 0; i < n; i++)
-        if (!isnan(g[i])) adam_step(p + i, m + i, v + i, g + i, 1, lr, b1, b2, eps, t);
+        if (!isnan(g[i])) ops_naive.adam_step(p + i, m + i, v + i, g + i, 1, lr, b1, b2, eps, t);
 }
 
 static void test_checkers(void) {

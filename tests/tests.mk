@@ -1,128 +1,218 @@
-# tests.mk: the part of the Makefile that checks: it is included there, and runs in the top folder
+# tests.mk: the part of the Makefile that checks. It is included there and runs in the top folder.
 
-# ---- tests: a program per promise, each also under the sanitizers; run.sh adds up their closing lines ----
+# ---- the test programs: each is built twice, the second time under AddressSanitizer and UBSan ----
 
-ALONE    = images safetensors damaged corpus ops golden patches featurenet measures       # the headers by themselves
-WITH_GAN = gan mixture golden_dcgan                    # linked with gan.c
-DOUBLE   = gradients recipes                           # in double precision
-TESTS    = $(ALONE) $(WITH_GAN) $(DOUBLE)
-# shift-base is left out: stb's JPEG writer shifts negative numbers left, which every compiler defines; clang would tell of each `simd` that -O1 leaves alone
-SANE     = -O1 -g -Wno-pass-failed -fsanitize=address,undefined -fno-sanitize=shift-base -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-PARTS    = $(HEADERS) $(wildcard tests/*.h validation/*.h)
+# ALONE: a test that looks inside a header, or counts what it allocates, brings the code of headers itself.
+# LINKED: with gan.o and images.o, which have it. DOUBLE: the same in double precision.
+ALONE  = images safetensors corpus patches
+LINKED = gan mixture golden golden_dcgan ops featurenet
+DOUBLE = gradients recipes
+TESTS  = $(ALONE) $(LINKED) $(DOUBLE) measures
 
-test:
-	@sh scripts/setup.sh g++
-	@$(MAKE) --no-print-directory -j2 test-programs
-	@CC='$(CC)' STB_DIR='$(STB_DIR)' sh tests/run.sh '$(TESTS)'
+# -O1, -g1              compile fast; a report names the line
+# -fno-sanitize=shift-base   stb's JPEG writer shifts negative numbers left, which every compiler defines
+# -Wno-pass-failed      else clang tells of each `simd` that -O1 leaves alone
+SANE   = -O1 -g1 -Wno-pass-failed -fsanitize=address,undefined -fno-sanitize=shift-base \
+         -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+PARTS  = $(HEADERS) $(wildcard tests/*.h)
+OBJECTS = gan gan_double images train transfer
 
-# a second make, because setup may just have installed the compiler that it asks about
-test-programs: all $(TESTS:%=build/test_%) $(TESTS:%=build/asan/test_%) kernel-tests build/libgan.a $(if $(shell command -v mpicc),build/mpi/train) build/golden build/golden_float
+# stb takes a quarter of a minute at -O3. The programs have it so, in images.o; these tests do without.
+build/test_images build/test_corpus:    EXTRA = -O1
+build/asan/%:                           EXTRA = $(SANE)
+build/asan/gan_double.o build/asan/validate: EXTRA = $(SANE) -Dreal=double
+build/asan/images.o:                    EXTRA = $(SANE) -DIMAGES_IMPLEMENTATION -x c
+build/asan/train.o build/asan/transfer.o: EXTRA = $(SANE) $(IN_IMAGES)
+build/asan/gan.o build/asan/gan_double.o: gan.c $(HEADERS)
+build/asan/images.o: images/images.h $(HEADERS)
+build/asan/train.o: train.c $(HEADERS)
+build/asan/transfer.o: transfer.c $(HEADERS)
+$(OBJECTS:%=build/asan/%.o): | stb
+	@mkdir -p $(@D); echo "$(CC) $@"; $(CC) $(CFLAGS) $(EXTRA) -c -o $@ $<
+build/asan/train build/asan/transfer: %: %.o build/asan/gan.o build/asan/images.o
+	@echo "$(CC) $@"; $(CC) $(CFLAGS) $(EXTRA) -o $@ $^ $(LDLIBS)
+build/asan/validate: validation/validate.c build/asan/gan_double.o $(HEADERS)
+	@echo "$(CC) $@"; $(CC) $(CFLAGS) $(EXTRA) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 
-build/gan.o:                           EXTRA =
-build/gan_cuda.o:                      EXTRA = -DWITH_CUDA
-build/gan_double.o:                    EXTRA = -Dreal=double
-build/asan/gan.o:                      EXTRA = $(SANE)
-build/asan/gan_double.o:               EXTRA = $(SANE) -Dreal=double
-$(DOUBLE:%=build/test_%):              EXTRA = -Dreal=double
-$(TESTS:%=build/asan/test_%):          EXTRA = $(SANE)
-$(DOUBLE:%=build/asan/test_%):         EXTRA = $(SANE) -Dreal=double
-$(WITH_GAN:%=build/test_%):            build/gan.o
-$(WITH_GAN:%=build/asan/test_%):       build/asan/gan.o
-build/test_recipes:                    build/gan_double.o
-build/asan/test_recipes:               build/asan/gan_double.o
-
-build/gan.o build/gan_cuda.o build/gan_double.o build/asan/gan.o build/asan/gan_double.o: gan.c $(HEADERS)
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(EXTRA) -c -o $@ gan.c
-BUILD_TEST = @mkdir -p $(@D); echo "$(CC) $@"; $(CC) $(CFLAGS) $(EXTRA) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
-build/test_%: tests/test_%.c $(PARTS) | stb
+# what each kind of test is compiled with and linked with
+define KIND
+$(2:%=$(1)/test_%): WITH = $(3)
+$(2:%=$(1)/test_%): $(4:%=$(1)/%)
+endef
+$(foreach folder,build build/asan,\
+    $(eval $(call KIND,$(folder),$(LINKED),$(IN_GAN) $(IN_IMAGES),gan.o images.o))\
+    $(eval $(call KIND,$(folder),$(DOUBLE),$(IN_GAN) -Dreal=double,gan_double.o))\
+    $(eval $(call KIND,$(folder),measures,$(IN_IMAGES),images.o)))
+BUILD_TEST = @mkdir -p $(@D); echo "$(CC) $@"; \
+    $(CC) $(CFLAGS) $(EXTRA) $(WITH) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
+$(TESTS:%=build/test_%): build/test_%: tests/test_%.c $(PARTS) | stb
 	$(BUILD_TEST)
-build/asan/test_%: tests/test_%.c $(PARTS) | stb
+$(TESTS:%=build/asan/test_%): build/asan/test_%: tests/test_%.c $(PARTS) | stb
 	$(BUILD_TEST)
 
-# ---- the kernels of cuda_kernels.cu: on the CPU, every access checked (tests/cuda_on_cpu; it takes g++), and on a GPU where there is one ----
+# ---- the kernels: on the CPU, every access checked (tests/cuda_on_cpu, needs g++); on a GPU, if here ----
 
 CUDA_ON_CPU       = tests/cuda_on_cpu
 CUDA_ON_CPU_FLAGS = -I. -std=c++20
 include $(CUDA_ON_CPU)/rules.mk
-EMULATED := $(if $(shell command -v g++),$(addprefix build/emulated/,test_ops test_featurenet test_cuda train transfer))
-ON_GPU    = $(if $(GPU),build/gpu/test_ops build/gpu/test_featurenet build/gpu/test_cuda)
+ON_CUDA   = test_ops test_featurenet test_cuda
+EMULATED := $(if $(shell command -v g++),$(addprefix build/emulated/,$(ON_CUDA) train transfer))
+ON_GPU   := $(if $(GPU),$(addprefix build/gpu/,$(ON_CUDA)))
 
 build/emulated/cuda_kernels.o: cuda_kernels.cu layers.h core/device.h build/command $(CUDA_ON_CPU_TOOLS)
 	@mkdir -p $(@D); echo "$(CXX) $@"
 	@$(cuda_on_cpu_compile)
 $(EMULATED): build/emulated/cuda_kernels.o $(CUDA_ON_CPU_O)
 $(ON_GPU): $(CUDA_OBJECTS)
-$(filter-out %/test_ops %/test_featurenet,$(EMULATED) $(ON_GPU)): build/gan_cuda.o
-BUILD_CUDA_TEST = @mkdir -p $(@D); echo "$(CC) $@"; $(CC) $(CFLAGS) -DWITH_CUDA -o $@ $(filter %.c %.o,$^)
+$(EMULATED) $(ON_GPU): build/gan_cuda.o build/images.o
+BUILD_CUDA_TEST = @mkdir -p $(@D); echo "$(CC) $@"; \
+    $(CC) $(CFLAGS) -DWITH_CUDA $(IN_GAN) $(IN_IMAGES) -o $@ $(filter %.c %.o,$^) -lstdc++ $(LDLIBS)
 build/emulated/test_%: tests/test_%.c $(PARTS) | stb
-	$(BUILD_CUDA_TEST) -lstdc++ $(LDLIBS)
-build/emulated/%: %.c $(HEADERS) | stb
-	$(BUILD_CUDA_TEST) -lstdc++ $(LDLIBS)
+	$(BUILD_CUDA_TEST)
+build/emulated/train build/emulated/transfer: build/emulated/%: build/%.o
+	$(BUILD_CUDA_TEST)
 build/gpu/test_%: tests/test_%.c $(PARTS) | stb
-	$(BUILD_CUDA_TEST) $(LDLIBS) $(CUDA_LIBS)
-kernel-tests: $(EMULATED) $(ON_GPU)
+	$(BUILD_CUDA_TEST) $(CUDA_LIBS)
 check-kernels:
 	@$(MAKE) --no-print-directory -C $(CUDA_ON_CPU) check-kernels KERNELS=$(KERNELS)
+
+# ---- make test: a target for each check. JOBS of them run at a time, once their programs are built ----
+
+# The longest first, so that the last ones to end are short.
+KERNEL_CHECKS = recipes-on-kernels programs-on-kernels kernels-on-cpu features-on-kernels checker-of-kernels
+CHECKS = recipes programs-sanitized $(if $(EMULATED),$(KERNEL_CHECKS)) gan train transfer \
+    $(if $(shell command -v mpicc),ranks) $(TESTS:%=%-sanitized) $(filter-out recipes gan,$(TESTS)) \
+    damaged damaged-sanitized endurance validate \
+    $(if $(ON_GPU),kernels-on-gpu features-on-gpu recipes-on-gpu) \
+    notebooks compilers house checks-of-notebooks formulas
+JOBS   = 2
+RUN    = @sh tests/run.sh $(@:check-%=%)
+
+# a second make, because setup may just have installed the compilers that it asks about
+test:
+	@sh scripts/setup.sh g++
+	@rm -rf build/results
+	@$(MAKE) --no-print-directory -k -j$(JOBS) $(if $(LONG),GENERATIONS=all) all checks || true
+	@$(MAKE) --no-print-directory count
+checks: $(CHECKS:%=check-%)
+count:
+	@sh tests/run.sh --count $(CHECKS)
+export CC STB_DIR LONG
+
+$(TESTS:%=check-%): check-%: build/test_%
+	$(RUN) $<
+$(TESTS:%=check-%-sanitized): check-%-sanitized: build/asan/test_%
+	$(RUN) env TEST_QUICK=1 $<
+check-damaged: build/test_corpus
+	$(RUN) $< damaged
+check-damaged-sanitized: build/asan/test_corpus
+	$(RUN) env TEST_QUICK=1 $< damaged
+check-train check-transfer: check-%: all
+	$(RUN) sh tests/test_$*.sh
+check-ranks: build/mpi/train
+	$(RUN) sh tests/test_mpi.sh
+check-validate: validate build/golden build/golden_float
+	$(RUN) sh tests/test_validate.sh
+check-compilers:
+	$(RUN) sh tests/test_compilers.sh
+check-endurance: all
+	$(RUN) sh tests/endurance.sh $(if $(LONG),50,10)
+check-programs-sanitized: transfer build/golden build/asan/train build/asan/transfer build/asan/validate
+	$(RUN) sh tests/watched.sh address
+check-kernels-on-cpu: build/emulated/test_ops
+	$(RUN) env OMP_NUM_THREADS=1 $<
+check-features-on-kernels: build/emulated/test_featurenet
+	$(RUN) env OMP_NUM_THREADS=1 $<
+check-recipes-on-kernels: build/emulated/test_cuda
+	$(RUN) env OMP_NUM_THREADS=1 $<
+check-programs-on-kernels: build/emulated/train build/emulated/transfer
+	$(RUN) sh tests/test_cuda.sh build/emulated
+check-checker-of-kernels: $(CUDA_ON_CPU_O) $(CUDA_ON_CPU_TOOLS)
+	$(RUN) $(MAKE) -s --no-print-directory -C $(CUDA_ON_CPU) \
+	    CUDA_ON_CPU_BUILD=$(CURDIR)/$(CUDA_ON_CPU_BUILD) check
+check-kernels-on-gpu: build/gpu/test_ops
+	$(RUN) $< large
+check-features-on-gpu: build/gpu/test_featurenet
+	$(RUN) $<
+check-recipes-on-gpu: build/gpu/test_cuda
+	$(RUN) $< large
+check-notebooks: all build/libgan.a build/golden build/golden_float
+	$(RUN) env LONG= sh notebooks-as-md/run.sh
+check-formulas:
+	$(RUN) sh notebooks-as-md/formulas.sh
+check-checks-of-notebooks: all build/libgan.a
+	$(RUN) sh tests/test_notebooks.sh
+check-house:
+	$(RUN) sh tests/test_house.sh
+
+# ---- checks that are too slow for make test ----
 
 endurance: all
 	@sh tests/endurance.sh $(or $(N),200)
 
-# too slow for make test: ThreadSanitizer (clang, libomp) and valgrind over both programs
+# ThreadSanitizer (clang, libomp) and valgrind over the programs
 tsan: all build/golden
-	@STB_DIR='$(STB_DIR)' sh tests/watched.sh thread
+	@sh tests/watched.sh thread
 valgrind: all build/golden
-	@CC='$(CC)' STB_DIR='$(STB_DIR)' sh tests/watched.sh valgrind
+	@sh tests/watched.sh valgrind
 
-# tests/messages.txt: every message, and which tests provoke it: runs the tests that make messages, and fails where a message has none
-MESSAGES   = images safetensors damaged featurenet patches gan
+# tests/messages.txt: every message, and which tests provoke it. Runs the tests that make messages, and fails
+# where a message has none.
+MESSAGES = images safetensors corpus featurenet patches gan
 messages: all build/golden build/golden_float $(MESSAGES:%=build/test_%)
-	@rm -rf build/messages && mkdir -p build/messages && $(CC) -O1 -shared -fPIC -o build/messages.so tests/messages.c
+	@rm -rf build/messages && mkdir -p build/messages
+	@$(CC) -O1 -shared -fPIC -o build/messages.so tests/messages.c
 	@export TESTS=tests OMP_WAIT_POLICY=passive LD_PRELOAD=$(CURDIR)/build/messages.so; \
 	  for t in $(MESSAGES); do MESSAGES=build/messages/$$t build/test_$$t | tail -n 1; done; \
-	  for t in train transfer validate; do MESSAGES=$(CURDIR)/build/messages/$$t sh tests/test_$$t.sh | tail -n 1; done; \
+	  MESSAGES=build/messages/damaged build/test_corpus damaged | tail -n 1; \
+	  for t in train transfer validate; do \
+	    MESSAGES=$(CURDIR)/build/messages/$$t sh tests/test_$$t.sh | tail -n 1; done; \
 	  MESSAGES=$(CURDIR)/build/messages/endurance sh tests/endurance.sh 100 | tail -n 1
-	@test ! -x build/mpi/train || MESSAGES=$(CURDIR)/build/messages/mpi LD_PRELOAD=$(CURDIR)/build/messages.so sh tests/test_mpi.sh | tail -n 1
+	@test ! -x build/mpi/train || MESSAGES=$(CURDIR)/build/messages/mpi \
+	  LD_PRELOAD=$(CURDIR)/build/messages.so sh tests/test_mpi.sh | tail -n 1
 	@sh tests/messages.sh build/messages
 
-# libFuzzer's harness, with clang whatever CC is. stb before 2.28 shifts by more than 31 where a damaged JPEG's codes end early; nothing
-# but the picture's colours depends on it, so in that file shifts are not looked at
-FUZZ       = safetensors idx3-ubyte idx3-ubyte.gz labels-idx1-ubyte pat png jpg bmp tga options
-FUZZ_CC    = $(or $(shell command -v clang || command -v clang-14),clang)
+# libFuzzer needs clang, whatever CC is. stb before 2.28 shifts by more than 31 where the codes of a damaged
+# JPEG end early. Only the colors of the picture depend on it, so shifts in that file are not checked.
+FUZZ     = safetensors idx3-ubyte idx3-ubyte.gz labels-idx1-ubyte pat png jpg bmp tga options
+FUZZ_CC  = $(or $(shell command -v clang || command -v clang-14),clang)
 fuzz: build/fuzz/fuzz
 	@sh tests/fuzz.sh $(MINUTES) $(FUZZ)
 build/fuzz/fuzz: tests/fuzz.c tests/test_damaged.c $(HEADERS) | stb
 	@mkdir -p $(@D); printf '[shift-exponent]\nsrc:*stb_image.h\n' >$(@D)/ignored
-	$(FUZZ_CC) -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize=shift-base -fno-sanitize-recover=undefined \
-	    -fsanitize-ignorelist=$(@D)/ignored $(WARN) -Wno-unused-function -isystem $(STB_DIR) -I. -Itests -o $@.new tests/fuzz.c $(LDLIBS)
+	$(FUZZ_CC) -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize=shift-base \
+	    -fno-sanitize-recover=undefined -fsanitize-ignorelist=$(@D)/ignored $(WARN) -Wno-unused-function \
+	    -isystem $(STB_DIR) -I. -Itests -o $@.new tests/fuzz.c $(LDLIBS)
 	@mv $@.new $@
 
 bench: all build/bench
 	@sh tests/bench.sh $(or $(DEVICE),cpu)
 build/bench: tests/bench.c gan.c $(HEADERS) $(CUDA_OBJECTS)
-	@mkdir -p build
 	$(CC) $(CFLAGS) $(CUDA_FLAGS) -o $@ tests/bench.c $(CUDA_OBJECTS) $(LDLIBS) $(CUDA_LIBS)
 
-# ---- golden/: the reference in double, for any processor alike (no -march, no fused multiply-add); and what ops_tiled makes of the same ----
+# ---- golden/: the reference in double, the same on any processor (no -march, no fused multiply-add).
+# golden_float: what the fast float32 code of core/tiled.h makes of the same inputs ----
 
 GOLDEN = golden
 golden: build/golden
 	@build/golden '$(GOLDEN)' $(NAMES)
-	@cd '$(GOLDEN)' && { sha256sum --quiet --ignore-missing -c '$(CURDIR)/validation/SHA256SUMS' && echo "as in validation/SHA256SUMS" || \
-	  echo "other bytes than in validation/SHA256SUMS: another C library rounds exp and tanh otherwise; ./validate compares within tolerances"; }
-build/golden: validation/golden.c gan.c $(PARTS) | stb
-	@mkdir -p build; echo "$(CC) $@"; $(CC) -std=gnu11 -O3 -ffp-contract=off $(WARN) $(OPENMP) -isystem $(STB_DIR) -I. -Dreal=double -DREFERENCE -DIMAGES_IMPLEMENTATION -o $@ validation/golden.c gan.c $(LDLIBS)
-build/golden_float: validation/golden.c build/gan.o build/images.o $(PARTS) | stb
+	@cd '$(GOLDEN)' && { sha256sum --quiet --ignore-missing -c '$(CURDIR)/validation/SHA256SUMS' && \
+	  echo "as in validation/SHA256SUMS" || echo "other bytes than in validation/SHA256SUMS: another C library" \
+	  "rounds exp and tanh in another way; ./validate compares within tolerances"; }
+build/golden: validation/golden.c gan.c $(PARTS)
+	@echo "$(CC) $@"; $(CC) -std=gnu11 -O3 -ffp-contract=off $(WARN) $(OPENMP) -I. -Dreal=double -DREFERENCE \
+	    -o $@ validation/golden.c gan.c $(LDLIBS)
+build/golden_float: validation/golden.c build/gan.o $(PARTS)
 	@echo "$(CC) $@"; $(CC) $(CFLAGS) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 
-# ---- the chapters; their cells are linked with the code of the headers, of which the linker takes what a cell does not bring itself ----
+# ---- the chapters: their cells are linked with the code of the headers that they do not bring along ----
 
 notebooks: all build/libgan.a build/golden build/golden_float
 	@LONG=1 UPDATE='$(UPDATE)' sh notebooks-as-md/run.sh $(CHAPTERS)
 ipynb:
 	@sh notebooks-as-md/ipynb.sh
-build/images.o: images/images.h $(HEADERS) | stb
-	$(CC) $(CFLAGS) -DIMAGES_IMPLEMENTATION -c -o $@ -x c $<
 build/libgan.a: build/gan.o build/images.o
 	rm -f $@ && ar rcs $@ $^
 
+.PHONY: test checks count $(CHECKS:%=check-%) check-kernels endurance tsan valgrind messages fuzz bench golden
+.PHONY: notebooks ipynb

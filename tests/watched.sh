@@ -6,11 +6,11 @@
 # gcc's OpenMP is not instrumented: ThreadSanitizer would see races where there are barriers. LLVM's tells it of them, through Archer.
 : "${STB_DIR:=/usr/include/stb}"
 . tests/checks.sh
-with="-std=gnu11 -O1 -g -w -isystem $STB_DIR -I."
 export OMP_WAIT_POLICY=passive              # else a program starts itself again by /proc/self/exe, which is valgrind there
+with="-std=gnu11 -O1 -g -w -isystem $STB_DIR -I." built=
 case ${1:-} in
-    address)
-        cc="${CC:-cc} -fsanitize=address,undefined -fno-sanitize=shift-base -fno-sanitize-recover=undefined -fno-omit-frame-pointer" under=
+    address)                                # make has built these
+        cc="${CC:-cc} -fsanitize=address,undefined -fno-sanitize-recover=undefined" under= built=build/asan
         export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:exitcode=9 OMP_NUM_THREADS=2 ;;
     thread)
         cc="${CLANG:-$(command -v clang || command -v clang-14)} -fsanitize=thread" under=
@@ -23,7 +23,11 @@ case ${1:-} in
     *) echo "usage: watched.sh address|thread|valgrind"; exit 2 ;;
 esac
 with="$with $(openmp "$cc")"
-$cc $with -o "$tmp/train" train.c gan.c -lm && $cc $with -o "$tmp/transfer" transfer.c gan.c -lm && $cc $with -Dreal=double -DIMAGES_IMPLEMENTATION -o "$tmp/validate" validation/validate.c gan.c -lm || exit 1
+if [ -n "$built" ]; then cp $built/train $built/transfer $built/validate "$tmp" || exit 1
+else
+    $cc $with -o "$tmp/train" train.c gan.c -lm && $cc $with -o "$tmp/transfer" transfer.c gan.c -lm &&
+        $cc $with -Dreal=double -o "$tmp/validate" validation/validate.c gan.c -lm || exit 1
+fi
 mkdir "$tmp/style" && cp style/features.safetensors "$tmp/style"     # transfer looks for them beside itself
 
 watch() {                                   # watch WHAT STATUS PROGRAM OPTIONS...

@@ -1,21 +1,26 @@
-/* validate.c: is another implementation right? Compares a file of its results with the reference's, tensor by tensor, and names the mistake.
+/* validate.c: is another implementation right? Compares a file of its results with the reference,
+ * tensor by tensor, and names the mistake.
  *
- *   make golden                                                     writes golden/: what to compute, from what, and what must come out
+ *   make golden      writes golden/: what to compute, from what, and what must come out
  *   ./validate THEIRS.safetensors --against golden/conv2d.safetensors [--partial] [--verbose]
  *
- * THEIRS holds results under the names that the golden file has for them (conv2d.0/y, conv2d.0/dx, ..), in float32 or float64. A number is
- * right when |theirs - ours| <= atol + rtol |ours|; both stand in the golden file's metadata beside the tensor's name, with the reason.
- * Of a tensor that is wrong: the largest errors, where, how many; then the usual mistakes are tried, on theirs (another layout, sign, factor)
- * and on the reference, which is computed again with the mistake in it (padding, a kernel turned round, no bias correction).
- * Exit status: 0 all right, 1 something is not (or not there), 2 wrong usage.                      Compiled in double, with the textbook code. */
+ * THEIRS holds results in float32 or float64 under their names in the golden file (conv2d.0/y).
+ * A number is right when |theirs - ours| <= atol + rtol |ours|; the golden file's metadata has both
+ * for each tensor, and the reason. Of a wrong tensor you see the largest error, where it is and how
+ * many numbers are wrong. Then the usual mistakes are tried: on theirs (another layout, sign or
+ * factor), and on the reference, which is computed again with the mistake in it.
+ * Exit status: 0 all is right, 1 something is wrong or missing, 2 wrong usage.
+ * Compiled in double, with the textbook code. */
 #include "validation/op_cases.h"
 #include "core/error.h"
 #include "core/options.h"
 #include "core/safetensors.h"
 
-#define STRAY 0.005                      /* of a tensor after training steps: where a gradient is nearly zero, Adam's step has its sign, which rounding decides */
-#define STRAY_FAR 3000                   /* but no further away than so many times what is allowed, which is about the learning rate */
-enum { MOST_RANK = 4, PERMUTATIONS = 24, MOST_SHOWN = 12 };
+/* After training steps a share STRAY of a tensor may be up to STRAY_FAR times further away: where a
+ * gradient is nearly zero, Adam's step has its sign, which rounding decides. */
+#define STRAY 0.005
+#define STRAY_FAR 3000
+enum { MOST_RANK = 4, MOST_SHOWN = 12 };
 typedef struct Result {
     char name[200], why[200];
     double atol, rtol;
@@ -40,6 +45,13 @@ static void *memory(size_t bytes) {
     if (!at) die(1, "not enough memory for %zu bytes of a result", bytes);
     return at;
 }
+static double *numbers(long n) { return memory(sizeof(double) * (size_t)n); }
+
+static double *values(const StTensor *t, long n) {
+    double *v = numbers(n);
+    must(st_read_f64(t, v, n));
+    return v;
+}
 
 static long count_of(const StTensor *t) {
     long n = 1;
@@ -47,82 +59,69 @@ static long count_of(const StTensor *t) {
     return n;
 }
 
-static double *values(const StTensor *t, long n) {
-    double *v = memory(sizeof *v * (size_t)n);
-    if (!st_read_f64(t, v, n)) die(1, "%s", error_text());
-    return v;
+static const char *shape_text(const StTensor *t, char text[100]) {
+    int n = snprintf(text, 100, "(");
+    for (int d = 0; d < t->rank; d++)
+        n += snprintf(text + n, 100 - (size_t)n, "%s%ld", d ? "," : "", t->shape[d]);
+    snprintf(text + n, 100 - (size_t)n, ")");
+    return text;
 }
 
-static const char *shape_text(const StTensor *t) {
-    static char text[4][100];
-    static int turn;
-    char *at = text[turn = (turn + 1) % 4];
-    int n = snprintf(at, sizeof text[0], "(");
-    for (int d = 0; d < t->rank; d++) n += snprintf(at + n, sizeof text[0] - (size_t)n, "%s%ld", d ? "," : "", t->shape[d]);
-    snprintf(at + n, sizeof text[0] - (size_t)n, ")");
-    return at;
+/* Do two tensors have the same shape, but for axes of length 1? */
+static int alike(const StTensor *a, const StTensor *b) {
+    for (int i = 0, j = 0;; i++, j++) {
+        while (i < a->rank && a->shape[i] == 1) i++;
+        while (j < b->rank && b->shape[j] == 1) j++;
+        if (i == a->rank || j == b->rank) return i == a->rank && j == b->rank;
+        if (a->shape[i] != b->shape[j]) return 0;
+    }
 }
 
 /* The share of numbers that are not within factor * (atol + rtol |want|). NaN is within nothing. */
-static double share_outside(const Result *r, const double *got, const double *want, double factor) {
-    long outside = 0;
-    for (long i = 0; i < r->count; i++) outside += !(fabs(got[i] - want[i]) <= factor * (r->atol + r->rtol * fabs(want[i])));
-    return (double)outside / (double)(r->count ? r->count : 1);
+static double outside(const Result *r, const double *got, const double *want, double factor) {
+    long n = 0;
+    for (long i = 0; i < r->count; i++)
+        n += !(fabs(got[i] - want[i]) <= factor * (r->atol + r->rtol * fabs(want[i])));
+    return (double)n / (double)(r->count ? r->count : 1);
 }
-static int same(const Result *r, const double *got, const double *want) { return share_outside(r, got, want, 1) == 0; }
+static int same(const Result *r, const double *got) { return outside(r, got, r->want, 1) == 0; }
 
-/* The shapes of two tensors without their axes of length 1: equal, or (order = 0) the same lengths in some order? */
-static int alike(const StTensor *a, const StTensor *b, int order) {
-    long left[2][ST_RANK_MAX], count[2] = {0};
-    for (int k = 0; k < 2; k++) for (int d = 0; d < (k ? b : a)->rank; d++) if ((k ? b : a)->shape[d] != 1) left[k][count[k]++] = (k ? b : a)->shape[d];
-    for (int k = 0; k < 2 && !order; k++) for (int i = 1; i < count[k]; i++) for (int j = i; j > 0 && left[k][j] < left[k][j - 1]; j--) {
-        long swap = left[k][j];
-        left[k][j] = left[k][j - 1], left[k][j - 1] = swap;
-    }
-    return count[0] == count[1] && !memcmp(left[0], left[1], (size_t)count[0] * sizeof(long));
-}
+/* -------------------------------------------------------- mistakes that their file can show */
 
-/* ------------------------------------------------------------------------------------- mistakes that their file can show */
-
-/* The numbers of `from`, whose axes are those of `shape` in the order `axis`, in the order of `shape`; with turned > 0 its first so many
- * axes run backwards */
-static void reorder(double *to, const double *from, const long *shape, int rank, const int *axis, int turned) {
-    long n = 1, stride[MOST_RANK] = {0}, step = 1;
-    for (int d = 0; d < rank; d++) n *= shape[d];
-    for (int d = rank; d-- > 0;) stride[axis[d]] = step, step *= shape[axis[d]];
+/* The numbers of `from`, whose axes are those of `shape` in the order `axis`, in the order of
+ * `shape`. The first `turned` axes run backwards. */
+static void reorder(double *to, const double *from, const long *shape, int rank, const int *axis,
+                    int turned) {
+    long n = 1, stride[MOST_RANK] = {0};
+    for (int d = rank; d-- > 0; n *= shape[axis[d]]) stride[axis[d]] = n;
     for (long i = 0; i < n; i++) {
         long rest = i, at = 0;
-        for (int d = rank; d-- > 0;) {
+        for (int d = rank; d-- > 0; rest /= shape[d]) {
             long place = rest % shape[d];
             at += (d < turned ? shape[d] - 1 - place : place) * stride[d];
-            rest /= shape[d];
         }
         to[i] = from[at];
     }
 }
 
 static int another_layout(const Result *r) {
-    int rank = r->shape->rank, weights = strstr(r->name, "/w") || strstr(r->name, "/dw");
-    const char *letters = rank == 2 ? (weights ? "IO" : "NC") : rank == 3 ? "HWI" : weights ? "HWIO" : "NHWC";
+    static const int usual[4] = { 0x2130, 0x1023, 0x1032, 0x3201 };      /* NCHW OIHW IOHW; IO */
+    int rank = r->shape->rank, weights = strstr(r->name, "/w") || strstr(r->name, "/dw"), found = 0;
+    const char *letters = rank == 2 ? (weights ? "IO" : "NC") : rank == 3 ? "HWI"
+                        : weights ? "HWIO" : "NHWC";
     if (rank < 2 || rank > MOST_RANK) return 0;
-    double *try = memory(sizeof *try * (size_t)r->count);
-    int found = 0;
-    static const int usual[][MOST_RANK] = { { 0, 3, 1, 2 }, { 3, 2, 0, 1 }, { 2, 3, 0, 1 }, { 1, 0, 2, 3 } };      /* NCHW, OIHW, IOHW, a matrix turned */
-    for (int p = 0; p < 4 + PERMUTATIONS && !found; p++) {
-        int axis[MOST_RANK], left[MOST_RANK] = { 0, 1, 2, 3 }, code = p - 4, valid = 1;
-        for (int d = 0; d < MOST_RANK; d++) {                        /* the permutation of four of that number */
-            int pick = p < 4 ? 0 : code % (MOST_RANK - d);
-            code /= MOST_RANK - d;
-            axis[d] = p < 4 ? usual[p][d] : left[pick];
-            memmove(left + pick, left + pick + 1, sizeof *left * (size_t)(MOST_RANK - 1 - pick));
-        }
-        for (int d = 0; d < MOST_RANK; d++) valid &= d < rank ? axis[d] < rank : axis[d] == d;
-        for (int turned = 0; turned <= 2 * weights && valid && !found; turned += 2) {
-            reorder(try, r->got, r->shape->shape, rank, axis, turned);
-            if (!same(r, try, r->want) || (same(r, r->got, r->want) && !turned)) continue;
+    double *try = numbers(r->count);
+    for (int p = 0; p < 4 + 0x4444 && !found; p++) {         /* the usual orders first, then all */
+        int code = p < 4 ? usual[p] : p - 4, axis[MOST_RANK], used = 0;
+        for (int d = 0; d < rank; d++) used |= 1 << (axis[d] = code >> 4 * d & 15);
+        for (int d = rank; d < MOST_RANK; d++) if ((code >> 4 * d & 15) != d) used = 0;
+        for (int turned = 0; turned <= 2 * weights && used == (1 << rank) - 1; turned += 2) {
             char order[MOST_RANK + 1] = "";
+            reorder(try, r->got, r->shape->shape, rank, axis, turned);
+            if (found || !same(r, try) || (same(r, r->got) && !turned)) continue;
             for (int d = 0; d < rank; d++) order[d] = letters[axis[d]];
-            printf("    matches after %s->%s%s\n", order, letters, turned ? ", the kernel turned by 180 degrees" : "");
+            printf("    matches after %s->%s%s\n", order, letters,
+                   turned ? ", the kernel turned by 180 degrees" : "");
             found = 1;
         }
     }
@@ -130,282 +129,337 @@ static int another_layout(const Result *r) {
     return found;
 }
 
-/* theirs = f * ours? Then f often says what was forgotten. */
-static int another_factor(const Result *r, const Case *k) {
+/* Is theirs = f * ours? Then f often says what is missing: a size of the case, or one over it. */
+static void another_factor(const Result *r, const Case *k) {
     double product = 0, square = 0;
-    for (long i = 0; i < r->count; i++) product += r->got[i] * r->want[i], square += r->want[i] * r->want[i];
-    double f = product / square;
-    if (!(r->count > 1 && square > 0 && isfinite(f) && fabs(f) > 1e-9)) return 0;
-    double *try = memory(sizeof *try * (size_t)r->count);
+    for (long i = 0; i < r->count; i++)
+        product += r->got[i] * r->want[i], square += r->want[i] * r->want[i];
+    double f = product / square, *try = numbers(r->count);
     for (long i = 0; i < r->count; i++) try[i] = r->got[i] / f;
-    int found = share_outside(r, try, r->want, 2) == 0;
+    int found = r->count > 1 && square > 0 && isfinite(f) && fabs(f) > 1e-9
+             && outside(r, try, r->want, 2) == 0;
     free(try);
-    if (!found) return 0;
-    printf("    matches after division by %.9g", f);
-    if (fabs(f + 1) < 1e-4) printf(": the sign");
-    else if (k) {
-        const Conv *d = &k->d;
-        const struct { const char *what; double n; } sizes[] = { { "the batch, n", d->n }, { "h w", (double)d->h * d->w }, { "n h w", (double)d->n * d->h * d->w },
-            { "n h w c", (double)d->n * d->h * d->w * d->c }, { "c", d->c }, { "h w c", (double)d->h * d->w * d->c }, { "kernel^2", (double)d->kernel * d->kernel } };
-        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            double n = sizes[i].n, rows = strstr(r->name, "normalize") || strstr(r->name, "moments") ? (double)d->h * d->w : n;
-            if (n > 1 && fabs(f - n) < 1e-4 * n) { printf(": a sum over %s where the formula has a mean", sizes[i].what); break; }
-            if (n > 1 && fabs(f * n - 1) < 1e-4) { printf(": a mean over %s where the formula has a sum", sizes[i].what); break; }
-            if (rows > 2 && (fabs(f - rows / (rows - 1)) < 2e-6 * rows / (rows - 1))) { printf(": a variance with 1/(m-1) where the formula has 1/m, m = %g", rows); break; }
-        }
-        if (k->scale != 0 && fabs(f * k->scale - 1) < 1e-4) printf(": without the factor scale = %g", (double)k->scale);
+    if (!found) return;
+    printf("    matches after division by %.9g%s", f, fabs(f + 1) < 1e-4 ? ": the sign" : "");
+    double n = k ? k->d.n : 1, h = k ? k->d.h : 1, w = k ? k->d.w : 1, c = k ? k->d.c : 1;
+    double area = k ? (double)k->d.kernel * k->d.kernel : 1;
+    int groups = strstr(r->name, "normalize") || strstr(r->name, "moments");
+    const struct { const char *what; double n; } sizes[] = {
+        { "the batch, n", n }, { "h w", h * w }, { "n h w", n * h * w }, { "c", c },
+        { "n h w c", n * h * w * c }, { "h w c", h * w * c }, { "kernel^2", area } };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        double size = sizes[i].n, m = groups ? h * w : size;
+        if (size > 1 && fabs(f - size) < 1e-4 * size)
+            printf(": a sum over %s where the formula has a mean", sizes[i].what);
+        else if (size > 1 && fabs(f * size - 1) < 1e-4)
+            printf(": a mean over %s where the formula has a sum", sizes[i].what);
+        else if (m > 2 && fabs(f - m / (m - 1)) < 2e-6 * m / (m - 1))
+            printf(": a variance with 1/(m-1) where the formula has 1/m, m = %g", m);
+        else continue;
+        break;
     }
+    if (k && k->scale != 0 && fabs(f * k->scale - 1) < 1e-4)
+        printf(": without the factor scale = %g", (double)k->scale);
     printf("\n");
-    return 1;
 }
 
-/* --------------------------------------------------------------------------- mistakes that the reference can make on purpose */
+/* ---------------------------------------------- mistakes that the reference can make on purpose */
 
-/* The sizes of the case a tensor belongs to; 0: the file has none */
+/* The sizes of the case a tensor belongs to. 0: the file has none, or a damaged one. */
 static int case_of(const Result *r, Case *k) {
     char name[220];
+    double v[13];
+    int size[10];
     snprintf(name, sizeof name, "%.*s/case", (int)strcspn(r->name, "/"), r->name);
     const StTensor *t = strchr(r->name, '/') ? st_find(&golden, name) : NULL;
     if (!t || count_of(t) != 13) return 0;
-    double *v = values(t, 13);
-    int sound = v[12] >= 0 && v[12] < 1e9;                           /* a damaged file's sizes would cost memory, or worse */
-    for (int i = 0; i < 10; i++) sound &= v[i] >= 0 && v[i] < (i < 7 ? 2000 : 100);
-    if (!sound) { free(v); return 0; }
-    *k = (Case){ .d = { (int)v[0], (int)v[1], (int)v[2], (int)v[3], (int)v[4], (int)v[5], (int)v[6], (int)v[7], (int)v[8], (int)v[9] },
-                 .a = v[10], .scale = v[11], .t = (long)v[12] };
-    free(v);
+    must(st_read_f64(t, v, 13));
+    for (int i = 0; i < 10; size[i] = (int)v[i], i++)
+        if (!(v[i] >= 0 && v[i] < (i < 7 ? 2000 : 100))) return 0;
+    if (!(v[12] >= 0 && v[12] < 1e9)) return 0;
+    *k = (Case){ .a = v[10], .scale = v[11], .t = (long)v[12] };
+    memcpy(&k->d, size, sizeof k->d);                        /* struct Conv is these ten numbers */
+    return 1;
+}
+_Static_assert(sizeof(Conv) == 10 * sizeof(int), "struct Conv is ten numbers");
+
+enum { PAD_LESS, PAD_MORE, TURNED, OIHW, IOHW, NO_BIAS, NO_SLOPE, NO_SCALE, UNCORRECTED, BIASED,
+       UNBIASED, MISTAKES };
+static const char *const mistake_text[MISTAKES] = {
+    [PAD_LESS] = "a padding smaller by one", [PAD_MORE] = "a padding larger by one",
+    [TURNED] = "the kernel turned by 180 degrees (a convolution where the formula has a "
+               "correlation, or the reverse)",
+    [OIHW] = "weights read as OIHW where they lie as HWIO",
+    [IOHW] = "weights read as IOHW where they lie as HWIO",
+    [NO_BIAS] = "no bias", [NO_SLOPE] = "a slope, target or rate a of 0",
+    [NO_SCALE] = "no factor scale", [UNCORRECTED] = "Adam without its bias correction",
+    [UNBIASED] = "a variance with 1/(m-1) where the formula has 1/m",
+    [BIASED] = "a variance with 1/m where the formula has 1/(m-1)",
+};
+
+/* Fills the inputs of a case from the golden file: x.before of a tensor that is changed in place; a
+ * gradient begins at 0. 0: a tensor of the file cannot be read. */
+static int read_inputs(const Result *r, Data *x) {
+    int good = 1;
+    for (int j = 0; j < x->count; j++) {
+        const Tensor *size = &x->tensor[j];
+        int changed = size->role & INOUT;
+        char name[300];
+        snprintf(name, sizeof name, "%.*s/%s%s", (int)strcspn(r->name, "/"), r->name, size->name,
+                 changed ? ".before" : "");
+        const StTensor *t = st_find(&golden, name);
+        if (!t && changed && size->name[0] == 'd') ops_naive.fill(x->value[j], 0, size->size);
+        if (t && count_of(t) == size->size) good &= st_read_f64(t, x->value[j], size->size);
+    }
+    return good;
+}
+
+/* Plants a mistake in the case, or in the inputs p. 0: it means nothing for this operation. */
+static int plant(int mistake, const Op *op, Case *k, const Data *x, real **p) {
+    static const int layout[][MOST_RANK] = {
+        [TURNED] = { 0, 1, 2, 3 }, [OIHW] = { 3, 2, 0, 1 }, [IOHW] = { 2, 3, 0, 1 } };
+    int conv = strstr(op->name, "conv2d") != NULL, w = data_find(x, "w"), b = data_find(x, "b");
+    int means = 0;
+    switch (mistake) {
+        case PAD_LESS: k->d.pad--; return conv;
+        case PAD_MORE: k->d.pad++; return conv;
+        case NO_BIAS: if (b >= 0) p[b] = NULL; return b >= 0;
+        case NO_SLOPE: means = k->a != 0; k->a = 0; return means;
+        case NO_SCALE: means = k->scale != 1; k->scale = 1; return means;
+        case UNCORRECTED: k->t = 100000000; return !strcmp(op->name, "adam_step");
+        case BIASED: k->d.n = k->d.h = k->d.w = 1; return !strcmp(op->name, "batchnorm_track");
+        case UNBIASED: return !strcmp(op->name, "normalize_forward") && k->d.h * k->d.w > 1;
+    }
+    if (w < 0 || !conv || strstr(op->name, "depthwise")) return 0;       /* another layout of w */
+    double *copy = numbers(x->tensor[w].size);
+    memcpy(copy, p[w], sizeof *copy * (size_t)x->tensor[w].size);
+    reorder(p[w], copy, x->tensor[w].shape, 4, layout[mistake], mistake == TURNED ? 2 : 0);
+    free(copy);
     return 1;
 }
 
-enum { PAD_LESS, PAD_MORE, TURNED, OIHW, IOHW, NO_BIAS, NO_SLOPE, NO_SCALE, UNCORRECTED, UNBIASED, BIASED, MISTAKES };
-static const char *const mistake_text[MISTAKES] = {
-    "a padding smaller by one", "a padding larger by one", "the kernel turned by 180 degrees (a convolution where the formula has a correlation, or the reverse)",
-    "weights read as OIHW where they lie as HWIO", "weights read as IOHW where they lie as HWIO", "no bias", "a slope, target or rate a of 0",
-    "no factor scale", "Adam without its bias correction", "a variance with 1/(m-1) where the formula has 1/m", "a variance with 1/m where the formula has 1/(m-1)",
-};
+/* y of normalize_forward, group by group, with the other variance */
+static void normalize_unbiased(real *y, const Data *x, const Case *k) {
+    static const char *const names[5] = { "x", "gamma", "beta", "mean", "var" };
+    real *p[5];
+    for (int i = 0; i < 5; i++) p[i] = x->value[data_find(x, names[i])];
+    long m = (long)k->d.h * k->d.w, c = k->d.c;
+    for (long i = 0; i < k->d.n * c; i++) p[4][i] *= (real)m / (real)(m - 1);
+    for (long g = 0; g < k->d.n; g++, y += m * c)
+        ops_naive.batchnorm_inference(y, p[0] + g * m * c, p[1], p[2], p[3] + g * c, p[4] + g * c,
+                                      m, (int)c);
+}
 
-/* The operation that writes r, again, from the golden file's inputs, with a mistake. 0: the mistake means nothing here */
+/* Computes the operation that writes r again, from the golden file's inputs, with a mistake in it.
+ * 0: the mistake means nothing here. */
 static int compute_wrongly(const Result *r, const Case *right, int mistake, double *out) {
-    Case k = *right;
     const char *tensor = strchr(r->name, '/') + 1;
     for (int i = 0; i < OPS; i++) {
         const Op *op = &op_list[i];
-        const char *group = group_of(op);
-        if (strncmp(r->name, group, strlen(group)) || r->name[strlen(group)] != '.') continue;
+        size_t length = strlen(group_of(op));
+        if (strncmp(r->name, group_of(op), length) || r->name[length] != '.') continue;
         Tensor size[MOST_TENSORS];
-        int huge = 0;
-        for (int j = op->tensors(size, right); j-- > 0;) huge |= size[j].size > 10000000;
-        if (huge) return 0;
+        for (int j = op->tensors(size, right); j-- > 0;) if (size[j].size > 10000000) return 0;
+        Case k = *right;
         Data x = data_random(op, right, 1);
-        int at = data_find(&x, tensor), w = data_find(&x, "w"), b = data_find(&x, "b"), given = 1;
-        for (int j = 0; j < x.count; j++) given &= x.value[j] != NULL;
-        if (at < 0 || x.tensor[at].role & IN || x.tensor[at].size != r->count || !given) { data_free(&x); continue; }
         real *p[MOST_TENSORS];
-        for (int j = 0; j < x.count; j++) {
-            char name[300];
-            p[j] = x.value[j];
-            for (int before = 1; before >= 0; before--) {
-                snprintf(name, sizeof name, "%.*s/%s%s", (int)(tensor - 1 - r->name), r->name, x.tensor[j].name, before ? ".before" : "");
-                const StTensor *t = st_find(&golden, name);
-                if (before && !t && x.tensor[j].role & INOUT && x.tensor[j].name[0] == 'd') { ops_naive.fill(p[j], 0, x.tensor[j].size); break; }
-                if (t && count_of(t) == x.tensor[j].size && (before || !(x.tensor[j].role & INOUT))) { given &= st_read_f64(t, p[j], x.tensor[j].size); break; }
-            }
-        }
-        int conv = strstr(op->name, "conv2d") != NULL, rank4 = w >= 0 && conv && !strstr(op->name, "depthwise");
-        const long *shape = w >= 0 ? x.tensor[w].shape : NULL;
-        static const int as_is[] = { 0, 1, 2, 3 }, oihw[] = { 3, 2, 0, 1 }, iohw[] = { 2, 3, 0, 1 };
-        int known = given;
-        if (mistake == PAD_LESS || mistake == PAD_MORE) known &= conv, k.d.pad += mistake == PAD_MORE ? 1 : -1;
-        else if (mistake == TURNED || mistake == OIHW || mistake == IOHW) {
-            known &= rank4;
-            if (known) {
-                double *copy = memory(sizeof *copy * (size_t)x.tensor[w].size);
-                memcpy(copy, p[w], sizeof *copy * (size_t)x.tensor[w].size);
-                reorder(p[w], copy, shape, 4, mistake == TURNED ? as_is : mistake == OIHW ? oihw : iohw, mistake == TURNED ? 2 : 0);
-                free(copy);
-            }
-        } else if (mistake == NO_BIAS) { known &= b >= 0; if (known) p[b] = NULL; }
-        else if (mistake == NO_SLOPE) known &= k.a != 0, k.a = 0;
-        else if (mistake == NO_SCALE) known &= k.scale != 1, k.scale = 1;
-        else if (mistake == UNCORRECTED) known &= !strcmp(op->name, "adam_step"), k.t = 100000000;
-        else if (mistake == BIASED) known &= !strcmp(op->name, "batchnorm_track"), k.d.n = k.d.h = k.d.w = 1;
-        else known &= !strcmp(op->name, "normalize_forward") && !strcmp(tensor, "y") && k.d.h * k.d.w > 1;
+        int at = data_find(&x, tensor), known = 0;
+        int ours = at >= 0 && !(x.tensor[at].role & IN) && x.tensor[at].size == r->count;
+        for (int j = 0; j < x.count; j++) p[j] = x.value[j], ours &= p[j] != NULL;
+        if (ours && read_inputs(r, &x)) known = plant(mistake, op, &k, &x, p);
         if (known && mistake == UNBIASED) {
-            long m = (long)k.d.h * k.d.w, c = k.d.c;
-            const real *data = p[data_find(&x, "x")], *gamma = p[data_find(&x, "gamma")], *beta = p[data_find(&x, "beta")];
-            const real *mean = p[data_find(&x, "mean")], *var = p[data_find(&x, "var")];
-            for (long e = 0; e < r->count; e++) {
-                long g = e / (m * c) * c + e % c;
-                out[e] = gamma[e % c] * (data[e] - mean[g]) / sqrt(var[g] * (double)m / (double)(m - 1) + NORM_EPS) + beta[e % c];
-            }
-        } else if (known) {
-            op->call(&ops_naive, p, &k);
-            for (long e = 0; e < r->count; e++) out[e] = p[at][e];
-        }
+            known = !strcmp(tensor, "y");
+            if (known) normalize_unbiased(p[at], &x, &k);
+        } else if (known) op->call(&ops_naive, p, &k);
+        for (long e = 0; known && e < r->count; e++) out[e] = p[at][e];
         data_free(&x);
-        return known;
+        if (ours) return known;
     }
     return 0;
 }
 
 static int a_known_mistake(const Result *r, const Case *k) {
-    double *out = memory(sizeof *out * (size_t)r->count);
+    double *out = numbers(r->count);
     int found = 0;
     for (int m = 0; m < MISTAKES && !found; m++) {
-        if (!compute_wrongly(r, k, m, out) || same(r, out, r->want) || share_outside(r, r->got, out, 4) > 0) continue;
-        printf("    is what the reference gives with: %s\n", mistake_text[m]);
-        found = 1;
+        found = compute_wrongly(r, k, m, out) && !same(r, out) && outside(r, r->got, out, 4) == 0;
+        if (found) printf("    is what the reference gives with: %s\n", mistake_text[m]);
     }
     free(out);
     return found;
 }
 
-/* In a file of training steps, when the gradient is right and the parameter is not: which step was taken? Adam's first one is
- * p - lr g / (|g| + eps), since both corrections cancel the factors 1 - beta */
+/* In a file of training steps, when the gradient is right and the parameter is not: which step was
+ * taken? Adam's first one is p - lr g / (|g| + eps): its corrections cancel the 1 - beta. */
 static int another_step(const Result *r) {
-    const char *recipe = st_meta(&golden, "recipe"), *dot = strncmp(r->name, "step1/", 6) ? NULL : r->name + 6;
-    double lr, beta1, beta2;
-    const char *rates = recipe ? strstr(recipe, "lr ") : NULL;
-    if (!rates || !dot || strstr(r->name, ".grad") || sscanf(rates, "lr %lf, beta1 %lf, beta2 %lf", &lr, &beta1, &beta2) != 3) return 0;
+    static const char *const steps[] = {
+        "no step at all", "Adam without its bias correction", "gradient descent without Adam",
+        "Adam, up the slope", "running statistics that take the variance with 1/m for 1/(m-1)" };
+    const char *recipe = st_meta(&golden, "recipe"), *rates = recipe ? strstr(recipe, "lr ") : NULL;
+    double lr, beta1, beta2, f = 0, square = 0;
     char name[300];
-    snprintf(name, sizeof name, "start/%s", dot);
-    const StTensor *start = st_find(&golden, name);
+    if (!rates || strncmp(r->name, "step1/", 6) || strstr(r->name, ".grad")
+        || sscanf(rates, "lr %lf, beta1 %lf, beta2 %lf", &lr, &beta1, &beta2) != 3) return 0;
     snprintf(name, sizeof name, "%s.grad", r->name);
     const StTensor *gradient = st_find(&golden, name);
+    snprintf(name, sizeof name, "start/%s", r->name + 6);
+    const StTensor *start = st_find(&golden, name);
     if (!start) return 0;
-    long all = count_of(start);
-    double *p = values(start, all), *out = memory(sizeof *out * (size_t)r->count), *g = gradient ? values(gradient, r->count) : NULL;
-    static const char *const steps[] = { "no step at all", "Adam without its bias correction", "gradient descent without Adam", "Adam, up the slope",
-                                         "running statistics that take the variance with 1/m for 1/(m-1)" };
+    long all = count_of(start), n = r->count;
+    double *p = values(start, all), *g = gradient ? values(gradient, n) : NULL, *out = numbers(n);
+    for (long i = 0; i < n; i++) {          /* running statistics keep 0.9: is the rest f * ours? */
+        double kept = 0.9 * p[i * all / n], rest = r->want[i] - kept;
+        f += (r->got[i] - kept) * rest, square += rest * rest;
+    }
+    int running = strstr(r->name, "running_var") && f < 0.999999 * square && f > 0.5 * square;
     int found = 0;
     for (int s = 0; s < 5 && !found; s++) {
-        double f = 0, square = 0;
-        for (long i = 0; i < r->count; i++) {
-            double before = p[i * all / r->count], d = g ? g[i] : 0;
-            double change[] = { 0, -lr * (1 - beta1) * d / (sqrt(1 - beta2) * fabs(d) + 1e-8), -lr * d, lr * d / (fabs(d) + 1e-8) };
-            out[i] = before + (s < 4 ? change[s] : 0);
-            f += (r->got[i] - 0.9 * before) * (r->want[i] - 0.9 * before), square += (r->want[i] - 0.9 * before) * (r->want[i] - 0.9 * before);
+        if (s < 4 ? !g : !running) continue;
+        for (long i = 0; i < n; i++) {
+            double before = p[i * all / n], d = g ? g[i] : 0, part = f / square;
+            double small = lr * (1 - beta1) * d / (sqrt(1 - beta2) * fabs(d) + 1e-8);
+            double change[] = { 0, -small, -lr * d, lr * d / (fabs(d) + 1e-8),
+                                part * r->want[i] - (0.1 + 0.9 * part) * before };
+            out[i] = before + change[s];
         }
-        if (s < 4 && (!g || same(r, out, r->want))) continue;
-        if (s == 4 && (!strstr(r->name, "running_var") || !(f < 0.999999 * square) || !(f > 0.5 * square))) continue;
-        for (long i = 0; i < r->count && s == 4; i++) out[i] = 0.9 * p[i] + f / square * (r->want[i] - 0.9 * p[i]);
-        if (share_outside(r, r->got, out, 4) > 0) continue;
-        printf("    is what comes of: %s\n", steps[s]);
-        found = 1;
+        found = (s == 4 || !same(r, out)) && outside(r, r->got, out, 4) == 0;
+        if (found) printf("    is what comes of: %s\n", steps[s]);
     }
     free(p), free(out), free(g);
     return found;
 }
 
-/* ------------------------------------------------------------------------------------------------------ one by one */
+/* ------------------------------------------------------------------------------- one by one */
 
-/* Which size would another stride or padding have given? */
+/* Which stride or padding would have given this size? */
 static void explain_shape(const Result *r, const StTensor *t, const Case *k) {
-    printf("    its shape is %s, expected %s", shape_text(t), shape_text(r->shape));
-    if (k && strstr(r->name, "conv2d") && t->rank == 4 && strstr(r->name, "/y"))
-        for (int stride = 1; stride <= 4; stride++) for (int pad = 0; pad < k->d.kernel; pad++)
-            for (int nchw = 0; nchw < 2; nchw++) {
-                int transposed = strstr(r->name, "transpose") != NULL;
-                const Conv *d = &k->d;
-                long h = transposed ? (d->oh - 1L) * stride - 2 * pad + d->kernel : CONV_SIZE(d->h, d->kernel, stride, pad);
-                long w = transposed ? (d->ow - 1L) * stride - 2 * pad + d->kernel : CONV_SIZE(d->w, d->kernel, stride, pad);
-                if (t->shape[1 + nchw] != h || t->shape[2 + nchw] != w) continue;
-                printf(": that of stride %d, padding %d%s; the case has stride %d, padding %d\n", stride, pad, nchw ? ", as NCHW" : "", d->stride, d->pad);
-                return;
-            }
+    char is[100], of[100];
+    printf("    its shape is %s, expected %s", shape_text(t, is), shape_text(r->shape, of));
+    int known = k && strstr(r->name, "conv2d") && t->rank == 4 && strstr(r->name, "/y"), found = 0;
+    for (int i = 0; known && i < 8 * k->d.kernel && !found; i++) {
+        const Conv *d = &k->d;
+        int stride = 1 + i / 2 / d->kernel, pad = i / 2 % d->kernel, nchw = i % 2;
+        int up = strstr(r->name, "transpose") != NULL, more = d->kernel - 2 * pad;
+        long h = up ? (d->oh - 1L) * stride + more : CONV_SIZE(d->h, d->kernel, stride, pad);
+        long w = up ? (d->ow - 1L) * stride + more : CONV_SIZE(d->w, d->kernel, stride, pad);
+        found = t->shape[1 + nchw] == h && t->shape[2 + nchw] == w;
+        if (found) printf(": that of stride %d, padding %d%s; the case has stride %d, padding %d",
+                          stride, pad, nchw ? ", as NCHW" : "", d->stride, d->pad);
+    }
     printf("\n");
 }
 
-/* 1 right, 0 wrong */
+/* The line about a tensor: its largest error, and where. 1: all its numbers are finite. */
+static int describe(const Result *r, int good, double share) {
+    double most = 0, relative = 0;
+    long at = 0, in = 0, nan = 0;
+    char place[100] = "", tail[120], shape[100];
+    for (long i = r->count; i-- > 0;) {
+        double e = fabs(r->got[i] - r->want[i]), size = fabs(r->want[i]);
+        if (!isfinite(e)) nan++, at = i;                    /* the first of them is what is shown */
+        else if (!nan && e >= most) most = e, at = i;
+        if (isfinite(e) && e > relative * size && size > 0) relative = e / size, in = i;
+    }
+    for (int d = r->shape->rank, first = 1; d-- > 0 && r->count; first = 0) {
+        long rest = at;
+        for (int after = d + 1; after < r->shape->rank; after++) rest /= r->shape->shape[after];
+        snprintf(tail, sizeof tail, "%ld%s%s", rest % r->shape->shape[d], first ? "" : ",", place);
+        snprintf(place, sizeof place, "%.99s", tail);
+    }
+    printf("%s %-32s %s ", good ? "right" : "WRONG", r->name, shape_text(r->shape, shape));
+    if (nan) printf("%ld of %ld are no numbers, the first at [%s]\n", nan, r->count, place);
+    else printf("largest error %.3g at [%s] (%.9g, expected %.9g), relative %.3g at number %ld; "
+                "%.3g%% outside; allowed %.3g + %.3g |x|\n", most, place, r->count ? r->got[at] : 0,
+                r->count ? r->want[at] : 0, relative, in, 100 * share, r->atol, r->rtol);
+    return !nan;
+}
+
+/* 1 right, 0 wrong. After training steps the golden file may have only some numbers of a tensor;
+ * theirs may have all. */
 static int check(Result *r, const StTensor *t) {
     Case k, *sizes = case_of(r, &k) ? &k : NULL;
-    long all = count_of(t);
-    char name[300];                                                  /* training: all of a tensor, or those numbers of it that the golden file has */
-    snprintf(name, sizeof name, "start/%s", strchr(r->name, '/') ? strchr(r->name, '/') + 1 : "");
-    if (strlen(name) > 5 && !strcmp(name + strlen(name) - 5, ".grad")) name[strlen(name) - 5] = 0;
+    const char *slash = strchr(r->name, '/');
+    char name[300], *end;
+    snprintf(name, sizeof name, "start/%s", slash ? slash + 1 : "");
+    if ((end = strstr(name, ".grad")) && !end[5]) *end = 0;
     const StTensor *start = strncmp(r->name, "step", 4) ? NULL : st_find(&golden, name);
-    int sampled = start && all == count_of(start), fits = sampled || (all == r->count && (start || alike(t, r->shape, 0)));
+    long all = count_of(t), n = r->count;
+    int sampled = start && all == count_of(start), fits = sampled || all == n;
     double *read = values(t, all);
-    r->got = memory(sizeof *r->got * (size_t)(r->count + 1));
-    for (long i = 0; fits && i < r->count; i++) r->got[i] = read[sampled ? i * all / r->count : i];
+    r->got = numbers(n);
+    for (long i = 0; fits && i < n; i++) r->got[i] = read[sampled ? i * all / n : i];
     free(read);
+    double share = outside(r, r->got, r->want, 1);
+    int good = fits && share == 0 && (sampled || t->rank == 1 || alike(t, r->shape));
+    if (fits && start && share <= STRAY && outside(r, r->got, r->want, STRAY_FAR) == 0) good = 1;
+    if (!verbose && (good || ++shown > MOST_SHOWN)) return good;
     if (!fits) {
-        if (!verbose && ++shown > MOST_SHOWN) return 0;
         printf("WRONG %s\n", r->name);
         explain_shape(r, t, sizes);
-        return 0;
+    } else if (describe(r, good, share) && !good) {
+        if (share == 0) printf("    its numbers are right, its shape is %s\n", shape_text(t, name));
+        else if (!another_layout(r) && !(sizes && a_known_mistake(r, sizes)) && !another_step(r))
+            another_factor(r, sizes);
     }
-    double share = share_outside(r, r->got, r->want, 1), most = -1, relative = 0;
-    long at = 0, in = 0, nan = 0;
-    for (long i = r->count; i-- > 0;) {
-        double e = fabs(r->got[i] - r->want[i]);
-        if (!isfinite(e)) nan++, at = i;                             /* the first of them is what is shown */
-        else if (!nan && e > most) most = e, at = i;
-        if (isfinite(e) && e > relative * fabs(r->want[i]) && r->want[i] != 0) relative = e / fabs(r->want[i]), in = i;
+    return good;
+}
+
+/* The name of THEIRS. The other arguments are options. */
+static const char *arguments(int count, char **argument) {
+    const char *file = NULL, *another = NULL, *before = "";
+    int options = 1;
+    for (int i = 1; i < count; before = argument[i++])
+        if (*argument[i] == '-' || !strcmp(before, "--against")) argument[options++] = argument[i];
+        else if (file) another = argument[i];
+        else file = argument[i];
+    options_parse(table, options, argument);
+    if (help) {
+        printf("usage: ./validate THEIRS.safetensors --against GOLDEN.safetensors [options]\n\n"
+               "options:\n");
+        options_help(table, stdout);
+        exit(0);
     }
-    int good = share == 0 && (sampled || t->rank == 1 || alike(t, r->shape, 1));
-    if (start && share <= STRAY && share_outside(r, r->got, r->want, STRAY_FAR) == 0) good = 1;
-    if (good && !verbose) return 1;
-    if (!good && !verbose && ++shown > MOST_SHOWN) return 0;
-    char place[100] = "";
-    long rest = at;
-    for (int d = r->shape->rank; d-- > 0 && r->count; rest /= r->shape->shape[d]) {
-        char tail[120];
-        snprintf(tail, sizeof tail, "%ld%s%.80s", rest % r->shape->shape[d], place[0] ? "," : "", place);
-        strcpy(place, tail);
-    }
-    printf("%s %-32s %s ", good ? "right" : "WRONG", r->name, shape_text(r->shape));
-    if (nan) printf("%ld of %ld are no numbers, the first at [%s]\n", nan, r->count, place);
-    else printf("largest error %.3g at [%s] (%.9g, expected %.9g), relative %.3g at number %ld; %.3g%% outside; allowed %.3g + %.3g |x|\n",
-                r->count ? most : 0, place, r->count ? r->got[at] : 0, r->count ? r->want[at] : 0, relative, in, 100 * share, r->atol, r->rtol);
-    if (good || nan) return good;
-    if (share == 0) printf("    its numbers are right, its shape is %s\n", shape_text(t));
-    else if (!another_layout(r) && !(sizes && a_known_mistake(r, sizes)) && !another_step(r)) another_factor(r, sizes);
-    return 0;
+    if (another) die(2, "'%s' is one file too many, beside '%s'; see --help", another, file);
+    if (!file) die(2, "THEIRS is missing: a .safetensors file of results, by the golden file's "
+                      "names; see --help");
+    if (!*against) die(2, "--against is missing: a file of golden/, which make golden writes; "
+                          "see --help");
+    return file;
 }
 
 int main(int count, char **argument) {
-    const char *file = NULL, *another = NULL, *before = "";
-    int options = 1;                                                 /* argument without THEIRS */
-    for (int i = 1; i < count; before = argument[i++]) {
-        if (argument[i][0] == '-' || !strcmp(before, "--against")) argument[options++] = argument[i];
-        else if (file) another = argument[i];
-        else file = argument[i];
-    }
     error_program("validate", 0, NULL);
-    options_parse(table, options, argument);
-    if (help) {
-        printf("usage: ./validate THEIRS.safetensors --against GOLDEN.safetensors [options]\n\noptions:\n");
-        return options_help(table, stdout), 0;
-    }
-    if (another) die(2, "'%s' is one file too many, beside '%s'; see --help", another, file);
-    if (!file) die(2, "THEIRS is missing: a .safetensors file of results, by the golden file's names; see --help");
-    if (!*against) die(2, "--against is missing: a file of golden/, which make golden writes; see --help");
-    if (!st_open(&theirs, file) || !st_open(&golden, against)) die(1, "%s", error_text());
+    const char *file = arguments(count, argument), *absent = "";
+    must(st_open(&theirs, file) && st_open(&golden, against));
     long right = 0, wrong = 0, missing = 0;
-    char first_missing[200] = "";
-    for (int i = 0; i < golden.count; i++) {                         /* in the order of the file: step by step */
+    for (int i = 0; i < golden.count; i++) {            /* in the order of the file: step by step */
         Result r = { .shape = &golden.tensors[i] };
-        const char *tolerance = st_meta(&golden, r.shape->name);
-        char name64[210];
-        snprintf(r.name, sizeof r.name, "%.199s", r.shape->name), snprintf(name64, sizeof name64, "%s.f64", r.name);
-        if (!tolerance || !strncmp(tolerance, "seed ", 5)) continue;   /* an input, or how it was drawn */
-        if (sscanf(tolerance, "atol %lf rtol %lf: %199[^\n]", &r.atol, &r.rtol, r.why) != 3 || strlen(r.shape->name) > 150 ||
-            !(r.atol >= 0 && r.atol < 1e30 && r.rtol >= 0 && r.rtol < 1))
-            die(1, "%s: the result '%.150s' has the tolerance '%.60s': no golden file of ours, make it again", against, r.name, tolerance);
-        const StTensor *t = st_find(&theirs, r.name), *exact = st_find(&golden, name64);
-        if (!t) {
-            if (!missing++) snprintf(first_missing, sizeof first_missing, "%s", r.name);
-            continue;
-        }
+        const char *name = r.shape->name, *tolerance = st_meta(&golden, name);
+        if (!tolerance || !strncmp(tolerance, "seed ", 5)) continue;     /* an input, or its draw */
+        char exact_name[210];
+        snprintf(r.name, sizeof r.name, "%.199s", name);
+        snprintf(exact_name, sizeof exact_name, "%s.f64", r.name);
+        int read = sscanf(tolerance, "atol %lf rtol %lf: %199[^\n]", &r.atol, &r.rtol, r.why);
+        if (read != 3 || strlen(name) > 150 || !(r.atol >= 0 && r.atol < 1e30)
+            || !(r.rtol >= 0 && r.rtol < 1))
+            die(1, "%s: the result '%.150s' has the tolerance '%.60s': no golden file of ours, "
+                   "make it again", against, r.name, tolerance);
+        const StTensor *t = st_find(&theirs, r.name), *exact = st_find(&golden, exact_name);
+        if (!t && !missing++) absent = name;
+        if (!t) continue;
         r.count = count_of(r.shape);
         r.want = values(exact ? exact : r.shape, r.count);
         if (check(&r, t)) right++; else wrong++;
         free(r.want), free(r.got);
     }
-    if (!right && !wrong && !missing) die(1, "%s: no golden file: its metadata has no tolerances; expected one that make golden has written", against);
-    if (!right && !wrong) die(1, "%s: has none of the results of %s: expected names like %s", file, against, first_missing);
-    if (shown > MOST_SHOWN) printf("and %d more that are wrong: --verbose shows all\n", shown - MOST_SHOWN);
-    printf("%s: %ld right, %ld wrong, %ld not there%s%s\n", file, right, wrong, missing, missing ? ", the first: " : "", first_missing);
+    if (!right && !wrong && !missing)
+        die(1, "%s: no golden file: its metadata has no tolerances; expected one that make golden "
+               "has written", against);
+    if (!right && !wrong)
+        die(1, "%s: has none of the results of %s: expected names like %s", file, against, absent);
+    if (shown > MOST_SHOWN)
+        printf("and %d more that are wrong: --verbose shows all\n", shown - MOST_SHOWN);
+    printf("%s: %ld right, %ld wrong, %ld not there%s%s\n", file, right, wrong, missing,
+           missing ? ", the first: " : "", absent);
     return wrong > 0 || (missing > 0 && !partial);
 }
