@@ -227,19 +227,20 @@ static int pm_plan_level(PmLevel *l, const Pm *m, double scale) {
 }
 
 /* Sizes of everything, for a cut-out of (h,w): x has them too, or those of o->size. */
-static int pm_plan(Pm *m, int h, int w, const Image *style, int styles, const double *weight,
+static int pm_plan(Pm *m, int cut_h, int cut_w, const Image *style, int styles, const double *weight,
                    const PatchesOptions *o, const Ops *ops) {
-    double by = fmin(1, (double)o->size / (h > w ? h : w)), total = 0, scale = 1;
+    double by = fmin(1, o->size / fmax(cut_h, cut_w)), total = 0, scale = 1;
+    int h = (int)lround(cut_h * by), w = (int)lround(cut_w * by);
     memset(m, 0, sizeof *m);
     m->o = o, m->ops = ops, m->source = style, m->styles = styles;
     m->tone_weight = (float)(o->content_weight * 7 / 6);
-    m->h = h = (int)lround(h * by), m->w = w = (int)lround(w * by);
+    m->h = h, m->w = w;
     double longer = h > w ? h : w, shorter = h < w ? h : w;
     int good = 1, most = o->levels ? o->levels : PATCHES_LEVELS;
     int least = o->levels ? PATCHES_SMALLEST : 32;
     if (shorter < PATCHES_SMALLEST)
-        return fail("patches: %d x %d pixels at size %d have a side below %d: give a larger size",
-                    w, h, o->size, PATCHES_SMALLEST);
+        return fail("patches: %d x %d pixels at size %d leave a side below %d: give a larger size",
+                    cut_w, cut_h, o->size, PATCHES_SMALLEST);
     for (int i = 0; i < styles; i++) total += weight ? weight[i] : 1;
     for (int i = 0; i < styles; i++) {
         const Image *s = &style[i];
