@@ -1,4 +1,4 @@
-/* transfer.c: the program `transfer`: pictures repainted in a style, garments printed with a pattern.
+/* transfer.c: the program `transfer`: pictures repainted in a style, garments printed with patterns.
  *
  * The walk of one picture:
  *   load it -> mask: where is the garment? -> cut it out, with its tones (style/cutout.h)
@@ -8,8 +8,8 @@
  *        generator, adain: by a network that ./train has trained (style/generator.h)
  *   -> laid on the picture where the mask is, with folds and shadows
  *   -> the picture's own colours again, if they were asked for.
- * Around it: a list of garments (style/garments.h), each with every style of a folder, and a contact
- * sheet of what became of them.
+ * Around it: a list of garments (style/garments.h), each with every style of a folder, and a
+ * contact sheet of what became of them.
  * Exit status: 0 done (of several garments: at least one), 1 bad input, 2 usage. Files are written
  * whole or not at all. */
 #define _GNU_SOURCE
@@ -137,6 +137,7 @@ static double chosen(const char *name, double otherwise) {
     return o->given ? *(const double *)o->value : otherwise;
 }
 
+/* "patches, gram" */
 static const char *method_names(unsigned jobs) {
     static const char *const names[] = { "patches", "gram", "generator", "adain" };
     static char text[64];
@@ -147,29 +148,27 @@ static const char *method_names(unsigned jobs) {
 }
 
 static void print_help(void) {
-    printf("usage: ./transfer --style PICTURE --content PICTURES --output FILE [options]\n"
-           "       ./transfer --generator RUN --content GARMENTS --output FILE [options]\n\n"
-           "Repaints pictures in the style of others, and prints patterns onto garments of any size.\n"
-           "With --style every patch of the picture becomes the patch of the style that is most like\n"
-           "it: nothing to train. With --generator the print is what a generator of ./train has\n"
-           "learned.\n\n"
-           "  ./transfer --style painting.jpg --content photo.jpg --output painted.png\n"
-           "  ./transfer --style leopard.pat --content shirt.jpg --output print.png\n"
-           "  ./transfer --generator runs/style --content fashion-mnist:3-9 --output prints "
-           "--sheet sheet.png\n\n"
-           "The print goes where --mask is white; without --mask, where the picture is opaque; in an\n"
-           "opaque picture, on what stands out from a background of nearly one colour; where there is\n"
-           "none, on all of it. Of a folder all .png, .jpg, .bmp and .tga files are taken, in\n"
-           "subfolders too: sub/shirt.jpg becomes sub-shirt.png in the folder --output.\n"
-           "fashion-mnist:17 is picture 17 of the test set.\n"
-           "A generator learned its motifs in pixels of its small training pictures. --style-scale 2\n"
-           "paints at half the size and enlarges the print: larger, softer motifs; 0.5 makes them\n"
-           "smaller. Garments longer than four training pictures get larger motifs by default. Folds,\n"
-           "shadows and edges stay as sharp as the picture.\n\n"
-           "options (before a colon: the methods that have it):\n");
+    puts("usage: ./transfer --style PICTURE --content PICTURES --output FILE [options]\n"
+         "       ./transfer --generator RUN --content GARMENTS --output FILE [options]\n\n"
+         "Repaints pictures in the style of others, and prints patterns onto garments of any size.\n"
+         "With --style every patch of the picture becomes the patch of the style that is most like\n"
+         "it: nothing to train. With --generator the print is what a generator of ./train has learned.\n"
+         "\n"
+         "  ./transfer --style painting.jpg --content photo.jpg --output painted.png\n"
+         "  ./transfer --style leopard.pat --content shirt.jpg --output print.png\n"
+         "  ./transfer --generator runs/style --content fashion-mnist:3-9 --output prints\n\n"
+         "The print goes where --mask is white; without --mask, where the picture is opaque; in an\n"
+         "opaque picture, on what stands out from a background of nearly one colour; where there is\n"
+         "none, on all of it. Of a folder all .png, .jpg, .bmp and .tga files are taken, in\n"
+         "subfolders too: sub/shirt.jpg becomes sub-shirt.png in the folder --output.\n"
+         "A generator learned its motifs in pixels of its small training pictures. --style-scale 2\n"
+         "paints at half the size and enlarges the print: larger, softer motifs; 0.5 makes them\n"
+         "smaller. Garments longer than four training pictures get larger motifs by default.\n\n"
+         "options; before a colon: the methods that have it");
     for (Option *o = table; o->name; o++) {
         char *help;
-        if (o->jobs && asprintf(&help, "%s: %s", method_names(o->jobs), o->help) > 0) o->help = help;
+        if (o->jobs && asprintf(&help, "%s: %s", method_names(o->jobs), o->help) > 0)
+            o->help = help;
     }
     options_help(table, stdout);
 }
@@ -179,10 +178,12 @@ static void print_help(void) {
 static struct {
     const Ops *ops;
     unsigned method;                    /* PATCHES, .. */
-    int pairs;                          /* --style is a folder: every garment in each of its styles */
-    GarmentList garments, styles;       /* styles: of that folder */
-    Image pattern[OPTION_LIST], matched[OPTION_LIST], colors;   /* styles as loaded; in the colours */
-    double share[OPTION_LIST];                                  /* asked for; --color-from */
+    int pairs;                          /* --style is a folder: each garment in each of its styles */
+    int several, folder;                /* are there several results? do they go into a folder? */
+    GarmentList garments, styles, results;      /* styles: of that folder; results: their names */
+    Image pattern[OPTION_LIST], matched[OPTION_LIST];   /* styles, and in the colours asked for */
+    Image colors;                       /* of --color-from */
+    double share[OPTION_LIST];
     StFile weights;                     /* of gram's features, if they are not random; */
     int vgg;                            /* 16 or 19 if they are VGG's */
     Generator generator;
@@ -264,27 +265,26 @@ static GramOptions gram_options(const Image *start) {
 static int paint_gram(Image *print, const Image *part, const Image *style) {
     GramWatch watch = { .least = 0 };
     Image start = { 0 };
-    int h = part->h, w = part->w, file = strcmp(opt.init, "content") && strcmp(opt.init, "noise");
-    if (h < 16 || w < 16)
-        return fail("a picture of %d x %d pixels: gram takes sides from 16 pixels up, give a larger "
-                    "--size", w, h);
-    if (file && !image_load(&start, opt.init)) return 0;
+    int h = part->h, w = part->w, styles = opt.styles.count;
+    if (strcmp(opt.init, "content") && strcmp(opt.init, "noise") && !image_load(&start, opt.init))
+        return 0;
     GramOptions o = gram_options(&start);
     o.context = &watch;
-    double need = gram_bytes(part, style, opt.styles.count, &o, run.ops);
-    double have = device_free_bytes(run.ops);
+    double need = gram_bytes(part, style, styles, &o, run.ops), have = device_free_bytes(run.ops);
     int good = !(have > 0 && need > have)
-        || fail("optimising %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a smaller "
-                "--size", w, h, need / 1e6, have / 1e6);
+        || fail("optimising %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a "
+                "smaller --size", w, h, need / 1e6, have / 1e6);
     if (good && need > 0)
-        printf("optimising %d x %d pixels in %.0f MB on %s\n", w, h, need / 1e6, device_name(run.ops));
+        printf("optimising %d x %d pixels in %.0f MB on %s\n", w, h, need / 1e6,
+               device_name(run.ops));
     fflush(stdout);
-    good = good && gram_transfer(print, part, style, run.share, opt.styles.count, &o, run.ops);
+    good = good && gram_transfer(print, part, style, run.share, styles, &o, run.ops);
     image_free(&start);
     show_progress(1, "");
     if (!good) return 0;
     const GramStep *last = &watch.last;
-    printf("loss %.4f: content %.4f, total variation %.4f, style", last->total, last->content, last->tv);
+    printf("loss %.4f: content %.4f, total variation %.4f, style", last->total, last->content,
+           last->tv);
     for (int i = 0; i < last->layers; i++) printf(" %s %.4f", last->layer[i], last->style[i]);
     printf("\n");
     if (opt.benchmark && watch.least > 0)
@@ -299,8 +299,9 @@ static int paint(Image *print, const Cutout *cut, const Image *style, int prints
     switch (run.method) {
         case PATCHES: return paint_patches(print, cut, style, prints);
         case GRAM: return paint_gram(print, &cut->part, style);
-        case ADAIN: return generator_fuse(&run.generator, print, &cut->part, style, run.share,
-                                          opt.styles.count);
+        case ADAIN:
+            return generator_fuse(&run.generator, print, &cut->part, style, run.share,
+                                  opt.styles.count);
         default: return generator_print(&run.generator, print, cut);
     }
 }
@@ -316,103 +317,105 @@ static int paint_often(Image *print, const Cutout *cut, const Image *style, int 
         least = fmin(least, seconds() - run.began);
     }
     if (good && times > 1)
-        printf("benchmark: %.4g s a picture of %d x %d pixels, the best of %d\n", least, cut->part.w,
-               cut->part.h, times);
+        printf("benchmark: %.4g s a picture of %d x %d pixels, the best of %d\n", least,
+               cut->part.w, cut->part.h, times);
     return good;
 }
 
 /* ---- the contact sheet ---------------------------------------------------------------------- */
 
 /* White: for each garment a cell as it was, one for the style if there is one, one with the print;
- * below all of them the options that made them, in small letters. A table of all pairs has the styles
- * in its first line, and each garment begins a line. */
+ * below all of them the options that made them, in small letters. A table of all pairs has the
+ * styles in its first row, and each garment begins a line. */
 enum { CELL = 256, GAP = 12, LINES = 48, COLUMNS = 12, LETTER = 6, SPACING = 10 };
 static struct {
     Image page;
-    int rows, cells, across, head;      /* garments shown; cells of each; garments a line; 1: styles */
-    char caption[20000];
-    int lines;
+    int cells, across;                  /* cells of a garment; garments a line */
+    int rows;                           /* garments shown so far, and the row of styles */
 } sheet;
 
-/* Does the picture follow from the seed, whatever else was given? Then the caption names it. */
-static int draws(void) {
-    return run.method == PATCHES
-        || (run.method == GENERATOR && run.generator.kind != GENERATOR_CYCLEGAN);
-}
-
-static void write_caption(int width) {
-    static const char unseen[] = "--pattern-from --content --output --sheet --benchmark --threads "
-                                 "--data-dir";
-    int column = width + 1;
+/* The options, in lines of `width` letters; returns how many lines */
+static int write_caption(char caption[20000], int width) {
+    static const char unseen[] =
+        "--pattern-from --content --output --sheet --benchmark --threads --data-dir";
+    int column = width + 1, lines = 0, kind = run.generator.kind;
+    /* does the picture follow from the seed, whatever else was given? */
+    int draws = run.method == PATCHES || (run.method == GENERATOR && kind != GENERATOR_CYCLEGAN);
+    *caption = 0;
     for (const Option *o = table; o->name; o++) {
-        int list = o->kind == OPTION_TEXTS, always = o->value == &opt.method
-                || (o->value == &opt.seed && draws()), count = list ? opt.styles.count : o->given || always;
+        int list = o->kind == OPTION_TEXTS, count = list ? opt.styles.count : o->given;
+        if (o->value == &opt.method || (o->value == &opt.seed && draws)) count = 1;
         for (int i = 0; i < count && !strstr(unseen, o->name); i++) {
             char number[64], word[600];
             const char *value = list ? opt.styles.item[i] : option_text(o, number);
             const char *slash = strrchr(value, '/');
             int length = snprintf(word, sizeof word, "%s %.500s", o->name,
                                   slash && slash[1] ? slash + 1 : value);
-            size_t end = strlen(sheet.caption);
             int wrap = column + length > width;
-            snprintf(sheet.caption + end, sizeof sheet.caption - end, "%s%s",
-                     !end ? "" : wrap ? "\n" : "  ", word);
-            column = (wrap ? 0 : column) + length + 2, sheet.lines += wrap;
+            size_t end = strlen(caption);
+            snprintf(caption + end, 20000 - end, "%s%s", !end ? "" : wrap ? "\n" : "  ", word);
+            column = (wrap ? 0 : column) + length + 2, lines += wrap;
         }
     }
+    return lines;
 }
 
-static int sheet_lines(long garments) { return sheet.head + (int)((garments + sheet.across - 1) / sheet.across); }
+/* Where row `row` of the page begins */
+static int sheet_top(int row) { return GAP + row * (CELL + GAP); }
 
 static int open_sheet(void) {
-    long count = run.garments.count, styles = run.styles.count;
-    sheet.head = run.pairs, sheet.across = run.pairs ? 1 : opt.styles.count ? 2 : 4;
-    sheet.cells = run.pairs ? 1 + (int)fmin(styles, COLUMNS) : opt.styles.count ? 3 : 2;
+    int styles = opt.styles.count, count = (int)fmin(run.garments.count, LINES * 4);
+    sheet.rows = run.pairs, sheet.across = run.pairs ? 1 : styles ? 2 : 4;
+    sheet.cells = run.pairs ? 1 + (int)fmin(run.styles.count, COLUMNS) : styles ? 3 : 2;
     if (!*opt.sheet) return 1;
-    int width = GAP + sheet.cells * (int)fmin(count, sheet.across) * (CELL + GAP);
-    int lines = sheet_lines((long)fmin(count, LINES * sheet.across));
-    write_caption((width - 2 * GAP) / LETTER);
-    if (!image_new(&sheet.page, GAP + lines * (CELL + GAP) + sheet.lines * SPACING + GAP, width, 3))
-        return 0;
-    for (long i = 0; i < (long)sheet.page.h * width * 3; i++) sheet.page.pixels[i] = 1;
+    int columns = sheet.cells * (count < sheet.across ? count : sheet.across);
+    int lines = (int)fmin(LINES, (count + sheet.across - 1) / sheet.across);
+    if (!image_new(&sheet.page, sheet_top(run.pairs + lines), sheet_top(columns), 3)) return 0;
+    for (long i = 0; i < 3L * sheet.page.h * sheet.page.w; i++) sheet.page.pixels[i] = 1;
     return 1;
 }
 
-/* In the next garment's cells; row -1: in the head. Where there is no room, nothing */
-static int show(const Image *picture, int head, long column) {
-    Image cell;
-    int row = head ? 0 : sheet.head + sheet.rows / sheet.across;
-    long left = GAP + (sheet.cells * (head ? 0 : sheet.rows % sheet.across) + column) * (CELL + GAP);
-    if (!sheet.page.pixels || sheet.rows == LINES * sheet.across || column >= sheet.cells) return 1;
+/* In a garment's cells, where there is room for it */
+static int show(const Image *picture, int row, long column) {
+    Image cell, *page = &sheet.page;
+    long top = sheet_top(row / sheet.across);
+    long left = sheet_top((int)(sheet.cells * (row % sheet.across) + column));
+    if (column >= sheet.cells || top >= page->h) return 1;
     if (!image_fit(&cell, picture, CELL, CELL)) return 0;
-    for (int y = 0; y < CELL; y++)
-        memcpy(sheet.page.pixels + ((GAP + row * (CELL + GAP) + y) * (long)sheet.page.w + left) * 3,
-               cell.pixels + (long)y * CELL * 3, CELL * 3 * sizeof *cell.pixels);
+    for (long y = 0; y < CELL; y++)
+        memcpy(page->pixels + 3 * ((top + y) * page->w + left), cell.pixels + 3 * y * CELL,
+               3 * CELL * sizeof *cell.pixels);
     image_free(&cell);
     return 1;
 }
 
 static int save_sheet(void) {
     static const float ink[3] = { -.7f, -.7f, -.7f };
+    const Image *page = &sheet.page;
+    char caption[20000];
+    int lines = write_caption(caption, (page->w - 2 * GAP) / LETTER), garments = sheet.rows - run.pairs;
+    int below = sheet_top((sheet.rows + sheet.across - 1) / sheet.across), shown = sheet.cells - 1;
     Image used;
-    int below = GAP + sheet_lines(sheet.rows) * (CELL + GAP), columns = sheet.cells - 1;
-    int good = image_crop(&used, &sheet.page, 0, 0, below + sheet.lines * SPACING + GAP, sheet.page.w);
-    if (good) image_text(&used, below, GAP, sheet.caption, 1, ink);
-    good = good && image_save(&used, opt.sheet);
+    if (!image_new(&used, below + lines * SPACING + GAP, page->w, 3)) return 0;
+    for (long i = 0; i < 3L * used.h * used.w; i++)
+        used.pixels[i] = i < 3L * below * page->w ? page->pixels[i] : 1;
+    image_text(&used, below, GAP, caption, 1, ink);
+    int good = image_save(&used, opt.sheet);
     image_free(&used);
     if (!good) return 0;
-    printf(run.pairs ? "%s: %d garments, %d styles\n" : "%s: %d garments\n", opt.sheet, sheet.rows, columns);
-    if (run.pairs && columns < run.styles.count)
+    printf(run.pairs ? "%s: %d garments, %d styles\n" : "%s: %d garments\n", opt.sheet, garments,
+           shown);
+    if (run.pairs && shown < run.styles.count)
         printf("%s: %ld styles are left out, there is room for %d\n", opt.sheet,
-               run.styles.count - columns, COLUMNS);
-    if (sheet.rows == LINES * sheet.across && sheet.rows < run.garments.count)
-        printf("%s: the other garments are left out, there is room for %d\n", opt.sheet, sheet.rows);
+               run.styles.count - shown, COLUMNS);
+    if (garments == LINES * sheet.across && garments < run.garments.count)
+        printf("%s: the other garments are left out, there is room for %d\n", opt.sheet, garments);
     return 1;
 }
 
 /* ---- one garment ---------------------------------------------------------------------------- */
 
-enum { FOUND = 1, OWN, NONE, GIVEN };                   /* a mask: 1..3 as image_garment_mask says */
+enum { FOUND = 1, OWN, NONE, GIVEN };   /* a mask: 1..3 as image_garment_mask says */
 typedef struct Photo {
     const Garment *from;
     Image picture;                      /* at the size of the result, with its mask */
@@ -421,30 +424,29 @@ typedef struct Photo {
 } Photo;
 
 /* --mask takes the place of the mask that the picture came with */
-static int read_mask(Image *picture, const char *name) {
-    Image white, gray;
+static int read_mask(Image *x, const char *name) {
+    Image white, gray = { 0 };
     if (!image_load(&white, opt.mask)) return 0;
-    if (white.h != picture->h || white.w != picture->w)
-        printf("%s: from %d x %d to the %d x %d pixels of %s\n", opt.mask, white.w, white.h, picture->w,
-               picture->h, name);
+    if (white.h != x->h || white.w != x->w)
+        printf("%s: from %d x %d to the %d x %d pixels of %s\n", opt.mask, white.w, white.h, x->w,
+               x->h, name);
     free(white.mask), white.mask = NULL;
-    int good = resize_in_steps(&white, picture->h, picture->w, 2) && image_tones(&gray, &white, 0);
-    image_free(&white);
-    if (!good) return 0;
+    int good = resize_in_steps(&white, x->h, x->w, 2) && image_tones(&gray, &white, 0);
     for (long i = 0; i < (long)gray.h * gray.w; i++) gray.pixels[i] = (gray.pixels[i] + 1) / 2;
-    free(picture->mask), free(gray.mask);
-    picture->mask = gray.pixels;
-    return 1;
+    image_free(&white);
+    free(gray.mask);
+    if (good) free(x->mask), x->mask = gray.pixels;
+    return good;
 }
 
 /* The picture at the size of the result. Its mask gets back an edge about one pixel wide. */
 static int set_size(Photo *p) {
     Image *x = &p->picture;
-    int longer = x->h > x->w ? x->h : x->w, want = opt.size ? opt.size : longer < 128 ? 256 : longer;
-    p->by = (double)want / longer;
+    int longer = x->h > x->w ? x->h : x->w;
+    p->by = opt.size ? (double)opt.size / longer : longer < 128 ? 256. / longer : 1;
     int h = (int)fmax(1, lround(x->h * p->by)), w = (int)fmax(1, lround(x->w * p->by));
     if (!resize_in_steps(x, h, w, 2)) return 0;
-    for (long i = 0; x->mask && i < (long)h * w; i++)           /* rounding may have passed 1, too */
+    for (long i = 0; x->mask && i < (long)h * w; i++)   /* rounding may have passed 1, too */
         x->mask[i] = fminf(fmaxf((x->mask[i] - .5f) * (float)fmax(p->by, 1) + .5f, 0), 1);
     return 1;
 }
@@ -453,30 +455,33 @@ static int set_size(Photo *p) {
  * taken white cloth for background. */
 static int find_garment(Photo *p) {
     Image *x = &p->picture;
-    float *own = p->from->path || *opt.mask ? NULL : x->mask;
+    int of_set = !p->from->path;
+    float *own = of_set && !*opt.mask ? x->mask : NULL;
     double fine = 0, wide = 0;
     if (own) x->mask = NULL;
     p->mask = image_garment_mask(x);
-    for (long i = 0; p->mask && own && i < (long)x->h * x->w; i++) fine += x->mask[i], wide += own[i];
+    for (long i = 0; p->mask && own && i < (long)x->h * x->w; i++)
+        fine += x->mask[i], wide += own[i];
     if (fine < .95 * wide) {
-        free(x->mask);
-        x->mask = own, own = NULL, p->mask = OWN;
+        float *other = x->mask;
+        x->mask = own, own = other, p->mask = OWN;
     }
     free(own);
-    if (p->mask && *opt.mask) p->mask = GIVEN;
-    if (p->mask && (p->mask == FOUND || !p->from->path) && p->by > 1)      /* the middle of a widened edge */
-        return image_draw_in(x, (int)(p->by / 2));
-    return p->mask;
+    if (!p->mask) return 0;
+    if (*opt.mask) p->mask = GIVEN;
+    int widened = p->by > 1 && (p->mask == FOUND || of_set);    /* the edge: its middle is meant */
+    return !widened || image_draw_in(x, (int)(p->by / 2));
 }
 
 static int open_photo(Photo *p, long i) {
-    static const char *const where[] = { "", "what stands out from the background", "its own mask",
-        "all of it: no mask, and no background of one colour", "--mask" };
+    static const char *const where[] = { "", "what stands out from the background",
+        "its own mask", "all of it: no mask, and no background of one colour", "--mask" };
+    Image *x = &p->picture;
     *p = (Photo){ .from = &run.garments.item[i] };
-    if (!garments_load(&p->picture, &run.garments, i)) return 0;
-    if ((*opt.mask && !read_mask(&p->picture, p->from->name)) || !set_size(p) || !find_garment(p)) return 0;
-    printf("%s: %d x %d pixels; garment: %s\n", p->from->name, p->picture.w, p->picture.h, where[p->mask]);
-    return show(&p->picture, 0, 0);
+    if (!garments_load(x, &run.garments, i) || (*opt.mask && !read_mask(x, p->from->name)) ||
+        !set_size(p) || !find_garment(p)) return 0;
+    printf("%s: %d x %d pixels; garment: %s\n", p->from->name, x->w, x->h, where[p->mask]);
+    return show(x, sheet.rows, 0);
 }
 
 /* White around the garment; all: on it too, where a print is to cover it */
@@ -502,22 +507,25 @@ static const Image *coloured_styles(const Image *picture) {
 
 /* x: a copy of the photo's picture, which becomes the result */
 static int repaint(Image *x, const Photo *p) {
-    int styled = run.method & STYLED, patches = run.method == PATCHES, all = run.method & (GRAM | ADAIN);
-    int masked = p->mask == OWN || p->mask == GIVEN, unpaired = run.generator.kind != GENERATOR_STYLE;
+    int styled = run.method & STYLED, patches = run.method == PATCHES, kind = run.generator.kind;
+    int adds = !styled && kind != GENERATOR_STYLE;      /* to the picture: nothing is shaded */
+    int masked = p->mask == OWN || p->mask == GIVEN;
     int prints = opt.mode == PRINT || (opt.mode == AUTO && p->mask != NONE);
-    int white = opt.white || (!p->from->path && (styled || !unpaired)) || (p->mask == OWN && (styled || !unpaired));
-    Image print = { 0 };
-    Cutout cut;
+    int white = opt.white || (!adds && (!p->from->path || p->mask == OWN));
+    double shade = opt.shade;
+    if (adds || run.method == GRAM || run.method == ADAIN) shade = 0;
+    else if (patches && !prints && !given("--shade")) shade = 0;
     if (styled && white) whiten(x, 0);
     for (long i = 0; styled && !prints && !masked && i < (long)x->h * x->w; i++) x->mask[i] = 1;
+    int margin = patches ? PATCHES_MARGIN : styled ? CUTOUT_ALL : 0;
+    int least = patches ? PATCHES_SMALLEST : 1, rim = patches ? 0 : (int)ceil(fmax(p->by, 1));
     const Image *style = coloured_styles(x);
+    Image print;
+    Cutout cut;
     if (!style) return 0;
-    if (!cutout_take(&cut, x, patches ? PATCHES_MARGIN : all ? CUTOUT_ALL : 0,
-                     patches ? PATCHES_SMALLEST : 1, patches ? 0 : (int)ceil(fmax(p->by, 1))))
-        return fail("%s: %s", p->from->name, error_text());
+    if (!cutout_take(&cut, x, margin, least, rim)) return fail("%s: %s", p->from->name, error_text());
     int good = paint_often(&print, &cut, style, prints);
     if (!styled && white) whiten(x, 1);
-    double shade = patches ? (prints || given("--shade") ? opt.shade : 0) : styled || unpaired ? 0 : opt.shade;
     if (good) image_lay_print(x, &print, &cut.tones, cut.top, cut.left, shade);
     image_free(&print), cutout_free(&cut);
     if (good && opt.preserve_color == LUMINANCE) colour_keep_luminance(x, &p->picture);
@@ -526,62 +534,58 @@ static int repaint(Image *x, const Photo *p) {
 
 /* ---- the program ---------------------------------------------------------------------------- */
 
-static void usage(const char *what) { die(2, "%s; see --help", what); }
-
-static void check_method(void) {
-    int styles = opt.styles.count;
-    if (!*opt.generator && !styles)
-        usage("--style is missing: a picture (or --generator: a run's folder, made by ./train --recipe "
-              "style)");
+static void check_options(void) {
+    int styles = opt.styles.count, kind = picture_kind(opt.sheet);
     if (!given("--method")) opt.method = !*opt.generator ? 0 : styles ? 3 : 2;
     run.method = 1u << opt.method;
-    if (!(run.method & (GENERATOR | ADAIN)) != !*opt.generator || (run.method != GENERATOR) != (styles > 0))
-        usage("--method: patches and gram need --style, generator needs --generator, adain needs both");
-    const Option *unused = option_not_for(table, run.method);
-    char all[64];
-    if (unused) {
-        strcpy(all, method_names(unused->jobs));
-        die(2, "%s is not used by --method %s, only by %s; see --help", unused->name,
-            method_names(run.method), all);
-    }
     for (int i = 0; i < styles; i++) run.pairs |= is_folder(opt.styles.item[i]);
-    if (run.pairs && (styles > 1 || *opt.style_weights))
-        usage("--style: the pictures of a folder are not mixed: expected no other --style beside it, and "
-              "no --style-weights");
-    if (!styles && opt.preserve_color == COVARIANCE)
-        usage("--preserve-color covariance is for the colours of a --style, a generator learned its own");
-    if (*opt.color_from && opt.preserve_color)
-        usage("--color-from and --preserve-color: expected one of them");
+    const struct { int wrong; const char *what; } rules[] = {
+        { !*opt.generator && !styles, "--style is missing: a picture (or --generator: a run's "
+          "folder, made by ./train --recipe style)" },
+        { !(run.method & (GENERATOR | ADAIN)) == !!*opt.generator || !(run.method & STYLED) == !!styles,
+          "--method: patches and gram need --style, generator needs --generator, adain needs both" },
+        { !styles && opt.preserve_color == COVARIANCE, "--preserve-color covariance is for the "
+          "colours of a --style, a generator learned its own" },
+        { *opt.color_from && opt.preserve_color,
+          "--color-from and --preserve-color: expected one of them" },
+        { *opt.data_dir && strncmp(opt.content, "fashion-mnist:", 14),
+          "--data-dir is where --content fashion-mnist:N lies, not other pictures" },
+        { run.pairs && (styles > 1 || *opt.style_weights), "--style: the pictures of a folder are "
+          "not mixed: expected no other --style beside it, and no --style-weights" },
+        { !*opt.content,
+          "--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5" },
+        { !*opt.output && !*opt.sheet,
+          "--output is missing: the .png or .jpg file to write, or a folder" },
+        { *opt.sheet && (!kind || kind > 3), "--sheet: expected a name that ends in .png or .jpg" },
+        { !strcmp(opt.sheet, opt.output), "--sheet and --output: expected two names" },
+        { strlen(opt.generator) > 3900 || strlen(opt.content) > 3900 || strlen(opt.output) > 3900 ||
+          strlen(opt.sheet) > 3900, "a path is too long" } };
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (rules[i].wrong) die(2, "%s; see --help", rules[i].what);
+    const Option *unused = option_not_for(table, run.method);
+    char method[64];
+    if (unused)
+        die(2, "%s is not used by --method %s, only by %s; see --help", unused->name,
+            option_text(&table[0], method), method_names(unused->jobs));
 }
 
-static void check_files(void) {
-    const char *const paths[] = { opt.generator, opt.content, opt.output, opt.sheet };
-    int kind = picture_kind(opt.sheet);
-    if (*opt.data_dir && strncmp(opt.content, "fashion-mnist:", 14))
-        usage("--data-dir is where --content fashion-mnist:N lies, not other pictures");
-    if (!*opt.content) usage("--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5");
-    if (!*opt.output && !*opt.sheet)
-        usage("--output is missing: the .png or .jpg file to write, or a folder");
-    if (*opt.sheet && (!kind || kind > 3)) usage("--sheet: expected a name that ends in .png or .jpg");
-    if (!strcmp(opt.sheet, opt.output)) usage("--sheet and --output: expected two names");
-    for (int i = 0; i < 4; i++)
-        if (strlen(paths[i]) > 3900) usage("a path is too long");
-}
-
-/* Of gram. Those that come with the program lie beside it, also if it is called by a link or PATH */
-static int open_features(const char *argv0) {
+/* Of gram. Its own lie beside the program, even if that is called by a link or through PATH */
+static int open_features(const char *program) {
     static char own[4200];
     char *path = realpath("/proc/self/exe", NULL);
-    const char *self = path ? path : argv0, *slash = strrchr(self, '/');
-    snprintf(own, sizeof own, "%.*sstyle/features.safetensors", slash ? (int)(slash - self) + 1 : 0, self);
+    const char *self = path ? path : program, *slash = strrchr(self, '/');
+    snprintf(own, sizeof own, "%.*sstyle/features.safetensors",
+             slash ? (int)(slash - self) + 1 : 0, self);
     free(path);
     if (!*opt.features) opt.features = access(own, R_OK) ? "random" : own;
-    if (strcmp(opt.features, "random") && (run.vgg = features_open(&run.weights, opt.features)) < 0) return 0;
-    if (run.weights.count && strcmp(opt.init, "noise") && given("--seed"))
-        usage("--seed changes nothing where nothing is drawn: omit it, or draw the start (--init noise) "
-              "or the features (--features random)");
+    int random = !strcmp(opt.features, "random");
+    if (!random && (run.vgg = features_open(&run.weights, opt.features)) < 0) return 0;
+    if (!random && strcmp(opt.init, "noise") && given("--seed"))
+        die(2, "--seed changes nothing where nothing is drawn: omit it, or draw the start (--init "
+            "noise) or the features (--features random); see --help");
     if (!run.vgg && given("--pooling"))
-        usage("--pooling is that of VGG's features: omit it, or give VGG's weights as --features");
+        die(2, "--pooling is that of VGG's features: omit it, or give VGG's weights as --features; "
+            "see --help");
     return 1;
 }
 
@@ -592,11 +596,11 @@ static int open_style(int i, const char *path) {
 static int open_styles(void) {
     const char *at = opt.style_weights;
     for (int i = 0, last = opt.styles.count - 1; i <= last; i++) {
-        char *end = (char *)(uintptr_t)at;
+        char *end = NULL;
         if (!run.pairs && !open_style(i, opt.styles.item[i])) return 0;
         run.share[i] = *opt.style_weights ? strtod(at, &end) : 1;
-        if (*opt.style_weights &&
-            (end == at || !(run.share[i] > 0 && run.share[i] <= 1e6) || *end != (i < last ? ',' : 0)))
+        if (end && (end == at || !(run.share[i] > 0 && run.share[i] <= 1e6) ||
+                    *end != (i < last ? ',' : 0)))
             return fail("--style-weights %s: expected %d numbers above 0, with commas between",
                         opt.style_weights, last + 1);
         at = end + 1;
@@ -606,39 +610,38 @@ static int open_styles(void) {
 
 static int open_generator(void) {
     Generator *g = &run.generator;
-    g->ops = run.ops, g->tile = opt.tile, g->seed = opt.seed, g->scale = opt.scale, g->alpha = opt.alpha;
-    g->progress = generator_progress;
+    g->ops = run.ops, g->tile = opt.tile, g->seed = opt.seed, g->scale = opt.scale;
+    g->alpha = opt.alpha, g->progress = generator_progress;
     if (!generator_open(g, opt.generator, opt.features, opt.styles.count)) return 0;
-    int unpaired = g->kind == GENERATOR_CYCLEGAN || g->kind == GENERATOR_PATTERN;
+    int cyclegan = g->kind == GENERATOR_CYCLEGAN, unpaired = cyclegan || g->kind == GENERATOR_PATTERN;
     const char *idle = unpaired && given("--shade") ? "--shade"
-                     : g->kind == GENERATOR_CYCLEGAN && given("--seed") ? "--seed" : NULL;
+                     : cyclegan && given("--seed") ? "--seed" : NULL;
     if (idle)
         die(2, "%s is not used by a generator of --recipe %s: omit it", idle,
             st_meta(&g->checkpoint, "recipe"));
     return 1;
 }
 
-static int open_all(const char *argv0) {
-    return (run.method != GRAM || open_features(argv0))
+static int open_inputs(const char *program) {
+    return (run.method != GRAM || open_features(program))
         && (!run.pairs || garments_list_styles(&run.styles, opt.styles.item[0], opt.output))
         && open_styles() && (!*opt.generator || open_generator())
-        && garments_list(&run.garments, opt.content, opt.output, opt.data_dir)
-        && garments_names_differ(&run.garments, &run.styles);
+        && garments_list(&run.garments, opt.content, opt.output, opt.data_dir);
 }
 
-/* May `path` be written? Not where it is one of the files that are read. garment: one of them, or NULL */
+/* May `path` be written? Not where it is a file that is read. garment: one of them, or NULL */
 static int safe(const char *path, const char *option, const char *garment) {
-    const struct { const char *path, *name; } input[] = { { garment ? garment : "", "--content" },
-        { opt.mask, "--mask" }, { opt.color_from, "--color-from" }, { opt.init, "--init" },
-        { opt.features, "--features" }, { run.generator.path, "--generator" } };
-    const char *taken = NULL;
-    for (int i = 0; i < 6; i++) if (same_file(input[i].path, path)) taken = input[i].name;
-    for (int i = 0; i < opt.styles.count; i++) if (same_file(opt.styles.item[i], path)) taken = "--style";
+    const char *taken = garment && same_file(garment, path) ? "--content" : NULL;
+    if (same_file(run.generator.path, path)) taken = "--generator";
+    for (const Option *o = table; o->name; o++)
+        if (o->kind == OPTION_TEXT && o->value != &opt.output && o->value != &opt.sheet &&
+            same_file(*(const char **)o->value, path)) taken = o->name;
+    for (int i = 0; i < opt.styles.count; i++)
+        if (same_file(opt.styles.item[i], path)) taken = "--style";
     for (long i = 0; i < run.styles.count; i++)
         if (same_file(run.styles.item[i].path, path)) taken = "--style";
-    if (taken)
-        return fail("%s: %s would overwrite the file of %s, choose another", path, option, taken);
-    return 1;
+    if (!taken) return 1;
+    return fail("%s: %s would overwrite the file of %s, choose another", path, option, taken);
 }
 
 /* Can a file be written there? Asked before the work begins. */
@@ -649,56 +652,58 @@ static int writable(const char *path, const char *option) {
         return fail("%s: %s: its name has more than 230 letters, choose a shorter one", option, path);
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
     if (!*path || !access(folder, W_OK | X_OK)) return 1;
-    return fail("%s: %s: expected a folder to write into, choose another %s", path, strerror(errno), option);
+    return fail("%s: %s: expected a folder to write into, choose another %s", path, strerror(errno),
+                option);
 }
 
-/* Whether results go into a folder: 0, 1; -1 after an error */
-static int plan_output(void) {
-    int several = run.garments.count > 1 || is_folder(opt.content) || run.pairs, there = is_folder(opt.output);
-    int folder = *opt.output && (several || there), kind = there ? 0 : picture_kind(opt.output);
-    if (several && kind)
-        usage("--output: several results need a folder; --sheet is one picture of them all");
-    if (*opt.output && !folder && (!kind || kind > 3))
-        usage("--output: expected a name that ends in .png or .jpg");
-    if (folder && ((mkdir(opt.output, 0777) && errno != EEXIST) || access(opt.output, W_OK | X_OK)))
+static int plan_outputs(void) {
+    int there = is_folder(opt.output), kind = there ? 0 : picture_kind(opt.output);
+    run.several = run.garments.count > 1 || is_folder(opt.content) || run.pairs;
+    run.folder = *opt.output && (run.several || there);
+    if (run.several && kind)
+        die(2, "--output: several results need a folder; --sheet is one picture of them all; see "
+            "--help");
+    if (*opt.output && !run.folder && (!kind || kind > 3))
+        die(2, "--output: expected a name that ends in .png or .jpg; see --help");
+    if (run.folder &&
+        ((mkdir(opt.output, 0777) && errno != EEXIST) || access(opt.output, W_OK | X_OK)))
         return fail("%s: %s: expected a folder to write into, choose another --output", opt.output,
-                    strerror(errno)), -1;
-    if ((!folder && !writable(opt.output, "--output")) || !writable(opt.sheet, "--sheet")) return -1;
-    for (long i = 0; i < run.garments.count; i++)
-        if (!safe(opt.sheet, "--sheet", run.garments.item[i].path)) return -1;
-    return open_sheet() ? folder : -1;
+                    strerror(errno));
+    int good = (run.folder || writable(opt.output, "--output")) && writable(opt.sheet, "--sheet");
+    for (long i = 0; good && i < run.garments.count; i++)
+        good = safe(opt.sheet, "--sheet", run.garments.item[i].path);
+    return good && open_sheet();
 }
 
 /* The photo, in style k of the folder if there is one */
-static int transfer(const Photo *p, long k, int folder) {
+static int transfer(const Photo *p, long k) {
     const Garment *style = run.pairs ? &run.styles.item[k] : NULL;
-    char to[12600];
+    char to[9000];
     Image x;
-    snprintf(to, sizeof to, folder ? "%s/%s%s%s.png" : "%s", opt.output, p->from->name, style ? "-" : "",
-             style ? style->name : "");
+    snprintf(to, sizeof to, "%s%s%s", p->from->name, style ? "-" : "", style ? style->name : "");
+    if (!garments_add(&run.results, NULL, to, 0)) return 0;
+    snprintf(to, sizeof to, run.folder ? "%s/%s.png" : "%s", opt.output,
+             run.results.item[run.results.count - 1].name);
     if (!safe(to, "--output", p->from->path) || (style && !open_style(0, style->path))) return 0;
-    int good = (!opt.styles.count || show(&run.pattern[0], run.pairs, k + 1))
-            && image_copy(&x, &p->picture);
-    if (!good) return 0;
-    good = repaint(&x, p) && show(&x, 0, run.pairs ? k + 1 : sheet.cells - 1)
-        && (!*to || image_save(&x, to));
+    if ((opt.styles.count && !show(&run.pattern[0], run.pairs ? 0 : sheet.rows, k + 1)) ||
+        !image_copy(&x, &p->picture)) return 0;
+    int good = repaint(&x, p) && show(&x, sheet.rows, run.pairs ? k + 1 : sheet.cells - 1)
+            && (!*to || image_save(&x, to));
     image_free(&x);
     if (good && *to) printf("%s\n", to);
     return good;
 }
 
 /* Returns how many results there are */
-static long transfer_all(int folder) {
+static long transfer_all(void) {
     long done = 0;
     for (long i = 0; i < run.garments.count; i++) {
-        long before = done;
+        long before = done, styles = run.pairs ? run.styles.count : 1;
         Photo p;
-        if (open_photo(&p, i))
-            for (long k = 0; k < (run.pairs ? run.styles.count : 1); k++)
-                done += transfer(&p, k, folder) || say("%s", error_text());
-        else say("%s", error_text());
+        int good = open_photo(&p, i) || say("%s", error_text());
+        for (long k = 0; good && k < styles; k++) done += transfer(&p, k) || say("%s", error_text());
         image_free(&p.picture);
-        sheet.rows += done > before && sheet.rows < LINES * sheet.across;
+        sheet.rows += done > before && sheet.rows < run.pairs + LINES * sheet.across;
     }
     return done;
 }
@@ -708,22 +713,18 @@ int main(int argc, char **argv) {
     error_program("transfer", 0, NULL);
     options_parse(table, argc, argv);
     if (opt.help) return print_help(), 0;
-    check_method();
-    check_files();
-    if (!(run.ops = device_open(opt.device, opt.precision))) usage(error_text());
+    check_options();
+    if (!(run.ops = device_open(opt.device, opt.precision))) die(2, "%s; see --help", error_text());
 #ifdef _OPENMP
     if (opt.threads) omp_set_num_threads(opt.threads);
 #endif
-    must(open_all(argv[0]));
-    int folder = plan_output();
-    must(folder >= 0);
-    long done = transfer_all(folder);
-    if (!done && (folder || run.garments.count > 1))
+    must(open_inputs(argv[0]));
+    must(plan_outputs());
+    long done = transfer_all();
+    if (run.several && !done)
         say("%s: none of the %ld garments could be painted", opt.content, run.garments.count);
-    if (done && *opt.sheet) {
-        must(!same_file(opt.sheet, opt.output) || fail("%s: --sheet would overwrite --output, choose "
-                                                       "another", opt.sheet));
-        must(save_sheet());
-    }
-    return done ? 0 : 1;
+    if (done && same_file(opt.sheet, opt.output))
+        die(1, "%s: --sheet would overwrite --output, choose another", opt.sheet);
+    must(!done || !*opt.sheet || save_sheet());
+    return !done;
 }

@@ -21,8 +21,8 @@ int garments_list(GarmentList *list, const char *content, const char *output,
 int garments_list_styles(GarmentList *list, const char *folder, const char *output);
 int garments_load(Image *picture, const GarmentList *list, long i);
 
-/* Has each garment in each style its own name? Not so "a-b" in the style "c" and "a" in "b-c" */
-int garments_names_differ(const GarmentList *garments, const GarmentList *styles);
+/* Named after `below`: sub/a.png is "sub-a", and if sub-a.jpg comes too, that is "sub-a-2". */
+int garments_add(GarmentList *list, const char *path, const char *below, long index);
 
 /* By its ending: 1 to 3: can be written and read, 4, 5: only read, 6: a pattern, 0: no picture */
 int picture_kind(const char *path);
@@ -44,8 +44,7 @@ int picture_kind(const char *path) {
     return 0;
 }
 
-/* Named after `below`: sub/a.png is "sub-a", and if sub-a.jpg comes too, that is "sub-a-2". */
-static int garments_add(GarmentList *list, const char *path, const char *below, long index) {
+int garments_add(GarmentList *list, const char *path, const char *below, long index) {
     char name[4200], unique[4300];
     snprintf(name, sizeof name, "%.4000s", below);
     char *dot = strrchr(name, '.');
@@ -148,28 +147,4 @@ int garments_load(Image *picture, const GarmentList *list, long i) {
     return 1;
 }
 
-/* The style, if any, in which garment g would have this name of another garment in another style */
-static const char *garments_twin(const char *name, const Garment *g, const GarmentList *styles) {
-    size_t n = strlen(g->name);
-    if (strncasecmp(name, g->name, n) || name[n] != '-') return NULL;
-    for (long k = 0; k < styles->count; k++)
-        if (!strcasecmp(name + n + 1, styles->item[k].name)) return styles->item[k].name;
-    return NULL;
-}
-int garments_names_differ(const GarmentList *garments, const GarmentList *styles) {
-    const Garment *g = garments->item, *s = styles->item;
-    char name[8400];
-    for (long i = 0; i < garments->count; i++)
-        for (long k = 0; k < styles->count; k++) {
-            snprintf(name, sizeof name, "%s-%s", g[i].name, s[k].name);
-            for (long j = 0; j < i; j++) {
-                const char *twin = garments_twin(name, &g[j], styles);
-                if (twin)
-                    return fail("%s.png would be '%s' in the style '%s' and '%s' in the style "
-                                "'%s': rename one of them", name, g[i].name, s[k].name, g[j].name,
-                                twin);
-            }
-        }
-    return 1;
-}
 #endif

@@ -5,14 +5,13 @@
  *   large_settle(&l);                              statistics of the whole, for every instance norm
  *   large_paint(&l, picture, pixels);              pixels: (4000,3000,channels)
  *
- * A pixel depends on its neighbourhood, net_receptive_field wide, and on the mean and variance of each
- * normalisation, which span the picture. So the pieces overlap by that reach on each side, only the
- * middle of each is kept, and all use the statistics of the whole:
- *   mean = 1/N sum x     var = 1/N sum x^2 - mean^2      (in double, over the middles: each pixel
- *                                                         counts once)
+ * A pixel depends on its neighbourhood, net_receptive_field wide, and on the mean and variance of
+ * each normalisation, which span the picture. So the pieces overlap by that reach on each side, only
+ * the middle of each is kept, and all use the statistics of the whole:
+ *   mean = 1/N sum x     var = 1/N sum x^2 - mean^2     (in double; each pixel counts once)
  * What a layer is given depends on the layers before it. So there is a walk over all pieces for each
- * normalisation, up to its input, with those before it settled: for the style generator's nine together
- * the work of four passes; then one pass that paints.
+ * normalisation, up to its input, with those before it settled: for the style generator's nine
+ * together the work of four passes; then one pass that paints.
  * One .c file says #define LARGE_IMPLEMENTATION. */
 #ifndef LARGE_H
 #define LARGE_H
@@ -31,9 +30,9 @@ typedef struct Large {
 } Large;
 
 int large_pieces(const Large *l);
-/* moments: c means, then c variances of what node i puts out, over the whole picture, which is walked
- * up to that node. large_give uploads them as node i's: it and those before it use them; large_settle
- * does both for every instance norm. 0: out of memory, or fill failed */
+/* moments: c means, then c variances of what node i puts out, over the whole picture, which is
+ * walked up to that node. large_give uploads them as node i's: it and those before it use them;
+ * large_settle does both for every instance norm. 0: out of memory, or fill failed */
 int large_moments(Large *l, int i, double *moments);
 int large_give(Large *l, int i, const double *moments);
 int large_settle(Large *l);
@@ -46,7 +45,8 @@ int large_paint(Large *l, int i, float *out);
 #include <stdlib.h>
 #include <string.h>
 
-/* Along one side: the piece covers start.. and of it [from, to) is kept. Each begins where the one before ends */
+/* Along one side: the piece covers start.. and of it [from, to) is kept: each begins where the one
+ * before ends */
 typedef struct LargeSpan { int start, from, to; } LargeSpan;
 static int large_count(int whole, int piece, int overlap) {
     int step = piece - 2 * overlap;
@@ -58,11 +58,13 @@ static LargeSpan large_span(int i, int whole, int piece, int overlap) {
     return (LargeSpan){ i * step, i ? i * step + overlap : 0, (i + 1) * step + overlap };
 }
 static int large_across(const Large *l) { return large_count(l->w, l->piece_w, l->overlap); }
-int large_pieces(const Large *l) { return large_across(l) * large_count(l->h, l->piece_h, l->overlap); }
+int large_pieces(const Large *l) {
+    return large_across(l) * large_count(l->h, l->piece_h, l->overlap);
+}
 
-/* Each piece through the first nodes + 1 nodes, and take(what, ..) is given the last one's output:
- * host (h,w,c), of which rows y.from - y.start .. and columns x.from - x.start .. count, in units of
- * the node's pixels, of which the picture's are piece_h / node->h */
+/* Each piece through the first nodes + 1 nodes; take(what, ..) is given the last one's output: host
+ * (h,w,c), of which rows y.from - y.start .. and columns x.from - x.start .. count, in the node's
+ * pixels; one is piece_h / node->h of the picture's */
 typedef void LargeTake(void *what, const real *host, const Node *node, LargeSpan y, LargeSpan x);
 static LargeSpan large_scale(LargeSpan s, int up, int down) {
     return (LargeSpan){ s.start * up / down, s.from * up / down, s.to * up / down };
@@ -79,7 +81,8 @@ static int large_walk(Large *l, int node, LargeTake *take, void *what) {
         if (!(good = l->fill(l->context, y.start, x.start))) break;
         net_forward_part(l->net, 0, node + 1);
         l->net->ops->download(host, from->y, count);
-        take(what, host, from, large_scale(y, from->h, l->piece_h), large_scale(x, from->h, l->piece_h));
+        y = large_scale(y, from->h, l->piece_h), x = large_scale(x, from->h, l->piece_h);
+        take(what, host, from, y, x);
         l->done++;
         if (l->progress) l->progress(l->done < l->total ? l->done / l->total : 1);
     }
@@ -93,7 +96,8 @@ static void large_add(void *what, const real *host, const Node *node, LargeSpan 
     for (int i = y.from; i < y.to; i++)
         for (int j = x.from; j < x.to; j++) {
             const real *at = host + ((long)(i - y.start) * node->w + j - x.start) * node->c;
-            for (int k = 0; k < node->c; k++) s->sum[k] += at[k], s->square[k] += (double)at[k] * at[k];
+            for (int k = 0; k < node->c; k++)
+                s->sum[k] += at[k], s->square[k] += (double)at[k] * at[k];
         }
     s->count += (double)(y.to - y.from) * (x.to - x.from);
 }

@@ -214,7 +214,7 @@ static int pm_plan_level(PmLevel *l, const Pm *m, double scale) {
     for (l->stride = 1; l->stride < PM_STRIDE; l->stride++)
         if ((l->h / l->stride + 2L) * (l->w / l->stride + 2L) <= PM_QUERIES) break;
     for (int i = 0; i < m->styles; i++) {
-        int room = m->source[i].tileable ? 0 : PM_SIDE - 1;     /* a tileable style is followed by itself */
+        int room = m->source[i].tileable ? 0 : PM_SIDE - 1;     /* else it is followed by itself */
         int rows = (int)fmax(lround(m->style_h[i] * scale), PM_SIDE + 4) - room;
         int cols = (int)fmax(lround(m->style_w[i] * scale), PM_SIDE + 4) - room;
         double keys = fmax(1, PM_KEYS * m->share[i]);
@@ -227,8 +227,8 @@ static int pm_plan_level(PmLevel *l, const Pm *m, double scale) {
 }
 
 /* Sizes of everything, for a cut-out of (h,w): x has them too, or those of o->size. */
-static int pm_plan(Pm *m, int cut_h, int cut_w, const Image *style, int styles, const double *weight,
-                   const PatchesOptions *o, const Ops *ops) {
+static int pm_plan(Pm *m, int cut_h, int cut_w, const Image *style, int styles,
+                   const double *weight, const PatchesOptions *o, const Ops *ops) {
     double by = fmin(1, o->size / fmax(cut_h, cut_w)), total = 0, scale = 1;
     int h = (int)lround(cut_h * by), w = (int)lround(cut_w * by);
     memset(m, 0, sizeof *m);
@@ -263,44 +263,34 @@ static int pm_plan(Pm *m, int cut_h, int cut_w, const Image *style, int styles, 
                         "style_scale %g: give less", o->style_scale);
 }
 
-/* Arrays one after the other in a block that begins at `block` (NULL: nowhere yet); returns its
- * size. One function says how much and where. */
-typedef struct PmPart { void *array; size_t bytes; } PmPart;
-static size_t pm_parts(const PmPart *part, size_t count, char *block) {
-    size_t size = 0;
-    for (size_t i = 0; i < count; i++) {
-        void *here = block ? block + size : NULL;
-        memcpy(part[i].array, &here, sizeof here);                      /* whatever it points to */
-        size += (part[i].bytes + 63) / 64 * 64;
-    }
-    return size;
-}
-#define PM_PARTS(list, block) pm_parts(list, sizeof list / sizeof *list, (char *)(block))
-static size_t pm_place(Pm *m, void *block) {
+/* All arrays, one after the other: those of the host in a block that begins at `host`, the others in
+ * one at `device` (both NULL: nowhere yet). size: of the two blocks. One function says how much and
+ * where. */
+static void pm_place(Pm *m, void *host, void *device, size_t size[2]) {
     const PmLevel *l = &m->level[m->levels - 1];
     size_t area = (size_t)m->h * (size_t)m->w, atlas = (size_t)l->atlas_h * (size_t)l->atlas_w;
     size_t keys = (size_t)m->max_keys, queries = (size_t)m->max_queries;
-    size_t margin = (size_t)(m->h + 2 * PM_MARGIN) * (size_t)(m->w + 2 * PM_MARGIN);
-    PmPart list[] = {
-        { &m->planes, 16 * area }, { &m->atlas, 16 * atlas }, { &m->begins, atlas },
-        { &m->padded, 16 * margin }, { &m->gathered, 4 * PM_SAMPLE * PM_TAPS },
-        { &m->best, 4 * queries }, { &m->weight, 4 * keys }, { &m->query_weight, 4 * queries },
-        { &m->key_at, 4 * keys }, { &m->query_at, 4 * queries }, { &m->query_of, 4 * queries },
-        { &m->match, 4 * queries }, { &m->refined, 4 * queries },
-        { &m->basis, 4 * PM_TAPS * PM_KEPT }, { &m->covariance, 4 * PM_TAPS * PM_TAPS },
-        { &m->work, 16 * PM_TAPS * PM_KEPT } };
-    return PM_PARTS(list, block);
-}
-static size_t pm_place_on_ops(Pm *m, void *block) {
-    size_t keys = (size_t)m->max_keys, queries = (size_t)m->max_queries;
     size_t more = keys > queries ? keys : queries;
-    PmPart list[] = {
-        { &m->on.patches, 4 * PM_SAMPLE * PM_TAPS }, { &m->on.covariance, 4 * PM_TAPS * PM_TAPS },
-        { &m->on.mean, 4 * PM_TAPS }, { &m->on.basis, 4 * PM_TAPS * PM_KEPT },
-        { &m->on.origin, 4 * PM_KEPT }, { &m->on.keys, 4 * keys * PM_KEPT },
-        { &m->on.queries, 4 * queries * PM_KEPT }, { &m->on.weight, 4 * keys },
-        { &m->on.index, 4 * more }, { &m->on.least, 4 * more } };
-    return PM_PARTS(list, block);
+    size_t margin = (size_t)(m->h + 2 * PM_MARGIN) * (size_t)(m->w + 2 * PM_MARGIN);
+    const struct { void *array; size_t bytes; int device; } part[] = {
+        { &m->planes, 16 * area, 0 }, { &m->atlas, 16 * atlas, 0 }, { &m->begins, atlas, 0 },
+        { &m->padded, 16 * margin, 0 }, { &m->gathered, 4 * PM_SAMPLE * PM_TAPS, 0 },
+        { &m->best, 4 * queries, 0 }, { &m->weight, 4 * keys, 0 },
+        { &m->query_weight, 4 * queries, 0 }, { &m->key_at, 4 * keys, 0 },
+        { &m->query_at, 4 * queries, 0 }, { &m->query_of, 4 * queries, 0 },
+        { &m->match, 4 * queries, 0 }, { &m->refined, 4 * queries, 0 },
+        { &m->basis, 4 * PM_TAPS * PM_KEPT, 0 }, { &m->covariance, 4 * PM_TAPS * PM_TAPS, 0 },
+        { &m->work, 16 * PM_TAPS * PM_KEPT, 0 }, { &m->on.patches, 4 * PM_SAMPLE * PM_TAPS, 1 },
+        { &m->on.covariance, 4 * PM_TAPS * PM_TAPS, 1 }, { &m->on.mean, 4 * PM_TAPS, 1 },
+        { &m->on.basis, 4 * PM_TAPS * PM_KEPT, 1 }, { &m->on.origin, 4 * PM_KEPT, 1 },
+        { &m->on.keys, 4 * keys * PM_KEPT, 1 }, { &m->on.queries, 4 * queries * PM_KEPT, 1 },
+        { &m->on.weight, 4 * keys, 1 }, { &m->on.index, 4 * more, 1 }, { &m->on.least, 4 * more, 1 } };
+    size[0] = size[1] = 0;
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        char *block = part[i].device ? device : host, *here = block + size[part[i].device];
+        if (block) memcpy(part[i].array, &here, sizeof here);           /* whatever it points to */
+        size[part[i].device] += (part[i].bytes + 63) / 64 * 64;
+    }
 }
 
 /* ---- one level: x -> x ---------------------------------------------------------------------- */
@@ -390,7 +380,8 @@ static int pm_atlas(Pm *m, const PmLevel *l) {
     memset(m->begins, 0, (size_t)l->atlas_h * (size_t)l->atlas_w);
     memset(m->atlas, 0, (size_t)l->atlas_h * (size_t)l->atlas_w * 4 * sizeof *m->atlas);
     for (int i = 0; i < m->styles; i++) {
-        int rows = l->in[i].rows, cols = l->in[i].cols, room = m->source[i].tileable ? 0 : PM_SIDE - 1;
+        int rows = l->in[i].rows, cols = l->in[i].cols;
+        int room = m->source[i].tileable ? 0 : PM_SIDE - 1;
         Image s;
         if (!image_resize(&s, &m->style[i], rows + room, cols + room)) return 0;
         for (int y = 0; y < rows + PM_SIDE - 1; y++)
@@ -632,7 +623,7 @@ static void pm_recolour(Image *x, const Image *guide, double mean[2][3], double 
  * picture in m->x */
 static int pm_paint(Pm *m) {
     const PatchesOptions *o = m->o;
-    double all = 0, done = 0, mean[2][3], covariance[2][9];     /* of the colours: content, styles */
+    double all = 0, done = 0, mean[2][3], covariance[2][9];     /* colours of content and styles */
     for (int s = 0; s < m->styles; s++) {
         if (!image_resize(&m->style[s], &m->source[s], m->style_h[s], m->style_w[s])) return 0;
         pm_unit(&m->style[s]);
@@ -668,8 +659,8 @@ static int pm_paint(Pm *m) {
 static int pm_check(const Image *image, const char *what, int number) {
     int small = image->h < PATCHES_SMALLEST || image->w < PATCHES_SMALLEST;
     if (!image->pixels || small || image->c != 3)
-        return fail("patches: %s %d has %d x %d pixels of %d channels: expected RGB, at least %d x %d",
-                    what, number, image->w, image->h, image->c, PATCHES_SMALLEST, PATCHES_SMALLEST);
+        return fail("patches: %s %d has %d x %d pixels of %d channels: expected RGB, at least 16 x 16",
+                    what, number, image->w, image->h, image->c);
     for (long i = 0; i < (long)image->h * image->w * 3; i++)
         if (!isfinite(image->pixels[i]))
             return fail("patches: %s %d has a pixel that is not a number", what, number);
@@ -713,19 +704,21 @@ PatchesOptions patches_default(PatchesMode mode) {
  * its next size 6; a pixel of the styles 3, and what one needs while it is resized: itself, and one
  * axis. A smaller working size is enlarged at the end. */
 static double pm_bytes(const Pm *m, int h, int w) {
+    const Ops *ops = m->ops;
     Pm sizes = *m;
     Conv layer = { PM_SAMPLE, 1, 1, PM_TAPS, 1, 1, PM_KEPT, 1, 1, 0 };
     long rows = m->max_keys > m->max_queries ? m->max_keys : m->max_queries;
     double area = (double)m->h * m->w, all = (double)h * w, styles = 0, most = 0;
-    double borrowed = fmax((double)m->ops->conv_scratch(&layer),
-                           (double)m->ops->gram_scratch(PM_SAMPLE, PM_TAPS));
-    borrowed = fmax(borrowed, (double)m->ops->nearest_scratch(rows, rows, PM_KEPT));
+    double borrowed = fmax(ops->conv_scratch(&layer), ops->gram_scratch(PM_SAMPLE, PM_TAPS));
+    size_t block[2];
+    pm_place(&sizes, NULL, NULL, block);
     for (int i = 0; i < m->styles; i++) {
         double s = (double)m->style_h[i] * m->style_w[i];
         styles += s, most = fmax(most, fmax(2 * s, (double)m->style_h[i] * m->source[i].w));
     }
-    return (double)(pm_place(&sizes, NULL) + pm_place_on_ops(&sizes, NULL))
-         + 4 * (borrowed + 8 * area + 3 * styles + fmax(3 * most, all > 1.01 * area ? 6 * all : 0));
+    return (double)(block[0] + block[1])
+         + 4 * (fmax(borrowed, ops->nearest_scratch(rows, rows, PM_KEPT)) + 8 * area + 3 * styles
+                + fmax(3 * most, all > 1.01 * area ? 6 * all : 0));
 }
 
 double patches_bytes(int h, int w, const Image *style, int styles, const PatchesOptions *o,
@@ -736,35 +729,31 @@ double patches_bytes(int h, int w, const Image *style, int styles, const Patches
     return good ? pm_bytes(&m, h, w) : 0;
 }
 
-static int pm_transfer(Pm *m, const Cutout *cut) {
-    int h = cut->part.h, w = cut->part.w;
-    double need = pm_bytes(m, h, w), most = m->o->memory;
-    if (most > 0 && need > most)
+static int pm_allocate(Pm *m, double need) {
+    size_t block[2];
+    if (m->o->memory > 0 && need > m->o->memory)
         return fail("patches: painting %d x %d pixels takes %.1f MB of memory, %.1f MB are allowed: "
-                    "give a smaller size", m->w, m->h, need / 1e6, most / 1e6);
-    m->memory = aligned_alloc(64, pm_place(m, NULL));
-    m->on.all = m->ops->alloc((long)(pm_place_on_ops(m, NULL) / sizeof(real)));
-    if (!m->memory || !m->on.all)
-        return fail("patches: out of memory: painting %d x %d pixels takes %.1f MB: give a smaller "
-                    "size", m->w, m->h, need / 1e6);
-    pm_place(m, m->memory), pm_place_on_ops(m, m->on.all);
-    int good = image_resize(&m->guide, &cut->tones, m->h, m->w)
-            && image_resize(&m->x, &cut->part, m->h, m->w)
-            && pm_paint(m) && resize_in_steps(&m->x, h, w, INFINITY);
-    for (long i = 0; good && i < 3L * h * w; i++) m->x.pixels[i] = 2 * m->x.pixels[i] - 1;
-    return good;
+                    "give a smaller size", m->w, m->h, need / 1e6, m->o->memory / 1e6);
+    pm_place(m, NULL, NULL, block);
+    m->memory = aligned_alloc(64, block[0]);
+    m->on.all = m->ops->alloc((long)(block[1] / sizeof(real)));
+    if (m->memory && m->on.all) return pm_place(m, m->memory, m->on.all, block), 1;
+    return fail("patches: out of memory: painting %d x %d pixels takes %.1f MB: give a smaller size",
+                m->w, m->h, need / 1e6);
 }
 
 int patches_transfer(Image *print, const Cutout *cut, const Image *style, const double *weight,
                      int styles, const PatchesOptions *o, const Ops *ops) {
     const Image *part = &cut->part;
-    Pm m;
+    int h = part->h, w = part->w;
+    Pm m = { .x = { 0 } };
     memset(print, 0, sizeof *print);
-    if (!pm_check_options(o, weight, styles) || !pm_check(part, "content", 1)) return 0;
-    for (int i = 0; i < styles; i++)
-        if (!pm_check(&style[i], "style", i + 1)) return 0;
-    if (!pm_check_mask(part)) return 0;
-    int good = pm_plan(&m, part->h, part->w, style, styles, weight, o, ops) && pm_transfer(&m, cut);
+    int good = pm_check_options(o, weight, styles) && pm_check(part, "content", 1);
+    for (int i = 0; good && i < styles; i++) good = pm_check(&style[i], "style", i + 1);
+    good = good && pm_check_mask(part) && pm_plan(&m, h, w, style, styles, weight, o, ops)
+        && pm_allocate(&m, pm_bytes(&m, h, w)) && image_resize(&m.guide, &cut->tones, m.h, m.w)
+        && image_resize(&m.x, part, m.h, m.w) && pm_paint(&m) && resize_in_steps(&m.x, h, w, INFINITY);
+    for (long i = 0; good && i < 3L * h * w; i++) m.x.pixels[i] = 2 * m.x.pixels[i] - 1;
     if (good) *print = m.x;
     else image_free(&m.x);
     for (int i = 0; i < PATCHES_STYLES; i++) image_free(&m.style[i]);
