@@ -1,4 +1,4 @@
-/* transfer.c: the program `transfer`: pictures repainted in a style, garments printed with patterns.
+/* transfer.c: the program `transfer`: pictures repainted in a style, garments printed.
  *
  * The walk of one picture:
  *   load it -> mask: where is the garment? -> cut it out, with its tones (style/cutout.h)
@@ -20,6 +20,7 @@
 #define GRAM_IMPLEMENTATION
 #define LARGE_IMPLEMENTATION
 #define PATCHES_IMPLEMENTATION
+#define SHEET_IMPLEMENTATION
 #include "core/device.h"
 #include "core/error.h"
 #include "core/options.h"
@@ -27,6 +28,7 @@
 #include "style/generator.h"
 #include "style/gram.h"
 #include "style/patches.h"
+#include "style/sheet.h"
 #include <errno.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -148,23 +150,23 @@ static const char *method_names(unsigned jobs) {
 }
 
 static void print_help(void) {
-    puts("usage: ./transfer --style PICTURE --content PICTURES --output FILE [options]\n"
-         "       ./transfer --generator RUN --content GARMENTS --output FILE [options]\n\n"
-         "Repaints pictures in the style of others, and prints patterns onto garments of any size.\n"
-         "With --style every patch of the picture becomes the patch of the style that is most like\n"
-         "it: nothing to train. With --generator the print is what a generator of ./train has learned.\n"
-         "\n"
-         "  ./transfer --style painting.jpg --content photo.jpg --output painted.png\n"
-         "  ./transfer --style leopard.pat --content shirt.jpg --output print.png\n"
-         "  ./transfer --generator runs/style --content fashion-mnist:3-9 --output prints\n\n"
-         "The print goes where --mask is white; without --mask, where the picture is opaque; in an\n"
-         "opaque picture, on what stands out from a background of nearly one colour; where there is\n"
-         "none, on all of it. Of a folder all .png, .jpg, .bmp and .tga files are taken, in\n"
-         "subfolders too: sub/shirt.jpg becomes sub-shirt.png in the folder --output.\n"
-         "A generator learned its motifs in pixels of its small training pictures. --style-scale 2\n"
-         "paints at half the size and enlarges the print: larger, softer motifs; 0.5 makes them\n"
-         "smaller. Garments longer than four training pictures get larger motifs by default.\n\n"
-         "options; before a colon: the methods that have it");
+    puts(
+        "usage: ./transfer --style PICTURE --content PICTURES --output FILE [options]\n"
+        "       ./transfer --generator RUN --content GARMENTS --output FILE [options]\n\n"
+        "Repaints pictures in the style of others, and prints patterns onto garments of any size.\n"
+        "With --style every patch of the picture becomes the patch of the style that is most like\n"
+        "it: nothing to train. With --generator it is painted by what ./train has learned.\n\n"
+        "  ./transfer --style painting.jpg --content photo.jpg --output painted.png\n"
+        "  ./transfer --style leopard.pat --content shirt.jpg --output print.png\n"
+        "  ./transfer --generator runs/style --content fashion-mnist:3-9 --output prints\n\n"
+        "The print goes where --mask is white; without --mask, where the picture is opaque; in an\n"
+        "opaque picture, on what stands out from a background of one colour, nearly; where there\n"
+        "is none, on all of it. Of a folder all .png, .jpg, .bmp and .tga files are taken, in\n"
+        "subfolders too: sub/shirt.jpg becomes sub-shirt.png in the folder --output.\n"
+        "A generator learned its motifs in pixels of small training pictures. --style-scale 2\n"
+        "paints at half the size and enlarges the print: larger, softer motifs; 0.5 makes them\n"
+        "smaller. Garments longer than four training pictures get larger motifs by default.\n\n"
+        "options; before a colon: the methods that have it");
     for (Option *o = table; o->name; o++) {
         char *help;
         if (o->jobs && asprintf(&help, "%s: %s", method_names(o->jobs), o->help) > 0)
@@ -178,7 +180,7 @@ static void print_help(void) {
 static struct {
     const Ops *ops;
     unsigned method;                    /* PATCHES, .. */
-    int pairs;                          /* --style is a folder: each garment in each of its styles */
+    int pairs;                          /* --style is a folder: each garment in each style */
     int several, folder;                /* are there several results? do they go into a folder? */
     GarmentList garments, styles, results;      /* styles: of that folder; results: their names */
     Image pattern[OPTION_LIST], matched[OPTION_LIST];   /* styles, and in the colours asked for */
@@ -187,6 +189,7 @@ static struct {
     StFile weights;                     /* of gram's features, if they are not random; */
     int vgg;                            /* 16 or 19 if they are VGG's */
     Generator generator;
+    Sheet sheet;
     double began;                       /* when painting did */
 } run;
 
@@ -322,20 +325,10 @@ static int paint_often(Image *print, const Cutout *cut, const Image *style, int 
     return good;
 }
 
-/* ---- the contact sheet ---------------------------------------------------------------------- */
+/* ---- the sheet ------------------------------------------------------------------------------ */
 
-/* White: for each garment a cell as it was, one for the style if there is one, one with the print;
- * below all of them the options that made them, in small letters. A table of all pairs has the
- * styles in its first row, and each garment begins a line. */
-enum { CELL = 256, GAP = 12, LINES = 48, COLUMNS = 12, LETTER = 6, SPACING = 10 };
-static struct {
-    Image page;
-    int cells, across;                  /* cells of a garment; garments a line */
-    int rows;                           /* garments shown so far, and the row of styles */
-} sheet;
-
-/* The options, in lines of `width` letters; returns how many lines */
-static int write_caption(char caption[20000], int width) {
+/* The options that made the sheet, in lines of `width` letters; returns how many lines */
+static int write_caption(char caption[SHEET_CAPTION], int width) {
     static const char unseen[] =
         "--pattern-from --content --output --sheet --benchmark --threads --data-dir";
     int column = width + 1, lines = 0, kind = run.generator.kind;
@@ -353,136 +346,31 @@ static int write_caption(char caption[20000], int width) {
                                   slash && slash[1] ? slash + 1 : value);
             int wrap = column + length > width;
             size_t end = strlen(caption);
-            snprintf(caption + end, 20000 - end, "%s%s", !end ? "" : wrap ? "\n" : "  ", word);
+            snprintf(caption + end, SHEET_CAPTION - end, "%s%s",
+                     !end ? "" : wrap ? "\n" : "  ", word);
             column = (wrap ? 0 : column) + length + 2, lines += wrap;
         }
     }
     return lines;
 }
 
-/* Where row `row` of the page begins */
-static int sheet_top(int row) { return GAP + row * (CELL + GAP); }
-
-static int open_sheet(void) {
-    int styles = opt.styles.count, count = (int)fmin(run.garments.count, LINES * 4);
-    sheet.rows = run.pairs, sheet.across = run.pairs ? 1 : styles ? 2 : 4;
-    sheet.cells = run.pairs ? 1 + (int)fmin(run.styles.count, COLUMNS) : styles ? 3 : 2;
-    if (!*opt.sheet) return 1;
-    int columns = sheet.cells * (count < sheet.across ? count : sheet.across);
-    int lines = (int)fmin(LINES, (count + sheet.across - 1) / sheet.across);
-    if (!image_new(&sheet.page, sheet_top(run.pairs + lines), sheet_top(columns), 3)) return 0;
-    for (long i = 0; i < 3L * sheet.page.h * sheet.page.w; i++) sheet.page.pixels[i] = 1;
-    return 1;
-}
-
-/* In a garment's cells, where there is room for it */
-static int show(const Image *picture, int row, long column) {
-    Image cell, *page = &sheet.page;
-    long top = sheet_top(row / sheet.across);
-    long left = sheet_top((int)(sheet.cells * (row % sheet.across) + column));
-    if (column >= sheet.cells || top >= page->h) return 1;
-    if (!image_fit(&cell, picture, CELL, CELL)) return 0;
-    for (long y = 0; y < CELL; y++)
-        memcpy(page->pixels + 3 * ((top + y) * page->w + left), cell.pixels + 3 * y * CELL,
-               3 * CELL * sizeof *cell.pixels);
-    image_free(&cell);
-    return 1;
-}
-
 static int save_sheet(void) {
-    static const float ink[3] = { -.7f, -.7f, -.7f };
-    const Image *page = &sheet.page;
-    char caption[20000];
-    int lines = write_caption(caption, (page->w - 2 * GAP) / LETTER), garments = sheet.rows - run.pairs;
-    int below = sheet_top((sheet.rows + sheet.across - 1) / sheet.across), shown = sheet.cells - 1;
-    Image used;
-    if (!image_new(&used, below + lines * SPACING + GAP, page->w, 3)) return 0;
-    for (long i = 0; i < 3L * used.h * used.w; i++)
-        used.pixels[i] = i < 3L * below * page->w ? page->pixels[i] : 1;
-    image_text(&used, below, GAP, caption, 1, ink);
-    int good = image_save(&used, opt.sheet);
-    image_free(&used);
-    if (!good) return 0;
-    printf(run.pairs ? "%s: %d garments, %d styles\n" : "%s: %d garments\n", opt.sheet, garments,
-           shown);
-    if (run.pairs && shown < run.styles.count)
+    char caption[SHEET_CAPTION];
+    Sheet *s = &run.sheet;
+    int lines = write_caption(caption, sheet_letters(s)), styles = s->cells - 1;
+    int shown = s->rows - s->head;
+    if (!sheet_save(s, opt.sheet, caption, lines)) return 0;
+    printf("%s: %d garments", opt.sheet, shown);
+    printf(run.pairs ? ", %d styles\n" : "\n", styles);
+    if (run.pairs && styles < run.styles.count)
         printf("%s: %ld styles are left out, there is room for %d\n", opt.sheet,
-               run.styles.count - shown, COLUMNS);
-    if (garments == LINES * sheet.across && garments < run.garments.count)
-        printf("%s: the other garments are left out, there is room for %d\n", opt.sheet, garments);
+               run.styles.count - styles, SHEET_COLUMNS);
+    if (sheet_full(s) && shown < run.garments.count)
+        printf("%s: the other garments are left out, there is room for %d\n", opt.sheet, shown);
     return 1;
 }
 
 /* ---- one garment ---------------------------------------------------------------------------- */
-
-enum { FOUND = 1, OWN, NONE, GIVEN };   /* a mask: 1..3 as image_garment_mask says */
-typedef struct Photo {
-    const Garment *from;
-    Image picture;                      /* at the size of the result, with its mask */
-    double by;                          /* how much it was enlarged */
-    int mask;                           /* FOUND, .. */
-} Photo;
-
-/* --mask takes the place of the mask that the picture came with */
-static int read_mask(Image *x, const char *name) {
-    Image white, gray = { 0 };
-    if (!image_load(&white, opt.mask)) return 0;
-    if (white.h != x->h || white.w != x->w)
-        printf("%s: from %d x %d to the %d x %d pixels of %s\n", opt.mask, white.w, white.h, x->w,
-               x->h, name);
-    free(white.mask), white.mask = NULL;
-    int good = resize_in_steps(&white, x->h, x->w, 2) && image_tones(&gray, &white, 0);
-    for (long i = 0; i < (long)gray.h * gray.w; i++) gray.pixels[i] = (gray.pixels[i] + 1) / 2;
-    image_free(&white);
-    free(gray.mask);
-    if (good) free(x->mask), x->mask = gray.pixels;
-    return good;
-}
-
-/* The picture at the size of the result. Its mask gets back an edge about one pixel wide. */
-static int set_size(Photo *p) {
-    Image *x = &p->picture;
-    int longer = x->h > x->w ? x->h : x->w;
-    p->by = opt.size ? (double)opt.size / longer : longer < 128 ? 256. / longer : 1;
-    int h = (int)fmax(1, lround(x->h * p->by)), w = (int)fmax(1, lround(x->w * p->by));
-    if (!resize_in_steps(x, h, w, 2)) return 0;
-    for (long i = 0; x->mask && i < (long)h * w; i++)   /* rounding may have passed 1, too */
-        x->mask[i] = fminf(fmaxf((x->mask[i] - .5f) * (float)fmax(p->by, 1) + .5f, 0), 1);
-    return 1;
-}
-
-/* A picture of a set brings a mask of its own, wide by a pixel, and keeps it where a finer one has
- * taken white cloth for background. */
-static int find_garment(Photo *p) {
-    Image *x = &p->picture;
-    int of_set = !p->from->path;
-    float *own = of_set && !*opt.mask ? x->mask : NULL;
-    double fine = 0, wide = 0;
-    if (own) x->mask = NULL;
-    p->mask = image_garment_mask(x);
-    for (long i = 0; p->mask && own && i < (long)x->h * x->w; i++)
-        fine += x->mask[i], wide += own[i];
-    if (fine < .95 * wide) {
-        float *other = x->mask;
-        x->mask = own, own = other, p->mask = OWN;
-    }
-    free(own);
-    if (!p->mask) return 0;
-    if (*opt.mask) p->mask = GIVEN;
-    int widened = p->by > 1 && (p->mask == FOUND || of_set);    /* the edge: its middle is meant */
-    return !widened || image_draw_in(x, (int)(p->by / 2));
-}
-
-static int open_photo(Photo *p, long i) {
-    static const char *const where[] = { "", "what stands out from the background",
-        "its own mask", "all of it: no mask, and no background of one colour", "--mask" };
-    Image *x = &p->picture;
-    *p = (Photo){ .from = &run.garments.item[i] };
-    if (!garments_load(x, &run.garments, i) || (*opt.mask && !read_mask(x, p->from->name)) ||
-        !set_size(p) || !find_garment(p)) return 0;
-    printf("%s: %d x %d pixels; garment: %s\n", p->from->name, x->w, x->h, where[p->mask]);
-    return show(x, sheet.rows, 0);
-}
 
 /* White around the garment; all: on it too, where a print is to cover it */
 static void whiten(Image *x, int all) {
@@ -509,9 +397,9 @@ static const Image *coloured_styles(const Image *picture) {
 static int repaint(Image *x, const Photo *p) {
     int styled = run.method & STYLED, patches = run.method == PATCHES, kind = run.generator.kind;
     int adds = !styled && kind != GENERATOR_STYLE;      /* to the picture: nothing is shaded */
-    int masked = p->mask == OWN || p->mask == GIVEN;
-    int prints = opt.mode == PRINT || (opt.mode == AUTO && p->mask != NONE);
-    int white = opt.white || (!adds && (!p->from->path || p->mask == OWN));
+    int masked = p->mask == PHOTO_OWN || p->mask == PHOTO_GIVEN;
+    int prints = opt.mode == PRINT || (opt.mode == AUTO && p->mask != PHOTO_NONE);
+    int white = opt.white || (!adds && (!p->from->path || p->mask == PHOTO_OWN));
     double shade = opt.shade;
     if (adds || run.method == GRAM || run.method == ADAIN) shade = 0;
     else if (patches && !prints && !given("--shade")) shade = 0;
@@ -523,7 +411,8 @@ static int repaint(Image *x, const Photo *p) {
     Image print;
     Cutout cut;
     if (!style) return 0;
-    if (!cutout_take(&cut, x, margin, least, rim)) return fail("%s: %s", p->from->name, error_text());
+    if (!cutout_take(&cut, x, margin, least, rim))
+        return fail("%s: %s", p->from->name, error_text());
     int good = paint_often(&print, &cut, style, prints);
     if (!styled && white) whiten(x, 1);
     if (good) image_lay_print(x, &print, &cut.tones, cut.top, cut.left, shade);
@@ -542,8 +431,9 @@ static void check_options(void) {
     const struct { int wrong; const char *what; } rules[] = {
         { !*opt.generator && !styles, "--style is missing: a picture (or --generator: a run's "
           "folder, made by ./train --recipe style)" },
-        { !(run.method & (GENERATOR | ADAIN)) == !!*opt.generator || !(run.method & STYLED) == !!styles,
-          "--method: patches and gram need --style, generator needs --generator, adain needs both" },
+        { !styles == !!(run.method & STYLED) ||
+          !*opt.generator == !!(run.method & (GENERATOR | ADAIN)), "--method: patches and gram "
+          "need --style, generator needs --generator, adain both" },
         { !styles && opt.preserve_color == COVARIANCE, "--preserve-color covariance is for the "
           "colours of a --style, a generator learned its own" },
         { *opt.color_from && opt.preserve_color,
@@ -572,11 +462,9 @@ static void check_options(void) {
 /* Of gram. Its own lie beside the program, even if that is called by a link or through PATH */
 static int open_features(const char *program) {
     static char own[4200];
-    char *path = realpath("/proc/self/exe", NULL);
-    const char *self = path ? path : program, *slash = strrchr(self, '/');
-    snprintf(own, sizeof own, "%.*sstyle/features.safetensors",
-             slash ? (int)(slash - self) + 1 : 0, self);
-    free(path);
+    if (readlink("/proc/self/exe", own, 4000) < 0) snprintf(own, 4000, "%s", program);
+    char *slash = strrchr(own, '/');
+    strcpy(slash ? slash + 1 : own, "style/features.safetensors");
     if (!*opt.features) opt.features = access(own, R_OK) ? "random" : own;
     int random = !strcmp(opt.features, "random");
     if (!random && (run.vgg = features_open(&run.weights, opt.features)) < 0) return 0;
@@ -613,8 +501,8 @@ static int open_generator(void) {
     g->ops = run.ops, g->tile = opt.tile, g->seed = opt.seed, g->scale = opt.scale;
     g->alpha = opt.alpha, g->progress = generator_progress;
     if (!generator_open(g, opt.generator, opt.features, opt.styles.count)) return 0;
-    int cyclegan = g->kind == GENERATOR_CYCLEGAN, unpaired = cyclegan || g->kind == GENERATOR_PATTERN;
-    const char *idle = unpaired && given("--shade") ? "--shade"
+    int cyclegan = g->kind == GENERATOR_CYCLEGAN, pattern = g->kind == GENERATOR_PATTERN;
+    const char *idle = (cyclegan || pattern) && given("--shade") ? "--shade"
                      : cyclegan && given("--seed") ? "--seed" : NULL;
     if (idle)
         die(2, "%s is not used by a generator of --recipe %s: omit it", idle,
@@ -624,7 +512,7 @@ static int open_generator(void) {
 
 static int open_inputs(const char *program) {
     return (run.method != GRAM || open_features(program))
-        && (!run.pairs || garments_list_styles(&run.styles, opt.styles.item[0], opt.output))
+        && (!run.pairs || garments_folder(&run.styles, opt.styles.item[0], opt.output, 1))
         && open_styles() && (!*opt.generator || open_generator())
         && garments_list(&run.garments, opt.content, opt.output, opt.data_dir);
 }
@@ -649,8 +537,10 @@ static int writable(const char *path, const char *option) {
     char folder[4200];
     const char *slash = strrchr(path, '/');
     if (strlen(slash ? slash + 1 : path) > 230)
-        return fail("%s: %s: its name has more than 230 letters, choose a shorter one", option, path);
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+        return fail("%s: %s: its name has more than 230 letters, choose a shorter one", option,
+                    path);
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1,
+             slash ? path : ".");
     if (!*path || !access(folder, W_OK | X_OK)) return 1;
     return fail("%s: %s: expected a folder to write into, choose another %s", path, strerror(errno),
                 option);
@@ -672,7 +562,12 @@ static int plan_outputs(void) {
     int good = (run.folder || writable(opt.output, "--output")) && writable(opt.sheet, "--sheet");
     for (long i = 0; good && i < run.garments.count; i++)
         good = safe(opt.sheet, "--sheet", run.garments.item[i].path);
-    return good && open_sheet();
+    sheet_begin(&run.sheet, run.garments.count, opt.styles.count, run.styles.count);
+    return good;
+}
+
+static int show(const Image *picture, int head, long column) {
+    return !*opt.sheet || sheet_show(&run.sheet, picture, head, (int)column);
 }
 
 /* The photo, in style k of the folder if there is one */
@@ -685,9 +580,9 @@ static int transfer(const Photo *p, long k) {
     snprintf(to, sizeof to, run.folder ? "%s/%s.png" : "%s", opt.output,
              run.results.item[run.results.count - 1].name);
     if (!safe(to, "--output", p->from->path) || (style && !open_style(0, style->path))) return 0;
-    if ((opt.styles.count && !show(&run.pattern[0], run.pairs ? 0 : sheet.rows, k + 1)) ||
+    if ((opt.styles.count && !show(&run.pattern[0], run.pairs, k + 1)) ||
         !image_copy(&x, &p->picture)) return 0;
-    int good = repaint(&x, p) && show(&x, sheet.rows, run.pairs ? k + 1 : sheet.cells - 1)
+    int good = repaint(&x, p) && show(&x, 0, run.pairs ? k + 1 : run.sheet.cells - 1)
             && (!*to || image_save(&x, to));
     image_free(&x);
     if (good && *to) printf("%s\n", to);
@@ -700,10 +595,12 @@ static long transfer_all(void) {
     for (long i = 0; i < run.garments.count; i++) {
         long before = done, styles = run.pairs ? run.styles.count : 1;
         Photo p;
-        int good = open_photo(&p, i) || say("%s", error_text());
-        for (long k = 0; good && k < styles; k++) done += transfer(&p, k) || say("%s", error_text());
+        int good = (photo_open(&p, &run.garments, i, opt.size, opt.mask) && show(&p.picture, 0, 0))
+                || say("%s", error_text());
+        for (long k = 0; good && k < styles; k++)
+            done += transfer(&p, k) || say("%s", error_text());
         image_free(&p.picture);
-        sheet.rows += done > before && sheet.rows < run.pairs + LINES * sheet.across;
+        if (done > before) sheet_next(&run.sheet);
     }
     return done;
 }

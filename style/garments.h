@@ -1,8 +1,8 @@
-/* garments.h: lists of pictures: what --content and a folder of styles name, and how their results
- * are called. One .c file says #define GARMENTS_IMPLEMENTATION; it needs the code of images.h. */
+/* garments.h: lists of pictures, what their results are called, and where the garment is in one.
+ * One .c file says #define GARMENTS_IMPLEMENTATION; it needs the code of cutout.h. */
 #ifndef GARMENTS_H
 #define GARMENTS_H
-#include "images/images.h"
+#include "style/cutout.h"
 
 typedef struct Garment {
     char *path;                         /* its file, or NULL: picture `index` of the list's set */
@@ -17,12 +17,23 @@ typedef struct GarmentList { Garment *item; long count; ImageSet set; } GarmentL
 int garments_list(GarmentList *list, const char *content, const char *output,
                   const char *data_dir);
 
-/* Of a folder of styles those that can be read; a damaged one is reported once, by say(). */
-int garments_list_styles(GarmentList *list, const char *folder, const char *output);
-int garments_load(Image *picture, const GarmentList *list, long i);
-
+/* The pictures of a folder. Of styles those that can be read; a damaged one is reported by say() */
+int garments_folder(GarmentList *list, const char *folder, const char *output, int styles);
 /* Named after `below`: sub/a.png is "sub-a", and if sub-a.jpg comes too, that is "sub-a-2". */
 int garments_add(GarmentList *list, const char *path, const char *below, long index);
+
+typedef enum PhotoMask { PHOTO_FOUND = 1, PHOTO_OWN, PHOTO_NONE, PHOTO_GIVEN } PhotoMask;
+typedef struct Photo {
+    const Garment *from;
+    Image picture;                      /* at the size of the result, with its mask */
+    double by;                          /* how much it was enlarged */
+    PhotoMask mask;                     /* the first three as image_garment_mask says */
+} Photo;
+
+/* Picture i of the list. size: its longer side, or 0: its own, below 128 enlarged to 256. mask: a
+ * picture that is white where the garment is, or "". Prints the size, and what the mask is. Errors:
+ * a file that cannot be read, memory. */
+int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *mask);
 
 /* By its ending: 1 to 3: can be written and read, 4, 5: only read, 6: a pattern, 0: no picture */
 int picture_kind(const char *path);
@@ -31,6 +42,7 @@ int picture_kind(const char *path);
 #if defined(GARMENTS_IMPLEMENTATION) && !defined(GARMENTS_IMPLEMENTED)
 #define GARMENTS_IMPLEMENTED
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +83,7 @@ static int garments_readable(const char *path) {
     return good || say("%s", error_text());
 }
 
-static int garments_folder(GarmentList *list, const char *folder, const char *output, int styles) {
+int garments_folder(GarmentList *list, const char *folder, const char *output, int styles) {
     const char *what = styles ? "styles" : "garments";
     ImageList files;
     long found = 0;
@@ -93,9 +105,6 @@ static int garments_folder(GarmentList *list, const char *folder, const char *ou
     if (good && !list->count)
         return fail("%s: none of its %ld pictures can be read", folder, found);
     return good;
-}
-int garments_list_styles(GarmentList *list, const char *folder, const char *output) {
-    return garments_folder(list, folder, output, 1);
 }
 
 /* Of a set, as in a shop: on white */
@@ -135,16 +144,75 @@ int garments_list(GarmentList *list, const char *content, const char *output,
                               : garments_add(list, content, slash ? slash + 1 : content, 0);
 }
 
-int garments_load(Image *picture, const GarmentList *list, long i) {
-    const ImageSet *set = &list->set;
-    if (list->item[i].path) return image_load(picture, list->item[i].path);
+static int garments_load(Image *picture, const ImageSet *set, const Garment *from) {
+    if (from->path) return image_load(picture, from->path);
     if (!image_new(picture, set->h, set->w, 3)) return 0;
     picture->mask = malloc((size_t)set->h * (size_t)set->w * sizeof *picture->mask);
     if (!picture->mask)
         return fail("not enough memory for a mask of %d x %d pixels", set->w, set->h);
-    if (!imageset_get(set, list->item[i].index, picture->pixels, picture->mask)) return 0;
+    if (!imageset_get(set, from->index, picture->pixels, picture->mask)) return 0;
     image_round_mask(picture);
     return 1;
 }
 
+/* The luminance of the file takes the place of the mask that the picture came with */
+static int photo_read_mask(Photo *p, const char *file) {
+    Image *x = &p->picture, white, gray = { 0 };
+    if (!image_load(&white, file)) return 0;
+    if (white.h != x->h || white.w != x->w)
+        printf("%s: from %d x %d to the %d x %d pixels of %s\n", file, white.w, white.h, x->w, x->h,
+               p->from->name);
+    free(white.mask), white.mask = NULL;
+    int good = resize_in_steps(&white, x->h, x->w, 2) && image_tones(&gray, &white, 0);
+    for (long i = 0; i < (long)gray.h * gray.w; i++) gray.pixels[i] = (gray.pixels[i] + 1) / 2;
+    image_free(&white);
+    free(gray.mask);
+    if (good) free(x->mask), x->mask = gray.pixels;
+    return good;
+}
+
+/* The picture at the size of the result. Its mask gets back an edge about one pixel wide. */
+static int photo_resize(Photo *p, int size) {
+    Image *x = &p->picture;
+    int longer = x->h > x->w ? x->h : x->w;
+    p->by = size ? (double)size / longer : longer < 128 ? 256. / longer : 1;
+    int h = (int)fmax(1, lround(x->h * p->by)), w = (int)fmax(1, lround(x->w * p->by));
+    if (!resize_in_steps(x, h, w, 2)) return 0;
+    for (long i = 0; x->mask && i < (long)h * w; i++)   /* rounding may have passed 1, too */
+        x->mask[i] = fminf(fmaxf((x->mask[i] - .5f) * (float)fmax(p->by, 1) + .5f, 0), 1);
+    return 1;
+}
+
+/* A picture of a set brings a mask of its own, wide by a pixel, and keeps it where a finer one has
+ * taken white cloth for background. */
+static int photo_find_mask(Photo *p, int given) {
+    Image *x = &p->picture;
+    int of_set = !p->from->path;
+    float *own = of_set && !given ? x->mask : NULL;
+    double fine = 0, wide = 0;
+    if (own) x->mask = NULL;
+    int found = image_garment_mask(x);
+    for (long i = 0; found && own && i < (long)x->h * x->w; i++)
+        fine += x->mask[i], wide += own[i];
+    if (fine < .95 * wide) {
+        float *other = x->mask;
+        x->mask = own, own = other, found = PHOTO_OWN;
+    }
+    free(own);
+    if (!found) return 0;
+    p->mask = given ? PHOTO_GIVEN : (PhotoMask)found;
+    int widened = p->by > 1 && (p->mask == PHOTO_FOUND || of_set);   /* its edge: the middle counts */
+    return !widened || image_draw_in(x, (int)(p->by / 2));
+}
+
+int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *mask) {
+    static const char *const where[] = { "", "what stands out from the background", "its own mask",
+        "all of it: no mask, and no background of one colour", "--mask" };
+    Image *x = &p->picture;
+    *p = (Photo){ .from = &list->item[i] };
+    if (!garments_load(x, &list->set, p->from) || (*mask && !photo_read_mask(p, mask)) ||
+        !photo_resize(p, size) || !photo_find_mask(p, *mask)) return 0;
+    printf("%s: %d x %d pixels; garment: %s\n", p->from->name, x->w, x->h, where[p->mask]);
+    return 1;
+}
 #endif

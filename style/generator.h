@@ -61,7 +61,7 @@ int generator_fuse(Generator *g, Image *print, const Image *part, const Image *s
 #include <stdlib.h>
 #include <string.h>
 
-enum { GENERATOR_MARGIN = 16 };         /* of mirror image around a picture: no border shows */
+enum { GENERATOR_MARGIN = 16 };         /* of mirror image around a picture */
 
 /* ---- the checkpoint ---------------------------------------------------------------------- */
 
@@ -122,8 +122,6 @@ int generator_open(Generator *g, const char *run, const char *features, int styl
 
 /* ---- the networks, for a picture of any size --------------------------------------------- */
 
-static void generator_forget(Generator *g) { net_free(&g->gan.e), net_free(&g->gan.g); }
-
 /* adain: the features where content and style meet */
 static int generator_met(const Gan *gan) { return gan->seen.layer[adain_layer(gan)].node; }
 
@@ -161,25 +159,24 @@ static int generator_finish(Generator *g, double need, double scratch) {
     return 1;
 }
 
-/* The networks for pictures of (h,w), multiples of STYLE_MULTIPLE: at once where there is room for
- * it, else for pieces */
-static int generator_fit(Generator *g, int h, int w) {
+/* The networks for g->wide: at once where there is room for it, else for pieces */
+static int generator_fit(Generator *g) {
     enum { STEP = STYLE_MULTIPLE, LEAST = 2 * STEP, PIECE = 1024 };
-    int longer = h > w ? h : w, side = g->tile && g->tile < longer ? g->tile / STEP * STEP : longer;
+    int h = g->wide.h, w = g->wide.w, longer = h > w ? h : w;
+    int side = g->tile && g->tile < longer ? g->tile / STEP * STEP : longer;
     for (;; side = side > PIECE ? PIECE : side / 2 / STEP * STEP) {
+        Net *e = &g->gan.e, *n = &g->gan.g;
         int ph = h < side ? h : side, pw = w < side ? w : side;
-        generator_forget(g);
+        net_free(e), net_free(n);
         int reach = generator_describe(g, ph > LEAST ? ph : LEAST, pw > LEAST ? pw : LEAST);
         int overlap = (reach + STEP - 1) / STEP * STEP, least = 2 * overlap + STEP;
-        Net *e = &g->gan.e, *n = &g->gan.g;
+        int whole = side >= longer, small = !whole && side < least;
         double scratch = fmax(net_scratch_bytes(e), net_scratch_bytes(n));
         double need = net_bytes(e, 0) + net_bytes(n, 0) + scratch;
+        if (reach < 0) return 0;
         g->pieces = (Large){ .net = n, .h = h, .w = w, .piece_h = ph, .piece_w = pw,
                              .overlap = overlap, .context = g, .progress = g->progress };
-        int whole = side >= longer, small = !whole && side < least;
-        if (reach >= 0 && !small && generator_finish(g, need, scratch)) return 1;
-        generator_forget(g);
-        if (reach < 0) return 0;
+        if (!small && generator_finish(g, need, scratch)) return 1;
         if (small && g->tile)
             return fail("--tile %d: pieces overlap by %d pixels on each side, expected 0 or at "
                         "least %d", g->tile, overlap, least);
@@ -199,23 +196,24 @@ static long generator_mirrored(long i, long n) {
     return i < n ? i : 2 * n - 1 - i;
 }
 
-/* g->wide: the picture, continued by its mirror image to (h,w), `margin` pixels at top and left */
-static int generator_widen(Generator *g, const Image *from, int h, int w, int margin) {
-    size_t c = (size_t)from->c, bytes = c * sizeof(float);
+/* g->wide: the picture, continued by its mirror image: at least MARGIN pixels on each side, so that
+ * no border shows, and up to the multiple that the networks need */
+static int generator_widen(Generator *g, const Image *from) {
+    enum { M = STYLE_MULTIPLE };
+    int h = (from->h + 2 * GENERATOR_MARGIN + M - 1) / M * M;
+    int w = (from->w + 2 * GENERATOR_MARGIN + M - 1) / M * M;
+    size_t c = (size_t)from->c;
     image_free(&g->wide);
     if (!image_new(&g->wide, h, w, from->c)) return 0;
     for (long i = 0; i < (long)h * w; i++) {
-        long y = generator_mirrored(i / w - margin, from->h);
-        long x = generator_mirrored(i % w - margin, from->w);
-        memcpy(g->wide.pixels + c * i, from->pixels + c * (y * from->w + x), bytes);
+        long y = generator_mirrored(i / w - GENERATOR_MARGIN, from->h);
+        long x = generator_mirrored(i % w - GENERATOR_MARGIN, from->w);
+        memcpy(g->wide.pixels + c * i, from->pixels + c * (y * from->w + x), c * sizeof(float));
     }
     return 1;
 }
 static int generator_resize(Image *x, double h, double w) {
     return resize_in_steps(x, (int)fmax(1, lround(h)), (int)fmax(1, lround(w)), 2);
-}
-static int generator_wide(int side) {
-    return (side + 2 * GENERATOR_MARGIN + STYLE_MULTIPLE - 1) / STYLE_MULTIPLE * STYLE_MULTIPLE;
 }
 
 static int generator_upload(Generator *g, const Node *to, const Image *from, int y, int x) {
@@ -298,17 +296,11 @@ static int generator_paint(Generator *g, Image *out, int channels, int h, int w)
     return good;
 }
 
-/* What G makes of a picture of any size. The networks stay for the next picture of this size */
+/* What G makes of a picture of any size */
 static int generator_make(Generator *g, Image *print, const Image *picture) {
-    int h = generator_wide(picture->h), w = generator_wide(picture->w);
     Large *l = &g->pieces;
-    if (!generator_widen(g, picture, h, w, GENERATOR_MARGIN)) return 0;
-    if (!g->gan.g.nodes || l->h != h || l->w != w) {
-        if (!generator_fit(g, h, w)) return 0;
-        const char *recipe = st_meta(&g->checkpoint, "recipe");
-        if (!net_load(&g->gan.g, &g->checkpoint, g->path, recipe) || !generator_draw(g))
-            return generator_forget(g), 0;
-    }
+    if (!generator_widen(g, picture) || !generator_fit(g) || !generator_draw(g) ||
+        !net_load(&g->gan.g, &g->checkpoint, g->path, st_meta(&g->checkpoint, "recipe"))) return 0;
     l->fill = generator_fill;
     if (large_pieces(l) > 1 && !large_settle(l)) return generator_no_memory();
     return generator_paint(g, print, g->channels, picture->h, picture->w);
@@ -369,23 +361,19 @@ static int generator_meet(Generator *g, double share) {
 static int generator_see(Generator *g, const Image *style, double longer, double share) {
     enum { STEP = STYLE_MULTIPLE };
     double by = fmin(1, longer / fmax(style->h, style->w)) * (g->scale > 0 ? g->scale : 1);
-    int h = (int)fmax(2 * STEP, lround(style->h * by / STEP) * STEP);
-    int w = (int)fmax(2 * STEP, lround(style->w * by / STEP) * STEP);
-    Image small;
-    int good = image_copy(&small, style) && generator_resize(&small, h, w)
-            && generator_widen(g, &small, h, w, 0) && generator_fit(g, h, w)
-            && generator_meet(g, share);
-    image_free(&small);
-    return good;
+    double h = fmax(2, lround(style->h * by / STEP)), w = fmax(2, lround(style->w * by / STEP));
+    image_free(&g->wide);
+    return image_copy(&g->wide, style) && generator_resize(&g->wide, h * STEP, w * STEP)
+        && generator_fit(g) && generator_meet(g, share);
 }
 
 /* F16 and G: x = G(t), t: the content's features with (1 - alpha) of their own moments and alpha of
- * the styles', each with its share. (The moments of (1 - alpha) f_c + alpha AdaIN(f_c, f_s) are just
+ * the styles', each with its share. (The moments of (1 - alpha) f_c + alpha AdaIN(f_c, f_s) are
  * that.) alpha 0: the picture, as G draws it. In pieces: the moments are of the whole pictures. */
 int generator_fuse(Generator *g, Image *print, const Image *part, const Image *style,
                    const double *share, int styles) {
-    int h = generator_wide(part->h), w = generator_wide(part->w), good = 1;
     double all = 0;
+    int good = generator_widen(g, part), h = g->wide.h, w = g->wide.w;
     *print = (Image){ 0 };
     memset(g->fused, 0, sizeof g->fused);
     for (int i = 0; i < styles; i++) all += share[i];
@@ -393,12 +381,10 @@ int generator_fuse(Generator *g, Image *print, const Image *part, const Image *s
     for (int i = 0; good && i < styles; i++)
         good = generator_see(g, &style[i], h > w ? h : w, g->alpha * share[i] / all);
     g->encoding = 0;
-    good = good && generator_widen(g, part, h, w, GENERATOR_MARGIN) && generator_fit(g, h, w)
-        && generator_meet(g, 1 - g->alpha) && net_load(&g->gan.g, &g->checkpoint, g->path, "adain")
+    good = good && generator_widen(g, part) && generator_fit(g) && generator_meet(g, 1 - g->alpha)
+        && net_load(&g->gan.g, &g->checkpoint, g->path, "adain")
         && (large_give(&g->pieces, g->gan.g_fused, g->moments) || generator_no_memory());
     g->pieces.fill = generator_fill_fused;
-    good = good && generator_paint(g, print, 3, part->h, part->w);
-    generator_forget(g);
-    return good;
+    return good && generator_paint(g, print, 3, part->h, part->w);
 }
 #endif

@@ -6,11 +6,11 @@
  *   large_paint(&l, picture, pixels);              pixels: (4000,3000,channels)
  *
  * A pixel depends on its neighbourhood, net_receptive_field wide, and on the mean and variance of
- * each normalisation, which span the picture. So the pieces overlap by that reach on each side, only
- * the middle of each is kept, and all use the statistics of the whole:
+ * each normalisation, which span the picture. So the pieces overlap by that reach on each side,
+ * only the middle of each is kept, and all use the statistics of the whole:
  *   mean = 1/N sum x     var = 1/N sum x^2 - mean^2     (in double; each pixel counts once)
- * What a layer is given depends on the layers before it. So there is a walk over all pieces for each
- * normalisation, up to its input, with those before it settled: for the style generator's nine
+ * What a layer is given depends on the layers before it. So there is a walk over all pieces for
+ * each normalisation, up to its input, with those before it settled: for the style generator's nine
  * together the work of four passes; then one pass that paints.
  * One .c file says #define LARGE_IMPLEMENTATION. */
 #ifndef LARGE_H
@@ -21,8 +21,7 @@ typedef struct Large {
     Net *net;                           /* described for a piece, finished for inference, n = 1 */
     int h, w;                           /* the whole picture */
     int piece_h, piece_w;               /* at most h, w; with overlap: multiples of the network's */
-    int overlap;                        /* net_receptive_field of what is wanted, or more;
-                                         * piece > 2 overlap unless it is all */
+    int overlap;                        /* net_receptive_field or more; piece > 2 overlap or all */
     int (*fill)(void *context, int y, int x);      /* puts into all inputs what they hold of the */
     void *context;                                 /* piece at (y,x); 0: failed */
     void (*progress)(double fraction);  /* or NULL */
@@ -45,8 +44,7 @@ int large_paint(Large *l, int i, float *out);
 #include <stdlib.h>
 #include <string.h>
 
-/* Along one side: the piece covers start.. and of it [from, to) is kept: each begins where the one
- * before ends */
+/* Along one side: the piece covers start.., [from, to) is kept, from is the `to` before it */
 typedef struct LargeSpan { int start, from, to; } LargeSpan;
 static int large_count(int whole, int piece, int overlap) {
     int step = piece - 2 * overlap;

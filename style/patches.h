@@ -263,33 +263,33 @@ static int pm_plan(Pm *m, int cut_h, int cut_w, const Image *style, int styles,
                         "style_scale %g: give less", o->style_scale);
 }
 
-/* All arrays, one after the other: those of the host in a block that begins at `host`, the others in
- * one at `device` (both NULL: nowhere yet). size: of the two blocks. One function says how much and
+/* All arrays, one after the other: the first ON_HOST in a block that begins at `host`, the others
+ * in one at `device` (NULL: nowhere yet). size: of both blocks. One function says how much and
  * where. */
-static void pm_place(Pm *m, void *host, void *device, size_t size[2]) {
+static void pm_place(Pm *m, char *host, char *device, size_t size[2]) {
+    enum { ON_HOST = 16 };
     const PmLevel *l = &m->level[m->levels - 1];
     size_t area = (size_t)m->h * (size_t)m->w, atlas = (size_t)l->atlas_h * (size_t)l->atlas_w;
     size_t keys = (size_t)m->max_keys, queries = (size_t)m->max_queries;
     size_t more = keys > queries ? keys : queries;
     size_t margin = (size_t)(m->h + 2 * PM_MARGIN) * (size_t)(m->w + 2 * PM_MARGIN);
-    const struct { void *array; size_t bytes; int device; } part[] = {
-        { &m->planes, 16 * area, 0 }, { &m->atlas, 16 * atlas, 0 }, { &m->begins, atlas, 0 },
-        { &m->padded, 16 * margin, 0 }, { &m->gathered, 4 * PM_SAMPLE * PM_TAPS, 0 },
-        { &m->best, 4 * queries, 0 }, { &m->weight, 4 * keys, 0 },
-        { &m->query_weight, 4 * queries, 0 }, { &m->key_at, 4 * keys, 0 },
-        { &m->query_at, 4 * queries, 0 }, { &m->query_of, 4 * queries, 0 },
-        { &m->match, 4 * queries, 0 }, { &m->refined, 4 * queries, 0 },
-        { &m->basis, 4 * PM_TAPS * PM_KEPT, 0 }, { &m->covariance, 4 * PM_TAPS * PM_TAPS, 0 },
-        { &m->work, 16 * PM_TAPS * PM_KEPT, 0 }, { &m->on.patches, 4 * PM_SAMPLE * PM_TAPS, 1 },
-        { &m->on.covariance, 4 * PM_TAPS * PM_TAPS, 1 }, { &m->on.mean, 4 * PM_TAPS, 1 },
-        { &m->on.basis, 4 * PM_TAPS * PM_KEPT, 1 }, { &m->on.origin, 4 * PM_KEPT, 1 },
-        { &m->on.keys, 4 * keys * PM_KEPT, 1 }, { &m->on.queries, 4 * queries * PM_KEPT, 1 },
-        { &m->on.weight, 4 * keys, 1 }, { &m->on.index, 4 * more, 1 }, { &m->on.least, 4 * more, 1 } };
+    const struct { void *array; size_t bytes; } part[] = {
+        { &m->planes, 16 * area }, { &m->atlas, 16 * atlas }, { &m->begins, atlas },
+        { &m->padded, 16 * margin }, { &m->gathered, 4 * PM_SAMPLE * PM_TAPS },
+        { &m->best, 4 * queries }, { &m->weight, 4 * keys }, { &m->query_weight, 4 * queries },
+        { &m->key_at, 4 * keys }, { &m->query_at, 4 * queries }, { &m->query_of, 4 * queries },
+        { &m->match, 4 * queries }, { &m->refined, 4 * queries },
+        { &m->basis, 4 * PM_TAPS * PM_KEPT }, { &m->covariance, 4 * PM_TAPS * PM_TAPS },
+        { &m->work, 16 * PM_TAPS * PM_KEPT }, { &m->on.patches, 4 * PM_SAMPLE * PM_TAPS },
+        { &m->on.covariance, 4 * PM_TAPS * PM_TAPS }, { &m->on.mean, 4 * PM_TAPS },
+        { &m->on.basis, 4 * PM_TAPS * PM_KEPT }, { &m->on.origin, 4 * PM_KEPT },
+        { &m->on.keys, 4 * keys * PM_KEPT }, { &m->on.queries, 4 * queries * PM_KEPT },
+        { &m->on.weight, 4 * keys }, { &m->on.index, 4 * more }, { &m->on.least, 4 * more } };
     size[0] = size[1] = 0;
-    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
-        char *block = part[i].device ? device : host, *here = block + size[part[i].device];
-        if (block) memcpy(part[i].array, &here, sizeof here);           /* whatever it points to */
-        size[part[i].device] += (part[i].bytes + 63) / 64 * 64;
+    for (int i = 0, at; i < (int)(sizeof part / sizeof *part); i++) {
+        char *block = (at = i >= ON_HOST) ? device : host, *here = block ? block + size[at] : NULL;
+        memcpy(part[i].array, &here, sizeof here);                      /* whatever it points to */
+        size[at] += (part[i].bytes + 63) / 64 * 64;
     }
 }
 
@@ -659,8 +659,8 @@ static int pm_paint(Pm *m) {
 static int pm_check(const Image *image, const char *what, int number) {
     int small = image->h < PATCHES_SMALLEST || image->w < PATCHES_SMALLEST;
     if (!image->pixels || small || image->c != 3)
-        return fail("patches: %s %d has %d x %d pixels of %d channels: expected RGB, at least 16 x 16",
-                    what, number, image->w, image->h, image->c);
+        return fail("patches: %s %d has %d x %d pixels of %d channels: expected RGB, at least "
+                    "16 x 16", what, number, image->w, image->h, image->c);
     for (long i = 0; i < (long)image->h * image->w * 3; i++)
         if (!isfinite(image->pixels[i]))
             return fail("patches: %s %d has a pixel that is not a number", what, number);
@@ -732,14 +732,16 @@ double patches_bytes(int h, int w, const Image *style, int styles, const Patches
 static int pm_allocate(Pm *m, double need) {
     size_t block[2];
     if (m->o->memory > 0 && need > m->o->memory)
-        return fail("patches: painting %d x %d pixels takes %.1f MB of memory, %.1f MB are allowed: "
-                    "give a smaller size", m->w, m->h, need / 1e6, m->o->memory / 1e6);
+        return fail("patches: painting %d x %d pixels takes %.1f MB of memory, %.1f MB are "
+                    "allowed: give a smaller size", m->w, m->h, need / 1e6, m->o->memory / 1e6);
     pm_place(m, NULL, NULL, block);
     m->memory = aligned_alloc(64, block[0]);
     m->on.all = m->ops->alloc((long)(block[1] / sizeof(real)));
-    if (m->memory && m->on.all) return pm_place(m, m->memory, m->on.all, block), 1;
-    return fail("patches: out of memory: painting %d x %d pixels takes %.1f MB: give a smaller size",
-                m->w, m->h, need / 1e6);
+    if (!m->memory || !m->on.all)
+        return fail("patches: out of memory: painting %d x %d pixels takes %.1f MB: give a smaller "
+                    "size", m->w, m->h, need / 1e6);
+    pm_place(m, m->memory, (char *)m->on.all, block);
+    return 1;
 }
 
 int patches_transfer(Image *print, const Cutout *cut, const Image *style, const double *weight,
@@ -752,7 +754,8 @@ int patches_transfer(Image *print, const Cutout *cut, const Image *style, const 
     for (int i = 0; good && i < styles; i++) good = pm_check(&style[i], "style", i + 1);
     good = good && pm_check_mask(part) && pm_plan(&m, h, w, style, styles, weight, o, ops)
         && pm_allocate(&m, pm_bytes(&m, h, w)) && image_resize(&m.guide, &cut->tones, m.h, m.w)
-        && image_resize(&m.x, part, m.h, m.w) && pm_paint(&m) && resize_in_steps(&m.x, h, w, INFINITY);
+        && image_resize(&m.x, part, m.h, m.w) && pm_paint(&m)
+        && resize_in_steps(&m.x, h, w, INFINITY);
     for (long i = 0; good && i < 3L * h * w; i++) m.x.pixels[i] = 2 * m.x.pixels[i] - 1;
     if (good) *print = m.x;
     else image_free(&m.x);
