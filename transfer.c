@@ -181,7 +181,7 @@ static struct {
     const Ops *ops;
     unsigned method;                    /* PATCHES, .. */
     int pairs;                          /* --style is a folder: each garment in each style */
-    int several, folder;                /* are there several results? do they go into a folder? */
+    int several, folder;                /* are there several results? are they in a folder? */
     GarmentList garments, styles, results;      /* styles: of that folder; results: their names */
     Image pattern[OPTION_LIST], matched[OPTION_LIST];   /* styles, and in the colours asked for */
     Image colors;                       /* of --color-from */
@@ -491,7 +491,7 @@ static int open_styles(void) {
                     *end != (i < last ? ',' : 0)))
             return fail("--style-weights %s: expected %d numbers above 0, with commas between",
                         opt.style_weights, last + 1);
-        at = end + 1;
+        if (end) at = end + 1;
     }
     return !*opt.color_from || image_load(&run.colors, opt.color_from);
 }
@@ -501,9 +501,9 @@ static int open_generator(void) {
     g->ops = run.ops, g->tile = opt.tile, g->seed = opt.seed, g->scale = opt.scale;
     g->alpha = opt.alpha, g->progress = generator_progress;
     if (!generator_open(g, opt.generator, opt.features, opt.styles.count)) return 0;
-    int cyclegan = g->kind == GENERATOR_CYCLEGAN, pattern = g->kind == GENERATOR_PATTERN;
-    const char *idle = (cyclegan || pattern) && given("--shade") ? "--shade"
-                     : cyclegan && given("--seed") ? "--seed" : NULL;
+    int adds = g->kind == GENERATOR_CYCLEGAN || g->kind == GENERATOR_PATTERN;
+    const char *idle = adds && given("--shade") ? "--shade"
+                     : g->kind == GENERATOR_CYCLEGAN && given("--seed") ? "--seed" : NULL;
     if (idle)
         die(2, "%s is not used by a generator of --recipe %s: omit it", idle,
             st_meta(&g->checkpoint, "recipe"));
@@ -539,8 +539,7 @@ static int writable(const char *path, const char *option) {
     if (strlen(slash ? slash + 1 : path) > 230)
         return fail("%s: %s: its name has more than 230 letters, choose a shorter one", option,
                     path);
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1,
-             slash ? path : ".");
+    snprintf(folder, sizeof folder, "%.*s.", slash ? (int)(slash - path) + 1 : 0, path);
     if (!*path || !access(folder, W_OK | X_OK)) return 1;
     return fail("%s: %s: expected a folder to write into, choose another %s", path, strerror(errno),
                 option);

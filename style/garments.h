@@ -201,7 +201,7 @@ static int photo_find_mask(Photo *p, int given) {
     free(own);
     if (!found) return 0;
     p->mask = given ? PHOTO_GIVEN : (PhotoMask)found;
-    int widened = p->by > 1 && (p->mask == PHOTO_FOUND || of_set);   /* its edge: the middle counts */
+    int widened = p->by > 1 && (p->mask == PHOTO_FOUND || of_set);   /* its edge: the middle */
     return !widened || image_draw_in(x, (int)(p->by / 2));
 }
 

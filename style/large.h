@@ -29,14 +29,13 @@ typedef struct Large {
 } Large;
 
 int large_pieces(const Large *l);
-/* moments: c means, then c variances of what node i puts out, over the whole picture, which is
- * walked up to that node. large_give uploads them as node i's: it and those before it use them;
- * large_settle does both for every instance norm. 0: out of memory, or fill failed */
+/* moments: c means, then c variances of node i's output, over the whole picture. large_give uploads
+ * them as node i's: it and those before it use them; large_settle does both for every instance
+ * norm. 0: out of memory, or fill failed */
 int large_moments(Large *l, int i, double *moments);
 int large_give(Large *l, int i, const double *moments);
 int large_settle(Large *l);
-/* node i, of the picture's height and width, to the host's (h,w,c) */
-int large_paint(Large *l, int i, float *out);
+int large_paint(Large *l, int i, float *out);           /* node i, as large as the picture */
 #endif
 
 #if defined(LARGE_IMPLEMENTATION) && !defined(LARGE_IMPLEMENTED)
@@ -60,9 +59,8 @@ int large_pieces(const Large *l) {
     return large_across(l) * large_count(l->h, l->piece_h, l->overlap);
 }
 
-/* Each piece through the first nodes + 1 nodes; take(what, ..) is given the last one's output: host
- * (h,w,c), of which rows y.from - y.start .. and columns x.from - x.start .. count, in the node's
- * pixels; one is piece_h / node->h of the picture's */
+/* Each piece through the nodes up to `node`; take(what, ..) is given its output: host (h,w,c), of
+ * which rows y.from - y.start .. and columns x.from - x.start .. count, in the node's pixels */
 typedef void LargeTake(void *what, const real *host, const Node *node, LargeSpan y, LargeSpan x);
 static LargeSpan large_scale(LargeSpan s, int up, int down) {
     return (LargeSpan){ s.start * up / down, s.from * up / down, s.to * up / down };

@@ -4,10 +4,9 @@
  *     PatchesOptions o = patches_default(PATCHES_PRINT);
  *     cutout_take(&cut, &photo, PATCHES_MARGIN, PATCHES_SMALLEST, 0);         (style/cutout.h)
  *     if (!patches_transfer(&print, &cut, &cloth, NULL, 1, &o, &ops_tiled)) puts(error_text());
- *     image_lay_print(&photo, &print, &cut.tones, cut.top, cut.left, .85);
  *
  *   PATCHES_PAINT   the picture is painted anew in the style
- *   PATCHES_PRINT   the style is a cloth: its pattern is laid on the garment, whose folds stay
+ *   PATCHES_PRINT   the style is a cloth, whose pattern covers the garment
  *
  * The idea (texture optimisation: Kwatra, Essa, Bobick, Kwatra, "Texture optimization for
  * example-based synthesis", 2005; for style transfer: Elad and Milanfar, "Style transfer via
@@ -77,11 +76,10 @@ double patches_bytes(int h, int w, const Image *style, int styles, const Patches
 #include <stdlib.h>
 #include <string.h>
 
-enum { PM_SIDE = 7, PM_HALF = PM_SIDE / 2, PM_RUN = 4 * PM_SIDE, PM_TAPS = PM_SIDE * PM_RUN };
-                                        /* a patch: 7 runs of 28 contiguous floats */
-enum { PM_KEPT = 38 };                  /* principal components */
+/* A patch: 7 runs of 28 contiguous floats, 38 components. The widest grid of queries, and room for
+ * it around x */
+enum { PM_SIDE = 7, PM_HALF = 3, PM_RUN = 4 * PM_SIDE, PM_TAPS = PM_SIDE * PM_RUN, PM_KEPT = 38 };
 enum { PM_STRIDE = 3, PM_MARGIN = PM_HALF + PM_STRIDE - 1 };
-                                        /* widest grid of queries; room for it around x */
 enum { PM_QUERIES = 17000, PM_KEYS = 16000, PM_SAMPLE = 2048, PM_BINS = 1024 };
 
 static inline long pm_smaller(long a, long b) { return a < b ? a : b; }
@@ -129,8 +127,7 @@ static void pm_components(float *basis, const float *c, double *work) {
 
 /* ---- statistics ----------------------------------------------------------------------------- */
 
-/* to[i] = mean of from over [i-r, i+r] inside the row, for `lines` rows of n numbers `step` apart,
- * rows `next` apart */
+/* to[i] = mean of from over [i-r, i+r]: `lines` rows, `next` apart, of n numbers, `step` apart */
 static void pm_box(float *to, const float *from, long lines, long next, long n, long step, long r) {
     #pragma omp parallel for
     for (long line = 0; line < lines; line++) {
@@ -146,8 +143,7 @@ static void pm_box(float *to, const float *from, long lines, long next, long n, 
     }
 }
 
-/* x (h,w) blurred in place: three boxes of 2r+1 each way, nearly a Gaussian of variance
- * 3 ((2r+1)^2 - 1) / 12 = sigma^2 */
+/* x (h,w) blurred: three boxes of 2r+1, nearly a Gaussian, 3 ((2r+1)^2 - 1) / 12 = sigma^2 */
 static void pm_blur(float *x, float *spare, long h, long w, double sigma) {
     long r = lround((sqrt(4 * sigma * sigma + 1) - 1) / 2);
     for (int pass = 0; pass < 3 && r > 0; pass++) {
@@ -172,13 +168,10 @@ static void pm_map_tones(float *map, const double *content, const double *style)
 /* ---- the plan ------------------------------------------------------------------------------- */
 
 typedef struct PmLevel {                /* one level of the pyramid */
-    int h, w;                           /* of x */
-    int stride;                         /* of the grid of queries */
+    int h, w, stride;                   /* of x; of the grid of queries */
     int atlas_h, atlas_w;               /* the styles, one below the other, in one picture */
-    struct {                            /* of each style in it: */
-        int top, rows, cols;            /* a patch may begin in so many rows from top on, columns */
-        double step;                    /* of the grid of keys; 1: all of them */
-    } in[PATCHES_STYLES];
+    /* where patches may begin in each: rows from top on, columns; step of the grid of keys */
+    struct { int top, rows, cols; double step; } in[PATCHES_STYLES];
 } PmLevel;
 
 typedef struct PmGrid { int rows, cols, phase_y, phase_x; } PmGrid;     /* of queries */
@@ -194,17 +187,16 @@ typedef struct Pm {                     /* everything a run holds; pictures are 
     long max_queries, max_keys;
     Image style[PATCHES_STYLES], guide, x;      /* guide: (h,w,1) with the mask */
     void *memory;                       /* one block; the arrays below lie in it */
-    float *planes;                      /* (4,h,w) */
-    float *atlas, *padded;              /* the styles; x with its margin; 4 numbers a pixel */
+    float *planes, *atlas, *padded;     /* (4,h,w); styles; x with its margin; 4 numbers a pixel */
     unsigned char *begins;              /* may a patch begin at this pixel of the atlas? */
     int *key_at, *query_at;             /* where patches begin, in the atlas and in padded */
     int *query_of;                      /* the query at a point of the grid, or -1 */
     int *match, *refined;               /* where in the atlas each query's patch begins */
     float *gathered, *best, *weight, *query_weight, *basis, *covariance;
     double *work;
-    struct {                            /* where ops computes, one block too */
-        real *all, *patches, *covariance, *mean, *basis, *origin, *keys, *queries, *weight, *index;
-        real *least;
+    struct {                            /* where ops computes, one block too: all */
+        real *all, *patches, *covariance, *mean, *basis, *origin, *keys, *queries, *weight;
+        real *index, *least;
     } on;
 } Pm;
 
@@ -263,9 +255,8 @@ static int pm_plan(Pm *m, int cut_h, int cut_w, const Image *style, int styles,
                         "style_scale %g: give less", o->style_scale);
 }
 
-/* All arrays, one after the other: the first ON_HOST in a block that begins at `host`, the others
- * in one at `device` (NULL: nowhere yet). size: of both blocks. One function says how much and
- * where. */
+/* Places all arrays, the first ON_HOST in a block that begins at `host`, the others in one at
+ * `device` (NULL: nowhere yet), and says how large the two are */
 static void pm_place(Pm *m, char *host, char *device, size_t size[2]) {
     enum { ON_HOST = 16 };
     const PmLevel *l = &m->level[m->levels - 1];
@@ -295,8 +286,7 @@ static void pm_place(Pm *m, char *host, char *device, size_t size[2]) {
 
 /* ---- one level: x -> x ---------------------------------------------------------------------- */
 
-/* The grid of keys, at a fresh random phase u: rows floor((i + uy) step), columns
- * floor((j + ux) step). Returns how many. */
+/* The grid of keys at a random phase: rows floor((i + uy) step), columns alike. Returns how many */
 static long pm_keys(Pm *m, const PmLevel *l, uint64_t stream) {
     long n = 0;
     for (int s = 0; s < m->styles; s++) {
@@ -314,8 +304,7 @@ static long pm_keys(Pm *m, const PmLevel *l, uint64_t stream) {
     return n;
 }
 
-/* |a - b|^2 of two patches where they lie, in all 196 numbers; rows of the pictures are ja and jb
- * floats apart */
+/* |a - b|^2 of two patches where they lie, in all 196 numbers; rows are ja and jb floats apart */
 static float pm_distance(const float *a, long ja, const float *b, long jb) {
     float sum = 0;
     for (int r = 0; r < PM_SIDE; r++, a += ja, b += jb) {
@@ -397,8 +386,7 @@ static int pm_atlas(Pm *m, const PmLevel *l) {
     return 1;
 }
 
-/* The n patches at at[0], at[every], .. (pixels from the start of a picture of `width` pixels of 4
- * numbers), in rows */
+/* The n patches that begin at the pixels at[0], at[every], .. of a picture of 4 numbers, in rows */
 static void pm_gather(float *rows, const float *picture, long width, const int *at, long every,
                       long n) {
     for (long i = 0; i < n * PM_SIDE; i++)
@@ -406,8 +394,7 @@ static void pm_gather(float *rows, const float *picture, long width, const int *
                PM_RUN * sizeof *rows);
 }
 
-/* The patches at at[0..n) in components, y = V^T (patch - mean): a dense layer
- * y: (n, PM_KEPT), where ops computes */
+/* The patches at at[0..n) in components, y (n, PM_KEPT) = V^T (patch - mean): a dense layer */
 static void pm_project(const Pm *m, real *y, const float *picture, long width, const int *at,
                        long n) {
     for (long first = 0, count; first < n; first += count) {
@@ -475,8 +462,7 @@ static long pm_queries(Pm *m, const PmLevel *l, const PmGrid *grid, const float 
     return n;
 }
 
-/* All iterations of a level. guide: (h,w,1) and mask of this level's size   done, all: work for
- * the progress report */
+/* All iterations of a level. guide: at its size, with the mask; done, all: work for the report */
 static int pm_level(Pm *m, int number, const Image *guide, double *done, double all) {
     const PmLevel *l = &m->level[number];
     const PatchesOptions *o = m->o;
@@ -619,8 +605,7 @@ static void pm_recolour(Image *x, const Image *guide, double mean[2][3], double 
     }
 }
 
-/* From the content at working size, m->x, and its tones, m->guide: the guide, and the painted
- * picture in m->x */
+/* m->x: the content at working size, becomes the painted picture; m->guide: its tones */
 static int pm_paint(Pm *m) {
     const PatchesOptions *o = m->o;
     double all = 0, done = 0, mean[2][3], covariance[2][9];     /* colours of content and styles */

@@ -198,7 +198,8 @@ cp "$tmp/shirt.tga" "$tmp/two_shirts/a.tga" && cp "$tmp/shirt.tga" "$tmp/two_shi
 bad "an empty folder of styles" 1 "expected pictures of styles" --style "$tmp/nothing" --content "$tmp/shirts" --output "$tmp/new"
 bad "a folder of styles and weights" 2 "no --style-weights" --style "$tmp/styles" --style-weights 1 --content "$tmp/shirts" --output "$tmp/new"
 bad "a folder of styles and a style" 2 "no other --style" --style "$tmp/styles" --style "$tmp/style.tga" --content "$tmp/shirts" --output "$tmp/new"
-bad "two results of one name" 1 "rename one of them" --style "$tmp/bc" --content "$tmp/two_shirts" --output "$tmp/new"
+good "two results of one name" --style "$tmp/bc" --content "$tmp/two_shirts" --size 32 --output "$tmp/twins"
+check "get two" [ "$(ls "$tmp/twins" | LC_ALL=C sort | tr '\n' ' ')" = "A-B-b-c.png A-B-c.png a-b-c-2.png a-c.png " ]
 bad "a file for all pairs" 2 "need a folder" --style "$tmp/styles" --content "$tmp/shirt.tga" --output "$tmp/new.png"
 bad "results among the styles" 1 "among the styles" --style "$tmp/styles" --content "$tmp/shirts" --output "$tmp/styles/."
 bad "a sheet over a style" 1 "overwrite the file of --style" --style "$tmp/styles" --content "$tmp/shirts" --sheet "$tmp/styles/palette.png"
