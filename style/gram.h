@@ -64,8 +64,6 @@ typedef struct GramOptions {
     uint64_t seed;                       /* of the built-in filters, and of the noise */
     int every;                           /* steps from one call of progress to the next */
     int (*progress)(void *context, const GramStep *step);        /* or NULL; 0: stop here */
-    int save_every;                                      /* 0: never; save is called at each step whose number it divides, */
-    int (*save)(void *context, const Image *now, int number);    /* with the picture so far, as gram_transfer would return it; 0 stops */
     void *context;
 } GramOptions;
 
@@ -447,20 +445,11 @@ static int gram_download(const Gram *g, float *to, const real *from, long n) {
     return 1;
 }
 
-/* After a step: progress and save are called where it is their turn. z: the picture so far; NULL:
- * in the network's input. 1 go on, 2 one of them said stop, 0 failed */
-static int gram_report(const Gram *g, GramStep *at, const Image *z, int look) {
-    const GramOptions *o = g->o;
-    Image now = { 0 }, out = { 0 };
-    at->number = at->level * o->steps + at->step + 1;
+/* After a step: 1 go on, 2 progress said stop */
+static int gram_report(const Gram *g, GramStep *at, int look) {
+    at->number = at->level * g->o->steps + at->step + 1;
     at->fraction = fmin((g->done + (double)at->h * at->w * (at->step + 1)) / g->work, 1);
-    if (look && o->progress && !o->progress(o->context, at)) return 2;
-    if (!o->save_every || !o->save || at->number % o->save_every) return 1;
-    int good = z || (image_new(&now, at->h, at->w, 3) && gram_download(g, now.pixels, g->picture->y, 3L * at->h * at->w));
-    good = good && gram_result(&out, g, z ? z : &now);
-    if (good && !o->save(o->context, &out, at->number)) good = 2;
-    image_free(&now), image_free(&out);
-    return good;
+    return look && g->o->progress && !g->o->progress(g->o->context, at) ? 2 : 1;
 }
 
 /* Adam (F19) on the picture in the network's input, whose rate falls to a tenth. 1 done, 2 stopped
@@ -477,7 +466,7 @@ static int gram_adam(Gram *g, GramStep *at, long n) {
         gram_loss(g, at, look);
         ops->adam_step(z, m, m + n, dz, n, rate, 0.9f, 0.999f, 1e-8f, at->step + 1);
         if (!o->whiten) ops->clip(z, 1, n);
-        result = gram_report(g, at, NULL, look);
+        result = gram_report(g, at, look);
     }
     if (m) ops->release(m);
     return result;
@@ -502,7 +491,7 @@ static double gram_evaluate(void *context, double *dx, const double *x) {
     g->ops->download(trial, g->picture->dy, n);
     for (long i = 0; i < n; i++) dx[i] = trial[i];
     best->step = at->step++;
-    search->result = gram_report(g, best, search->z, every > 0 && best->step % every == 0);
+    search->result = gram_report(g, best, every > 0 && best->step % every == 0);
     return loss;
 }
 static int gram_lbfgs(Gram *g, Image *z, GramStep *at, long n) {

@@ -1,127 +1,133 @@
-/* patches.h: style transfer of one picture without any training: every small patch of the picture is replaced by the patch
- * of the style that is most like it, from coarse to fine.
+/* patches.h: style transfer of one picture without training: every small patch of the picture is
+ * replaced by the patch of the style that is most like it, from coarse to fine.
  *
- *     #define IMAGES_IMPLEMENTATION              // in exactly one .c file; IMAGES_ may stand in another
- *     #define PATCHES_IMPLEMENTATION
- *     #include "images/images.h"
- *     #include "style/patches.h"
- *
- *     Image photo, cloth, result;
  *     PatchesOptions o = patches_default(PATCHES_PRINT);
- *     if (!image_load(&photo, "shirt.jpg") || !image_load(&cloth, "leopard.png")) puts(images_error());
- *     else if (!patches_transfer(&result, &photo, &cloth, NULL, 1, &o, &ops_tiled)) puts(error_text());
+ *     cutout_take(&cut, &photo, PATCHES_MARGIN, PATCHES_SMALLEST, 0);         (style/cutout.h)
+ *     if (!patches_transfer(&print, &cut, &cloth, NULL, 1, &o, &ops_tiled)) puts(error_text());
  *
- * Two modes
- *   PATCHES_PAINT   the whole picture (where it is opaque, if it has a mask) is painted anew in the style
- *   PATCHES_PRINT   the style is a cloth: its pattern is laid on the garment, whose folds and shadows stay. The garment is
- *                   the content's mask; without one, what image_garment_mask finds. Elsewhere no bit of the picture changes
+ *   PATCHES_PAINT   the picture is painted anew in the style
+ *   PATCHES_PRINT   the style is a cloth, whose pattern covers the garment
  *
- * The idea (texture optimisation: Kwatra, Essa, Bobick, Kwatra, "Texture optimization for example-based synthesis", 2005;
- * for style transfer: Elad and Milanfar, "Style transfer via texture synthesis", 2017; the normalised distance: Granot,
- * Feinstein, Shocher, Bagon, Irani, "Drop the GAN", 2022). x: the result, s: the style, both on one level of a pyramid:
- *   1. match   for every patch q of x:  k(q) = argmin_k D(q,k) / (min_q' D(q',k) + eps),   D(q,k) = |q - k|^2
- *              (without the denominator the few smoothest patches win everywhere; with it, all of the style is used)
- *   2. vote    every pixel of x becomes the average of the style's pixels that the matched patches lay upon it
- *   3. pull    its luminance goes some way towards a guide, made of the content's; then again from 1, and on to finer levels
- * A patch has 7 x 7 pixels of four numbers: R, G, B and t * luminance, where x shows t * guide instead: the patch found is
- * not only like x, it is as light or dark as the content. Patches are compared in their first 38 principal components.
+ * The idea (texture optimisation: Kwatra, Essa, Bobick, Kwatra, "Texture optimization for
+ * example-based synthesis", 2005; for style transfer: Elad and Milanfar, "Style transfer via
+ * texture synthesis", 2017; the normalised distance: Granot, Feinstein, Shocher, Bagon, Irani,
+ * "Drop the GAN", 2022). x: the result, s: the style, both on one level of a pyramid:
+ *   1. match   for every patch q of x:  k(q) = argmin_k D(q,k) / (min_q' D(q',k) + eps),
+ *              D(q,k) = |q - k|^2      (without the denominator the few smoothest patches win
+ *              everywhere; with it, all of the style is used)
+ *   2. vote    every pixel of x becomes the average of the style's pixels that the matched
+ *              patches lay upon it
+ *   3. pull    its luminance goes some way towards a guide, which is made of the content's; then
+ *              again from 1, and on to finer levels
+ * A patch has 7 x 7 pixels of four numbers: R, G, B and t * luminance, where x shows t * guide
+ * instead: the patch found is not only like x, it is as light or dark as the content. Patches are
+ * compared in their first 38 principal components.
  *
- * Deterministic: the same bits for any number of threads. Results for another processor may differ in last bits. */
+ * Deterministic: the same bits for any number of threads; another processor's may differ in last
+ * bits. One .c file says #define PATCHES_IMPLEMENTATION; it needs the code of cutout.h. */
 #ifndef PATCHES_H
 #define PATCHES_H
-#ifndef IMAGES_H
-#include "images/images.h"
-#endif
 #include "layers.h"
+#include "style/cutout.h"
 #include <stdint.h>
 
 typedef enum PatchesMode { PATCHES_PAINT, PATCHES_PRINT } PatchesMode;
-enum { PATCHES_STYLES = 8, PATCHES_LEVELS = 16, PATCHES_SMALLEST = 16 };
+enum { PATCHES_STYLES = 8, PATCHES_LEVELS = 16 };
+enum { PATCHES_MARGIN = 4, PATCHES_SMALLEST = 16 };     /* of the cut-out: around it, its sides */
 
 typedef struct PatchesOptions {
-    PatchesMode mode;
-    double content_weight;  /* 0..1: how strongly the content's luminance guides                     paint .5   print .1 */
-    double style_scale;     /* 1/8..8: size of the motifs. 1, paint: the style is as long as what is painted; print: it
-                             * covers the garment; a tileable style: as drawn on a garment of 256 pixels */
-    double detail;          /* 0..1: fine luminance detail of the content, added at the end          paint .35  print  0 */
-    double shade;           /* 0..1: folds and shadows of the content, multiplied in at the end      paint  0   print .85 */
-    int size;               /* 32..4096: larger pictures are painted at this longer side and enlarged               1024 */
-    int levels;             /* 0..16: of the pyramid, each .7 of the one before; 0: down to a short side of 32         0 */
-    int iterations;         /* 1..32: matches and votes a level                                                        4 */
-    uint64_t seed;          /* another seed: another result                                                            1 */
-    double memory;          /* bytes that may be taken: more is an error before anything is allocated                2e9 */
-    int (*progress)(void *user, int level, int levels, int iteration, double fraction);   /* or NULL. Returns 0 to stop */
-    void *user;
+    PatchesMode mode;       /*                                                   paint   print */
+    double content_weight;  /* 0..1: how strongly the content's luminance guides    .5      .1 */
+    double style_scale;     /* 1/8..8: size of the motifs; 1, paint: the style is    1       1
+                             * as long as what is painted, print: it covers it; a tileable
+                             * style: as drawn on a garment of 256 pixels */
+    double detail;          /* 0..1: fine luminance detail of the content,         .35       0
+                             * added at the end */
+    int size;               /* 32..4096: larger cut-outs are painted this long,   1024    1024
+                             * and enlarged */
+    int levels;             /* 0..16: of the pyramid, each .7 of the one before;     0       0
+                             * 0: down to a short side of 32 */
+    int iterations;         /* 1..32: matches and votes a level                      4       4 */
+    uint64_t seed;          /* another seed: another result                          1       1 */
+    double memory;          /* bytes that may be taken: to need more is an error   2e9     2e9 */
+    int (*progress)(void *user, int level, int levels, int iteration, double fraction);
+    void *user;             /* progress may be NULL; it returns 0 to stop */
 } PatchesOptions;
 
 PatchesOptions patches_default(PatchesMode mode);
 
-/* out: a new picture of the content's size, RGB, with the mask that was used. content, style[i]: gray or RGB, sides of at
- * least 16 pixels; weight[i] > 0: shares of the styles (NULL: equal); ops: the table that searches, in float.
- * Returns 0 after an error, out is empty then.
- * Errors: an option out of range, a picture too small, empty, or with a pixel that is not finite, an empty mask, memory,
- * progress() returned 0. */
-int patches_transfer(Image *out, const Image *content, const Image *style, const double *weight, int styles,
-                     const PatchesOptions *o, const Ops *ops);
+/* print: a new picture of the cut-out's size, RGB. cut: with a mask; style[i]: RGB; sides of at
+ * least 16 pixels; weight[i] > 0: shares of the styles (NULL: equal); ops: the table that
+ * searches, in float. Returns 0 after an error, *print is empty then.
+ * Errors: an option out of range, a picture too small or with a pixel that is not finite, a mask
+ * of less than 64 pixels, memory, progress() returned 0. */
+int patches_transfer(Image *print, const Cutout *cut, const Image *style, const double *weight,
+                     int styles, const PatchesOptions *o, const Ops *ops);
 
-/* The most memory, in bytes, that patches_transfer takes for a content of (h,w), its result included, and what the table
- * borrows; exact within a few percent where all of the picture is painted. 0: it would refuse these sizes. */
-double patches_bytes(int h, int w, const Image *style, int styles, const PatchesOptions *o, const Ops *ops);
-
+/* The most memory, in bytes, that patches_transfer takes for a cut-out of (h,w), with the print and
+ * what the table borrows; exact within a few percent. 0: it would refuse these sizes. */
+double patches_bytes(int h, int w, const Image *style, int styles, const PatchesOptions *o,
+                     const Ops *ops);
 #endif
 
 #if defined(PATCHES_IMPLEMENTATION) && !defined(PATCHES_IMPLEMENTED)
 #define PATCHES_IMPLEMENTED
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PM_SIDE = 7, PM_RUN = 4 * PM_SIDE, PM_TAPS = PM_SIDE * PM_RUN };   /* a patch: 7 runs of 28 contiguous floats */
-enum { PM_KEPT = 38 };                                                    /* components */
-enum { PM_STRIDE = 3, PM_MARGIN = PM_SIDE / 2 + PM_STRIDE - 1 };   /* widest grid of queries; room for it around x */
+/* A patch: 7 runs of 28 contiguous floats, 38 components. The widest grid of queries, and room for
+ * it around x */
+enum { PM_SIDE = 7, PM_HALF = 3, PM_RUN = 4 * PM_SIDE, PM_TAPS = PM_SIDE * PM_RUN, PM_KEPT = 38 };
+enum { PM_STRIDE = 3, PM_MARGIN = PM_HALF + PM_STRIDE - 1 };
 enum { PM_QUERIES = 17000, PM_KEYS = 16000, PM_SAMPLE = 2048, PM_BINS = 1024 };
 
 static inline long pm_smaller(long a, long b) { return a < b ? a : b; }
-static inline float pm_clamp(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
-static inline float pm_luminance(const float *p) { return .299f * p[0] + .587f * p[1] + .114f * p[2]; }
+static inline float pm_clamp(float x, float low, float high) {
+    return x < low ? low : x > high ? high : x;
+}
+static inline float pm_luminance(const float *p) {
+    return .299f * p[0] + .587f * p[1] + .114f * p[2];
+}
 
-/* ------------------------------------------------------------------------------------------------ principal components */
+/* ---- principal components ------------------------------------------------------------------- */
 
-/* c: (PM_TAPS, PM_TAPS), the covariance of patches.   basis: (PM_TAPS, PM_KEPT), orthonormal columns that span (nearly) the
- * eigenvectors of its largest eigenvalues, by subspace iteration V <- orthonormal(C V). A column without variance (a style
- * of one colour) is zero: it then adds nothing to D.   work: 2 PM_KEPT * PM_TAPS doubles */
+/* c: (PM_TAPS, PM_TAPS), the covariance of patches.   basis: (PM_TAPS, PM_KEPT), orthonormal
+ * columns that span (nearly) the eigenvectors of its largest eigenvalues, by subspace iteration
+ * V <- orthonormal(C V). A column without variance (a style of one colour) is zero: it then adds
+ * nothing to D.   work: 2 PM_KEPT * PM_TAPS doubles: v and u, a vector a row */
 static void pm_components(float *basis, const float *c, double *work) {
     double *v = work, *u = v + PM_TAPS * PM_KEPT, trace = 0;
     for (int t = 0; t < PM_TAPS; t++) trace += c[t * PM_TAPS + t];
-    for (int i = 0; i < PM_TAPS * PM_KEPT; i++) v[i] = philox_uniform(1, 1, (uint64_t)i) - .5f;   /* v, u: a vector a row */
-    for (int round = 0; round < 12; round++)
+    for (int i = 0; i < PM_TAPS * PM_KEPT; i++) v[i] = philox_uniform(1, 1, (uint64_t)i) - .5f;
+    for (int round = 0; round < 12; round++) {
+        #pragma omp parallel for
+        for (int i = 0; i < PM_KEPT * PM_TAPS; i++) {
+            const float *row = c + i % PM_TAPS * PM_TAPS;
+            double sum = 0;
+            for (int t = 0; t < PM_TAPS; t++) sum += row[t] * v[i / PM_TAPS * PM_TAPS + t];
+            u[i] = sum;
+        }
         for (int k = 0; k < PM_KEPT; k++) {
             double *to = u + k * PM_TAPS, size = 0;
-            if (k == 0) {
-                #pragma omp parallel for
-                for (int i = 0; i < PM_KEPT * PM_TAPS; i++) {
-                    double sum = 0;
-                    for (int t = 0; t < PM_TAPS; t++) sum += c[i % PM_TAPS * PM_TAPS + t] * v[i / PM_TAPS * PM_TAPS + t];
-                    u[i] = sum;
-                }
-            }
-            for (int before = 0; before < k; before++) {                     /* modified Gram-Schmidt */
-                double dot = 0;
-                for (int t = 0; t < PM_TAPS; t++) dot += to[t] * v[before * PM_TAPS + t];
-                for (int t = 0; t < PM_TAPS; t++) to[t] -= dot * v[before * PM_TAPS + t];
+            for (const double *of = v; of < v + k * PM_TAPS; of += PM_TAPS) {
+                double dot = 0;                                 /* modified Gram-Schmidt */
+                for (int t = 0; t < PM_TAPS; t++) dot += to[t] * of[t];
+                for (int t = 0; t < PM_TAPS; t++) to[t] -= dot * of[t];
             }
             for (int t = 0; t < PM_TAPS; t++) size += to[t] * to[t];
             size = sqrt(size);
-            for (int t = 0; t < PM_TAPS; t++) v[k * PM_TAPS + t] = size > 1e-9 * trace && size > 1e-12 ? to[t] / size : 0;
+            int none = !(size > 1e-9 * trace && size > 1e-12);
+            for (int t = 0; t < PM_TAPS; t++) v[k * PM_TAPS + t] = none ? 0 : to[t] / size;
         }
-    for (int i = 0; i < PM_TAPS * PM_KEPT; i++) basis[i] = (float)v[i % PM_KEPT * PM_TAPS + i / PM_KEPT];
+    }
+    for (int i = 0; i < PM_TAPS * PM_KEPT; i++)
+        basis[i] = (float)v[i % PM_KEPT * PM_TAPS + i / PM_KEPT];
 }
 
-/* -------------------------------------------------------------------------------------------------------- statistics */
+/* ---- statistics ----------------------------------------------------------------------------- */
 
-/* to[i] = mean of from over [i-r, i+r] inside the row, for `lines` rows of n numbers `step` apart, rows `next` apart */
+/* to[i] = mean of from over [i-r, i+r]: `lines` rows, `next` apart, of n numbers, `step` apart */
 static void pm_box(float *to, const float *from, long lines, long next, long n, long step, long r) {
     #pragma omp parallel for
     for (long line = 0; line < lines; line++) {
@@ -137,7 +143,7 @@ static void pm_box(float *to, const float *from, long lines, long next, long n, 
     }
 }
 
-/* x (h,w) blurred in place: three boxes of 2r+1 each way, nearly a Gaussian of variance 3 ((2r+1)^2 - 1) / 12 = sigma^2 */
+/* x (h,w) blurred: three boxes of 2r+1, nearly a Gaussian, 3 ((2r+1)^2 - 1) / 12 = sigma^2 */
 static void pm_blur(float *x, float *spare, long h, long w, double sigma) {
     long r = lround((sqrt(4 * sigma * sigma + 1) - 1) / 2);
     for (int pass = 0; pass < 3 && r > 0; pass++) {
@@ -146,9 +152,9 @@ static void pm_blur(float *x, float *spare, long h, long w, double sigma) {
     }
 }
 
-/* map[b] = the tone of the style that has the same rank as tones in bin b of the content.   content, style: how much lies in
- * each of PM_BINS bins of [0,1] */
-static int pm_bin(float tone) { return tone < 0 ? 0 : tone >= 1 ? PM_BINS - 1 : (int)(tone * PM_BINS); }
+/* map[b] = the tone of the style that has the same rank as tones in bin b of the content.
+ * content, style: how much lies in each of PM_BINS bins of [0,1] */
+static int pm_bin(float tone) { return (int)pm_clamp(tone * PM_BINS, 0, PM_BINS - 1); }
 static void pm_map_tones(float *map, const double *content, const double *style) {
     double all[2] = {0}, below[2] = {0};
     for (int b = 0; b < PM_BINS; b++) all[0] += content[b], all[1] += style[b];
@@ -159,132 +165,146 @@ static void pm_map_tones(float *map, const double *content, const double *style)
     }
 }
 
-/* -------------------------------------------------------------------------------------------------------------- plan */
+/* ---- the plan ------------------------------------------------------------------------------- */
 
-typedef struct PmLevel {                    /* one level of the pyramid */
-    int h, w;                               /* of x */
-    int stride;                             /* of the grid of queries */
-    int atlas_h, atlas_w;                   /* the styles, one below the other, in one picture of 4 numbers a pixel */
-    int top[PATCHES_STYLES], sh[PATCHES_STYLES], sw[PATCHES_STYLES];    /* a patch may begin in sh rows from top on */
-    double step[PATCHES_STYLES];            /* of the grid of keys; 1: all of them */
+typedef struct PmLevel {                /* one level of the pyramid */
+    int h, w, stride;                   /* of x; of the grid of queries */
+    int atlas_h, atlas_w;               /* the styles, one below the other, in one picture */
+    /* where patches may begin in each: rows from top on, columns; step of the grid of keys */
+    struct { int top, rows, cols; double step; } in[PATCHES_STYLES];
 } PmLevel;
 
-typedef struct Pm {                         /* everything a run holds */
+typedef struct PmGrid { int rows, cols, phase_y, phase_x; } PmGrid;     /* of queries */
+
+typedef struct Pm {                     /* everything a run holds; pictures are in [0,1] */
     const PatchesOptions *o;
-    int h, w, styles, levels, style_h[PATCHES_STYLES], style_w[PATCHES_STYLES], tileable[PATCHES_STYLES];
+    const Ops *ops;
+    const Image *source;                /* the styles, as given */
+    int h, w, styles, levels, style_h[PATCHES_STYLES], style_w[PATCHES_STYLES];
     double share[PATCHES_STYLES];
+    float tone_weight;                  /* t above */
     PmLevel level[PATCHES_LEVELS];
     long max_queries, max_keys;
-    Image style[PATCHES_STYLES], guide, x;  /* guide: (h,w,1) with the mask; x: the result so far; all in [0,1] */
-    Image tones;                            /* of the content, at its own size, in [-1,1] */
-    void *memory;                           /* one block; the arrays below lie in it */
-    float *plane[4];                        /* (h,w) each */
-    float *atlas, *picture;                 /* the style and x with its margin, 4 numbers a pixel */
-    unsigned char *begins;                  /* may a patch begin at this pixel of the atlas? */
-    int *key_at, *query_at, *slot, *match, *refined;
+    Image style[PATCHES_STYLES], guide, x;      /* guide: (h,w,1) with the mask */
+    void *memory;                       /* one block; the arrays below lie in it */
+    float *planes, *atlas, *padded;     /* (4,h,w); styles; x with its margin; 4 numbers a pixel */
+    unsigned char *begins;              /* may a patch begin at this pixel of the atlas? */
+    int *key_at, *query_at;             /* where patches begin, in the atlas and in padded */
+    int *query_of;                      /* the query at a point of the grid, or -1 */
+    int *match, *refined;               /* where in the atlas each query's patch begins */
     float *gathered, *best, *weight, *query_weight, *basis, *covariance;
     double *work;
-    const Ops *ops;
-    struct { real *all, *patches, *covariance, *mean, *basis, *origin, *keys, *queries, *weight, *index, *least; } on;
+    struct {                            /* where ops computes, one block too: all */
+        real *all, *patches, *covariance, *mean, *basis, *origin, *keys, *queries, *weight;
+        real *index, *least;
+    } on;
 } Pm;
 
-/* Sizes of everything, for x of (h,w): 0 where they are impossible. */
-static int pm_plan(Pm *m, int h, int w, const Image *style, int styles, const double *weight, const PatchesOptions *o,
-                   const Ops *ops) {
-    double total = 0, longer = h > w ? h : w;
+/* A level of (h,w) where the styles have `scale` of their full size. Returns 0: too large */
+static int pm_plan_level(PmLevel *l, const Pm *m, double scale) {
+    l->h = (int)lround(m->h * scale), l->w = (int)lround(m->w * scale);
+    for (l->stride = 1; l->stride < PM_STRIDE; l->stride++)
+        if ((l->h / l->stride + 2L) * (l->w / l->stride + 2L) <= PM_QUERIES) break;
+    for (int i = 0; i < m->styles; i++) {
+        int room = m->source[i].tileable ? 0 : PM_SIDE - 1;     /* else it is followed by itself */
+        int rows = (int)fmax(lround(m->style_h[i] * scale), PM_SIDE + 4) - room;
+        int cols = (int)fmax(lround(m->style_w[i] * scale), PM_SIDE + 4) - room;
+        double keys = fmax(1, PM_KEYS * m->share[i]);
+        l->in[i].top = l->atlas_h, l->in[i].rows = rows, l->in[i].cols = cols;
+        l->in[i].step = fmax(1, sqrt((double)rows * cols / keys));
+        l->atlas_h += rows + PM_SIDE - 1;
+        if (cols + PM_SIDE - 1 > l->atlas_w) l->atlas_w = cols + PM_SIDE - 1;
+    }
+    return (double)l->atlas_h * l->atlas_w <= 4e7;
+}
+
+/* Sizes of everything, for a cut-out of (h,w): x has them too, or those of o->size. */
+static int pm_plan(Pm *m, int cut_h, int cut_w, const Image *style, int styles,
+                   const double *weight, const PatchesOptions *o, const Ops *ops) {
+    double by = fmin(1, o->size / fmax(cut_h, cut_w)), total = 0, scale = 1;
+    int h = (int)lround(cut_h * by), w = (int)lround(cut_w * by);
     memset(m, 0, sizeof *m);
-    m->o = o, m->ops = ops, m->h = h, m->w = w, m->styles = styles;
+    m->o = o, m->ops = ops, m->source = style, m->styles = styles;
+    m->tone_weight = (float)(o->content_weight * 7 / 6);
+    m->h = h, m->w = w;
+    double longer = h > w ? h : w, shorter = h < w ? h : w;
+    int good = 1, most = o->levels ? o->levels : PATCHES_LEVELS;
+    int least = o->levels ? PATCHES_SMALLEST : 32;
+    if (shorter < PATCHES_SMALLEST)
+        return fail("patches: %d x %d pixels at size %d leave a side below %d: give a larger size",
+                    cut_w, cut_h, o->size, PATCHES_SMALLEST);
     for (int i = 0; i < styles; i++) total += weight ? weight[i] : 1;
     for (int i = 0; i < styles; i++) {
         const Image *s = &style[i];
         double own = s->h > s->w ? s->h : s->w, cover = fmax((double)h / s->h, (double)w / s->w);
-        double by = o->style_scale * (s->tileable ? longer / 256 : o->mode == PATCHES_PRINT ? cover : longer / own);
-        m->share[i] = (weight ? weight[i] : 1) / total, m->tileable[i] = s->tileable;
-        m->style_h[i] = (int)fmax(lround(s->h * by), PM_SIDE + 4), m->style_w[i] = (int)fmax(lround(s->w * by), PM_SIDE + 4);
-        if ((double)m->style_h[i] * m->style_w[i] > 4e7 || m->style_h[i] > 16384 || m->style_w[i] > 16384) return 0;
+        double fit = o->mode == PATCHES_PRINT ? cover : longer / own;
+        by = o->style_scale * (s->tileable ? longer / 256 : fit);
+        m->share[i] = (weight ? weight[i] : 1) / total;
+        m->style_h[i] = (int)fmax(lround(s->h * by), PM_SIDE + 4);
+        m->style_w[i] = (int)fmax(lround(s->w * by), PM_SIDE + 4);
+        good = good && (double)m->style_h[i] * m->style_w[i] <= 4e7 && m->style_h[i] <= 16384
+            && m->style_w[i] <= 16384;
     }
-    double shorter = h < w ? h : w, scale = 1;
-    int levels = 1, most = o->levels ? o->levels : PATCHES_LEVELS;
-    while (levels < most && shorter * pow(.7, levels) >= (o->levels ? PATCHES_SMALLEST : 32)) levels++;
-    m->levels = levels;
-    for (int n = levels - 1; n >= 0; n--, scale *= .7) {                  /* the last level is x itself */
-        PmLevel *l = &m->level[n];
-        l->h = (int)lround(h * scale), l->w = (int)lround(w * scale);
-        for (l->stride = 1; l->stride < PM_STRIDE; l->stride++)
-            if ((l->h / l->stride + 2L) * (l->w / l->stride + 2L) <= PM_QUERIES) break;
-        for (int i = 0; i < styles; i++) {
-            int room = m->tileable[i] ? 0 : PM_SIDE - 1;               /* a tileable style is continued by its begin */
-            l->sh[i] = (int)fmax(lround(m->style_h[i] * scale), PM_SIDE + 4) - room;
-            l->sw[i] = (int)fmax(lround(m->style_w[i] * scale), PM_SIDE + 4) - room;
-            l->top[i] = l->atlas_h, l->atlas_h += l->sh[i] + PM_SIDE - 1;
-            if (l->sw[i] + PM_SIDE - 1 > l->atlas_w) l->atlas_w = l->sw[i] + PM_SIDE - 1;
-            l->step[i] = fmax(1, sqrt((double)l->sh[i] * l->sw[i] / fmax(1, PM_KEYS * m->share[i])));
-        }
-        if ((double)l->atlas_h * l->atlas_w > 4e7) return 0;
-    }
+    for (m->levels = 1; m->levels < most && shorter * pow(.7, m->levels) >= least;) m->levels++;
+    for (int n = m->levels - 1; n >= 0; n--, scale *= .7)               /* the last level is x */
+        good = good && pm_plan_level(&m->level[n], m, scale);
     long all = (h + 2L) * (w + 2L), thin = (h / PM_STRIDE + 2L) * (w / PM_STRIDE + 2L);
     m->max_queries = all <= PM_QUERIES ? all : thin > PM_QUERIES ? thin : PM_QUERIES;
     m->max_keys = PM_KEYS + PATCHES_STYLES;
-    return 1;
+    return good || fail("patches: a style has more than 40 million pixels, or 16384 on a side, at "
+                        "style_scale %g: give less", o->style_scale);
 }
 
-/* Arrays one after the other in a block that begins at `block` (NULL: nowhere yet); returns its size. One function says
- * how much and where. */
-typedef struct PmPart { void *array; size_t bytes; } PmPart;
-static size_t pm_parts(const PmPart *part, size_t count, char *block) {
-    size_t size = 0;
-    for (size_t i = 0; i < count; i++) {
-        void *here = block ? block + size : NULL;
-        memcpy(part[i].array, &here, sizeof here);                        /* whatever it points to */
-        size += (part[i].bytes + 63) / 64 * 64;
-    }
-    return size;
-}
-#define PM_PARTS(list, block) pm_parts(list, sizeof list / sizeof *list, (char *)(block))
-static size_t pm_place(Pm *m, void *block) {
+/* Places all arrays, the first ON_HOST in a block that begins at `host`, the others in one at
+ * `device` (NULL: nowhere yet), and says how large the two are */
+static void pm_place(Pm *m, char *host, char *device, size_t size[2]) {
+    enum { ON_HOST = 16 };
     const PmLevel *l = &m->level[m->levels - 1];
     size_t area = (size_t)m->h * (size_t)m->w, atlas = (size_t)l->atlas_h * (size_t)l->atlas_w;
-    size_t keys = (size_t)m->max_keys, queries = (size_t)m->max_queries, more = keys > queries ? keys : queries;
+    size_t keys = (size_t)m->max_keys, queries = (size_t)m->max_queries;
+    size_t more = keys > queries ? keys : queries;
     size_t margin = (size_t)(m->h + 2 * PM_MARGIN) * (size_t)(m->w + 2 * PM_MARGIN);
-    PmPart list[] = {
-        { &m->plane[0], 4 * area }, { &m->plane[1], 4 * area }, { &m->plane[2], 4 * area }, { &m->plane[3], 4 * area },
-        { &m->atlas, 16 * atlas }, { &m->begins, atlas }, { &m->picture, 16 * margin },
-        { &m->gathered, 4 * PM_SAMPLE * PM_TAPS }, { &m->best, 4 * more }, { &m->weight, 4 * keys },
-        { &m->query_weight, 4 * queries }, { &m->key_at, 4 * keys }, { &m->query_at, 4 * queries }, { &m->slot, 4 * queries },
-        { &m->match, 4 * queries }, { &m->refined, 4 * queries }, { &m->basis, 4 * PM_TAPS * PM_KEPT },
-        { &m->covariance, 4 * PM_TAPS * PM_TAPS }, { &m->work, 16 * PM_TAPS * PM_KEPT } };
-    return PM_PARTS(list, block);
-}
-static size_t pm_place_on_ops(Pm *m, void *block) {
-    size_t keys = (size_t)m->max_keys, queries = (size_t)m->max_queries, more = keys > queries ? keys : queries;
-    PmPart list[] = {
-        { &m->on.patches, 4 * PM_SAMPLE * PM_TAPS }, { &m->on.covariance, 4 * PM_TAPS * PM_TAPS }, { &m->on.mean, 4 * PM_TAPS },
+    const struct { void *array; size_t bytes; } part[] = {
+        { &m->planes, 16 * area }, { &m->atlas, 16 * atlas }, { &m->begins, atlas },
+        { &m->padded, 16 * margin }, { &m->gathered, 4 * PM_SAMPLE * PM_TAPS },
+        { &m->best, 4 * queries }, { &m->weight, 4 * keys }, { &m->query_weight, 4 * queries },
+        { &m->key_at, 4 * keys }, { &m->query_at, 4 * queries }, { &m->query_of, 4 * queries },
+        { &m->match, 4 * queries }, { &m->refined, 4 * queries },
+        { &m->basis, 4 * PM_TAPS * PM_KEPT }, { &m->covariance, 4 * PM_TAPS * PM_TAPS },
+        { &m->work, 16 * PM_TAPS * PM_KEPT }, { &m->on.patches, 4 * PM_SAMPLE * PM_TAPS },
+        { &m->on.covariance, 4 * PM_TAPS * PM_TAPS }, { &m->on.mean, 4 * PM_TAPS },
         { &m->on.basis, 4 * PM_TAPS * PM_KEPT }, { &m->on.origin, 4 * PM_KEPT },
-        { &m->on.keys, 4 * keys * PM_KEPT }, { &m->on.queries, 4 * queries * PM_KEPT }, { &m->on.weight, 4 * keys },
-        { &m->on.index, 4 * more }, { &m->on.least, 4 * more } };
-    return PM_PARTS(list, block);
+        { &m->on.keys, 4 * keys * PM_KEPT }, { &m->on.queries, 4 * queries * PM_KEPT },
+        { &m->on.weight, 4 * keys }, { &m->on.index, 4 * more }, { &m->on.least, 4 * more } };
+    size[0] = size[1] = 0;
+    for (int i = 0, at; i < (int)(sizeof part / sizeof *part); i++) {
+        char *block = (at = i >= ON_HOST) ? device : host, *here = block ? block + size[at] : NULL;
+        memcpy(part[i].array, &here, sizeof here);                      /* whatever it points to */
+        size[at] += (part[i].bytes + 63) / 64 * 64;
+    }
 }
 
-/* ------------------------------------------------------------------------------------------------- one level: x -> x */
+/* ---- one level: x -> x ---------------------------------------------------------------------- */
 
-/* The grid of keys, at a fresh random phase u: rows floor((i + uy) step), columns floor((j + ux) step). Returns how many. */
+/* The grid of keys at a random phase: rows floor((i + uy) step), columns alike. Returns how many */
 static long pm_keys(Pm *m, const PmLevel *l, uint64_t stream) {
     long n = 0;
     for (int s = 0; s < m->styles; s++) {
         float uy = philox_uniform(m->o->seed, stream, 2 + 2 * (uint64_t)s);
         float ux = philox_uniform(m->o->seed, stream, 3 + 2 * (uint64_t)s);
-        int rows = (int)(l->sh[s] / l->step[s]), cols = (int)(l->sw[s] / l->step[s]);
-        for (int i = 0; i < (rows > 1 ? rows : 1); i++)
-            for (int j = 0; j < (cols > 1 ? cols : 1); j++) {
-                long y = pm_smaller((long)((i + uy) * l->step[s]), l->sh[s] - 1);
-                long x = pm_smaller((long)((j + ux) * l->step[s]), l->sw[s] - 1);
-                m->key_at[n++] = (int)((l->top[s] + y) * l->atlas_w + x);
+        double step = l->in[s].step, rows = fmax(1, floor(l->in[s].rows / step));
+        double cols = fmax(1, floor(l->in[s].cols / step));
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < cols; j++) {
+                long y = pm_smaller((long)((i + uy) * step), l->in[s].rows - 1);
+                long x = pm_smaller((long)((j + ux) * step), l->in[s].cols - 1);
+                m->key_at[n++] = (int)((l->in[s].top + y) * l->atlas_w + x);
             }
     }
     return n;
 }
 
-/* |a - b|^2 of two patches where they lie, in all 196 numbers; rows of the pictures are ja and jb floats apart */
+/* |a - b|^2 of two patches where they lie, in all 196 numbers; rows are ja and jb floats apart */
 static float pm_distance(const float *a, long ja, const float *b, long jb) {
     float sum = 0;
     for (int r = 0; r < PM_SIDE; r++, a += ja, b += jb) {
@@ -294,96 +314,109 @@ static float pm_distance(const float *a, long ja, const float *b, long jb) {
     return sum;
 }
 
-/* Is what a neighbour on the grid of queries found, continued, better? A candidate is match[q'] - (q' - q)   (Ashikhmin,
- * "Synthesizing natural textures", 2001): between the keys of the grid too. Cost: D in all 196 numbers, times the weight of
- * the key that it comes from. Reads match, writes refined: no order matters. */
-static void pm_refine(Pm *m, const PmLevel *l, int rows, int cols, long width) {
+/* Is what a neighbour on the grid of queries found, continued, better? A candidate is
+ * match[q'] - (q' - q)   (Ashikhmin, "Synthesizing natural textures", 2001): between the keys of
+ * the grid too. Cost: D in all 196 numbers, times the weight of the key that it comes from. Reads
+ * match, writes refined: no order matters. */
+static void pm_refine(Pm *m, const PmLevel *l, const PmGrid *grid) {
+    int rows = grid->rows, cols = grid->cols;
     #pragma omp parallel for schedule(dynamic, 64)
     for (int g = 0; g < rows * cols; g++) {
         float least = INFINITY;
-        for (int c = 0; m->slot[g] >= 0 && c < 9; c++) {
-            int dy = (c + 4) / 3 % 3 - 1, dx = (c + 4) % 3 - 1, i = g / cols + dy, j = g % cols + dx;      /* c = 0: q itself */
-            int from = i < 0 || i >= rows || j < 0 || j >= cols ? -1 : m->slot[i * cols + j];
+        int query = m->query_of[g];
+        for (int c = 0; query >= 0 && c < 9; c++) {
+            int dy = (c + 4) / 3 % 3 - 1, dx = (c + 4) % 3 - 1;         /* c = 0: q itself */
+            int i = g / cols + dy, j = g % cols + dx;
+            int from = i < 0 || i >= rows || j < 0 || j >= cols ? -1 : m->query_of[i * cols + j];
             long at = from < 0 ? -1 : m->match[from] - l->stride * ((long)dy * l->atlas_w + dx);
             if (at < 0 || at >= (long)l->atlas_h * l->atlas_w || !m->begins[at]) continue;
-            const float *patch = m->picture + 4L * m->query_at[m->slot[g]];
-            float cost = m->query_weight[from] * pm_distance(patch, 4 * width, m->atlas + 4 * at, 4L * l->atlas_w);
-            if (cost < least) least = cost, m->refined[m->slot[g]] = (int)at;
+            float cost = m->query_weight[from] * pm_distance(m->padded + 4L * m->query_at[query],
+                4 * (l->w + 2 * PM_MARGIN), m->atlas + 4 * at, 4L * l->atlas_w);
+            if (cost < least) least = cost, m->refined[query] = (int)at;
         }
     }
 }
 
-/* x[p] = sum_q g(p - q) s[k(q) + p - q] / sum_q g(p - q)   over the patches that cover pixel p; where there is none, p keeps
- * its value.   g(d) = exp(-(|d - centre| / (7/3))^2): the middle of a patch counts most.  x: (h,w,3)   phase: of the grid */
-static void pm_vote(float *x, const PmLevel *l, const float *atlas, const int *match, const int *slot, int rows, int cols,
-                    int phase_y, int phase_x) {
-    enum { HALF = PM_SIDE / 2 };
+/* x[p] = sum_q g(p - q) s[k(q) + p - q] / sum_q g(p - q)   over the patches that cover pixel p;
+ * where there is none, p keeps its value.   g(d) = exp(-(|d - centre| / (7/3))^2): the middle of a
+ * patch counts most */
+static void pm_vote(Pm *m, const PmLevel *l, const PmGrid *grid) {
     float g[PM_SIDE];
-    for (int d = 0; d < PM_SIDE; d++) g[d] = expf(-(float)((d - HALF) * (d - HALF)) * 9 / (PM_SIDE * PM_SIDE));
-    #pragma omp parallel for schedule(dynamic)
-    for (int py = 0; py < l->h; py++)
-        for (int px = 0; px < l->w; px++) {
-            float sum[3] = {0}, total = 0;
-            int y = py + phase_y + HALF, x0 = px + phase_x + HALF;    /* query i covers padded rows i*stride .. + 6 */
-            for (int i = y / l->stride; i >= 0 && y - i * l->stride < PM_SIDE; i--)
-                for (int j = x0 / l->stride; j >= 0 && x0 - j * l->stride < PM_SIDE; j--) {
-                    if (i >= rows || j >= cols || slot[i * cols + j] < 0) continue;
-                    int dy = y - i * l->stride, dx = x0 - j * l->stride;
-                    const float *s = atlas + 4L * (match[slot[i * cols + j]] + dy * l->atlas_w + dx);
-                    float weight = g[dy] * g[dx];
-                    for (int k = 0; k < 3; k++) sum[k] += weight * s[k];
-                    total += weight;
-                }
-            for (int k = 0; total > 0 && k < 3; k++) x[(py * (long)l->w + px) * 3 + k] = sum[k] / total;
-        }
+    int stride = l->stride;
+    for (int d = -PM_HALF; d <= PM_HALF; d++)
+        g[d + PM_HALF] = expf(-(float)(d * d) * 9 / (PM_SIDE * PM_SIDE));
+    #pragma omp parallel for schedule(dynamic, 64)
+    for (int p = 0; p < l->h * l->w; p++) {
+        float sum[3] = {0}, total = 0;          /* query i covers padded rows i * stride .. + 6 */
+        int y = p / l->w + grid->phase_y + PM_HALF, x = p % l->w + grid->phase_x + PM_HALF;
+        for (int i = y / stride; i >= 0 && y - i * stride < PM_SIDE; i--)
+            for (int j = x / stride; j >= 0 && x - j * stride < PM_SIDE; j--) {
+                int none = i >= grid->rows || j >= grid->cols;
+                int query = none ? -1 : m->query_of[i * grid->cols + j];
+                if (query < 0) continue;
+                int dy = y - i * stride, dx = x - j * stride;
+                const float *s = m->atlas + 4L * (m->refined[query] + dy * l->atlas_w + dx);
+                float weight = g[dy] * g[dx];
+                for (int k = 0; k < 3; k++) sum[k] += weight * s[k];
+                total += weight;
+            }
+        for (int k = 0; total > 0 && k < 3; k++) m->x.pixels[3L * p + k] = sum[k] / total;
+    }
 }
 
 /* The styles at this level, in the atlas */
-static int pm_atlas(Pm *m, const PmLevel *l, float t) {
+static int pm_atlas(Pm *m, const PmLevel *l) {
     memset(m->begins, 0, (size_t)l->atlas_h * (size_t)l->atlas_w);
     memset(m->atlas, 0, (size_t)l->atlas_h * (size_t)l->atlas_w * 4 * sizeof *m->atlas);
     for (int i = 0; i < m->styles; i++) {
-        int room = m->tileable[i] ? 0 : PM_SIDE - 1, h = l->sh[i] + room, w = l->sw[i] + room;
+        int rows = l->in[i].rows, cols = l->in[i].cols;
+        int room = m->source[i].tileable ? 0 : PM_SIDE - 1;
         Image s;
-        if (!image_resize(&s, &m->style[i], h, w)) return 0;
-        for (int y = 0; y < l->sh[i] + PM_SIDE - 1; y++)
-            for (int x = 0; x < l->sw[i] + PM_SIDE - 1; x++) {
-                long at = (l->top[i] + y) * (long)l->atlas_w + x;
-                const float *p = s.pixels + (y % h * (long)w + x % w) * 3;
+        if (!image_resize(&s, &m->style[i], rows + room, cols + room)) return 0;
+        for (int y = 0; y < rows + PM_SIDE - 1; y++)
+            for (int x = 0; x < cols + PM_SIDE - 1; x++) {
+                long at = (l->in[i].top + y) * (long)l->atlas_w + x;
+                const float *p = s.pixels + (y % s.h * (long)s.w + x % s.w) * 3;
                 memcpy(m->atlas + 4 * at, p, 3 * sizeof *p);
-                m->atlas[4 * at + 3] = t * pm_luminance(p);
-                m->begins[at] = y < l->sh[i] && x < l->sw[i];
+                m->atlas[4 * at + 3] = m->tone_weight * pm_luminance(p);
+                m->begins[at] = y < rows && x < cols;
             }
         image_free(&s);
     }
     return 1;
 }
 
-/* The n patches at at[0], at[every], .. (pixels from the start of a picture of `width` pixels of 4 numbers), in rows */
-static void pm_gather(float *rows, const float *picture, long width, const int *at, long every, long n) {
+/* The n patches that begin at the pixels at[0], at[every], .. of a picture of 4 numbers, in rows */
+static void pm_gather(float *rows, const float *picture, long width, const int *at, long every,
+                      long n) {
     for (long i = 0; i < n * PM_SIDE; i++)
-        memcpy(rows + i * PM_RUN, picture + 4 * (at[i / PM_SIDE * every] + i % PM_SIDE * width), PM_RUN * sizeof *rows);
+        memcpy(rows + i * PM_RUN, picture + 4 * (at[i / PM_SIDE * every] + i % PM_SIDE * width),
+               PM_RUN * sizeof *rows);
 }
 
-/* The patches at at[0..n) in components, y = V^T (patch - mean): a dense layer   y: (n, PM_KEPT), where ops computes */
-static void pm_project(const Pm *m, real *y, const float *picture, long width, const int *at, long n) {
+/* The patches at at[0..n) in components, y (n, PM_KEPT) = V^T (patch - mean): a dense layer */
+static void pm_project(const Pm *m, real *y, const float *picture, long width, const int *at,
+                       long n) {
     for (long first = 0, count; first < n; first += count) {
         count = pm_smaller(PM_SAMPLE, n - first);
         pm_gather(m->gathered, picture, width, at + first, 1, count);
         m->ops->upload(m->on.patches, m->gathered, count * PM_TAPS);
-        m->ops->dense_forward(y + first * PM_KEPT, m->on.patches, m->on.basis, m->on.origin, (int)count, PM_TAPS, PM_KEPT);
+        m->ops->dense_forward(y + first * PM_KEPT, m->on.patches, m->on.basis, m->on.origin,
+                              (int)count, PM_TAPS, PM_KEPT);
     }
 }
 
-/* best[q] = argmin_k weight[k] D(q,k),   weight[k] = 1 / (min_q' D(q',k) + eps),   eps = .002 * PM_TAPS   (Granot et al.) */
+/* best[q] = argmin_k weight[k] D(q,k),   weight[k] = 1 / (min_q' D(q',k) + eps),
+ * eps = .002 * PM_TAPS   (Granot et al.) */
 static void pm_search(const Pm *m, long queries, long keys) {
     const Ops *ops = m->ops;
-    ops->nearest(m->on.index, m->on.least, m->on.keys, m->on.queries, NULL, keys, queries, PM_KEPT);
-    ops->download(m->weight, m->on.least, keys);
+    real *index = m->on.index, *least = m->on.least;
+    ops->nearest(index, least, m->on.keys, m->on.queries, NULL, keys, queries, PM_KEPT);
+    ops->download(m->weight, least, keys);
     for (long k = 0; k < keys; k++) m->weight[k] = 1 / (m->weight[k] + .002f * PM_TAPS);
     ops->upload(m->on.weight, m->weight, keys);
-    ops->nearest(m->on.index, m->on.least, m->on.queries, m->on.keys, m->on.weight, queries, keys, PM_KEPT);
-    ops->download(m->best, m->on.index, queries);
+    ops->nearest(index, least, m->on.queries, m->on.keys, m->on.weight, queries, keys, PM_KEPT);
+    ops->download(m->best, index, queries);
 }
 
 /* The components of the style's patches at this level, from two thousand of them */
@@ -400,160 +433,184 @@ static void pm_learn(const Pm *m, const PmLevel *l, long keys) {
     ops->scale(m->on.origin, -1, PM_KEPT);
 }
 
-/* All iterations of a level. guide: (h,w,1) and mask of this level's size   done, all: work for the progress report */
+/* x and the guide, mirrored around, into padded */
+static int pm_mirror(int i, int n) { return i < 0 ? -i : i >= n ? 2 * n - 2 - i : i; }
+static void pm_pad(Pm *m, const PmLevel *l, const Image *guide) {
+    int width = l->w + 2 * PM_MARGIN;
+    #pragma omp parallel for
+    for (int i = 0; i < (l->h + 2 * PM_MARGIN) * width; i++) {
+        int y = pm_mirror(i / width - PM_MARGIN, l->h), x = pm_mirror(i % width - PM_MARGIN, l->w);
+        long from = y * (long)l->w + x;
+        memcpy(m->padded + 4L * i, m->x.pixels + 3 * from, 3 * sizeof *m->padded);
+        m->padded[4L * i + 3] = m->tone_weight * guide->pixels[from];
+    }
+}
+
+/* The patches of the grid that touch the mask: query_of and query_at. Returns how many. */
+static long pm_queries(Pm *m, const PmLevel *l, const PmGrid *grid, const float *mask) {
+    long n = 0;
+    for (int i = 0; i < grid->rows * grid->cols; i++) {
+        int top = i / grid->cols * l->stride - grid->phase_y - PM_HALF, inside = 0;
+        int left = i % grid->cols * l->stride - grid->phase_x - PM_HALF;
+        for (int y = top < 0 ? 0 : top; y < top + PM_SIDE && y < l->h; y++)
+            for (int x = left < 0 ? 0 : left; x < left + PM_SIDE && x < l->w; x++)
+                inside |= mask[y * (long)l->w + x] > 0;
+        m->query_of[i] = inside ? (int)n : -1;
+        if (!inside) continue;
+        m->query_at[n++] = (top + PM_MARGIN) * (l->w + 2 * PM_MARGIN) + left + PM_MARGIN;
+    }
+    return n;
+}
+
+/* All iterations of a level. guide: at its size, with the mask; done, all: work for the report */
 static int pm_level(Pm *m, int number, const Image *guide, double *done, double all) {
     const PmLevel *l = &m->level[number];
     const PatchesOptions *o = m->o;
-    long width = l->w + 2 * PM_MARGIN, keys;
-    float t = (float)(o->content_weight * 7 / 6), *x = m->x.pixels;
-    if (!pm_atlas(m, l, t)) return 0;
-    keys = pm_keys(m, l, (uint64_t)number << 8);
-    pm_learn(m, l, keys);
-
+    int stride = l->stride;
+    if (!pm_atlas(m, l)) return 0;
+    pm_learn(m, l, pm_keys(m, l, (uint64_t)number << 8));
     for (int it = 0; it < o->iterations; it++) {
         uint64_t stream = (uint64_t)number << 8 | (uint64_t)it;
-        int phase_y = philox_below(o->seed, stream, 0, l->stride), phase_x = philox_below(o->seed, stream, 1, l->stride);
-        int rows = (l->h - 2 + phase_y + l->stride) / l->stride + 1, cols = (l->w - 2 + phase_x + l->stride) / l->stride + 1;
-        #pragma omp parallel for
-        for (int y = 0; y < l->h + 2 * PM_MARGIN; y++)                     /* x and the guide, mirrored around */
-            for (int xx = 0; xx < width; xx++) {
-                int i = y - PM_MARGIN, j = xx - PM_MARGIN;
-                i = i < 0 ? -i : i >= l->h ? 2 * l->h - 2 - i : i, j = j < 0 ? -j : j >= l->w ? 2 * l->w - 2 - j : j;
-                float *to = m->picture + (y * width + xx) * 4;
-                memcpy(to, x + (i * (long)l->w + j) * 3, 3 * sizeof *to);
-                to[3] = t * guide->pixels[i * (long)l->w + j];
-            }
-        long queries = 0;
-        for (int i = 0; i < rows * cols; i++) {                            /* patches that touch the mask */
-            int y0 = i / cols * l->stride - phase_y - PM_SIDE / 2, inside = 0;
-            int x0 = i % cols * l->stride - phase_x - PM_SIDE / 2;
-            for (int y = y0 < 0 ? 0 : y0; y < y0 + PM_SIDE && y < l->h; y++)
-                for (int xx = x0 < 0 ? 0 : x0; xx < x0 + PM_SIDE && xx < l->w; xx++)
-                    inside |= guide->mask[y * (long)l->w + xx] > 0;
-            m->slot[i] = inside ? (int)queries : -1;
-            if (inside) m->query_at[queries++] = (y0 + PM_MARGIN) * (int)width + x0 + PM_MARGIN;
-        }
-        keys = pm_keys(m, l, stream);
-        if (!queries) continue;
+        PmGrid grid = { .phase_y = philox_below(o->seed, stream, 0, stride),
+                        .phase_x = philox_below(o->seed, stream, 1, stride) };
+        grid.rows = (l->h - 2 + grid.phase_y + stride) / stride + 1;
+        grid.cols = (l->w - 2 + grid.phase_x + stride) / stride + 1;
+        pm_pad(m, l, guide);
+        long queries = pm_queries(m, l, &grid, guide->mask), keys = pm_keys(m, l, stream);
         pm_project(m, m->on.keys, m->atlas, l->atlas_w, m->key_at, keys);
-        pm_project(m, m->on.queries, m->picture, width, m->query_at, queries);
+        pm_project(m, m->on.queries, m->padded, l->w + 2 * PM_MARGIN, m->query_at, queries);
         pm_search(m, queries, keys);
-        for (long q = 0; q < queries; q++) {
-            int k = (int)m->best[q];
+        for (long q = 0, k; q < queries; q++) {
+            k = (long)m->best[q];
             m->match[q] = m->key_at[k], m->query_weight[q] = m->weight[k];
         }
-        pm_refine(m, l, rows, cols, width);
-        pm_vote(x, l, m->atlas, m->refined, m->slot, rows, cols, phase_y, phase_x);
+        pm_refine(m, l, &grid);
+        pm_vote(m, l, &grid);
 
         int last = number == m->levels - 1 && it == o->iterations - 1;
-        float pull = (float)(o->content_weight * (1 - .5 * it / o->iterations));
-        for (long i = 0; !last && i < (long)l->h * l->w; i++) {            /* x += w / (1 + w) (guide - luminance(x)) */
-            float d = pull / (1 + pull) * (guide->pixels[i] - pm_luminance(x + 3 * i));
-            for (int k = 0; k < 3; k++) x[3 * i + k] += d;
+        float pull = (float)(o->content_weight * (1 - .5 * it / o->iterations)), *x = m->x.pixels;
+        for (long i = 0; !last && i < (long)l->h * l->w; i++, x += 3) {
+            float d = pull / (1 + pull) * (guide->pixels[i] - pm_luminance(x));
+            for (int k = 0; k < 3; k++) x[k] += d;
         }
-        *done += (double)rows * cols;
-        if (o->progress && !o->progress(o->user, number + 1, m->levels, it + 1, fmin(*done / all, 1)))
+        *done += (double)grid.rows * grid.cols;
+        double part = fmin(*done / all, 1);
+        if (o->progress && !o->progress(o->user, number + 1, m->levels, it + 1, part))
             return fail("patches: stopped");
     }
     return 1;
 }
 
-/* ------------------------------------------------------------------------------------------------- before and after */
+/* ---- before and after ----------------------------------------------------------------------- */
 
-/* The guide: where the result is to be light or dark. l: luminance of the content, m: mask, all means over the mask.
+/* The guide: where the result is to be light or dark. l: luminance of the content, m: mask, all
+ * means over the mask.
  *   l0 = (l - mean l) / sd l
  *   paint: half of it evened out, so that a dark corner gets as much drawing as a bright one:
- *          z = (l - a) / sqrt(v + .003), a and v mean and variance nearby (blurs);  l0 <- l0 / 2 + (z - mean z) / sd z / 2
- *   g = sd_style l0 + mean_style;   paint: half way from there to the style's histogram, quantile_style(rank(l0))
- * Standard deviations have floors: a plain white shirt stays plain, its noise is not blown up to a pattern. */
+ *          z = (l - a) / sqrt(v + .003), a and v mean and variance nearby (blurs);
+ *          l0 <- l0 / 2 + (z - mean z) / sd z / 2
+ *   g = sd_style l0 + mean_style
+ *   paint: half way from there to the style's histogram, quantile_style(rank(l0))
+ * Standard deviations have floors: a plain white shirt stays plain, its noise is not blown up to a
+ * pattern. */
 static void pm_standardise(float *x, const float *mask, long n, float floor) {
     double sum = 0, square = 0, count = 0;
     for (long i = 0; i < n; i++)
         if (mask[i] > .5f) sum += x[i], square += (double)x[i] * x[i], count++;
-    double mean = sum / fmax(count, 1), sd = sqrt(fmax(square / fmax(count, 1) - mean * mean, 0));
-    for (long i = 0; i < n; i++) x[i] = (x[i] - (float)mean) / fmaxf((float)sd, floor);
+    double mean = sum / fmax(count, 1), variance = square / fmax(count, 1) - mean * mean;
+    float sd = fmaxf((float)sqrt(fmax(variance, 0)), floor);
+    for (long i = 0; i < n; i++) x[i] = (x[i] - (float)mean) / sd;
+}
+
+/* a (h,w) evened out: (g - nearby mean) / nearby standard deviation, blurs over the mask */
+static float *pm_even_out(Pm *m) {
+    const float *g = m->guide.pixels, *mask = m->guide.mask;
+    long n = (long)m->h * m->w;
+    float *d = m->planes, *a = d + n, *v = a + n, *spare = v + n;
+    double sigma = .12 * (double)pm_smaller(m->h, m->w);
+    for (long i = 0; i < n; i++) d[i] = mask[i], a[i] = g[i] * mask[i];
+    pm_blur(d, spare, m->h, m->w, sigma);
+    pm_blur(a, spare, m->h, m->w, sigma);
+    for (long i = 0; i < n; i++)
+        a[i] = g[i] - a[i] / (d[i] + 1e-3f), v[i] = a[i] * a[i] * mask[i];
+    pm_blur(v, spare, m->h, m->w, sigma);
+    for (long i = 0; i < n; i++) a[i] /= sqrtf(v[i] / (d[i] + 1e-3f) + .003f);
+    pm_standardise(a, mask, n, .2f);
+    return a;
 }
 
 /* mean, covariance: of the styles' colours; that of their luminance l = w . x is w^T C w */
 static void pm_guide(Pm *m, const double mean[3], const double covariance[9]) {
-    float *g = m->guide.pixels, *mask = m->guide.mask;
-    long n = (long)m->h * m->w, shorter = m->h < m->w ? m->h : m->w;
-    int paint = m->o->mode == PATCHES_PAINT;
-    float *d = m->plane[0], *a = m->plane[1], *v = m->plane[2], *spare = m->plane[3];
     static const double w[3] = { .299, .587, .114 };
+    float *g = m->guide.pixels, *mask = m->guide.mask;
+    long n = (long)m->h * m->w;
     double light = 0, variance = 0;
-    for (int i = 0; i < 9; i++) variance += w[i / 3] * w[i % 3] * covariance[i], light += i < 3 ? w[i] * mean[i] : 0;
+    for (int i = 0; i < 9; i++) variance += w[i / 3] * w[i % 3] * covariance[i];
+    for (int i = 0; i < 3; i++) light += w[i] * mean[i];
     float sd = (float)sqrt(fmax(variance, 0));
-    if (paint) {
-        double sigma = .12 * (double)shorter;
-        for (long i = 0; i < n; i++) d[i] = mask[i], a[i] = g[i] * mask[i];
-        pm_blur(d, spare, m->h, m->w, sigma);
-        pm_blur(a, spare, m->h, m->w, sigma);
-        for (long i = 0; i < n; i++) a[i] = g[i] - a[i] / (d[i] + 1e-3f), v[i] = a[i] * a[i] * mask[i];       /* a: l - a */
-        pm_blur(v, spare, m->h, m->w, sigma);
-        for (long i = 0; i < n; i++) a[i] /= sqrtf(v[i] / (d[i] + 1e-3f) + .003f);
-        pm_standardise(a, mask, n, .2f);
-    }
+    const float *even = m->o->mode == PATCHES_PAINT ? pm_even_out(m) : NULL;
     pm_standardise(g, mask, n, .03f);
-    for (long i = 0; paint && i < n; i++) g[i] = (g[i] + a[i]) / 2;
+    for (long i = 0; even && i < n; i++) g[i] = (g[i] + even[i]) / 2;
     pm_standardise(g, mask, n, .3f);
-    if (paint) {
+    if (even) {
         double content[PM_BINS] = {0}, tones[PM_BINS] = {0};
         float map[PM_BINS];
         for (long i = 0; i < n; i++)
             if (mask[i] > .5f) content[pm_bin((g[i] + 4) / 8)] += 1;
         for (int s = 0; s < m->styles; s++)
             for (long i = 0, all = (long)m->style[s].h * m->style[s].w; i < all; i++)
-                tones[pm_bin(pm_luminance(m->style[s].pixels + 3 * i))] += m->share[s] / (double)all;
+                tones[pm_bin(pm_luminance(m->style[s].pixels + 3 * i))] += m->share[s] / all;
         pm_map_tones(map, content, tones);
-        for (long i = 0; i < n; i++) g[i] = (map[pm_bin((g[i] + 4) / 8)] + sd * g[i] + (float)light) / 2;
+        for (long i = 0; i < n; i++)
+            g[i] = (map[pm_bin((g[i] + 4) / 8)] + sd * g[i] + (float)light) / 2;
     } else
         for (long i = 0; i < n; i++) g[i] = sd * g[i] + (float)light;
     for (long i = 0; i < n; i++) g[i] = pm_clamp(g[i], 0, 1);
 }
 
-/* Where print begins: the style itself, side by side; a large one is centred, a tileable one starts anywhere. Several share
- * the cloth in squares, about 5 across: the u_i = frac(u + i (sqrt(5) - 1)/2) of the squares fill [0,1) evenly in any order,
- * and style s gets those in its share of [0,1). */
+/* Where print begins: the style itself, side by side; a large one is centred, a tileable one starts
+ * anywhere. Several share the cloth in squares, about 5 across: the
+ * u_i = frac(u + i (sqrt(5) - 1)/2) of the squares fill [0,1) evenly in any order, and style s gets
+ * those in its share of [0,1). */
 static void pm_tiles(const Pm *m, float *x) {
-    uint64_t seed = m->o->seed;
+    uint64_t seed = m->o->seed, stream = 1 << 16;
     int cell = (m->h < m->w ? m->h : m->w) / 5;
     for (long i = 0; i < (long)m->h * m->w; i++) {
         int y = (int)(i / m->w), z = (int)(i % m->w), s = 0;
-        double u = philox_uniform(seed, 1 << 16, 0) + (y / cell * (m->w / cell + 1) + z / cell) * .6180339887498949;
+        double u = philox_uniform(seed, stream, 0)
+                 + (y / cell * (m->w / cell + 1) + z / cell) * .6180339887498949;
         for (u -= floor(u) + m->share[0]; u >= 0 && s < m->styles - 1; u -= m->share[s]) s++;
-        int h = m->style_h[s], w = m->style_w[s], at = 2 * s + 4;
-        y += m->tileable[s] ? philox_below(seed, 1 << 16, (uint64_t)at, h) : h > m->h ? (h - m->h) / 2 : 0;
-        z += m->tileable[s] ? philox_below(seed, 1 << 16, (uint64_t)at + 1, w) : w > m->w ? (w - m->w) / 2 : 0;
+        int h = m->style_h[s], w = m->style_w[s];
+        uint64_t at = 2 * (uint64_t)s + 4;
+        int any = m->source[s].tileable;
+        y += any ? philox_below(seed, stream, at, h) : h > m->h ? (h - m->h) / 2 : 0;
+        z += any ? philox_below(seed, stream, at + 1, w) : w > m->w ? (w - m->w) / 2 : 0;
         memcpy(x + 3 * i, m->style[s].pixels + (y % h * (long)w + z % w) * 3, 3 * sizeof *x);
     }
 }
 
-/* A copy of a gray or RGB picture, RGB, without its mask */
-static int pm_rgb(Image *out, const Image *src) {
-    if (!image_new(out, src->h, src->w, 3)) return 0;
-    for (long i = 0; i < (long)src->h * src->w * 3; i++) out->pixels[i] = src->pixels[src->c == 3 ? i : i / 3];
-    return 1;
-}
-static void pm_unit(Image *x) {                                             /* from [-1,1] to [0,1] */
-    for (long i = 0; i < (long)x->h * x->w * x->c; i++) x->pixels[i] = pm_clamp((x->pixels[i] + 1) / 2, 0, 1);
-}
-static int pm_resize(Image *image, int h, int w) {
-    Image to;
-    if (image->h == h && image->w == w) return 1;
-    if (!image_resize(&to, image, h, w)) return 0;
-    image_free(image);
-    *image = to;
-    return 1;
+static void pm_unit(Image *x) {                                         /* from [-1,1] to [0,1] */
+    for (long i = 0; i < (long)x->h * x->w * x->c; i++)
+        x->pixels[i] = pm_clamp((x->pixels[i] + 1) / 2, 0, 1);
 }
 
-/* From the content at working size, with its mask, m->x, and its tones, m->guide: the guide, and the painted picture in m->x */
-static int pm_paint(Pm *m, const Image *style) {
+/* Where paint begins: the content in the style's colours, as light as the guide */
+static void pm_recolour(Image *x, const Image *guide, double mean[2][3], double covariance[2][9]) {
+    double map[9];
+    colour_monge(map, covariance[0], covariance[1]);
+    colour_map(x, map, mean[0], mean[1]);
+    for (long i = 0; i < (long)x->h * x->w; i++) {
+        float *p = x->pixels + 3 * i, d = guide->pixels[i] - pm_luminance(p);
+        for (int k = 0; k < 3; k++) p[k] = pm_clamp(p[k] + d, 0, 1);
+    }
+}
+
+/* m->x: the content at working size, becomes the painted picture; m->guide: its tones */
+static int pm_paint(Pm *m) {
     const PatchesOptions *o = m->o;
-    double all = 0, done = 0, mean[2][3], covariance[2][9], map[9];            /* of the content's colours, the styles' */
-    long n = (long)m->h * m->w;
+    double all = 0, done = 0, mean[2][3], covariance[2][9];     /* colours of content and styles */
     for (int s = 0; s < m->styles; s++) {
-        if (!pm_rgb(&m->style[s], &style[s]) || !pm_resize(&m->style[s], m->style_h[s], m->style_w[s])) return 0;
+        if (!image_resize(&m->style[s], &m->source[s], m->style_h[s], m->style_w[s])) return 0;
         pm_unit(&m->style[s]);
     }
     pm_unit(&m->x), pm_unit(&m->guide);
@@ -562,55 +619,59 @@ static int pm_paint(Pm *m, const Image *style) {
     free(m->guide.mask), m->guide.mask = m->x.mask, m->x.mask = NULL;
     pm_guide(m, mean[1], covariance[1]);
     if (o->mode == PATCHES_PRINT) pm_tiles(m, m->x.pixels);
-    else {
-        colour_monge(map, covariance[0], covariance[1]);
-        colour_map(&m->x, map, mean[0], mean[1]);
-        for (long i = 0; i < n; i++) {                /* the content in the style's colours, as light as the guide */
-            float d = m->guide.pixels[i] - pm_luminance(m->x.pixels + 3 * i);
-            for (int k = 0; k < 3; k++) m->x.pixels[3 * i + k] = pm_clamp(m->x.pixels[3 * i + k] + d, 0, 1);
-        }
-    }
-    for (int i = 0; i < m->levels; i++)
-        all += o->iterations * (m->level[i].h / m->level[i].stride + 1.) * (m->level[i].w / m->level[i].stride + 1.);
+    else pm_recolour(&m->x, &m->guide, mean, covariance);
+    for (const PmLevel *l = m->level; l < m->level + m->levels; l++)
+        all += o->iterations * (l->h / l->stride + 1.) * (l->w / l->stride + 1.);
     for (int i = 0; i < m->levels; i++) {
-        const PmLevel *l = &m->level[i];
-        Image guide;
-        if (!pm_resize(&m->x, l->h, l->w)) return 0;
-        if (!image_resize(&guide, &m->guide, l->h, l->w)) return 0;
-        int good = pm_level(m, i, &guide, &done, all);
+        int h = m->level[i].h, w = m->level[i].w;
+        Image guide = { 0 };
+        int good = resize_in_steps(&m->x, h, w, INFINITY) && image_resize(&guide, &m->guide, h, w)
+                && pm_level(m, i, &guide, &done, all);
         image_free(&guide);
         if (!good) return 0;
     }
-    if (o->detail > 0) {                                    /* x += detail (g - blurred g) */
-        float *blurred = m->plane[0];
-        memcpy(blurred, m->guide.pixels, (size_t)n * sizeof(float));
-        pm_blur(blurred, m->plane[1], m->h, m->w, .02 * (m->h < m->w ? m->h : m->w));
-        for (long i = 0; i < 3 * n; i++) m->x.pixels[i] += (float)o->detail * (m->guide.pixels[i / 3] - blurred[i / 3]);
+    if (o->detail > 0) {                                        /* x += detail (g - blurred g) */
+        long n = (long)m->h * m->w;
+        float *blurred = m->planes, *g = m->guide.pixels;
+        memcpy(blurred, g, (size_t)n * sizeof *g);
+        pm_blur(blurred, blurred + n, m->h, m->w, .02 * (double)pm_smaller(m->h, m->w));
+        for (long i = 0; i < 3 * n; i++)
+            m->x.pixels[i] += (float)o->detail * (g[i / 3] - blurred[i / 3]);
     }
     return 1;
 }
 
 static int pm_check(const Image *image, const char *what, int number) {
-    if (!image->pixels || image->h < PATCHES_SMALLEST || image->w < PATCHES_SMALLEST || (image->c != 1 && image->c != 3))
-        return fail("patches: %s %d has %d x %d pixels of %d channels: expected at least %d x %d, gray or RGB", what,
-                       number, image->w, image->h, image->c, PATCHES_SMALLEST, PATCHES_SMALLEST);
-    for (long i = 0; i < (long)image->h * image->w * image->c; i++)
-        if (!isfinite(image->pixels[i])) return fail("patches: %s %d has a pixel that is not a number", what, number);
-    for (long i = 0; image->mask && i < (long)image->h * image->w; i++)
-        if (!(image->mask[i] >= 0 && image->mask[i] <= 1))
-            return fail("patches: %s %d has a mask outside 0..1", what, number);
+    int small = image->h < PATCHES_SMALLEST || image->w < PATCHES_SMALLEST;
+    if (!image->pixels || small || image->c != 3)
+        return fail("patches: %s %d has %d x %d pixels of %d channels: expected RGB, at least "
+                    "16 x 16", what, number, image->w, image->h, image->c);
+    for (long i = 0; i < (long)image->h * image->w * 3; i++)
+        if (!isfinite(image->pixels[i]))
+            return fail("patches: %s %d has a pixel that is not a number", what, number);
     return 1;
+}
+static int pm_check_mask(const Image *image) {
+    long inside = 0;
+    for (long i = 0; i < (long)image->h * image->w; i++) {
+        if (!(image->mask[i] >= 0 && image->mask[i] <= 1))
+            return fail("patches: the content has a mask outside 0..1");
+        inside += image->mask[i] > .5f;
+    }
+    return inside >= 64
+        || fail("patches: the mask holds %ld pixels, expected at least 64: is it empty?", inside);
 }
 static int pm_check_options(const PatchesOptions *o, const double *weight, int styles) {
     struct { const char *name; double value, low, high; } range[] = {
-        { "mode", o->mode, 0, 1 }, { "content_weight", o->content_weight, 0, 1 }, { "style_scale", o->style_scale, .125, 8 },
-        { "detail", o->detail, 0, 1 }, { "shade", o->shade, 0, 1 },
-        { "size", o->size, 32, 4096 }, { "levels", o->levels, 0, PATCHES_LEVELS }, { "iterations", o->iterations, 1, 32 },
-        { "memory", o->memory, 0, 1e15 }, { "the number of styles", styles, 1, PATCHES_STYLES } };
+        { "mode", o->mode, 0, 1 }, { "content_weight", o->content_weight, 0, 1 },
+        { "style_scale", o->style_scale, .125, 8 }, { "detail", o->detail, 0, 1 },
+        { "size", o->size, 32, 4096 }, { "levels", o->levels, 0, PATCHES_LEVELS },
+        { "iterations", o->iterations, 1, 32 }, { "memory", o->memory, 0, 1e15 },
+        { "the number of styles", styles, 1, PATCHES_STYLES } };
     for (size_t i = 0; i < sizeof range / sizeof *range; i++)
         if (!(range[i].value >= range[i].low && range[i].value <= range[i].high))
-            return fail("patches: %s is %g: expected %g to %g", range[i].name, range[i].value, range[i].low,
-                           range[i].high);
+            return fail("patches: %s is %g: expected %g to %g", range[i].name, range[i].value,
+                        range[i].low, range[i].high);
     for (int i = 0; weight && i < styles; i++)
         if (!(weight[i] > 1e-9 && weight[i] < 1e9))
             return fail("patches: weight %d is %g: expected 1e-9 to 1e9", i + 1, weight[i]);
@@ -618,109 +679,75 @@ static int pm_check_options(const PatchesOptions *o, const double *weight, int s
 }
 
 PatchesOptions patches_default(PatchesMode mode) {
-    PatchesOptions o = { .mode = mode, .content_weight = .5, .style_scale = 1, .detail = .35, .size = 1024, .iterations = 4,
-                         .seed = 1, .memory = 2e9 };
-    if (mode == PATCHES_PRINT) o.content_weight = .1, o.detail = 0, o.shade = .85;
+    PatchesOptions o = { .mode = mode, .content_weight = .5, .style_scale = 1, .detail = .35,
+                         .size = 1024, .iterations = 4, .seed = 1, .memory = 2e9 };
+    if (mode == PATCHES_PRINT) o.content_weight = .1, o.detail = 0;
     return o;
 }
 
-/* The blocks, what the table borrows, and the pictures. In floats, a pixel of the content: out 4, tones 2, and before anything
- * is painted the part cut out and the tones in the making, 9; a pixel painted: guide 2, x and its next size 6; a pixel of the
- * styles 3, and what one needs while it is resized: itself, and one axis. A smaller working size is enlarged at the end. */
-static double pm_bytes(const Pm *m, double content, const Image *style) {
+/* The blocks, what the table borrows, and the pictures. In floats, a pixel painted: guide 2, x and
+ * its next size 6; a pixel of the styles 3, and what one needs while it is resized: itself, and one
+ * axis. A smaller working size is enlarged at the end. */
+static double pm_bytes(const Pm *m, int h, int w) {
+    const Ops *ops = m->ops;
     Pm sizes = *m;
     Conv layer = { PM_SAMPLE, 1, 1, PM_TAPS, 1, 1, PM_KEPT, 1, 1, 0 };
     long rows = m->max_keys > m->max_queries ? m->max_keys : m->max_queries;
-    double area = (double)m->h * m->w, styles = 0, most = 0, enlarge = content > 1.01 * area ? 6 * content : 0;
-    double borrowed = fmax((double)m->ops->conv_scratch(&layer), (double)m->ops->gram_scratch(PM_SAMPLE, PM_TAPS));
+    double area = (double)m->h * m->w, all = (double)h * w, styles = 0, most = 0;
+    double borrowed = fmax(ops->conv_scratch(&layer), ops->gram_scratch(PM_SAMPLE, PM_TAPS));
+    size_t block[2];
+    pm_place(&sizes, NULL, NULL, block);
     for (int i = 0; i < m->styles; i++) {
-        double own = (double)style[i].h * style[i].w, s = (double)m->style_h[i] * m->style_w[i];
-        double axis = (double)m->style_h[i] * style[i].w;
-        styles += s, most = fmax(most, fmax(2 * s, axis + fmax(own, s)));
+        double s = (double)m->style_h[i] * m->style_w[i];
+        styles += s, most = fmax(most, fmax(2 * s, (double)m->style_h[i] * m->source[i].w));
     }
-    return (double)(pm_place(&sizes, NULL) + pm_place_on_ops(&sizes, NULL))
-         + 4 * (fmax(borrowed, (double)m->ops->nearest_scratch(rows, rows, PM_KEPT)) + 6 * content
-                + fmax(9 * content, 8 * area + 3 * styles + fmax(3 * most, enlarge)));
+    return (double)(block[0] + block[1])
+         + 4 * (fmax(borrowed, ops->nearest_scratch(rows, rows, PM_KEPT)) + 8 * area + 3 * styles
+                + fmax(3 * most, all > 1.01 * area ? 6 * all : 0));
 }
 
-/* A plan for painting (h,w): at that size, or smaller where o->size says so */
-static int pm_plan_for(Pm *m, int h, int w, const Image *style, const double *weight, int styles, const PatchesOptions *o,
-                       const Ops *ops) {
-    double by = fmin(1, (double)o->size / (h > w ? h : w));
-    int lower = (int)lround(h * by), right = (int)lround(w * by);
-    if (lower < PATCHES_SMALLEST || right < PATCHES_SMALLEST)
-        return fail("patches: %d x %d pixels to paint at size %d leave a side below %d: give a larger size", w, h,
-                       o->size, PATCHES_SMALLEST);
-    return pm_plan(m, lower, right, style, styles, weight, o, ops)
-        || fail("patches: a style has more than 40 million pixels, or 16384 on a side, at style_scale %g: give less",
-                   o->style_scale);
+double patches_bytes(int h, int w, const Image *style, int styles, const PatchesOptions *o,
+                     const Ops *ops) {
+    Pm m;
+    int good = pm_check_options(o, NULL, styles) && h >= 1 && w >= 1
+            && pm_plan(&m, h, w, style, styles, NULL, o, ops);
+    return good ? pm_bytes(&m, h, w) : 0;
 }
 
-double patches_bytes(int h, int w, const Image *style, int styles, const PatchesOptions *o, const Ops *ops) {
-    Pm m = {0};
-    if (!pm_check_options(o, NULL, styles) || h < 1 || w < 1 || !pm_plan_for(&m, h, w, style, NULL, styles, o, ops)) return 0;
-    return pm_bytes(&m, (double)h * w, style);
-}
-
-/* low..high-1 of 0..n-1, with 4 more at each end, but at least PATCHES_SMALLEST */
-static void pm_widen(int *low, int *high, int n) {
-    *low = *low > 4 ? *low - 4 : 0;
-    *high = (int)pm_smaller(n, *high + 4 > *low + PATCHES_SMALLEST ? *high + 4 : *low + PATCHES_SMALLEST);
-    *low = (int)pm_smaller(*low, *high - PATCHES_SMALLEST);
-}
-
-/* The walk: mask -> the part with the garment -> plan, memory -> to working size -> paint -> laid in its place.
- * out: a copy of the content, RGB */
-static int pm_transfer(Pm *m, Image *out, const Image *style, const double *weight, int styles, const PatchesOptions *o,
-                       const Ops *ops) {
-    long area = (long)out->h * out->w, inside = 0;
-    int top, left, bottom, right;
-    Image part;
-    if (!image_garment_mask(out)) return 0;
-    for (long i = 0; i < area; i++) inside += out->mask[i] > .5f;
-    if (inside < 64) return fail("patches: the mask holds %ld pixels, expected at least 64: is it empty?", inside);
-    image_mask_box(&top, &left, &bottom, &right, out);
-    pm_widen(&top, &bottom, out->h), pm_widen(&left, &right, out->w);
-    if (!pm_plan_for(m, bottom - top, right - left, style, weight, styles, o, ops)) return 0;
-    double need = pm_bytes(m, (double)area, style);
-    if (o->memory > 0 && need > o->memory)
-        return fail("patches: painting %d x %d pixels takes %.1f MB of memory, %.1f MB are allowed: give a smaller size",
-                       m->w, m->h, need / 1e6, o->memory / 1e6);
-    m->memory = aligned_alloc(64, pm_place(m, NULL));
-    m->on.all = ops->alloc((long)(pm_place_on_ops(m, NULL) / sizeof(real)));
+static int pm_allocate(Pm *m, double need) {
+    size_t block[2];
+    if (m->o->memory > 0 && need > m->o->memory)
+        return fail("patches: painting %d x %d pixels takes %.1f MB of memory, %.1f MB are "
+                    "allowed: give a smaller size", m->w, m->h, need / 1e6, m->o->memory / 1e6);
+    pm_place(m, NULL, NULL, block);
+    m->memory = aligned_alloc(64, block[0]);
+    m->on.all = m->ops->alloc((long)(block[1] / sizeof(real)));
     if (!m->memory || !m->on.all)
-        return fail("patches: out of memory: painting %d x %d pixels takes %.1f MB: give a smaller size", m->w, m->h,
-                       need / 1e6);
-    pm_place(m, m->memory), pm_place_on_ops(m, m->on.all);
-    if (!image_crop(&part, out, top, left, bottom - top, right - left)) return 0;
-    int good = image_tones(&m->tones, &part, (int)ceil(.01 * fmax(part.h, part.w)))
-            && image_resize(&m->guide, &m->tones, m->h, m->w) && image_resize(&m->x, &part, m->h, m->w);
-    image_free(&part);
-    if (!good) return 0;
-    if (!pm_paint(m, style) || !pm_resize(&m->x, m->tones.h, m->tones.w)) return 0;
-    for (long i = 0; i < 3L * m->x.h * m->x.w; i++) m->x.pixels[i] = 2 * m->x.pixels[i] - 1;
-    image_lay_print(out, &m->x, &m->tones, top, left, o->shade);
+        return fail("patches: out of memory: painting %d x %d pixels takes %.1f MB: give a smaller "
+                    "size", m->w, m->h, need / 1e6);
+    pm_place(m, m->memory, (char *)m->on.all, block);
     return 1;
 }
 
-int patches_transfer(Image *out, const Image *content, const Image *style, const double *weight, int styles,
-                     const PatchesOptions *o, const Ops *ops) {
-    Pm m = {0};
-    memset(out, 0, sizeof *out);
-    if (!pm_check_options(o, weight, styles) || !pm_check(content, "content", 1)) return 0;
-    for (int i = 0; i < styles; i++)
-        if (!pm_check(&style[i], "style", i + 1)) return 0;
-    long n = (long)content->h * content->w;
-    int masked = content->mask || o->mode == PATCHES_PAINT;
-    int good = pm_rgb(out, content);
-    if (good && masked && !(out->mask = malloc((size_t)n * sizeof(float)))) good = fail("patches: out of memory for a mask");
-    for (long i = 0; good && masked && i < n; i++) out->mask[i] = content->mask ? content->mask[i] : 1;
-    good = good && pm_transfer(&m, out, style, weight, styles, o, ops);
+int patches_transfer(Image *print, const Cutout *cut, const Image *style, const double *weight,
+                     int styles, const PatchesOptions *o, const Ops *ops) {
+    const Image *part = &cut->part;
+    int h = part->h, w = part->w;
+    Pm m = { .x = { 0 } };
+    memset(print, 0, sizeof *print);
+    int good = pm_check_options(o, weight, styles) && pm_check(part, "content", 1);
+    for (int i = 0; good && i < styles; i++) good = pm_check(&style[i], "style", i + 1);
+    good = good && pm_check_mask(part) && pm_plan(&m, h, w, style, styles, weight, o, ops)
+        && pm_allocate(&m, pm_bytes(&m, h, w)) && image_resize(&m.guide, &cut->tones, m.h, m.w)
+        && image_resize(&m.x, part, m.h, m.w) && pm_paint(&m)
+        && resize_in_steps(&m.x, h, w, INFINITY);
+    for (long i = 0; good && i < 3L * h * w; i++) m.x.pixels[i] = 2 * m.x.pixels[i] - 1;
+    if (good) *print = m.x;
+    else image_free(&m.x);
     for (int i = 0; i < PATCHES_STYLES; i++) image_free(&m.style[i]);
-    image_free(&m.guide), image_free(&m.x), image_free(&m.tones);
+    image_free(&m.guide);
     free(m.memory);
     if (m.on.all) ops->release(m.on.all);
-    if (!good) image_free(out);
     return good;
 }
 #endif

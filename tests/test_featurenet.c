@@ -248,17 +248,6 @@ static void test_lbfgs(void) {
     CHECK(x[3] == 1.1, "one evaluation moves nothing");
 }
 
-static int saved, saved_last;
-static Image saved_picture;
-static int save(void *context, const Image *now, int number) {
-    CHECK(context == &calls && number % 7 == 0 && number > saved_last && now->h == 70 && now->w == 50, "step %d is saved, %d x %d", number, now->w, now->h);
-    for (int i = 0; i < 70 * 50 * 3; i++) if (!(fabsf(now->pixels[i]) <= 1)) { CHECK(0, "saved: pixel %d is %g", i, now->pixels[i]); break; }
-    image_free(&saved_picture);
-    image_copy(&saved_picture, now);
-    saved++, saved_last = number;
-    return 1;
-}
-
 static void test_builtin(void) {
     Image content = drawn(1, 70, 50), style[2] = { drawn(2, 64, 64), drawn(4, 48, 60) }, result[3] = {{0}}, blank, twice;
     GramOptions o = gram_defaults(0);
@@ -293,20 +282,19 @@ static void test_builtin(void) {
     image_free(&blank);
     stop_after = 0;
 
-    /* both optimizers: the picture after 14 of 14 steps is the result; L-BFGS lowers the loss, the same for any number of threads */
+    /* both optimizers lower the loss, the same for any number of threads */
     o = gram_defaults(0);
-    o.steps = 7, o.progress = watch, o.save = save, o.save_every = 7, o.context = &calls;
+    o.steps = 7, o.progress = watch, o.context = &calls;
     for (int i = 0; i < 3 - quick; i++) {
         omp_set_num_threads(1 + i % 2);
-        o.optimizer = i ? GRAM_LBFGS : GRAM_ADAM, calls = saved = saved_last = 0;
-        CHECK(gram_transfer(&blank, &content, style, NULL, 2, &o, &ops_tiled) && saved == 2, "%s, %d pictures saved", error_text(), saved);
-        CHECK(!memcmp(blank.pixels, saved_picture.pixels, sizeof(float) * 70 * 50 * 3), "optimizer %d: the last picture saved is the result", i);
+        o.optimizer = i ? GRAM_LBFGS : GRAM_ADAM, calls = 0;
+        CHECK(gram_transfer(&blank, &content, style, NULL, 2, &o, &ops_tiled), "%s", error_text());
         CHECK(last_total < 0.7 * first_total, "optimizer %d: the loss falls from %g to %g", i, first_total, last_total);
         if (i == 1) image_copy(&twice, &blank);
         if (i == 2) CHECK(!memcmp(twice.pixels, blank.pixels, sizeof(float) * 70 * 50 * 3), "L-BFGS: two threads give other bits");
         image_free(&blank);
     }
-    image_free(&twice), image_free(&saved_picture);
+    image_free(&twice);
     o.init = GRAM_NOISE, stop_after = 2, calls = 0, o.every = 1;
     CHECK(gram_transfer(&blank, &content, style, NULL, 1, &o, &ops_tiled) && calls == 2, "the callback stops L-BFGS: %d calls", calls);
     image_free(&blank);

@@ -37,6 +37,7 @@ static void *counted_realloc(void *p, size_t n) {
 #define aligned_alloc counted_aligned
 #define free counted_free
 #define IMAGES_IMPLEMENTATION
+#define CUTOUT_IMPLEMENTATION
 #define PATCHES_IMPLEMENTATION
 #include "images/images.h"
 #include "style/patches.h"
@@ -83,6 +84,29 @@ static PatchesOptions small(PatchesMode mode) {
     PatchesOptions o = patches_default(mode);
     o.iterations = quick ? 1 : 2;
     return o;
+}
+
+/* What ./transfer does: finds the garment (paint: all of a picture without a mask), paints the cut-out, lays the print */
+static double shade = .85;
+static int cut_out(Image *out, Cutout *cut, const Image *content, PatchesMode mode) {
+    int good = image_copy(out, content);
+    *cut = (Cutout){ .top = 0 };
+    if (good && !out->mask && mode == PATCHES_PAINT) {
+        good = (out->mask = malloc(sizeof(float) * (size_t)(out->h * out->w))) != NULL || fail("out of memory for a mask");
+        for (int i = 0; good && i < out->h * out->w; i++) out->mask[i] = 1;
+    }
+    return good && image_garment_mask(out) && cutout_take(cut, out, PATCHES_MARGIN, PATCHES_SMALLEST, 0);
+}
+static int paint(Image *out, const Image *content, const Image *style, const double *weight, int styles, const PatchesOptions *o,
+                 const Ops *table) {
+    Image print = {0};
+    Cutout cut;
+    int good = cut_out(out, &cut, content, o->mode) && patches_transfer(&print, &cut, style, weight, styles, o, table);
+    CHECK(good || (!print.pixels && !print.mask), "after an error the print is empty");
+    if (good) image_lay_print(out, &print, &cut.tones, cut.top, cut.left, o->mode == PATCHES_PRINT ? shade : 0);
+    else image_free(out);
+    image_free(&print), cutout_free(&cut);
+    return good;
 }
 
 /* ---- the search ------------------------------------------------------------------------------------------------ */
@@ -244,9 +268,9 @@ static void test_project(void) {
 /* ---- one level ------------------------------------------------------------------------------------------------- */
 
 /* x by the definition, in double: every patch adds its pixels */
-static double worst_vote(const float *x, const float *before, const PmLevel *l, const float *atlas, const int *match,
-      const int *slot,
-                         int rows, int cols, int py, int px) {
+static double worst_vote(const Pm *m, const float *before, const PmLevel *l, const PmGrid *grid) {
+    const float *x = m->x.pixels, *atlas = m->atlas;
+    const int *match = m->refined, *slot = m->query_of, rows = grid->rows, cols = grid->cols, py = grid->phase_y, px = grid->phase_x;
     double worst = 0;
     for (int y = 0; y < l->h; y++) for (int z = 0; z < l->w; z++) for (int k = 0; k < 3; k++) {
         double sum = 0, total = 0;
@@ -276,12 +300,14 @@ static void test_vote(void) {
                   (uint64_t)i, AW - 6);
         }
         memcpy(x, before, sizeof x);
-        pm_vote(x, &l, atlas, match, slot, rows, cols, py, px);
-        double worst = worst_vote(x, before, &l, atlas, match, slot, rows, cols, py, px);
+        Pm m = { .atlas = atlas, .x = { .pixels = x }, .refined = match, .query_of = slot };
+        PmGrid grid = { rows, cols, py, px };
+        pm_vote(&m, &l, &grid);
+        double worst = worst_vote(&m, before, &l, &grid);
         CHECK(worst < 1e-5, "votes at stride %d: %g", stride, worst);
         CHECK(x[(W - 1) * 3] == before[(W - 1) * 3], "no vote: the pixel stays");
         match[n / 2]++;
-        CHECK(worst_vote(x, before, &l, atlas, match, slot, rows, cols, py, px) > 1e-3, "a patch that moved is seen");
+        CHECK(worst_vote(&m, before, &l, &grid) > 1e-3, "a patch that moved is seen");
     }
 }
 
@@ -297,7 +323,7 @@ static void test_plan(void) {
             style[s].tileable = (n >> s) & 1, weight[s] = .1 + uniform((uint64_t)(3 * n + s));
         }
         PatchesOptions o = patches_default(n % 2 ? PATCHES_PRINT : PATCHES_PAINT);
-        o.levels = n % 7, o.style_scale = n % 5 ? 1 : 1.7;
+        o.levels = n % 7, o.style_scale = n % 5 ? 1 : 1.7, o.size = 4096;
         Pm m = {0};
         if (!pm_plan(&m, h, w, style, styles, weight, &o, &ops)) continue;
         const PmLevel *top = &m.level[m.levels - 1];
@@ -320,8 +346,8 @@ static void test_plan(void) {
                   && (long)l->atlas_h * l->atlas_w <= (long)top->atlas_h * top->atlas_w, "%ld keys", keys);
             for (long k = 0; k < keys; k++) {
                 int y = m.key_at[k] / l->atlas_w, x = m.key_at[k] % l->atlas_w, s = 0;
-                while (s < styles - 1 && y >= l->top[s + 1]) s++;
-                bad += y - l->top[s] >= l->sh[s] || x >= l->sw[s] || (k && m.key_at[k] == m.key_at[k - 1]);
+                while (s < styles - 1 && y >= l->in[s + 1].top) s++;
+                bad += y - l->in[s].top >= l->in[s].rows || x >= l->in[s].cols || (k && m.key_at[k] == m.key_at[k - 1]);
             }
             CHECK(!bad, "%d keys outside their style", bad);
         }
@@ -332,9 +358,9 @@ static void test_plan(void) {
     Pm m = {0};
     CHECK(pm_plan(&m, 400, 400, style, 2, (double[]){ 3, 1 }, &o, &ops), "a plan");
     const PmLevel *l = &m.level[m.levels - 1];
-    double first = (double)l->sh[0] * l->sw[0] / l->step[0] / l->step[0],
-          second = (double)l->sh[1] * l->sw[1] / l->step[1] / l->step[1];
-    CLOSE(first / second, 3, 0, .01, "three times the keys");
+    double keys[2];
+    for (int i = 0; i < 2; i++) keys[i] = (double)l->in[i].rows * l->in[i].cols / l->in[i].step / l->in[i].step;
+    CLOSE(keys[0] / keys[1], 3, 0, .01, "three times the keys");
 }
 
 /* ---- planes and colours ---------------------------------------------------------------------------------------- */
@@ -392,18 +418,18 @@ static void test_threads_and_seeds(void) {
         PatchesOptions o = small((PatchesMode)mode);
         if (mode) ellipse(&c), s.tileable = 1;
         threads(1);
-        WORKS(patches_transfer(&one, &c, &s, NULL, 1, &o, &ops));
+        WORKS(paint(&one, &c, &s, NULL, 1, &o, &ops));
         CHECK(!colours(&one), "values are colours");
         for (int n = 2; n <= 3; n++) {
             threads(n);
-            WORKS(patches_transfer(&other, &c, &s, NULL, 1, &o, &ops));
+            WORKS(paint(&other, &c, &s, NULL, 1, &o, &ops));
             CHECK(same(&one, &other), "mode %d: the same bits with %d threads", mode, n);
             other.pixels[other.h * other.w * 3 / 2] += 1e-7f;
             CHECK(!same(&one, &other), "one bit is seen");
             image_free(&other);
         }
         o.seed = 2;
-        if (mode) { WORKS(patches_transfer(&other, &c, &s, NULL, 1, &o, &ops)); CHECK(!same(&one, &other), "another seed");
+        if (mode) { WORKS(paint(&other, &c, &s, NULL, 1, &o, &ops)); CHECK(!same(&one, &other), "another seed");
               image_free(&other); }
         image_free(&one);
     }
@@ -420,11 +446,11 @@ static void test_identity(void) {
     Image c = drawn(side(44), side(40), 3, 2), s = drawn(side(44), side(40), 3, 0), r;
     PatchesOptions o = small(PATCHES_PAINT);
     o.detail = 0;
-    WORKS(patches_transfer(&r, &c, &c, NULL, 1, &o, &ops));
+    WORKS(paint(&r, &c, &c, NULL, 1, &o, &ops));
     double own = difference(&r, &c);
     CHECK(own < .03, "the content as its own style comes back: %g of 1", own);
     image_free(&r);
-    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o, &ops));
+    WORKS(paint(&r, &c, &s, NULL, 1, &o, &ops));
     CHECK(difference(&r, &c) > 2 * own, "another style does not: %g", difference(&r, &c));
     image_free(&r);
     image_free(&c), image_free(&s);
@@ -434,8 +460,8 @@ static void test_identity(void) {
 static void test_tables(void) {
     Image c = drawn(side(34), side(30), 3, 2), s = drawn(side(32), side(36), 3, 0), r, naive;
     PatchesOptions o = small(PATCHES_PAINT);
-    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o, &ops_tiled));
-    WORKS(patches_transfer(&naive, &c, &s, NULL, 1, &o, &ops_naive));
+    WORKS(paint(&r, &c, &s, NULL, 1, &o, &ops_tiled));
+    WORKS(paint(&naive, &c, &s, NULL, 1, &o, &ops_naive));
     CHECK(difference(&r, &naive) < .01, "two tables: %g of 1", difference(&r, &naive));
     image_free(&r), image_free(&naive), image_free(&c), image_free(&s);
 }
@@ -454,7 +480,7 @@ static void test_print(void) {
     PatchesOptions o = small(PATCHES_PRINT);
     int inside;
     ellipse(&c);
-    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o, &ops));
+    WORKS(paint(&r, &c, &s, NULL, 1, &o, &ops));
     CHECK(touched(&c, &r, c.mask, &inside) == 0 && inside > (quick ? 100 : 500),
           "print: %d pixels inside the mask changed, none outside", inside);
     r.pixels[0] = nextafterf(r.pixels[0], 9);
@@ -463,31 +489,32 @@ static void test_print(void) {
     for (int i = 0; i < c.h * c.w; i++) for (int k = 0; k < 3; k++) if (!(c.mask[i] > .5f)) c.pixels[3 * i + k] = 1;
     free(c.mask), c.mask = NULL;                                                /* a garment on white: it is found */
     for (int i = 0; i < c.h * c.w * 3; i++) if (c.pixels[i] < 1) c.pixels[i] *= .5f;
-    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o, &ops));
+    WORKS(paint(&r, &c, &s, NULL, 1, &o, &ops));
     CHECK(r.mask && touched(&c, &r, r.mask, &inside) == 0 && inside > (quick ? 100 : 500)
           && inside < c.h * c.w * 3 / 4, "the garment is found: %d", inside);
     image_free(&r);
-    o.shade = 0, o.content_weight = 0, s.tileable = 1;                          /* flat cloth: the style's own colours */
+    shade = 0, o.content_weight = 0, s.tileable = 1;                          /* flat cloth: the style's own colours */
     float low = 9, high = -9, below = 9, above = -9;
-    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o, &ops));
+    WORKS(paint(&r, &c, &s, NULL, 1, &o, &ops));
     for (int i = 0; i < s.h * s.w * 3; i++) low = fminf(low, s.pixels[i]), high = fmaxf(high, s.pixels[i]);
     for (int i = 0; i < r.h * r.w * 3; i++) if (r.mask[i / 3] == 1) below = fminf(below, r.pixels[i]),
           above = fmaxf(above, r.pixels[i]);
     CHECK(below > low - .01f && above < high + .01f, "colours %g..%g of a style of %g..%g", below, above, low, high);
+    shade = .85;
     image_free(&r), image_free(&c), image_free(&s);
 }
 
 /* pictures that hold nothing, and several styles: sensible colours, no NaN */
 static void test_odd_pictures(void) {
     for (int kind = 0; kind < 6; kind++) {
-        Image c = drawn(side(36), side(32), kind == 1 ? 1 : 3, 0), r;
-        Image s[2] = { drawn(side(28), side(33), kind == 2 ? 1 : 3, 1), drawn(24, 24, 3, 3) };
+        Image c = drawn(side(36), side(32), 3, kind == 1), r;
+        Image s[2] = { drawn(side(28), side(33), 3, 1 + (kind == 2)), drawn(24, 24, 3, 3) };
         for (int i = 0; i < c.h * c.w * c.c && (kind == 3 || kind == 5); i++) c.pixels[i] = .25f;
         for (int i = 0; i < s[0].h * s[0].w * s[0].c && kind >= 4; i++) s[0].pixels[i] = i % 3 == 1 ? -.5f : .5f;
         for (int mode = 0; mode < 2; mode++) {
             PatchesOptions o = small((PatchesMode)mode);
             if (quick && (kind + mode) % 2) continue;
-            WORKS(patches_transfer(&r, &c, s, kind ? NULL : (double[]){ 2, 1 }, kind ? 1 : 2, &o, &ops));
+            WORKS(paint(&r, &c, s, kind ? NULL : (double[]){ 2, 1 }, kind ? 1 : 2, &o, &ops));
             CHECK(r.h == c.h && r.w == c.w && r.c == 3 && !colours(&r), "kind %d, mode %d: %d values are no colours",
                   kind, mode, colours(&r));
             if (kind == 5 && !mode) CLOSE(r.pixels[200 * 3], r.pixels[201 * 3], 1e-4, 0, "flat on flat is flat");
@@ -499,7 +526,7 @@ static void test_odd_pictures(void) {
           /* larger than o.size: painted smaller, enlarged */
     PatchesOptions o = small(PATCHES_PRINT);
     o.size = 100, o.levels = 1;
-    WORKS(patches_transfer(&r, &c, &s, NULL, 1, &o, &ops));
+    WORKS(paint(&r, &c, &s, NULL, 1, &o, &ops));
     CHECK(r.h == 200 && r.w == 34 && !colours(&r), "%d x %d", r.w, r.h);
     image_free(&r), image_free(&c), image_free(&s);
 }
@@ -512,18 +539,22 @@ static void test_memory(void) {
         o.iterations = 1, o.style_scale = n == 2 ? 2 : 1, o.levels = quick;
         if (n == 4) o.size = 64;
         if (n == 5) ellipse(&c);
-        double told = patches_bytes(c.h, c.w, s, 1 + n % 2, &o, &ops);
+        Image whole;
+        Cutout cut;
+        WORKS(cut_out(&whole, &cut, &c, o.mode));
+        double told = patches_bytes(cut.part.h, cut.part.w, s, 1 + n % 2, &o, &ops);
         size_t before = live;
         peak = live;
-        WORKS(patches_transfer(&r, &c, s, NULL, 1 + n % 2, &o, &ops));
+        WORKS(patches_transfer(&r, &cut, s, NULL, 1 + n % 2, &o, &ops));
         double taken = (double)(peak - before);
         CHECK(told >= taken && told <= 1.4 * taken, "case %d: %.0f bytes told, %.0f taken", n, told, taken);
         o.memory = taken * .9;
         image_free(&r);
         peak = live;
-        CHECK(!patches_transfer(&r, &c, s, NULL, 1 + n % 2, &o, &ops) && strstr(error_text(), "MB are allowed"),
+        CHECK(!patches_transfer(&r, &cut, s, NULL, 1 + n % 2, &o, &ops) && strstr(error_text(), "MB are allowed"),
               "limit: %s", error_text());
         CHECK(!r.pixels && !r.mask && (double)(peak - before) < taken * .5, "refused before much was taken");
+        image_free(&whole), cutout_free(&cut);
         image_free(&c), image_free(&s[0]), image_free(&s[1]);
     }
     Image s = drawn(512, 512, 3, 1);
@@ -545,7 +576,7 @@ static void test_no_memory(void) {
     int done = 0, count = 0;
     for (count = 1; !done && count < 200; count++) {
         allocations = 0, fail_at = count;
-        done = patches_transfer(&r, &c, &s, NULL, 1, &o, &ops);
+        done = paint(&r, &c, &s, NULL, 1, &o, &ops);
         fail_at = 0;
         if (done) break;
         CHECK(strstr(error_text(), "out of memory") && !r.pixels && live == before, "allocation %d: %s", count,
@@ -564,7 +595,7 @@ static int progress(void *user, int level, int levels, int iteration, double fra
     return ++steps != stop_at;
 }
 #define FAILS(text) do { \
-    int failed_ = !patches_transfer(&r, &c, s, weight, styles, &o, &ops); \
+    int failed_ = !paint(&r, &c, s, weight, styles, &o, &ops); \
     CHECK(failed_ && !r.pixels && strstr(error_text(), text) && !strchr(error_text(), '\n'), \
           "expected an error with '%s', got '%s'", text, error_text()); \
     o = small(PATCHES_PRINT), weight = NULL, styles = 1; } while (0)
@@ -578,7 +609,6 @@ static void test_errors(void) {
     o.content_weight = NAN; FAILS("content_weight");
     o.style_scale = 0; FAILS("style_scale");
     o.detail = 2; FAILS("detail");
-    o.shade = 2; FAILS("shade");
     o.size = 8; FAILS("size is 8: expected 32 to 4096");
     o.levels = 17; FAILS("levels");
     o.iterations = 0; FAILS("iterations");
@@ -589,9 +619,9 @@ static void test_errors(void) {
     weight = (double[]){ 0 }; FAILS("weight 1 is 0");
     weight = (double[]){ NAN }; FAILS("weight 1");
     o.memory = 1000; FAILS("MB are allowed: give a smaller size");
-    keep = c, c.h = 15; FAILS("content 1 has 40 x 15 pixels of 3 channels: expected at least 16 x 16"); c = keep;
-    keep = c, c.pixels = NULL; FAILS("content 1"); c = keep;
-    keep = c, c.c = 4; FAILS("4 channels"); c = keep;
+    keep = c, c.h = 15; FAILS("content 1 has 40 x 15 pixels of 3 channels: expected RGB, at least 16 x 16"); c = keep;
+    keep = s[0], s[0].pixels = NULL; FAILS("style 1"); s[0] = keep;
+    keep = c, c.c = 1; FAILS("1 channels"); c = keep;
     keep = s[0], s[0].w = 3; FAILS("style 1 has 3 x 32"); s[0] = keep;
     float was = c.pixels[77];
     c.pixels[77] = NAN; FAILS("content 1 has a pixel that is not a number");
@@ -600,7 +630,9 @@ static void test_errors(void) {
     s[0].pixels[5] = was;
     ellipse(&c);
     c.mask[3] = 2; FAILS("mask outside 0..1");
-    memset(c.mask, 0, sizeof(float) * 1600); FAILS("the mask holds 0 pixels");
+    memset(c.mask, 0, sizeof(float) * 1600); FAILS("its mask is empty");
+    for (int i = 0; i < 63; i++) c.mask[i] = 1;
+    FAILS("the mask holds 63 pixels");
     free(c.mask), c.mask = NULL;
     Image thin = drawn(600, 20, 3, 0);
     keep = c, c = thin, o.size = 64; FAILS("leave a side below 16: give a larger size");
@@ -615,7 +647,7 @@ static void test_errors(void) {
     o.progress = progress, o.user = &steps, o.levels = 2, stop_at = quick ? 2 : 3; FAILS("stopped");
     CHECK(steps == stop_at, "stopped at the third step: %d", steps);
     o.progress = progress, o.user = &steps, o.levels = 2, steps = stop_at = 0, last_fraction = 0;
-    WORKS(patches_transfer(&r, &c, s, NULL, 1, &o, &ops));
+    WORKS(paint(&r, &c, s, NULL, 1, &o, &ops));
     CHECK(steps == 2 * o.iterations && last_fraction > .8, "%d steps, the last at %g", steps, last_fraction);
     image_free(&r), image_free(&c), image_free(&s[0]);
 }

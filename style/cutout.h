@@ -1,0 +1,72 @@
+/* cutout.h: the part of a picture that is painted: decided once, whatever paints it.
+ *
+ *     Cutout cut;                      photo: RGB, with the mask of what is to be painted
+ *     if (!cutout_take(&cut, &photo, 0, 1, 2)) return 0;
+ *     ... a method makes `print`, a picture of the size of cut.part ...
+ *     image_lay_print(&photo, &print, &cut.tones, cut.top, cut.left, shade);
+ *
+ * One .c file says #define CUTOUT_IMPLEMENTATION; it needs the code of images.h. */
+#ifndef CUTOUT_H
+#define CUTOUT_H
+#include "images/images.h"
+
+typedef struct Cutout {
+    Image part;                         /* (h,w,3), with its part of the mask */
+    Image tones;                        /* image_tones of it: (h,w,1) */
+    int top, left;                      /* where it lies in the picture */
+} Cutout;
+
+enum { CUTOUT_ALL = 1 << 14 };          /* a margin: all of the picture */
+
+/* What the mask shows and `margin` pixels around it; a side is at least `least` long where the
+ * picture's is. rim: image_tones's; 0: a hundredth of the longer side. Errors: no pixel of the
+ * mask is above 0, memory; *cut is empty then. */
+int cutout_take(Cutout *cut, const Image *picture, int margin, int least, int rim);
+void cutout_free(Cutout *cut);
+
+/* The picture becomes (h,w). It grows by bilinear steps of at most `most`: 2 is smoother than one
+ * large step, whose grid would show. Errors: more pixels than a picture may have, memory. */
+int resize_in_steps(Image *picture, int h, int w, double most);
+#endif
+
+#if defined(CUTOUT_IMPLEMENTATION) && !defined(CUTOUT_IMPLEMENTED)
+#define CUTOUT_IMPLEMENTED
+#include <math.h>
+#include <string.h>
+
+static void cutout_widen(int *low, int *high, int n, int margin, int least) {    /* low..high-1 */
+    *low = (int)fmax(0, *low - margin);
+    *high = (int)fmin(n, fmax(*high + margin, *low + least));
+    *low = (int)fmax(0, fmin(*low, *high - least));
+}
+
+int cutout_take(Cutout *cut, const Image *picture, int margin, int least, int rim) {
+    int bottom, right;
+    memset(cut, 0, sizeof *cut);
+    image_mask_box(&cut->top, &cut->left, &bottom, &right, picture);
+    if (!bottom)
+        return fail("its mask is empty, there is nothing to print on: --mask can say where");
+    cutout_widen(&cut->top, &bottom, picture->h, margin, least);
+    cutout_widen(&cut->left, &right, picture->w, margin, least);
+    int h = bottom - cut->top, w = right - cut->left;
+    int good = image_crop(&cut->part, picture, cut->top, cut->left, h, w)
+            && image_tones(&cut->tones, &cut->part, rim ? rim : (int)ceil(.01 * fmax(h, w)));
+    if (!good) cutout_free(cut);
+    return good;
+}
+void cutout_free(Cutout *cut) { image_free(&cut->part), image_free(&cut->tones); }
+
+int resize_in_steps(Image *picture, int h, int w, double most) {
+    if ((double)h * w > 5e7)
+        return fail("%d x %d pixels are more than a picture's 50 million: give a smaller --size "
+                    "or a larger --style-scale", w, h);
+    while (picture->h != h || picture->w != w) {
+        Image next;
+        int next_h = (int)fmin(h, most * picture->h), next_w = (int)fmin(w, most * picture->w);
+        if (!image_resize(&next, picture, next_h, next_w)) return 0;
+        image_free(picture);
+        *picture = next;
+    }
+    return 1;
+}
+#endif

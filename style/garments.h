@@ -1,0 +1,218 @@
+/* garments.h: lists of pictures, what their results are called, and where the garment is in one.
+ * One .c file says #define GARMENTS_IMPLEMENTATION; it needs the code of cutout.h. */
+#ifndef GARMENTS_H
+#define GARMENTS_H
+#include "style/cutout.h"
+
+typedef struct Garment {
+    char *path;                         /* its file, or NULL: picture `index` of the list's set */
+    char *name;                         /* of its result, without ".png"; no two alike */
+    long index;
+} Garment;
+typedef struct GarmentList { Garment *item; long count; ImageSet set; } GarmentList;
+
+/* content: a picture; a folder, of which all pictures are taken, in subfolders too, but not those
+ * in the folder `output`; fashion-mnist:17 or :3-9 of the test set; synthetic:5. data_dir: where
+ * Fashion-MNIST lies, or "". Errors: no such picture, none that can be read, memory. */
+int garments_list(GarmentList *list, const char *content, const char *output,
+                  const char *data_dir);
+
+/* The pictures of a folder. Of styles those that can be read; a damaged one is reported by say() */
+int garments_folder(GarmentList *list, const char *folder, const char *output, int styles);
+/* Named after `below`: sub/a.png is "sub-a", and if sub-a.jpg comes too, that is "sub-a-2". */
+int garments_add(GarmentList *list, const char *path, const char *below, long index);
+
+typedef enum PhotoMask { PHOTO_FOUND = 1, PHOTO_OWN, PHOTO_NONE, PHOTO_GIVEN } PhotoMask;
+typedef struct Photo {
+    const Garment *from;
+    Image picture;                      /* at the size of the result, with its mask */
+    double by;                          /* how much it was enlarged */
+    PhotoMask mask;                     /* the first three as image_garment_mask says */
+} Photo;
+
+/* Picture i of the list. size: its longer side, or 0: its own, below 128 enlarged to 256. mask: a
+ * picture that is white where the garment is, or "". Prints the size, and what the mask is. Errors:
+ * a file that cannot be read, memory. */
+int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *mask);
+
+/* By its ending: 1 to 3: can be written and read, 4, 5: only read, 6: a pattern, 0: no picture */
+int picture_kind(const char *path);
+#endif
+
+#if defined(GARMENTS_IMPLEMENTATION) && !defined(GARMENTS_IMPLEMENTED)
+#define GARMENTS_IMPLEMENTED
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int picture_kind(const char *path) {
+    static const char *const ending[] = { ".png", ".jpg", ".jpeg", ".bmp", ".tga", ".pat" };
+    const char *dot = strrchr(path, '.');
+    for (int i = 0; dot && dot > path && i < 6; i++)
+        if (!strcasecmp(dot, ending[i])) return i + 1;
+    return 0;
+}
+
+int garments_add(GarmentList *list, const char *path, const char *below, long index) {
+    char name[4200], unique[4300];
+    snprintf(name, sizeof name, "%.4000s", below);
+    char *dot = strrchr(name, '.');
+    if (path && dot && dot > name) *dot = 0;
+    for (char *c = name; *c; c++)
+        if (*c == '/') *c = '-';
+    strcpy(unique, name);
+    for (long i = 0, copy = 2; i < list->count; i++)
+        if (!strcasecmp(list->item[i].name, unique))
+            snprintf(unique, sizeof unique, "%s-%ld", name, copy++), i = -1;
+    Garment *more = realloc(list->item, (size_t)(list->count + 1) * sizeof *more);
+    if (more) list->item = more, more += list->count;
+    if (more) *more = (Garment){ path ? strdup(path) : NULL, strdup(unique), index };
+    if (!more || !more->name || (path && !more->path))
+        return fail("%s: not enough memory for a list of pictures", below);
+    list->count++;
+    return 1;
+}
+
+static int garments_readable(const char *path) {
+    Image picture;
+    int good = image_load(&picture, path);
+    image_free(&picture);
+    return good || say("%s", error_text());
+}
+
+int garments_folder(GarmentList *list, const char *folder, const char *output, int styles) {
+    const char *what = styles ? "styles" : "garments";
+    ImageList files;
+    long found = 0;
+    if (same_file(folder, output))
+        return fail("%s: results would lie among the %s: choose another --output", output, what);
+    int good = image_list(&files, folder, (const char *const[]){ output, NULL });
+    for (long i = 0; good && i < files.count; i++) {
+        const char *path = files.path[i], *below = path + strlen(folder);
+        int kind = picture_kind(path);
+        while (*below == '/') below++;
+        if (!kind || kind > (styles ? 6 : 5)) continue;
+        found++;
+        if (!styles || garments_readable(path)) good = garments_add(list, path, below, 0);
+    }
+    image_list_free(&files);
+    if (good && !found)
+        return fail("%s: no .png, .jpg, .bmp%s .tga file in it: expected pictures of %s", folder,
+                    styles ? ", .pat or" : " or", what);
+    if (good && !list->count)
+        return fail("%s: none of its %ld pictures can be read", folder, found);
+    return good;
+}
+
+/* Of a set, as in a shop: on white */
+static int garments_of_set(GarmentList *list, const char *content, const char *data_dir) {
+    ImageSetOptions o = { .channels = 3, .photo = 1,
+                          .fashion_mnist_dir = *data_dir ? data_dir : NULL };
+    char source[64], name[64];
+    long from, to;
+    int end = 0, fashion = content[0] == 'f', colon = (int)strcspn(content, ":");
+    int n = sscanf(content + colon, ":%6ld%n-%6ld%n", &from, &end, &to, &end);
+    if (n == 1) to = from;
+    if (n < 1 || content[colon + end] || from < 0 || to < from)
+        return fail("--content %s: expected one number or a range, as in :17 or :3-9", content);
+    if (!fashion) o.h = o.w = 256;
+    if (!fashion && to > 999)
+        return fail("--content %s: there are synthetic garments 0 to 999", content);
+    snprintf(source, sizeof source, fashion ? "fashion-mnist:test" : "synthetic:%ld", to + 1);
+    if (!imageset_load(&list->set, source, &o)) return 0;
+    if (to >= list->set.count)
+        return fail("--content %s: there are pictures 0 to %ld", content, list->set.count - 1);
+    for (; from <= to; from++) {
+        snprintf(name, sizeof name, "%.*s-%ld", colon, content, from);
+        if (!garments_add(list, NULL, name, from)) return 0;
+    }
+    return 1;
+}
+
+int garments_list(GarmentList *list, const char *content, const char *output,
+                  const char *data_dir) {
+    const char *slash = strrchr(content, '/');
+    if (!strncmp(content, "fashion-mnist:", 14) || !strncmp(content, "synthetic:", 10))
+        return garments_of_set(list, content, data_dir);
+    if (access(content, F_OK))
+        return fail("%s: %s: expected a picture, a folder of them, fashion-mnist:17 or synthetic:5",
+                    content, strerror(errno));
+    return is_folder(content) ? garments_folder(list, content, output, 0)
+                              : garments_add(list, content, slash ? slash + 1 : content, 0);
+}
+
+static int garments_load(Image *picture, const ImageSet *set, const Garment *from) {
+    if (from->path) return image_load(picture, from->path);
+    if (!image_new(picture, set->h, set->w, 3)) return 0;
+    picture->mask = malloc((size_t)set->h * (size_t)set->w * sizeof *picture->mask);
+    if (!picture->mask)
+        return fail("not enough memory for a mask of %d x %d pixels", set->w, set->h);
+    if (!imageset_get(set, from->index, picture->pixels, picture->mask)) return 0;
+    image_round_mask(picture);
+    return 1;
+}
+
+/* The luminance of the file takes the place of the mask that the picture came with */
+static int photo_read_mask(Photo *p, const char *file) {
+    Image *x = &p->picture, white, gray = { 0 };
+    if (!image_load(&white, file)) return 0;
+    if (white.h != x->h || white.w != x->w)
+        printf("%s: from %d x %d to the %d x %d pixels of %s\n", file, white.w, white.h, x->w, x->h,
+               p->from->name);
+    free(white.mask), white.mask = NULL;
+    int good = resize_in_steps(&white, x->h, x->w, 2) && image_tones(&gray, &white, 0);
+    for (long i = 0; i < (long)gray.h * gray.w; i++) gray.pixels[i] = (gray.pixels[i] + 1) / 2;
+    image_free(&white);
+    free(gray.mask);
+    if (good) free(x->mask), x->mask = gray.pixels;
+    return good;
+}
+
+/* The picture at the size of the result. Its mask gets back an edge about one pixel wide. */
+static int photo_resize(Photo *p, int size) {
+    Image *x = &p->picture;
+    int longer = x->h > x->w ? x->h : x->w;
+    p->by = size ? (double)size / longer : longer < 128 ? 256. / longer : 1;
+    int h = (int)fmax(1, lround(x->h * p->by)), w = (int)fmax(1, lround(x->w * p->by));
+    if (!resize_in_steps(x, h, w, 2)) return 0;
+    for (long i = 0; x->mask && i < (long)h * w; i++)   /* rounding may have passed 1, too */
+        x->mask[i] = fminf(fmaxf((x->mask[i] - .5f) * (float)fmax(p->by, 1) + .5f, 0), 1);
+    return 1;
+}
+
+/* A picture of a set brings a mask of its own, wide by a pixel, and keeps it where a finer one has
+ * taken white cloth for background. */
+static int photo_find_mask(Photo *p, int given) {
+    Image *x = &p->picture;
+    int of_set = !p->from->path;
+    float *own = of_set && !given ? x->mask : NULL;
+    double fine = 0, wide = 0;
+    if (own) x->mask = NULL;
+    int found = image_garment_mask(x);
+    for (long i = 0; found && own && i < (long)x->h * x->w; i++)
+        fine += x->mask[i], wide += own[i];
+    if (fine < .95 * wide) {
+        float *other = x->mask;
+        x->mask = own, own = other, found = PHOTO_OWN;
+    }
+    free(own);
+    if (!found) return 0;
+    p->mask = given ? PHOTO_GIVEN : (PhotoMask)found;
+    int widened = p->by > 1 && (p->mask == PHOTO_FOUND || of_set);   /* its edge: the middle */
+    return !widened || image_draw_in(x, (int)(p->by / 2));
+}
+
+int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *mask) {
+    static const char *const where[] = { "", "what stands out from the background", "its own mask",
+        "all of it: no mask, and no background of one colour", "--mask" };
+    Image *x = &p->picture;
+    *p = (Photo){ .from = &list->item[i] };
+    if (!garments_load(x, &list->set, p->from) || (*mask && !photo_read_mask(p, mask)) ||
+        !photo_resize(p, size) || !photo_find_mask(p, *mask)) return 0;
+    printf("%s: %d x %d pixels; garment: %s\n", p->from->name, x->w, x->h, where[p->mask]);
+    return 1;
+}
+#endif

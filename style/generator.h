@@ -1,0 +1,390 @@
+/* generator.h: what networks of ./train paint of a cut-out (style/cutout.h).
+ *
+ *   Generator g = { .ops = ops, .seed = 1 };
+ *   generator_open(&g, "runs/style", "", 0);
+ *   generator_print(&g, &print, &cut);
+ *
+ *   style      its luminance, continued smoothly around it -> G -> a print, gray or RGB
+ *   cyclegan   itself, made small as in training -> G; what G changes, a difference of luminance or
+ *   pattern    of colours, is enlarged and added: buttons and seams stay as sharp as they were
+ *   adain      itself and any style -> the encoder's features -> G (generator_fuse)
+ *
+ * A picture too large for memory is painted in pieces (style/large.h). What is painted, and in how
+ * much memory, goes to standard output.
+ * One .c file says #define GENERATOR_IMPLEMENTATION; it is linked with gan.c and needs the code of
+ * cutout.h and large.h. */
+#ifndef GENERATOR_H
+#define GENERATOR_H
+#include "gan.h"
+#include "style/cutout.h"
+#include "style/large.h"
+
+enum { GENERATOR_STYLE, GENERATOR_CYCLEGAN, GENERATOR_PATTERN, GENERATOR_ADAIN, GENERATOR_KINDS };
+enum { GENERATOR_CHANNELS = 4096 };                     /* at most, of the encoder's layers */
+
+typedef struct Generator {
+    const Ops *ops;
+    int tile;                           /* 0: at once if there is room; else pieces of this side */
+    uint64_t seed;                      /* style, pattern: another seed draws another print */
+    double scale;                       /* size of the motifs, 1: as in training; 0: a good one */
+    double alpha;                       /* adain: how much of the style */
+    void (*progress)(double fraction);  /* or NULL */
+
+    char path[4200];                    /* of the checkpoint. This and the rest: generator_open */
+    int kind, channels, trained;        /* channels and longer side of the pictures it learned */
+    StFile checkpoint, weights;         /* weights: of adain's encoder, or random ones */
+    Gan gan;                            /* only its networks g and, for adain, e are used */
+    int encoding;                       /* adain: e alone is described, for a style */
+    Large pieces;                       /* of the picture that is being painted */
+    Image wide, noise[3];               /* what g reads, all of it: that picture, planes of noise */
+    real fused[2 * GENERATOR_CHANNELS]; /* adain: what g is given, deviations, then means; */
+    double moments[2 * GENERATOR_CHANNELS];     /* means and variances of e's features */
+} Generator;
+
+/* run: a run's folder, or its checkpoint. features: adain: where the encoder's weights are,
+ * "random", or "": where they were in training. styles: will it be given any? Errors: no
+ * checkpoint, another recipe, other features. */
+int generator_open(Generator *g, const char *run, const char *features, int styles);
+
+/* print: a new picture of the cut-out's size. Errors: memory, weights that do not fit or are not
+ * finite. share[i] > 0: of the styles. */
+int generator_print(Generator *g, Image *print, const Cutout *cut);
+int generator_fuse(Generator *g, Image *print, const Image *part, const Image *style,
+                   const double *share, int styles);
+#endif
+
+#if defined(GENERATOR_IMPLEMENTATION) && !defined(GENERATOR_IMPLEMENTED)
+#define GENERATOR_IMPLEMENTED
+#include "core/device.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GENERATOR_MARGIN = 16 };         /* of mirror image around a picture */
+
+/* ---- the checkpoint ---------------------------------------------------------------------- */
+
+static int generator_check_recipe(Generator *g, int styles) {
+    static const char *const names[] = { "style", "cyclegan", "pattern", "adain" };
+    const char *recipe = st_meta(&g->checkpoint, "recipe");
+    while (recipe && g->kind < GENERATOR_KINDS && strcmp(recipe, names[g->kind])) g->kind++;
+    int fuses = recipe && g->kind == GENERATOR_ADAIN;
+    if (recipe && g->kind < GENERATOR_KINDS && fuses == (styles > 0)) return 1;
+    return fail("%s: %s%s, expected a checkpoint of ./train --recipe %s%s", g->path,
+                recipe ? "made with --recipe " : "its metadata names no recipe",
+                recipe ? recipe : "", styles ? "adain" : "style, cyclegan or pattern",
+                styles ? ", or no --style" : fuses ? ", or a --style beside it" : "");
+}
+
+/* The encoder of adain is that of its training: random features of its seed, or a file's */
+static int generator_open_features(Generator *g, const char *features, const char *run) {
+    const char *name = st_meta(&g->checkpoint, "--features");
+    const char *seed = st_meta(&g->checkpoint, "--seed");
+    int random = !name || !*name;
+    if (*features && random != !strcmp(features, "random"))
+        return fail("--features %s: %s was trained with %s features", features, run,
+                    random ? "random" : name);
+    g->gan.options.seed = seed ? strtoull(seed, NULL, 10) : 1;
+    if (random) return 1;
+    g->gan.options.weights = &g->weights;
+    g->gan.options.vgg = features_open(&g->weights, *features ? features : name);
+    return g->gan.options.vgg >= 0 ||
+           fail("%s (the run %s was trained with it; if it lies elsewhere: --features)",
+                error_text(), run);
+}
+
+/* How many channels its pictures have: the outputs of G's last convolution, weight (K,K,C,O). */
+int generator_open(Generator *g, const char *run, const char *features, int styles) {
+    int last = -1, node;
+    snprintf(g->path, sizeof g->path, "%.4000s%s", run,
+             is_folder(run) ? "/checkpoint.safetensors" : "");
+    if (!gan_open(&g->checkpoint, g->path) || !generator_check_recipe(g, styles)) return 0;
+    for (int i = 0; i < g->checkpoint.count; i++) {
+        const StTensor *t = &g->checkpoint.tensors[i];
+        if (t->rank == 4 && sscanf(t->name, "g.%d.conv2d.weight", &node) == 1 && node > last)
+            last = node, g->channels = (int)t->shape[3];
+    }
+    if (g->channels != 1 && g->channels != 3)
+        return fail("%s: its generator makes no pictures of 1 or 3 channels: train it again",
+                    g->path);
+    const char *body = st_meta(&g->checkpoint, "--body"), *side = st_meta(&g->checkpoint, "--size");
+    int number = RESIDUAL;                              /* of older checkpoints, too */
+    while (body && number < BODIES && strcmp(body, gan_bodies[number])) number++;
+    if (number == BODIES)
+        return fail("%s: its generator's --body is '%s', which this program does not know", g->path,
+                    body);
+    g->gan.options.body = number;
+    g->trained = side && atoi(side) > 0 && atoi(side) <= 16384 ? atoi(side) : 64;
+    g->gan.ops = g->ops;
+    return g->kind != GENERATOR_ADAIN || generator_open_features(g, features, run);
+}
+
+/* ---- the networks, for a picture of any size --------------------------------------------- */
+
+/* adain: the features where content and style meet */
+static int generator_met(const Gan *gan) { return gan->seen.layer[adain_layer(gan)].node; }
+
+/* Begins the networks for pieces of (h,w); returns how far around a pixel they see, -1: failed */
+static int generator_describe(Generator *g, int h, int w) {
+    Gan *gan = &g->gan;
+    int reach = 0, z = g->kind == GENERATOR_PATTERN ? PATTERN_Z : 0;
+    if (g->kind == GENERATOR_STYLE) style_generator(&gan->g, g->ops, 1, h, w, g->channels, gan);
+    else if (g->kind != GENERATOR_ADAIN)
+        translator(&gan->g, "g", g->ops, 1, h, w, g->channels, z, gan);
+    else {
+        if (!adain_encoder(gan, 1, h, w)) return -1;
+        reach = net_receptive_field(&gan->e, generator_met(gan), h);
+        if (g->encoding) return reach;
+        adain_generator(gan);
+    }
+    return reach + net_receptive_field(&gan->g, gan->g_picture, h);
+}
+
+/* Memory for the networks as described. The operations borrow scratch later: it is tried first */
+static int generator_finish(Generator *g, double need, double scratch) {
+    Gan *gan = &g->gan;
+    Large *l = &g->pieces;
+    double have = device_free_bytes(g->ops);
+    real *probe = have > 0 && need > have ? NULL : g->ops->alloc((long)(scratch / sizeof(real)));
+    int room = probe && (!gan->e.nodes || net_finish(&gan->e, 0))
+            && (!gan->g.nodes || net_finish(&gan->g, 0));
+    if (probe) g->ops->release(probe);
+    if (!room || !gan->g.nodes) return room;
+    printf("%s %d x %d pixels in ", gan->e.nodes ? "fusing" : "painting", l->w, l->h);
+    if (large_pieces(l) > 1)
+        printf("%d pieces of %d x %d in ", large_pieces(l), l->piece_w, l->piece_h);
+    printf("%.0f MB on %s\n", need / 1e6, device_name(g->ops));
+    fflush(stdout);
+    return 1;
+}
+
+/* The networks for g->wide: at once where there is room for it, else for pieces */
+static int generator_fit(Generator *g) {
+    enum { STEP = STYLE_MULTIPLE, LEAST = 2 * STEP, PIECE = 1024 };
+    int h = g->wide.h, w = g->wide.w, longer = h > w ? h : w;
+    int side = g->tile && g->tile < longer ? g->tile / STEP * STEP : longer;
+    for (;; side = side > PIECE ? PIECE : side / 2 / STEP * STEP) {
+        Net *e = &g->gan.e, *n = &g->gan.g;
+        int ph = h < side ? h : side, pw = w < side ? w : side;
+        net_free(e), net_free(n);
+        int reach = generator_describe(g, ph > LEAST ? ph : LEAST, pw > LEAST ? pw : LEAST);
+        int overlap = (reach + STEP - 1) / STEP * STEP, least = 2 * overlap + STEP;
+        int whole = side >= longer, small = !whole && side < least;
+        double scratch = fmax(net_scratch_bytes(e), net_scratch_bytes(n));
+        double need = net_bytes(e, 0) + net_bytes(n, 0) + scratch;
+        if (reach < 0) return 0;
+        g->pieces = (Large){ .net = n, .h = h, .w = w, .piece_h = ph, .piece_w = pw,
+                             .overlap = overlap, .context = g, .progress = g->progress };
+        if (!small && generator_finish(g, need, scratch)) return 1;
+        if (small && g->tile)
+            return fail("--tile %d: pieces overlap by %d pixels on each side, expected 0 or at "
+                        "least %d", g->tile, overlap, least);
+        if (g->tile || side / 2 < least)
+            return fail("%d x %d pixels take %.0f MB of memory%s, %.0f MB are free: give a smaller "
+                        "--size%s", w, h, need / 1e6, whole ? "" : " even in pieces",
+                        device_free_bytes(g->ops) / 1e6,
+                        g->kind == GENERATOR_ADAIN ? "" : " or a larger --style-scale");
+    }
+}
+
+/* ---- what they read ---------------------------------------------------------------------- */
+
+/* index i of a row of n pixels that is continued by its mirror image on both sides */
+static long generator_mirrored(long i, long n) {
+    i = (i % (2 * n) + 2 * n) % (2 * n);
+    return i < n ? i : 2 * n - 1 - i;
+}
+
+/* g->wide: the picture, continued by its mirror image: at least MARGIN pixels on each side, so that
+ * no border shows, and up to the multiple that the networks need */
+static int generator_widen(Generator *g, const Image *from) {
+    enum { M = STYLE_MULTIPLE };
+    int h = (from->h + 2 * GENERATOR_MARGIN + M - 1) / M * M;
+    int w = (from->w + 2 * GENERATOR_MARGIN + M - 1) / M * M;
+    size_t c = (size_t)from->c;
+    image_free(&g->wide);
+    if (!image_new(&g->wide, h, w, from->c)) return 0;
+    for (long i = 0; i < (long)h * w; i++) {
+        long y = generator_mirrored(i / w - GENERATOR_MARGIN, from->h);
+        long x = generator_mirrored(i % w - GENERATOR_MARGIN, from->w);
+        memcpy(g->wide.pixels + c * i, from->pixels + c * (y * from->w + x), c * sizeof(float));
+    }
+    return 1;
+}
+static int generator_resize(Image *x, double h, double w) {
+    return resize_in_steps(x, (int)fmax(1, lround(h)), (int)fmax(1, lround(w)), 2);
+}
+
+static int generator_upload(Generator *g, const Node *to, const Image *from, int y, int x) {
+    Image piece;
+    int good = image_crop(&piece, from, y, x, to->h, to->w);
+    if (good) g->ops->upload(to->y, piece.pixels, (long)to->h * to->w * to->c);
+    image_free(&piece);
+    return good;
+}
+
+/* g->noise: planes of noise for all of the picture, or the numbers that a pattern follows from */
+static int generator_draw(Generator *g) {
+    const Large *l = &g->pieces;
+    int good = 1;
+    for (int i = 0; good && i < g->gan.latents; i++) {
+        const Node *node = &g->gan.g.node[g->gan.g_latent[i]];
+        int grain = l->piece_h / node->h, plane = node->c == 1;
+        int h = plane ? l->h / grain : 1, w = plane ? l->w / grain : node->c;
+        real *z = g->ops->alloc((long)h * w);
+        image_free(&g->noise[i]);
+        good = z && image_new(&g->noise[i], h, w, 1);
+        if (good) {
+            g->ops->random_normal(z, (long)h * w, g->seed, STREAM(STREAM_SAMPLE, i));
+            g->ops->download(g->noise[i].pixels, z, (long)h * w);
+        }
+        if (z) g->ops->release(z);
+    }
+    return good || fail("not enough memory for noise of %d x %d pixels: give a smaller --size",
+                        l->w, l->h);
+}
+
+/* Large.fill of style, cyclegan and pattern; of e; of adain's g, which is given E's features of the
+ * piece, and the style. Of a single piece the features are there already */
+static int generator_fill(void *generator, int y, int x) {
+    Generator *g = generator;
+    const Gan *gan = &g->gan;
+    int good = generator_upload(g, &gan->g.node[gan->g_content], &g->wide, y, x);
+    for (int i = 0; good && i < gan->latents; i++) {
+        const Node *node = &gan->g.node[gan->g_latent[i]];
+        int grain = g->wide.h / g->noise[i].h;
+        if (node->c == 1) good = generator_upload(g, node, &g->noise[i], y / grain, x / grain);
+        else g->ops->upload(node->y, g->noise[i].pixels, node->c);
+    }
+    return good;
+}
+static int generator_fill_encoder(void *generator, int y, int x) {
+    Generator *g = generator;
+    return generator_upload(g, &g->gan.e.node[g->gan.seen.picture], &g->wide, y, x);
+}
+static int generator_fill_fused(void *generator, int y, int x) {
+    Generator *g = generator;
+    Gan *gan = &g->gan;
+    int met = generator_met(gan);
+    const Node *f = &gan->e.node[met];
+    if (large_pieces(&g->pieces) > 1) {
+        if (!generator_fill_encoder(g, y, x)) return 0;
+        net_forward_part(&gan->e, 0, met + 1);
+    }
+    g->ops->copy(gan->g.node[gan->g_content].y, f->y, (long)f->h * f->w * f->c);
+    g->ops->upload(gan->g.node[gan->g_style].y, g->fused, 2 * f->c);
+    return 1;
+}
+
+/* ---- painting ---------------------------------------------------------------------------- */
+
+static int generator_no_memory(void) {
+    return fail("not enough memory for a piece of the picture: give a smaller --size");
+}
+
+/* G's picture of all of g->wide, without its margin: (h,w) of `channels` */
+static int generator_paint(Generator *g, Image *out, int channels, int h, int w) {
+    Image all;
+    int good = image_new(&all, g->wide.h, g->wide.w, channels)
+            && (large_paint(&g->pieces, g->gan.g_picture, all.pixels) || generator_no_memory());
+    const char *bad = good ? net_find_not_finite(&g->gan.g) : NULL;
+    if (bad)
+        good = fail("%s: %s is not finite: the training went wrong, train again", g->path, bad);
+    good = good && image_crop(out, &all, GENERATOR_MARGIN, GENERATOR_MARGIN, h, w);
+    image_free(&all);
+    return good;
+}
+
+/* What G makes of a picture of any size */
+static int generator_make(Generator *g, Image *print, const Image *picture) {
+    Large *l = &g->pieces;
+    if (!generator_widen(g, picture) || !generator_fit(g) || !generator_draw(g) ||
+        !net_load(&g->gan.g, &g->checkpoint, g->path, st_meta(&g->checkpoint, "recipe"))) return 0;
+    l->fill = generator_fill;
+    if (large_pieces(l) > 1 && !large_settle(l)) return generator_no_memory();
+    return generator_paint(g, print, g->channels, picture->h, picture->w);
+}
+
+/* An RGB picture becomes gray on black, as in training */
+static void generator_on_black(Image *x) {
+    for (long i = 0; i < (long)x->h * x->w; i++) {
+        const float *p = x->pixels + 3 * i, m = x->mask[i];
+        x->pixels[i] = m * (.299f * p[0] + .587f * p[1] + .114f * p[2]) + m - 1;
+    }
+    x->c = 1;
+}
+
+int generator_print(Generator *g, Image *print, const Cutout *cut) {
+    const Image *part = &cut->part;
+    int adds = g->kind != GENERATOR_STYLE, h = part->h, w = part->w, gray = g->channels == 1;
+    double longer = h > w ? h : w, fit = longer / ((adds ? 2 : 4) * g->trained);
+    double by = g->scale > 0 ? g->scale : fmax(1, fit);
+    Image small, made = { 0 };
+    *print = (Image){ 0 };
+    int good = image_copy(&small, adds ? part : &cut->tones);
+    if (good && adds && gray) generator_on_black(&small);
+    good = good && generator_resize(&small, h / by, w / by) && generator_make(g, &made, &small);
+    for (long i = 0; good && adds && i < (long)made.h * made.w * made.c; i++)
+        made.pixels[i] -= small.pixels[i];
+    image_free(&small);
+    good = good && resize_in_steps(&made, h, w, 2) && (!adds || image_copy(print, part));
+    for (long i = 0; good && adds && i < 3L * h * w; i++) {
+        float to = print->pixels[i] + made.pixels[gray ? i / 3 : i];
+        print->pixels[i] = fminf(fmaxf(to, -1), 1);
+    }
+    if (good && !adds) *print = made;
+    else image_free(&made);
+    return good;
+}
+
+/* ---- feature fusion ---------------------------------------------------------------------- */
+
+/* g->moments: E's means and variances of all of g->wide; share of its deviations and means is added
+ * to what G is given */
+static int generator_meet(Generator *g, double share) {
+    Large seen = g->pieces;
+    int met = generator_met(&g->gan), c = g->gan.e.node[met].c;
+    seen.net = &g->gan.e, seen.fill = generator_fill_encoder;
+    if (!adain_encoder_weights(&g->gan)) return 0;
+    if (!large_moments(&seen, met, g->moments))
+        return fail("not enough memory for features of %d x %d pixels: give a smaller --size",
+                    seen.w, seen.h);
+    for (int k = 0; k < c; k++) {
+        g->fused[k] += (real)(share * sqrt(g->moments[c + k] + NORM_EPS));
+        g->fused[c + k] += (real)(share * g->moments[k]);
+    }
+    return 1;
+}
+
+/* The style at the size that it is painted with, no longer than the content, seen by E alone */
+static int generator_see(Generator *g, const Image *style, double longer, double share) {
+    enum { STEP = STYLE_MULTIPLE };
+    double by = fmin(1, longer / fmax(style->h, style->w)) * (g->scale > 0 ? g->scale : 1);
+    double h = fmax(2, lround(style->h * by / STEP)), w = fmax(2, lround(style->w * by / STEP));
+    image_free(&g->wide);
+    return image_copy(&g->wide, style) && generator_resize(&g->wide, h * STEP, w * STEP)
+        && generator_fit(g) && generator_meet(g, share);
+}
+
+/* F16 and G: x = G(t), t: the content's features with (1 - alpha) of their own moments and alpha of
+ * the styles', each with its share. (The moments of (1 - alpha) f_c + alpha AdaIN(f_c, f_s) are
+ * that.) alpha 0: the picture, as G draws it. In pieces: the moments are of the whole pictures. */
+int generator_fuse(Generator *g, Image *print, const Image *part, const Image *style,
+                   const double *share, int styles) {
+    double all = 0;
+    int good = generator_widen(g, part), h = g->wide.h, w = g->wide.w;
+    *print = (Image){ 0 };
+    memset(g->fused, 0, sizeof g->fused);
+    for (int i = 0; i < styles; i++) all += share[i];
+    g->encoding = 1;
+    for (int i = 0; good && i < styles; i++)
+        good = generator_see(g, &style[i], h > w ? h : w, g->alpha * share[i] / all);
+    g->encoding = 0;
+    good = good && generator_widen(g, part) && generator_fit(g) && generator_meet(g, 1 - g->alpha)
+        && net_load(&g->gan.g, &g->checkpoint, g->path, "adain")
+        && (large_give(&g->pieces, g->gan.g_fused, g->moments) || generator_no_memory());
+    g->pieces.fill = generator_fill_fused;
+    return good && generator_paint(g, print, 3, part->h, part->w);
+}
+#endif
