@@ -1,0 +1,107 @@
+/* files.h: folders, whole files read, and files that are written whole or not at all.
+ *
+ *     FileWrite w;
+ *     FILE *file = file_begin(&w, "run/options.txt");
+ *     if (!file) return 0;
+ *     fprintf(file, "...");
+ *     return file_end(&w, 1);
+ *
+ * Functions that can fail return 0 (or NULL) and leave one line in error_text().
+ * One .c file of a program says #define FILES_IMPLEMENTATION before it includes this header. */
+#ifndef FILES_H
+#define FILES_H
+#include "core/error.h"
+#include <stddef.h>
+#include <stdio.h>
+
+int is_folder(const char *path);
+int same_file(const char *a, const char *b);    /* under any names; a missing file is no other's same */
+
+/* Makes the folder and the folders above it, where they are missing. Errors: a file is in the way;
+ * you may not write in it. */
+int folder_make(const char *path);
+
+/* All bytes of a file of 1 byte to 1 GB; free(*data) afterwards. After an error *data is NULL. */
+enum { FILE_MOST = 1 << 30 };
+int file_read(unsigned char **data, size_t *bytes, const char *path);
+
+/* file_begin opens `path`.tmp-PROCESS, beside path. file_end closes it and renames it to path, so
+ * that path always holds the whole old file or the whole new one. If the disk refuses, or good is 0
+ * because the caller has failed, file_end removes the new file and returns 0. */
+typedef struct FileWrite { FILE *file; char path[4096], fresh[4128]; } FileWrite;
+FILE *file_begin(FileWrite *w, const char *path);
+int file_end(FileWrite *w, int good);
+
+#endif
+
+#if defined(FILES_IMPLEMENTATION) && !defined(FILES_IMPLEMENTED)
+#define FILES_IMPLEMENTED
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int is_folder(const char *path) {
+    struct stat s;
+    return !stat(path, &s) && S_ISDIR(s.st_mode);
+}
+
+int same_file(const char *a, const char *b) {
+    struct stat s, t;
+    return !stat(a, &s) && !stat(b, &t) && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
+}
+
+int folder_make(const char *path) {
+    char part[4096] = "";
+    size_t length = strlen(path);
+    if (length >= sizeof part) return fail("%.200s...: the path is too long", path);
+    for (size_t i = 1; i <= length; i++) {
+        part[i - 1] = path[i - 1];
+        if (path[i] && path[i] != '/') continue;
+        if (mkdir(part, 0777) && errno != EEXIST) return fail("%s: %s", part, strerror(errno));
+    }
+    if (!is_folder(path)) return fail("%s: is a file, expected a folder", path);
+    return !access(path, W_OK | X_OK) || fail("%s: %s", path, strerror(errno));
+}
+
+int file_read(unsigned char **data, size_t *bytes, const char *path) {
+    struct stat info = {0};
+    *data = NULL;
+    int missing = stat(path, &info);
+    *bytes = (size_t)info.st_size;
+    const char *wrong = missing ? strerror(errno)
+                      : S_ISDIR(info.st_mode) ? "is a folder, a file was expected"
+                      : !S_ISREG(info.st_mode) ? "is not a regular file or a folder"
+                      : *bytes == 0 ? "the file is empty"
+                      : *bytes > FILE_MOST ? "has more than 1 GB" : NULL;
+    FILE *file = wrong ? NULL : fopen(path, "rb");
+    if (!file) return fail("%s: %s", path, wrong ? wrong : strerror(errno));
+    *data = malloc(*bytes);
+    size_t got = *data ? fread(*data, 1, *bytes, file) : 0;
+    fclose(file);
+    if (got == *bytes) return 1;
+    fail(*data ? "%s: could only read %zu of its bytes" : "%s: out of memory", path, got);
+    free(*data);
+    *data = NULL;
+    return 0;
+}
+
+FILE *file_begin(FileWrite *w, const char *path) {
+    if (strlen(path) >= sizeof w->path) return fail("%.200s...: the path is too long", path), NULL;
+    strcpy(w->path, path);
+    snprintf(w->fresh, sizeof w->fresh, "%s.tmp-%ld", path, (long)getpid());
+    w->file = fopen(w->fresh, "wb");
+    if (!w->file) fail("%s: %s: cannot write there", path, strerror(errno));
+    return w->file;
+}
+
+int file_end(FileWrite *w, int good) {
+    int written = !fflush(w->file) && !ferror(w->file), why = errno;
+    if (fclose(w->file) && written) written = 0, why = errno;
+    if (good && written && !rename(w->fresh, w->path)) return 1;
+    if (good) fail("%s: %s: cannot write there", w->path, strerror(written ? errno : why));
+    remove(w->fresh);
+    return 0;
+}
+#endif
