@@ -15,7 +15,7 @@
 #include <stdio.h>
 
 int is_folder(const char *path);
-int same_file(const char *a, const char *b);    /* under any names; a missing file is no other's same */
+int same_file(const char *a, const char *b);    /* by any names; both must exist */
 
 /* Makes the folder and the folders above it, where they are missing. Errors: a file is in the way;
  * you may not write in it. */
