@@ -55,8 +55,8 @@ void options_parse(Option *table, int argc, char **argv);
 /* One value from text, checked like the command line's (`where` names its origin in the message). */
 void options_set(Option *option, const char *text, const char *where);
 
-/* Rows that point into the struct at `in` (size bytes) and that neither the command line nor a resumed run has set take
- * the value that stands at the same place of the struct at `from`: the defaults of a recipe. */
+/* Rows without a fallback that point into the struct at `in` (size bytes), and that neither the command line nor a resumed
+ * run has set, take the value that stands at the same place of the struct at `from`: the defaults of a recipe. */
 void options_defaults(Option *table, void *in, const void *from, size_t size);
 
 Option *option_find(Option *table, const char *name);
@@ -199,7 +199,7 @@ void options_defaults(Option *table, void *in, const void *from, size_t size) {
         [OPTION_TEXT] = sizeof(char *), [OPTION_WORD] = sizeof(int), [OPTION_SEED] = sizeof(uint64_t), [OPTION_TEXTS] = 0, [OPTION_LONG] = sizeof(long) };
     for (Option *o = table; o->name; o++) {
         uintptr_t at = (uintptr_t)o->value - (uintptr_t)in;
-        if (!o->given && at < size) memcpy(o->value, (const char *)from + at, bytes[o->kind]);
+        if (!o->given && !o->fallback && at < size) memcpy(o->value, (const char *)from + at, bytes[o->kind]);
     }
 }
 

@@ -19,6 +19,7 @@
 #ifndef IMAGES_H
 #define IMAGES_H
 #include "core/error.h"
+#include "core/files.h"
 
 typedef struct Image {
     int h, w, c;        /* rows, columns, channels: 1 = gray, 3 = RGB */
@@ -28,9 +29,6 @@ typedef struct Image {
 } Image;
 
 /* ---- files ---------------------------------------------------------------------------------------------------- */
-
-int is_folder(const char *path);
-int same_file(const char *a, const char *b);            /* by whatever names; no file is the same as none */
 
 /* The files below a folder, sorted by name, folder by folder, without hidden ones, the folders `except` (a list that ends with NULL, or
  * NULL) and links that lead back; or the one file that path names. Whether they are pictures, image_load will say. */
@@ -204,6 +202,8 @@ int image_plot(Image *out, const PlotSeries *series, int count, const char *titl
 /* ---- implementation ------------------------------------------------------------------------------------------- */
 #if defined(IMAGES_IMPLEMENTATION) && !defined(IMAGES_IMPLEMENTED)
 #define IMAGES_IMPLEMENTED
+#define FILES_IMPLEMENTATION
+#include "core/files.h"
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
@@ -235,17 +235,7 @@ enum { IM_SIDE = 16384, IM_AREA = 50000000, IM_FILE = 1 << 30, IM_DEPTH = 16 };
 #include "stb_image.h"
 #include "stb_image_write.h"
 
-int is_folder(const char *path) {
-    struct stat s;
-    return !stat(path, &s) && S_ISDIR(s.st_mode);
-}
-
 static int im_same(const struct stat *a, const struct stat *b) { return a->st_dev == b->st_dev && a->st_ino == b->st_ino; }
-
-int same_file(const char *a, const char *b) {
-    struct stat s, t;
-    return !stat(a, &s) && !stat(b, &t) && im_same(&s, &t);
-}
 
 typedef struct ImFolder { struct stat info; const struct ImFolder *parent; } ImFolder;
 
