@@ -1,0 +1,357 @@
+/* batch.h: what a recipe is fed with: the data set, the style pictures, and the batch of a step
+ * (Recipe.feeds).
+ *
+ * Which pictures a step sees follows from (seed, step) alone, and so do their places, flips and
+ * turns. */
+#ifndef BATCH_H
+#define BATCH_H
+#include "training/run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---------------------------------------------------------------------------------- the pictures
+ * */
+
+/* name, or name:part? */
+static int is_set(const char *source, const char *name) {
+    size_t n = strlen(name);
+    return !strncmp(source, name, n) && (!source[n] || source[n] == ':');
+}
+/* Classes are the same ten, T-shirt to boot, in these sets alone; a folder has its own. */
+static int has_the_ten(const char *source) { return is_set(source, "fashion-mnist")
+                                            || is_set(source, "synthetic"); }
+
+/* The run's pictures must not lie among those that it learns from */
+static void keep_apart(const Run *run, const char *source) {
+    char samples[RUN_PATH];
+    snprintf(samples, sizeof samples, "%.4000s/samples", run->out);
+    if (run->job == TRAINS && is_folder(source) && (same_file(source, run->out)
+                                                    || same_file(source, samples)))
+        die(1, "--out %s: the run's pictures would lie among those it learns from: choose another "
+            "folder", run->out);
+}
+
+/* One style picture, made ready for crops: patterns are repeated, others must be large enough.
+ * Where styles are told apart, colours are whitened to mean 0, covariance 1: they would tell
+ * whose crop it is. */
+static void style_add(Run *run, Image *picture, const char *name) {
+    int size = run->options.size, side = (int)ceil(size * fmax(run->style_scale, 1) * 2);
+    Image ready = *picture;
+    if (picture->tileable) {
+        must(image_tile(&ready, picture, picture->h > side ? picture->h : side, picture->w > side
+                        ? picture->w : side));
+        image_free(picture);
+    }
+    if (ready.h < size || ready.w < size)
+        die(1, "%s: the style picture is %dx%d, smaller than the %dx%d crops it is learned from: "
+            "give a larger one, "
+            "or a smaller --size", name, ready.w, ready.h, size, size);
+    if (run->recipe->feeds == FEED_CROPS) {
+        static const double zero[3];
+        double mean[3], covariance[9], unroot[9];
+        colour_statistics(mean, covariance, &ready, NULL, 1);
+        colour_power(unroot, covariance, -0.5);
+        colour_map(&ready, unroot, mean, zero);
+    }
+    run->styles = realloc(run->styles, (size_t)(run->style_count + 1) * sizeof *run->styles);
+    if (!run->styles) die(1, "not enough memory for the style pictures");
+    run->styles[run->style_count++] = ready;
+}
+
+static void styles_open(Run *run) {
+    const char *style = run->style;
+    Image picture;
+    ImageList files;
+    if (!*style) die(2, "the recipe %s needs --style: a picture, a .pat pattern, a folder of them, "
+            "or synthetic",
+                     run->recipe->name);
+    if (is_set(style, "synthetic")) {
+        char *end = NULL;
+        long kind = style[9] ? strtol(style + 10, &end, 10) : 0;
+        if (kind < 0 || kind >= IMAGE_PATTERNS || (end && (end == style + 10 || *end)))
+            die(1, "--style %s: the drawn patterns are synthetic:0 to synthetic:%d", style,
+                IMAGE_PATTERNS - 1);
+        must(image_pattern_synthetic(&picture, (int)kind, 128));
+        style_add(run, &picture, style);
+        return;
+    }
+    keep_apart(run, style);
+    must(image_list(&files, style, run->folders));
+    for (long i = 0; i < files.count; i++)
+        if (image_load(&picture, files.path[i])) style_add(run, &picture, files.path[i]);
+    if (!run->style_count)
+        die(1, "--style %s: none of the %ld files there is a readable picture: expected PNG, JPEG, "
+            "BMP, TGA or .pat%s%s",
+            style, files.count, files.count ? "; the last: " : "", files.count ? error_text() : "");
+    if (files.count > run->style_count)
+        say("--style %s: %ld files skipped, the last: %s", style, files.count - run->style_count,
+            error_text());
+    image_list_free(&files);
+}
+
+/* the pictures of `source`: those of --classes, if `choose`, and of these the first `most` (0:
+ * all); where: begins a complaint */
+static void set_load(Run *run, ImageSet *to, const char *where, const char *source,
+                     ImageSetOptions o, int choose, long most) {
+    const char *classes = choose ? run->classes : "";
+    o.h = o.w = run->options.size, o.except = run->folders;
+    o.fashion_mnist_dir = *run->data_dir ? run->data_dir : NULL, o.limit = *classes ? 0 : most;
+    keep_apart(run, source);
+    if (!imageset_load(to, source, &o))
+        die(1, "%s%s%s", where, error_text(), to == &run->set
+            && option_given(run->table, "--data") == 2 ?
+            " (the resumed run's --data: give it anew)" : "");
+    if (*classes && !imageset_keep(to, classes)) die(1, "--classes: %s%s", where, error_text());
+    if (most && to->count > most) to->count = most;
+    if (to->skipped) say("%s: %ld files skipped: %s", source, to->skipped, to->note);
+}
+
+/* The set's part for tests, where it has one (Fashion-MNIST): 1. Else the set itself: 0. */
+static inline int load_test_part(Run *run, ImageSet *part) {
+    const char *kind = run->data + 13;
+    char name[64];
+    *part = run->set;
+    if (!is_set(run->data, "fashion-mnist") || !strncmp(kind, ":test", 5)) return 0;
+    snprintf(name, sizeof name, "fashion-mnist:test%.40s", kind + (strncmp(kind, ":train", 6) ? 0
+        : 6));
+    set_load(run, part, "", name, (ImageSetOptions){ .channels = run->set.c }, 1, 0);
+    return 1;
+}
+
+/* --data, --data-b, --style, --augment and --classes, ready to be drawn from */
+static inline void data_open(Run *run) {
+    const Recipe *r = run->recipe;
+    ImageSet *set = &run->set;
+    ImageSetOptions o = { .channels = r->content > 0 ? r->content : 0, .photo = r->content > 0 };
+    int unpaired = r->feeds == FEED_UNPAIRED;
+    if (!augment_parse(&run->augmentation, run->augment)) die(2, "--augment: %s", error_text());
+    run->augmenting = strcmp(run->augment, "none") != 0;
+    if (option_given(run->table, "--data-dir") == 1 && !is_set(run->data, "fashion-mnist")
+        && !(unpaired && is_set(run->data_b, "fashion-mnist")))
+        die(2, "--data-dir is where --data fashion-mnist lies, not %s", run->data);
+    if (feeds_on_styles(r)) styles_open(run);
+    /* crops of the style pictures are all there is to see */
+    if (r->feeds == FEED_CROPS) {
+        set->count = run->style_count, set->h = set->w = run->options.size, set->c = 3,
+            run->data = run->style;
+        return;
+    }
+    set_load(run, set, "", run->data, o, 1, run->limit);
+    o.channels = set->c;
+    if (unpaired)
+        set_load(run, &run->others, "--data-b: ", run->data_b, o, has_the_ten(run->data)
+                 && has_the_ten(run->data_b),
+                 run->limit);
+    if (!set->label && (r->feeds == FEED_CLASSES || r->feeds == FEED_LABELS))
+        die(1, "--data %s: these pictures have no labels, which the recipe %s needs: expected "
+            "fashion-mnist, synthetic, "
+            "an IDX file with its labels-idx1 beside it, or a folder with a subfolder for each "
+                "class", run->data, r->name);
+    for (int k = 0; set->label && k < set->classes && k < RUN_CLASSES; k++)
+        for (long i = 0; i < set->count; i++)
+            if (set->label[i] == k) { run->class_of_row[run->class_rows++] = k; break; }
+}
+
+/* ---------------------------------------------------------------------------------- one picture of
+ * a batch */
+
+/* A random square of a style picture: to, (size,size,3). u: five uniforms in [0,1): which
+ * picture, how large, from where, mirrored. Its side is style_scale * size, or up to a quarter
+ * more, where the picture is that large. */
+static void style_crop(const Run *run, float *to, const float u[5]) {
+    const Image *from = &run->styles[(int)(u[0] * (float)run->style_count)];
+    Image crop, fitted;
+    int size = run->options.size, shorter = from->h < from->w ? from->h : from->w;
+    int least = (int)fmin(lround(size * run->style_scale), shorter), most = least * 5 / 4 < shorter
+        ? least * 5 / 4 : shorter;
+    int side = least + (int)(u[1] * (float)(most - least + 1));
+    int y = (int)(u[2] * (float)(from->h - side + 1)),
+        x = (int)(u[3] * (float)(from->w - side + 1));
+    must(image_crop(&crop, from, y, x, side, side) && image_resize(&fitted, &crop, size, size));
+    for (int i = 0; i < size * size; i++) {
+        int from_pixel = u[4] < 0.5f ? i : i / size * size + size - 1 - i % size;
+        memcpy(to + i * 3, fitted.pixels + from_pixel * 3, 3 * sizeof *to);
+    }
+    image_free(&crop);
+    image_free(&fitted);
+}
+
+/* the number of this rank's picture i in the batch of all ranks, of which each has an equal run;
+ * each round of a step has a batch */
+static long place(const Run *run, long i) {
+    long batch = run->gan.options.batch;
+    return i / batch * run->options.batch + parallel_rank * batch + i % batch;
+}
+
+/* n uniforms of picture i of a batch: STREAM(purpose, step), counted on from picture to picture */
+static void draw_uniforms(const Run *run, float *u, int n, int purpose, long step, long i) {
+    for (int k = 0; k < n; k++)
+        u[k] = philox_uniform(run->options.seed, STREAM(purpose, step), (uint64_t)(n * i + k));
+}
+static inline void crop_uniforms(const Run *run, float u[5], long step,
+                                 long i) { draw_uniforms(run, u, 5,
+    STREAM_CROP, step, i); }
+
+/* picture `index` of the set into slot i of a batch */
+static void fetch(Run *run, const ImageSet *from, long index, long i, long step) {
+    int size = run->options.size;
+    float *pixels = run->pixels + i * picture_floats(run, from->c),
+        *mask = run->masks + i * picture_floats(run, 1);
+    if (!run->augmenting) {
+        must(imageset_get(from, index, pixels, mask));
+        return;
+    }
+    float u[8], *raw = room_for((double)picture_floats(run, from->c + 1), sizeof *raw);
+    float *raw_mask = raw + picture_floats(run, from->c);
+    must(imageset_get(from, index, raw, raw_mask));
+    draw_uniforms(run, u, 8, STREAM_AUGMENT, step, place(run, i));
+    image_augment(pixels, mask, raw, raw_mask, size, size, from->c, &run->augmentation, u);
+    free(raw);
+}
+
+/* a crop into slot i; its style is its label */
+static void fetch_crop(Run *run, int purpose, long i, long step) {
+    float u[5];
+    draw_uniforms(run, u, 5, purpose, step, place(run, i));
+    style_crop(run, run->pixels + i * picture_floats(run, 3), u);
+    run->labels[i] = (float)(int)(u[0] * (float)run->style_count);
+}
+
+/* Picture number `at` of an endless walk through the set: each epoch shows every picture once,
+ * in an order of its own (Fisher and Yates). Where classes are learned that is worth half a
+ * percent of accuracy, against pictures drawn with replacement. */
+static long walk(Run *run, long at) {
+    long n = run->set.count;
+    if (!run->order) run->order = room_for((double)n, sizeof *run->order), run->epoch = -1;
+    if (at / n != run->epoch) {
+        run->epoch = at / n;
+        for (long i = 0; i < n; i++) run->order[i] = (int)i;
+        for (long i = n - 1; i > 0; i--) {
+            int other = philox_below(run->options.seed, STREAM(STREAM_DATA, run->epoch),
+                                     (uint64_t)i, (int)i + 1);
+            int keep = run->order[i];
+            run->order[i] = run->order[other], run->order[other] = keep;
+        }
+    }
+    return run->order[at % n];
+}
+
+/* A picture (size,size,c) becomes its drawing: the length of its gradient (central differences),
+ * lines light on black */
+static void draw_edges(const Run *run, float *picture) {
+    int size = run->options.size, c = run->set.c, row = size * c;
+    size_t bytes = (size_t)(size * row) * sizeof *picture;
+    float *from = room_for(size * row, sizeof *from);
+    memcpy(from, picture, bytes);
+    for (int y = 0; y < size; y++)
+        for (int x = 0; x < size; x++) {
+            float square = 0;
+            for (int k = 0; k < c; k++) {
+                float dx = from[y * row + (x + (x < size - 1)) * c + k] - from[y * row + (x - (x > 0)) * c + k];
+                float dy = from[(y + (y < size - 1)) * row + x * c + k] - from[(y - (y > 0)) * row + x * c + k];
+                square += (dx * dx + dy * dy) / (float)c;
+            }
+            for (int k = 0; k < c; k++) picture[y * row + x * c + k] = fminf(sqrtf(square) * 1.5f,
+                2) - 1;
+        }
+    free(from);
+}
+
+/* ---------------------------------------------------------------------------------- a batch */
+
+/* Tells G and D the classes of n pictures: each as `classes` numbers of which one is 1 */
+static void upload_classes(Gan *gan, const float *labels, long n) {
+    long classes = gan->options.classes;
+    float *given = room_for((double)(n * classes), sizeof *given);
+    for (long i = 0; i < n; i++) given[i * classes + (long)labels[i]] = 1;
+    gan->ops->upload(gan->given, given, n * classes);
+    free(given);
+}
+
+/* A batch from picture `first` on, the classes of the set in turn, `row` pictures each */
+static inline void upload_every_class(Run *run, long first, long row) {
+    long batch = run->gan.options.batch;
+    for (long i = 0; i < batch; i++) run->labels[i] = (float)run->class_of_row[(first + i) / row % run->class_rows];
+    upload_classes(&run->gan, run->labels, batch);
+}
+
+/* n pictures of a set to run->pixels, where they have classes these to run->labels. Among the
+ * contents of FEED_STYLES every second one is a crop of a style too: what is learned is to be
+ * good for more than garments on white. */
+static void fetch_batch(Run *run, const ImageSet *from, int purpose, long n, long step) {
+    for (long i = 0; i < n; i++) {
+        long at = place(run, i);
+        if (run->recipe->feeds == FEED_STYLES && at % 2) {
+            fetch_crop(run, STREAM_CONTENT, i, step);
+            continue;
+        }
+        long index = run->recipe->feeds == FEED_LABELS ? walk(run, step * run->options.batch + at) :
+            philox_below(run->options.seed, STREAM(purpose, step), (uint64_t)at, (int)from->count);
+        fetch(run, from, index, i, step);
+        if (from->label) run->labels[i] = (float)from->label[index];
+    }
+}
+
+static void fetch_crops(Run *run, long step) {
+    for (long i = 0; i < run->gan.options.batch; i++) fetch_crop(run, STREAM_CROP, i, step);
+}
+
+/* 1 where a picture is black, as around the garments of Fashion-MNIST: pixels (n,c) */
+static void upload_outside(Gan *gan, const float *x, long n, int c) {
+    float *outside = room_for((double)(n * c), sizeof *outside);
+    for (long p = 0; p < n; p++) {
+        int black = 1;
+        for (int k = 0; k < c; k++) black &= x[p * c + k] < -0.9f;
+        for (int k = 0; k < c; k++) outside[p * c + k] = (float)black;
+    }
+    gan->ops->upload(gan->outside, outside, n * c);
+    free(outside);
+}
+
+/* The pictures of a step onto the device. Afterwards run->pixels holds those uploaded last. */
+static inline void load_batch(Run *run, long step) {
+    Gan *gan = &run->gan;
+    const ImageSet *set = &run->set;
+    long batch = gan->options.batch, rounds = batch * gan_n_critic(gan),
+        n = batch * picture_floats(run, set->c);
+    void (*upload)(real *, const float *, long) = gan->ops->upload;
+    switch (run->recipe->feeds) {
+        case FEED_NOISE: case FEED_PICTURES: case FEED_CLASSES:
+            fetch_batch(run, set, STREAM_DATA, rounds, step);
+            upload(gan->x_real, run->pixels, n * gan_n_critic(gan));
+            if (run->recipe->feeds == FEED_CLASSES) upload_classes(gan, run->labels, rounds);
+            break;
+        case FEED_LABELS:
+            fetch_batch(run, set, STREAM_DATA, batch, step);
+            upload(gan->x_real, run->pixels, n);
+            upload(gan->labels, run->labels, batch);
+            break;
+        case FEED_UNPAIRED:
+            fetch_batch(run, set, STREAM_DATA, batch, step);
+            upload(gan->content, run->pixels, n);
+            if (gan->outside) upload_outside(gan, run->pixels, n / set->c, set->c);
+            fetch_batch(run, &run->others, STREAM_CONTENT, batch, step);
+            upload(gan->x_real, run->pixels, n);
+            break;
+        case FEED_DRAWINGS:
+            fetch_batch(run, set, STREAM_DATA, batch, step);
+            upload(gan->x_real, run->pixels, n);
+            for (long i = 0; i < batch; i++) draw_edges(run, run->pixels + i * n / batch);
+            upload(gan->content, run->pixels, n);
+            break;
+        case FEED_GARMENTS: case FEED_STYLES:
+            fetch_batch(run, set, STREAM_DATA, batch, step);
+            upload(gan->content, run->pixels, n);
+            if (run->recipe->feeds == FEED_GARMENTS) upload(gan->mask, run->masks, n / set->c);
+            fetch_crops(run, step);
+            upload(gan->x_real, run->pixels, batch * picture_floats(run, 3));
+            break;
+        case FEED_CROPS:
+            fetch_crops(run, step);
+            upload(gan->x_real, run->pixels, n);
+            upload(gan->labels, run->labels, batch);
+    }
+}
+#endif
