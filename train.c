@@ -13,32 +13,21 @@
  * checkpoint). */
 #define _GNU_SOURCE
 #define IMAGES_IMPLEMENTATION
-#define MEASURES_IMPLEMENTATION
 #include "core/device.h"
-#include "core/error.h"
-#include "core/options.h"
-#include "core/parallel.h"
-#include "gan.h"
-#include "images/images.h"
 #include "training/batch.h"
 #include "training/evaluate.h"
 #include "training/folder.h"
 #include "training/progress.h"
 #include "training/run.h"
 #include "training/sheets.h"
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
-/* ---------------------------------------------------------------------------------- the networks
- * */
+/* ---------------------------------------------------------------- the networks */
 
 static int has_batchnorm(const Gan *gan) {
     const Net *net;
@@ -85,7 +74,7 @@ static void check_networks(const Run *run) {
 static void print_networks(const Run *run) {
     const Gan *gan = &run->gan;
     const ImageSet *set = &run->set;
-    double bytes = (double)set->count * set->stored_h * set->stored_w * (set->stored_c + (set->mask != NULL));
+    double bytes = 1. * set->count * set->stored_h * set->stored_w * (set->stored_c + (set->mask != NULL));
     printf("recipe %s: %s\ndata %s: %ld pictures of %dx%dx%d\ndevice %s\n", run->recipe->name,
            run->recipe->summary,
            run->data, set->count, set->h, set->w, set->c, device_name(gan->ops));
@@ -115,21 +104,18 @@ static void networks_open(Run *run, const Ops *ops) {
         die(1, "%s: %s", *run->features ? run->features : "--size", error_text());
     print_networks(run);
     check_networks(run);
-    long n = (long)gan_n_critic(gan) * o.batch;
-    run->pixels = room_for((double)(n * picture_floats(run, 3)), sizeof *run->pixels);
-    run->masks = room_for((double)(n * picture_floats(run, 1)), sizeof *run->masks);
-    run->labels = room_for((double)n, sizeof *run->labels);
-    run->made = room_for((double)(o.batch * picture_floats(run, 3)), sizeof *run->made);
+    long n = gan_n_critic(gan) * o.batch, pixels = picture_floats(run, 1);
+    run->pixels = floats(n * pixels * 3), run->masks = floats(n * pixels);
+    run->labels = floats(n), run->made = floats(o.batch * pixels * 3);
     if (!gan_finish(gan)) die(1, "%s (this run needs %.0f MB)", error_text(), gan_bytes(gan) / 1e6);
 }
 
-/* ---------------------------------------------------------------------------------- what all jobs
- * begin with */
+/* ---------------------------------------------------------------- what all jobs begin with */
 
 /* Everything that a job works with, up to networks with their first weights */
 static void run_open(Run *run) {
     run_settle(run);
-    if (run->job != TRAINS) check_measurable(run);
+    if (run->job != TRAINS) check_measurable(run, run->recipe);
     const Ops *ops = device_open(run->device, run->precision);
     if (!ops) die(2, "%s", error_text());
 #ifdef _OPENMP
@@ -140,8 +126,7 @@ static void run_open(Run *run) {
     folder_open(run);
     data_open(run);
     GanOptions *o = &run->options;
-    if (run->epochs > 0) o->steps = (int)fmin(1e9,
-                                              ceil(run->epochs * (double)run->set.count / o->batch));
+    if (run->epochs > 0) o->steps = fmin(1e9, ceil(run->epochs * run->set.count / o->batch));
     networks_open(run, ops);
 }
 
@@ -172,7 +157,7 @@ static void load_weights(Run *run) {
     fflush(stdout);
 }
 
-/* ---------------------------------------------------------------------------------- training */
+/* ---------------------------------------------------------------- training */
 
 static volatile sig_atomic_t stop;
 static void on_signal(int s) {
@@ -230,7 +215,7 @@ static void record(Run *run, const Report *report) {
     log_step(run, report, seconds);
     if (gan->d.nodes) diagnose(run, report);
     if (gan->step % run->log_every == 0 || last)
-        progress(run, report, (double)(gan->step - run->first) / seconds, seconds);
+        progress(run, report, (gan->step - run->first) / seconds, seconds);
     if (run->writes && run->sample_every && gan->step % run->sample_every == 0) {
         save_sheets(run);
         save_plot(run);

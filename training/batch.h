@@ -8,11 +8,8 @@
 #include "training/run.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
-/* ---------------------------------------------------------------------------------- the pictures
- * */
+/* ---------------------------------------------------------------- the pictures */
 
 /* name, or name:part? */
 static int is_set(const char *source, const char *name) {
@@ -37,7 +34,7 @@ static void keep_apart(const Run *run, const char *source) {
  * Where styles are told apart, colours are whitened to mean 0, covariance 1: they would tell
  * whose crop it is. */
 static void style_add(Run *run, Image *picture, const char *name) {
-    int size = run->options.size, side = (int)ceil(size * fmax(run->style_scale, 1) * 2);
+    int size = run->options.size, side = ceil(size * fmax(run->style_scale, 1) * 2);
     Image ready = *picture;
     if (picture->tileable) {
         must(image_tile(&ready, picture, picture->h > side ? picture->h : side, picture->w > side
@@ -55,7 +52,7 @@ static void style_add(Run *run, Image *picture, const char *name) {
         colour_power(unroot, covariance, -0.5);
         colour_map(&ready, unroot, mean, zero);
     }
-    run->styles = realloc(run->styles, (size_t)(run->style_count + 1) * sizeof *run->styles);
+    run->styles = realloc(run->styles, (run->style_count + 1) * sizeof *run->styles);
     if (!run->styles) die(1, "not enough memory for the style pictures");
     run->styles[run->style_count++] = ready;
 }
@@ -73,7 +70,7 @@ static void styles_open(Run *run) {
         if (kind < 0 || kind >= IMAGE_PATTERNS || (end && (end == style + 10 || *end)))
             die(1, "--style %s: the drawn patterns are synthetic:0 to synthetic:%d", style,
                 IMAGE_PATTERNS - 1);
-        must(image_pattern_synthetic(&picture, (int)kind, 128));
+        must(image_pattern_synthetic(&picture, kind, 128));
         style_add(run, &picture, style);
         return;
     }
@@ -154,21 +151,20 @@ static inline void data_open(Run *run) {
             if (set->label[i] == k) { run->class_of_row[run->class_rows++] = k; break; }
 }
 
-/* ---------------------------------------------------------------------------------- one picture of
- * a batch */
+/* ---------------------------------------------------------------- one picture of a batch */
 
-/* A random square of a style picture: to, (size,size,3). u: five uniforms in [0,1): which
- * picture, how large, from where, mirrored. Its side is style_scale * size, or up to a quarter
- * more, where the picture is that large. */
-static void style_crop(const Run *run, float *to, const float u[5]) {
-    const Image *from = &run->styles[(int)(u[0] * (float)run->style_count)];
+/* A random square of a style picture: to, (size,size,3). u: five uniforms in [0,1): which picture
+ * (its number is returned), how large, from where, mirrored. Its side is style_scale * size, or up
+ * to a quarter more, where the picture is that large. */
+static int style_crop(const Run *run, float *to, const float u[5]) {
+    int style = u[0] * run->style_count, size = run->options.size;
+    const Image *from = &run->styles[style];
     Image crop, fitted;
-    int size = run->options.size, shorter = from->h < from->w ? from->h : from->w;
-    int least = (int)fmin(lround(size * run->style_scale), shorter), most = least * 5 / 4 < shorter
-        ? least * 5 / 4 : shorter;
-    int side = least + (int)(u[1] * (float)(most - least + 1));
-    int y = (int)(u[2] * (float)(from->h - side + 1)),
-        x = (int)(u[3] * (float)(from->w - side + 1));
+    int shorter = from->h < from->w ? from->h : from->w;
+    int least = fmin(lround(size * run->style_scale), shorter);
+    int most = least * 5 / 4 < shorter ? least * 5 / 4 : shorter;
+    int side = least + (int)(u[1] * (most - least + 1));
+    int y = u[2] * (from->h - side + 1), x = u[3] * (from->w - side + 1);
     must(image_crop(&crop, from, y, x, side, side) && image_resize(&fitted, &crop, size, size));
     for (int i = 0; i < size * size; i++) {
         int from_pixel = u[4] < 0.5f ? i : i / size * size + size - 1 - i % size;
@@ -176,38 +172,35 @@ static void style_crop(const Run *run, float *to, const float u[5]) {
     }
     image_free(&crop);
     image_free(&fitted);
+    return style;
 }
 
-/* the number of this rank's picture i in the batch of all ranks, of which each has an equal run;
- * each round of a step has a batch */
+/* The number of this rank's picture i in the batch of all ranks: each has a run of equal length in
+ * it; each round of a step has a batch of its own. */
 static long place(const Run *run, long i) {
     long batch = run->gan.options.batch;
     return i / batch * run->options.batch + parallel_rank * batch + i % batch;
 }
 
-/* n uniforms of picture i of a batch: STREAM(purpose, step), counted on from picture to picture */
+/* the n uniforms of picture i: STREAM(purpose, step), counted on from picture to picture */
 static void draw_uniforms(const Run *run, float *u, int n, int purpose, long step, long i) {
     for (int k = 0; k < n; k++)
-        u[k] = philox_uniform(run->options.seed, STREAM(purpose, step), (uint64_t)(n * i + k));
+        u[k] = philox_uniform(run->options.seed, STREAM(purpose, step), n * i + k);
 }
-static inline void crop_uniforms(const Run *run, float u[5], long step,
-                                 long i) { draw_uniforms(run, u, 5,
-    STREAM_CROP, step, i); }
 
-/* picture `index` of the set into slot i of a batch */
+/* picture `index` of a set into slot i of a batch */
 static void fetch(Run *run, const ImageSet *from, long index, long i, long step) {
     int size = run->options.size;
-    float *pixels = run->pixels + i * picture_floats(run, from->c),
-        *mask = run->masks + i * picture_floats(run, 1);
+    long pixels = picture_floats(run, 1), each = pixels * from->c;
+    float u[8], *to = run->pixels + i * each, *mask = run->masks + i * pixels;
     if (!run->augmenting) {
-        must(imageset_get(from, index, pixels, mask));
+        must(imageset_get(from, index, to, mask));
         return;
     }
-    float u[8], *raw = room_for((double)picture_floats(run, from->c + 1), sizeof *raw);
-    float *raw_mask = raw + picture_floats(run, from->c);
-    must(imageset_get(from, index, raw, raw_mask));
+    float *raw = floats(each + pixels);
+    must(imageset_get(from, index, raw, raw + each));
     draw_uniforms(run, u, 8, STREAM_AUGMENT, step, place(run, i));
-    image_augment(pixels, mask, raw, raw_mask, size, size, from->c, &run->augmentation, u);
+    image_augment(to, mask, raw, raw + each, size, size, from->c, &run->augmentation, u);
     free(raw);
 }
 
@@ -215,98 +208,104 @@ static void fetch(Run *run, const ImageSet *from, long index, long i, long step)
 static void fetch_crop(Run *run, int purpose, long i, long step) {
     float u[5];
     draw_uniforms(run, u, 5, purpose, step, place(run, i));
-    style_crop(run, run->pixels + i * picture_floats(run, 3), u);
-    run->labels[i] = (float)(int)(u[0] * (float)run->style_count);
+    run->labels[i] = style_crop(run, run->pixels + i * picture_floats(run, 3), u);
 }
 
-/* Picture number `at` of an endless walk through the set: each epoch shows every picture once,
- * in an order of its own (Fisher and Yates). Where classes are learned that is worth half a
- * percent of accuracy, against pictures drawn with replacement. */
+/* Picture number `at` of an endless walk through the set: each epoch shows every picture once, in
+ * an order of its own (Fisher and Yates). Where classes are learned that is worth half a percent of
+ * accuracy, against pictures drawn with replacement. */
 static long walk(Run *run, long at) {
     long n = run->set.count;
-    if (!run->order) run->order = room_for((double)n, sizeof *run->order), run->epoch = -1;
+    int *order = run->order;
+    if (!order) order = run->order = room_for(n, sizeof *order), run->epoch = -1;
     if (at / n != run->epoch) {
         run->epoch = at / n;
-        for (long i = 0; i < n; i++) run->order[i] = (int)i;
+        for (long i = 0; i < n; i++) order[i] = i;
         for (long i = n - 1; i > 0; i--) {
-            int other = philox_below(run->options.seed, STREAM(STREAM_DATA, run->epoch),
-                                     (uint64_t)i, (int)i + 1);
-            int keep = run->order[i];
-            run->order[i] = run->order[other], run->order[other] = keep;
+            uint64_t stream = STREAM(STREAM_DATA, run->epoch);
+            int other = philox_below(run->options.seed, stream, i, i + 1), keep = order[i];
+            order[i] = order[other], order[other] = keep;
         }
     }
-    return run->order[at % n];
+    return order[at % n];
 }
 
 /* A picture (size,size,c) becomes its drawing: the length of its gradient (central differences),
- * lines light on black */
+ * light lines on black */
 static void draw_edges(const Run *run, float *picture) {
     int size = run->options.size, c = run->set.c, row = size * c;
-    size_t bytes = (size_t)(size * row) * sizeof *picture;
-    float *from = room_for(size * row, sizeof *from);
-    memcpy(from, picture, bytes);
-    for (int y = 0; y < size; y++)
-        for (int x = 0; x < size; x++) {
-            float square = 0;
-            for (int k = 0; k < c; k++) {
-                float dx = from[y * row + (x + (x < size - 1)) * c + k] - from[y * row + (x - (x > 0)) * c + k];
-                float dy = from[(y + (y < size - 1)) * row + x * c + k] - from[(y - (y > 0)) * row + x * c + k];
-                square += (dx * dx + dy * dy) / (float)c;
-            }
-            for (int k = 0; k < c; k++) picture[y * row + x * c + k] = fminf(sqrtf(square) * 1.5f,
-                2) - 1;
+    float *from = floats(size * row);
+    memcpy(from, picture, size * row * sizeof *from);
+    for (int i = 0; i < size * size; i++) {
+        int y = i / size, x = i % size;
+        int up = y > 0, down = y < size - 1, left = x > 0, right = x < size - 1;
+        const float *at = from + i * c;
+        float square = 0;
+        for (int k = 0; k < c; k++) {
+            float dx = at[k + right * c] - at[k - left * c];
+            float dy = at[k + down * row] - at[k - up * row];
+            square += (dx * dx + dy * dy) / c;
         }
+        for (int k = 0; k < c; k++) picture[i * c + k] = fminf(sqrtf(square) * 1.5f, 2) - 1;
+    }
     free(from);
 }
 
-/* ---------------------------------------------------------------------------------- a batch */
+/* ---------------------------------------------------------------- a batch */
+
+/* n pictures of a set to the device; where they have classes, these to run->labels. Among the
+ * contents of FEED_STYLES every second one is a crop of a style too: what is learned is to be good
+ * for more than garments on white. */
+static void feed(Run *run, real *to, const ImageSet *from, int purpose, long n, long step) {
+    int feeds = run->recipe->feeds;
+    for (long i = 0; i < n; i++) {
+        long at = place(run, i), index;
+        if (feeds == FEED_STYLES && at % 2) {
+            fetch_crop(run, STREAM_CONTENT, i, step);
+            continue;
+        }
+        if (feeds == FEED_LABELS) index = walk(run, step * run->options.batch + at);
+        else index = philox_below(run->options.seed, STREAM(purpose, step), at, from->count);
+        fetch(run, from, index, i, step);
+        if (from->label) run->labels[i] = from->label[index];
+    }
+    run->gan.ops->upload(to, run->pixels, n * picture_floats(run, from->c));
+}
+
+static void feed_crops(Run *run, long step) {
+    long batch = run->gan.options.batch;
+    for (long i = 0; i < batch; i++) fetch_crop(run, STREAM_CROP, i, step);
+    run->gan.ops->upload(run->gan.x_real, run->pixels, batch * picture_floats(run, 3));
+}
 
 /* Tells G and D the classes of n pictures: each as `classes` numbers of which one is 1 */
-static void upload_classes(Gan *gan, const float *labels, long n) {
-    long classes = gan->options.classes;
-    float *given = room_for((double)(n * classes), sizeof *given);
-    for (long i = 0; i < n; i++) given[i * classes + (long)labels[i]] = 1;
+static void feed_classes(Run *run, long n) {
+    Gan *gan = &run->gan;
+    int classes = gan->options.classes;
+    float *given = floats(n * classes);
+    for (long i = 0; i < n; i++) given[i * classes + (int)run->labels[i]] = 1;
     gan->ops->upload(gan->given, given, n * classes);
     free(given);
 }
 
-/* A batch from picture `first` on, the classes of the set in turn, `row` pictures each */
-static inline void upload_every_class(Run *run, long first, long row) {
+/* A batch of classes, from picture `first` on: those of the set in turn, `row` pictures each */
+static inline void feed_every_class(Run *run, long first, long row) {
     long batch = run->gan.options.batch;
-    for (long i = 0; i < batch; i++) run->labels[i] = (float)run->class_of_row[(first + i) / row % run->class_rows];
-    upload_classes(&run->gan, run->labels, batch);
+    for (long i = 0; i < batch; i++)
+        run->labels[i] = run->class_of_row[(first + i) / row % run->class_rows];
+    feed_classes(run, batch);
 }
 
-/* n pictures of a set to run->pixels, where they have classes these to run->labels. Among the
- * contents of FEED_STYLES every second one is a crop of a style too: what is learned is to be
- * good for more than garments on white. */
-static void fetch_batch(Run *run, const ImageSet *from, int purpose, long n, long step) {
-    for (long i = 0; i < n; i++) {
-        long at = place(run, i);
-        if (run->recipe->feeds == FEED_STYLES && at % 2) {
-            fetch_crop(run, STREAM_CONTENT, i, step);
-            continue;
-        }
-        long index = run->recipe->feeds == FEED_LABELS ? walk(run, step * run->options.batch + at) :
-            philox_below(run->options.seed, STREAM(purpose, step), (uint64_t)at, (int)from->count);
-        fetch(run, from, index, i, step);
-        if (from->label) run->labels[i] = (float)from->label[index];
-    }
-}
-
-static void fetch_crops(Run *run, long step) {
-    for (long i = 0; i < run->gan.options.batch; i++) fetch_crop(run, STREAM_CROP, i, step);
-}
-
-/* 1 where a picture is black, as around the garments of Fashion-MNIST: pixels (n,c) */
-static void upload_outside(Gan *gan, const float *x, long n, int c) {
-    float *outside = room_for((double)(n * c), sizeof *outside);
+/* 1 where the n pixels that were fed last are black, as around the garments of Fashion-MNIST */
+static void feed_outside(Run *run, long n) {
+    int c = run->set.c;
+    float *outside = floats(n * c);
     for (long p = 0; p < n; p++) {
         int black = 1;
-        for (int k = 0; k < c; k++) black &= x[p * c + k] < -0.9f;
-        for (int k = 0; k < c; k++) outside[p * c + k] = (float)black;
+        for (int k = 0; k < c; k++) black &= run->pixels[p * c + k] < -0.9f;
+        for (int k = 0; k < c; k++) outside[p * c + k] = black;
     }
-    gan->ops->upload(gan->outside, outside, n * c);
+    run->gan.ops->upload(run->gan.outside, outside, n * c);
     free(outside);
 }
 
@@ -314,44 +313,41 @@ static void upload_outside(Gan *gan, const float *x, long n, int c) {
 static inline void load_batch(Run *run, long step) {
     Gan *gan = &run->gan;
     const ImageSet *set = &run->set;
-    long batch = gan->options.batch, rounds = batch * gan_n_critic(gan),
-        n = batch * picture_floats(run, set->c);
-    void (*upload)(real *, const float *, long) = gan->ops->upload;
+    long n = (long)gan->options.batch * gan_n_critic(gan), each = picture_floats(run, set->c);
     switch (run->recipe->feeds) {
-        case FEED_NOISE: case FEED_PICTURES: case FEED_CLASSES:
-            fetch_batch(run, set, STREAM_DATA, rounds, step);
-            upload(gan->x_real, run->pixels, n * gan_n_critic(gan));
-            if (run->recipe->feeds == FEED_CLASSES) upload_classes(gan, run->labels, rounds);
+        case FEED_NOISE: case FEED_PICTURES:
+            feed(run, gan->x_real, set, STREAM_DATA, n, step);
+            break;
+        case FEED_CLASSES:
+            feed(run, gan->x_real, set, STREAM_DATA, n, step);
+            feed_classes(run, n);
             break;
         case FEED_LABELS:
-            fetch_batch(run, set, STREAM_DATA, batch, step);
-            upload(gan->x_real, run->pixels, n);
-            upload(gan->labels, run->labels, batch);
+            feed(run, gan->x_real, set, STREAM_DATA, n, step);
+            gan->ops->upload(gan->labels, run->labels, n);
             break;
         case FEED_UNPAIRED:
-            fetch_batch(run, set, STREAM_DATA, batch, step);
-            upload(gan->content, run->pixels, n);
-            if (gan->outside) upload_outside(gan, run->pixels, n / set->c, set->c);
-            fetch_batch(run, &run->others, STREAM_CONTENT, batch, step);
-            upload(gan->x_real, run->pixels, n);
+            feed(run, gan->content, set, STREAM_DATA, n, step);
+            if (gan->outside) feed_outside(run, n * picture_floats(run, 1));
+            feed(run, gan->x_real, &run->others, STREAM_CONTENT, n, step);
             break;
         case FEED_DRAWINGS:
-            fetch_batch(run, set, STREAM_DATA, batch, step);
-            upload(gan->x_real, run->pixels, n);
-            for (long i = 0; i < batch; i++) draw_edges(run, run->pixels + i * n / batch);
-            upload(gan->content, run->pixels, n);
+            feed(run, gan->x_real, set, STREAM_DATA, n, step);
+            for (long i = 0; i < n; i++) draw_edges(run, run->pixels + i * each);
+            gan->ops->upload(gan->content, run->pixels, n * each);
             break;
-        case FEED_GARMENTS: case FEED_STYLES:
-            fetch_batch(run, set, STREAM_DATA, batch, step);
-            upload(gan->content, run->pixels, n);
-            if (run->recipe->feeds == FEED_GARMENTS) upload(gan->mask, run->masks, n / set->c);
-            fetch_crops(run, step);
-            upload(gan->x_real, run->pixels, batch * picture_floats(run, 3));
+        case FEED_GARMENTS:
+            feed(run, gan->content, set, STREAM_DATA, n, step);
+            gan->ops->upload(gan->mask, run->masks, n * picture_floats(run, 1));
+            feed_crops(run, step);
+            break;
+        case FEED_STYLES:
+            feed(run, gan->content, set, STREAM_DATA, n, step);
+            feed_crops(run, step);
             break;
         case FEED_CROPS:
-            fetch_crops(run, step);
-            upload(gan->x_real, run->pixels, n);
-            upload(gan->labels, run->labels, batch);
+            feed_crops(run, step);
+            gan->ops->upload(gan->labels, run->labels, n);
     }
 }
 #endif

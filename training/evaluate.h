@@ -1,65 +1,48 @@
 /* evaluate.h: how good a run's pictures are: ./train --evaluate RUN; and ./train --compress RUN.
- * measures.h has the
- * measures themselves, core/compress.h the file.
+ * measures.h has the measures themselves, core/compress.h the file.
  *
  * A generator of pictures is measured against the data set's test part, with the features of a
- * classifier (./train
- * --recipe classifier). One that repaints pictures (cyclegan, pattern, pix2pix) repaints the test
- * part, and is measured
- * against the pictures that these are to become like; a painter of styles against crops of its
- * style, with
- * features_random. Beside it stand yardsticks, measured in the same way: other real pictures, which
- * is the floor, and
- * pictures that were spoiled on purpose. Which pictures are drawn follows from the run's --seed and
- * --samples alone. */
+ * classifier (./train --recipe classifier). One that repaints pictures (cyclegan, pattern, pix2pix)
+ * repaints the test part and is measured against the pictures that these are to become like; a
+ * painter of styles against crops of its style, with features_random. Beside it stand yardsticks,
+ * measured in the same way: other real pictures, which is the floor, and pictures that were spoiled
+ * on purpose. Which pictures are drawn follows from the run's --seed and --samples alone. */
 #ifndef EVALUATE_H
 #define EVALUATE_H
 #include "core/compress.h"
-#include "core/error.h"
-#include "core/files.h"
 #include "training/batch.h"
 #include "training/measures.h"
-#include "training/run.h"
-#include <errno.h>
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-enum { JUDGE_BATCH = 50, PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBOUR = 3, DIRECTIONS = 64,
-      BLOCK = 4,
-       LEAST_CLOTH = 50 };
+enum { CLASSIFIER_BATCH = 50, PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBOUR = 3,
+       DIRECTIONS = 64, BLOCK = 4, LEAST_CLOTH = 50 };
 
 /* One row of the table: a set of pictures, measured. Not every recipe has every number: NaN */
-enum { FCD, RELATIVE, PRECISION, RECALL, KL, COVERED, PATCHWISE, SSIM, GRAM_DISTANCE,
-      CONTENT_DISTANCE, L1, CLOTH, MEASURES };
+enum { FCD, RELATIVE, PRECISION, RECALL, KL, COVERED, PATCHWISE, SSIM, GRAM, CONTENT, L1, CLOTH,
+       MEASURES };
 static const struct { const char *head, *key; int digits; } measure[MEASURES] = {
     { "FCD", "fcd", 2 }, { "relative", "fcd_relative", 4 }, { "precision", "precision", 3 },
-        { "recall", "recall", 3 },
-    { "KL", "kl_to_uniform", 3 }, { "classes", "classes_covered", 0 },
-        { "patches", "patch_wasserstein", 4 },
-    { "MS-SSIM", "ms_ssim", 3 }, { "Gram", "gram_distance", 3 }, { "content", "content_distance",
-        4 }, { "L1", "l1", 4 },
+    { "recall", "recall", 3 }, { "KL", "kl_to_uniform", 3 }, { "classes", "classes_covered", 0 },
+    { "patches", "patch_wasserstein", 4 }, { "MS-SSIM", "ms_ssim", 3 },
+    { "Gram", "gram_distance", 3 }, { "content", "content_distance", 4 }, { "L1", "l1", 4 },
     { "cloth", "cloth_wasserstein", 4 } };
 typedef struct Row { const char *name, *key; double value[MEASURES]; } Row;
 
 static Row row_new(const char *name, const char *key) {
-    Row row = { name, key, {0} };
+    Row row = { .name = name, .key = key };
     for (int k = 0; k < MEASURES; k++) row.value[k] = NAN;
     return row;
 }
 
-/* The sets: where pictures come from, and how they are spoiled: x = keep x + noise N(0,1), or
- * means of 3x3. CONTENTS are of recipes that repaint. Noise on cloth must not pass for a
- * pattern: the black around a content stays, and where keep < 1 it first gets the mean of a real
- * picture's cloth, x = to + keep (x - from). That passes FCD and the patches of whole pictures;
- * those of cloth alone reject it. KEPT: what of a content is to be kept: of a drawing the
- * picture that was drawn, else all of it. */
+/* The sets: where pictures come from, and how they are spoiled: x = keep x + noise N(0,1), or means
+ * of 3x3. CONTENTS are of recipes that repaint. Noise on cloth must not pass for a pattern: the
+ * black around a content stays, and where keep < 1 it first gets the mean of a real picture's cloth,
+ * x = to + keep (x - from). That passes FCD and the patches of whole pictures; those of cloth alone
+ * reject it. KEPT: what of a content is to be kept: of a drawing the picture that was drawn, else
+ * all of it. */
 enum { OF_G, CONTENTS, KEPT, OTHERS, REFERENCE };
 enum { MADE, SETS = 9 };
-static const struct Pictures { const char *name, *key; int from; float keep,
-                              noise; int blur; } kinds[] = {
+static const struct { const char *name, *key; int from; float keep, noise; int blur; } kinds[] = {
     { "this run", "run", OF_G, 1, 0, 0 },
     { "the contents, untouched", "untouched", CONTENTS, 1, 0, 0 },
     { "  + noise of 0.2", "untouched_noise_0.2", CONTENTS, 1, 0.2f, 0 },
@@ -76,18 +59,17 @@ typedef struct Seen {
     long n, pairs;
     float *feature, *patch;                 /* (n,width), (n * patches, side*side*c) */
     int *label;                             /* (n): the class that the classifier tells */
-    /* the sum over pairs of one class; mean distances to what was to be kept */
-    double ssim, content, l1;
+    double ssim, content, l1;               /* of pairs of one class, and of what was to be kept */
 } Seen;
 
 typedef struct Evaluation {
     Run *run;
-    /* the test part, or the set itself; what is repainted, but for drawings */
-    ImageSet test, contents;
-    /* 1: there is a test part; patches of each picture, and their side */
-    int split, patches, side;
+    ImageSet test, contents;                /* the test part, or the set; what is repainted */
+    int split, patches, side;               /* 1: there is a test part; patches of each picture */
     Gan classifier;
     Seen reference;
+    int repaints, unpaired, drawings;       /* the recipe: any of the two; FEED_UNPAIRED; _DRAWINGS */
+    long each;                              /* numbers of a picture */
 } Evaluation;
 
 static void forget(Seen *s) { free(s->feature), free(s->patch), free(s->label); }
@@ -95,27 +77,21 @@ static void forget(Seen *s) { free(s->feature), free(s->patch), free(s->label); 
 /* normal number i of a yardstick's noise */
 static float evaluation_normal(const Run *run, int kind, long i) {
     float z[4];
-    philox_normals(z, run->options.seed, STREAM(STREAM_SAMPLE, (1L << 30) + kind), (uint64_t)i / 4);
+    philox_normals(z, run->options.seed, STREAM(STREAM_SAMPLE, (1L << 30) + kind), i / 4);
     return z[i % 4];
 }
 
-/* Pictures first..first+count-1 of a kind. The reference is the test part, or of a set that has
- * none one half, in an order drawn at random; the other half is the floor. */
+/* Pictures first..first+count-1 of a kind. The reference is the test part, or of a set that has none
+ * one half, in an order drawn at random; the other half is the floor. */
 static void fetch_real(Evaluation *e, int from, long first, long count, float *x) {
-    Run *run = e->run;
-    int feeds = run->recipe->feeds, contents = from == CONTENTS || from == KEPT;
-    for (long i = first; i < first + count; i++, x += picture_floats(run, run->set.c)) {
-        const ImageSet *s = feeds == FEED_UNPAIRED && contents ? &e->contents : from == OTHERS
-            ? &run->set : &e->test;
-        long index = s == &e->contents ? i : e->split && from != OTHERS ? i % e->test.count :
-            walk(run, e->split || from != OTHERS ? i : run->set.count / 2 + i);
+    const ImageSet *set = &e->run->set, *s = from == OTHERS ? set : &e->test;
+    if (e->unpaired && (from == CONTENTS || from == KEPT)) s = &e->contents;
+    for (long i = first; i < first + count; i++, x += e->each) {
+        long index = i, half = e->split || from != OTHERS ? 0 : set->count / 2;
+        if (s != &e->contents && (!e->split || s == set)) index = walk(e->run, half + i);
         must(imageset_get(s, index % s->count, x, NULL));
-        if (from == CONTENTS && feeds == FEED_DRAWINGS) draw_edges(run, x);
+        if (from == CONTENTS && e->drawings) draw_edges(e->run, x);
     }
-}
-
-static int repaints(const Run *run) {
-    return run->recipe->feeds == FEED_UNPAIRED || run->recipe->feeds == FEED_DRAWINGS;
 }
 
 /* Batch `index` of what G makes: of noise, and where it is told the class, one class after the
@@ -123,12 +99,12 @@ static int repaints(const Run *run) {
 static void draw_pictures(Evaluation *e, long index, float *x) {
     Gan *gan = &e->run->gan;
     long batch = gan->options.batch;
-    if (e->run->recipe->feeds == FEED_CLASSES) upload_every_class(e->run, index * batch, 1);
-    if (repaints(e->run)) {
+    if (e->run->recipe->feeds == FEED_CLASSES) feed_every_class(e->run, index * batch, 1);
+    if (e->repaints) {
         fetch_real(e, CONTENTS, index * batch, batch, x);
-        gan->ops->upload(gan->content, x, batch * picture_floats(e->run, e->run->set.c));
+        gan->ops->upload(gan->content, x, batch * e->each);
     }
-    gan_sample(gan, (uint64_t)index, x);
+    gan_sample(gan, index, x);
 }
 
 static int is_cloth(float x) { return x > -0.96f; }
@@ -136,20 +112,18 @@ static int is_cloth(float x) { return x > -0.96f; }
 static float mean_of_cloth(const float *x, long n) {
     double sum = 0, inside = 0;
     for (long i = 0; i < n; i++) sum += is_cloth(x[i]) ? x[i] : 0, inside += is_cloth(x[i]);
-    return (float)(sum / fmax(inside, 1));
+    return sum / fmax(inside, 1);
 }
 
 /* means of 3x3, edges repeated, of a picture (side,side,c) */
-static void blur(float *x, long side, int c) {
-    long each = side * side * c;
-    float *before = room_for((double)each, sizeof *before);
-    memcpy(before, x, sizeof *before * (size_t)each);
-    for (long p = 0; p < each; p++) {
+static void blur(float *x, int side, int c) {
+    float *before = floats(side * side * c);
+    memcpy(before, x, side * side * c * sizeof *x);
+    for (int p = 0; p < side * side * c; p++) {
         float sum = 0;
-        for (long k = 0; k < 9; k++) {
-            long row = p / (side * c) + k / 3 - 1, column = p / c % side + k % 3 - 1;
-            row = row < 0 ? 0 : row >= side ? side - 1 : row;
-            column = column < 0 ? 0 : column >= side ? side - 1 : column;
+        for (int k = 0; k < 9; k++) {
+            int row = fmax(0, fmin(side - 1, p / (side * c) + k / 3 - 1));
+            int column = fmax(0, fmin(side - 1, p / c % side + k % 3 - 1));
             sum += before[(row * side + column) * c + p % c];
         }
         x[p] = sum / 9;
@@ -158,16 +132,16 @@ static void blur(float *x, long side, int c) {
 }
 
 /* Picture number i of a kind, x, is spoiled; like: another picture, for its brightness */
-static void spoil(const Run *run, int kind, float *x, const float *like, long i) {
-    const struct Pictures *k = &kinds[kind];
-    long each = picture_floats(run, run->set.c);
-    int bright = k->from == CONTENTS && k->keep < 1;
-    float from = bright ? mean_of_cloth(x, each) : 0, to = bright ? mean_of_cloth(like, each) : 0;
-    for (long p = 0; p < each && k->noise > 0; p++)
-        if (k->from != CONTENTS || is_cloth(x[p]))
-            x[p] = fmaxf(-1, fminf(1, to + k->keep * (x[p] - from)
-                                      + k->noise * evaluation_normal(run, kind, i * each + p)));
-    if (k->blur) blur(x, run->options.size, run->set.c);
+static void spoil(const Evaluation *e, int kind, float *x, const float *like, long i) {
+    float keep = kinds[kind].keep, noise = kinds[kind].noise, from = 0, to = 0;
+    int contents = kinds[kind].from == CONTENTS;
+    if (contents && keep < 1) from = mean_of_cloth(x, e->each), to = mean_of_cloth(like, e->each);
+    for (long p = 0; p < e->each && noise > 0; p++) {
+        float z = evaluation_normal(e->run, kind, i * e->each + p);
+        if (!contents || is_cloth(x[p]))
+            x[p] = fmaxf(-1, fminf(1, to + keep * (x[p] - from) + noise * z));
+    }
+    if (kinds[kind].blur) blur(x, e->run->options.size, e->run->set.c);
 }
 
 static int best_class(const float *score, int classes) {
@@ -179,53 +153,46 @@ static int best_class(const float *score, int classes) {
 
 /* What the classifier sees of `n` pictures of a set */
 static Seen see(Evaluation *e, int kind, long n) {
-    Run *run = e->run;
-    Gan *classifier = &e->classifier;
-    Node *in = &classifier->g.node[classifier->g_content],
-        *logits = &classifier->g.node[classifier->g_picture];
-    Node *features = &classifier->g.node[classifier->g_features];
-    int c = in->c, width = features->c, size = run->options.size, classes = logits->c;
-    long batch = run->gan.options.batch, each = picture_floats(run, c),
-        square = e->side * e->side * c;
-    Seen s = { .n = n, .feature = room_for((double)(n + JUDGE_BATCH) * width, sizeof(float)),
-               .patch = room_for((double)n * e->patches * (double)square, sizeof(float)),
-                   .label = room_for((double)n, sizeof(int)) };
-    float *x = room_for((double)(JUDGE_BATCH + batch) * (double)each, sizeof *x),
-        *score = room_for(JUDGE_BATCH * classes, sizeof *score);
-    float *last = room_for((double)classes * (double)each, sizeof *last),
-        *kept = room_for(JUDGE_BATCH * (double)each, sizeof *kept);
-    /* last: the last picture of each class that there has been */
-    char *there = room_for(classes, 1);
-    for (long first = 0, draw = 0, ready = 0; first < n; first += JUDGE_BATCH) {
-        long count = n - first < JUDGE_BATCH ? n - first : JUDGE_BATCH;
-        /* G draws in batches of its own size: what is left over waits in x */
-        for (; kind == MADE && ready < count; ready += batch, draw++) draw_pictures(e, draw,
-            x + ready * each);
+    enum { BATCH = CLASSIFIER_BATCH };
+    Net *net = &e->classifier.g;
+    const Ops *ops = net->ops;
+    Node *in = &net->node[e->classifier.g_content], *logits = &net->node[e->classifier.g_picture];
+    Node *features = &net->node[e->classifier.g_features];
+    int c = in->c, size = e->run->options.size, classes = logits->c;
+    long batch = e->run->gan.options.batch, each = e->each, square = e->side * e->side * c;
+    float *x = floats((BATCH + batch) * each), *score = floats(BATCH * classes);
+    float *kept = floats(BATCH * each);                  /* last: the last picture of each class */
+    float *last = floats(classes * each), *there = floats(classes);
+    Seen s = { .n = n, .feature = floats((n + BATCH) * features->c),
+               .patch = floats(n * e->patches * square), .label = room_for(n, sizeof(int)) };
+    for (long first = 0, draw = 0, ready = 0; first < n; first += BATCH) {
+        long count = n - first < BATCH ? n - first : BATCH;
+        for (; kind == MADE && ready < count; ready += batch)        /* G draws batches of its own */
+            draw_pictures(e, draw++, x + ready * each);
         if (kind != MADE) fetch_real(e, kinds[kind].from, first, count, x);
         if (kinds[kind].from == CONTENTS) fetch_real(e, OTHERS, first, count, kept);
-        for (long i = 0; i < count; i++) spoil(run, kind, x + i * each, kept + i * each, first + i);
-        if (repaints(run)) fetch_real(e, KEPT, first, count, kept);
-        classifier->ops->upload(in->y, x, JUDGE_BATCH * each);
-        net_forward(&classifier->g, 0);
-        classifier->ops->download(s.feature + first * width, features->y, JUDGE_BATCH * width);
-        classifier->ops->download(score, logits->y, JUDGE_BATCH * classes);
+        for (long i = 0; i < count; i++) spoil(e, kind, x + i * each, kept + i * each, first + i);
+        if (e->repaints) fetch_real(e, KEPT, first, count, kept);
+        ops->upload(in->y, x, BATCH * each);
+        net_forward(net, 0);
+        ops->download(s.feature + first * features->c, features->y, BATCH * features->c);
+        ops->download(score, logits->y, BATCH * classes);
         for (long i = 0; i < count; i++) {
             const float *picture = x + i * each, *keep = kept + i * each;
             int best = s.label[first + i] = best_class(score + i * classes, classes);
-            if (repaints(run)) {
-                s.content += measure_content_distance(picture, c, keep, c, NULL, size, size,
-                                                      BLOCK) / (double)n;
-                for (long p = 0; p < each; p++) s.l1 += fabs(picture[p] - keep[p]) / (double)(n * each);
+            if (e->repaints) {
+                s.content += measure_content_distance(picture, c, keep, c, NULL, size, size, BLOCK)
+                             / n;
+                for (long p = 0; p < each; p++) s.l1 += fabs(picture[p] - keep[p]) / (n * each);
             }
             measure_patches(s.patch + (first + i) * e->patches * square, picture, size, size, c,
-                            e->side, e->patches, (uint64_t)(first + i));
-            if (there[best] && s.pairs < PAIRS) s.ssim += measure_ms_ssim(last + best * each,
-                picture, size, size, c), s.pairs++;
-            memcpy(last + best * each, picture, sizeof *last * (size_t)each);
+                            e->side, e->patches, first + i);
+            if (there[best] && s.pairs < PAIRS)
+                s.ssim += measure_ms_ssim(last + best * each, picture, size, size, c), s.pairs++;
+            memcpy(last + best * each, picture, each * sizeof *last);
             there[best] = 1;
         }
-        if (kind == MADE) memmove(x, x + count * each,
-                                  sizeof *x * (size_t)((ready - count) * each)), ready -= count;
+        if (kind == MADE) memmove(x, x + count * each, (ready -= count) * each * sizeof *x);
     }
     free(x), free(score), free(last), free(there), free(kept);
     return s;
@@ -233,44 +200,42 @@ static Seen see(Evaluation *e, int kind, long n) {
 
 /* Of n patches those that are cloth all over, without their mean: to; how many. What is left is
  * folds and patterns. */
-static long cloth_patches(float *to, const float *patch, long n, long width) {
+static long cloth_patches(float *to, const float *patch, long n, int width) {
     long found = 0;
     for (long i = 0; i < n; i++, patch += width) {
         double sum = 0;
         int inside = 1;
-        for (long p = 0; p < width; p++) sum += patch[p], inside = inside && is_cloth(patch[p]);
-        for (long p = 0; p < width
-             && inside; p++) to[found * width + p] = patch[p] - (float)(sum / (double)width);
+        for (int p = 0; p < width; p++) sum += patch[p], inside &= is_cloth(patch[p]);
+        for (int p = 0; p < width && inside; p++)
+            to[found * width + p] = patch[p] - (float)(sum / width);
         found += inside;
     }
     return found;
 }
 
-static double cloth_distance(const Seen *s, const Seen *reference, int patches, long width) {
-    float *mine = room_for((double)(s->n * patches * width), sizeof *mine);
-    float *theirs = room_for((double)(reference->n * patches * width), sizeof *theirs);
+static double cloth_distance(const Seen *s, const Seen *reference, int patches, int width) {
+    float *mine = floats(s->n * patches * width), *theirs = floats(reference->n * patches * width);
     long a = cloth_patches(mine, s->patch, s->n * patches, width);
     long b = cloth_patches(theirs, reference->patch, reference->n * patches, width);
-    double distance = a < LEAST_CLOTH || b < LEAST_CLOTH ? NAN :
-        measure_sliced_wasserstein_own(mine, theirs, a < b ? a : b, (int)width, DIRECTIONS, 1);
+    double distance = NAN;
+    if (a >= LEAST_CLOTH && b >= LEAST_CLOTH)
+        distance = measure_sliced_wasserstein(mine, theirs, a < b ? a : b, width, DIRECTIONS, 1, 1);
     free(mine), free(theirs);
     return distance;
 }
 
 static double frechet(const Evaluation *e, const Seen *s, double *trace) {
-    const Seen *r = &e->reference;
-    return measure_frechet(s->feature, s->n, r->feature, r->n,
-                           e->classifier.g.node[e->classifier.g_features].c, trace);
+    int width = e->classifier.g.node[e->classifier.g_features].c;
+    return measure_frechet(s->feature, s->n, e->reference.feature, e->reference.n, width, trace);
 }
 
-/* A set against the reference. Contents of another kind have classes of their own: no KL, no
- * count of classes */
+/* A set against the reference. Contents of another kind have classes of their own: no KL, no count
+ * of classes */
 static Row compare(const Evaluation *e, int kind, const Seen *s) {
-    const Gan *classifier = &e->classifier;
+    const Node *node = e->classifier.g.node;
     const Seen *r = &e->reference;
-    int classes = classifier->g.node[classifier->g_picture].c,
-        width = classifier->g.node[classifier->g_features].c;
-    int square = e->side * e->side * classifier->g.node[classifier->g_content].c;
+    int classes = node[e->classifier.g_picture].c, width = node[e->classifier.g_features].c;
+    int square = e->side * e->side * e->run->set.c;
     long n = s->n < r->n ? s->n : r->n;
     double trace, share[RUN_CLASSES];
     Row row = row_new(kinds[kind].name, kinds[kind].key);
@@ -279,10 +244,10 @@ static Row compare(const Evaluation *e, int kind, const Seen *s) {
     measure_precision_recall(&v[PRECISION], &v[RECALL], r->feature, n, s->feature, n, width,
                              NEIGHBOUR);
     v[PATCHWISE] = measure_sliced_wasserstein(s->patch, r->patch, n * e->patches, square,
-                                              DIRECTIONS, 1);
-    if (s->pairs) v[SSIM] = s->ssim / (double)s->pairs;
-    if (repaints(e->run)) v[CONTENT_DISTANCE] = s->content, v[L1] = s->l1;
-    if (e->run->recipe->feeds == FEED_UNPAIRED) v[CLOTH] = cloth_distance(s, r, e->patches, square);
+                                              DIRECTIONS, 1, 0);
+    if (s->pairs) v[SSIM] = s->ssim / s->pairs;
+    if (e->repaints) v[CONTENT] = s->content, v[L1] = s->l1;
+    if (e->unpaired) v[CLOTH] = cloth_distance(s, r, e->patches, square);
     else {
         measure_histogram(share, s->label, s->n, classes);
         v[KL] = measure_kl_to_uniform(share, classes), v[COVERED] = measure_covered(share, classes);
@@ -290,8 +255,7 @@ static Row compare(const Evaluation *e, int kind, const Seen *s) {
     return row;
 }
 
-/* ---------------------------------------------------------------------------------- table,
- * metrics.json */
+/* ---------------------------------------------------------------- table, metrics.json */
 
 static void print_rows(const Row *row, int rows) {
     for (int i = -1; i < rows; i++) {
@@ -308,53 +272,54 @@ static void print_rows(const Row *row, int rows) {
 /* a JSON string: what would need an escape becomes '?' */
 static void json_text(FILE *file, const char *key, const char *text) {
     fprintf(file, "  \"%s\": \"", key);
-    for (; *text; text++) fputc(*text == '"' || *text == '\\' || (unsigned char)*text < 32 ? '?'
-                                : *text, file);
+    for (; *text; text++) fputc(strchr("\"\\", *text) || (*text & ~31) == 0 ? '?' : *text, file);
     fprintf(file, "\",\n");
 }
 
-/* A run's folder gets metrics.json, a file of another name one of its own; contents: their
- * source, or NULL */
-static void write_json(const Run *run, const char *contents, long n, const Row *row, int rows) {
+/* Prints the table and writes it: a run's folder gets metrics.json, a file of another name one of
+ * its own. contents: their source, or NULL */
+static void save_rows(const Run *run, const char *contents, const Row *row, int rows) {
     char path[RUN_PATH];
-    const char *from = run->from, *end = strrchr(from, '.'), *name = strrchr(from, '/');
+    const char *from = run->from, *end = strrchr(from, '.'), *slash = strrchr(from, '/');
+    int folder = slash ? slash + 1 - from : 0, length = strlen(from);
     FileWrite w;
-    name = name ? name + 1 : from;
-    if (!strcmp(name, "checkpoint.safetensors")) snprintf(path, sizeof path, "%.*smetrics.json",
-                                                          (int)(name - from), from);
-    else snprintf(path, sizeof path, "%.*s.metrics.json", end && !strcmp(end, ".safetensors")
-                  ? (int)(end - from) : 4000, from);
+    if (!strcmp(from + folder, "checkpoint.safetensors"))
+        snprintf(path, sizeof path, "%.*smetrics.json", folder, from);
+    else snprintf(path, sizeof path, "%.*s.metrics.json",
+                  end && !strcmp(end, ".safetensors") ? (int)(end - from) : length, from);
+    print_rows(row, rows);
     FILE *file = file_begin(&w, path);
     must(file != NULL);
     fprintf(file, "{\n");
     json_text(file, "run", run->evaluate), json_text(file, "recipe", run->recipe->name);
     json_text(file, "data", run->data), json_text(file, "classifier", run->classifier);
     if (contents) json_text(file, "contents", contents);
-    fprintf(file, "  \"samples\": %ld,\n  \"sets\": {\n", n);
+    fprintf(file, "  \"samples\": %d,\n  \"sets\": {\n", run->samples);
     for (int i = 0; i < rows; i++) {
         const char *comma = "";
         fprintf(file, "    \"%s\": {", row[i].key);
-        for (int k = 0; k < MEASURES; k++)
-            if (!isnan(row[i].value[k])) fprintf(file, "%s \"%s\": %.9g", comma, measure[k].key,
-                                                 row[i].value[k]), comma = ",";
+        for (int k = 0; k < MEASURES; k++) {
+            if (isnan(row[i].value[k])) continue;
+            fprintf(file, "%s \"%s\": %.9g", comma, measure[k].key, row[i].value[k]);
+            comma = ",";
+        }
         fprintf(file, " }%s\n", i + 1 < rows ? "," : "");
     }
     fprintf(file, "  }\n}\n");
     must(file_end(&w, 1));
-    print_rows(row, rows);
     printf("written to %s\n", path);
 }
 
-/* ---------------------------------------------------------------------------------- generators of
- * pictures */
+/* ---------------------------------------------------------------- generators of pictures */
 
 /* What two runs must share: "fashion-mnist:test:plain" -> "fashion-mnist", "synthetic:40" ->
  * "synthetic"; colours are another matter */
 static void set_of(char name[400], const char *source) {
     const char *tinted = strstr(source, ":tinted");
+    int drawn = !strncmp(source, "synthetic:", 10);
     snprintf(name, 400, "%s", source);
-    if (!strncmp(name, "fashion-mnist:", 14) || !strncmp(name, "synthetic:", 10))
-        strcpy(strchr(name, ':'), *name == 'f' && tinted ? ":tinted" : "");
+    if (drawn || !strncmp(name, "fashion-mnist:", 14))
+        strcpy(strchr(name, ':'), tinted && !drawn ? ":tinted" : "");
 }
 
 /* The classifier must have learned the same pictures */
@@ -366,60 +331,55 @@ static void open_classifier(Evaluation *e) {
     char path[RUN_PATH], ours[400], theirs[400], command[1000];
     StFile file;
     set_of(ours, run->data);
-    snprintf(command, sizeof command, "./train --recipe classifier --data %s --size %d", ours,
-             size);
+    snprintf(command, sizeof command, "./train --recipe classifier --data %s --size %d", ours, size);
     if (!*given)
-        die(2, "measuring takes a classifier of the same pictures: %s makes one in "
-            "runs/classifier, then say --classifier "
-            "runs/classifier", command);
-    if (access(given, F_OK)) die(1, "--classifier %s: %s: %s --out %s makes it", given,
-                                 strerror(errno), command, given);
+        die(2, "measuring takes a classifier of the same pictures: %s makes one in runs/classifier, "
+            "then say --classifier runs/classifier", command);
+    if (access(given, F_OK))
+        die(1, "--classifier %s: %s: %s --out %s makes it", given, strerror(errno), command, given);
     checkpoint_path(path, "--classifier", given);
     if (!gan_open(&file, path)) die(1, "--classifier: %s", error_text());
-    const char *recipe = st_meta(&file, "recipe"), *side = st_meta(&file, "--size"),
-        *source = st_meta(&file, "--data");
+    const char *recipe = st_meta(&file, "recipe"), *source = st_meta(&file, "--data");
+    const char *side = st_meta(&file, "--size");
     if (!recipe || strcmp(recipe, r->name))
-        die(1, "--classifier %s: made with --recipe %s: %s makes a classifier", path, recipe
-            ? recipe : "(none)", command);
+        die(1, "--classifier %s: made with --recipe %s: %s makes a classifier", path,
+            recipe ? recipe : "(none)", command);
     set_of(theirs, source ? source : "");
     if (strcmp(ours, theirs) || !side || atol(side) != size)
-        die(1, "--classifier %s: trained on %s at --size %s, the run on %s at --size %d: %s makes "
-            "the right one", path,
-            theirs, side ? side : "?", ours, size, command);
-    if (!run->set.label || run->set.classes > RUN_CLASSES) die(1,
-        "%s: the classes of its pictures are not known", run->data);
+        die(1, "--classifier %s: trained on %s at --size %s, the run on %s at --size %d: "
+            "%s makes the right one", path, theirs, side ? side : "?", ours, size, command);
+    if (!run->set.label || run->set.classes > RUN_CLASSES)
+        die(1, "%s: the classes of its pictures are not known", run->data);
     st_close(&file);
     GanOptions o = r->defaults;
-    o.batch = JUDGE_BATCH, o.size = size, o.channels = run->gan.options.channels,
-        o.classes = run->set.classes;
+    o.batch = CLASSIFIER_BATCH, o.size = size;
+    o.channels = run->gan.options.channels, o.classes = run->set.classes;
     must(gan_begin(&e->classifier, r, &o, run->gan.ops));
-    /* all activations stay, nothing is trained */
-    e->classifier.g.training = NET_INPUT;
-    if (!gan_finish(&e->classifier) || !gan_load(&e->classifier, path)) die(1, "--classifier: %s",
-        error_text());
+    e->classifier.g.training = NET_INPUT;                /* all activations stay, nothing is trained */
+    if (!gan_finish(&e->classifier) || !gan_load(&e->classifier, path))
+        die(1, "--classifier: %s", error_text());
 }
 
-/* The test part (of what pictures are to become, where those are of another kind: it then takes
- * the data's place), the classifier, and what it sees of the reference */
+/* The test part (of what pictures are to become, where those are of another kind: it then takes the
+ * data's place), the classifier, and what it sees of the reference */
 static void evaluation_open(Evaluation *e, Run *run) {
-    int size = run->options.size;
-    *e = (Evaluation){ .run = run, .patches = PATCHES, .side = size < PATCH_SIDE ? size
-                      : PATCH_SIDE };
-    if (run->recipe->feeds == FEED_UNPAIRED) {
+    int size = run->options.size, feeds = run->recipe->feeds;
+    e->run = run, e->patches = PATCHES, e->side = size < PATCH_SIDE ? size : PATCH_SIDE;
+    e->unpaired = feeds == FEED_UNPAIRED, e->drawings = feeds == FEED_DRAWINGS;
+    e->repaints = e->unpaired || e->drawings, e->each = picture_floats(run, run->set.c);
+    if (e->unpaired) {
         if (load_test_part(run, &e->contents)) imageset_free(&run->set);
         run->set = run->others, run->data = run->data_b;
-        /* these sets are small, and only some patches are all cloth */
-        e->patches = 4 * PATCHES;
+        e->patches *= 4;                    /* these sets are small, and few patches are all cloth */
     }
     e->split = load_test_part(run, &e->test);
     long n = e->split ? e->test.count : run->set.count / 2;
     open_classifier(e);
-    if (run->recipe->feeds == FEED_DRAWINGS) strcpy(e->contents.source, e->test.source),
-        e->contents.count = n;
-    if (repaints(run) && run->samples > e->contents.count) run->samples = (int)e->contents.count;
+    if (e->drawings) strcpy(e->contents.source, e->test.source), e->contents.count = n;
+    if (e->repaints && run->samples > e->contents.count) run->samples = e->contents.count;
     if (run->samples < n) n = run->samples;
-    if (n < 2 * NEIGHBOUR) die(1, "%s: %ld pictures to compare with, expected %d or more",
-                               run->data, n, 2 * NEIGHBOUR);
+    if (n < 2 * NEIGHBOUR)
+        die(1, "%s: %ld pictures to compare with, expected %d or more", run->data, n, 2 * NEIGHBOUR);
     e->reference = see(e, SETS, n);
 }
 
@@ -431,23 +391,21 @@ static void evaluation_close(Evaluation *e) {
 static void evaluate_pictures(Run *run) {
     static Evaluation e;
     Row row[SETS];
-    int rows = 0, unpaired = run->recipe->feeds == FEED_UNPAIRED;
+    int rows = 0;
     evaluation_open(&e, run);
     long others = e.split ? run->set.count : run->set.count / 2;
     printf("%d pictures of %s against %ld of %s, judged by %s\n", run->samples, run->evaluate,
-           e.reference.n,
-           e.split ? e.test.source : "half of the data", run->classifier);
+           e.reference.n, e.split ? e.test.source : "half of the data", run->classifier);
     for (int kind = MADE; kind < SETS; kind++) {
-        int from = kinds[kind].from;
-        if (from == CONTENTS && !unpaired && (!repaints(run) || kinds[kind].noise > 0)) continue;
+        int from = kinds[kind].from, spoiled = kinds[kind].noise > 0;
+        if (from == CONTENTS && !e.unpaired && (!e.drawings || spoiled)) continue;
         Seen s = see(&e, kind, from == OTHERS && others < run->samples ? others : run->samples);
         row[rows] = compare(&e, kind, &s);
         if (isnan(row[rows++].value[FCD]))
-            die(1, "%s: the features of %s are not finite, or there is not enough memory",
-                run->evaluate, kinds[kind].name);
+            die(1, "%s: the features of %s are not finite", run->evaluate, kinds[kind].name);
         forget(&s);
     }
-    write_json(run, repaints(run) ? e.contents.source : NULL, run->samples, row, rows);
+    save_rows(run, e.repaints ? e.contents.source : NULL, row, rows);
     evaluation_close(&e);
 }
 
@@ -459,28 +417,26 @@ static inline void print_accuracy(Run *run) {
     Node *logits = &gan->g.node[gan->g_picture], *in = &gan->g.node[gan->g_content];
     int test = load_test_part(run, &part), c = logits->c;
     long batch = gan->options.batch, right = 0, each = picture_floats(run, part.c);
-    float *score = room_for((double)(batch * c), sizeof *score);
+    float *score = floats(batch * c);
     for (long done = 0; done < part.count; done += batch) {
         long n = part.count - done < batch ? part.count - done : batch;
-        for (long i = 0; i < n; i++) must(imageset_get(&part, done + i, run->pixels + i * each,
-                                                       NULL));
+        for (long i = 0; i < n; i++)
+            must(imageset_get(&part, done + i, run->pixels + i * each, NULL));
         gan->ops->upload(in->y, run->pixels, batch * each);
         net_forward(&gan->g, 0);
         gan->ops->download(score, logits->y, batch * c);
         for (long i = 0; i < n; i++) right += best_class(score + i * c, c) == part.label[done + i];
     }
-    printf("accuracy %.2f%% on the %ld pictures %s\n", 100 * (double)right / (double)part.count,
-           part.count,
-           test ? "of the test part" : "it was trained with: this data set has no test part");
+    printf("accuracy %.2f%% on the %ld pictures %s\n", 100. * right / part.count, part.count, test ?
+           "of the test part" : "it was trained with: this data set has no test part");
     free(score);
     if (test) imageset_free(&part);
 }
 
-/* ---------------------------------------------------------------------------------- painters of
- * styles */
+/* ---------------------------------------------------------------- painters of styles */
 
-/* The same eyes for every run: features_random; for each picture the Gram matrices of its
- * layers, one after the other */
+/* The same features for every run, features_random; of a picture the Gram matrices of the layers,
+ * one after the other */
 typedef struct Eyes {
     Net net;
     Features f;
@@ -493,21 +449,18 @@ static void eyes_open(Eyes *eyes, const Run *run) {
     static const double gray[3] = { 0.299, 0.587, 0.114 };
     Net *net = &eyes->net;
     int size = run->options.size;
-    long layer = 0, gram = 0;
-    net_begin(net, "judge", run->gan.ops, 1);
-    if (!features_random(&eyes->f, net, size, size) || !net_finish(net, NET_INPUT))
-        die(1, "%s", *error_text() ? error_text() : "not enough memory");
+    double layer = 0, gram = 0;
+    net_begin(net, "features", run->gan.ops, 1);
+    fail("not enough memory");
+    must(features_random(&eyes->f, net, size, size) && net_finish(net, NET_INPUT));
     features_draw(&eyes->f, net, 1, gray);
     eyes->grams = 0;
     for (int l = 0; l < eyes->f.layers; l++) {
         const Node *node = &net->node[eyes->f.layer[l].node];
-        long square = node->c * node->c, count = (long)node->h * node->w * node->c;
-        eyes->grams += square;
-        if (square > gram) gram = square;
-        if (count > layer) layer = count;
+        eyes->grams += node->c * node->c;
+        gram = fmax(gram, node->c * node->c), layer = fmax(layer, node->h * node->w * node->c);
     }
-    eyes->layer = room_for((double)layer, sizeof *eyes->layer), eyes->gram = room_for((double)gram,
-        sizeof *eyes->gram);
+    eyes->layer = floats(layer), eyes->gram = doubles(gram);
 }
 
 /* sum: the picture's matrices are added to it */
@@ -517,122 +470,134 @@ static void eyes_see(Eyes *eyes, const float *picture, long count, double *sum) 
     net_forward(net, 0);
     for (int l = 0; l < eyes->f.layers; l++) {
         const Node *node = &net->node[eyes->f.layer[l].node];
-        long n = (long)node->h * node->w;
+        long n = node->h * node->w;
         net->ops->download(eyes->layer, node->y, n * node->c);
         measure_gram(eyes->gram, eyes->layer, n, node->c);
         for (int i = 0; i < node->c * node->c; i++) *sum++ += eyes->gram[i];
     }
 }
 
-/* The mean over layers of how far two pictures' matrices are apart */
-static double eyes_distance(const Eyes *eyes, const double *a, const double *b, double weight) {
-    double distance = 0;
-    for (int l = 0; l < eyes->f.layers; l++) {
-        int c = eyes->net.node[eyes->f.layer[l].node].c;
-        distance += measure_gram_distance(a, b, c) / weight;
-        a += c * c, b += c * c;
-    }
-    return distance;
-}
-
 enum { PAINTED, UNTOUCHED, OTHER_CROPS, COLOURED_NOISE, CROPS, STYLE_ROWS = CROPS, STYLE_SETS };
 
-/* Picture i of a set to x: its content, a crop, or noise with the mean and deviation of the
- * crop's colours */
+/* The crop that picture i is painted in the style of, or another one of the same style picture */
+static int evaluation_crop(const Run *run, float *to, int other, long i) {
+    float first[5], u[5];
+    draw_uniforms(run, first, 5, STREAM_CROP, 1L << 30, i);
+    draw_uniforms(run, u, 5, STREAM_CROP, (1L << 30) + other, i);
+    u[0] = first[0];
+    return style_crop(run, to, u);
+}
+
+/* Picture i of a yardstick to x: its content; another crop; noise of the colours of its crop */
 static void style_picture(const Run *run, int kind, long i, const float *content, const float *crop,
                           float *x) {
     long each = picture_floats(run, 3);
-    float u[5], place[5];
-    crop_uniforms(run, u, 1L << 30, i), crop_uniforms(run, place, (1L << 30) + 1, i);
-    place[0] = u[0];                        /* the same style picture, another place */
-    if (kind == OTHER_CROPS) style_crop(run, x, place);
-    if (kind == CROPS) memcpy(x, crop, sizeof *x * (size_t)each);
-    for (long p = 0; p < each && kind == UNTOUCHED; p++) x[p] = content[run->recipe->content == 3
-        ? p : p / 3];
+    if (kind == OTHER_CROPS) evaluation_crop(run, x, 1, i);
+    if (kind == CROPS) memcpy(x, crop, each * sizeof *x);
+    for (long p = 0; p < each && kind == UNTOUCHED; p++)
+        x[p] = content[run->recipe->content == 3 ? p : p / 3];
     for (int c = 0; c < 3 && kind == COLOURED_NOISE; c++) {
-        double sum = 0, squares = 0, pixels = (double)picture_floats(run, 1);
+        double sum = 0, squares = 0, n = each / 3;
         for (long p = c; p < each; p += 3) sum += crop[p], squares += (double)crop[p] * crop[p];
-        double deviation = sqrt(fmax(squares / pixels - sum / pixels * sum / pixels, 0));
-        for (long p = c; p < each; p += 3)
-            x[p] = fmaxf(-1, fminf(1, (float)(sum / pixels + deviation * evaluation_normal(run,
-                kind, i * each + p))));
+        double deviation = sqrt(fmax(squares / n - sum / n * sum / n, 0));
+        for (long p = c; p < each; p += 3) {
+            float z = evaluation_normal(run, kind, i * each + p);
+            x[p] = fmaxf(-1, fminf(1, sum / n + deviation * z));
+        }
     }
 }
 
-/* Gram, patches and content of what G paints, each beside the untouched contents, other crops of
- * the same style pictures, and noise of their colours. Gram: of each style picture the mean Gram
- * matrix of the crops, against that of the pictures painted in its style; the mean over layers
- * and style pictures. Patches: all against all crops. Content: each with its own. */
-static void evaluate_style(Run *run) {
-    static const char *const name[] = { "this run", "the contents, untouched",
-                                       "other crops of the style: the floor",
-                                        "noise of the style's colours" };
-    static const char *const key[] = { "run", "untouched", "style", "noise" };
-    Gan *gan = &run->gan;
+/* Gram, patches and content of what G paints, each beside the untouched contents, other crops of the
+ * same style pictures, and noise of their colours. Gram: of each style picture the mean Gram matrix
+ * of the crops, against that of the pictures painted in its style; the mean over layers and style
+ * pictures. Patches: all against all crops. Content: each with its own. */
+typedef struct StyleSums {
     Eyes eyes;
-    Row row[STYLE_ROWS];
+    double *grams, content[STYLE_SETS];     /* (style, set, eyes.grams) */
+    float *patch[STYLE_SETS];               /* (n * PATCHES, STYLE_SQUARE) */
+    int *times;                             /* how often a style picture was used */
+} StyleSums;
+enum { STYLE_SQUARE = PATCH_SIDE * PATCH_SIDE * 3 };
+
+static double *style_grams(const StyleSums *s, int style, int set) {
+    return s->grams + (style * STYLE_SETS + set) * s->eyes.grams;
+}
+
+/* Painted picture i of style `style`, beside its content and its crop, is measured */
+static void style_add_up(Run *run, StyleSums *s, long i, int style, const float *painted,
+                         const float *content, const float *mask, const float *crop) {
     int size = run->options.size, c = run->recipe->content;
-    long each = picture_floats(run, 3), pixels = picture_floats(run, 1), batch = gan->options.batch,
-        n = run->samples;
-    long square = PATCH_SIDE * PATCH_SIDE * 3, used = 0, *times = room_for(run->style_count,
-        sizeof *times);
-    eyes_open(&eyes, run);
-    float *crops = room_for((double)(batch * each), sizeof *crops), *other = room_for((double)each,
-        sizeof *other), *patch[STYLE_SETS];
-    /* (style, set, grams) */
-    double *sums = room_for((double)(run->style_count * STYLE_SETS * eyes.grams), sizeof *sums);
-    for (int k = 0; k < STYLE_SETS; k++) patch[k] = room_for((double)n * PATCHES * (double)square,
-        sizeof(float));
-    for (int k = 0; k < STYLE_ROWS; k++) row[k] = row_new(name[k], key[k]),
-        row[k].value[GRAM_DISTANCE] = row[k].value[CONTENT_DISTANCE] = 0;
-    for (long done = 0; done < n; done += batch) {
+    long each = picture_floats(run, 3);
+    float *other = floats(each);
+    s->times[style]++;
+    for (int k = 0; k < STYLE_SETS; k++) {
+        const float *x = k == PAINTED ? painted : other;
+        style_picture(run, k, i, content, crop, other);
+        eyes_see(&s->eyes, x, each, style_grams(s, style, k));
+        measure_patches(s->patch[k] + i * PATCHES * STYLE_SQUARE, x, size, size, 3, PATCH_SIDE,
+                        PATCHES, 2 * i + (k != CROPS));
+        s->content[k] += measure_content_distance(x, 3, content, c, mask, size, size, BLOCK)
+                         / run->samples;
+    }
+    free(other);
+}
+
+static Row style_row(const Run *run, const StyleSums *s, int set) {
+    static const char *const name[] = { "this run", "the contents, untouched",
+        "other crops of the style: the floor", "noise of the style's colours" };
+    static const char *const key[] = { "run", "untouched", "style", "noise" };
+    Row row = row_new(name[set], key[set]);
+    int layers = s->eyes.f.layers, used = 0;
+    for (int j = 0; j < run->style_count; j++) used += s->times[j] > 0;
+    row.value[GRAM] = 0, row.value[CONTENT] = s->content[set];
+    for (int j = 0; j < run->style_count; j++) {
+        const double *a = style_grams(s, j, set), *b = style_grams(s, j, CROPS);
+        for (int l = 0; s->times[j] && l < layers; l++) {
+            int c = s->eyes.net.node[s->eyes.f.layer[l].node].c;
+            row.value[GRAM] += measure_gram_distance(a, b, c) / (layers * used);
+            a += c * c, b += c * c;
+        }
+    }
+    row.value[PATCHWISE] = measure_sliced_wasserstein(s->patch[set], s->patch[CROPS],
+        (long)run->samples * PATCHES, STYLE_SQUARE, DIRECTIONS, 1, 0);
+    return row;
+}
+
+static void evaluate_style(Run *run) {
+    Gan *gan = &run->gan;
+    StyleSums s = { .times = room_for(run->style_count, sizeof *s.times) };
+    Row row[STYLE_ROWS];
+    int c = run->recipe->content;
+    long each = picture_floats(run, 3), pixels = each / 3, batch = gan->options.batch;
+    float *crops = floats(batch * each);
+    eyes_open(&s.eyes, run);
+    s.grams = doubles(run->style_count * STYLE_SETS * s.eyes.grams);
+    for (int k = 0; k < STYLE_SETS; k++)
+        s.patch[k] = floats((double)run->samples * PATCHES * STYLE_SQUARE);
+    for (long done = 0; done < run->samples; done += batch) {
         for (long i = 0; i < batch; i++) {
-            float u[5];
             must(imageset_get(&run->set, (done + i) % run->set.count, run->pixels + i * pixels * c,
                               run->masks + i * pixels));
-            crop_uniforms(run, u, 1L << 30, done + i);
-            run->labels[i] = (float)(int)(u[0] * (float)run->style_count);
-            style_crop(run, crops + i * each, u);
+            run->labels[i] = evaluation_crop(run, crops + i * each, 0, done + i);
         }
         gan->ops->upload(gan->content, run->pixels, batch * pixels * c);
         gan->ops->upload(gan->x_real, crops, batch * each);
-        gan_sample(gan, (uint64_t)(done / batch), run->made);
-        for (long i = 0; i < batch && done + i < n; i++) {
-            const float *mine = run->pixels + i * pixels * c, *mask = gan->mask
-                ? run->masks + i * pixels : NULL;
-            int style = (int)run->labels[i];
-            times[style]++;
-            for (int k = 0; k < STYLE_SETS; k++) {
-                style_picture(run, k, done + i, mine, crops + i * each, other);
-                const float *x = k == PAINTED ? run->made + i * each : other;
-                eyes_see(&eyes, x, each, sums + (style * STYLE_SETS + k) * eyes.grams);
-                measure_patches(patch[k] + (done + i) * PATCHES * square, x, size, size, 3,
-                                PATCH_SIDE, PATCHES,
-                                (uint64_t)(2 * (done + i) + (k != CROPS)));
-                if (k < STYLE_ROWS)
-                    row[k].value[CONTENT_DISTANCE] += measure_content_distance(x, 3, mine, c, mask,
-                        size, size, BLOCK) / (double)n;
-            }
-        }
+        gan_sample(gan, done / batch, run->made);
+        for (long i = 0; i < batch && done + i < run->samples; i++)
+            style_add_up(run, &s, done + i, run->labels[i], run->made + i * each,
+                         run->pixels + i * pixels * c, gan->mask ? run->masks + i * pixels : NULL,
+                         crops + i * each);
     }
-    for (int j = 0; j < run->style_count; j++) used += times[j] > 0;
-    for (int k = 0; k < STYLE_ROWS; k++) {
-        row[k].value[PATCHWISE] = measure_sliced_wasserstein(patch[k], patch[CROPS], n * PATCHES,
-            (int)square, DIRECTIONS, 1);
-        for (int j = 0; j < run->style_count; j++) {
-            const double *of = sums + j * STYLE_SETS * eyes.grams;
-            if (times[j]) row[k].value[GRAM_DISTANCE] += eyes_distance(&eyes, of + k * eyes.grams,
-                of + CROPS * eyes.grams, (double)(eyes.f.layers * used));
-        }
-    }
-    printf("%ld pictures of %s against as many crops of %s\n", n, run->evaluate, run->style);
-    write_json(run, NULL, n, row, STYLE_ROWS);
-    for (int k = 0; k < STYLE_SETS; k++) free(patch[k]);
-    free(times), free(crops), free(other), free(sums), free(eyes.layer), free(eyes.gram);
-    net_free(&eyes.net);
+    for (int k = 0; k < STYLE_ROWS; k++) row[k] = style_row(run, &s, k);
+    printf("%d pictures of %s against as many crops of %s\n", run->samples, run->evaluate,
+           run->style);
+    save_rows(run, NULL, row, STYLE_ROWS);
+    for (int k = 0; k < STYLE_SETS; k++) free(s.patch[k]);
+    free(s.times), free(s.grams), free(crops), free(s.eyes.layer), free(s.eyes.gram);
+    net_free(&s.eyes.net);
 }
 
-/* ---------------------------------------------------------------------------------- the jobs */
+/* ---------------------------------------------------------------- the jobs */
 
 /* G's weights from a checkpoint, compressed or not */
 static void load_generator(Gan *gan, const char *path) {
@@ -641,27 +606,21 @@ static void load_generator(Gan *gan, const char *path) {
     st_close(&file);
 }
 
-static void check_judged(const Run *run, const Recipe *recipe) {
-    if (recipe && feeds_on_styles(recipe) && *run->classifier)
+/* A classifier, or --evaluate, that the recipe has no use for is refused */
+static void check_measurable(const Run *run, const Recipe *r) {
+    if (r && feeds_on_styles(r) && *run->classifier)
         die(2, "--classifier: FCD is of recipes that draw pictures of the data set; --evaluate "
-            "measures the recipe %s by "
-            "its style: omit it", recipe->name);
-}
-
-static inline void check_measurable(const Run *run) {
-    const Recipe *r = run->recipe;
-    check_judged(run, r);
-    if (run->job == EVALUATES && (r->feeds == FEED_CROPS || r->feeds == FEED_LABELS))
-        die(1, "the recipe %s cannot be measured so: it makes no pictures. --evaluate takes runs "
-            "of the other recipes", r->name);
+            "measures the recipe %s by its style: omit it", r->name);
+    if (r && run->job == EVALUATES && (r->feeds == FEED_CROPS || r->feeds == FEED_LABELS))
+        die(1, "the recipe %s cannot be measured so: it makes no pictures. --evaluate takes runs of "
+            "the other recipes", r->name);
 }
 
 static inline void evaluate(Run *run) {
     load_generator(&run->gan, run->from);
     if (!feeds_on_styles(run->recipe)) evaluate_pictures(run);
     else {
-        /* Gram matrices take longer */
-        if (option_given(run->table, "--samples") != 1) run->samples = 500;
+        if (!option_given(run->table, "--samples")) run->samples = 500;  /* Gram matrices take long */
         evaluate_style(run);
     }
 }
@@ -677,30 +636,25 @@ static inline void compress(Run *run) {
     if (*run->classifier) checkpoint_path(classifier, "--classifier", run->classifier);
     if (same_file(out, from) || same_file(out, classifier))
         die(1, "--out %s: would overwrite the run that is read, choose another name", out);
-    if (!access(out, F_OK) && !run->overwrite) die(1,
-                                                   "--out %s: is there already: another --out "
-                                                       "keeps it, or --overwrite", out);
+    if (!access(out, F_OK) && !run->overwrite)
+        die(1, "--out %s: is there already: another --out keeps it, or --overwrite", out);
     must(gan_open(&file, from));
     const char *recipe = st_meta(&file, "recipe");
-    if (recipe && !strcmp(recipe, "classifier")) die(1,
-                                                     "%s: the recipe %s has no generator to "
-                                                         "compress", from, recipe);
-    if (recipe) check_judged(run, recipe_find(recipe));
+    if (recipe && !strcmp(recipe, "classifier"))
+        die(1, "%s: the recipe %s has no generator to compress", from, recipe);
+    if (recipe) check_measurable(run, recipe_find(recipe));
     const char *error = compress_write(out, &file, run->prune, run->quantize, &report);
     st_close(&file);
     if (error) die(1, "%s: %s", from, error);
     if (stat(from, &before) || stat(out, &after)) die(1, "%s: %s", out, strerror(errno));
     printf("%s: %.1f kB; its generator: %ld numbers, %.1f kB as float32\n"
-           "%s: %.1f kB; of %ld weights %ld are zero (%.1f%%)\n", from,
-               (double)before.st_size / 1e3, report.numbers,
-           4 * (double)report.numbers / 1e3, out, (double)after.st_size / 1e3, report.weights,
-               report.zeros,
-           report.weights ? 100 * (double)report.zeros / (double)report.weights : 0);
+           "%s: %.1f kB; of %ld weights %ld are zero (%.1f%%)\n", from, before.st_size / 1e3,
+           report.numbers, 4 * report.numbers / 1e3, out, after.st_size / 1e3, report.weights,
+           report.zeros, report.weights ? 100. * report.zeros / report.weights : 0);
     fflush(stdout);
 }
 
-/* FCD of the run and of its compressed generator, by the same classifier, noise and test
- * pictures */
+/* FCD of the run and of its compressed generator: the same classifier, noise and test pictures */
 static inline void compare_compressed(Run *run) {
     static Evaluation e;
     evaluation_open(&e, run);

@@ -11,7 +11,6 @@
 #define FOLDER_H
 #include "core/device.h"
 #include "training/report.h"
-#include "training/run.h"
 #include "training/sheets.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -137,8 +136,7 @@ static inline void folder_begin(Run *run) {
     char path[RUN_PATH];
     run->writes = parallel_rank == 0;
     if (!run->writes) return;
-    if (!folder_make(run->out)) die(1, "--out %s: %s, choose another folder", run->out,
-                                    error_text());
+    if (!folder_make(run->out)) die(1, "--out %s, choose another folder", error_text());
     folder_lock(run);
     if (!run->home) keep_other(run);        /* one that has come to its end since we began */
     folder_clean(run, !run->home);

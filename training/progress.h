@@ -3,18 +3,16 @@
 #define PROGRESS_H
 #include "training/run.h"
 #include <math.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 /* After a step: its line, one that is rewritten on a terminal. rate: steps a second */
 static inline void progress(const Run *run, const Report *r, double rate, double seconds) {
     const Gan *gan = &run->gan;
     const char *const *part = gan->recipe->part;
     int terminal = progress_on_terminal(), steps = run->options.steps, bar = 0;
-    double rest = rate > 0 ? (double)(steps - gan->step) / rate : 0;
+    double rest = rate > 0 ? (steps - gan->step) / rate : 0;
     if (run->minutes > 0) rest = fmin(rest, 60 * run->minutes - seconds);
-    long left = rest > 0 ? (long)rest : 0;
+    long left = fmax(rest, 0);
     char line[500], losses[100];
     if (gan->d.nodes) snprintf(losses, sizeof losses, "D %.3f  G %.3f  D(x) %.2f  D(G(z)) %.2f", r->loss_d,
                                r->loss_g, r->d_real, r->d_fake);
@@ -24,7 +22,7 @@ static inline void progress(const Run *run, const Report *r, double rate, double
                      steps, losses, rate, left / 60, left % 60);
     for (int i = 0; !terminal && part[1] && part[i]; i++)
         if (gan->weight[i] > 0 && strcmp(part[i], "adversarial"))
-            n += snprintf(line + n, sizeof line - (size_t)n, "  %s %.3f", part[i], r->part[i]);
+            n += snprintf(line + n, sizeof line - n, "  %s %.3f", part[i], r->part[i]);
     /* one row, however wide the window: the bar takes what is left */
     if (terminal) {
         struct winsize window;
@@ -33,7 +31,7 @@ static inline void progress(const Run *run, const Report *r, double rate, double
         if (n > columns - 1) line[columns - 1] = 0;
         bar = columns - n - 4 < 24 ? columns - n - 4 : 24;
     }
-    int filled = bar > 0 ? (int)(bar * gan->step / steps) : 0;
+    int filled = bar > 0 ? bar * gan->step / steps : 0;
     if (bar > 4) progress_line("[%.*s%.*s] %s", filled, "########################", bar - filled,
                                "........................", line);
     else progress_line("%s", line);

@@ -14,7 +14,7 @@
 
 enum { LOG_COLUMNS = 24, REPORT_POINTS = 400, REPORT_SHEETS = 40 };
 
-/* ---------------------------------------------------------------------------------- log.csv */
+/* ---------------------------------------------------------------- log.csv */
 
 typedef struct Log {
     int columns;
@@ -64,8 +64,7 @@ static void log_thin(Log *log, long group) {
         }
 }
 
-/* ---------------------------------------------------------------------------------- pieces of the
- * page */
+/* ---------------------------------------------------------------- pieces of the page */
 
 static void report_escaped(FILE *page, const char *text) {
     for (; *text; text++)
@@ -181,7 +180,7 @@ static void report_sheets(FILE *page, const char *folder) {
     if (count >= 0) free(sheet);
 }
 
-/* ---------------------------------------------------------------------------------- the page */
+/* ---------------------------------------------------------------- the page */
 
 static void report_head(FILE *page, const char *title) {
     fprintf(page, "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">"

@@ -6,15 +6,14 @@
  * parts of train.c alone; functions that it calls are static inline. */
 #ifndef RUN_H
 #define RUN_H
-#include "core/error.h"
 #include "core/files.h"
 #include "core/options.h"
 #include "core/parallel.h"
 #include "gan.h"
 #include "images/images.h"
+#include "training/room.h"
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -92,21 +91,15 @@ static int feeds_on_styles(const Recipe *recipe) {
 }
 
 /* size * size * channels */
-static inline long picture_floats(const Run *run,
-                    int channels) { return (long)run->options.size * run->options.size * channels; }
-
-/* zeros; without memory the program ends */
-static inline void *room_for(double count, size_t bytes) {
-    void *x = calloc((size_t)count + 1, bytes);
-    if (!x) die(1, "not enough memory: use a smaller --batch, --size or --samples");
-    return x;
+static inline long picture_floats(const Run *run, int channels) {
+    return (long)run->options.size * run->options.size * channels;
 }
 
 /* seconds of a clock that never jumps */
 static inline double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return t.tv_sec + 1e-9 * t.tv_nsec;
 }
 
 static void run_table(Run *run) {
@@ -333,7 +326,8 @@ static void resume_options(Run *run) {
     st_close(&file);
 }
 
-/* What the command line does not say, the resumed run and the recipe say; what does not fit is refused. */
+/* What the command line does not say, the resumed run and the recipe say. What does not fit is
+ * refused. */
 static inline void run_settle(Run *run) {
     GanOptions *o = &run->options;
     int count = 0;

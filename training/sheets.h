@@ -3,9 +3,6 @@
 #ifndef SHEETS_H
 #define SHEETS_H
 #include "training/batch.h"
-#include "training/run.h"
-#include <stdlib.h>
-#include <string.h>
 
 /* Tells the user what fail has said if something could not be written: once, until something can
  * be again. Returns good. */
@@ -21,7 +18,7 @@ typedef struct Sheet { long cells, each; int channels; float *pixels; } Sheet;
 
 static Sheet sheet_new(const Run *run, long cells, int channels) {
     long each = picture_floats(run, channels);
-    return (Sheet){ cells, each, channels, room_for((double)(cells * each), sizeof(float)) };
+    return (Sheet){ cells, each, channels, floats(cells * each) };
 }
 
 static float *cell(const Sheet *s, long at) { return s->pixels + at * s->each; }
@@ -29,7 +26,7 @@ static float *cell(const Sheet *s, long at) { return s->pixels + at * s->each; }
 /* n pictures into the cells from `at` on, as far as there are cells */
 static void sheet_put(const Sheet *s, long at, const float *pictures, long n) {
     if (n > s->cells - at) n = s->cells - at;
-    memcpy(cell(s, at), pictures, (size_t)(n * s->each) * sizeof *pictures);
+    memcpy(cell(s, at), pictures, n * s->each * sizeof *pictures);
 }
 
 static void sheet_write(Run *run, const Image *picture, const char *name) {
@@ -43,7 +40,7 @@ static void sheet_save(Run *run, Sheet *s, const char *name) {
     int size = run->options.size;
     char step[60];
     Image picture;
-    must(image_grid(&picture, s->pixels, (int)s->cells, size, size, s->channels, SHEET_COLUMNS,
+    must(image_grid(&picture, s->pixels, s->cells, size, size, s->channels, SHEET_COLUMNS,
                     size < 48 ? 3 : 1,
                     size < 48 ? 3 : 4));
     snprintf(step, sizeof step, "samples/step-%06ld.png", run->gan.step);
@@ -69,8 +66,8 @@ static void sheet_of_noise(Run *run) {
         : run->class_rows < 10 ? run->class_rows : 10;
     Sheet s = sheet_new(run, rows * SHEET_COLUMNS, gan->options.channels);
     for (long done = 0; done < s.cells; done += batch) {
-        if (run->recipe->feeds == FEED_CLASSES) upload_every_class(run, done, SHEET_COLUMNS);
-        gan_sample(gan, (uint64_t)(done / batch), run->made);
+        if (run->recipe->feeds == FEED_CLASSES) feed_every_class(run, done, SHEET_COLUMNS);
+        gan_sample(gan, done / batch, run->made);
         sheet_put(&s, done, run->made, batch);
     }
     sheet_save(run, &s, NULL);
@@ -85,7 +82,7 @@ static void sheet_of_garments(Run *run) {
     for (long done = 0; done < GARMENTS; done += batch) {
         fetch_spread(run, &run->set, done, GARMENTS);
         gan->ops->upload(gan->content, run->pixels, batch * pixels);
-        gan_sample(gan, (uint64_t)(done / batch), run->made);
+        gan_sample(gan, done / batch, run->made);
         for (long i = 0; i < batch && done + i < GARMENTS; i++) {
             long at = (done + i) / SHEET_COLUMNS * 3 * SHEET_COLUMNS + (done + i) % SHEET_COLUMNS;
             float *garment = cell(&s, at), *print = cell(&s, at + SHEET_COLUMNS);
@@ -128,7 +125,7 @@ static void sheet_of_translations(Run *run) {
         put_in_row(&s, done, rows, 0, run->pixels, n);
         gan->ops->upload(back ? gan->x_real : gan->content, run->pixels, batch * s.each);
         for (int draw = 1; draw <= draws; draw++) {
-            back ? gan_sample_back(gan, run->made) : gan_sample(gan, (uint64_t)draw, run->made);
+            back ? gan_sample_back(gan, run->made) : gan_sample(gan, draw, run->made);
             put_in_row(&s, done, rows, draw, run->made, n);
         }
     }
@@ -138,7 +135,7 @@ static void sheet_of_translations(Run *run) {
 /* number i of the noise of the sheets of codes (part 0) and mixtures (1) */
 static float sheet_normal(const Run *run, int part, long i) {
     float normal[4];
-    philox_normals(normal, run->options.seed, STREAM(STREAM_SAMPLE, part), (uint64_t)i / 4);
+    philox_normals(normal, run->options.seed, STREAM(STREAM_SAMPLE, part), i / 4);
     return normal[i % 4];
 }
 
@@ -149,21 +146,20 @@ static void sheet_of_codes(Run *run) {
     Gan *gan = &run->gan;
     long batch = gan->options.batch, c = gan->g.node[gan->g_latent[0]].c;
     Sheet s = sheet_new(run, CELLS, gan->options.channels);
-    float *code = room_for((double)(2 * c * batch), sizeof *code),
-        *z = room_for((double)((CELLS + batch) * c), sizeof *z);
+    float *code = floats(2 * c * batch), *z = floats((CELLS + batch) * c);
     for (long done = 0; done < COLUMNS; done += batch) {
         fetch_spread(run, &run->set, done, COLUMNS);
         gan->ops->upload(gan->x_real, run->pixels, batch * s.each);
         gan_encode(gan, code);
         sheet_put(&s, done, run->pixels, batch);         /* what is too much is overwritten below */
         for (long i = 0; i < batch && done + i < COLUMNS; i++)
-            memcpy(z + (COLUMNS + done + i) * c, code + 2 * c * i, (size_t)c * sizeof *z);
+            memcpy(z + (COLUMNS + done + i) * c, code + 2 * c * i, c * sizeof *z);
     }
     for (long i = 2 * COLUMNS; i < CELLS; i++)
         for (long k = 0; k < c; k++) {
             const float *one = z + (COLUMNS + (i / COLUMNS - 2) * 2 % COLUMNS) * c,
                 *other = one + c;
-            float way = (float)(i % COLUMNS) / (COLUMNS - 1);
+            float way = i % COLUMNS / (COLUMNS - 1.f);
             z[i * c + k] = i < NOISE ? one[k] + way * (other[k] - one[k])
                 : sheet_normal(run, 0, i * c + k);
         }
@@ -181,7 +177,7 @@ static void save_mixing(Run *run) {
     Gan *gan = &run->gan;
     long batch = gan->options.batch, c = gan->g.node[gan->g_latent[0]].c;
     Sheet s = sheet_new(run, CELLS, gan->options.channels);
-    float *coarse = room_for((double)(2 * batch * c), sizeof *coarse), *fine = coarse + batch * c;
+    float *coarse = floats(2 * batch * c), *fine = coarse + batch * c;
     for (long done = 0; done < CELLS; done += batch) {
         /* the left column and the top row are pictures of one style each */
         for (long i = 0; i < batch; i++) {
@@ -208,7 +204,7 @@ static void sheet_of_pairs(Run *run) {
     Sheet s = sheet_new(run, SHEET_COLUMNS * SHEET_COLUMNS, 3);
     for (long i = 0; i < s.each; i++) s.pixels[i] = 1;
     for (long i = 0; i < SIDE; i++) {
-        float u[5] = { ((float)i + .5f) / SIDE, .5f, .5f, .5f, .25f };
+        float u[5] = { (i + .5f) / SIDE, .5f, .5f, .5f, .25f };
         style_crop(run, cell(&s, i + 1), u);
         must(imageset_get(&run->set, i * run->set.count / SIDE, cell(&s, (i + 1) * SHEET_COLUMNS),
                           run->masks));
@@ -217,9 +213,9 @@ static void sheet_of_pairs(Run *run) {
         for (long i = 0; i < batch; i++) {
             long pair = (done + i) % (SIDE * SIDE);
             memcpy(run->pixels + i * s.each, cell(&s, (pair / SIDE + 1) * SHEET_COLUMNS),
-                   (size_t)s.each * sizeof(float));
+                   s.each * sizeof(float));
             memcpy(run->made + i * s.each, cell(&s, pair % SIDE + 1),
-                   (size_t)s.each * sizeof(float));
+                   s.each * sizeof(float));
         }
         gan->ops->upload(gan->content, run->pixels, batch * s.each);
         gan->ops->upload(gan->x_real, run->made, batch * s.each);
