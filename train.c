@@ -1,14 +1,11 @@
 /* train.c: the program `train`: it trains a recipe (gan.h) on pictures.
  *
- *     options -> data -> networks -> folder ->   for each step:   load_batch     the pictures of
- * the step    (batch.h)
- *                                                                 gan_step       D's update, then
- * G's        (gan.c)
- *                                                                 record         log, samples,
- * checkpoint    (folder.h)
+ *     options -> data -> networks -> folder, then for each step:
+ *         load_batch     the pictures of the step                    (training/batch.h)
+ *         gan_step       D's update, then G's                        (gan.c)
+ *         record         log, samples, checkpoint                    (training/folder.h)
  *
- * With --evaluate or --compress it measures a run, or makes it smaller, in place of that
- * (evaluate.h).
+ * --evaluate and --compress measure a run, or make it smaller, in place of that (evaluate.h).
  * Exit status: 0 done, 1 bad input or failed training, 2 usage, 130 stopped by Ctrl-C (with a
  * checkpoint). */
 #define _GNU_SOURCE
@@ -50,44 +47,41 @@ static void check_memory(const Gan *gan) {
     char advice[64] = "not even --batch 1 fits: use a smaller --size";
     if (o.batch) snprintf(advice, sizeof advice, "--batch %d fits", o.batch * parallel_ranks);
     die(1, "not enough memory: this run needs %.0f MB, %.0f MB are free (%s): %s", need / 1e6,
-        have / 1e6,
-        device_name(gan->ops), advice);
+        have / 1e6, device_name(gan->ops), advice);
 }
 
 /* What the recipe's networks cannot do is refused */
-static void check_networks(const Run *run) {
+static void check_networks(Run *run) {
     const Gan *gan = &run->gan;
+    const GanOptions *o = &gan->options;
     const char *name = run->recipe->name;
-    int n_critic = run->options.n_critic;
-    double penalty = run->options.penalty_weight;
-    if (option_given((Option *)run->table, "--sync-batchnorm") == 1 && !has_batchnorm(gan))
+    if (option_given(run->table, "--sync-batchnorm") == 1 && !has_batchnorm(gan))
         die(2, "--sync-batchnorm: the recipe %s has no batch norm: omit it", name);
-    if (penalty > 0 && !net_has_tangent(&gan->d))
-        die(2, "--penalty-weight %g: the discriminator of the recipe %s has batch norm, which "
-            "mixes the pictures; "
-            "the penalty is of each alone", penalty, name);
-    if (n_critic > 1 && gan_n_critic(gan) == 1)
-        die(2, "--critic %d: the recipe %s updates D once in a step", n_critic, name);
+    if (o->penalty_weight > 0 && !net_has_tangent(&gan->d))
+        die(2, "--penalty-weight %g: the discriminator of the recipe %s has batch norm, which mixes "
+            "the pictures; the penalty is of each alone", o->penalty_weight, name);
+    if (o->n_critic > 1 && gan_n_critic(gan) == 1)
+        die(2, "--critic %d: the recipe %s updates D once in a step", o->n_critic, name);
     check_memory(gan);
 }
 
 static void print_networks(const Run *run) {
     const Gan *gan = &run->gan;
     const ImageSet *set = &run->set;
-    double bytes = 1. * set->count * set->stored_h * set->stored_w * (set->stored_c + (set->mask != NULL));
+    int stored = set->stored_c + (set->mask != NULL);
+    double bytes = 1. * set->count * set->stored_h * set->stored_w * stored;
     printf("recipe %s: %s\ndata %s: %ld pictures of %dx%dx%d\ndevice %s\n", run->recipe->name,
-           run->recipe->summary,
-           run->data, set->count, set->h, set->w, set->c, device_name(gan->ops));
+           run->recipe->summary, run->data, set->count, set->h, set->w, set->c,
+           device_name(gan->ops));
     printf("G %ld parameters, %.1f million multiplications a picture; D %ld parameters; "
            "memory: networks %.0f MB, pictures %.0f MB\n", gan->g.parameters,
-               net_multiplications(&gan->g) / 1e6,
-           gan->d.parameters, gan_bytes(gan) / 1e6, bytes / 1e6);
+           net_multiplications(&gan->g) / 1e6, gan->d.parameters, gan_bytes(gan) / 1e6, bytes / 1e6);
+    const char *batchnorm = !has_batchnorm(gan) ? ""
+        : gan->options.sync_batchnorm ? "; batch norm over all of them"
+                                      : "; batch norm over those of each rank";
     if (parallel_ranks > 1)
         printf("%d ranks, %d of the %d pictures of a step each%s\n", parallel_ranks,
-               gan->options.batch, run->options.batch,
-               !has_batchnorm(gan) ? "" : gan->options.sync_batchnorm
-                   ? "; batch norm over all of them" :
-               "; batch norm over those of each rank");
+               gan->options.batch, run->options.batch, batchnorm);
 }
 
 static void networks_open(Run *run, const Ops *ops) {
@@ -97,8 +91,8 @@ static void networks_open(Run *run, const Ops *ops) {
     o.batch /= parallel_ranks;
     o.channels = styled ? 3 : run->set.c, o.classes = styled ? run->style_count : run->set.classes;
     if (*run->features) {
-        if ((o.vgg = features_open(&run->weights, run->features)) < 0) must(0);
-        o.weights = &run->weights;
+        o.vgg = features_open(&run->weights, run->features), o.weights = &run->weights;
+        must(o.vgg >= 0);
     }
     if (!gan_begin(gan, run->recipe, &o, ops))
         die(1, "%s: %s", *run->features ? run->features : "--size", error_text());
@@ -149,11 +143,10 @@ static void load_weights(Run *run) {
         gan_begin_anew(gan);
         printf("first weights from %s\n", path);
     }
-    if (gan->step >= steps && !run->dry_run && (gan->step > steps || !run->same
-                                                || folder_is_complete(run)))
+    int killed_late = gan->step == steps && run->same && !folder_is_complete(run);
+    if (gan->step >= steps && !run->dry_run && !killed_late)
         die(1, "--resume %s: step %ld of %d is done already: give a larger --steps (or --epochs)",
-            run->resume, gan->step,
-            steps);
+            run->resume, gan->step, steps);
     fflush(stdout);
 }
 
@@ -169,10 +162,8 @@ static void catch_signals(void) {
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
     signal(SIGHUP, on_signal);
-    /* mpirun passes it on; after Ctrl-C it kills within seconds */
-    if (parallel_ranks > 1) signal(SIGUSR1, on_signal);
-    /* nobody reads our lines any more: the run goes on */
-    signal(SIGPIPE, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);               /* nobody reads our lines any more: the run goes on */
+    if (parallel_ranks > 1) signal(SIGUSR1, on_signal);  /* after Ctrl-C mpirun kills within seconds */
 }
 
 /* All ranks end after the same step, whichever of them was told to */
@@ -187,26 +178,21 @@ static int is_over(const Run *run) {
 static void check_ranks(const Gan *gan) {
     if (parallel_ranks > 1 && !parallel_same(gan_hash(gan)))
         die(1, "step %ld: the ranks do not hold the same weights, nothing is written: expected the "
-            "same options, the same "
-            "build and the same kind of processor for all of them, and sound memory", gan->step);
+            "same options, the same build and the same kind of processor for all of them, and sound "
+            "memory", gan->step);
 }
 
 static void check_finite(const Run *run, const Report *r) {
     const char *where = NULL;
-    if (isfinite(r->loss_d) && isfinite(r->loss_g) && isfinite(r->norm_d)
-        && isfinite(r->norm_g)) return;
-    for (int i = 0; !where
-         && gan_net(&run->gan, i); i++) where = net_find_not_finite(gan_net(&run->gan, i));
-    if (run->log) fflush(run->log);
+    if (isfinite(r->loss_d + r->loss_g + r->norm_d + r->norm_g)) return;
+    for (int i = 0; !where && gan_net(&run->gan, i); i++)
+        where = net_find_not_finite(gan_net(&run->gan, i));
     die(1, "step %ld: the numbers are no longer finite, first in %s: %s. A lower --lr or --clip 1 "
-        "helps.", run->gan.step,
-        where ? where : "the losses",
-        run->saved >= 0 ? "the last good checkpoint is kept"
-            : "no checkpoint had been written yet");
+        "helps.", run->gan.step, where ? where : "the losses", run->saved >= 0 ?
+        "the last good checkpoint is kept" : "no checkpoint had been written yet");
 }
 
-/* What a step leaves: a line in log.csv; now and then a printed line, a sample sheet, a
- * checkpoint */
+/* What a step leaves: a line in log.csv; now and then a printed line, sheets, a checkpoint */
 static void record(Run *run, const Report *report) {
     const Gan *gan = &run->gan;
     int last = gan->step == run->options.steps;
@@ -230,8 +216,7 @@ static int train(Run *run) {
     Gan *gan = &run->gan;
     Report report;
     int over = 0;
-    /* all have their data and weights: now something may be written */
-    check_ranks(gan);
+    check_ranks(gan);                       /* all are ready: now something may be written */
     folder_begin(run);
     catch_signals();
     run->begin = now(), run->first = gan->step, run->saved = run->same ? gan->step : -1;
@@ -245,13 +230,13 @@ static int train(Run *run) {
     if (!run->writes) return 0;
     int good = folder_end(run);
     if (run->recipe->feeds == FEED_LABELS) print_accuracy(run);
-    if (over & STOPPED) printf("stopped at step %ld; go on with: ./train --resume %s\n", gan->step,
-                               run->out);
+    if (over & STOPPED)
+        printf("stopped at step %ld; go on with: ./train --resume %s\n", gan->step, run->out);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("%ld steps in %.0f s; peak memory %ld MB\nlook at %s/samples.png, or open "
-           "%s/report.html\n",
-           gan->step - run->first, now() - run->begin, usage.ru_maxrss / 1024, run->out, run->out);
+    printf("%ld steps in %.0f s; peak memory %ld MB\n"
+           "look at %s/samples.png, or open %s/report.html\n", gan->step - run->first,
+           now() - run->begin, usage.ru_maxrss / 1024, run->out, run->out);
     return !good ? 1 : over & STOPPED ? 130 : 0;
 }
 
@@ -265,8 +250,7 @@ static int dry_run(Run *run) {
         gan_step(&run->gan, &report);
         double seconds = now() - begin;
         printf("dry run: step %d: D %.4f G %.4f, %.3f s, %d steps would take about %.1f minutes\n",
-               k + 1, report.loss_d,
-               report.loss_g, seconds, steps, seconds * steps / 60);
+               k + 1, report.loss_d, report.loss_g, seconds, steps, seconds * steps / 60);
     }
     return 0;
 }

@@ -1,12 +1,8 @@
 /* batch.h: what a recipe is fed with: the data set, the style pictures, and the batch of a step
- * (Recipe.feeds).
- *
- * Which pictures a step sees follows from (seed, step) alone, and so do their places, flips and
- * turns. */
+ * (Recipe.feeds). Which pictures a step sees, and how they are turned, follows from (seed, step). */
 #ifndef BATCH_H
 #define BATCH_H
 #include "training/run.h"
-
 #include <math.h>
 
 /* ---------------------------------------------------------------- the pictures */
@@ -17,34 +13,33 @@ static int is_set(const char *source, const char *name) {
     return !strncmp(source, name, n) && (!source[n] || source[n] == ':');
 }
 /* Classes are the same ten, T-shirt to boot, in these sets alone; a folder has its own. */
-static int has_the_ten(const char *source) { return is_set(source, "fashion-mnist")
-                                            || is_set(source, "synthetic"); }
+static int has_the_ten(const char *source) {
+    return is_set(source, "fashion-mnist") || is_set(source, "synthetic");
+}
 
 /* The run's pictures must not lie among those that it learns from */
 static void keep_apart(const Run *run, const char *source) {
+    const char *out = run->out;
     char samples[RUN_PATH];
-    snprintf(samples, sizeof samples, "%.4000s/samples", run->out);
-    if (run->job == TRAINS && is_folder(source) && (same_file(source, run->out)
-                                                    || same_file(source, samples)))
+    snprintf(samples, sizeof samples, "%.4000s/samples", out);
+    if (run->job != TRAINS || !is_folder(source)) return;
+    if (same_file(source, out) || same_file(source, samples))
         die(1, "--out %s: the run's pictures would lie among those it learns from: choose another "
-            "folder", run->out);
+            "folder", out);
 }
 
-/* One style picture, made ready for crops: patterns are repeated, others must be large enough.
- * Where styles are told apart, colours are whitened to mean 0, covariance 1: they would tell
- * whose crop it is. */
+/* One style picture, made ready for crops: patterns are repeated, others must be large enough. Where
+ * styles are told apart, colours are whitened (mean 0, covariance 1): they would tell them. */
 static void style_add(Run *run, Image *picture, const char *name) {
     int size = run->options.size, side = ceil(size * fmax(run->style_scale, 1) * 2);
     Image ready = *picture;
     if (picture->tileable) {
-        must(image_tile(&ready, picture, picture->h > side ? picture->h : side, picture->w > side
-                        ? picture->w : side));
+        must(image_tile(&ready, picture, fmax(picture->h, side), fmax(picture->w, side)));
         image_free(picture);
     }
     if (ready.h < size || ready.w < size)
         die(1, "%s: the style picture is %dx%d, smaller than the %dx%d crops it is learned from: "
-            "give a larger one, "
-            "or a smaller --size", name, ready.w, ready.h, size, size);
+            "give a larger one, or a smaller --size", name, ready.w, ready.h, size, size);
     if (run->recipe->feeds == FEED_CROPS) {
         static const double zero[3];
         double mean[3], covariance[9], unroot[9];
@@ -61,9 +56,9 @@ static void styles_open(Run *run) {
     const char *style = run->style;
     Image picture;
     ImageList files;
-    if (!*style) die(2, "the recipe %s needs --style: a picture, a .pat pattern, a folder of them, "
-            "or synthetic",
-                     run->recipe->name);
+    if (!*style)
+        die(2, "the recipe %s needs --style: a picture, a .pat pattern, a folder of them, or "
+            "synthetic", run->recipe->name);
     if (is_set(style, "synthetic")) {
         char *end = NULL;
         long kind = style[9] ? strtol(style + 10, &end, 10) : 0;
@@ -80,26 +75,22 @@ static void styles_open(Run *run) {
         if (image_load(&picture, files.path[i])) style_add(run, &picture, files.path[i]);
     if (!run->style_count)
         die(1, "--style %s: none of the %ld files there is a readable picture: expected PNG, JPEG, "
-            "BMP, TGA or .pat%s%s",
-            style, files.count, files.count ? "; the last: " : "", files.count ? error_text() : "");
+            "BMP, TGA or .pat%s%s", style, files.count, files.count ? "; the last: " : "",
+            files.count ? error_text() : "");
     if (files.count > run->style_count)
         say("--style %s: %ld files skipped, the last: %s", style, files.count - run->style_count,
             error_text());
     image_list_free(&files);
 }
 
-/* the pictures of `source`: those of --classes, if `choose`, and of these the first `most` (0:
- * all); where: begins a complaint */
+/* The pictures of `source`: those of `classes` ("": all), and of these the first `most` (0: all);
+ * where: begins a complaint, origin ends it */
 static void set_load(Run *run, ImageSet *to, const char *where, const char *source,
-                     ImageSetOptions o, int choose, long most) {
-    const char *classes = choose ? run->classes : "";
+                     const char *origin, ImageSetOptions o, const char *classes, long most) {
     o.h = o.w = run->options.size, o.except = run->folders;
     o.fashion_mnist_dir = *run->data_dir ? run->data_dir : NULL, o.limit = *classes ? 0 : most;
     keep_apart(run, source);
-    if (!imageset_load(to, source, &o))
-        die(1, "%s%s%s", where, error_text(), to == &run->set
-            && option_given(run->table, "--data") == 2 ?
-            " (the resumed run's --data: give it anew)" : "");
+    if (!imageset_load(to, source, &o)) die(1, "%s%s%s", where, error_text(), origin);
     if (*classes && !imageset_keep(to, classes)) die(1, "--classes: %s%s", where, error_text());
     if (most && to->count > most) to->count = most;
     if (to->skipped) say("%s: %ld files skipped: %s", source, to->skipped, to->note);
@@ -108,12 +99,13 @@ static void set_load(Run *run, ImageSet *to, const char *where, const char *sour
 /* The set's part for tests, where it has one (Fashion-MNIST): 1. Else the set itself: 0. */
 static inline int load_test_part(Run *run, ImageSet *part) {
     const char *kind = run->data + 13;
+    ImageSetOptions o = { .channels = run->set.c };
     char name[64];
     *part = run->set;
     if (!is_set(run->data, "fashion-mnist") || !strncmp(kind, ":test", 5)) return 0;
-    snprintf(name, sizeof name, "fashion-mnist:test%.40s", kind + (strncmp(kind, ":train", 6) ? 0
-        : 6));
-    set_load(run, part, "", name, (ImageSetOptions){ .channels = run->set.c }, 1, 0);
+    if (!strncmp(kind, ":train", 6)) kind += 6;
+    snprintf(name, sizeof name, "fashion-mnist:test%.40s", kind);
+    set_load(run, part, "", name, "", o, run->classes, 0);
     return 1;
 }
 
@@ -122,30 +114,28 @@ static inline void data_open(Run *run) {
     const Recipe *r = run->recipe;
     ImageSet *set = &run->set;
     ImageSetOptions o = { .channels = r->content > 0 ? r->content : 0, .photo = r->content > 0 };
-    int unpaired = r->feeds == FEED_UNPAIRED;
+    const char *data = run->data, *b = r->feeds == FEED_UNPAIRED ? run->data_b : "";
+    int data_given = option_given(run->table, "--data");
     if (!augment_parse(&run->augmentation, run->augment)) die(2, "--augment: %s", error_text());
     run->augmenting = strcmp(run->augment, "none") != 0;
-    if (option_given(run->table, "--data-dir") == 1 && !is_set(run->data, "fashion-mnist")
-        && !(unpaired && is_set(run->data_b, "fashion-mnist")))
-        die(2, "--data-dir is where --data fashion-mnist lies, not %s", run->data);
+    if (option_given(run->table, "--data-dir") == 1 && !is_set(data, "fashion-mnist")
+        && !is_set(b, "fashion-mnist"))
+        die(2, "--data-dir is where --data fashion-mnist lies, not %s", data);
     if (feeds_on_styles(r)) styles_open(run);
-    /* crops of the style pictures are all there is to see */
-    if (r->feeds == FEED_CROPS) {
-        set->count = run->style_count, set->h = set->w = run->options.size, set->c = 3,
-            run->data = run->style;
+    if (r->feeds == FEED_CROPS) {           /* crops of the style pictures are all there is to see */
+        set->count = run->style_count, set->h = set->w = run->options.size, set->c = 3;
+        run->data = run->style;
         return;
     }
-    set_load(run, set, "", run->data, o, 1, run->limit);
+    set_load(run, set, "", data, data_given == 2 ? " (the resumed run's --data: give it anew)" : "",
+             o, run->classes, run->limit);
     o.channels = set->c;
-    if (unpaired)
-        set_load(run, &run->others, "--data-b: ", run->data_b, o, has_the_ten(run->data)
-                 && has_the_ten(run->data_b),
-                 run->limit);
+    if (*b) set_load(run, &run->others, "--data-b: ", b, "", o,
+                     has_the_ten(data) && has_the_ten(b) ? run->classes : "", run->limit);
     if (!set->label && (r->feeds == FEED_CLASSES || r->feeds == FEED_LABELS))
         die(1, "--data %s: these pictures have no labels, which the recipe %s needs: expected "
-            "fashion-mnist, synthetic, "
-            "an IDX file with its labels-idx1 beside it, or a folder with a subfolder for each "
-                "class", run->data, r->name);
+            "fashion-mnist, synthetic, an IDX file with its labels-idx1 beside it, or a folder with "
+            "a subfolder for each class", data, r->name);
     for (int k = 0; set->label && k < set->classes && k < RUN_CLASSES; k++)
         for (long i = 0; i < set->count; i++)
             if (set->label[i] == k) { run->class_of_row[run->class_rows++] = k; break; }

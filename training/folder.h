@@ -1,12 +1,11 @@
 /* folder.h: the folder that a run leaves behind.
  *
- *   options.txt   every option in force, defaults marked; the networks     log.csv      a line per
- * step
+ *   options.txt   every option in force, defaults marked; the networks      log.csv   a line per step
  *   samples/step-000500.png   samples.png (the newest)   losses.png   checkpoint.safetensors
- * report.html
+ *   report.html
  *
- * Each file but log.csv is replaced whole or not at all (core/files.h). With several ranks the
- * first one writes. */
+ * Each file but log.csv is replaced whole or not at all (core/files.h). With several ranks the first
+ * one writes. */
 #ifndef FOLDER_H
 #define FOLDER_H
 #include "core/device.h"
@@ -36,8 +35,7 @@ static void keep_other(const Run *run) {
     char path[RUN_PATH];
     if (!run->overwrite && !access(in_folder(run, path, "checkpoint.safetensors"), F_OK))
         die(1, "%s: this folder holds a run already: --resume %s to go on, another --out to keep "
-            "it, or --overwrite",
-            path, run->out);
+            "it, or --overwrite", path, run->out);
 }
 
 /* Chooses --out, and refuses it where it holds another run. A run that goes on in its own folder
@@ -46,25 +44,22 @@ static inline void folder_open(Run *run) {
     const char *from = run->from, *slash = strrchr(from, '/');
     int out_given = option_given(run->table, "--out"), folders = 0;
     char path[RUN_PATH];
-    snprintf(run->origin, sizeof run->origin, "%.*s", slash ? (int)(slash - from) : 1, slash ? from
-             : ".");
+    strcpy(run->origin, slash ? from : ".");
+    if (slash) run->origin[slash - from] = 0;
     if (out_given == 2) run->folders[folders++] = run->out;
-    if (!strcmp(slash ? slash + 1 : from,
-                "checkpoint.safetensors")) run->folders[folders++] = run->origin;
+    if (!strcmp(slash ? slash + 1 : from, "checkpoint.safetensors"))
+        run->folders[folders++] = run->origin;
     snprintf(run->own, sizeof run->own, "runs/%s", run->recipe->name);
-    /* it stays there unless told otherwise */
-    if (*from && out_given != 1) run->out = run->origin;
+    if (*from && out_given != 1) run->out = run->origin;             /* it stays, unless told to move */
     if (!*run->out) run->out = run->own;
     if (strlen(run->out) > 4000) die(2, "--out: the path is longer than 4000 characters");
     if (run->job != TRAINS) return;
     run->folders[folders] = run->out;
     run->same = *from && same_file(from, in_folder(run, path, "checkpoint.safetensors"));
-    /* be it from a copy of its checkpoint */
-    run->home = *from && same_file(run->origin, run->out);
+    run->home = *from && same_file(run->origin, run->out);           /* be it from a copy */
     if (run->dry_run) return;
     if (!run->same) keep_other(run);
-    /* before the weights are read */
-    if (run->home && !parallel_rank) folder_lock(run);
+    if (run->home && !parallel_rank) folder_lock(run);               /* before the weights are read */
 }
 
 /* Has the run that is resumed come to its end? It may have been killed just before that. */
@@ -80,18 +75,17 @@ static inline int folder_is_complete(const Run *run) {
  * nothing of it can pass for the new one's */
 static void folder_clean(const Run *run, int anew) {
     static const char *const old[] = { "checkpoint.safetensors", "samples.png", "losses.png",
-                                      "log.csv", "report.html" };
+                                       "log.csv", "report.html" };
     static const char *const subs[] = { ".", "samples" };
     char path[RUN_PATH], name[300];
     for (int i = 0; i < 5 && anew; i++) unlink(in_folder(run, path, old[i]));
     for (int sub = 0; sub < 2; sub++) {
         DIR *folder = opendir(in_folder(run, path, subs[sub]));
         for (struct dirent *e; folder && (e = readdir(folder));) {
-            int half = !fnmatch("*.tmp-[0-9]*", e->d_name, 0) || !fnmatch("*.png.[0-9]*.tmp",
-                e->d_name, 0);
-            snprintf(name, sizeof name, "%s/%s", subs[sub], e->d_name);
-            if (half || (sub && anew && !strncmp(e->d_name, "step-", 5))) unlink(in_folder(run,
-                path, name));
+            const char *n = e->d_name;
+            int half = !fnmatch("*.tmp-[0-9]*", n, 0) || !fnmatch("*.png.[0-9]*.tmp", n, 0);
+            snprintf(name, sizeof name, "%s/%s", subs[sub], n);
+            if (half || (sub && anew && !strncmp(n, "step-", 5))) unlink(in_folder(run, path, name));
         }
         if (folder) closedir(folder);
     }
@@ -112,14 +106,14 @@ static void save_options(const Run *run) {
     must(file_end(&w, 1));
 }
 
-/* log.csv begins with the lines up to this step of the run that is resumed: none is repeated,
- * none lost */
+/* log.csv begins with the lines up to this step of the run that is resumed: none is repeated, none
+ * lost */
 static void log_open(Run *run) {
     char path[RUN_PATH], line[512];
     FileWrite w;
     snprintf(path, sizeof path, "%.4000s/log.csv", run->origin);
-    FILE *from = run->gan.step ? fopen(path, "r") : NULL, *to = file_begin(&w,
-        in_folder(run, path, "log.csv"));
+    FILE *from = run->gan.step ? fopen(path, "r") : NULL;
+    FILE *to = file_begin(&w, in_folder(run, path, "log.csv"));
     must(to != NULL);
     fprintf(to, "step,loss_d,loss_g,d_real,d_fake,norm_d,norm_g,batch_std");
     for (int i = 0; run->recipe->part[i]; i++) fprintf(to, ",%s", run->recipe->part[i]);
@@ -128,7 +122,8 @@ static void log_open(Run *run) {
         if (atol(line) >= 1 && atol(line) <= run->gan.step && strchr(line, '\n')) fputs(line, to);
     if (from) fclose(from);
     must(file_end(&w, 1));
-    if (!(run->log = fopen(path, "a"))) die(1, "%s: %s: cannot write there", path, strerror(errno));
+    run->log = fopen(path, "a");
+    if (!run->log) die(1, "%s: %s: cannot write there", path, strerror(errno));
 }
 
 /* When all is loaded, something may be written: by one rank */
@@ -148,8 +143,7 @@ static inline void folder_begin(Run *run) {
 static inline void log_step(Run *run, const Report *r, double seconds) {
     if (!run->writes) return;
     fprintf(run->log, "%ld,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g", run->gan.step, r->loss_d, r->loss_g,
-            r->d_real, r->d_fake,
-            r->norm_d, r->norm_g, r->batch_std);
+            r->d_real, r->d_fake, r->norm_d, r->norm_g, r->batch_std);
     for (int i = 0; run->recipe->part[i]; i++) fprintf(run->log, ",%.9g", r->part[i]);
     fprintf(run->log, ",%.3f\n", seconds);
 }
@@ -164,8 +158,8 @@ static void save_plot(Run *run) {
     PlotSeries series[2] = { { "discriminator", log.value[0], log.value[1], log.rows },
                              { "generator", log.value[0], log.value[2], log.rows } };
     snprintf(title, sizeof title, "%s: losses", run->recipe->name);
-    disk_took(run, image_plot(&plot, series, 2, title, "step") && image_save(&plot,
-        in_folder(run, path, "losses.png")));
+    disk_took(run, image_plot(&plot, series, 2, title, "step")
+                   && image_save(&plot, in_folder(run, path, "losses.png")));
     image_free(&plot);
     log_free(&log);
 }
@@ -174,30 +168,26 @@ static void save_plot(Run *run) {
 static int save_checkpoint(Run *run) {
     StMeta meta[RUN_OPTIONS];
     char path[RUN_PATH], text[RUN_OPTIONS][64];
-    int metas = 0;
-    /* the log is never behind the checkpoint */
-    fflush(run->log), fsync(fileno(run->log));
+    int n = 0;
+    fflush(run->log), fsync(fileno(run->log));           /* the log is never behind the checkpoint */
     for (const Option *o = run->table; o->name; o++)
-        if (!(o->jobs & ONCE)) meta[metas] = (StMeta){ o->name, option_text(o, text[metas]) },
-            metas++;
-    if (!disk_took(run, gan_save(&run->gan, in_folder(run, path, "checkpoint.safetensors"), meta,
-                                 metas))) return 0;
-    run->saved = run->gan.step;
-    return 1;
+        if (!(o->jobs & ONCE)) meta[n] = (StMeta){ o->name, option_text(o, text[n]) }, n++;
+    int good = gan_save(&run->gan, in_folder(run, path, "checkpoint.safetensors"), meta, n);
+    if (good) run->saved = run->gan.step;
+    return disk_took(run, good);
 }
 
 /* The checkpoint, sheets, plot and report of the last step; 0: not all that matters was written */
 static inline int folder_end(Run *run) {
     char path[RUN_PATH], title[200];
-    int good = !fflush(run->log) && !ferror(run->log);
-    if (!good) fail("%s: lines are missing, the disk refused them: make room there",
-                    in_folder(run, path, "log.csv"));
-    good = disk_took(run, good) & save_checkpoint(run);
+    int logged = !fflush(run->log) && !ferror(run->log), good = save_checkpoint(run);
     if (!run->sample_every || run->gan.step % run->sample_every) save_sheets(run);
     save_plot(run);
     fclose(run->log);
     snprintf(title, sizeof title, "%s on %s", run->recipe->name, run->data);
     disk_took(run, report_write(run->out, title, device_name(run->gan.ops)));
-    return good;
+    if (!logged) fail("%s: lines are missing, the disk refused them: make room there",
+                      in_folder(run, path, "log.csv"));
+    return disk_took(run, logged) && good;
 }
 #endif

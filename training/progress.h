@@ -14,20 +14,18 @@ static inline void progress(const Run *run, const Report *r, double rate, double
     if (run->minutes > 0) rest = fmin(rest, 60 * run->minutes - seconds);
     long left = fmax(rest, 0);
     char line[500], losses[100];
-    if (gan->d.nodes) snprintf(losses, sizeof losses, "D %.3f  G %.3f  D(x) %.2f  D(G(z)) %.2f", r->loss_d,
-                               r->loss_g, r->d_real, r->d_fake);
-    else snprintf(losses, sizeof losses, "loss %.4f", r->loss_g);
-    int n = snprintf(line, sizeof line, "%s%ld/%d  %s  %.1f steps/s  ETA %ld:%02ld", terminal ? ""
-                     : "step ", gan->step,
-                     steps, losses, rate, left / 60, left % 60);
+    snprintf(losses, sizeof losses, "loss %.4f", r->loss_g);
+    if (gan->d.nodes)
+        snprintf(losses, sizeof losses, "D %.3f  G %.3f  D(x) %.2f  D(G(z)) %.2f", r->loss_d,
+                 r->loss_g, r->d_real, r->d_fake);
+    int n = snprintf(line, sizeof line, "%s%ld/%d  %s  %.1f steps/s  ETA %ld:%02ld",
+                     terminal ? "" : "step ", gan->step, steps, losses, rate, left / 60, left % 60);
     for (int i = 0; !terminal && part[1] && part[i]; i++)
         if (gan->weight[i] > 0 && strcmp(part[i], "adversarial"))
             n += snprintf(line + n, sizeof line - n, "  %s %.3f", part[i], r->part[i]);
-    /* one row, however wide the window: the bar takes what is left */
-    if (terminal) {
-        struct winsize window;
-        int columns = ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) || !window.ws_col ? 80
-            : window.ws_col;
+    if (terminal) {                         /* one row; the bar takes what the window leaves */
+        struct winsize w;
+        int columns = ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || !w.ws_col ? 80 : w.ws_col;
         if (n > columns - 1) line[columns - 1] = 0;
         bar = columns - n - 4 < 24 ? columns - n - 4 : 24;
     }
@@ -42,8 +40,7 @@ static double batch_spread(const float *x, long n, long each) {
     double total = 0;
     for (long k = 0; k < each; k++) {
         double sum = 0, square = 0;
-        for (long i = 0; i < n; i++) sum += x[i * each + k],
-            square += (double)x[i * each + k] * x[i * each + k];
+        for (long i = k; i < n * each; i += each) sum += x[i], square += (double)x[i] * x[i];
         double variance = square / n - sum / n * (sum / n);
         total += variance > 0 ? sqrt(variance) : 0;
     }
@@ -53,29 +50,27 @@ static double batch_spread(const float *x, long n, long each) {
 /* Is the training still healthy? Running means over about 50 steps, and what they say in plain
  * words, each at most once in 500 steps. */
 static inline void diagnose(Run *run, const Report *r) {
-    long step = run->gan.step, batch = run->gan.options.batch;
+    const GanOptions *o = &run->gan.options;
+    long step = run->gan.step;
     if (step == run->first + 1) {
-        run->real_spread = batch_spread(run->pixels, batch,
-                                        picture_floats(run, run->gan.options.channels));
+        run->real_spread = batch_spread(run->pixels, o->batch, picture_floats(run, o->channels));
         run->d_real = run->d_fake = 0.5, run->alike = 1, run->told_wins = run->told_alike = -1000;
     }
-    run->d_real += 0.02 * (r->d_real - run->d_real),
-        run->d_fake += 0.02 * (r->d_fake - run->d_fake);
+    run->d_real += 0.02 * (r->d_real - run->d_real);
+    run->d_fake += 0.02 * (r->d_fake - run->d_fake);
     run->alike += 0.02 * (r->batch_std / (run->real_spread + 1e-9) - run->alike);
     if (step < 100) return;
     if (run->d_real > 0.97 && run->d_fake < 0.03 && step - run->told_wins >= 500) {
         run->told_wins = step;
         say("step %ld: the discriminator wins: it is right %.0f%% of the time, so the generator "
-            "learns little from it. "
-            "A lower --lr-d, --smoothing 0.1 or a larger --batch helps.", step,
-                50 * (run->d_real + 1 - run->d_fake));
+            "learns little from it. A lower --lr-d, --smoothing 0.1 or a larger --batch helps.",
+            step, 50 * (run->d_real + 1 - run->d_fake));
     }
-    if (run->alike < 0.15 && batch > 1 && step - run->told_alike >= 500) {
+    if (run->alike < 0.15 && o->batch > 1 && step - run->told_alike >= 500) {
         run->told_alike = step;
         say("step %ld: the samples collapse onto each other: they differ %.0f times less than the "
-            "pictures of the set. "
-            "--diversity 1, a lower --lr, a larger --batch or the recipe wgan-gp helps.", step,
-                1 / (run->alike + 1e-9));
+            "pictures of the set. --diversity 1, a lower --lr, a larger --batch or the recipe "
+            "wgan-gp helps.", step, 1 / (run->alike + 1e-9));
     }
 }
 #endif

@@ -1,5 +1,4 @@
-/* sheets.h: the sample sheets: what the generator makes at a step, as one picture (by
- * Recipe.feeds). */
+/* sheets.h: the sample sheets: what the generator makes at a step, as one picture. */
 #ifndef SHEETS_H
 #define SHEETS_H
 #include "training/batch.h"
@@ -13,7 +12,7 @@ static int disk_took(Run *run, int good) {
 }
 
 /* Rows of pictures (size,size,channels) */
-enum { SHEET_COLUMNS = 8 };
+enum { COLUMNS = 8 };
 typedef struct Sheet { long cells, each; int channels; float *pixels; } Sheet;
 
 static Sheet sheet_new(const Run *run, long cells, int channels) {
@@ -40,9 +39,8 @@ static void sheet_save(Run *run, Sheet *s, const char *name) {
     int size = run->options.size;
     char step[60];
     Image picture;
-    must(image_grid(&picture, s->pixels, s->cells, size, size, s->channels, SHEET_COLUMNS,
-                    size < 48 ? 3 : 1,
-                    size < 48 ? 3 : 4));
+    must(image_grid(&picture, s->pixels, s->cells, size, size, s->channels, COLUMNS,
+                    size < 48 ? 3 : 1, size < 48 ? 3 : 4));
     snprintf(step, sizeof step, "samples/step-%06ld.png", run->gan.step);
     sheet_write(run, &picture, name ? name : step);
     if (!name) sheet_write(run, &picture, "samples.png");
@@ -50,7 +48,7 @@ static void sheet_save(Run *run, Sheet *s, const char *name) {
     free(s->pixels);
 }
 
-/* a batch to run->pixels and run->masks: of `count` pictures that are spread over the set those
+/* A batch to run->pixels and run->masks: of `count` pictures that are spread over the set, those
  * from `first` on */
 static void fetch_spread(Run *run, const ImageSet *from, long first, long count) {
     for (long i = 0; i < run->gan.options.batch; i++)
@@ -62,11 +60,11 @@ static void fetch_spread(Run *run, const ImageSet *from, long first, long count)
 /* G from noise: 64 new pictures; where it is told the class, a row for each of ten */
 static void sheet_of_noise(Run *run) {
     Gan *gan = &run->gan;
-    long batch = gan->options.batch, rows = run->recipe->feeds != FEED_CLASSES ? 8
-        : run->class_rows < 10 ? run->class_rows : 10;
-    Sheet s = sheet_new(run, rows * SHEET_COLUMNS, gan->options.channels);
+    int classes = run->recipe->feeds == FEED_CLASSES, rows = classes ? run->class_rows : 8;
+    long batch = gan->options.batch;
+    Sheet s = sheet_new(run, (rows < 10 ? rows : 10) * COLUMNS, gan->options.channels);
     for (long done = 0; done < s.cells; done += batch) {
-        if (run->recipe->feeds == FEED_CLASSES) feed_every_class(run, done, SHEET_COLUMNS);
+        if (classes) feed_every_class(run, done, COLUMNS);
         gan_sample(gan, done / batch, run->made);
         sheet_put(&s, done, run->made, batch);
     }
@@ -84,9 +82,9 @@ static void sheet_of_garments(Run *run) {
         gan->ops->upload(gan->content, run->pixels, batch * pixels);
         gan_sample(gan, done / batch, run->made);
         for (long i = 0; i < batch && done + i < GARMENTS; i++) {
-            long at = (done + i) / SHEET_COLUMNS * 3 * SHEET_COLUMNS + (done + i) % SHEET_COLUMNS;
-            float *garment = cell(&s, at), *print = cell(&s, at + SHEET_COLUMNS);
-            sheet_put(&s, at + 2 * SHEET_COLUMNS, run->made + i * s.each, 1);
+            long at = (done + i) / COLUMNS * 3 * COLUMNS + (done + i) % COLUMNS;
+            float *garment = cell(&s, at), *print = cell(&s, at + COLUMNS);
+            sheet_put(&s, at + 2 * COLUMNS, run->made + i * s.each, 1);
             for (long p = 0; p < s.each; p++) {
                 float m = run->masks[i * pixels + p / 3];
                 garment[p] = run->pixels[i * pixels + p / 3];
@@ -98,11 +96,10 @@ static void sheet_of_garments(Run *run) {
 }
 
 /* n pictures to row `row` of the block of `rows` rows that picture `first` stands in */
-static void put_in_row(const Sheet *s, long first, int rows, int row, const float *pictures,
-                       long n) {
+static void put_in_row(const Sheet *s, long first, int rows, int row, const float *pictures, long n) {
     for (long i = 0; i < n; i++) {
-        long block = (first + i) / SHEET_COLUMNS, column = (first + i) % SHEET_COLUMNS;
-        sheet_put(s, (block * rows + row) * SHEET_COLUMNS + column, pictures + i * s->each, 1);
+        long block = (first + i) / COLUMNS, column = (first + i) % COLUMNS;
+        sheet_put(s, (block * rows + row) * COLUMNS + column, pictures + i * s->each, 1);
     }
 }
 
@@ -111,9 +108,9 @@ static void put_in_row(const Sheet *s, long first, int rows, int row, const floa
  * pictures of the other set, and what F makes of them. */
 static void sheet_of_translations(Run *run) {
     Gan *gan = &run->gan;
-    int drawings = run->recipe->feeds == FEED_DRAWINGS, draws = gan->latents ? 3 : 1,
-        rows = 1 + draws + drawings;
-    long batch = gan->options.batch, all = (rows == 2 ? 4 : rows == 3 ? 3 : 2) * SHEET_COLUMNS, n;
+    int drawings = run->recipe->feeds == FEED_DRAWINGS, draws = gan->latents ? 3 : 1;
+    int rows = 1 + draws + drawings, blocks = rows == 2 ? 4 : rows == 3 ? 3 : 2;
+    long batch = gan->options.batch, all = blocks * COLUMNS, n;
     Sheet s = sheet_new(run, rows * all, run->set.c);
     for (long done = 0; done < all; done += n) {
         int back = gan->f.nodes && done >= all / 2;
@@ -142,7 +139,7 @@ static float sheet_normal(const Run *run, int part, long i) {
 /* vaegan: 8 pictures, the same by way of their codes, the ways between the codes of four pairs
  * of them, and 16 pictures out of noise */
 static void sheet_of_codes(Run *run) {
-    enum { COLUMNS = SHEET_COLUMNS, NOISE = 6 * COLUMNS, CELLS = 8 * COLUMNS };
+    enum { NOISE = 6 * COLUMNS, CELLS = 8 * COLUMNS };
     Gan *gan = &run->gan;
     long batch = gan->options.batch, c = gan->g.node[gan->g_latent[0]].c;
     Sheet s = sheet_new(run, CELLS, gan->options.channels);
@@ -157,11 +154,10 @@ static void sheet_of_codes(Run *run) {
     }
     for (long i = 2 * COLUMNS; i < CELLS; i++)
         for (long k = 0; k < c; k++) {
-            const float *one = z + (COLUMNS + (i / COLUMNS - 2) * 2 % COLUMNS) * c,
-                *other = one + c;
+            const float *one = z + (COLUMNS + (i / COLUMNS - 2) * 2 % COLUMNS) * c, *other = one + c;
             float way = i % COLUMNS / (COLUMNS - 1.f);
             z[i * c + k] = i < NOISE ? one[k] + way * (other[k] - one[k])
-                : sheet_normal(run, 0, i * c + k);
+                                     : sheet_normal(run, 0, i * c + k);
         }
     for (long done = COLUMNS; done < CELLS; done += batch) {
         gan_decode(gan, z + done * c, run->made);
@@ -173,7 +169,7 @@ static void sheet_of_codes(Run *run) {
 
 /* stylegan: the coarse style of the pictures on the left, the fine ones of those on top */
 static void save_mixing(Run *run) {
-    enum { SIDE = SHEET_COLUMNS - 1, CELLS = SHEET_COLUMNS * SHEET_COLUMNS };
+    enum { SIDE = COLUMNS - 1, CELLS = COLUMNS * COLUMNS };
     Gan *gan = &run->gan;
     long batch = gan->options.batch, c = gan->g.node[gan->g_latent[0]].c;
     Sheet s = sheet_new(run, CELLS, gan->options.channels);
@@ -181,11 +177,12 @@ static void save_mixing(Run *run) {
     for (long done = 0; done < CELLS; done += batch) {
         /* the left column and the top row are pictures of one style each */
         for (long i = 0; i < batch; i++) {
-            long left = (done + i) % CELLS / SHEET_COLUMNS, top = (done + i) % SHEET_COLUMNS;
+            long left = (done + i) % CELLS / COLUMNS, top = (done + i) % COLUMNS;
             long from = left ? left : SIDE + top, to = top ? SIDE + top : left;
-            for (long k = 0; k < c; k++)
-                coarse[i * c + k] = sheet_normal(run, 1, from * c + k),
-                    fine[i * c + k] = sheet_normal(run, 1, to * c + k);
+            for (long k = 0; k < c; k++) {
+                coarse[i * c + k] = sheet_normal(run, 1, from * c + k);
+                fine[i * c + k] = sheet_normal(run, 1, to * c + k);
+            }
         }
         gan_mix(gan, coarse, fine, run->made);
         sheet_put(&s, done, run->made, batch);
@@ -198,36 +195,35 @@ static void save_mixing(Run *run) {
 /* G fuses any content with any style: 7 styles in the top row, 7 contents in the left column,
  * all pairs between them */
 static void sheet_of_pairs(Run *run) {
-    enum { SIDE = SHEET_COLUMNS - 1 };
+    enum { SIDE = COLUMNS - 1 };
     Gan *gan = &run->gan;
     long batch = gan->options.batch;
-    Sheet s = sheet_new(run, SHEET_COLUMNS * SHEET_COLUMNS, 3);
+    Sheet s = sheet_new(run, COLUMNS * COLUMNS, 3);
     for (long i = 0; i < s.each; i++) s.pixels[i] = 1;
     for (long i = 0; i < SIDE; i++) {
         float u[5] = { (i + .5f) / SIDE, .5f, .5f, .5f, .25f };
         style_crop(run, cell(&s, i + 1), u);
-        must(imageset_get(&run->set, i * run->set.count / SIDE, cell(&s, (i + 1) * SHEET_COLUMNS),
+        must(imageset_get(&run->set, i * run->set.count / SIDE, cell(&s, (i + 1) * COLUMNS),
                           run->masks));
     }
     for (long done = 0; done < SIDE * SIDE; done += batch) {
         for (long i = 0; i < batch; i++) {
             long pair = (done + i) % (SIDE * SIDE);
-            memcpy(run->pixels + i * s.each, cell(&s, (pair / SIDE + 1) * SHEET_COLUMNS),
-                   s.each * sizeof(float));
-            memcpy(run->made + i * s.each, cell(&s, pair % SIDE + 1),
-                   s.each * sizeof(float));
+            const float *content = cell(&s, (pair / SIDE + 1) * COLUMNS);
+            memcpy(run->pixels + i * s.each, content, s.each * sizeof *content);
+            memcpy(run->made + i * s.each, cell(&s, pair % SIDE + 1), s.each * sizeof *content);
         }
         gan->ops->upload(gan->content, run->pixels, batch * s.each);
         gan->ops->upload(gan->x_real, run->made, batch * s.each);
         gan_sample(gan, 0, run->made);
         for (long i = 0; i < batch && done + i < SIDE * SIDE; i++)
-            sheet_put(&s, ((done + i) / SIDE + 1) * SHEET_COLUMNS + 1 + (done + i) % SIDE,
+            sheet_put(&s, ((done + i) / SIDE + 1) * COLUMNS + 1 + (done + i) % SIDE,
                       run->made + i * s.each, 1);
     }
     sheet_save(run, &s, NULL);
 }
 
-/* samples/step-N.png and samples.png; for stylegan also mixing.png. A full disk is told, not fatal. */
+/* samples/step-N.png and samples.png; for stylegan also mixing.png */
 static inline void save_sheets(Run *run) {
     switch (run->recipe->feeds) {
         case FEED_NOISE: case FEED_CLASSES:
