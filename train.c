@@ -58,8 +58,8 @@ static void check_networks(Run *run) {
     if (option_given(run->table, "--sync-batchnorm") == 1 && !has_batchnorm(gan))
         die(2, "--sync-batchnorm: the recipe %s has no batch norm: omit it", name);
     if (o->penalty_weight > 0 && !net_has_tangent(&gan->d))
-        die(2, "--penalty-weight %g: the discriminator of the recipe %s has batch norm, which mixes "
-            "the pictures; the penalty is of each alone", o->penalty_weight, name);
+        die(2, "--penalty-weight %g: the discriminator of the recipe %s has batch norm, which "
+            "mixes the pictures; the penalty is of each alone", o->penalty_weight, name);
     if (o->n_critic > 1 && gan_n_critic(gan) == 1)
         die(2, "--critic %d: the recipe %s updates D once in a step", o->n_critic, name);
     check_memory(gan);
@@ -75,7 +75,8 @@ static void print_networks(const Run *run) {
            device_name(gan->ops));
     printf("G %ld parameters, %.1f million multiplications a picture; D %ld parameters; "
            "memory: networks %.0f MB, pictures %.0f MB\n", gan->g.parameters,
-           net_multiplications(&gan->g) / 1e6, gan->d.parameters, gan_bytes(gan) / 1e6, bytes / 1e6);
+           net_multiplications(&gan->g) / 1e6, gan->d.parameters, gan_bytes(gan) / 1e6,
+           bytes / 1e6);
     const char *batchnorm = !has_batchnorm(gan) ? ""
         : gan->options.sync_batchnorm ? "; batch norm over all of them"
                                       : "; batch norm over those of each rank";
@@ -163,7 +164,7 @@ static void catch_signals(void) {
     signal(SIGTERM, on_signal);
     signal(SIGHUP, on_signal);
     signal(SIGPIPE, SIG_IGN);               /* nobody reads our lines any more: the run goes on */
-    if (parallel_ranks > 1) signal(SIGUSR1, on_signal);  /* after Ctrl-C mpirun kills within seconds */
+    if (parallel_ranks > 1) signal(SIGUSR1, on_signal);  /* mpirun passes it on and waits */
 }
 
 /* All ranks end after the same step, whichever of them was told to */
@@ -178,8 +179,8 @@ static int is_over(const Run *run) {
 static void check_ranks(const Gan *gan) {
     if (parallel_ranks > 1 && !parallel_same(gan_hash(gan)))
         die(1, "step %ld: the ranks do not hold the same weights, nothing is written: expected the "
-            "same options, the same build and the same kind of processor for all of them, and sound "
-            "memory", gan->step);
+            "same options, the same build and the same kind of processor for all of them, and "
+            "sound memory", gan->step);
 }
 
 static void check_finite(const Run *run, const Report *r) {

@@ -1,5 +1,6 @@
 /* batch.h: what a recipe is fed with: the data set, the style pictures, and the batch of a step
- * (Recipe.feeds). Which pictures a step sees, and how they are turned, follows from (seed, step). */
+ * (Recipe.feeds). Which pictures a step sees, and how they are turned, follows from seed and
+ * step. */
 #ifndef BATCH_H
 #define BATCH_H
 #include "training/run.h"
@@ -28,8 +29,8 @@ static void keep_apart(const Run *run, const char *source) {
             "folder", out);
 }
 
-/* One style picture, made ready for crops: patterns are repeated, others must be large enough. Where
- * styles are told apart, colours are whitened (mean 0, covariance 1): they would tell them. */
+/* One style picture, made ready for crops: patterns are repeated, others must be large enough.
+ * Where styles are told apart, colours are whitened (mean 0, covariance 1): they would tell. */
 static void style_add(Run *run, Image *picture, const char *name) {
     int size = run->options.size, side = ceil(size * fmax(run->style_scale, 1) * 2);
     Image ready = *picture;
@@ -122,7 +123,7 @@ static inline void data_open(Run *run) {
         && !is_set(b, "fashion-mnist"))
         die(2, "--data-dir is where --data fashion-mnist lies, not %s", data);
     if (feeds_on_styles(r)) styles_open(run);
-    if (r->feeds == FEED_CROPS) {           /* crops of the style pictures are all there is to see */
+    if (r->feeds == FEED_CROPS) {           /* crops of style pictures are all there is to see */
         set->count = run->style_count, set->h = set->w = run->options.size, set->c = 3;
         run->data = run->style;
         return;
@@ -134,8 +135,8 @@ static inline void data_open(Run *run) {
                      has_the_ten(data) && has_the_ten(b) ? run->classes : "", run->limit);
     if (!set->label && (r->feeds == FEED_CLASSES || r->feeds == FEED_LABELS))
         die(1, "--data %s: these pictures have no labels, which the recipe %s needs: expected "
-            "fashion-mnist, synthetic, an IDX file with its labels-idx1 beside it, or a folder with "
-            "a subfolder for each class", data, r->name);
+            "fashion-mnist, synthetic, an IDX file with its labels-idx1 beside it, or a folder "
+            "with a subfolder for each class", data, r->name);
     for (int k = 0; set->label && k < set->classes && k < RUN_CLASSES; k++)
         for (long i = 0; i < set->count; i++)
             if (set->label[i] == k) { run->class_of_row[run->class_rows++] = k; break; }

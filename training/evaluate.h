@@ -36,10 +36,10 @@ static Row row_new(const char *name, const char *key) {
 
 /* The sets: where pictures come from, and how they are spoiled: x = keep x + noise N(0,1), or means
  * of 3x3. CONTENTS are of recipes that repaint. Noise on cloth must not pass for a pattern: the
- * black around a content stays, and where keep < 1 it first gets the mean of a real picture's cloth,
- * x = to + keep (x - from). That passes FCD and the patches of whole pictures; those of cloth alone
- * reject it. KEPT: what of a content is to be kept: of a drawing the picture that was drawn, else
- * all of it. */
+ * black around a content stays, and where keep < 1 it first gets the mean of a real picture's
+ * cloth, x = to + keep (x - from). That passes FCD and the patches of whole pictures; those of
+ * cloth alone reject it. KEPT: what of a content is to be kept: of a drawing the picture that was
+ * drawn, else all of it. */
 enum { OF_G, CONTENTS, KEPT, OTHERS, REFERENCE };
 enum { MADE, SETS = 9 };
 static const struct { const char *name, *key; int from; float keep, noise; int blur; } kinds[] = {
@@ -68,7 +68,7 @@ typedef struct Evaluation {
     int split, patches, side;               /* 1: there is a test part; patches of each picture */
     Gan classifier;
     Seen reference;
-    int repaints, unpaired, drawings;       /* the recipe: any of the two; FEED_UNPAIRED; _DRAWINGS */
+    int unpaired, drawings, repaints;       /* FEED_UNPAIRED; FEED_DRAWINGS; one of them */
     long each;                              /* numbers of a picture */
 } Evaluation;
 
@@ -81,8 +81,8 @@ static float evaluation_normal(const Run *run, int kind, long i) {
     return z[i % 4];
 }
 
-/* Pictures first..first+count-1 of a kind. The reference is the test part, or of a set that has none
- * one half, in an order drawn at random; the other half is the floor. */
+/* Pictures first..first+count-1 of a kind. The reference is the test part, or one half of a set
+ * that has none, in an order drawn at random; the other half is the floor. */
 static void fetch_real(Evaluation *e, int from, long first, long count, float *x) {
     const ImageSet *set = &e->run->set, *s = from == OTHERS ? set : &e->test;
     if (e->unpaired && (from == CONTENTS || from == KEPT)) s = &e->contents;
@@ -167,7 +167,7 @@ static Seen see(Evaluation *e, int kind, long n) {
                .patch = floats(n * e->patches * square), .label = room_for(n, sizeof(int)) };
     for (long first = 0, draw = 0, ready = 0; first < n; first += BATCH) {
         long count = n - first < BATCH ? n - first : BATCH;
-        for (; kind == MADE && ready < count; ready += batch)        /* G draws batches of its own */
+        for (; kind == MADE && ready < count; ready += batch)        /* batches of G's own size */
             draw_pictures(e, draw++, x + ready * each);
         if (kind != MADE) fetch_real(e, kinds[kind].from, first, count, x);
         if (kinds[kind].from == CONTENTS) fetch_real(e, OTHERS, first, count, kept);
@@ -272,7 +272,8 @@ static void print_rows(const Row *row, int rows) {
 /* a JSON string: what would need an escape becomes '?' */
 static void json_text(FILE *file, const char *key, const char *text) {
     fprintf(file, "  \"%s\": \"", key);
-    for (; *text; text++) fputc(strchr("\"\\", *text) || (*text & ~31) == 0 ? '?' : *text, file);
+    for (; *text; text++)
+        fputc(strchr("\"\\", *text) || (unsigned char)*text < 32 ? '?' : *text, file);
     fprintf(file, "\",\n");
 }
 
@@ -312,29 +313,26 @@ static void save_rows(const Run *run, const char *contents, const Row *row, int 
 
 /* ---------------------------------------------------------------- generators of pictures */
 
-/* What two runs must share: "fashion-mnist:test:plain" -> "fashion-mnist", "synthetic:40" ->
- * "synthetic"; colours are another matter */
-static void set_of(char name[400], const char *source) {
-    const char *tinted = strstr(source, ":tinted");
-    int drawn = !strncmp(source, "synthetic:", 10);
-    snprintf(name, 400, "%s", source);
-    if (drawn || !strncmp(name, "fashion-mnist:", 14))
-        strcpy(strchr(name, ':'), tinted && !drawn ? ":tinted" : "");
+/* What two runs must share: any part of Fashion-MNIST, but its colours; any number of drawings */
+static const char *set_of(const char *source) {
+    if (is_set(source, "synthetic")) return "synthetic";
+    if (!is_set(source, "fashion-mnist")) return source;
+    return strstr(source, ":tinted") ? "fashion-mnist:tinted" : "fashion-mnist";
 }
 
 /* The classifier must have learned the same pictures */
 static void open_classifier(Evaluation *e) {
     const Run *run = e->run;
     const Recipe *r = recipe_find("classifier");
-    const char *given = run->classifier;
+    const char *given = run->classifier, *ours = set_of(run->data), *theirs = "";
     int size = run->options.size;
-    char path[RUN_PATH], ours[400], theirs[400], command[1000];
+    char path[RUN_PATH], command[5000];
     StFile file;
-    set_of(ours, run->data);
-    snprintf(command, sizeof command, "./train --recipe classifier --data %s --size %d", ours, size);
+    snprintf(command, sizeof command, "./train --recipe classifier --data %s --size %d", ours,
+             size);
     if (!*given)
-        die(2, "measuring takes a classifier of the same pictures: %s makes one in runs/classifier, "
-            "then say --classifier runs/classifier", command);
+        die(2, "measuring takes a classifier of the same pictures: %s makes one in "
+            "runs/classifier, then say --classifier runs/classifier", command);
     if (access(given, F_OK))
         die(1, "--classifier %s: %s: %s --out %s makes it", given, strerror(errno), command, given);
     checkpoint_path(path, "--classifier", given);
@@ -344,7 +342,7 @@ static void open_classifier(Evaluation *e) {
     if (!recipe || strcmp(recipe, r->name))
         die(1, "--classifier %s: made with --recipe %s: %s makes a classifier", path,
             recipe ? recipe : "(none)", command);
-    set_of(theirs, source ? source : "");
+    if (source) theirs = set_of(source);
     if (strcmp(ours, theirs) || !side || atol(side) != size)
         die(1, "--classifier %s: trained on %s at --size %s, the run on %s at --size %d: "
             "%s makes the right one", path, theirs, side ? side : "?", ours, size, command);
@@ -355,7 +353,7 @@ static void open_classifier(Evaluation *e) {
     o.batch = CLASSIFIER_BATCH, o.size = size;
     o.channels = run->gan.options.channels, o.classes = run->set.classes;
     must(gan_begin(&e->classifier, r, &o, run->gan.ops));
-    e->classifier.g.training = NET_INPUT;                /* all activations stay, nothing is trained */
+    e->classifier.g.training = NET_INPUT;   /* all activations stay, nothing is trained */
     if (!gan_finish(&e->classifier) || !gan_load(&e->classifier, path))
         die(1, "--classifier: %s", error_text());
 }
@@ -370,7 +368,7 @@ static void evaluation_open(Evaluation *e, Run *run) {
     if (e->unpaired) {
         if (load_test_part(run, &e->contents)) imageset_free(&run->set);
         run->set = run->others, run->data = run->data_b;
-        e->patches *= 4;                    /* these sets are small, and few patches are all cloth */
+        e->patches *= 4;                    /* these sets are small, few patches are all cloth */
     }
     e->split = load_test_part(run, &e->test);
     long n = e->split ? e->test.count : run->set.count / 2;
@@ -379,7 +377,8 @@ static void evaluation_open(Evaluation *e, Run *run) {
     if (e->repaints && run->samples > e->contents.count) run->samples = e->contents.count;
     if (run->samples < n) n = run->samples;
     if (n < 2 * NEIGHBOUR)
-        die(1, "%s: %ld pictures to compare with, expected %d or more", run->data, n, 2 * NEIGHBOUR);
+        die(1, "%s: %ld pictures to compare with, expected %d or more", run->data, n,
+            2 * NEIGHBOUR);
     e->reference = see(e, SETS, n);
 }
 
@@ -507,10 +506,10 @@ static void style_picture(const Run *run, int kind, long i, const float *content
     }
 }
 
-/* Gram, patches and content of what G paints, each beside the untouched contents, other crops of the
- * same style pictures, and noise of their colours. Gram: of each style picture the mean Gram matrix
- * of the crops, against that of the pictures painted in its style; the mean over layers and style
- * pictures. Patches: all against all crops. Content: each with its own. */
+/* Gram, patches and content of what G paints, each beside the untouched contents, other crops of
+ * the same style pictures, and noise of their colours. Gram: of each style picture the mean Gram
+ * matrix of the crops, against that of the pictures painted in its style; the mean over layers and
+ * style pictures. Patches: all against all crops. Content: each with its own. */
 typedef struct StyleSums {
     Eyes eyes;
     double *grams, content[STYLE_SETS];     /* (style, set, eyes.grams) */
@@ -570,6 +569,7 @@ static void evaluate_style(Run *run) {
     int c = run->recipe->content;
     long each = picture_floats(run, 3), pixels = each / 3, batch = gan->options.batch;
     float *crops = floats(batch * each);
+    if (!option_given(run->table, "--samples")) run->samples = 500;      /* this takes longer */
     eyes_open(&s.eyes, run);
     s.grams = doubles(run->style_count * STYLE_SETS * s.eyes.grams);
     for (int k = 0; k < STYLE_SETS; k++)
@@ -612,17 +612,14 @@ static void check_measurable(const Run *run, const Recipe *r) {
         die(2, "--classifier: FCD is of recipes that draw pictures of the data set; --evaluate "
             "measures the recipe %s by its style: omit it", r->name);
     if (r && run->job == EVALUATES && (r->feeds == FEED_CROPS || r->feeds == FEED_LABELS))
-        die(1, "the recipe %s cannot be measured so: it makes no pictures. --evaluate takes runs of "
-            "the other recipes", r->name);
+        die(1, "the recipe %s cannot be measured so: it makes no pictures. --evaluate takes runs "
+            "of the other recipes", r->name);
 }
 
 static inline void evaluate(Run *run) {
     load_generator(&run->gan, run->from);
     if (!feeds_on_styles(run->recipe)) evaluate_pictures(run);
-    else {
-        if (!option_given(run->table, "--samples")) run->samples = 500;  /* Gram matrices take long */
-        evaluate_style(run);
-    }
+    else evaluate_style(run);
 }
 
 static inline void compress(Run *run) {

@@ -1,10 +1,11 @@
 /* folder.h: the folder that a run leaves behind.
  *
- *   options.txt   every option in force, defaults marked; the networks      log.csv   a line per step
+ *   options.txt   every option in force, defaults marked; the networks
+ *   log.csv       a line per step
  *   samples/step-000500.png   samples.png (the newest)   losses.png   checkpoint.safetensors
  *   report.html
  *
- * Each file but log.csv is replaced whole or not at all (core/files.h). With several ranks the first
+ * Each file but log.csv is replaced whole or not at all (core/files.h). Of several ranks the first
  * one writes. */
 #ifndef FOLDER_H
 #define FOLDER_H
@@ -50,7 +51,7 @@ static inline void folder_open(Run *run) {
     if (!strcmp(slash ? slash + 1 : from, "checkpoint.safetensors"))
         run->folders[folders++] = run->origin;
     snprintf(run->own, sizeof run->own, "runs/%s", run->recipe->name);
-    if (*from && out_given != 1) run->out = run->origin;             /* it stays, unless told to move */
+    if (*from && out_given != 1) run->out = run->origin;
     if (!*run->out) run->out = run->own;
     if (strlen(run->out) > 4000) die(2, "--out: the path is longer than 4000 characters");
     if (run->job != TRAINS) return;
@@ -59,7 +60,7 @@ static inline void folder_open(Run *run) {
     run->home = *from && same_file(run->origin, run->out);           /* be it from a copy */
     if (run->dry_run) return;
     if (!run->same) keep_other(run);
-    if (run->home && !parallel_rank) folder_lock(run);               /* before the weights are read */
+    if (run->home && !parallel_rank) folder_lock(run);   /* before the weights are read */
 }
 
 /* Has the run that is resumed come to its end? It may have been killed just before that. */
@@ -85,7 +86,8 @@ static void folder_clean(const Run *run, int anew) {
             const char *n = e->d_name;
             int half = !fnmatch("*.tmp-[0-9]*", n, 0) || !fnmatch("*.png.[0-9]*.tmp", n, 0);
             snprintf(name, sizeof name, "%s/%s", subs[sub], n);
-            if (half || (sub && anew && !strncmp(n, "step-", 5))) unlink(in_folder(run, path, name));
+            if (half || (sub && anew && !strncmp(n, "step-", 5)))
+                unlink(in_folder(run, path, name));
         }
         if (folder) closedir(folder);
     }
@@ -169,7 +171,7 @@ static int save_checkpoint(Run *run) {
     StMeta meta[RUN_OPTIONS];
     char path[RUN_PATH], text[RUN_OPTIONS][64];
     int n = 0;
-    fflush(run->log), fsync(fileno(run->log));           /* the log is never behind the checkpoint */
+    fflush(run->log), fsync(fileno(run->log));    /* it is never behind the checkpoint */
     for (const Option *o = run->table; o->name; o++)
         if (!(o->jobs & ONCE)) meta[n] = (StMeta){ o->name, option_text(o, text[n]) }, n++;
     int good = gan_save(&run->gan, in_folder(run, path, "checkpoint.safetensors"), meta, n);

@@ -1,90 +1,44 @@
 /* measures.h: how good the pictures of a generator are, in numbers. Nothing in it knows networks:
- * features go in, numbers
- * come out:     double fcd = measure_frechet(made, 10000, real, 10000, 128, NULL);
+ * features go in, numbers come out:
+ *
+ *     double fcd = measure_frechet(made, 10000, real, 10000, 128, NULL);
  *
  * A set of features is an array of rows, (n,d), a row a picture. What a number says only its
- * yardsticks tell: give each
- * measure also the real pictures against other real ones (the floor), and pictures that were
- * spoiled on purpose. Every
- * result has the same bits for any number of threads. Sizes out of the range that a comment gives:
- * NaN, or 0 of an int. */
+ * yardsticks tell: give each measure also the real pictures against other real ones (the floor),
+ * and pictures that were spoiled on purpose. Every result has the same bits for any number of
+ * threads. Sizes out of the range that a comment gives: NaN, or 0 of an int. */
 #ifndef MEASURES_H
 #define MEASURES_H
+#include "core/matrix.h"
 #include "training/room.h"
-#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 /* ---------------------------------------------------------------- Frechet distance */
 
-/* s = V diag(e) V^T of a symmetric matrix, (n,n): cyclic Jacobi (Golub, Van Loan: "Matrix
- * computations", 8.5). s is overwritten with diag(e); v: (n,n), a column an eigenvector, or
- * NULL. */
-static void measure_eigen(double *s, double *v, int n) {
-    for (long i = 0; v && i < (long)n * n; i++) v[i] = i % (n + 1) == 0;
-    for (int sweep = 0; sweep < 60; sweep++) {
-        double off = 0, all = 0;
-        for (long i = 0; i < (long)n * n; i++) all += s[i] * s[i], off += i % (n + 1) ? s[i] * s[i]
-            : 0;
-        if (!(off > 1e-30 * all)) break;
-        for (int p = 0; p < n; p++)
-            /* a rotation in the plane (p,q) that makes s[p][q] zero */
-            for (int q = p + 1; q < n; q++) {
-                double spq = s[p * n + q];
-                if (spq == 0) continue;
-                double tau = (s[q * n + q] - s[p * n + p]) / (2 * spq);
-                double t = (tau >= 0 ? 1 : -1) / (fabs(tau) + sqrt(1 + tau * tau)),
-                    c = 1 / sqrt(1 + t * t), r = t * c;
-                for (int k = 0; k < n; k++) {            /* columns p and q of s, and of V */
-                    double a = s[k * n + p], b = s[k * n + q];
-                    s[k * n + p] = c * a - r * b, s[k * n + q] = r * a + c * b;
-                    if (!v) continue;
-                    a = v[k * n + p], b = v[k * n + q];
-                    v[k * n + p] = c * a - r * b, v[k * n + q] = r * a + c * b;
-                }
-                for (int k = 0; k < n; k++) {            /* rows p and q */
-                    double a = s[p * n + k], b = s[q * n + k];
-                    s[p * n + k] = c * a - r * b, s[q * n + k] = r * a + c * b;
-                }
-            }
-    }
-}
-
-/* out = a b   all: (n,n) */
-static void measure_product(double *out, const double *a, const double *b, int n) {
-    memset(out, 0, sizeof *out * n * n);
-    for (int i = 0; i < n; i++)
-        for (int k = 0; k < n; k++)
-            for (int j = 0; j < n; j++) out[i * n + j] += a[i * n + k] * b[k * n + j];
-}
-
 /* The Frechet distance of two Gaussians with means m (d) and covariances C (d,d):
- *     |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2)        >= 0; 0: the same mean and
- * covariance
+ *     |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2)    >= 0; 0: the same m and C
  * Eigenvalues that rounding made negative count as 0. */
 static double measure_frechet_gaussians(const double *mean_a, const double *cov_a,
-                                        const double *mean_b,
-                                        const double *cov_b, int d) {
+                                        const double *mean_b, const double *cov_b, int d) {
     long square = (long)d * d;
-    double *s = doubles(4. * square), *v = s + square, *root = v + square, *t = root + square,
-        result = 0;
+    double *s = doubles(4. * square), *v = s + square, *root = v + square, *t = root + square;
+    double result = 0;
     memcpy(s, cov_a, sizeof *s * square);
-    measure_eigen(s, v, d);
-    /* t = V diag(sqrt(e)), root = t V^T = C_a^1/2 */
-    for (int i = 0; i < d; i++)
+    symmetric_eigen(s, v, d);
+    for (int i = 0; i < d; i++)             /* t = V diag(sqrt(e)), root = t V^T = C_a^1/2 */
         for (int j = 0; j < d; j++) t[i * d + j] = v[i * d + j] * sqrt(fmax(s[j * d + j], 0));
     for (int i = 0; i < d; i++)
         for (int j = 0; j < d; j++) s[i * d + j] = v[j * d + i];
-    measure_product(root, t, s, d);
-    measure_product(t, root, cov_b, d);
-    measure_product(s, t, root, d);
-    for (int i = 0; i < d; i++)                          /* symmetric but for rounding */
+    matrix_product(root, t, s, d);
+    matrix_product(t, root, cov_b, d);
+    matrix_product(s, t, root, d);
+    for (int i = 0; i < d; i++)             /* symmetric but for rounding */
         for (int j = 0; j < i; j++) s[i * d + j] = s[j * d + i] = (s[i * d + j] + s[j * d + i]) / 2;
-    measure_eigen(s, NULL, d);
+    symmetric_eigen(s, NULL, d);
     for (int i = 0; i < d; i++) {
-        double m = mean_a[i] - mean_b[i], e = s[i * d + i];
-        /* NaN stays NaN */
-        result += m * m + cov_a[i * d + i] + cov_b[i * d + i] - 2 * (e > 0 ? sqrt(e) : e * 0);
+        double m = mean_a[i] - mean_b[i], e = s[i * d + i], root_e = e > 0 ? sqrt(e) : e * 0;
+        result += m * m + cov_a[i * d + i] + cov_b[i * d + i] - 2 * root_e;      /* NaN stays NaN */
     }
     free(s);
     return result < 0 ? 0 : result;
@@ -107,16 +61,16 @@ static void measure_moments(double *mean, double *cov, const float *x, long n, i
     }
 }
 
-/* The Frechet distance of the Gaussians with the sets' means and covariances   a: (n,d), b:
- * (m,d); n, m >= 2 trace: tr C_b, or NULL. With the features of Inception v3 this is FID (Heusel
- * et al. 2017); with those of a classifier of one's own it is another number, here called FCD
- * (Frechet classifier distance), and two FCDs compare only if the classifier was the same. */
+/* The same of the Gaussians with two sets' means and covariances   a: (n,d), b: (m,d); n, m >= 2
+ * trace: tr C_b, or NULL. With the features of Inception v3 this is FID (Heusel et al. 2017); with
+ * those of a classifier of one's own it is another number, here called FCD (Frechet classifier
+ * distance), and two FCDs compare only if the classifier was the same. */
 static inline double measure_frechet(const float *a, long n, const float *b, long m, int d,
                                      double *trace) {
     if (trace) *trace = 0;
     if (d < 1 || n < 2 || m < 2) return NAN;
-    double *mean_a = doubles(2. * d * (d + 1)), *cov_a = mean_a + d, *mean_b = cov_a + (long)d * d,
-        *cov_b = mean_b + d;
+    double *mean_a = doubles(2. * d * (d + 1)), *cov_a = mean_a + d;
+    double *mean_b = cov_a + (long)d * d, *cov_b = mean_b + d;
     measure_moments(mean_a, cov_a, a, n, d);
     measure_moments(mean_b, cov_b, b, m, d);
     for (int i = 0; trace && i < d; i++) *trace += cov_b[i * d + i];
@@ -127,44 +81,38 @@ static inline double measure_frechet(const float *a, long n, const float *b, lon
 
 /* ---------------------------------------------------------------- precision, recall */
 
-enum { MEASURE_WIDE = 16, MEASURE_CHUNK = 64, MEASURE_NEAREST = 16 };
-
-/* For each row i of a, (n,d), against all rows j of b, (m,d), by squared distance: radius NULL:
- * out[i] = the distance to the k-th nearest row; a is b, and a row is no neighbour of itself
- * else:        out[i] = is it inside one of the balls of b, distance <= radius[j]? b is turned
- * so that MEASURE_WIDE of its rows lie side by side: the inner loop has no sum across its lanes. */
+/* For each row i of a, (n,d), against all rows j of b, (m,d), by squared distance:
+ *     radius NULL: out[i] = the distance to the k-th nearest other row; a is b
+ *     else:        out[i] = is it inside one of the balls of b, distance <= radius[j]?
+ * b is turned so that WIDE of its rows lie side by side: the inner loop has no sum across lanes. */
+enum { WIDE = 16, CHUNK = 64, NEAREST = 16 };
 static void measure_neighbours(double *out, const float *a, long n, const float *b, long m, int d,
-                               int k,
-                               const double *radius) {
-    long blocks = (m + MEASURE_WIDE - 1) / MEASURE_WIDE;
-    float *turned = floats((double)blocks * MEASURE_WIDE * d);
+                               int k, const double *radius) {
+    long blocks = (m + WIDE - 1) / WIDE;
+    float *turned = floats((double)blocks * WIDE * d);
     for (long j = 0; j < m; j++)
-        for (int i = 0; i < d; i++) turned[(j / MEASURE_WIDE * d + i) * MEASURE_WIDE + j % MEASURE_WIDE] = b[j * d + i];
+        for (int i = 0; i < d; i++) turned[(j / WIDE * d + i) * WIDE + j % WIDE] = b[j * d + i];
 #pragma omp parallel for schedule(static)
-    for (long first = 0; first < n; first += MEASURE_CHUNK) {
-        long end = n < first + MEASURE_CHUNK ? n : first + MEASURE_CHUNK;
-        double nearest[MEASURE_CHUNK][MEASURE_NEAREST];
+    for (long first = 0; first < n; first += CHUNK) {
+        long end = n < first + CHUNK ? n : first + CHUNK;
+        double nearest[CHUNK][NEAREST];
         for (long i = first; i < end; i++) {
-            for (int r = 0; r < MEASURE_NEAREST; r++) nearest[i - first][r] = INFINITY;
+            for (int r = 0; r < NEAREST; r++) nearest[i - first][r] = INFINITY;
             out[i] = 0;
         }
         for (long block = 0; block < blocks; block++)
-            /* four rows: their sums do not wait for each other */
-            for (long four = first; four < end; four += 4) {
-                const float *y = turned + block * d * MEASURE_WIDE, *x[4];
-                float sum[4][MEASURE_WIDE] = {{0}};
+            for (long four = first; four < end; four += 4) {     /* sums that need not wait */
+                const float *y = turned + block * d * WIDE, *x[4];
+                float sum[4][WIDE] = {{0}};
                 for (int r = 0; r < 4; r++) x[r] = a + (four + r < n ? four + r : n - 1) * d;
-                for (int e = 0; e < d; e++, y += MEASURE_WIDE)
+                for (int e = 0; e < d; e++, y += WIDE)
 #pragma omp simd
-                    for (int j = 0; j < MEASURE_WIDE; j++) {
-                        sum[0][j] += (x[0][e] - y[j]) * (x[0][e] - y[j]),
-                            sum[1][j] += (x[1][e] - y[j]) * (x[1][e] - y[j]);
-                        sum[2][j] += (x[2][e] - y[j]) * (x[2][e] - y[j]),
-                            sum[3][j] += (x[3][e] - y[j]) * (x[3][e] - y[j]);
-                    }
+                    for (int j = 0; j < WIDE; j++)
+                        for (int r = 0; r < 4; r++)
+                            sum[r][j] += (x[r][e] - y[j]) * (x[r][e] - y[j]);
                 for (long i = four; i < end && i < four + 4; i++)
-                    for (int j = 0; j < MEASURE_WIDE; j++) {
-                        long row = block * MEASURE_WIDE + j;
+                    for (int j = 0; j < WIDE; j++) {
+                        long row = block * WIDE + j;
                         double distance = sum[i - four][j], *list = nearest[i - first];
                         if (row < m && radius && distance <= radius[row]) out[i] = 1;
                         if (row >= m || radius || row == i || !(distance < list[k - 1])) continue;
@@ -189,15 +137,14 @@ static double measure_inside(const float *a, long n, const float *b, long m, int
 }
 
 /* A set's manifold: the balls around each of its rows that reach to its k-th nearest other row
- * (Kynkaanniemi et al. 2019; k = 3). precision: the share of `made` inside the manifold of
- * `real`: do they look real? recall: the share of `real` inside the manifold of `made`: is
- * everything there?      both 0 to 1 real: (n,d), made: (m,d), best n = m; 1 <= k <=
- * MEASURE_NEAREST, k < n, m. */
+ * (Kynkaanniemi et al. 2019; k = 3).
+ *     precision: the share of `made` inside the manifold of `real`: do they look real?
+ *     recall:    the share of `real` inside the manifold of `made`: is everything there?
+ * real: (n,d), made: (m,d), best n = m; 1 <= k <= NEAREST, k < n, m. */
 static inline int measure_precision_recall(double *precision, double *recall, const float *real_,
-                                           long n,
-                                           const float *made, long m, int d, int k) {
+                                           long n, const float *made, long m, int d, int k) {
     *precision = *recall = NAN;
-    if (k < 1 || k > MEASURE_NEAREST || n <= k || m <= k || d < 1) return 0;
+    if (k < 1 || k > NEAREST || n <= k || m <= k || d < 1) return 0;
     *precision = measure_inside(real_, n, made, m, d, k);
     *recall = measure_inside(made, m, real_, n, d, k);
     return 1;
@@ -238,8 +185,9 @@ static uint64_t measure_bits(uint64_t seed, uint64_t i) {
     z = (z ^ z >> 27) * 0x94D049BB133111EBu;
     return z ^ z >> 31;
 }
-static double measure_uniform(uint64_t seed, uint64_t i) { return ((measure_bits(seed,
-    i) >> 11) + 0.5) * 0x1p-53; }
+static double measure_uniform(uint64_t seed, uint64_t i) {
+    return ((measure_bits(seed, i) >> 11) + 0.5) * 0x1p-53;
+}
 
 static int measure_compare(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -247,15 +195,12 @@ static int measure_compare(const void *a, const void *b) {
 }
 
 /* Along a direction t, |t| = 1, the distance of two sets of numbers is that of the sorted lists;
- * the mean over random
- * directions (Rabin et al. 2011; for GANs Karras et al. 2018):
- *     1/T sum_t 1/n sum_i |sort(a t)_i - sort(b t)_i|          >= 0, in the units of a and b
- * a, b: (n,d), n >= 1
- * own 1, n >= 2: along differences of two rows of b: b varies along these, noise in all directions
+ * the mean over random directions (Rabin et al. 2011; for GANs Karras et al. 2018):
+ *     1/T sum_t 1/n sum_i |sort(a t)_i - sort(b t)_i|     >= 0     a, b: (n,d), n >= 1
+ * own 1, n >= 2: along differences of two rows of b. b varies along these, noise in all directions
  * alike. */
 static inline double measure_sliced_wasserstein(const float *a, const float *b, long n, int d,
-                                                int directions,
-                                                uint64_t seed, int own) {
+                                                int directions, uint64_t seed, int own) {
     if (n < 1 + own || d < 1 || directions < 1) return NAN;
     double *distance = doubles(directions), result = 0;
 #pragma omp parallel for schedule(static)
@@ -266,19 +211,17 @@ static inline double measure_sliced_wasserstein(const float *a, const float *b, 
         for (int j = 0; j < d; j++) {
             uint64_t i = 2 * ((uint64_t)t * d + j);
             if (own) way[j] = (double)b[first * d + j] - b[second * d + j];
-            /* N(0,1) (Box, Muller 1958), below of length 1 */
-            else way[j] = sqrt(-2 * log(measure_uniform(seed, i)))
+            else way[j] = sqrt(-2 * log(measure_uniform(seed, i)))   /* N(0,1) (Box, Muller 1958) */
                           * cos(2 * 3.14159265358979323846 * measure_uniform(seed, i + 1));
             norm += way[j] * way[j];
         }
         for (long i = 0; i < n; i++)
-            for (int j = 0; j < d; j++) p[i] += a[i * d + j] * way[j],
-                q[i] += b[i * d + j] * way[j];
+            for (int j = 0; j < d; j++)
+                p[i] += a[i * d + j] * way[j], q[i] += b[i * d + j] * way[j];
         qsort(p, n, sizeof *p, measure_compare);
         qsort(q, n, sizeof *q, measure_compare);
         for (long i = 0; i < n; i++) sum += fabs(p[i] - q[i]);
-        /* two equal rows: no direction, all sums are 0 */
-        distance[t] = norm == 0 ? sum : sum / (n * sqrt(norm));
+        distance[t] = norm == 0 ? sum : sum / (n * sqrt(norm));  /* two equal rows: all is 0 */
         free(p);
     }
     for (int t = 0; t < directions; t++) result += distance[t] / directions;
@@ -286,14 +229,14 @@ static inline double measure_sliced_wasserstein(const float *a, const float *b, 
     return result;
 }
 
-/* `count` squares of side x side pixels from random places of a picture (h,w,c): to, (count,
- * side*side*c). side <= h, w. With the distance above they tell textures apart: noise has the
- * same spread of brightness as a pattern, but not its edges. */
+/* `count` squares of side x side pixels from random places of a picture (h,w,c): to,
+ * (count, side*side*c). side <= h, w. With the distance above they tell textures apart: noise has
+ * the same spread of brightness as a pattern, but not its edges. */
 static inline void measure_patches(float *to, const float *picture, int h, int w, int c, int side,
                                    int count, uint64_t seed) {
     for (int i = 0; i < count; i++) {
-        long y = measure_bits(seed, 2 * i) % (h - side + 1),
-            x = measure_bits(seed, 2 * i + 1) % (w - side + 1);
+        long y = measure_bits(seed, 2 * i) % (h - side + 1);
+        long x = measure_bits(seed, 2 * i + 1) % (w - side + 1);
         for (int row = 0; row < side; row++, to += side * c)
             memcpy(to, picture + ((y + row) * w + x) * c, sizeof *to * side * c);
     }
@@ -301,42 +244,39 @@ static inline void measure_patches(float *to, const float *picture, int h, int w
 
 /* ---------------------------------------------------------------- MS-SSIM */
 
-/* The windowed mean of x, (h,w), rows first, then columns: y, (h - k + 1, w - k + 1). room: h (w
- * - k + 1) */
-static void measure_window(double *y, const double *x, int h, int w, const double *g, int k,
-                           double *room) {
+/* The windowed mean of x y, (h,w), or of x where y is NULL, rows first, then columns:
+ * out, (h - k + 1, w - k + 1). room: h (w - k + 1) */
+static void measure_window(double *out, const double *x, const double *y, int h, int w,
+                           const double *g, int k, double *room) {
     int oh = h - k + 1, ow = w - k + 1;
     for (int i = 0; i < h * ow; i++) {
-        double sum = 0;
-        for (int u = 0; u < k; u++) sum += g[u] * x[i / ow * w + i % ow + u];
-        room[i] = sum;
+        room[i] = 0;
+        for (int u = 0, at = i / ow * w + i % ow; u < k; u++, at++)
+            room[i] += g[u] * (x[at] * (y ? y[at] : 1));
     }
     for (int i = 0; i < oh * ow; i++) {
-        double sum = 0;
-        for (int u = 0; u < k; u++) sum += g[u] * room[i + u * ow];
-        y[i] = sum;
+        out[i] = 0;
+        for (int u = 0; u < k; u++) out[i] += g[u] * room[i + u * ow];
     }
 }
 
-/* mean(cs), and mean(l cs) to *both, of one channel (h,w). room: 7 h w */
+/* mean(cs), and mean(l cs) to *both, of one channel (h,w). room: 6 h w */
 static double measure_ssim(double *both, const double *a, const double *b, int h, int w,
                            double *room) {
     int side = h < w ? h : w, k = side < 11 ? side : 11;
     long n = (long)h * w, out = (long)(h - k + 1) * (w - k + 1);
     double g[11], sum = 0, cs_sum = 0, deviation = 1.5 * k / 11;
-    double *mean_a = room, *mean_b = room + n, *aa = room + 2 * n, *bb = room + 3 * n,
-        *ab = room + 4 * n;
-    double *x = room + 5 * n, *free_ = room + 6 * n;
-    for (int i = 0; i < k; i++) sum += g[i] = exp(-(i - (k - 1) / 2.0) * (i - (k - 1) / 2.0) / (2 * deviation * deviation));
+    double *mean_a = room + n, *mean_b = mean_a + n, *aa = mean_b + n, *bb = aa + n, *ab = bb + n;
+    for (int i = 0; i < k; i++) {
+        double at = i - (k - 1) / 2.0;
+        sum += g[i] = exp(-at * at / (2 * deviation * deviation));
+    }
     for (int i = 0; i < k; i++) g[i] /= sum;
-    measure_window(mean_a, a, h, w, g, k, free_);
-    measure_window(mean_b, b, h, w, g, k, free_);
-    for (long i = 0; i < n; i++) x[i] = a[i] * a[i];
-    measure_window(aa, x, h, w, g, k, free_);
-    for (long i = 0; i < n; i++) x[i] = b[i] * b[i];
-    measure_window(bb, x, h, w, g, k, free_);
-    for (long i = 0; i < n; i++) x[i] = a[i] * b[i];
-    measure_window(ab, x, h, w, g, k, free_);
+    measure_window(mean_a, a, NULL, h, w, g, k, room);
+    measure_window(mean_b, b, NULL, h, w, g, k, room);
+    measure_window(aa, a, a, h, w, g, k, room);
+    measure_window(bb, b, b, h, w, g, k, room);
+    measure_window(ab, a, b, h, w, g, k, room);
     *both = 0;
     for (long i = 0; i < out; i++) {
         double m = mean_a[i] * mean_b[i], squares = mean_a[i] * mean_a[i] + mean_b[i] * mean_b[i];
@@ -357,32 +297,27 @@ static void measure_halve(double *x, int h, int w) {     /* in place: (h,w) -> (
 }
 
 /* MS-SSIM of two pictures (h,w,c) in [-1,1], 1: the same (Wang, Simoncelli, Bovik 2003). At each
- * scale, with means,
- * variances and covariance under a Gaussian window of 11 x 11 (deviation 1.5) on pixels mapped to
- * [0,1], C1 = .01^2,
- * C2 = .03^2:
+ * scale, with means, variances and covariance under a Gaussian window of 11 x 11 (deviation 1.5) on
+ * pixels mapped to [0,1], C1 = .01^2, C2 = .03^2:
  *     cs = (2 s_ab + C2) / (s_a^2 + s_b^2 + C2)     l = (2 m_a m_b + C1) / (m_a^2 + m_b^2 + C1)
- *     product over scales of mean(max(cs, 0))^w, at the last one mean(l cs)^w       w = .0448 .2856
- * .3001 .2363 .1333
+ *     product over scales of mean(max(cs, 0))^w, at the last one mean(l cs)^w
  * Each scale halves the picture (means of 2 x 2; an odd last row is dropped). Scales end while 11
- * pixels are left, the
- * weights of the first ones are then scaled to the sum 1; a picture that is smaller than 11 has a
- * window of its size.
- * Channels: the mean of all. As diversity: the mean over pairs of made pictures of one class;
- * higher than among real
- * ones: less diverse (Odena et al. 2017). */
+ * pixels are left, the weights of the first ones are then scaled to the sum 1; a picture that is
+ * smaller than 11 has a window of its size. Channels: the mean of all. As diversity: the mean over
+ * pairs of made pictures of one class; higher than among real ones: less diverse (Odena et al.
+ * 2017). */
 static inline double measure_ms_ssim(const float *a, const float *b, int h, int w, int c) {
     static const double weight[5] = { .0448, .2856, .3001, .2363, .1333 };
     int scales = 1, side = h < w ? h : w;
     long n = (long)h * w;
-    double total = weight[0], result = 0, *x = doubles(9. * n), *y = x + n;
+    double total = weight[0], result = 0, *x = doubles(8. * n), *y = x + n;
     while (scales < 5 && side >> scales >= 11) total += weight[scales++];
     for (int k = 0; k < c; k++) {
         double product = 1, both;
         for (long i = 0; i < n; i++) x[i] = (a[i * c + k] + 1) / 2, y[i] = (b[i * c + k] + 1) / 2;
         for (int s = 0, sh = h, sw = w; s < scales; s++, sh /= 2, sw /= 2) {
-            double cs = measure_ssim(&both, x, y, sh, sw, y + n), term = s == scales - 1 ? both
-                : cs;
+            double cs = measure_ssim(&both, x, y, sh, sw, y + n);
+            double term = s == scales - 1 ? both : cs;
             product *= pow(term > 0 ? term : term * 0, weight[s] / total);
             measure_halve(x, sh, sw), measure_halve(y, sh, sw);
         }
@@ -395,18 +330,15 @@ static inline double measure_ms_ssim(const float *a, const float *b, int h, int 
 /* ---------------------------------------------------------------- style, content */
 
 /* G = 1/n sum_i (f_i - m)(f_i - m)^T, m the mean of f   f: (n,c), n positions of a layer; G: (c,c)
- *  F8, Gatys et al. 2015;
- * without the means, which hold the colours and the brightness: with them noise of a pattern's
- * colours passes for the
- * pattern */
+ * F8, Gatys et al. 2015, without the means, which hold the colours and the brightness: with them
+ * noise of a pattern's colours passes for the pattern. */
 static inline void measure_gram(double *gram, const float *f, long n, int c) {
     memset(gram, 0, sizeof *gram * c * c);
     for (int j = 0; j < c; j++) {
         double mean = 0;
         for (long i = 0; i < n; i++) mean += f[i * c + j];
         mean /= n;
-        /* sum (f_j - m_j) f_k is sum (f_j - m_j)(f_k - m_k) */
-        for (long i = 0; i < n; i++)
+        for (long i = 0; i < n; i++)        /* sum (f_j - m_j) f_k is sum (f_j - m_j)(f_k - m_k) */
             for (int k = 0; k < c; k++) gram[j * c + k] += (f[i * c + j] - mean) * f[i * c + k];
     }
     for (int j = 0; j < c * c; j++) gram[j] /= n;
@@ -421,13 +353,12 @@ static inline double measure_gram_distance(const double *gram, const double *tar
     return difference == 0 ? 0 : difference / size;
 }
 
-/* F9 on light and shade alone: the mean, over blocks of block x block pixels and weighted with
- * the mask's mean in them, of the squared difference of the blocks' mean brightness. x:
- * (h,w,xc), y: (h,w,yc), mask: (h,w) or NULL; h, w >= block; what is left over at the right and
+/* F9 on light and shade alone: the mean, over blocks of block x block pixels and weighted with the
+ * mask's mean in them, of the squared difference of the blocks' mean brightness.
+ * x: (h,w,xc), y: (h,w,yc), mask: (h,w) or NULL; h, w >= block; what is left over at the right and
  * below does not count. 0: the content is untouched; 0 also where the mask is empty. */
 static inline double measure_content_distance(const float *x, int xc, const float *y, int yc,
-                                              const float *mask, int h,
-                                              int w, int block) {
+                                              const float *mask, int h, int w, int block) {
     double sum = 0, weights = 0;
     if (block < 1 || h < block || w < block) return NAN;
     for (int i = 0; i + block <= h; i += block)

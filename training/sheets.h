@@ -96,7 +96,8 @@ static void sheet_of_garments(Run *run) {
 }
 
 /* n pictures to row `row` of the block of `rows` rows that picture `first` stands in */
-static void put_in_row(const Sheet *s, long first, int rows, int row, const float *pictures, long n) {
+static void put_in_row(const Sheet *s, long first, int rows, int row, const float *pictures,
+                       long n) {
     for (long i = 0; i < n; i++) {
         long block = (first + i) / COLUMNS, column = (first + i) % COLUMNS;
         sheet_put(s, (block * rows + row) * COLUMNS + column, pictures + i * s->each, 1);
@@ -154,7 +155,8 @@ static void sheet_of_codes(Run *run) {
     }
     for (long i = 2 * COLUMNS; i < CELLS; i++)
         for (long k = 0; k < c; k++) {
-            const float *one = z + (COLUMNS + (i / COLUMNS - 2) * 2 % COLUMNS) * c, *other = one + c;
+            long pair = COLUMNS + (i / COLUMNS - 2) * 2 % COLUMNS;
+            const float *one = z + pair * c, *other = one + c;
             float way = i % COLUMNS / (COLUMNS - 1.f);
             z[i * c + k] = i < NOISE ? one[k] + way * (other[k] - one[k])
                                      : sheet_normal(run, 0, i * c + k);
