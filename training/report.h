@@ -60,7 +60,7 @@ static void log_thin(Log *log, long group) {
         for (long r = 0; r < log->rows; r++) {
             double sum = 0;
             for (long i = 0; i < group; i++) sum += log->value[k][r * group + i];
-            log->value[k][r] = sum / (double)group;
+            log->value[k][r] = sum / group;
         }
 }
 
@@ -91,8 +91,8 @@ static void report_base64(FILE *page, const char *path) {
     unsigned char b[3] = {0};
     for (size_t n; from && (n = fread(b, 1, 3, from)) > 0; memset(b, 0, 3)) {
         unsigned bits = (unsigned)b[0] << 16 | (unsigned)b[1] << 8 | b[2];
-        for (size_t k = 0; k < 4; k++) fputc(k <= n ? letter[bits >> (18 - 6 * k) & 63] : '=',
-                                             page);
+        for (size_t k = 0; k < 4; k++)
+            fputc(k <= n ? letter[bits >> (18 - 6 * k) & 63] : '=', page);
     }
     if (from) fclose(from);
 }
@@ -101,19 +101,19 @@ static void report_base64(FILE *page, const char *path) {
 static void report_chart(FILE *page, const Log *log, const char *title, int from, int to) {
     enum { W = 640, H = 220, LEFT = 56, BOTTOM = H - 24, TOP = 10 };
     static const char *const colour[] = { "#2f7ed8", "#e8743b", "#2a9d6f", "#9b59b6", "#b7950b",
-                                         "#c0395b" };
+                                          "#c0395b" };
     double low = INFINITY, high = -INFINITY, last = log->value[0][log->rows - 1];
     int shown[LOG_COLUMNS], count = 0;
     for (int k = from; k <= to && k < log->columns; k++) {
         double least = INFINITY, most = -INFINITY;
-        for (long r = 0; r < log->rows; r++) least = fmin(least, log->value[k][r]),
-            most = fmax(most, log->value[k][r]);
+        for (long r = 0; r < log->rows; r++)
+            least = fmin(least, log->value[k][r]), most = fmax(most, log->value[k][r]);
         if (least == 0 && most == 0) continue;
         shown[count++] = k, low = fmin(low, least), high = fmax(high, most);
     }
     if (!count || !isfinite(low) || !isfinite(high)) return;
-    double step = pow(10, floor(log10(fmax(high - low, 1e-9 + 1e-6 * fabs(high))))),
-        ticks = (high - low) / step;
+    double step = pow(10, floor(log10(fmax(high - low, 1e-9 + 1e-6 * fabs(high)))));
+    double ticks = (high - low) / step;
     step *= ticks < 2 ? .5 : ticks > 5 ? 2 : 1;
     low = floor(low / step) * step, high = fmax(ceil(high / step) * step, low + step);
     double pixels = (BOTTOM - TOP) / (high - low);
@@ -130,8 +130,8 @@ static void report_chart(FILE *page, const Log *log, const char *title, int from
     }
     for (int i = 0; i <= 4; i++)
         fprintf(page, "<text x=\"%d\" y=\"%d\" text-anchor=\"%s\">%.0f</text>",
-                LEFT + (W - LEFT) * i / 4, H - 6,
-                i == 0 ? "start" : i == 4 ? "end" : "middle", last * i / 4);
+                LEFT + (W - LEFT) * i / 4, H - 6, i == 0 ? "start" : i == 4 ? "end" : "middle",
+                last * i / 4);
     for (int i = 0; i < count; i++) {
         fprintf(page, "<polyline stroke=\"%s\" points=\"", colour[i % 6]);
         for (long r = 0; r < log->rows; r++)
@@ -152,14 +152,12 @@ static void report_sheets(FILE *page, const char *folder) {
     char path[4300];
     struct dirent **sheet;
     snprintf(path, sizeof path, "%s/samples", folder);
-    int count = scandir(path, &sheet, report_is_sheet, alphasort), shown = count < REPORT_SHEETS
-        ? count : REPORT_SHEETS;
+    int count = scandir(path, &sheet, report_is_sheet, alphasort);
+    int shown = count < REPORT_SHEETS ? count : REPORT_SHEETS;
     if (count > 0)
-        fprintf(page, "<figure><figcaption><b>samples</b> after step <output "
-                "id=\"at\"></output></figcaption>\n"
-                "<input id=\"way\" type=\"range\" min=\"0\" max=\"%d\" value=\"%d\" "
-                    "aria-label=\"step\">"
-                "<div id=\"sheets\">\n", shown - 1, shown - 1);
+        fprintf(page, "<figure><figcaption><b>samples</b> after step <output id=\"at\"></output>"
+                "</figcaption>\n<input id=\"way\" type=\"range\" min=\"0\" max=\"%d\" value=\"%d\" "
+                "aria-label=\"step\"><div id=\"sheets\">\n", shown - 1, shown - 1);
     for (int i = 0; i < shown; i++) {
         const char *name = sheet[shown > 1 ? (long)i * (count - 1) / (shown - 1) : 0]->d_name;
         long step = atol(name + 5);
@@ -171,8 +169,8 @@ static void report_sheets(FILE *page, const char *folder) {
     }
     if (count > 0)
         fprintf(page, "</div></figure>\n<script>\n"
-                "const way = document.getElementById('way'), sheets = "
-                    "document.querySelectorAll('#sheets img');\n"
+                "const way = document.getElementById('way');\n"
+                "const sheets = document.querySelectorAll('#sheets img');\n"
                 "way.oninput = () => sheets.forEach((s, i) => { s.hidden = i != way.value; "
                 "if (!s.hidden) document.getElementById('at').value = s.dataset.step; });\n"
                 "way.oninput();\n</script>\n");
@@ -186,24 +184,21 @@ static void report_head(FILE *page, const char *title) {
     fprintf(page, "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">"
                   "<meta name=\"viewport\" content=\"width=device-width\">\n<title>");
     report_escaped(page, title);
-    fputs("</title>\n<style>\n:root { color-scheme: light dark; --ink: #222; --soft: #ddd; "
-          "--paper: #fff }\n"
-        "@media (prefers-color-scheme: dark) { :root { --ink: #ddd; --soft: #444; --paper: #181818 "
-            "} }\n"
-        "body { font: 16px/1.45 system-ui, sans-serif; color: var(--ink); background: "
-            "var(--paper); "
-        "max-width: 1100px; margin: 1.5em auto; padding: 0 1em }\n"
-        "main { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30em), "
-            "1fr)); "
-        "gap: 1em 2em; align-items: start }\n"
-        "figure { margin: 0 } figcaption span { white-space: nowrap } "
-        "svg, #sheets img { width: 100%; height: auto; display: block } #sheets img[hidden] { "
-            "display: none }\n"
-        "#sheets img { image-rendering: pixelated; max-width: 760px } input { width: 100% }\n"
-        "svg text { font-size: 12px; fill: var(--ink) } .grid { stroke: var(--soft) } "
-        "polyline { fill: none; stroke-width: 1.6 }\n"
-        "details { margin: 1em 0 } pre { overflow-x: auto; font-size: 13px }\n</style>\n<h1>",
-            page);
+    fputs("</title>\n<style>\n"
+        ":root { color-scheme: light dark; --ink: #222; --soft: #ddd; --paper: #fff }\n"
+        "@media (prefers-color-scheme: dark) {\n"
+        "  :root { --ink: #ddd; --soft: #444; --paper: #181818 } }\n"
+        "body { font: 16px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper);\n"
+        "  max-width: 1100px; margin: 1.5em auto; padding: 0 1em }\n"
+        "main { display: grid; gap: 1em 2em; align-items: start;\n"
+        "  grid-template-columns: repeat(auto-fit, minmax(min(100%, 30em), 1fr)) }\n"
+        "figure { margin: 0 } figcaption span { white-space: nowrap } input { width: 100% }\n"
+        "svg, #sheets img { width: 100%; height: auto; display: block }\n"
+        "#sheets img { image-rendering: pixelated; max-width: 760px }\n"
+        "#sheets img[hidden] { display: none } .grid { stroke: var(--soft) }\n"
+        "svg text { font-size: 12px; fill: var(--ink) }\n"
+        "polyline { fill: none; stroke-width: 1.6 } details { margin: 1em 0 }\n"
+        "pre { overflow-x: auto; font-size: 13px }\n</style>\n<h1>", page);
     report_escaped(page, title);
     fputs("</h1>\n<p>", page);
 }

@@ -25,7 +25,7 @@ enum { TRAINS = 1, EVALUATES = 2, COMPRESSES = 4, COMPARES = 8, ONCE = 16,
 enum { FOR_STYLES = 1 << 5, FOR_DATA = 1 << 6, FOR_TWO_SETS = 1 << 7, FOR_BODY = 1 << 8,
        FOR_MAKERS = 1 << 9, FOR_FEATURES = 1 << 10, FOR_ADVERSARIAL = 1 << 11,
        FOR_TARGETS = 1 << 12, FOR_CONTENT = 1 << 13, FOR_STYLE_LOSS = 1 << 14, FOR_CYCLE = 1 << 15,
-       FOR_KL = 1 << 16, FOR_DIVERSITY = 1 << 17, FOR_SOME = ~0u << 5 };
+       FOR_KL = 1 << 16, FOR_DIVERSITY = 1 << 17, FOR_SOME = -32 };
 
 enum { RUN_OPTIONS = 64, RUN_CLASSES = 4096, RUN_PATH = 4200 };
 
