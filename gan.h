@@ -56,9 +56,23 @@ enum { UNPAIRED = 1, DRAWINGS };         /* Recipe.pairs: contents of another se
 enum { ON_CLASS = 1, ON_CONTENT };       /* Recipe.conditional: what D also looks at */
 enum { BCE, LEAST_SQUARES, WASSERSTEIN, HINGE };         /* adversarial losses */
 
+/* What a recipe is fed with: gan->x_real, and where it repaints gan->content */
+enum Feed {
+    FEED_NOISE,                              /* pictures, to be drawn out of noise */
+    FEED_CLASSES,                            /* the same with their classes, gan->given */
+    FEED_PICTURES,                           /* pictures, to be encoded and drawn again */
+    FEED_UNPAIRED,                           /* pictures of two sets: content is to become like x_real */
+    FEED_DRAWINGS,                           /* pictures; content: their edges */
+    FEED_GARMENTS,                           /* crops of styles; content: garments, with gan->mask */
+    FEED_STYLES,                             /* crops of styles; content: pictures, and crops too */
+    FEED_CROPS,                              /* crops of styles, gan->labels: of which */
+    FEED_LABELS                              /* pictures and their classes, gan->labels */
+};
+
 typedef struct Recipe {
     const char *name, *summary, *source;
     GanOptions defaults;
+    int feeds;                           /* enum Feed */
     const char *data;                    /* which pictures by default; NULL: Fashion-MNIST */
     const char *part[GAN_PARTS + 1];     /* names of the parts of loss_g, ended by NULL */
     int content;                         /* channels of gan->content; 0: G reads noise alone */

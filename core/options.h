@@ -59,7 +59,7 @@ void options_parse(Option *table, int argc, char **argv);
 /* One value from text, checked like the command line's; `where` begins the message. */
 void options_set(Option *option, const char *text, const char *where);
 
-/* The defaults of a recipe: rows that point into the struct at `in` (size bytes) and that are not
+/* The defaults of a recipe: rows without a fallback that point into the struct at `in` (size bytes) and that are not
  * given take the value at the same place of the struct at `from`. */
 void options_defaults(Option *table, void *in, const void *from, size_t size);
 
@@ -201,7 +201,7 @@ static const struct { const char *shown; size_t bytes; } option_kinds[] = {
 void options_defaults(Option *table, void *in, const void *from, size_t size) {
     for (Option *o = table; o->name; o++) {
         uintptr_t at = (uintptr_t)o->value - (uintptr_t)in;
-        if (!o->given && at < size)
+        if (!o->given && !o->fallback && at < size)
             memcpy(o->value, (const char *)from + at, option_kinds[o->kind].bytes);
     }
 }

@@ -77,7 +77,7 @@ static void test_closed_forms(void) {
     CLOSE(measure_frechet_gaussians(mean_a, a, mean_b, b, D), want, 0, 1e-12, "Frechet of two Gaussians with diagonal covariances");
     for (int i = 0; i < D * D; i++) x[i] = 1.0 / (1 + i / D + i % D);    /* Hilbert's matrix: its eigenvectors are the rotation */
     memcpy(e, x, sizeof x);
-    measure_eigen(e, v, D);
+    symmetric_eigen(e, v, D);
     double trace = 0;
     for (int i = 0; i < D; i++) trace += e[i * D + i];
     CLOSE(trace, 1 + 1 / 3. + 1 / 5. + 1 / 7. + 1 / 9., 0, 1e-14, "the eigenvalues' sum is the trace");
@@ -108,11 +108,11 @@ static void test_closed_forms(void) {
     enum { N = 1001 };
     float *p = drawn(N, 1, 0), *q = malloc(sizeof(float) * N), *r = drawn(2 * N, 1, 0), *s = malloc(sizeof(float) * 2 * N);
     for (int i = 0; i < N; i++) q[N - 1 - i] = p[i] + 0.25f, s[2 * i] = r[2 * i] + 3, s[2 * i + 1] = r[2 * i + 1] - 4;
-    CLOSE(measure_sliced_wasserstein(p, q, N, 1, 7, 1), 0.25, 1e-6, 0, "sliced Wasserstein: numbers moved by 1/4, in another order");
-    CLOSE(measure_sliced_wasserstein(p, p, N, 1, 7, 1), 0, 0, 0, "to itself");
-    CLOSE(measure_sliced_wasserstein_own(p, q, N, 1, 7, 1), 0.25, 1e-6, 0, "of one number there is one direction");
+    CLOSE(measure_sliced_wasserstein(p, q, N, 1, 7, 1, 0), 0.25, 1e-6, 0, "sliced Wasserstein: numbers moved by 1/4, in another order");
+    CLOSE(measure_sliced_wasserstein(p, p, N, 1, 7, 1, 0), 0, 0, 0, "to itself");
+    CLOSE(measure_sliced_wasserstein(p, q, N, 1, 7, 1, 1), 0.25, 1e-6, 0, "of one number there is one direction");
     /* moved by v in the plane: the mean of |v cos| over directions is 2/pi |v|; 4,000 random ones come within 3% */
-    CLOSE(measure_sliced_wasserstein(r, s, N, 2, 4000, 1), 5 * 2 / 3.14159265, 0, 0.03, "moved by (3,-4)");
+    CLOSE(measure_sliced_wasserstein(r, s, N, 2, 4000, 1, 0), 5 * 2 / 3.14159265, 0, 0.03, "moved by (3,-4)");
 
     double g[4], h[4];
     float f[6] = { 1, 2, 3, 4, 5, 5 }, twice[6] = { 2, 4, 6, 8, 10, 10 }, none[6] = {0};
@@ -149,9 +149,9 @@ static void test_errors(void) {
     CHECK(isnan(measure_frechet(bad, 6, x, 6, 2, NULL)), "NaN among the features is not lost: Frechet, first set");
     CHECK(!measure_precision_recall(&p, &r, x, 3, x, 4, 3, 3) && isnan(p) && isnan(r), "three rows have no third neighbour");
     CHECK(!measure_precision_recall(&p, &r, x, 4, x, 4, 3, 0), "k = 0");
-    CHECK(isnan(measure_sliced_wasserstein(x, x, 0, 2, 4, 1)), "no rows");
-    CHECK(isnan(measure_sliced_wasserstein(x, bad, 6, 2, 4, 1)), "NaN is not lost: sliced Wasserstein");
-    CHECK(isnan(measure_sliced_wasserstein_own(x, bad, 6, 2, 16, 1)) && isnan(measure_sliced_wasserstein_own(x, x, 1, 2, 4, 1)), "nor along its own");
+    CHECK(isnan(measure_sliced_wasserstein(x, x, 0, 2, 4, 1, 0)), "no rows");
+    CHECK(isnan(measure_sliced_wasserstein(x, bad, 6, 2, 4, 1, 0)), "NaN is not lost: sliced Wasserstein");
+    CHECK(isnan(measure_sliced_wasserstein(x, bad, 6, 2, 16, 1, 1)) && isnan(measure_sliced_wasserstein(x, x, 1, 2, 4, 1, 1)), "nor along its own");
     CHECK(isnan(measure_ms_ssim(x, bad, 3, 4, 1)), "NaN is not lost: MS-SSIM");
     CHECK(isnan(measure_content_distance(x, 1, bad, 1, NULL, 3, 4, 2)), "NaN is not lost: content");
     CHECK(isnan(measure_content_distance(x, 1, x, 1, NULL, 3, 4, 4)), "a block larger than the picture");
@@ -194,7 +194,7 @@ static void test_orderings(void) {
                 double p[4];
                 omp_set_num_threads(threads);
                 CHECK(measure_precision_recall(&p[0], &p[1], clean, COUNT, x, COUNT, FEATURES, 3), "precision");
-                p[2] = measure_sliced_wasserstein(clean, x, COUNT, FEATURES, 9, 5), p[3] = measure_frechet(x, COUNT, clean, COUNT, FEATURES, NULL);
+                p[2] = measure_sliced_wasserstein(clean, x, COUNT, FEATURES, 9, 5, 0), p[3] = measure_frechet(x, COUNT, clean, COUNT, FEATURES, NULL);
                 double sum = p[0] + 3 * p[1] + 5 * p[2] + 7 * p[3];
                 CHECK(threads == 1 || sum == first, "the same bits for %d threads", threads);
                 first = sum;
@@ -220,12 +220,12 @@ static void test_orderings(void) {
             patch[i] = malloc(sizeof(float) * PLACES * D);
             measure_patches(patch[i], from[i], TILE, TILE, 3, PATCH, PLACES, (uint64_t)i);
         }
-        double same = measure_sliced_wasserstein(patch[1], patch[0], PLACES, D, 32, 1);
-        double rough = measure_sliced_wasserstein(patch[2], patch[0], PLACES, D, 32, 1);
-        double another = measure_sliced_wasserstein(patch[3], patch[0], PLACES, D, 32, 1);
+        double same = measure_sliced_wasserstein(patch[1], patch[0], PLACES, D, 32, 1, 0);
+        double rough = measure_sliced_wasserstein(patch[2], patch[0], PLACES, D, 32, 1, 0);
+        double another = measure_sliced_wasserstein(patch[3], patch[0], PLACES, D, 32, 1, 0);
         CHECK(3 * same < rough, "pattern %d: noise is rejected: %g, the pattern elsewhere %g", kind, rough, same);
-        double own = measure_sliced_wasserstein_own(patch[1], patch[0], PLACES, D, 32, 1);
-        double own_rough = measure_sliced_wasserstein_own(patch[2], patch[0], PLACES, D, 32, 1);
+        double own = measure_sliced_wasserstein(patch[1], patch[0], PLACES, D, 32, 1, 1);
+        double own_rough = measure_sliced_wasserstein(patch[2], patch[0], PLACES, D, 32, 1, 1);
         CHECK(3 * own < own_rough, "pattern %d, its own directions: noise is rejected: %g, the pattern elsewhere %g", kind, own_rough, own);
         CHECK(3 * same < another, "pattern %d: another pattern is rejected: %g, the same %g", kind, another, same);
         for (int i = 0; i < 4; i++) free(patch[i]);

@@ -27,7 +27,7 @@ logged() {                                  # logged RUN N: log.csv has the step
     awk -F, -v n="$2" 'NR == 1 { columns = NF } NR > 1 && ($1 != NR - 1 || NF != columns) { wrong = 1 } END { exit wrong || NR - 1 != n }' "$1/log.csv"
 }
 losses() { sed 's/,[^,]*$//' "$1/log.csv"; }                      # log.csv without its last column, the seconds
-names() { sed -n 's/^    { "\(--[a-z0-9-]*\)",.*/\1/p' train.c; }   # every option of the table
+names() { sed -n 's/^ *[A-Z]*_OPTION("\(--[a-z0-9-]*\)",.*/\1/p' training/run.h; }   # every option of the table
 byte() { printf "\\$(printf %o "$1")"; }
 tga() {                                     # tga FILE SIDE: a picture of that height and width, with the name's ending .tga
     { printf '\0\0\2\0\0\0\0\0\0\0\0\0'; byte "$2"; byte 0; byte "$2"; byte 0; byte 24; byte 32
@@ -167,9 +167,9 @@ bad "--resume without its --average" 1 "made with --average" --resume "$tmp/aver
 bad "--resume with an --average it had not" 1 "made without --average" --resume "$tmp/kept" --steps 20 --average 0.9 --out "$tmp/new"
 bad "--sync-batchnorm in one process" 2 "--sync-batchnorm: " $quick --sync-batchnorm --out "$tmp/new"
 bad "--prune in training" 2 "--prune: for --compress only" $quick --prune 0.3 --out "$tmp/new"
-bad "--samples in training" 2 "--samples: for --evaluate and --compress only" $quick --samples 100 --out "$tmp/new"
-bad "--evaluate with --steps" 2 "--steps: --evaluate does not train" --evaluate "$tmp/kept" --steps 3
-bad "--evaluate with --out" 2 "--out: --evaluate writes" --evaluate "$tmp/kept" --out "$tmp/new"
+bad "--samples in training" 2 "--samples: for --evaluate, --compress with --classifier only" $quick --samples 100 --out "$tmp/new"
+bad "--evaluate with --steps" 2 "--steps: for training only: omit it" --evaluate "$tmp/kept" --steps 3
+bad "--evaluate with --out" 2 "--out: for training, --compress only" --evaluate "$tmp/kept" --out "$tmp/new"
 bad "a name that is not UTF-8" 2 "--out: a name that is not UTF-8" $quick --out "$(printf '%s/\377' "$tmp")"
 bad "--average 1" 2 "--average 1: expected" $quick --average 1 --out "$tmp/new"
 bad "--resume and --init-from" 2 "expected one of them" --resume "$tmp/health" --init-from "$tmp/health" --steps 9
@@ -358,7 +358,7 @@ cp "$tmp/measured/checkpoint.safetensors" "$tmp/as-it-was"
 bad "--compress over its source" 1 "would overwrite the run that is read" --compress "$tmp/measured" --out "$tmp/measured/checkpoint.safetensors" --overwrite
 bad "--compress over its judge" 1 "would overwrite the run that is read" --compress "$tmp/measured" --classifier "$tmp/judge" --out "$tmp/judge/checkpoint.safetensors" --overwrite
 check "the source is unharmed" cmp -s "$tmp/measured/checkpoint.safetensors" "$tmp/as-it-was"
-bad "--compress with what it does not use" 2 "--limit: --compress has no use for it" --compress "$tmp/measured" --limit 3 --out "$tmp/none.safetensors"
+bad "--compress with what it does not use" 2 "--limit: for training, --evaluate, --compress with --classifier only" --compress "$tmp/measured" --limit 3 --out "$tmp/none.safetensors"
 bad "--classifier of a style" 2 "measures the recipe style by its style" --evaluate "$tmp/painted" --classifier "$tmp/judge"
 good "--compress a style" --compress "$tmp/painted" --quantize int8 --out "$tmp/paint.safetensors"
 ./transfer --generator "$tmp/paint.safetensors" --content "$tmp/kept/losses.png" --size 64 --output "$tmp/small.png" >"$tmp/log" 2>"$tmp/err"; status=$?

@@ -1,85 +1,110 @@
-/* evaluate.h: the part of train.c that measures runs: ./train --evaluate RUN, and --compress RUN. train.c includes it below its options,
- * its data set and its crops of styles, all of which it uses; the measures themselves stand in measures.h, the file in core/checkpoint.h.
+/* evaluate.h: how good a run's pictures are: ./train --evaluate RUN; and ./train --compress RUN.
+ * measures.h has the measures themselves, core/checkpoint.h the file.
  *
- * A generator of pictures is measured against the data set's test part with the features of a classifier (./train --recipe classifier);
- * one that repaints pictures (cyclegan, pix2pix) repaints the test part, which it has not been trained with, and is measured against the
- * pictures that these are to become like; a painter of styles against crops of its style with features_random. Beside it stand
- * yardsticks, measured in the same way: other real pictures, which is the floor, and pictures that were spoiled on purpose. Which
- * pictures are drawn follows from the run's --seed and --samples alone. */
+ * A generator of pictures is measured against the data set's test part, with the features of a
+ * classifier (./train --recipe classifier). One that repaints pictures (cyclegan, pattern, pix2pix)
+ * repaints the test part and is measured against the pictures that these are to become like; a
+ * painter of styles against crops of its style, with features_random. Beside it stand yardsticks,
+ * measured in the same way: other real pictures, which is the floor, and pictures that were spoiled
+ * on purpose. Which pictures are drawn follows from the run's --seed and --samples alone. */
 #ifndef EVALUATE_H
 #define EVALUATE_H
-#define MEASURES_IMPLEMENTATION
 #include "core/checkpoint.h"
+#include "training/batch.h"
 #include "training/measures.h"
+#include <sys/stat.h>
 
-enum { JUDGE_BATCH = 50, PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBOUR = 3, DIRECTIONS = 64, BLOCK = 4, LEAST_CLOTH = 50 };
+enum { CLASSIFIER_BATCH = 50, PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBOUR = 3,
+       DIRECTIONS = 64, BLOCK = 4, LEAST_CLOTH = 50 };
 
 /* One row of the table: a set of pictures, measured. Not every recipe has every number: NaN */
-enum { FCD, RELATIVE, PRECISION, RECALL, KL, COVERED, PATCHWISE, SSIM, GRAM_DISTANCE, CONTENT_DISTANCE, L1, CLOTH, MEASURES };
+enum { FCD, RELATIVE, PRECISION, RECALL, KL, COVERED, PATCHWISE, SSIM, GRAM, CONTENT, L1, CLOTH,
+       MEASURES };
 static const struct { const char *head, *key; int digits; } measure[MEASURES] = {
-    { "FCD", "fcd", 2 }, { "relative", "fcd_relative", 4 }, { "precision", "precision", 3 }, { "recall", "recall", 3 }, { "KL", "kl_to_uniform", 3 },
-    { "classes", "classes_covered", 0 }, { "patches", "patch_wasserstein", 4 }, { "MS-SSIM", "ms_ssim", 3 }, { "Gram", "gram_distance", 3 },
-    { "content", "content_distance", 4 }, { "L1", "l1", 4 }, { "cloth", "cloth_wasserstein", 4 } };
+    { "FCD", "fcd", 2 }, { "relative", "fcd_relative", 4 }, { "precision", "precision", 3 },
+    { "recall", "recall", 3 }, { "KL", "kl_to_uniform", 3 }, { "classes", "classes_covered", 0 },
+    { "patches", "patch_wasserstein", 4 }, { "MS-SSIM", "ms_ssim", 3 },
+    { "Gram", "gram_distance", 3 }, { "content", "content_distance", 4 }, { "L1", "l1", 4 },
+    { "cloth", "cloth_wasserstein", 4 } };
 typedef struct Row { const char *name, *key; double value[MEASURES]; } Row;
 
-/* The sets: where pictures come from, and how they are spoiled: x = keep x + noise N(0,1), or means of 3x3. Contents are of recipes that
- * repaint, and noise on cloth must not pass for a pattern: the black round a content stays, and where keep < 1 it first gets the mean of
- * a real picture's cloth, x = to + keep (x - from). That passes FCD and the patches of whole pictures; those of cloth alone reject it. */
+static Row row_new(const char *name, const char *key) {
+    Row row = { .name = name, .key = key };
+    for (int k = 0; k < MEASURES; k++) row.value[k] = NAN;
+    return row;
+}
+
+/* The sets: where pictures come from, and how they are spoiled: x = keep x + noise N(0,1), or means
+ * of 3x3. CONTENTS are of recipes that repaint. Noise on cloth must not pass for a pattern: the
+ * black around a content stays, and where keep < 1 it first gets the mean of a real picture's
+ * cloth, x = to + keep (x - from). That passes FCD and the patches of whole pictures; those of
+ * cloth alone reject it. KEPT: what of a content is to be kept: of a drawing the picture that was
+ * drawn, else all of it. */
 enum { OF_G, CONTENTS, KEPT, OTHERS, REFERENCE };
 enum { MADE, SETS = 9 };
-static const struct Pictures { const char *name, *key; int from; float keep, noise; int blur; } kinds[] = {
+static const struct { const char *name, *key; int from; float keep, noise; int blur; } kinds[] = {
     { "this run", "run", OF_G, 1, 0, 0 },
-    { "the contents, untouched", "untouched", CONTENTS, 1, 0, 0 }, { "  + noise of 0.2", "untouched_noise_0.2", CONTENTS, 1, 0.2f, 0 },
+    { "the contents, untouched", "untouched", CONTENTS, 1, 0, 0 },
+    { "  + noise of 0.2", "untouched_noise_0.2", CONTENTS, 1, 0.2f, 0 },
     { "  + 0.3, as bright as real ones", "untouched_bright_noise_0.3", CONTENTS, 0.5f, 0.3f, 0 },
-    { "other real pictures: the floor", "real", OTHERS, 1, 0, 0 }, { "  + noise of 0.1", "noise_0.1", OTHERS, 1, 0.1f, 0 },
-    { "  + noise of 0.3", "noise_0.3", OTHERS, 1, 0.3f, 0 }, { "  blurred, means of 3x3", "blurred", OTHERS, 1, 0, 1 },
-    { "noise alone", "noise", OTHERS, 0, 1, 0 }, { "the reference", "reference", REFERENCE, 1, 0, 0 } };
-static ImageSet test, contents;                          /* the test part, or `set` itself; what is repainted, unless it is drawings of test */
-static int split, patches = PATCHES;                     /* there is a test part; of each picture */
+    { "other real pictures: the floor", "real", OTHERS, 1, 0, 0 },
+    { "  + noise of 0.1", "noise_0.1", OTHERS, 1, 0.1f, 0 },
+    { "  + noise of 0.3", "noise_0.3", OTHERS, 1, 0.3f, 0 },
+    { "  blurred, means of 3x3", "blurred", OTHERS, 1, 0, 1 },
+    { "noise alone", "noise", OTHERS, 0, 1, 0 },
+    { "the reference", "reference", REFERENCE, 1, 0, 0 } };
 
 /* What is kept of a set of pictures */
 typedef struct Seen {
     long n, pairs;
-    float *feature, *patch;              /* (n,width), (n * PATCHES, side*side*c) */
-    int *label;                          /* (n): the class that the judge tells */
-    double ssim, content, l1;            /* the sum over pairs of one class; the means of the distances to what was to be kept */
+    float *feature, *patch;                 /* (n,width), (n * patches, side*side*c) */
+    int *label;                             /* (n): the class that the classifier tells */
+    double ssim, content, l1;               /* of pairs of one class, and of what was to be kept */
 } Seen;
 
-static void *room_for(double count) {
-    void *x = calloc((size_t)count + 1, sizeof(float));
-    if (!x) die(1, "not enough memory to measure: use a smaller --samples");
-    return x;
-}
+typedef struct Evaluation {
+    Run *run;
+    ImageSet test, contents;                /* the test part, or the set; what is repainted */
+    int split, patches, side;               /* 1: there is a test part; patches of each picture */
+    Gan classifier;
+    Seen reference;
+    int unpaired, drawings, repaints;       /* FEED_UNPAIRED; FEED_DRAWINGS; one of them */
+    long each;                              /* numbers of a picture */
+} Evaluation;
 
 static void forget(Seen *s) { free(s->feature), free(s->patch), free(s->label); }
 
 /* normal number i of a yardstick's noise */
-static float evaluation_normal(int kind, long i) {
+static float evaluation_normal(const Run *run, int kind, long i) {
     float z[4];
-    philox_normals(z, (uint64_t)seed, STREAM(STREAM_SAMPLE, (1L << 30) + kind), (uint64_t)i / 4);
+    philox_normals(z, run->options.seed, STREAM(STREAM_SAMPLE, (1L << 30) + kind), i / 4);
     return z[i % 4];
 }
 
-/* Pictures first..first+count-1 of a kind. The reference is the test part, or of a set that has none one half, in an order drawn at
- * random; the other half is the floor. Contents: a set's own, or drawings of the reference; KEPT: what of a content is to be kept: all of
- * it, of a drawing the picture that was drawn. */
-static void fetch_real(const Gan *gan, int from, long first, long count, float *x) {
-    long each = size * size * set.c;
-    int unpaired = gan->recipe->pairs == UNPAIRED && (from == CONTENTS || from == KEPT);
-    for (long i = first; i < first + count; i++, x += each) {
-        const ImageSet *s = unpaired ? &contents : from == OTHERS ? &set : &test;
-        long index = unpaired ? i : split && from != OTHERS ? i % test.count : walk(split || from != OTHERS ? i : set.count / 2 + i);
+/* Pictures first..first+count-1 of a kind. The reference is the test part, or one half of a set
+ * that has none, in an order drawn at random; the other half is the floor. */
+static void fetch_real(Evaluation *e, int from, long first, long count, float *x) {
+    const ImageSet *set = &e->run->set, *s = from == OTHERS ? set : &e->test;
+    if (e->unpaired && (from == CONTENTS || from == KEPT)) s = &e->contents;
+    for (long i = first; i < first + count; i++, x += e->each) {
+        long index = i, half = e->split || from != OTHERS ? 0 : set->count / 2;
+        if (s != &e->contents && (!e->split || s == set)) index = walk(e->run, half + i);
         must(imageset_get(s, index % s->count, x, NULL));
-        if (from == CONTENTS && gan->recipe->pairs == DRAWINGS) draw_edges(x);
+        if (from == CONTENTS && e->drawings) draw_edges(e->run, x);
     }
 }
 
-/* Batch `index` of what G makes: of noise, and where it is told the class, one class after the other; or of contents */
-static void draw_pictures(Gan *gan, long index, float *x) {
-    for (long i = 0; gan->recipe->conditional == ON_CLASS && i < batch; i++) host_labels[i] = (float)class_of_row[(index * batch + i) % class_rows];
-    if (gan->recipe->conditional == ON_CLASS) upload_given(gan, host_labels, batch);
-    if (gan->recipe->pairs) fetch_real(gan, CONTENTS, index * batch, batch, x), gan->ops->upload(gan->content, x, batch * size * size * set.c);
-    gan_sample(gan, (uint64_t)index, x);
+/* Batch `index` of what G makes: of noise, and where it is told the class, one class after the
+ * other; or of contents */
+static void draw_pictures(Evaluation *e, long index, float *x) {
+    Gan *gan = &e->run->gan;
+    long batch = gan->options.batch;
+    if (e->run->recipe->feeds == FEED_CLASSES) feed_every_class(e->run, index * batch, 1);
+    if (e->repaints) {
+        fetch_real(e, CONTENTS, index * batch, batch, x);
+        gan->ops->upload(gan->content, x, batch * e->each);
+    }
+    gan_sample(gan, index, x);
 }
 
 static int is_cloth(float x) { return x > -0.96f; }
@@ -87,132 +112,159 @@ static int is_cloth(float x) { return x > -0.96f; }
 static float mean_of_cloth(const float *x, long n) {
     double sum = 0, inside = 0;
     for (long i = 0; i < n; i++) sum += is_cloth(x[i]) ? x[i] : 0, inside += is_cloth(x[i]);
-    return (float)(sum / fmax(inside, 1));
+    return sum / fmax(inside, 1);
 }
 
-/* like: as many other pictures, for their brightness */
-static void spoil(int kind, float *x, const float *like, long first, long count, int c) {
-    const struct Pictures *k = &kinds[kind];
-    long each = size * size * c, side = size;
-    for (long i = 0; i < count && k->noise > 0; i++) {
-        int bright = k->from == CONTENTS && k->keep < 1;
-        float *y = x + i * each, from = bright ? mean_of_cloth(y, each) : 0, to = bright ? mean_of_cloth(like + i * each, each) : 0;
-        for (long p = 0; p < each; p++)
-            if (k->from != CONTENTS || is_cloth(y[p]))
-                y[p] = fmaxf(-1, fminf(1, to + k->keep * (y[p] - from) + k->noise * evaluation_normal(kind, (first + i) * each + p)));
-    }
-    float *before = k->blur ? room_for((double)each) : NULL;
-    for (long i = 0; before && i < count; i++) {
-        memcpy(before, x + i * each, sizeof *before * (size_t)each);
-        for (long p = 0; p < each; p++) {
-            float sum = 0;
-            for (long k = 0; k < 9; k++) {               /* edges repeated */
-                long row = p / (side * c) + k / 3 - 1, column = p / c % side + k % 3 - 1;
-                row = row < 0 ? 0 : row >= side ? side - 1 : row, column = column < 0 ? 0 : column >= side ? side - 1 : column;
-                sum += before[(row * side + column) * c + p % c];
-            }
-            x[i * each + p] = sum / 9;
+/* means of 3x3, edges repeated, of a picture (side,side,c) */
+static void blur(float *x, int side, int c) {
+    float *before = floats(side * side * c);
+    memcpy(before, x, side * side * c * sizeof *x);
+    for (int p = 0; p < side * side * c; p++) {
+        float sum = 0;
+        for (int k = 0; k < 9; k++) {
+            int row = fmax(0, fmin(side - 1, p / (side * c) + k / 3 - 1));
+            int column = fmax(0, fmin(side - 1, p / c % side + k % 3 - 1));
+            sum += before[(row * side + column) * c + p % c];
         }
+        x[p] = sum / 9;
     }
     free(before);
 }
 
-/* What the judge sees of `n` pictures of a set */
-static Seen see(int kind, long n, Gan *gan, Gan *judge) {
-    Net *net = &judge->g;
-    Node *in = &net->node[judge->g_content], *features = &net->node[judge->g_features], *logits = &net->node[judge->g_picture];
-    int c = in->c, width = features->c, side = size < PATCH_SIDE ? (int)size : PATCH_SIDE, classes = logits->c;
-    long each = size * size * c, square = side * side * c;
-    Seen s = { .n = n, .feature = room_for((double)(n + JUDGE_BATCH) * width), .patch = room_for((double)n * patches * (double)square), .label = room_for((double)n) };
-    float *x = room_for((double)(JUDGE_BATCH + batch) * (double)each), *score = room_for(JUDGE_BATCH * classes), *last = room_for((double)(classes * each));
-    float *kept = room_for(JUDGE_BATCH * (double)each);
-    char *there = room_for(classes);
-    for (long first = 0, draw = 0, ready = 0; first < n; first += JUDGE_BATCH) {
-        long count = n - first < JUDGE_BATCH ? n - first : JUDGE_BATCH;
-        if (kind != MADE) {
-            fetch_real(gan, kinds[kind].from, first, count, x);
-            if (kinds[kind].from == CONTENTS) fetch_real(gan, OTHERS, first, count, kept);
-            spoil(kind, x, kept, first, count, c);
-        } else {                                          /* G draws in batches of its own size: what is left over waits in x */
-            for (; ready < count; ready += batch, draw++) draw_pictures(gan, draw, x + ready * each);
-        }
-        if (gan->recipe->pairs) fetch_real(gan, KEPT, first, count, kept);
-        judge->ops->upload(in->y, x, JUDGE_BATCH * each);
+/* Picture number i of a kind, x, is spoiled; like: another picture, for its brightness */
+static void spoil(const Evaluation *e, int kind, float *x, const float *like, long i) {
+    float keep = kinds[kind].keep, noise = kinds[kind].noise, from = 0, to = 0;
+    int contents = kinds[kind].from == CONTENTS;
+    if (contents && keep < 1) from = mean_of_cloth(x, e->each), to = mean_of_cloth(like, e->each);
+    for (long p = 0; p < e->each && noise > 0; p++) {
+        float z = evaluation_normal(e->run, kind, i * e->each + p);
+        if (!contents || is_cloth(x[p]))
+            x[p] = fmaxf(-1, fminf(1, to + keep * (x[p] - from) + noise * z));
+    }
+    if (kinds[kind].blur) blur(x, e->run->options.size, e->run->set.c);
+}
+
+static int best_class(const float *score, int classes) {
+    int best = 0;
+    for (int k = 1; k < classes; k++)
+        if (score[k] > score[best]) best = k;
+    return best;
+}
+
+/* What the classifier sees of `n` pictures of a set */
+static Seen see(Evaluation *e, int kind, long n) {
+    enum { BATCH = CLASSIFIER_BATCH };
+    Net *net = &e->classifier.g;
+    const Ops *ops = net->ops;
+    Node *in = &net->node[e->classifier.g_content], *logits = &net->node[e->classifier.g_picture];
+    Node *features = &net->node[e->classifier.g_features];
+    int c = in->c, size = e->run->options.size, classes = logits->c;
+    long batch = e->run->gan.options.batch, each = e->each, square = e->side * e->side * c;
+    float *x = floats((BATCH + batch) * each), *score = floats(BATCH * classes);
+    float *kept = floats(BATCH * each);                  /* last: the last picture of each class */
+    float *last = floats(classes * each), *there = floats(classes);
+    Seen s = { .n = n, .feature = floats((n + BATCH) * features->c),
+               .patch = floats(n * e->patches * square), .label = room_for(n, sizeof(int)) };
+    for (long first = 0, draw = 0, ready = 0; first < n; first += BATCH) {
+        long count = n - first < BATCH ? n - first : BATCH;
+        for (; kind == MADE && ready < count; ready += batch)        /* batches of G's own size */
+            draw_pictures(e, draw++, x + ready * each);
+        if (kind != MADE) fetch_real(e, kinds[kind].from, first, count, x);
+        if (kinds[kind].from == CONTENTS) fetch_real(e, OTHERS, first, count, kept);
+        for (long i = 0; i < count; i++) spoil(e, kind, x + i * each, kept + i * each, first + i);
+        if (e->repaints) fetch_real(e, KEPT, first, count, kept);
+        ops->upload(in->y, x, BATCH * each);
         net_forward(net, 0);
-        judge->ops->download(s.feature + first * width, features->y, JUDGE_BATCH * width);
-        judge->ops->download(score, logits->y, JUDGE_BATCH * classes);
+        ops->download(s.feature + first * features->c, features->y, BATCH * features->c);
+        ops->download(score, logits->y, BATCH * classes);
         for (long i = 0; i < count; i++) {
-            const float *picture = x + i * each;
-            int best = 0;
-            if (gan->recipe->pairs) {
-                s.content += measure_content_distance(picture, c, kept + i * each, c, NULL, (int)size, (int)size, BLOCK) / (double)n;
-                for (long p = 0; p < each; p++) s.l1 += fabs(picture[p] - kept[i * each + p]) / (double)(n * each);
+            const float *picture = x + i * each, *keep = kept + i * each;
+            int best = s.label[first + i] = best_class(score + i * classes, classes);
+            if (e->repaints) {
+                s.content += measure_content_distance(picture, c, keep, c, NULL, size, size, BLOCK)
+                             / n;
+                for (long p = 0; p < each; p++) s.l1 += fabs(picture[p] - keep[p]) / (n * each);
             }
-            for (int k = 1; k < classes; k++)
-                if (score[i * classes + k] > score[i * classes + best]) best = k;
-            s.label[first + i] = best;
-            measure_patches(s.patch + (first + i) * patches * square, picture, (int)size, (int)size, c, side, patches, (uint64_t)(first + i));
-            if (there[best] && s.pairs < PAIRS) s.ssim += measure_ms_ssim(last + best * each, picture, (int)size, (int)size, c), s.pairs++;
-            memcpy(last + best * each, picture, sizeof *last * (size_t)each);
+            measure_patches(s.patch + (first + i) * e->patches * square, picture, size, size, c,
+                            e->side, e->patches, first + i);
+            if (there[best] && s.pairs < PAIRS)
+                s.ssim += measure_ms_ssim(last + best * each, picture, size, size, c), s.pairs++;
+            memcpy(last + best * each, picture, each * sizeof *last);
             there[best] = 1;
         }
-        if (kind == MADE) memmove(x, x + count * each, sizeof *x * (size_t)((ready - count) * each)), ready -= count;
+        if (kind == MADE) memmove(x, x + count * each, (ready -= count) * each * sizeof *x);
     }
     free(x), free(score), free(last), free(there), free(kept);
     return s;
 }
 
-/* Of n patches those that are cloth all over, without their mean: to; how many. What is left is folds and patterns. */
-static long cloth_patches(float *to, const float *patch, long n, long width) {
+/* Of n patches those that are cloth all over, without their mean: to; how many. What is left is
+ * folds and patterns. */
+static long cloth_patches(float *to, const float *patch, long n, int width) {
     long found = 0;
     for (long i = 0; i < n; i++, patch += width) {
         double sum = 0;
         int inside = 1;
-        for (long p = 0; p < width; p++) sum += patch[p], inside = inside && is_cloth(patch[p]);
-        for (long p = 0; p < width && inside; p++) to[found * width + p] = patch[p] - (float)(sum / (double)width);
+        for (int p = 0; p < width; p++) sum += patch[p], inside &= is_cloth(patch[p]);
+        for (int p = 0; p < width && inside; p++)
+            to[found * width + p] = patch[p] - (float)(sum / width);
         found += inside;
     }
     return found;
 }
 
-/* A set against the reference. Contents of another kind have classes of their own: no KL, no count of classes */
-static Row compare(int kind, const Seen *s, const Seen *reference, const Gan *judge, int pairs, int only_fcd) {
-    const Node *features = &judge->g.node[judge->g_features], *logits = &judge->g.node[judge->g_picture];
-    int side = size < PATCH_SIDE ? (int)size : PATCH_SIDE, c = judge->g.node[judge->g_content].c;
-    long n = s->n < reference->n ? s->n : reference->n;
-    double trace, share[4096];
-    Row row = { kinds[kind].name, kinds[kind].key, {0} };
-    for (int k = 0; k < MEASURES; k++) row.value[k] = NAN;
-    row.value[FCD] = measure_frechet(s->feature, s->n, reference->feature, reference->n, features->c, &trace);
-    row.value[RELATIVE] = row.value[FCD] / trace;
-    if (only_fcd) return row;
-    measure_precision_recall(&row.value[PRECISION], &row.value[RECALL], reference->feature, n, s->feature, n, features->c, NEIGHBOUR);
-    measure_histogram(share, s->label, s->n, logits->c);
-    if (pairs != UNPAIRED) row.value[KL] = measure_kl_to_uniform(share, logits->c), row.value[COVERED] = measure_covered(share, logits->c);
-    if (pairs) row.value[CONTENT_DISTANCE] = s->content, row.value[L1] = s->l1;
-    row.value[PATCHWISE] = measure_sliced_wasserstein(s->patch, reference->patch, n * patches, side * side * c, DIRECTIONS, 1);
-    if (pairs == UNPAIRED) {
-        long width = side * side * c;
-        float *mine = room_for((double)(s->n * patches * width)), *theirs = room_for((double)(reference->n * patches * width));
-        long a = cloth_patches(mine, s->patch, s->n * patches, width), b = cloth_patches(theirs, reference->patch, reference->n * patches, width);
-        if (a >= LEAST_CLOTH && b >= LEAST_CLOTH) row.value[CLOTH] = measure_sliced_wasserstein_own(mine, theirs, a < b ? a : b, (int)width, DIRECTIONS, 1);
-        free(mine), free(theirs);
+static double cloth_distance(const Seen *s, const Seen *reference, int patches, int width) {
+    float *mine = floats(s->n * patches * width), *theirs = floats(reference->n * patches * width);
+    long a = cloth_patches(mine, s->patch, s->n * patches, width);
+    long b = cloth_patches(theirs, reference->patch, reference->n * patches, width);
+    double distance = NAN;
+    if (a >= LEAST_CLOTH && b >= LEAST_CLOTH)
+        distance = measure_sliced_wasserstein(mine, theirs, a < b ? a : b, width, DIRECTIONS, 1, 1);
+    free(mine), free(theirs);
+    return distance;
+}
+
+static double frechet(const Evaluation *e, const Seen *s, double *trace) {
+    int width = e->classifier.g.node[e->classifier.g_features].c;
+    return measure_frechet(s->feature, s->n, e->reference.feature, e->reference.n, width, trace);
+}
+
+/* A set against the reference. Contents of another kind have classes of their own: no KL, no count
+ * of classes */
+static Row compare(const Evaluation *e, int kind, const Seen *s) {
+    const Node *node = e->classifier.g.node;
+    const Seen *r = &e->reference;
+    int classes = node[e->classifier.g_picture].c, width = node[e->classifier.g_features].c;
+    int square = e->side * e->side * e->run->set.c;
+    long n = s->n < r->n ? s->n : r->n;
+    double trace, share[RUN_CLASSES];
+    Row row = row_new(kinds[kind].name, kinds[kind].key);
+    double *v = row.value;
+    v[FCD] = frechet(e, s, &trace), v[RELATIVE] = v[FCD] / trace;
+    measure_precision_recall(&v[PRECISION], &v[RECALL], r->feature, n, s->feature, n, width,
+                             NEIGHBOUR);
+    v[PATCHWISE] = measure_sliced_wasserstein(s->patch, r->patch, n * e->patches, square,
+                                              DIRECTIONS, 1, 0);
+    if (s->pairs) v[SSIM] = s->ssim / s->pairs;
+    if (e->repaints) v[CONTENT] = s->content, v[L1] = s->l1;
+    if (e->unpaired) v[CLOTH] = cloth_distance(s, r, e->patches, square);
+    else {
+        measure_histogram(share, s->label, s->n, classes);
+        v[KL] = measure_kl_to_uniform(share, classes), v[COVERED] = measure_covered(share, classes);
     }
-    row.value[SSIM] = s->pairs ? s->ssim / (double)s->pairs : NAN;
     return row;
 }
 
-/* ------------------------------------------------------------------------------------------------ table, metrics.json */
+/* ---------------------------------------------------------------- table, metrics.json */
 
 static void print_rows(const Row *row, int rows) {
-    printf("%-34s", "");
-    for (int k = 0; k < MEASURES; k++)
-        if (!isnan(row[0].value[k])) printf("%11s", measure[k].head);
-    printf("\n");
-    for (int i = 0; i < rows; i++) {
-        printf("%-34s", row[i].name);
-        for (int k = 0; k < MEASURES; k++)
-            if (!isnan(row[0].value[k])) isnan(row[i].value[k]) ? printf("%11s", "-") : printf("%11.*f", measure[k].digits, row[i].value[k]);
+    for (int i = -1; i < rows; i++) {
+        printf("%-34s", i < 0 ? "" : row[i].name);
+        for (int k = 0; k < MEASURES; k++) {
+            if (isnan(row[0].value[k])) continue;
+            if (i < 0 || isnan(row[i].value[k])) printf("%11s", i < 0 ? measure[k].head : "-");
+            else printf("%11.*f", measure[k].digits, row[i].value[k]);
+        }
         printf("\n");
     }
 }
@@ -220,277 +272,395 @@ static void print_rows(const Row *row, int rows) {
 /* a JSON string: what would need an escape becomes '?' */
 static void json_text(FILE *file, const char *key, const char *text) {
     fprintf(file, "  \"%s\": \"", key);
-    for (; *text; text++) fputc(*text == '"' || *text == '\\' || (unsigned char)*text < 32 ? '?' : *text, file);
+    for (; *text; text++)
+        fputc(strchr("\"\\", *text) || (unsigned char)*text < 32 ? '?' : *text, file);
     fprintf(file, "\",\n");
 }
 
-static void write_json(const char *path, const char *run, const Gan *gan, long n, const Row *row, int rows) {
-    char fresh[4400];
-    snprintf(fresh, sizeof fresh, "%s.tmp", path);
-    FILE *file = fopen(fresh, "w");
-    if (!file) die(1, "%s: %s: cannot write there", fresh, strerror(errno));
+/* Prints the table and writes it: a run's folder gets metrics.json, a file of another name one of
+ * its own. contents: their source, or NULL */
+static void save_rows(const Run *run, const char *contents, const Row *row, int rows) {
+    char path[RUN_PATH];
+    const char *from = run->from, *end = strrchr(from, '.'), *slash = strrchr(from, '/');
+    int folder = slash ? slash + 1 - from : 0, length = strlen(from);
+    FileWrite w;
+    if (!strcmp(from + folder, "checkpoint.safetensors"))
+        snprintf(path, sizeof path, "%.*smetrics.json", folder, from);
+    else snprintf(path, sizeof path, "%.*s.metrics.json",
+                  end && !strcmp(end, ".safetensors") ? (int)(end - from) : length, from);
+    print_rows(row, rows);
+    FILE *file = file_begin(&w, path);
+    must(file != NULL);
     fprintf(file, "{\n");
-    json_text(file, "run", run), json_text(file, "recipe", gan->recipe->name), json_text(file, "data", data), json_text(file, "classifier", classifier);
-    if (gan->recipe->pairs) json_text(file, "contents", contents.source);
-    fprintf(file, "  \"samples\": %ld,\n  \"sets\": {\n", n);
+    json_text(file, "run", run->evaluate), json_text(file, "recipe", run->recipe->name);
+    json_text(file, "data", run->data), json_text(file, "classifier", run->classifier);
+    if (contents) json_text(file, "contents", contents);
+    fprintf(file, "  \"samples\": %d,\n  \"sets\": {\n", run->samples);
     for (int i = 0; i < rows; i++) {
-        fprintf(file, "    \"%s\": {", row[i].key);
         const char *comma = "";
-        for (int k = 0; k < MEASURES; k++)
-            if (!isnan(row[i].value[k])) fprintf(file, "%s \"%s\": %.9g", comma, measure[k].key, row[i].value[k]), comma = ",";
+        fprintf(file, "    \"%s\": {", row[i].key);
+        for (int k = 0; k < MEASURES; k++) {
+            if (isnan(row[i].value[k])) continue;
+            fprintf(file, "%s \"%s\": %.9g", comma, measure[k].key, row[i].value[k]);
+            comma = ",";
+        }
         fprintf(file, " }%s\n", i + 1 < rows ? "," : "");
     }
     fprintf(file, "  }\n}\n");
-    take_name(file, fresh, path);
-    fclose(file);
+    must(file_end(&w, 1));
     printf("written to %s\n", path);
 }
 
-/* --------------------------------------------------------------------------------------------- generators of pictures */
+/* ---------------------------------------------------------------- generators of pictures */
 
-/* What two runs must share: "fashion-mnist:test:plain" -> "fashion-mnist", "synthetic:40" -> "synthetic"; colours are another matter */
-static void set_of(char name[400], const char *source) {
-    const char *tinted = strstr(source, ":tinted");
-    snprintf(name, 400, "%s", source);
-    if (!strncmp(name, "fashion-mnist:", 14) || !strncmp(name, "synthetic:", 10)) strcpy(strchr(name, ':'), *name == 'f' && tinted ? ":tinted" : "");
+/* What two runs must share: any part of Fashion-MNIST, but its colours; any number of drawings */
+static const char *set_of(const char *source) {
+    if (is_set(source, "synthetic")) return "synthetic";
+    if (!is_set(source, "fashion-mnist")) return source;
+    return strstr(source, ":tinted") ? "fashion-mnist:tinted" : "fashion-mnist";
 }
 
-static void open_judge(Gan *judge, const Gan *gan) {
-    char path[4200], ours[400], theirs[400], command[1000];
+/* The classifier must have learned the same pictures */
+static void open_classifier(Evaluation *e) {
+    const Run *run = e->run;
+    const Recipe *r = recipe_find("classifier");
+    const char *given = run->classifier, *ours = set_of(run->data), *theirs = "";
+    int size = run->options.size;
+    char path[RUN_PATH], command[5000];
     StFile file;
-    set_of(ours, data);
-    snprintf(command, sizeof command, "./train --recipe classifier --data %s --size %ld", ours, size);
-    if (!*classifier) die(2, "measuring takes a classifier of the same pictures: %s makes one in runs/classifier, then say --classifier runs/classifier", command);
-    if (access(classifier, F_OK)) die(1, "--classifier %s: %s: %s --out %s makes it", classifier, strerror(errno), command, classifier);
-    snprintf(path, sizeof path, is_folder(classifier) ? "%.4000s/checkpoint.safetensors" : "%.4000s", classifier);
+    snprintf(command, sizeof command, "./train --recipe classifier --data %s --size %d", ours,
+             size);
+    if (!*given)
+        die(2, "measuring takes a classifier of the same pictures: %s makes one in "
+            "runs/classifier, then say --classifier runs/classifier", command);
+    if (access(given, F_OK))
+        die(1, "--classifier %s: %s: %s --out %s makes it", given, strerror(errno), command, given);
+    checkpoint_path(path, "--classifier", given);
     if (!gan_open(&file, path)) die(1, "--classifier: %s", error_text());
-    const char *recipe = st_meta(&file, "recipe"), *side = st_meta(&file, "--size"), *source = st_meta(&file, "--data");
-    if (!recipe || strcmp(recipe, "classifier"))
-        die(1, "--classifier %s: made with --recipe %s: %s makes a classifier", path, recipe ? recipe : "(none)", command);
-    set_of(theirs, source ? source : "");
+    const char *recipe = st_meta(&file, "recipe"), *source = st_meta(&file, "--data");
+    const char *side = st_meta(&file, "--size");
+    if (!recipe || strcmp(recipe, r->name))
+        die(1, "--classifier %s: made with --recipe %s: %s makes a classifier", path,
+            recipe ? recipe : "(none)", command);
+    if (source) theirs = set_of(source);
     if (strcmp(ours, theirs) || !side || atol(side) != size)
-        die(1, "--classifier %s: trained on %s at --size %s, the run on %s at --size %ld: %s makes the right one", path, theirs, side ? side : "?",
-            ours, size, command);
-    GanOptions o = recipe_find("classifier")->defaults;
-    o.batch = JUDGE_BATCH, o.size = (int)size, o.channels = gan->options.channels, o.classes = set.classes;
-    if (!set.label || set.classes > 4096) die(1, "%s: the classes of its pictures are not known", data);
+        die(1, "--classifier %s: trained on %s at --size %s, the run on %s at --size %d: "
+            "%s makes the right one", path, theirs, side ? side : "?", ours, size, command);
+    if (!run->set.label || run->set.classes > RUN_CLASSES)
+        die(1, "%s: the classes of its pictures are not known", run->data);
     st_close(&file);
-    if (!gan_begin(judge, recipe_find("classifier"), &o, gan->ops)) die(1, "%s", error_text());
-    judge->g.training = NET_INPUT;                       /* all activations stay, nothing is trained */
-    if (!gan_finish(judge) || !gan_load(judge, path)) die(1, "--classifier: %s", error_text());
+    GanOptions o = r->defaults;
+    o.batch = CLASSIFIER_BATCH, o.size = size;
+    o.channels = run->gan.options.channels, o.classes = run->set.classes;
+    must(gan_begin(&e->classifier, r, &o, run->gan.ops));
+    e->classifier.g.training = NET_INPUT;   /* all activations stay, nothing is trained */
+    if (!gan_finish(&e->classifier) || !gan_load(&e->classifier, path))
+        die(1, "--classifier: %s", error_text());
 }
 
-/* The test part (of what pictures are to become, where those are of another kind: it then takes the data's place), the judge, and
- * what it sees of the reference */
-static Seen open_reference(Gan *gan, Gan *judge) {
-    if (gan->recipe->pairs == UNPAIRED) {
-        if (load_test_part(&contents)) imageset_free(&set);
-        set = others, data = data_b, patches = 4 * PATCHES;          /* these sets are small, and only some patches are all cloth */
+/* The test part (of what pictures are to become, where those are of another kind: it then takes the
+ * data's place), the classifier, and what it sees of the reference */
+static void evaluation_open(Evaluation *e, Run *run) {
+    int size = run->options.size, feeds = run->recipe->feeds;
+    e->run = run, e->patches = PATCHES, e->side = size < PATCH_SIDE ? size : PATCH_SIDE;
+    e->unpaired = feeds == FEED_UNPAIRED, e->drawings = feeds == FEED_DRAWINGS;
+    e->repaints = e->unpaired || e->drawings, e->each = picture_floats(run, run->set.c);
+    if (e->unpaired) {
+        if (load_test_part(run, &e->contents)) imageset_free(&run->set);
+        run->set = run->others, run->data = run->data_b;
+        e->patches *= 4;                    /* these sets are small, few patches are all cloth */
     }
-    split = load_test_part(&test);
-    long n = split ? test.count : set.count / 2;
-    open_judge(judge, gan);
-    if (gan->recipe->pairs == DRAWINGS) strcpy(contents.source, test.source), contents.count = n;
-    if (gan->recipe->pairs && samples > contents.count) samples = contents.count;
-    if (n < 2 * NEIGHBOUR || samples < 2 * NEIGHBOUR)
-        die(1, "%s: %ld pictures to compare with, expected %d or more", data, n < samples ? n : samples, 2 * NEIGHBOUR);
-    return see(SETS, n < samples ? n : samples, gan, judge);
+    e->split = load_test_part(run, &e->test);
+    long n = e->split ? e->test.count : run->set.count / 2;
+    open_classifier(e);
+    if (e->drawings) strcpy(e->contents.source, e->test.source), e->contents.count = n;
+    if (e->repaints && run->samples > e->contents.count) run->samples = e->contents.count;
+    if (run->samples < n) n = run->samples;
+    if (n < 2 * NEIGHBOUR)
+        die(1, "%s: %ld pictures to compare with, expected %d or more", run->data, n,
+            2 * NEIGHBOUR);
+    e->reference = see(e, SETS, n);
 }
 
-static void evaluate_pictures(Gan *gan, const char *run, const char *json) {
-    Gan judge;
+static void evaluation_close(Evaluation *e) {
+    forget(&e->reference);
+    gan_free(&e->classifier);
+}
+
+static void evaluate_pictures(Run *run) {
+    static Evaluation e;
     Row row[SETS];
     int rows = 0;
-    Seen reference = open_reference(gan, &judge);
-    long n = split ? set.count : set.count / 2;
-    printf("%ld pictures of %s against %ld of %s, judged by %s\n", samples, run, reference.n, split ? test.source : "half of the data", classifier);
+    evaluation_open(&e, run);
+    long others = e.split ? run->set.count : run->set.count / 2;
+    printf("%d pictures of %s against %ld of %s, judged by %s\n", run->samples, run->evaluate,
+           e.reference.n, e.split ? e.test.source : "half of the data", run->classifier);
     for (int kind = MADE; kind < SETS; kind++) {
-        if (kinds[kind].from == CONTENTS && gan->recipe->pairs != UNPAIRED && (!gan->recipe->pairs || kinds[kind].noise > 0)) continue;
-        Seen s = see(kind, kinds[kind].from != OTHERS || samples < n ? samples : n, gan, &judge);
-        row[rows] = compare(kind, &s, &reference, &judge, gan->recipe->pairs, 0);
-        if (isnan(row[rows++].value[FCD])) die(1, "%s: the features of %s are not finite, or there is not enough memory", run, kinds[kind].name);
+        int from = kinds[kind].from, spoiled = kinds[kind].noise > 0;
+        if (from == CONTENTS && !e.unpaired && (!e.drawings || spoiled)) continue;
+        Seen s = see(&e, kind, from == OTHERS && others < run->samples ? others : run->samples);
+        row[rows] = compare(&e, kind, &s);
+        if (isnan(row[rows++].value[FCD]))
+            die(1, "%s: the features of %s are not finite", run->evaluate, kinds[kind].name);
         forget(&s);
     }
-    print_rows(row, rows);
-    write_json(json, run, gan, samples, row, rows);
-    forget(&reference);
-    gan_free(&judge);
+    save_rows(run, e.repaints ? e.contents.source : NULL, row, rows);
+    evaluation_close(&e);
 }
 
-/* ------------------------------------------------------------------------------------------------- painters of styles */
-
-static float *host_layer;                                /* the layers of one picture */
-
-/* Gram matrices of a picture's layers, one after the other, added to a sum */
-static void grams_of(Net *net, const Features *f, const float *picture, double *sum, double *gram) {
-    net->ops->upload(net->node[f->picture].y, picture, 3 * size * size);
-    net_forward(net, 0);
-    for (int l = 0; l < f->layers; l++) {
-        const Node *node = &net->node[f->layer[l].node];
-        net->ops->download(host_layer, node->y, (long)node->h * node->w * node->c);
-        measure_gram(gram, host_layer, (long)node->h * node->w, node->c);
-        for (int i = 0; i < node->c * node->c; i++) *sum++ += gram[i];
+/* Of the pictures that the recipe classifier has not been trained with, the share whose class it
+ * tells */
+static inline void print_accuracy(Run *run) {
+    Gan *gan = &run->gan;
+    ImageSet part;
+    Node *logits = &gan->g.node[gan->g_picture], *in = &gan->g.node[gan->g_content];
+    int test = load_test_part(run, &part), c = logits->c;
+    long batch = gan->options.batch, right = 0, each = picture_floats(run, part.c);
+    float *score = floats(batch * c);
+    for (long done = 0; done < part.count; done += batch) {
+        long n = part.count - done < batch ? part.count - done : batch;
+        for (long i = 0; i < n; i++)
+            must(imageset_get(&part, done + i, run->pixels + i * each, NULL));
+        gan->ops->upload(in->y, run->pixels, batch * each);
+        net_forward(&gan->g, 0);
+        gan->ops->download(score, logits->y, batch * c);
+        for (long i = 0; i < n; i++) right += best_class(score + i * c, c) == part.label[done + i];
     }
+    printf("accuracy %.2f%% on the %ld pictures %s\n", 100. * right / part.count, part.count, test ?
+           "of the test part" : "it was trained with: this data set has no test part");
+    free(score);
+    if (test) imageset_free(&part);
 }
 
-/* Gram, patches and content of what G paints, each beside the untouched contents, other crops of the same style pictures, and noise
- * with the mean and deviation of their colours. Gram: of each style picture the mean Gram matrix of the crops, against that of the
- * pictures painted in its style; the mean over layers and style pictures. Patches: all against all crops. Content: each with its own. */
-static void evaluate_style(Gan *gan, const char *run, const char *json) {
-    enum { PAINTED, UNTOUCHED, OTHER_CROPS, COLOURED_NOISE, ROWS };
-    static const char *const name[] = { "this run", "the contents, untouched", "other crops of the style: the floor", "noise of the style's colours" };
-    static const char *const key[] = { "run", "untouched", "style", "noise" };
-    static const double gray[3] = { 0.299, 0.587, 0.114 };
-    long each = 3 * size * size, square = PATCH_SIDE * PATCH_SIDE * 3, n = samples, grams = 0, largest = 0, c = gan->recipe->content;
-    Row row[ROWS];
+/* ---------------------------------------------------------------- painters of styles */
+
+/* The same features for every run, features_random; of a picture the Gram matrices of the layers,
+ * one after the other */
+typedef struct Eyes {
     Net net;
     Features f;
-    net_begin(&net, "judge", gan->ops, 1);
-    if (!features_random(&f, &net, (int)size, (int)size) || !net_finish(&net, NET_INPUT)) die(1, "%s", *error_text() ? error_text() : "not enough memory");
-    features_draw(&f, &net, 1, gray);                    /* the same eyes for every run */
-    for (int l = 0; l < f.layers; l++) {
-        const Node *node = &net.node[f.layer[l].node];
-        grams += node->c * node->c;
-        if ((long)node->h * node->w * node->c > largest) largest = (long)node->h * node->w * node->c;
+    long grams;                             /* numbers of all matrices */
+    float *layer;
+    double *gram;
+} Eyes;
+
+static void eyes_open(Eyes *eyes, const Run *run) {
+    static const double gray[3] = { 0.299, 0.587, 0.114 };
+    Net *net = &eyes->net;
+    int size = run->options.size;
+    double layer = 0, gram = 0;
+    net_begin(net, "features", run->gan.ops, 1);
+    fail("not enough memory");
+    must(features_random(&eyes->f, net, size, size) && net_finish(net, NET_INPUT));
+    features_draw(&eyes->f, net, 1, gray);
+    eyes->grams = 0;
+    for (int l = 0; l < eyes->f.layers; l++) {
+        const Node *node = &net->node[eyes->f.layer[l].node];
+        eyes->grams += node->c * node->c;
+        gram = fmax(gram, node->c * node->c), layer = fmax(layer, node->h * node->w * node->c);
     }
-    host_layer = room_for((double)largest);
-    float *content = room_for((double)(batch * each)), *masks = room_for((double)(batch * size * size)), *crops = room_for((double)(batch * each));
-    float *painted = room_for((double)(batch * each)), *other = room_for((double)each), *patch[ROWS + 1];
-    double *sums = room_for(2. * (ROWS + 1) * (double)(style_count * grams)), *gram = room_for(2. * 64 * 64);      /* (style, row, grams) */
-    long *times = room_for(2. * style_count), used = 0;
-    for (int k = 0; k <= ROWS; k++) patch[k] = room_for((double)n * PATCHES * (double)square);
-    for (int k = 0; k < ROWS; k++) {
-        row[k] = (Row){ name[k], key[k], {0} };
-        for (int m = 0; m < MEASURES; m++) row[k].value[m] = m == GRAM_DISTANCE || m == CONTENT_DISTANCE ? 0 : NAN;
-    }
-    for (long done = 0; done < n; done += batch) {
-        for (long i = 0; i < batch; i++) {
-            float u[5];
-            must(imageset_get(&set, (done + i) % set.count, content + i * size * size * c, masks + i * size * size));
-            for (int k = 0; k < 5; k++) u[k] = philox_uniform((uint64_t)seed, STREAM(STREAM_CROP, (1L << 30)), (uint64_t)(5 * (done + i) + k));
-            style_crop(crops + i * each, u);
-        }
-        gan->ops->upload(gan->content, content, batch * size * size * c);
-        if (gan->x_real) gan->ops->upload(gan->x_real, crops, batch * each);
-        gan_sample(gan, (uint64_t)(done / batch), painted);
-        for (long i = 0; i < batch && done + i < n; i++) {
-            const float *mine = content + i * size * size * c, *mask = gan->mask ? masks + i * size * size : NULL, *crop = crops + i * each;
-            int from = (int)(philox_uniform((uint64_t)seed, STREAM(STREAM_CROP, (1L << 30)), (uint64_t)(5 * (done + i))) * (float)style_count);
-            double *sum = sums + from * (ROWS + 1) * grams;
-            grams_of(&net, &f, crop, sum + ROWS * grams, gram);
-            times[from]++;
-            measure_patches(patch[ROWS] + (done + i) * PATCHES * square, crop, (int)size, (int)size, 3, PATCH_SIDE, PATCHES, (uint64_t)(2 * (done + i)));
-            for (int k = 0; k < ROWS; k++) {
-                float u[5];
-                for (int j = 0; j < 5; j++)              /* the same style picture, another place */
-                    u[j] = philox_uniform((uint64_t)seed, STREAM(STREAM_CROP, (1L << 30) + (j > 0)), (uint64_t)(5 * (done + i) + j));
-                if (k == OTHER_CROPS) style_crop(other, u);
-                for (int ch = 0; ch < 3 && k == COLOURED_NOISE; ch++) {
-                    double sum = 0, squares = 0, pixels = (double)(size * size);
-                    for (long p = ch; p < each; p += 3) sum += crop[p], squares += (double)crop[p] * crop[p];
-                    double deviation = sqrt(fmax(squares / pixels - sum / pixels * sum / pixels, 0));
-                    for (long p = ch; p < each; p += 3)
-                        other[p] = fmaxf(-1, fminf(1, (float)(sum / pixels + deviation * evaluation_normal(k, (done + i) * each + p))));
-                }
-                for (long p = 0; p < each && k == UNTOUCHED; p++) other[p] = mine[c == 3 ? p : p / 3];
-                const float *x = k == PAINTED ? painted + i * each : other;
-                grams_of(&net, &f, x, sum + k * grams, gram);
-                row[k].value[CONTENT_DISTANCE] += measure_content_distance(x, 3, mine, (int)c, mask, (int)size, (int)size, BLOCK) / (double)n;
-                measure_patches(patch[k] + (done + i) * PATCHES * square, x, (int)size, (int)size, 3, PATCH_SIDE, PATCHES, (uint64_t)(2 * (done + i) + 1));
-            }
-        }
-    }
-    for (int j = 0; j < style_count; j++) used += times[j] > 0;
-    for (int k = 0; k < ROWS; k++)
-        for (int j = 0; j < style_count; j++)
-            for (long l = 0, at = j * (ROWS + 1) * grams; times[j] && l < f.layers; l++) {
-                int channels = net.node[f.layer[l].node].c;
-                row[k].value[GRAM_DISTANCE] += measure_gram_distance(sums + at + k * grams, sums + at + ROWS * grams, channels) / (double)(f.layers * used);
-                at += channels * channels;
-            }
-    for (int k = 0; k < ROWS; k++)
-        row[k].value[PATCHWISE] = measure_sliced_wasserstein(patch[k], patch[ROWS], n * PATCHES, (int)square, DIRECTIONS, 1);
-    printf("%ld pictures of %s against as many crops of %s\n", n, run, style);
-    print_rows(row, ROWS);
-    write_json(json, run, gan, n, row, ROWS);
-    for (int k = 0; k <= ROWS; k++) free(patch[k]);
-    free(content), free(masks), free(crops), free(painted), free(other), free(sums), free(gram), free(times), free(host_layer);
-    net_free(&net);
+    eyes->layer = floats(layer), eyes->gram = doubles(gram);
 }
 
-/* ----------------------------------------------------------------------------------------------- what the options ask */
+/* sum: the picture's matrices are added to it */
+static void eyes_see(Eyes *eyes, const float *picture, long count, double *sum) {
+    Net *net = &eyes->net;
+    net->ops->upload(net->node[eyes->f.picture].y, picture, count);
+    net_forward(net, 0);
+    for (int l = 0; l < eyes->f.layers; l++) {
+        const Node *node = &net->node[eyes->f.layer[l].node];
+        long n = node->h * node->w;
+        net->ops->download(eyes->layer, node->y, n * node->c);
+        measure_gram(eyes->gram, eyes->layer, n, node->c);
+        for (int i = 0; i < node->c * node->c; i++) *sum++ += eyes->gram[i];
+    }
+}
+
+enum { PAINTED, UNTOUCHED, OTHER_CROPS, COLOURED_NOISE, CROPS, STYLE_ROWS = CROPS, STYLE_SETS };
+
+/* The crop that picture i is painted in the style of, or another one of the same style picture */
+static int evaluation_crop(const Run *run, float *to, int other, long i) {
+    float first[5], u[5];
+    draw_uniforms(run, first, 5, STREAM_CROP, 1L << 30, i);
+    draw_uniforms(run, u, 5, STREAM_CROP, (1L << 30) + other, i);
+    u[0] = first[0];
+    return style_crop(run, to, u);
+}
+
+/* Picture i of a yardstick to x: its content; another crop; noise of the colours of its crop */
+static void style_picture(const Run *run, int kind, long i, const float *content, const float *crop,
+                          float *x) {
+    long each = picture_floats(run, 3);
+    if (kind == OTHER_CROPS) evaluation_crop(run, x, 1, i);
+    if (kind == CROPS) memcpy(x, crop, each * sizeof *x);
+    for (long p = 0; p < each && kind == UNTOUCHED; p++)
+        x[p] = content[run->recipe->content == 3 ? p : p / 3];
+    for (int c = 0; c < 3 && kind == COLOURED_NOISE; c++) {
+        double sum = 0, squares = 0, n = each / 3;
+        for (long p = c; p < each; p += 3) sum += crop[p], squares += (double)crop[p] * crop[p];
+        double deviation = sqrt(fmax(squares / n - sum / n * sum / n, 0));
+        for (long p = c; p < each; p += 3) {
+            float z = evaluation_normal(run, kind, i * each + p);
+            x[p] = fmaxf(-1, fminf(1, sum / n + deviation * z));
+        }
+    }
+}
+
+/* Gram, patches and content of what G paints, each beside the untouched contents, other crops of
+ * the same style pictures, and noise of their colours. Gram: of each style picture the mean Gram
+ * matrix of the crops, against that of the pictures painted in its style; the mean over layers and
+ * style pictures. Patches: all against all crops. Content: each with its own. */
+typedef struct StyleSums {
+    Eyes eyes;
+    double *grams, content[STYLE_SETS];     /* (style, set, eyes.grams) */
+    float *patch[STYLE_SETS];               /* (n * PATCHES, STYLE_SQUARE) */
+    int *times;                             /* how often a style picture was used */
+} StyleSums;
+enum { STYLE_SQUARE = PATCH_SIDE * PATCH_SIDE * 3 };
+
+static double *style_grams(const StyleSums *s, int style, int set) {
+    return s->grams + (style * STYLE_SETS + set) * s->eyes.grams;
+}
+
+/* Painted picture i of style `style`, beside its content and its crop, is measured */
+static void style_add_up(Run *run, StyleSums *s, long i, int style, const float *painted,
+                         const float *content, const float *mask, const float *crop) {
+    int size = run->options.size, c = run->recipe->content;
+    long each = picture_floats(run, 3);
+    float *other = floats(each);
+    s->times[style]++;
+    for (int k = 0; k < STYLE_SETS; k++) {
+        const float *x = k == PAINTED ? painted : other;
+        style_picture(run, k, i, content, crop, other);
+        eyes_see(&s->eyes, x, each, style_grams(s, style, k));
+        measure_patches(s->patch[k] + i * PATCHES * STYLE_SQUARE, x, size, size, 3, PATCH_SIDE,
+                        PATCHES, 2 * i + (k != CROPS));
+        s->content[k] += measure_content_distance(x, 3, content, c, mask, size, size, BLOCK)
+                         / run->samples;
+    }
+    free(other);
+}
+
+static Row style_row(const Run *run, const StyleSums *s, int set) {
+    static const char *const name[] = { "this run", "the contents, untouched",
+        "other crops of the style: the floor", "noise of the style's colours" };
+    static const char *const key[] = { "run", "untouched", "style", "noise" };
+    Row row = row_new(name[set], key[set]);
+    int layers = s->eyes.f.layers, used = 0;
+    for (int j = 0; j < run->style_count; j++) used += s->times[j] > 0;
+    row.value[GRAM] = 0, row.value[CONTENT] = s->content[set];
+    for (int j = 0; j < run->style_count; j++) {
+        const double *a = style_grams(s, j, set), *b = style_grams(s, j, CROPS);
+        for (int l = 0; s->times[j] && l < layers; l++) {
+            int c = s->eyes.net.node[s->eyes.f.layer[l].node].c;
+            row.value[GRAM] += measure_gram_distance(a, b, c) / (layers * used);
+            a += c * c, b += c * c;
+        }
+    }
+    row.value[PATCHWISE] = measure_sliced_wasserstein(s->patch[set], s->patch[CROPS],
+        (long)run->samples * PATCHES, STYLE_SQUARE, DIRECTIONS, 1, 0);
+    return row;
+}
+
+static void evaluate_style(Run *run) {
+    Gan *gan = &run->gan;
+    StyleSums s = { .times = room_for(run->style_count, sizeof *s.times) };
+    Row row[STYLE_ROWS];
+    int c = run->recipe->content;
+    long each = picture_floats(run, 3), pixels = each / 3, batch = gan->options.batch;
+    float *crops = floats(batch * each);
+    if (!option_given(run->table, "--samples")) run->samples = 500;      /* this takes longer */
+    eyes_open(&s.eyes, run);
+    s.grams = doubles(run->style_count * STYLE_SETS * s.eyes.grams);
+    for (int k = 0; k < STYLE_SETS; k++)
+        s.patch[k] = floats((double)run->samples * PATCHES * STYLE_SQUARE);
+    for (long done = 0; done < run->samples; done += batch) {
+        for (long i = 0; i < batch; i++) {
+            must(imageset_get(&run->set, (done + i) % run->set.count, run->pixels + i * pixels * c,
+                              run->masks + i * pixels));
+            run->labels[i] = evaluation_crop(run, crops + i * each, 0, done + i);
+        }
+        gan->ops->upload(gan->content, run->pixels, batch * pixels * c);
+        gan->ops->upload(gan->x_real, crops, batch * each);
+        gan_sample(gan, done / batch, run->made);
+        for (long i = 0; i < batch && done + i < run->samples; i++)
+            style_add_up(run, &s, done + i, run->labels[i], run->made + i * each,
+                         run->pixels + i * pixels * c, gan->mask ? run->masks + i * pixels : NULL,
+                         crops + i * each);
+    }
+    for (int k = 0; k < STYLE_ROWS; k++) row[k] = style_row(run, &s, k);
+    printf("%d pictures of %s against as many crops of %s\n", run->samples, run->evaluate,
+           run->style);
+    save_rows(run, NULL, row, STYLE_ROWS);
+    for (int k = 0; k < STYLE_SETS; k++) free(s.patch[k]);
+    free(s.times), free(s.grams), free(crops), free(s.eyes.layer), free(s.eyes.gram);
+    net_free(&s.eyes.net);
+}
+
+/* ---------------------------------------------------------------- the jobs */
 
 /* G's weights from a checkpoint, compressed or not */
 static void load_generator(Gan *gan, const char *path) {
     StFile file;
-    must(gan_open(&file, path));
-    if (!net_load(&gan->g, &file, path, gan->recipe->name)) die(1, "%s", error_text());
+    must(gan_open(&file, path) && net_load(&gan->g, &file, path, gan->recipe->name));
     st_close(&file);
 }
 
-static void evaluate_run(Gan *gan, const char *checkpoint) {
-    char json[4300];
-    const char *end = strrchr(checkpoint, '.'), *name = strrchr(checkpoint, '/');
-    name = name ? name + 1 : checkpoint;                 /* a run's folder gets metrics.json, a file of another name one of its own */
-    if (!strcmp(name, "checkpoint.safetensors")) snprintf(json, sizeof json, "%.*smetrics.json", (int)(name - checkpoint), checkpoint);
-    else snprintf(json, sizeof json, "%.*s.metrics.json", end && !strcmp(end, ".safetensors") ? (int)(end - checkpoint) : 4000, checkpoint);
-    load_generator(gan, checkpoint);
-    if (gan->recipe->style) {
-        if (option_find(table, "--samples")->given != 1) samples = 500;              /* Gram matrices take longer */
-        evaluate_style(gan, evaluate, json);
-    } else evaluate_pictures(gan, evaluate, json);
+/* A classifier, or --evaluate, that the recipe has no use for is refused */
+static void check_measurable(const Run *run, const Recipe *r) {
+    if (r && feeds_on_styles(r) && *run->classifier)
+        die(2, "--classifier: FCD is of recipes that draw pictures of the data set; --evaluate "
+            "measures the recipe %s by its style: omit it", r->name);
+    if (r && run->job == EVALUATES && (r->feeds == FEED_CROPS || r->feeds == FEED_LABELS))
+        die(1, "the recipe %s cannot be measured so: it makes no pictures. --evaluate takes runs "
+            "of the other recipes", r->name);
 }
 
-static void check_judged(const Recipe *recipe) {
-    if (recipe->style && *classifier)
-        die(2, "--classifier: FCD is of recipes that draw pictures of the data set; --evaluate measures the recipe %s by its style: omit it", recipe->name);
+static inline void evaluate(Run *run) {
+    load_generator(&run->gan, run->from);
+    if (!feeds_on_styles(run->recipe)) evaluate_pictures(run);
+    else evaluate_style(run);
 }
 
-static void check_measurable(const Recipe *recipe) {
-    check_judged(recipe);
-    if (recipe->labels && !recipe->conditional)          /* they look at pictures, and make none */
-        die(1, "the recipe %s cannot be measured so: it makes no pictures. --evaluate takes runs of the other recipes", recipe->name);
-}
-
-static void compress_run(const char *checkpoint) {
+static inline void compress(Run *run) {
+    const char *from = run->from, *out = run->out;
+    char classifier[RUN_PATH] = "";
     StFile file;
     CompressReport report;
     struct stat before, after;
     if (!*out) die(2, "--compress needs --out: the file to write, such as small.safetensors");
-    if (*quantize && strcmp(quantize, "int8") && strcmp(quantize, "float16")) {
-        static const char *const known[] = { "int8", "float16" };
-        die(2, "--quantize %s: expected float16 or int8%s", quantize, did_you_mean(quantize, known, 2, sizeof *known));
-    }
     if (is_folder(out)) die(1, "--out %s: is a folder, expected the name of a file", out);
-    if (same_file(out, checkpoint) || (*classifier && same_file(out, checkpoint_path("--classifier", classifier))))
+    if (*run->classifier) checkpoint_path(classifier, "--classifier", run->classifier);
+    if (same_file(out, from) || same_file(out, classifier))
         die(1, "--out %s: would overwrite the run that is read, choose another name", out);
-    if (!access(out, F_OK) && !overwrite) die(1, "--out %s: is there already: another --out keeps it, or --overwrite", out);
-    must(gan_open(&file, checkpoint));
+    if (!access(out, F_OK) && !run->overwrite)
+        die(1, "--out %s: is there already: another --out keeps it, or --overwrite", out);
+    must(gan_open(&file, from));
     const char *recipe = st_meta(&file, "recipe");
     if (recipe && !strcmp(recipe, "classifier"))
-        die(1, "%s: the recipe %s has no generator to compress", checkpoint, recipe);
-    if (recipe && recipe_find(recipe)) check_judged(recipe_find(recipe));
-    int good = compress_write(out, &file, prune, !strcmp(quantize, "int8"), &report);
+        die(1, "%s: the recipe %s has no generator to compress", from, recipe);
+    if (recipe) check_measurable(run, recipe_find(recipe));
+    int good = compress_write(out, &file, run->prune, run->quantize, &report);
     st_close(&file);
-    if (!good) die(1, "%s: %s", checkpoint, error_text());
-    if (stat(checkpoint, &before) || stat(out, &after)) die(1, "%s: %s", out, strerror(errno));
-    printf("%s: %.1f kB; its generator: %ld numbers, %.1f kB as float32\n%s: %.1f kB; of %ld weights %ld are zero (%.1f%%)\n", checkpoint,
-           (double)before.st_size / 1e3, report.numbers, 4 * (double)report.numbers / 1e3, out, (double)after.st_size / 1e3, report.weights,
-           report.zeros, report.weights ? 100 * (double)report.zeros / (double)report.weights : 0);
+    if (!good) die(1, "%s: %s", from, error_text());
+    if (stat(from, &before) || stat(out, &after)) die(1, "%s: %s", out, strerror(errno));
+    printf("%s: %.1f kB; its generator: %ld numbers, %.1f kB as float32\n"
+           "%s: %.1f kB; of %ld weights %ld are zero (%.1f%%)\n", from, before.st_size / 1e3,
+           report.numbers, 4 * report.numbers / 1e3, out, after.st_size / 1e3, report.weights,
+           report.zeros, report.weights ? 100. * report.zeros / report.weights : 0);
     fflush(stdout);
 }
 
-/* FCD of the run and of its compressed generator, by the same classifier, noise and test pictures */
-static void compare_compressed(Gan *gan, const char *checkpoint, const char *compressed) {
-    Gan judge;
-    Seen reference = open_reference(gan, &judge);
+/* FCD of the run and of its compressed generator: the same classifier, noise and test pictures */
+static inline void compare_compressed(Run *run) {
+    static Evaluation e;
+    evaluation_open(&e, run);
     for (int k = 0; k < 2; k++) {
-        load_generator(gan, k ? compressed : checkpoint);
-        Seen s = see(MADE, samples, gan, &judge);
-        printf("FCD %s: %.2f\n", k ? "after" : "before", compare(MADE, &s, &reference, &judge, gan->recipe->pairs, 1).value[FCD]);
+        load_generator(&run->gan, k ? run->out : run->from);
+        Seen s = see(&e, MADE, run->samples);
+        printf("FCD %s: %.2f\n", k ? "after" : "before", frechet(&e, &s, NULL));
         forget(&s);
     }
-    forget(&reference);
-    gan_free(&judge);
+    evaluation_close(&e);
 }
 #endif

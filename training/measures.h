@@ -1,156 +1,55 @@
-/* measures.h: how good the pictures of a generator are, in numbers. Nothing in it knows networks: features go in, numbers come out.
+/* measures.h: how good the pictures of a generator are, in numbers. Nothing in it knows networks:
+ * features go in, numbers come out:
  *
- *     #define MEASURES_IMPLEMENTATION        // in exactly one .c file
- *     #include "training/measures.h"
  *     double fcd = measure_frechet(made, 10000, real, 10000, 128, NULL);
  *
- * A set of features is an array of rows, (n,d), a row a picture. What a number says only its yardsticks tell: give each measure also
- * the real pictures against other real ones (the floor), and pictures that were spoiled on purpose. Every result has the same bits
- * for any number of threads. A function that returns a double returns NaN, and one that returns an int 0, when there is not enough
- * memory or the sizes are out of the range that its comment gives. */
+ * A set of features is an array of rows, (n,d), a row a picture. What a number says only its
+ * yardsticks tell: give each measure also the real pictures against other real ones (the floor),
+ * and pictures that were spoiled on purpose. Every result has the same bits for any number of
+ * threads. Sizes out of the range that a comment gives: NaN, or 0 of an int. */
 #ifndef MEASURES_H
 #define MEASURES_H
+#include "core/matrix.h"
+#include "training/room.h"
 #include <stdint.h>
-
-/* The Frechet distance of the two Gaussians that have the sets' means m and covariances C (with n - 1 below the fraction):
- *     |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2)
- * >= 0; 0: the same mean and covariance. a: (n,d), b: (m,d); n, m >= 2. trace: tr C_b, or NULL. Eigenvalues that rounding made
- * negative count as 0. With the features of Inception v3 this is FID (Heusel et al. 2017); with those of a classifier of one's own it
- * is another number, here called FCD (Frechet classifier distance), and two FCDs compare only if the classifier was the same. */
-double measure_frechet(const float *a, long n, const float *b, long m, int d, double *trace);
-
-/* The same of two Gaussians given by mean (d) and covariance (d,d). */
-double measure_frechet_gaussians(const double *mean_a, const double *cov_a, const double *mean_b, const double *cov_b, int d);
-
-/* s = V diag(e) V^T of a symmetric matrix, (n,n): cyclic Jacobi (Golub, Van Loan: "Matrix computations", 8.5). s is overwritten with
- * diag(e); v: (n,n), a column an eigenvector, or NULL. */
-void measure_eigen(double *s, double *v, int n);
-
-/* A set's manifold: the balls around each of its rows that reach to its k-th nearest other row (Kynkaanniemi et al. 2019; k = 3).
- * precision: the share of `made` inside the manifold of `real`: do they look real?
- * recall: the share of `real` inside the manifold of `made`: is everything there?      both 0 to 1
- * real: (n,d), made: (m,d), best n = m; 1 <= k < n, m. */
-int measure_precision_recall(double *precision, double *recall, const float *real_, long n, const float *made, long m, int d, int k);
-
-/* share[c] = how many of the labels (n), each 0..classes-1, are c, over n. */
-void measure_histogram(double *share, const int *label, long n, int classes);
-
-/* KL(share || uniform) = sum_c share_c log(classes share_c), in nats: 0, all alike often, to log(classes), only one (as the mode
- * count of Srivastava et al. 2017 does; they compare with the training set, whose classes are equal here). */
-double measure_kl_to_uniform(const double *share, int classes);
-
-/* Classes with at least a tenth of the share that a uniform set would give them: less may be the classifier's mistakes. */
-int measure_covered(const double *share, int classes);
-
-/* The sliced Wasserstein distance (Rabin et al. 2011; for GANs Karras et al. 2018): along a direction t, |t| = 1, the distance of two
- * sets of numbers is that of the sorted lists; the mean over random directions, drawn from the seed:
- *     1/T sum_t 1/n sum_i |sort(a t)_i - sort(b t)_i|          >= 0, in the units of a and b       a, b: (n,d), n >= 1 */
-double measure_sliced_wasserstein(const float *a, const float *b, long n, int d, int directions, uint64_t seed);
-
-/* The same along differences of two rows of b, drawn from the seed; n >= 2. b varies along these, noise in all directions alike. */
-double measure_sliced_wasserstein_own(const float *a, const float *b, long n, int d, int directions, uint64_t seed);
-
-/* `count` squares of side x side pixels from random places of a picture (h,w,c): to, (count, side*side*c). side <= h, w. With the
- * distance above they tell textures apart: noise has the same spread of brightness as a pattern, but not its edges. */
-void measure_patches(float *to, const float *picture, int h, int w, int c, int side, int count, uint64_t seed);
-
-/* MS-SSIM of two pictures (h,w,c) in [-1,1], 1: the same (Wang, Simoncelli, Bovik 2003). At each scale, with means, variances and
- * covariance under a Gaussian window of 11 x 11 (deviation 1.5) on pixels mapped to [0,1], C1 = .01^2, C2 = .03^2:
- *     cs = (2 s_ab + C2) / (s_a^2 + s_b^2 + C2)     l = (2 m_a m_b + C1) / (m_a^2 + m_b^2 + C1)
- *     product over scales of mean(max(cs, 0))^w, at the last one mean(l cs)^w       w = .0448 .2856 .3001 .2363 .1333
- * Each scale halves the picture (means of 2 x 2; an odd last row is dropped). Scales end while 11 pixels are left, the weights of the
- * first ones are then scaled to the sum 1; a picture that is smaller than 11 has a window of its size. Channels: the mean of all.
- * As diversity: the mean over pairs of made pictures of one class; higher than among real ones: less diverse (Odena et al. 2017). */
-double measure_ms_ssim(const float *a, const float *b, int h, int w, int c);
-
-/* G = 1/n sum_i (f_i - m)(f_i - m)^T, m the mean of f   f: (n,c), n positions of a layer; G: (c,c)   F8, Gatys et al. 2015; without
- * the means, which hold the colours and the brightness: with them noise of a pattern's colours passes for the pattern */
-void measure_gram(double *gram, const float *f, long n, int c);
-
-/* |G - G*|^2 / |G*|^2   both: (c,c)   0: the same texture as far as the layer sees; 1: as far as no texture at all */
-double measure_gram_distance(const double *gram, const double *target, int c);
-
-/* F9 on light and shade alone: the mean, over blocks of block x block pixels and weighted with the mask's mean in them, of the squared
- * difference of the blocks' mean brightness. x: (h,w,xc), y: (h,w,yc), mask: (h,w) or NULL; h, w >= block; what is left over at the
- * right and below does not count. 0: the content is untouched; 0 also where the mask is empty. */
-double measure_content_distance(const float *x, int xc, const float *y, int yc, const float *mask, int h, int w, int block);
-#endif
-
-#if defined(MEASURES_IMPLEMENTATION) && !defined(MEASURES_IMPLEMENTED)
-#define MEASURES_IMPLEMENTED
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* ------------------------------------------------------------------------------------------------- Frechet distance */
+/* ---------------------------------------------------------------- Frechet distance */
 
-void measure_eigen(double *s, double *v, int n) {
-    for (long i = 0; v && i < (long)n * n; i++) v[i] = i % (n + 1) == 0;
-    for (int sweep = 0; sweep < 60; sweep++) {
-        double off = 0, all = 0;
-        for (int i = 0; i < n; i++)
-            for (int j = 0; j < n; j++) all += s[i * n + j] * s[i * n + j], off += i != j ? s[i * n + j] * s[i * n + j] : 0;
-        if (!(off > 1e-30 * all)) break;
-        for (int p = 0; p < n; p++)
-            for (int q = p + 1; q < n; q++) {            /* a rotation in the plane (p,q) that makes s[p][q] zero */
-                double spq = s[p * n + q];
-                if (spq == 0) continue;
-                double tau = (s[q * n + q] - s[p * n + p]) / (2 * spq);
-                double t = (tau >= 0 ? 1 : -1) / (fabs(tau) + sqrt(1 + tau * tau)), c = 1 / sqrt(1 + t * t), r = t * c;
-                for (int k = 0; k < n; k++) {            /* columns p and q of s, and of V */
-                    double a = s[k * n + p], b = s[k * n + q];
-                    s[k * n + p] = c * a - r * b, s[k * n + q] = r * a + c * b;
-                    if (!v) continue;
-                    a = v[k * n + p], b = v[k * n + q];
-                    v[k * n + p] = c * a - r * b, v[k * n + q] = r * a + c * b;
-                }
-                for (int k = 0; k < n; k++) {            /* rows p and q */
-                    double a = s[p * n + k], b = s[q * n + k];
-                    s[p * n + k] = c * a - r * b, s[q * n + k] = r * a + c * b;
-                }
-            }
-    }
-}
-
-/* out = a b   all: (n,n) */
-static void measure_product(double *out, const double *a, const double *b, int n) {
-    memset(out, 0, sizeof(double) * (size_t)n * (size_t)n);
-    for (int i = 0; i < n; i++)
-        for (int k = 0; k < n; k++)
-            for (int j = 0; j < n; j++) out[i * n + j] += a[i * n + k] * b[k * n + j];
-}
-
-double measure_frechet_gaussians(const double *mean_a, const double *cov_a, const double *mean_b, const double *cov_b, int d) {
-    size_t square = (size_t)d * (size_t)d;
-    double *room = d > 0 ? malloc(sizeof(double) * 4 * square) : NULL;
-    if (!room) return NAN;
-    double *s = room, *v = s + square, *root = v + square, *t = root + square, result = 0;
-    memcpy(s, cov_a, sizeof(double) * square);
-    measure_eigen(s, v, d);
-    for (int i = 0; i < d; i++)                          /* t = V diag(sqrt(e)), root = t V^T = C_a^1/2 */
+/* The Frechet distance of two Gaussians with means m (d) and covariances C (d,d):
+ *     |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2)    >= 0; 0: the same m and C
+ * Eigenvalues that rounding made negative count as 0. */
+static double measure_frechet_gaussians(const double *mean_a, const double *cov_a,
+                                        const double *mean_b, const double *cov_b, int d) {
+    long square = (long)d * d;
+    double *s = doubles(4. * square), *v = s + square, *root = v + square, *t = root + square;
+    double result = 0;
+    memcpy(s, cov_a, sizeof *s * square);
+    symmetric_eigen(s, v, d);
+    for (int i = 0; i < d; i++)             /* t = V diag(sqrt(e)), root = t V^T = C_a^1/2 */
         for (int j = 0; j < d; j++) t[i * d + j] = v[i * d + j] * sqrt(fmax(s[j * d + j], 0));
     for (int i = 0; i < d; i++)
         for (int j = 0; j < d; j++) s[i * d + j] = v[j * d + i];
-    measure_product(root, t, s, d);
-    measure_product(t, root, cov_b, d);
-    measure_product(s, t, root, d);
-    for (int i = 0; i < d; i++)                          /* symmetric but for rounding */
+    matrix_product(root, t, s, d);
+    matrix_product(t, root, cov_b, d);
+    matrix_product(s, t, root, d);
+    for (int i = 0; i < d; i++)             /* symmetric but for rounding */
         for (int j = 0; j < i; j++) s[i * d + j] = s[j * d + i] = (s[i * d + j] + s[j * d + i]) / 2;
-    measure_eigen(s, NULL, d);
+    symmetric_eigen(s, NULL, d);
     for (int i = 0; i < d; i++) {
-        double m = mean_a[i] - mean_b[i], e = s[i * d + i];
-        result += m * m + cov_a[i * d + i] + cov_b[i * d + i] - 2 * (e > 0 ? sqrt(e) : e * 0);     /* e * 0: NaN stays NaN */
+        double m = mean_a[i] - mean_b[i], e = s[i * d + i], root_e = e > 0 ? sqrt(e) : e * 0;
+        result += m * m + cov_a[i * d + i] + cov_b[i * d + i] - 2 * root_e;      /* NaN stays NaN */
     }
-    free(room);
+    free(s);
     return result < 0 ? 0 : result;
 }
 
-/* mean (d) and covariance (d,d) of rows (n,d), n >= 2 */
+/* mean (d) and covariance (d,d), with n - 1 below the fraction, of rows (n,d) */
 static void measure_moments(double *mean, double *cov, const float *x, long n, int d) {
     for (int j = 0; j < d; j++) mean[j] = 0;
     for (long i = 0; i < n; i++)
         for (int j = 0; j < d; j++) mean[j] += x[i * d + j];
-    for (int j = 0; j < d; j++) mean[j] /= (double)n;
+    for (int j = 0; j < d; j++) mean[j] /= n;
 #pragma omp parallel for schedule(static)
     for (int j = 0; j < d; j++) {
         for (int k = 0; k < d; k++) cov[j * d + k] = 0;
@@ -158,112 +57,126 @@ static void measure_moments(double *mean, double *cov, const float *x, long n, i
             double r = x[i * d + j] - mean[j];
             for (int k = 0; k < d; k++) cov[j * d + k] += r * (x[i * d + k] - mean[k]);
         }
-        for (int k = 0; k < d; k++) cov[j * d + k] /= (double)(n - 1);
+        for (int k = 0; k < d; k++) cov[j * d + k] /= n - 1;
     }
 }
 
-double measure_frechet(const float *a, long n, const float *b, long m, int d, double *trace) {
-    size_t block = (size_t)d * (size_t)(d + 1);
-    double *room = d > 0 && n > 1 && m > 1 ? malloc(sizeof(double) * 2 * block) : NULL, result = NAN;
+/* The same of the Gaussians with two sets' means and covariances   a: (n,d), b: (m,d); n, m >= 2
+ * trace: tr C_b, or NULL. With the features of Inception v3 this is FID (Heusel et al. 2017); with
+ * those of a classifier of one's own it is another number, here called FCD (Frechet classifier
+ * distance), and two FCDs compare only if the classifier was the same. */
+static inline double measure_frechet(const float *a, long n, const float *b, long m, int d,
+                                     double *trace) {
     if (trace) *trace = 0;
-    if (!room) return NAN;
-    measure_moments(room, room + d, a, n, d);
-    measure_moments(room + block, room + block + d, b, m, d);
-    for (int i = 0; trace && i < d; i++) *trace += room[block + (size_t)d + (size_t)i * (size_t)(d + 1)];
-    result = measure_frechet_gaussians(room, room + d, room + block, room + block + d, d);
-    free(room);
-    return result;
+    if (d < 1 || n < 2 || m < 2) return NAN;
+    double *mean_a = doubles(2. * d * (d + 1)), *cov_a = mean_a + d;
+    double *mean_b = cov_a + (long)d * d, *cov_b = mean_b + d;
+    measure_moments(mean_a, cov_a, a, n, d);
+    measure_moments(mean_b, cov_b, b, m, d);
+    for (int i = 0; trace && i < d; i++) *trace += cov_b[i * d + i];
+    double distance = measure_frechet_gaussians(mean_a, cov_a, mean_b, cov_b, d);
+    free(mean_a);
+    return distance;
 }
 
-/* ------------------------------------------------------------------------------------------------- precision, recall */
-
-enum { MEASURE_WIDE = 16, MEASURE_CHUNK = 64, MEASURE_NEAREST = 16 };
+/* ---------------------------------------------------------------- precision, recall */
 
 /* For each row i of a, (n,d), against all rows j of b, (m,d), by squared distance:
- * radius NULL: out[i] = the distance to the k-th nearest row; a is b, and a row is no neighbour of itself
- * else:        out[i] = is it inside one of the balls of b, distance <= radius[j]?
- * b is turned so that MEASURE_WIDE of its rows lie side by side: the inner loop has no sum across its lanes. */
-static int measure_neighbours(double *out, const float *a, long n, const float *b, long m, int d, int k, const double *radius) {
-    long blocks = (m + MEASURE_WIDE - 1) / MEASURE_WIDE;
-    float *turned = calloc((size_t)(blocks * MEASURE_WIDE) * (size_t)d, sizeof *turned);
-    if (!turned) return 0;
+ *     radius NULL: out[i] = the distance to the k-th nearest other row; a is b
+ *     else:        out[i] = is it inside one of the balls of b, distance <= radius[j]?
+ * b is turned so that WIDE of its rows lie side by side: the inner loop has no sum across lanes. */
+enum { WIDE = 16, CHUNK = 64, NEAREST = 16 };
+static void measure_neighbours(double *out, const float *a, long n, const float *b, long m, int d,
+                               int k, const double *radius) {
+    long blocks = (m + WIDE - 1) / WIDE;
+    float *turned = floats((double)blocks * WIDE * d);
     for (long j = 0; j < m; j++)
-        for (int i = 0; i < d; i++) turned[(j / MEASURE_WIDE * d + i) * MEASURE_WIDE + j % MEASURE_WIDE] = b[j * d + i];
+        for (int i = 0; i < d; i++) turned[(j / WIDE * d + i) * WIDE + j % WIDE] = b[j * d + i];
 #pragma omp parallel for schedule(static)
-    for (long first = 0; first < n; first += MEASURE_CHUNK) {
-        double nearest[MEASURE_CHUNK][MEASURE_NEAREST];
-        for (int r = 0; r < MEASURE_CHUNK; r++)
-            for (int i = 0; i < MEASURE_NEAREST; i++) nearest[r][i] = INFINITY;
-        for (long i = first; radius && i < n && i < first + MEASURE_CHUNK; i++) out[i] = 0;
+    for (long first = 0; first < n; first += CHUNK) {
+        long end = n < first + CHUNK ? n : first + CHUNK;
+        double nearest[CHUNK][NEAREST];
+        for (long i = first; i < end; i++) {
+            for (int r = 0; r < NEAREST; r++) nearest[i - first][r] = INFINITY;
+            out[i] = 0;
+        }
         for (long block = 0; block < blocks; block++)
-            for (long four = first; four < n && four < first + MEASURE_CHUNK; four += 4) {      /* four rows: four sums that wait for nobody */
-                const float *y = turned + block * d * MEASURE_WIDE, *x[4];
-                float sum[4][MEASURE_WIDE] = {{0}};
+            for (long four = first; four < end; four += 4) {     /* sums that need not wait */
+                const float *y = turned + block * d * WIDE, *x[4];
+                float sum[4][WIDE] = {{0}};
                 for (int r = 0; r < 4; r++) x[r] = a + (four + r < n ? four + r : n - 1) * d;
-                for (int e = 0; e < d; e++, y += MEASURE_WIDE)
+                for (int e = 0; e < d; e++, y += WIDE)
 #pragma omp simd
-                    for (int j = 0; j < MEASURE_WIDE; j++) {
-                        sum[0][j] += (x[0][e] - y[j]) * (x[0][e] - y[j]), sum[1][j] += (x[1][e] - y[j]) * (x[1][e] - y[j]);
-                        sum[2][j] += (x[2][e] - y[j]) * (x[2][e] - y[j]), sum[3][j] += (x[3][e] - y[j]) * (x[3][e] - y[j]);
-                    }
-                for (long i = four; i < n && i < four + 4; i++) {
-                    double *list = nearest[i - first];
-                    for (int j = 0; j < MEASURE_WIDE; j++) {
-                        long row = block * MEASURE_WIDE + j;
-                        double distance = sum[i - four][j];
-                        if (row >= m || (!radius && row == i)) continue;
-                        if (radius) { if (distance <= radius[row]) out[i] = 1; continue; }
-                        if (!(distance < list[k - 1])) continue;
+                    for (int j = 0; j < WIDE; j++)
+                        for (int r = 0; r < 4; r++)
+                            sum[r][j] += (x[r][e] - y[j]) * (x[r][e] - y[j]);
+                for (long i = four; i < end && i < four + 4; i++)
+                    for (int j = 0; j < WIDE; j++) {
+                        long row = block * WIDE + j;
+                        double distance = sum[i - four][j], *list = nearest[i - first];
+                        if (row < m && radius && distance <= radius[row]) out[i] = 1;
+                        if (row >= m || radius || row == i || !(distance < list[k - 1])) continue;
                         int at = k - 1;
                         for (; at > 0 && distance < list[at - 1]; at--) list[at] = list[at - 1];
                         list[at] = distance;
                     }
-                }
             }
-        for (long i = first; !radius && i < n && i < first + MEASURE_CHUNK; i++) out[i] = nearest[i - first][k - 1];
+        for (long i = first; !radius && i < end; i++) out[i] = nearest[i - first][k - 1];
     }
     free(turned);
+}
+
+/* The share of rows of b, (m,d), that lie inside the manifold of a, (n,d) */
+static double measure_inside(const float *a, long n, const float *b, long m, int d, int k) {
+    double *radius = doubles(n), *inside = doubles(m), sum = 0;
+    measure_neighbours(radius, a, n, a, n, d, k, NULL);
+    measure_neighbours(inside, b, m, a, n, d, k, radius);
+    for (long i = 0; i < m; i++) sum += inside[i];
+    free(radius), free(inside);
+    return sum / m;
+}
+
+/* A set's manifold: the balls around each of its rows that reach to its k-th nearest other row
+ * (Kynkaanniemi et al. 2019; k = 3).
+ *     precision: the share of `made` inside the manifold of `real`: do they look real?
+ *     recall:    the share of `real` inside the manifold of `made`: is everything there?
+ * real: (n,d), made: (m,d), best n = m; 1 <= k <= NEAREST, k < n, m. */
+static inline int measure_precision_recall(double *precision, double *recall, const float *real_,
+                                           long n, const float *made, long m, int d, int k) {
+    *precision = *recall = NAN;
+    if (k < 1 || k > NEAREST || n <= k || m <= k || d < 1) return 0;
+    *precision = measure_inside(real_, n, made, m, d, k);
+    *recall = measure_inside(made, m, real_, n, d, k);
     return 1;
 }
 
-int measure_precision_recall(double *precision, double *recall, const float *real_, long n, const float *made, long m, int d, int k) {
-    *precision = *recall = NAN;
-    if (k < 1 || k > MEASURE_NEAREST || n <= k || m <= k || d < 1) return 0;
-    long most = n > m ? n : m;
-    double *radius = malloc(sizeof(double) * 2 * (size_t)most), *inside = radius + most, sum = 0;
-    int good = radius && measure_neighbours(radius, real_, n, real_, n, d, k, NULL) && measure_neighbours(inside, made, m, real_, n, d, k, radius);
-    for (long i = 0; good && i < m; i++) sum += inside[i];
-    if (good) *precision = sum / (double)m;
-    good = good && measure_neighbours(radius, made, m, made, m, d, k, NULL) && measure_neighbours(inside, real_, n, made, m, d, k, radius);
-    sum = 0;
-    for (long i = 0; good && i < n; i++) sum += inside[i];
-    if (good) *recall = sum / (double)n;
-    free(radius);
-    return good;
-}
+/* ---------------------------------------------------------------- classes */
 
-/* ------------------------------------------------------------------------------------------------------------ classes */
-
-void measure_histogram(double *share, const int *label, long n, int classes) {
+/* share[c] = how many of the labels (n), each 0..classes-1, are c, over n. */
+static inline void measure_histogram(double *share, const int *label, long n, int classes) {
     for (int c = 0; c < classes; c++) share[c] = 0;
-    for (long i = 0; i < n; i++)
-        if (label[i] >= 0 && label[i] < classes) share[label[i]] += 1 / (double)n;
+    for (long i = 0; i < n; i++) share[label[i]] += 1. / n;
 }
 
-double measure_kl_to_uniform(const double *share, int classes) {
+/* KL(share || uniform) = sum_c share_c log(classes share_c), in nats: 0, all alike often, to
+ * log(classes), only one (as the mode count of Srivastava et al. 2017 does; they compare with
+ * the training set, whose classes are equal here). */
+static inline double measure_kl_to_uniform(const double *share, int classes) {
     double kl = 0;
     for (int c = 0; c < classes; c++)
         if (share[c] != 0) kl += share[c] * log(classes * share[c]);
     return kl < 0 ? 0 : kl;
 }
 
-int measure_covered(const double *share, int classes) {
+/* Classes with at least a tenth of the share that a uniform set would give them: less may be the
+ * classifier's mistakes. */
+static inline int measure_covered(const double *share, int classes) {
     int covered = 0;
     for (int c = 0; c < classes; c++) covered += share[c] * classes >= 0.1;
     return covered;
 }
 
-/* ------------------------------------------------------------------------------------------------- sliced Wasserstein */
+/* ---------------------------------------------------------------- sliced Wasserstein */
 
 /* 64 random bits from a counter, as SplitMix64 (Steele, Lea, Flood 2014); and a number in (0,1) */
 static uint64_t measure_bits(uint64_t seed, uint64_t i) {
@@ -272,100 +185,98 @@ static uint64_t measure_bits(uint64_t seed, uint64_t i) {
     z = (z ^ z >> 27) * 0x94D049BB133111EBu;
     return z ^ z >> 31;
 }
-static double measure_uniform(uint64_t seed, uint64_t i) { return ((double)(measure_bits(seed, i) >> 11) + 0.5) * 0x1p-53; }
+static double measure_uniform(uint64_t seed, uint64_t i) {
+    return ((measure_bits(seed, i) >> 11) + 0.5) * 0x1p-53;
+}
 
 static int measure_compare(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static double measure_slices(const float *a, const float *b, long n, int d, int directions, uint64_t seed, int own) {
+/* Along a direction t, |t| = 1, the distance of two sets of numbers is that of the sorted lists;
+ * the mean over random directions (Rabin et al. 2011; for GANs Karras et al. 2018):
+ *     1/T sum_t 1/n sum_i |sort(a t)_i - sort(b t)_i|     >= 0     a, b: (n,d), n >= 1
+ * own 1, n >= 2: along differences of two rows of b. b varies along these, noise in all directions
+ * alike. */
+static inline double measure_sliced_wasserstein(const float *a, const float *b, long n, int d,
+                                                int directions, uint64_t seed, int own) {
     if (n < 1 + own || d < 1 || directions < 1) return NAN;
-    double *distance = malloc(sizeof(double) * (size_t)directions), result = 0;
-    if (!distance) return NAN;
+    double *distance = doubles(directions), result = 0;
 #pragma omp parallel for schedule(static)
     for (int t = 0; t < directions; t++) {
-        double *room = malloc(sizeof(double) * (size_t)(2 * n + d)), *p = room, *q = p + n, *way = q + n, norm = 0;
-        distance[t] = NAN;
-        if (!room) continue;
-        for (int j = 0; j < d && own; j++) {
-            long first = (long)(measure_bits(seed, 2 * (uint64_t)t) % (uint64_t)n);
-            long second = (first + 1 + (long)(measure_bits(seed, 2 * (uint64_t)t + 1) % (uint64_t)(n - 1))) % n;
-            way[j] = (double)b[first * d + j] - b[second * d + j], norm += way[j] * way[j];
-        }
-        for (int j = 0; j < d && !own; j++) {            /* N(0,1) in each coordinate (Box, Muller 1958), then of length 1 */
-            uint64_t i = 2 * ((uint64_t)t * (uint64_t)d + (uint64_t)j);
-            way[j] = sqrt(-2 * log(measure_uniform(seed, i))) * cos(2 * 3.14159265358979323846 * measure_uniform(seed, i + 1));
+        double *p = doubles(2. * n + d), *q = p + n, *way = q + n, norm = 0, sum = 0;
+        long first = measure_bits(seed, 2 * t) % n, second = first;
+        if (own) second = (first + 1 + measure_bits(seed, 2 * t + 1) % (n - 1)) % n;
+        for (int j = 0; j < d; j++) {
+            uint64_t i = 2 * ((uint64_t)t * d + j);
+            if (own) way[j] = (double)b[first * d + j] - b[second * d + j];
+            else way[j] = sqrt(-2 * log(measure_uniform(seed, i)))   /* N(0,1) (Box, Muller 1958) */
+                          * cos(2 * 3.14159265358979323846 * measure_uniform(seed, i + 1));
             norm += way[j] * way[j];
         }
-        for (long i = 0; i < n; i++) {
-            p[i] = q[i] = 0;
-            for (int j = 0; j < d; j++) p[i] += a[i * d + j] * way[j], q[i] += b[i * d + j] * way[j];
-        }
-        qsort(p, (size_t)n, sizeof *p, measure_compare);
-        qsort(q, (size_t)n, sizeof *q, measure_compare);
-        double sum = 0;
+        for (long i = 0; i < n; i++)
+            for (int j = 0; j < d; j++)
+                p[i] += a[i * d + j] * way[j], q[i] += b[i * d + j] * way[j];
+        qsort(p, n, sizeof *p, measure_compare);
+        qsort(q, n, sizeof *q, measure_compare);
         for (long i = 0; i < n; i++) sum += fabs(p[i] - q[i]);
-        distance[t] = norm == 0 ? sum : sum / ((double)n * sqrt(norm));      /* two equal rows: no direction, all sums are 0 */
-        free(room);
+        distance[t] = norm == 0 ? sum : sum / (n * sqrt(norm));  /* two equal rows: all is 0 */
+        free(p);
     }
     for (int t = 0; t < directions; t++) result += distance[t] / directions;
     free(distance);
     return result;
 }
 
-double measure_sliced_wasserstein(const float *a, const float *b, long n, int d, int directions, uint64_t seed) {
-    return measure_slices(a, b, n, d, directions, seed, 0);
-}
-
-double measure_sliced_wasserstein_own(const float *a, const float *b, long n, int d, int directions, uint64_t seed) {
-    return measure_slices(a, b, n, d, directions, seed, 1);
-}
-
-void measure_patches(float *to, const float *picture, int h, int w, int c, int side, int count, uint64_t seed) {
+/* `count` squares of side x side pixels from random places of a picture (h,w,c): to,
+ * (count, side*side*c). side <= h, w. With the distance above they tell textures apart: noise has
+ * the same spread of brightness as a pattern, but not its edges. */
+static inline void measure_patches(float *to, const float *picture, int h, int w, int c, int side,
+                                   int count, uint64_t seed) {
     for (int i = 0; i < count; i++) {
-        int y = (int)(measure_bits(seed, 2 * (uint64_t)i) % (uint64_t)(h - side + 1));
-        int x = (int)(measure_bits(seed, 2 * (uint64_t)i + 1) % (uint64_t)(w - side + 1));
+        long y = measure_bits(seed, 2 * i) % (h - side + 1);
+        long x = measure_bits(seed, 2 * i + 1) % (w - side + 1);
         for (int row = 0; row < side; row++, to += side * c)
-            memcpy(to, picture + ((long)(y + row) * w + x) * c, sizeof(float) * (size_t)(side * c));
+            memcpy(to, picture + ((y + row) * w + x) * c, sizeof *to * side * c);
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------ MS-SSIM */
+/* ---------------------------------------------------------------- MS-SSIM */
 
-/* The windowed mean of x, (h,w), rows first, then columns: y, (h - k + 1, w - k + 1). room: h (w - k + 1) */
-static void measure_window(double *y, const double *x, int h, int w, const double *g, int k, double *room) {
+/* The windowed mean of x y, (h,w), or of x where y is NULL, rows first, then columns:
+ * out, (h - k + 1, w - k + 1). room: h (w - k + 1) */
+static void measure_window(double *out, const double *x, const double *y, int h, int w,
+                           const double *g, int k, double *room) {
     int oh = h - k + 1, ow = w - k + 1;
-    for (int i = 0; i < h; i++)
-        for (int j = 0; j < ow; j++) {
-            double sum = 0;
-            for (int u = 0; u < k; u++) sum += g[u] * x[i * w + j + u];
-            room[i * ow + j] = sum;
-        }
-    for (int i = 0; i < oh; i++)
-        for (int j = 0; j < ow; j++) {
-            double sum = 0;
-            for (int u = 0; u < k; u++) sum += g[u] * room[(i + u) * ow + j];
-            y[i * ow + j] = sum;
-        }
+    for (int i = 0; i < h * ow; i++) {
+        room[i] = 0;
+        for (int u = 0, at = i / ow * w + i % ow; u < k; u++, at++)
+            room[i] += g[u] * (x[at] * (y ? y[at] : 1));
+    }
+    for (int i = 0; i < oh * ow; i++) {
+        out[i] = 0;
+        for (int u = 0; u < k; u++) out[i] += g[u] * room[i + u * ow];
+    }
 }
 
-/* mean(cs), and mean(l cs) to *both, of one channel (h,w). room: 7 h w */
-static double measure_ssim(double *both, const double *a, const double *b, int h, int w, double *room) {
+/* mean(cs), and mean(l cs) to *both, of one channel (h,w). room: 6 h w */
+static double measure_ssim(double *both, const double *a, const double *b, int h, int w,
+                           double *room) {
     int side = h < w ? h : w, k = side < 11 ? side : 11;
     long n = (long)h * w, out = (long)(h - k + 1) * (w - k + 1);
     double g[11], sum = 0, cs_sum = 0, deviation = 1.5 * k / 11;
-    double *mean_a = room, *mean_b = room + n, *aa = room + 2 * n, *bb = room + 3 * n, *ab = room + 4 * n, *x = room + 5 * n, *free_ = room + 6 * n;
-    for (int i = 0; i < k; i++) sum += g[i] = exp(-(i - (k - 1) / 2.0) * (i - (k - 1) / 2.0) / (2 * deviation * deviation));
+    double *mean_a = room + n, *mean_b = mean_a + n, *aa = mean_b + n, *bb = aa + n, *ab = bb + n;
+    for (int i = 0; i < k; i++) {
+        double at = i - (k - 1) / 2.0;
+        sum += g[i] = exp(-at * at / (2 * deviation * deviation));
+    }
     for (int i = 0; i < k; i++) g[i] /= sum;
-    measure_window(mean_a, a, h, w, g, k, free_);
-    measure_window(mean_b, b, h, w, g, k, free_);
-    for (long i = 0; i < n; i++) x[i] = a[i] * a[i];
-    measure_window(aa, x, h, w, g, k, free_);
-    for (long i = 0; i < n; i++) x[i] = b[i] * b[i];
-    measure_window(bb, x, h, w, g, k, free_);
-    for (long i = 0; i < n; i++) x[i] = a[i] * b[i];
-    measure_window(ab, x, h, w, g, k, free_);
+    measure_window(mean_a, a, NULL, h, w, g, k, room);
+    measure_window(mean_b, b, NULL, h, w, g, k, room);
+    measure_window(aa, a, a, h, w, g, k, room);
+    measure_window(bb, b, b, h, w, g, k, room);
+    measure_window(ab, a, b, h, w, g, k, room);
     *both = 0;
     for (long i = 0; i < out; i++) {
         double m = mean_a[i] * mean_b[i], squares = mean_a[i] * mean_a[i] + mean_b[i] * mean_b[i];
@@ -373,8 +284,8 @@ static double measure_ssim(double *both, const double *a, const double *b, int h
         cs_sum += cs;
         *both += cs * (2 * m + 1e-4) / (squares + 1e-4);
     }
-    *both /= (double)out;
-    return cs_sum / (double)out;
+    *both /= out;
+    return cs_sum / out;
 }
 
 static void measure_halve(double *x, int h, int w) {     /* in place: (h,w) -> (h/2,w/2) */
@@ -385,50 +296,69 @@ static void measure_halve(double *x, int h, int w) {     /* in place: (h,w) -> (
         }
 }
 
-double measure_ms_ssim(const float *a, const float *b, int h, int w, int c) {
+/* MS-SSIM of two pictures (h,w,c) in [-1,1], 1: the same (Wang, Simoncelli, Bovik 2003). At each
+ * scale, with means, variances and covariance under a Gaussian window of 11 x 11 (deviation 1.5) on
+ * pixels mapped to [0,1], C1 = .01^2, C2 = .03^2:
+ *     cs = (2 s_ab + C2) / (s_a^2 + s_b^2 + C2)     l = (2 m_a m_b + C1) / (m_a^2 + m_b^2 + C1)
+ *     product over scales of mean(max(cs, 0))^w, at the last one mean(l cs)^w
+ * Each scale halves the picture (means of 2 x 2; an odd last row is dropped). Scales end while 11
+ * pixels are left, the weights of the first ones are then scaled to the sum 1; a picture that is
+ * smaller than 11 has a window of its size. Channels: the mean of all. As diversity: the mean over
+ * pairs of made pictures of one class; higher than among real ones: less diverse (Odena et al.
+ * 2017). */
+static inline double measure_ms_ssim(const float *a, const float *b, int h, int w, int c) {
     static const double weight[5] = { .0448, .2856, .3001, .2363, .1333 };
     int scales = 1, side = h < w ? h : w;
-    double total = weight[0], result = 0;
+    long n = (long)h * w;
+    double total = weight[0], result = 0, *x = doubles(8. * n), *y = x + n;
     while (scales < 5 && side >> scales >= 11) total += weight[scales++];
-    double *room = h > 0 && w > 0 && c > 0 ? malloc(sizeof(double) * 9 * (size_t)h * (size_t)w) : NULL;
-    if (!room) return NAN;
-    double *x = room, *y = room + (long)h * w;
     for (int k = 0; k < c; k++) {
-        double product = 1;
-        for (long i = 0; i < (long)h * w; i++) x[i] = (a[i * c + k] + 1) / 2, y[i] = (b[i * c + k] + 1) / 2;
+        double product = 1, both;
+        for (long i = 0; i < n; i++) x[i] = (a[i * c + k] + 1) / 2, y[i] = (b[i * c + k] + 1) / 2;
         for (int s = 0, sh = h, sw = w; s < scales; s++, sh /= 2, sw /= 2) {
-            double both, cs = measure_ssim(&both, x, y, sh, sw, room + 2 * (long)h * w);
+            double cs = measure_ssim(&both, x, y, sh, sw, y + n);
             double term = s == scales - 1 ? both : cs;
             product *= pow(term > 0 ? term : term * 0, weight[s] / total);
             measure_halve(x, sh, sw), measure_halve(y, sh, sw);
         }
         result += product / c;
     }
-    free(room);
+    free(x);
     return result;
 }
 
-/* ---------------------------------------------------------------------------------------------------- style, content */
+/* ---------------------------------------------------------------- style, content */
 
-void measure_gram(double *gram, const float *f, long n, int c) {
-    memset(gram, 0, sizeof(double) * (size_t)c * (size_t)c);
+/* G = 1/n sum_i (f_i - m)(f_i - m)^T, m the mean of f   f: (n,c), n positions of a layer; G: (c,c)
+ * F8, Gatys et al. 2015, without the means, which hold the colours and the brightness: with them
+ * noise of a pattern's colours passes for the pattern. */
+static inline void measure_gram(double *gram, const float *f, long n, int c) {
+    memset(gram, 0, sizeof *gram * c * c);
     for (int j = 0; j < c; j++) {
         double mean = 0;
         for (long i = 0; i < n; i++) mean += f[i * c + j];
-        mean /= (double)n;
-        for (long i = 0; i < n; i++)                     /* sum (f_j - m_j) f_k is sum (f_j - m_j)(f_k - m_k) */
+        mean /= n;
+        for (long i = 0; i < n; i++)        /* sum (f_j - m_j) f_k is sum (f_j - m_j)(f_k - m_k) */
             for (int k = 0; k < c; k++) gram[j * c + k] += (f[i * c + j] - mean) * f[i * c + k];
     }
-    for (int j = 0; j < c * c; j++) gram[j] /= (double)n;
+    for (int j = 0; j < c * c; j++) gram[j] /= n;
 }
 
-double measure_gram_distance(const double *gram, const double *target, int c) {
+/* |G - G*|^2 / |G*|^2   both: (c,c)   0: the same texture as far as the layer sees; 1: as far as
+ * no texture at all */
+static inline double measure_gram_distance(const double *gram, const double *target, int c) {
     double difference = 0, size = 0;
-    for (int i = 0; i < c * c; i++) difference += (gram[i] - target[i]) * (gram[i] - target[i]), size += target[i] * target[i];
+    for (int i = 0; i < c * c; i++)
+        difference += (gram[i] - target[i]) * (gram[i] - target[i]), size += target[i] * target[i];
     return difference == 0 ? 0 : difference / size;
 }
 
-double measure_content_distance(const float *x, int xc, const float *y, int yc, const float *mask, int h, int w, int block) {
+/* F9 on light and shade alone: the mean, over blocks of block x block pixels and weighted with the
+ * mask's mean in them, of the squared difference of the blocks' mean brightness.
+ * x: (h,w,xc), y: (h,w,yc), mask: (h,w) or NULL; h, w >= block; what is left over at the right and
+ * below does not count. 0: the content is untouched; 0 also where the mask is empty. */
+static inline double measure_content_distance(const float *x, int xc, const float *y, int yc,
+                                              const float *mask, int h, int w, int block) {
     double sum = 0, weights = 0;
     if (block < 1 || h < block || w < block) return NAN;
     for (int i = 0; i + block <= h; i += block)

@@ -1,0 +1,344 @@
+/* batch.h: what a recipe is fed with: the data set, the style pictures, and the batch of a step
+ * (Recipe.feeds). Which pictures a step sees, and how they are turned, follows from seed and
+ * step. */
+#ifndef BATCH_H
+#define BATCH_H
+#include "training/run.h"
+#include <math.h>
+
+/* ---------------------------------------------------------------- the pictures */
+
+/* name, or name:part? */
+static int is_set(const char *source, const char *name) {
+    size_t n = strlen(name);
+    return !strncmp(source, name, n) && (!source[n] || source[n] == ':');
+}
+/* Classes are the same ten, T-shirt to boot, in these sets alone; a folder has its own. */
+static int has_the_ten(const char *source) {
+    return is_set(source, "fashion-mnist") || is_set(source, "synthetic");
+}
+
+/* The run's pictures must not lie among those that it learns from */
+static void keep_apart(const Run *run, const char *source) {
+    const char *out = run->out;
+    char samples[RUN_PATH];
+    snprintf(samples, sizeof samples, "%.4000s/samples", out);
+    if (run->job != TRAINS || !is_folder(source)) return;
+    if (same_file(source, out) || same_file(source, samples))
+        die(1, "--out %s: the run's pictures would lie among those it learns from: choose another "
+            "folder", out);
+}
+
+/* One style picture, made ready for crops: patterns are repeated, others must be large enough.
+ * Where styles are told apart, colours are whitened (mean 0, covariance 1): they would tell. */
+static void style_add(Run *run, Image *picture, const char *name) {
+    int size = run->options.size, side = ceil(size * fmax(run->style_scale, 1) * 2);
+    Image ready = *picture;
+    if (picture->tileable) {
+        must(image_tile(&ready, picture, fmax(picture->h, side), fmax(picture->w, side)));
+        image_free(picture);
+    }
+    if (ready.h < size || ready.w < size)
+        die(1, "%s: the style picture is %dx%d, smaller than the %dx%d crops it is learned from: "
+            "give a larger one, or a smaller --size", name, ready.w, ready.h, size, size);
+    if (run->recipe->feeds == FEED_CROPS) {
+        static const double zero[3];
+        double mean[3], covariance[9], unroot[9];
+        colour_statistics(mean, covariance, &ready, NULL, 1);
+        colour_power(unroot, covariance, -0.5);
+        colour_map(&ready, unroot, mean, zero);
+    }
+    run->styles = realloc(run->styles, (run->style_count + 1) * sizeof *run->styles);
+    if (!run->styles) die(1, "not enough memory for the style pictures");
+    run->styles[run->style_count++] = ready;
+}
+
+static void styles_open(Run *run) {
+    const char *style = run->style;
+    Image picture;
+    ImageList files;
+    if (!*style)
+        die(2, "the recipe %s needs --style: a picture, a .pat pattern, a folder of them, or "
+            "synthetic", run->recipe->name);
+    if (is_set(style, "synthetic")) {
+        char *end = NULL;
+        long kind = style[9] ? strtol(style + 10, &end, 10) : 0;
+        if (kind < 0 || kind >= IMAGE_PATTERNS || (end && (end == style + 10 || *end)))
+            die(1, "--style %s: the drawn patterns are synthetic:0 to synthetic:%d", style,
+                IMAGE_PATTERNS - 1);
+        must(image_pattern_synthetic(&picture, kind, 128));
+        style_add(run, &picture, style);
+        return;
+    }
+    keep_apart(run, style);
+    must(image_list(&files, style, run->folders));
+    for (long i = 0; i < files.count; i++)
+        if (image_load(&picture, files.path[i])) style_add(run, &picture, files.path[i]);
+    if (!run->style_count)
+        die(1, "--style %s: none of the %ld files there is a readable picture: expected PNG, JPEG, "
+            "BMP, TGA or .pat%s%s", style, files.count, files.count ? "; the last: " : "",
+            files.count ? error_text() : "");
+    if (files.count > run->style_count)
+        say("--style %s: %ld files skipped, the last: %s", style, files.count - run->style_count,
+            error_text());
+    image_list_free(&files);
+}
+
+/* The pictures of `source`: those of `classes` ("": all), and of these the first `most` (0: all);
+ * where: begins a complaint, origin ends it */
+static void set_load(Run *run, ImageSet *to, const char *where, const char *source,
+                     const char *origin, ImageSetOptions o, const char *classes, long most) {
+    o.h = o.w = run->options.size, o.except = run->folders;
+    o.fashion_mnist_dir = *run->data_dir ? run->data_dir : NULL, o.limit = *classes ? 0 : most;
+    keep_apart(run, source);
+    if (!imageset_load(to, source, &o)) die(1, "%s%s%s", where, error_text(), origin);
+    if (*classes && !imageset_keep(to, classes)) die(1, "--classes: %s%s", where, error_text());
+    if (most && to->count > most) to->count = most;
+    if (to->skipped) say("%s: %ld files skipped: %s", source, to->skipped, to->note);
+}
+
+/* The set's part for tests, where it has one (Fashion-MNIST): 1. Else the set itself: 0. */
+static inline int load_test_part(Run *run, ImageSet *part) {
+    const char *kind = run->data + 13;
+    ImageSetOptions o = { .channels = run->set.c };
+    char name[64];
+    *part = run->set;
+    if (!is_set(run->data, "fashion-mnist") || !strncmp(kind, ":test", 5)) return 0;
+    if (!strncmp(kind, ":train", 6)) kind += 6;
+    snprintf(name, sizeof name, "fashion-mnist:test%.40s", kind);
+    set_load(run, part, "", name, "", o, run->classes, 0);
+    return 1;
+}
+
+/* --data, --data-b, --style, --augment and --classes, ready to be drawn from */
+static inline void data_open(Run *run) {
+    const Recipe *r = run->recipe;
+    ImageSet *set = &run->set;
+    ImageSetOptions o = { .channels = r->content > 0 ? r->content : 0, .photo = r->content > 0 };
+    const char *data = run->data, *b = r->feeds == FEED_UNPAIRED ? run->data_b : "";
+    int data_given = option_given(run->table, "--data");
+    if (!augment_parse(&run->augmentation, run->augment)) die(2, "--augment: %s", error_text());
+    run->augmenting = strcmp(run->augment, "none") != 0;
+    if (option_given(run->table, "--data-dir") == 1 && !is_set(data, "fashion-mnist")
+        && !is_set(b, "fashion-mnist"))
+        die(2, "--data-dir is where --data fashion-mnist lies, not %s", data);
+    if (feeds_on_styles(r)) styles_open(run);
+    if (r->feeds == FEED_CROPS) {           /* crops of style pictures are all there is to see */
+        set->count = run->style_count, set->h = set->w = run->options.size, set->c = 3;
+        run->data = run->style;
+        return;
+    }
+    set_load(run, set, "", data, data_given == 2 ? " (the resumed run's --data: give it anew)" : "",
+             o, run->classes, run->limit);
+    o.channels = set->c;
+    if (*b) set_load(run, &run->others, "--data-b: ", b, "", o,
+                     has_the_ten(data) && has_the_ten(b) ? run->classes : "", run->limit);
+    if (!set->label && (r->feeds == FEED_CLASSES || r->feeds == FEED_LABELS))
+        die(1, "--data %s: these pictures have no labels, which the recipe %s needs: expected "
+            "fashion-mnist, synthetic, an IDX file with its labels-idx1 beside it, or a folder "
+            "with a subfolder for each class", data, r->name);
+    for (int k = 0; set->label && k < set->classes && k < RUN_CLASSES; k++)
+        for (long i = 0; i < set->count; i++)
+            if (set->label[i] == k) { run->class_of_row[run->class_rows++] = k; break; }
+}
+
+/* ---------------------------------------------------------------- one picture of a batch */
+
+/* A random square of a style picture: to, (size,size,3). u: five uniforms in [0,1): which picture
+ * (its number is returned), how large, from where, mirrored. Its side is style_scale * size, or up
+ * to a quarter more, where the picture is that large. */
+static int style_crop(const Run *run, float *to, const float u[5]) {
+    int style = u[0] * run->style_count, size = run->options.size;
+    const Image *from = &run->styles[style];
+    Image crop, fitted;
+    int shorter = from->h < from->w ? from->h : from->w;
+    int least = fmin(lround(size * run->style_scale), shorter);
+    int most = least * 5 / 4 < shorter ? least * 5 / 4 : shorter;
+    int side = least + (int)(u[1] * (most - least + 1));
+    int y = u[2] * (from->h - side + 1), x = u[3] * (from->w - side + 1);
+    must(image_crop(&crop, from, y, x, side, side) && image_resize(&fitted, &crop, size, size));
+    for (int i = 0; i < size * size; i++) {
+        int from_pixel = u[4] < 0.5f ? i : i / size * size + size - 1 - i % size;
+        memcpy(to + i * 3, fitted.pixels + from_pixel * 3, 3 * sizeof *to);
+    }
+    image_free(&crop);
+    image_free(&fitted);
+    return style;
+}
+
+/* The number of this rank's picture i in the batch of all ranks: each has a run of equal length in
+ * it; each round of a step has a batch of its own. */
+static long place(const Run *run, long i) {
+    long batch = run->gan.options.batch;
+    return i / batch * run->options.batch + parallel_rank * batch + i % batch;
+}
+
+/* the n uniforms of picture i: STREAM(purpose, step), counted on from picture to picture */
+static void draw_uniforms(const Run *run, float *u, int n, int purpose, long step, long i) {
+    for (int k = 0; k < n; k++)
+        u[k] = philox_uniform(run->options.seed, STREAM(purpose, step), n * i + k);
+}
+
+/* picture `index` of a set into slot i of a batch */
+static void fetch(Run *run, const ImageSet *from, long index, long i, long step) {
+    int size = run->options.size;
+    long pixels = picture_floats(run, 1), each = pixels * from->c;
+    float u[8], *to = run->pixels + i * each, *mask = run->masks + i * pixels;
+    if (!run->augmenting) {
+        must(imageset_get(from, index, to, mask));
+        return;
+    }
+    float *raw = floats(each + pixels);
+    must(imageset_get(from, index, raw, raw + each));
+    draw_uniforms(run, u, 8, STREAM_AUGMENT, step, place(run, i));
+    image_augment(to, mask, raw, raw + each, size, size, from->c, &run->augmentation, u);
+    free(raw);
+}
+
+/* a crop into slot i; its style is its label */
+static void fetch_crop(Run *run, int purpose, long i, long step) {
+    float u[5];
+    draw_uniforms(run, u, 5, purpose, step, place(run, i));
+    run->labels[i] = style_crop(run, run->pixels + i * picture_floats(run, 3), u);
+}
+
+/* Picture number `at` of an endless walk through the set: each epoch shows every picture once, in
+ * an order of its own (Fisher and Yates). Where classes are learned that is worth half a percent of
+ * accuracy, against pictures drawn with replacement. */
+static long walk(Run *run, long at) {
+    long n = run->set.count;
+    int *order = run->order;
+    if (!order) order = run->order = room_for(n, sizeof *order), run->epoch = -1;
+    if (at / n != run->epoch) {
+        run->epoch = at / n;
+        for (long i = 0; i < n; i++) order[i] = i;
+        for (long i = n - 1; i > 0; i--) {
+            uint64_t stream = STREAM(STREAM_DATA, run->epoch);
+            int other = philox_below(run->options.seed, stream, i, i + 1), keep = order[i];
+            order[i] = order[other], order[other] = keep;
+        }
+    }
+    return order[at % n];
+}
+
+/* A picture (size,size,c) becomes its drawing: the length of its gradient (central differences),
+ * light lines on black */
+static void draw_edges(const Run *run, float *picture) {
+    int size = run->options.size, c = run->set.c, row = size * c;
+    float *from = floats(size * row);
+    memcpy(from, picture, size * row * sizeof *from);
+    for (int i = 0; i < size * size; i++) {
+        int y = i / size, x = i % size;
+        int up = y > 0, down = y < size - 1, left = x > 0, right = x < size - 1;
+        const float *at = from + i * c;
+        float square = 0;
+        for (int k = 0; k < c; k++) {
+            float dx = at[k + right * c] - at[k - left * c];
+            float dy = at[k + down * row] - at[k - up * row];
+            square += (dx * dx + dy * dy) / c;
+        }
+        for (int k = 0; k < c; k++) picture[i * c + k] = fminf(sqrtf(square) * 1.5f, 2) - 1;
+    }
+    free(from);
+}
+
+/* ---------------------------------------------------------------- a batch */
+
+/* n pictures of a set to the device; where they have classes, these to run->labels. Among the
+ * contents of FEED_STYLES every second one is a crop of a style too: what is learned is to be good
+ * for more than garments on white. */
+static void feed(Run *run, real *to, const ImageSet *from, int purpose, long n, long step) {
+    int feeds = run->recipe->feeds;
+    for (long i = 0; i < n; i++) {
+        long at = place(run, i), index;
+        if (feeds == FEED_STYLES && at % 2) {
+            fetch_crop(run, STREAM_CONTENT, i, step);
+            continue;
+        }
+        if (feeds == FEED_LABELS) index = walk(run, step * run->options.batch + at);
+        else index = philox_below(run->options.seed, STREAM(purpose, step), at, from->count);
+        fetch(run, from, index, i, step);
+        if (from->label) run->labels[i] = from->label[index];
+    }
+    run->gan.ops->upload(to, run->pixels, n * picture_floats(run, from->c));
+}
+
+static void feed_crops(Run *run, long step) {
+    long batch = run->gan.options.batch;
+    for (long i = 0; i < batch; i++) fetch_crop(run, STREAM_CROP, i, step);
+    run->gan.ops->upload(run->gan.x_real, run->pixels, batch * picture_floats(run, 3));
+}
+
+/* Tells G and D the classes of n pictures: each as `classes` numbers of which one is 1 */
+static void feed_classes(Run *run, long n) {
+    Gan *gan = &run->gan;
+    int classes = gan->options.classes;
+    float *given = floats(n * classes);
+    for (long i = 0; i < n; i++) given[i * classes + (int)run->labels[i]] = 1;
+    gan->ops->upload(gan->given, given, n * classes);
+    free(given);
+}
+
+/* A batch of classes, from picture `first` on: those of the set in turn, `row` pictures each */
+static inline void feed_every_class(Run *run, long first, long row) {
+    long batch = run->gan.options.batch;
+    for (long i = 0; i < batch; i++)
+        run->labels[i] = run->class_of_row[(first + i) / row % run->class_rows];
+    feed_classes(run, batch);
+}
+
+/* 1 where the n pixels that were fed last are black, as around the garments of Fashion-MNIST */
+static void feed_outside(Run *run, long n) {
+    int c = run->set.c;
+    float *outside = floats(n * c);
+    for (long p = 0; p < n; p++) {
+        int black = 1;
+        for (int k = 0; k < c; k++) black &= run->pixels[p * c + k] < -0.9f;
+        for (int k = 0; k < c; k++) outside[p * c + k] = black;
+    }
+    run->gan.ops->upload(run->gan.outside, outside, n * c);
+    free(outside);
+}
+
+/* The pictures of a step onto the device. Afterwards run->pixels holds those uploaded last. */
+static inline void load_batch(Run *run, long step) {
+    Gan *gan = &run->gan;
+    const ImageSet *set = &run->set;
+    long n = (long)gan->options.batch * gan_n_critic(gan), each = picture_floats(run, set->c);
+    switch (run->recipe->feeds) {
+        case FEED_NOISE: case FEED_PICTURES:
+            feed(run, gan->x_real, set, STREAM_DATA, n, step);
+            break;
+        case FEED_CLASSES:
+            feed(run, gan->x_real, set, STREAM_DATA, n, step);
+            feed_classes(run, n);
+            break;
+        case FEED_LABELS:
+            feed(run, gan->x_real, set, STREAM_DATA, n, step);
+            gan->ops->upload(gan->labels, run->labels, n);
+            break;
+        case FEED_UNPAIRED:
+            feed(run, gan->content, set, STREAM_DATA, n, step);
+            if (gan->outside) feed_outside(run, n * picture_floats(run, 1));
+            feed(run, gan->x_real, &run->others, STREAM_CONTENT, n, step);
+            break;
+        case FEED_DRAWINGS:
+            feed(run, gan->x_real, set, STREAM_DATA, n, step);
+            for (long i = 0; i < n; i++) draw_edges(run, run->pixels + i * each);
+            gan->ops->upload(gan->content, run->pixels, n * each);
+            break;
+        case FEED_GARMENTS:
+            feed(run, gan->content, set, STREAM_DATA, n, step);
+            gan->ops->upload(gan->mask, run->masks, n * picture_floats(run, 1));
+            feed_crops(run, step);
+            break;
+        case FEED_STYLES:
+            feed(run, gan->content, set, STREAM_DATA, n, step);
+            feed_crops(run, step);
+            break;
+        case FEED_CROPS:
+            feed_crops(run, step);
+            gan->ops->upload(gan->labels, run->labels, n);
+    }
+}
+#endif

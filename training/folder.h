@@ -1,0 +1,195 @@
+/* folder.h: the folder that a run leaves behind.
+ *
+ *   options.txt   every option in force, defaults marked; the networks
+ *   log.csv       a line per step
+ *   samples/step-000500.png   samples.png (the newest)   losses.png   checkpoint.safetensors
+ *   report.html
+ *
+ * Each file but log.csv is replaced whole or not at all (core/files.h). Of several ranks the first
+ * one writes. */
+#ifndef FOLDER_H
+#define FOLDER_H
+#include "core/device.h"
+#include "training/report.h"
+#include "training/sheets.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+static const char *in_folder(const Run *run, char path[RUN_PATH], const char *name) {
+    snprintf(path, RUN_PATH, "%s/%s", run->out, name);
+    return path;
+}
+
+/* The folder is ours alone until the program ends, however it does: another run is refused. */
+static void folder_lock(Run *run) {
+    if (run->lock) return;
+    if ((run->lock = open(run->out, O_RDONLY)) < 0 || flock(run->lock, LOCK_EX | LOCK_NB))
+        die(1, "--out %s: %s, choose another folder", run->out,
+            run->lock < 0 ? strerror(errno) : "another ./train is writing there");
+}
+
+/* A run is not written over, unless the user says so */
+static void keep_other(const Run *run) {
+    char path[RUN_PATH];
+    if (!run->overwrite && !access(in_folder(run, path, "checkpoint.safetensors"), F_OK))
+        die(1, "%s: this folder holds a run already: --resume %s to go on, another --out to keep "
+            "it, or --overwrite", path, run->out);
+}
+
+/* Chooses --out, and refuses it where it holds another run. A run that goes on in its own folder
+ * locks it. */
+static inline void folder_open(Run *run) {
+    const char *from = run->from, *slash = strrchr(from, '/');
+    int out_given = option_given(run->table, "--out"), folders = 0;
+    char path[RUN_PATH];
+    strcpy(run->origin, slash ? from : ".");
+    if (slash) run->origin[slash - from] = 0;
+    if (out_given == 2) run->folders[folders++] = run->out;
+    if (!strcmp(slash ? slash + 1 : from, "checkpoint.safetensors"))
+        run->folders[folders++] = run->origin;
+    snprintf(run->own, sizeof run->own, "runs/%s", run->recipe->name);
+    if (*from && out_given != 1) run->out = run->origin;
+    if (!*run->out) run->out = run->own;
+    if (strlen(run->out) > 4000) die(2, "--out: the path is longer than 4000 characters");
+    if (run->job != TRAINS) return;
+    run->folders[folders] = run->out;
+    run->same = *from && same_file(from, in_folder(run, path, "checkpoint.safetensors"));
+    run->home = *from && same_file(run->origin, run->out);           /* be it from a copy */
+    if (run->dry_run) return;
+    if (!run->same) keep_other(run);
+    if (run->home && !parallel_rank) folder_lock(run);   /* before the weights are read */
+}
+
+/* Has the run that is resumed come to its end? It may have been killed just before that. */
+static inline int folder_is_complete(const Run *run) {
+    char path[RUN_PATH];
+    struct stat c, r;                       /* the report is the last that a run leaves */
+    if (stat(in_folder(run, path, "report.html"), &r) || stat(run->from, &c)) return 0;
+    return r.st_mtim.tv_sec != c.st_mtim.tv_sec ? r.st_mtim.tv_sec > c.st_mtim.tv_sec
+                                                : r.st_mtim.tv_nsec >= c.st_mtim.tv_nsec;
+}
+
+/* Removes what a killed run left half written; anew: and the files of another run, so that
+ * nothing of it can pass for the new one's */
+static void folder_clean(const Run *run, int anew) {
+    static const char *const old[] = { "checkpoint.safetensors", "samples.png", "losses.png",
+                                       "log.csv", "report.html" };
+    static const char *const subs[] = { ".", "samples" };
+    char path[RUN_PATH], name[300];
+    for (int i = 0; i < 5 && anew; i++) unlink(in_folder(run, path, old[i]));
+    for (int sub = 0; sub < 2; sub++) {
+        DIR *folder = opendir(in_folder(run, path, subs[sub]));
+        for (struct dirent *e; folder && (e = readdir(folder));) {
+            const char *n = e->d_name;
+            int half = !fnmatch("*.tmp-[0-9]*", n, 0) || !fnmatch("*.png.[0-9]*.tmp", n, 0);
+            snprintf(name, sizeof name, "%s/%s", subs[sub], n);
+            if (half || (sub && anew && !strncmp(n, "step-", 5)))
+                unlink(in_folder(run, path, name));
+        }
+        if (folder) closedir(folder);
+    }
+}
+
+static void save_options(const Run *run) {
+    static const char *const origin[] = { "    (default)", "", "    (as in the run resumed)" };
+    char path[RUN_PATH], text[64];
+    FileWrite w;
+    FILE *file = file_begin(&w, in_folder(run, path, "options.txt"));
+    must(file != NULL);
+    for (const Option *o = run->table; o->name; o++)
+        fprintf(file, "%-20s %s%s\n", o->name, option_text(o, text), origin[o->given]);
+    for (int i = 0; gan_net(&run->gan, i); i++) {
+        fprintf(file, "\n");
+        net_print(gan_net(&run->gan, i), file);
+    }
+    must(file_end(&w, 1));
+}
+
+/* log.csv begins with the lines up to this step of the run that is resumed: none is repeated, none
+ * lost */
+static void log_open(Run *run) {
+    char path[RUN_PATH], line[512];
+    FileWrite w;
+    snprintf(path, sizeof path, "%.4000s/log.csv", run->origin);
+    FILE *from = run->gan.step ? fopen(path, "r") : NULL;
+    FILE *to = file_begin(&w, in_folder(run, path, "log.csv"));
+    must(to != NULL);
+    fprintf(to, "step,loss_d,loss_g,d_real,d_fake,norm_d,norm_g,batch_std");
+    for (int i = 0; run->recipe->part[i]; i++) fprintf(to, ",%s", run->recipe->part[i]);
+    fprintf(to, ",seconds\n");
+    while (from && fgets(line, sizeof line, from))
+        if (atol(line) >= 1 && atol(line) <= run->gan.step && strchr(line, '\n')) fputs(line, to);
+    if (from) fclose(from);
+    must(file_end(&w, 1));
+    run->log = fopen(path, "a");
+    if (!run->log) die(1, "%s: %s: cannot write there", path, strerror(errno));
+}
+
+/* When all is loaded, something may be written: by one rank */
+static inline void folder_begin(Run *run) {
+    char path[RUN_PATH];
+    run->writes = parallel_rank == 0;
+    if (!run->writes) return;
+    if (!folder_make(run->out)) die(1, "--out %s, choose another folder", error_text());
+    folder_lock(run);
+    if (!run->home) keep_other(run);        /* one that has come to its end since we began */
+    folder_clean(run, !run->home);
+    must(folder_make(in_folder(run, path, "samples")));
+    save_options(run);
+    log_open(run);
+}
+
+static inline void log_step(Run *run, const Report *r, double seconds) {
+    if (!run->writes) return;
+    fprintf(run->log, "%ld,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g", run->gan.step, r->loss_d, r->loss_g,
+            r->d_real, r->d_fake, r->norm_d, r->norm_g, r->batch_std);
+    for (int i = 0; run->recipe->part[i]; i++) fprintf(run->log, ",%.9g", r->part[i]);
+    fprintf(run->log, ",%.3f\n", seconds);
+}
+
+/* losses.png from log.csv: the whole run, resumed or not */
+static void save_plot(Run *run) {
+    char path[RUN_PATH], title[160];
+    Log log;
+    Image plot;
+    fflush(run->log);
+    log_read(&log, run->out, 3);
+    PlotSeries series[2] = { { "discriminator", log.value[0], log.value[1], log.rows },
+                             { "generator", log.value[0], log.value[2], log.rows } };
+    snprintf(title, sizeof title, "%s: losses", run->recipe->name);
+    disk_took(run, image_plot(&plot, series, 2, title, "step")
+                   && image_save(&plot, in_folder(run, path, "losses.png")));
+    image_free(&plot);
+    log_free(&log);
+}
+
+/* 0: the disk refused, as the user has been told */
+static int save_checkpoint(Run *run) {
+    StMeta meta[RUN_OPTIONS];
+    char path[RUN_PATH], text[RUN_OPTIONS][64];
+    int n = 0;
+    fflush(run->log), fsync(fileno(run->log));    /* it is never behind the checkpoint */
+    for (const Option *o = run->table; o->name; o++)
+        if (!(o->jobs & ONCE)) meta[n] = (StMeta){ o->name, option_text(o, text[n]) }, n++;
+    int good = gan_save(&run->gan, in_folder(run, path, "checkpoint.safetensors"), meta, n);
+    if (good) run->saved = run->gan.step;
+    return disk_took(run, good);
+}
+
+/* The checkpoint, sheets, plot and report of the last step; 0: not all that matters was written */
+static inline int folder_end(Run *run) {
+    char path[RUN_PATH], title[200];
+    int logged = !fflush(run->log) && !ferror(run->log), good = save_checkpoint(run);
+    if (!run->sample_every || run->gan.step % run->sample_every) save_sheets(run);
+    save_plot(run);
+    fclose(run->log);
+    snprintf(title, sizeof title, "%s on %s", run->recipe->name, run->data);
+    disk_took(run, report_write(run->out, title, device_name(run->gan.ops)));
+    if (!logged) fail("%s: lines are missing, the disk refused them: make room there",
+                      in_folder(run, path, "log.csv"));
+    return disk_took(run, logged) && good;
+}
+#endif
