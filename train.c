@@ -9,7 +9,6 @@
  * Exit status: 0 done, 1 bad input or failed training, 2 usage, 130 stopped by Ctrl-C (with a
  * checkpoint). */
 #define _GNU_SOURCE
-#define IMAGES_IMPLEMENTATION
 #include "core/device.h"
 #include "training/batch.h"
 #include "training/evaluate.h"

@@ -13,7 +13,6 @@
  * Exit status: 0 done (of several garments: at least one), 1 bad input, 2 usage. Files are written
  * whole or not at all. */
 #define _GNU_SOURCE
-#define IMAGES_IMPLEMENTATION
 #define CUTOUT_IMPLEMENTATION
 #define GARMENTS_IMPLEMENTATION
 #define GENERATOR_IMPLEMENTATION
