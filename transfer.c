@@ -19,7 +19,7 @@
 #define GRAM_IMPLEMENTATION
 #define LARGE_IMPLEMENTATION
 #define PATCHES_IMPLEMENTATION
-#define SHEET_IMPLEMENTATION
+#define PAGE_IMPLEMENTATION
 #include "core/device.h"
 #include "core/error.h"
 #include "core/options.h"
@@ -27,7 +27,7 @@
 #include "style/generator.h"
 #include "style/gram.h"
 #include "style/patches.h"
-#include "style/sheet.h"
+#include "style/page.h"
 #include <errno.h>
 #include <sys/stat.h>
 #include <time.h>

@@ -183,7 +183,7 @@ static void net_need(const Net *net, int good, const char *builder, const char *
 
 /* ------------------------------------------------------------------ what each kind of node does */
 
-#define OPS net->ops
+#define NET_OPS net->ops
 #define A (net->node[node->a])                        /* the node that `node` reads, */
 #define B (net->node[node->b])                        /* and the second one */
 #define WEIGHT (net->p + node->weight)
@@ -221,25 +221,25 @@ static void spectral_node_forward(const Net *net, Node *node) {
     if (node->spectral < 0) return;
     Spectral s = spectral_parts(net, node);
     if (!net->freeze_u) {
-        OPS->dense_forward(s.v, s.u, WEIGHT, NULL, 1, s.in, s.out);
-        OPS->normalize_vector(s.v, s.length, s.out);
+        NET_OPS->dense_forward(s.v, s.u, WEIGHT, NULL, 1, s.in, s.out);
+        NET_OPS->normalize_vector(s.v, s.length, s.out);
     }
-    OPS->fill(s.u, 0, s.in);
-    OPS->dense_backward_input(s.u, s.v, WEIGHT, 1, s.in, s.out);
-    OPS->normalize_vector(s.u, s.sigma, s.in);
-    OPS->spectral_forward(s.w, WEIGHT, s.sigma, node->weights);
+    NET_OPS->fill(s.u, 0, s.in);
+    NET_OPS->dense_backward_input(s.u, s.v, WEIGHT, 1, s.in, s.out);
+    NET_OPS->normalize_vector(s.u, s.sigma, s.in);
+    NET_OPS->spectral_forward(s.w, WEIGHT, s.sigma, node->weights);
 }
 /* where the gradient of the weight in use is gathered, and how it gets from there to W's */
 static real *used_weight_gradient(const Net *net, Node *node) {
     if (node->spectral < 0) return D_WEIGHT;
     real *dw = spectral_parts(net, node).dw;
-    OPS->fill(dw, 0, node->weights);
+    NET_OPS->fill(dw, 0, node->weights);
     return dw;
 }
 static void spectral_node_backward(const Net *net, Node *node) {
     if (node->spectral < 0) return;
     Spectral s = spectral_parts(net, node);
-    OPS->spectral_backward(D_WEIGHT, s.dw, s.w, s.u, s.v, s.sigma, s.in, s.out);
+    NET_OPS->spectral_backward(D_WEIGHT, s.dw, s.w, s.u, s.v, s.sigma, s.in, s.out);
 }
 
 /* A layer y = W x + b with the operations NAME_forward, NAME_backward_input, NAME_backward_weight.
@@ -248,22 +248,22 @@ static void spectral_node_backward(const Net *net, Node *node) {
 #define LAYER(name, ...) \
     static void name##_node_forward(const Net *net, Node *node) { \
         spectral_node_forward(net, node); \
-        OPS->name##_forward(node->y, A.y, USED_WEIGHT, BIAS, __VA_ARGS__); \
+        NET_OPS->name##_forward(node->y, A.y, USED_WEIGHT, BIAS, __VA_ARGS__); \
     } \
     static void name##_weight_gradient(const Net *net, Node *node, const real *x) { \
         real *dw = used_weight_gradient(net, node); \
-        OPS->name##_backward_weight(dw, x, node->dy, __VA_ARGS__); \
+        NET_OPS->name##_backward_weight(dw, x, node->dy, __VA_ARGS__); \
         spectral_node_backward(net, node); \
     } \
     static void name##_node_backward(const Net *net, Node *node) { \
         if (needs_grad(net, node->a)) \
-            OPS->name##_backward_input(A.dy, node->dy, USED_WEIGHT, __VA_ARGS__); \
+            NET_OPS->name##_backward_input(A.dy, node->dy, USED_WEIGHT, __VA_ARGS__); \
         if (!(net->what & NET_WEIGHTS)) return; \
         name##_weight_gradient(net, node, A.y); \
-        OPS->bias_backward(D_BIAS, node->dy, node_rows(node), node->c); \
+        NET_OPS->bias_backward(D_BIAS, node->dy, node_rows(node), node->c); \
     } \
     static void name##_tangent(const Net *net, Node *node) { \
-        OPS->name##_forward(node->t, A.t, USED_WEIGHT, NULL, __VA_ARGS__); \
+        NET_OPS->name##_forward(node->t, A.t, USED_WEIGHT, NULL, __VA_ARGS__); \
         name##_weight_gradient(net, node, A.t); \
     } \
     KIND(name, name##_tangent)
@@ -277,20 +277,20 @@ LAYER(depthwise_conv2d, &node->conv);
 static void shared_statistics(const Net *net, real *mean, int c) {
     real host[2 * c];
     double x[2 * c];
-    OPS->download(host, mean, 2 * c);
+    NET_OPS->download(host, mean, 2 * c);
     for (int j = 0; j < c; j++) x[j] = host[j], x[c + j] = host[c + j] + x[j] * x[j];
     net->mean(x, 2 * c);
     for (int j = 0; j < c; j++) {
         host[j] = (real)x[j];
         host[c + j] = (real)fmax(x[c + j] - x[j] * x[j], 0);
     }
-    OPS->upload(mean, host, 2 * c);
+    NET_OPS->upload(mean, host, 2 * c);
 }
 
 /* y = gamma (x - mean) / sqrt(var + eps) + beta: outside of training by the running statistics, */
 static void batchnorm_eval(const Net *net, Node *node) {
     const real *mean = net->buffer + node->running, *var = mean + node->c;
-    OPS->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, mean, var, node_rows(node), node->c);
+    NET_OPS->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, mean, var, node_rows(node), node->c);
 }
 
 /* in training by mean and var of the batch, with net->mean of the batches of all ranks */
@@ -298,13 +298,13 @@ static void batchnorm_train(const Net *net, Node *node) {
     int c = node->c;
     long rows = node_rows(node);
     real *running = net->buffer + node->running, *var = MEAN + c;
-    OPS->normalize_forward(node->y, MEAN, var, A.y, WEIGHT, BIAS, 1, rows, c);
+    NET_OPS->normalize_forward(node->y, MEAN, var, A.y, WEIGHT, BIAS, 1, rows, c);
     if (net->mean) {
         shared_statistics(net, MEAN, c);
-        OPS->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, MEAN, var, rows, c);
+        NET_OPS->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, MEAN, var, rows, c);
         rows *= net->ranks;
     }
-    OPS->batchnorm_track(running, running + c, MEAN, var, (real)0.1, rows, c);
+    NET_OPS->batchnorm_track(running, running + c, MEAN, var, (real)0.1, rows, c);
 }
 static void batchnorm_node_forward(const Net *net, Node *node) {
     (net->batch_statistics ? batchnorm_train : batchnorm_eval)(net, node);
@@ -315,7 +315,7 @@ static void batchnorm_node_forward(const Net *net, Node *node) {
  * in each of the groups. */
 static void norm_gradient(const Net *net, Node *node, real *dgamma, int groups) {
     real *dbeta = dgamma ? dgamma + node->c : NULL, *var = MEAN + (long)groups * node->c;
-    OPS->normalize_backward(A.dy, dgamma, dbeta, node->dy, A.y, WEIGHT, MEAN, var, groups,
+    NET_OPS->normalize_backward(A.dy, dgamma, dbeta, node->dy, A.y, WEIGHT, MEAN, var, groups,
                             node_rows(node) / groups, node->c);
 }
 
@@ -326,19 +326,19 @@ static void batchnorm_shared_backward(const Net *net, Node *node) {
     int c = node->c;
     double rows = node_rows(node), x[2 * c];
     real *sums = MEAN + 2 * c, host[4 * c], gamma[c];          /* sums: of dy h, then of dy */
-    OPS->fill(sums, 0, 2 * c);
+    NET_OPS->fill(sums, 0, 2 * c);
     norm_gradient(net, node, sums, 1);
-    if (net->what & NET_WEIGHTS) OPS->axpy(D_WEIGHT, sums, 1, 2 * c);    /* and D_BIAS */
-    OPS->download(host, MEAN, 4 * c), OPS->download(gamma, WEIGHT, c);
+    if (net->what & NET_WEIGHTS) NET_OPS->axpy(D_WEIGHT, sums, 1, 2 * c);    /* and D_BIAS */
+    NET_OPS->download(host, MEAN, 4 * c), NET_OPS->download(gamma, WEIGHT, c);
     for (int j = 0; j < 2 * c; j++) x[j] = host[2 * c + j] / rows;
     net->mean(x, 2 * c);
     for (int j = 0; j < 2 * c; j++) {
         double k = gamma[j % c] / sqrt(host[c + j % c] + NORM_EPS);
         host[2 * c + j] = (real)(k * (host[2 * c + j] / rows - x[j]));
     }
-    OPS->upload(sums, host + 2 * c, 2 * c);
-    OPS->batchnorm_inference(node->dy, A.y, sums, sums + c, MEAN, MEAN + c, (long)rows, c);
-    OPS->axpy(A.dy, node->dy, 1, node_count(node));
+    NET_OPS->upload(sums, host + 2 * c, 2 * c);
+    NET_OPS->batchnorm_inference(node->dy, A.y, sums, sums + c, MEAN, MEAN + c, (long)rows, c);
+    NET_OPS->axpy(A.dy, node->dy, 1, node_count(node));
 }
 static void batchnorm_node_backward(const Net *net, Node *node) {
     if (net->mean) batchnorm_shared_backward(net, node);
@@ -353,9 +353,9 @@ static void instancenorm_node_forward(const Net *net, Node *node) {
     long rows = (long)node->h * node->w, c = node->c;
     real *mean = MEAN, *var = mean + node->n * c;
     if (!is_given(net, node))
-        OPS->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, node->n, rows, node->c);
+        NET_OPS->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, node->n, rows, node->c);
     else for (long at = 0; at < node->n * c; at += c)
-        OPS->batchnorm_inference(node->y + at * rows, A.y + at * rows, WEIGHT, BIAS, mean + at,
+        NET_OPS->batchnorm_inference(node->y + at * rows, A.y + at * rows, WEIGHT, BIAS, mean + at,
                                  var + at, rows, node->c);
 }
 static void instancenorm_node_backward(const Net *net, Node *node) {
@@ -371,8 +371,8 @@ static void adain_node_forward(const Net *net, Node *node) {
         real *y = node->y + at * rows, *x = A.y + at * rows;
         real *gamma = B.y + 2 * at, *beta = gamma + c;
         if (is_given(net, node))
-            OPS->batchnorm_inference(y, x, gamma, beta, mean + at, var + at, rows, node->c);
-        else OPS->normalize_forward(y, mean + at, var + at, x, gamma, beta, 1, rows, node->c);
+            NET_OPS->batchnorm_inference(y, x, gamma, beta, mean + at, var + at, rows, node->c);
+        else NET_OPS->normalize_forward(y, mean + at, var + at, x, gamma, beta, 1, rows, node->c);
     }
 }
 static void adain_node_backward(const Net *net, Node *node) {
@@ -380,7 +380,7 @@ static void adain_node_backward(const Net *net, Node *node) {
     const real *mean = MEAN, *var = mean + node->n * c;
     for (long at = 0; at < node->n * c; at += c) {
         real *dgamma = B.dy + 2 * at, *dx = A.dy + at * rows, *dy = node->dy + at * rows;
-        OPS->normalize_backward(dx, dgamma, dgamma + c, dy, A.y + at * rows, B.y + 2 * at,
+        NET_OPS->normalize_backward(dx, dgamma, dgamma + c, dy, A.y + at * rows, B.y + 2 * at,
                                 mean + at, var + at, 1, rows, node->c);
     }
 }
@@ -389,11 +389,11 @@ KIND(adain, NULL);
 /* A node of one operation: its arguments after NAME_forward(y, x, and NAME_backward(dx, dy, */
 #define NODE(name, forward_dots, backward_dots, tangent) \
     static void name##_node_forward(const Net *net, Node *node) { \
-        OPS->name##_forward(node->y, A.y, DOTS forward_dots); \
+        NET_OPS->name##_forward(node->y, A.y, DOTS forward_dots); \
     } \
     static void name##_node_backward(const Net *net, Node *node) { \
         if (needs_grad(net, node->a)) \
-            OPS->name##_backward(A.dy, node->dy, DOTS backward_dots); \
+            NET_OPS->name##_backward(A.dy, node->dy, DOTS backward_dots); \
     } \
     KIND(name, tangent)
 #define DOTS(...) __VA_ARGS__
@@ -405,14 +405,14 @@ KIND(adain, NULL);
              net->first * (node_count(node) / node->n)
 
 static void leaky_relu_tangent(const Net *net, Node *node) {
-    OPS->fill(node->t, 0, COUNT);
-    OPS->leaky_relu_backward(node->t, A.t, node->y, node->slope, COUNT);
+    NET_OPS->fill(node->t, 0, COUNT);
+    NET_OPS->leaky_relu_backward(node->t, A.t, node->y, node->slope, COUNT);
 }
 static void concat_tangent(const Net *net, Node *node) {
-    OPS->concat_forward(node->t, A.t, B.t, node_rows(node), A.c, B.c);
+    NET_OPS->concat_forward(node->t, A.t, B.t, node_rows(node), A.c, B.c);
 }
 static void upsample_tangent(const Net *net, Node *node) {
-    OPS->upsample_forward(node->t, A.t, BLOCKS);
+    NET_OPS->upsample_forward(node->t, A.t, BLOCKS);
 }
 
 NODE(leaky_relu, (node->slope, COUNT), (node->y, node->slope, COUNT), leaky_relu_tangent);
@@ -431,19 +431,19 @@ NODE(gray, (node_rows(node), A.c), (node_rows(node), A.c), NULL);
 
 /* Nodes of two inputs */
 static void add_node_forward(const Net *net, Node *node) {
-    OPS->add_forward(node->y, A.y, B.y, COUNT);
+    NET_OPS->add_forward(node->y, A.y, B.y, COUNT);
 }
 static void add_node_backward(const Net *net, Node *node) {
-    if (needs_grad(net, node->a)) OPS->axpy(A.dy, node->dy, 1, COUNT);
-    if (needs_grad(net, node->b)) OPS->axpy(B.dy, node->dy, 1, COUNT);
+    if (needs_grad(net, node->a)) NET_OPS->axpy(A.dy, node->dy, 1, COUNT);
+    if (needs_grad(net, node->b)) NET_OPS->axpy(B.dy, node->dy, 1, COUNT);
 }
 KIND(add, NULL);
 static void concat_node_forward(const Net *net, Node *node) {
-    OPS->concat_forward(node->y, A.y, B.y, node_rows(node), A.c, B.c);
+    NET_OPS->concat_forward(node->y, A.y, B.y, node_rows(node), A.c, B.c);
 }
 static void concat_node_backward(const Net *net, Node *node) {
     real *da = needs_grad(net, node->a) ? A.dy : NULL, *db = needs_grad(net, node->b) ? B.dy : NULL;
-    OPS->concat_backward(da, db, node->dy, node_rows(node), A.c, B.c);
+    NET_OPS->concat_backward(da, db, node->dy, node_rows(node), A.c, B.c);
 }
 KIND(concat, concat_tangent);
 
@@ -836,7 +836,7 @@ void net_print(const Net *net, void *file) {
     }
     fprintf(file, "  %-24s %29ld parameters\n", net->name, net->parameters);
 }
-#undef OPS
+#undef NET_OPS
 #undef A
 #undef B
 #undef MEAN

@@ -2,6 +2,7 @@
  * One .c file says #define GARMENTS_IMPLEMENTATION; it needs the code of cutout.h. */
 #ifndef GARMENTS_H
 #define GARMENTS_H
+#include "core/files.h"
 #include "style/cutout.h"
 
 typedef struct Garment {

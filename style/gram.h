@@ -440,11 +440,6 @@ static int gram_result(Image *out, const Gram *g, const Image *z) {
     return good;
 }
 
-static int gram_download(const Gram *g, float *to, const real *from, long n) {
-    g->ops->download(to, from, n);
-    return 1;
-}
-
 /* After a step: 1 go on, 2 progress said stop */
 static int gram_report(const Gram *g, GramStep *at, int look) {
     at->number = at->level * g->o->steps + at->step + 1;

@@ -1,9 +1,9 @@
-/* sheet.h: a contact sheet, white: for each garment a cell as it was, one for the style if there is
+/* page.h: a contact sheet, white: for each garment a cell as it was, one for the style if there is
  * one, one with the print; below all of them a caption in small letters. A table of all pairs has
  * the styles in its first line, and each garment begins a line.
- * One .c file says #define SHEET_IMPLEMENTATION; it needs the code of images.h. */
-#ifndef SHEET_H
-#define SHEET_H
+ * One .c file says #define PAGE_IMPLEMENTATION; it needs the code of images.h. */
+#ifndef PAGE_H
+#define PAGE_H
 #include "images/images.h"
 
 enum { SHEET_CAPTION = 20000, SHEET_LINES = 48, SHEET_COLUMNS = 12 };    /* more is left out */
@@ -22,8 +22,8 @@ int sheet_letters(const Sheet *s);                      /* in a line of the capt
 int sheet_save(Sheet *s, const char *path, const char *caption, int lines);
 #endif
 
-#if defined(SHEET_IMPLEMENTATION) && !defined(SHEET_IMPLEMENTED)
-#define SHEET_IMPLEMENTED
+#if defined(PAGE_IMPLEMENTATION) && !defined(PAGE_IMPLEMENTED)
+#define PAGE_IMPLEMENTED
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
