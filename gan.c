@@ -1190,7 +1190,7 @@ void gan_sample(Gan *gan, uint64_t draw, real *out) {
     swap_ema(gan);
 }
 
-/* ----------------------------------------------------------------------------------- checkpoints */
+/* ---------------------------------------------------------------------------------- checkpoints */
 
 /* what gan_save writes, of G as it is now */
 static Checkpoint gan_checkpoint(const Gan *gan) {
