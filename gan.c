@@ -1210,7 +1210,7 @@ void gan_sample(Gan *gan, uint64_t draw, real *out) {
     swap_ema(gan);
 }
 
-/* ------------------------------------------------------------------------------------ checkpoints */
+/* ---------------------------------------------------------------------------------- checkpoints */
 
 /* what gan_save writes, of G as it is now */
 static Checkpoint gan_checkpoint(const Gan *gan) {
@@ -1225,7 +1225,7 @@ static Checkpoint gan_checkpoint(const Gan *gan) {
 }
 
 int gan_save(Gan *gan, const char *path, const StMeta *meta, int metas) {
-    swap_ema(gan);                      /* the file's G is the averaged one; "g.now" is G as it is */
+    swap_ema(gan);                      /* the file's G is the averaged one; "g.now" is G itself */
     Checkpoint c = gan_checkpoint(gan);
     int good = checkpoint_save(&c, path, meta, metas);
     swap_ema(gan);
