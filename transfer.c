@@ -79,10 +79,10 @@ static Option table[] = {
         "size of the motifs, 1: as in the style or in training; 0: a good one"),
     REAL_OPTION("--shade", &opt.shade, "0.85", 0, 1, PATCHES | GENERATOR,
         "how strongly folds and shadows show (patches, paint: 0)"),
-    REAL_OPTION("--content-weight", &opt.content_weight, "0", 0, 1e6, PATCHES | GRAM,
+    REAL_OPTION("--content-weight", &opt.content_weight, NULL, 0, 1e6, PATCHES | GRAM,
         "patches, 0 to 1: how strongly light and dark follow the content (paint" NEXT_LINE
         "0.5, print 0.1); gram: weight of the content loss (0.25; VGG 0.05)"),
-    REAL_OPTION("--detail", &opt.detail, "0", 0, 1, PATCHES,
+    REAL_OPTION("--detail", &opt.detail, NULL, 0, 1, PATCHES,
         "fine detail of the content, added at the end (paint 0.35, print 0)"),
     WORD_OPTION("--preserve-color", &opt.preserve_color, "off luminance covariance", "off", 0,
         "covariance: the style gets the content's colours first; luminance: the result" NEXT_LINE
@@ -102,13 +102,15 @@ static Option table[] = {
         "as in 'relu1_1 relu2_1' (VGG: relu1_1 .. relu5_1)"),
     TEXT_OPTION("--content-layer", &opt.content_layer, "", GRAM,
         "VGG's relu4_2; without --features luminance"),
-    WORD_OPTION("--pooling", &opt.pooling, "max average", "max", GRAM, "VGG's"),
+    WORD_OPTION("--pooling", &opt.pooling, "max average", "max", GRAM,
+        "of VGG's features: max or average"),
     REAL_OPTION("--style-weight", &opt.style_weight, "1", 0, 1e6, GRAM, "weight of the style loss"),
-    REAL_OPTION("--tv-weight", &opt.tv_weight, "0", 0, 1e6, GRAM,
+    REAL_OPTION("--tv-weight", &opt.tv_weight, NULL, 0, 1e6, GRAM,
         "weight of the total variation (0.1; VGG 0.01)"),
-    INT_OPTION("--steps", &opt.steps, "0", 0, 1000000, GRAM,
+    INT_OPTION("--steps", &opt.steps, NULL, 0, 1000000, GRAM,
         "of each level (60; VGG 300 in one level)"),
-    WORD_OPTION("--optimizer", &opt.optimizer, "adam lbfgs", "adam", GRAM, "of the picture"),
+    WORD_OPTION("--optimizer", &opt.optimizer, "adam lbfgs", "adam", GRAM,
+        "adam or lbfgs"),
     TEXT_OPTION("--init", &opt.init, "content", GRAM,
         "start from the content, from noise, or from a picture"),
     SEED_OPTION("--seed", &opt.seed, "1", PATCHES | GRAM | GENERATOR,
@@ -159,13 +161,13 @@ static void print_help(void) {
         "  ./transfer --style leopard.pat --content shirt.jpg --output print.png\n"
         "  ./transfer --generator runs/style --content fashion-mnist:3-9 --output prints\n\n"
         "The print goes where --mask is white; without --mask, where the picture is opaque; in an\n"
-        "opaque picture, on what stands out from a background of one colour, nearly; where there\n"
-        "is none, on all of it. Of a folder all .png, .jpg, .bmp and .tga files are taken, in\n"
+        "opaque picture, on what stands out from a background of nearly one colour; where that\n"
+        "is not so, on all of it. Of a folder all .png, .jpg, .bmp and .tga files are taken, in\n"
         "subfolders too: sub/shirt.jpg becomes sub-shirt.png in the folder --output.\n"
         "A generator learned its motifs in pixels of small training pictures. --style-scale 2\n"
         "paints at half the size and enlarges the print: larger, softer motifs; 0.5 makes them\n"
         "smaller. Garments longer than four training pictures get larger motifs by default.\n\n"
-        "options; before a colon: the methods that have it");
+        "options (methods before a colon: only these use it):");
     for (Option *o = table; o->name; o++) {
         char *help;
         if (o->jobs && asprintf(&help, "%s: %s", method_names(o->jobs), o->help) > 0)
