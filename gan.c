@@ -83,7 +83,7 @@ static double learning_rate(const Gan *gan) {
 /* What D (and G) is given beside its picture: the content, or the classes of this draw */
 static const real *given_now(const Gan *gan) {
     long round = gan->draw % gan_n_critic(gan) * gan->options.batch;
-    if (gan->recipe->conditional == ON_CONTENT) return gan->content;
+    if (gan->recipe->feeds == FEED_DRAWINGS) return gan->content;
     return gan->given + round * gan->options.classes;
 }
 
@@ -265,7 +265,8 @@ static void dcgan_generator(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *g = &gan->g;
     int s = o->size / 4, x = noise_input(gan, g, 1, 1, 100);
-    if (gan->recipe->conditional) x = concat(g, x, gan->g_given = net_input(g, 1, 1, o->classes));
+    if (gan->recipe->feeds == FEED_CLASSES)
+        x = concat(g, x, gan->g_given = net_input(g, 1, 1, o->classes));
     x = reshape(g, dense(g, x, s * s * 128), s, s, 128);
     x = relu(g, batchnorm(g, x));
     x = relu(g, batchnorm(g, conv2d_transpose(g, x, 64, 5, 2, 2)));
@@ -277,7 +278,7 @@ static void dcgan_discriminator(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *d = &gan->d;
     int x = gan->d_picture = picture_input(gan, d);
-    if (gan->recipe->conditional)
+    if (gan->recipe->feeds == FEED_CLASSES)
         x = concat(d, x, upsample(d, gan->d_given = net_input(d, 1, 1, o->classes), o->size));
     x = leaky_relu(d, conv2d(d, x, 64, 5, 2, 2), 0.2);
     gan->d_feature[0] = x = leaky_relu(d, conv2d(d, x, 128, 5, 2, 2), 0.2);
@@ -719,7 +720,7 @@ static void patch_discriminator(Gan *gan, Net *d, const char *name) {
     const GanOptions *o = &gan->options;
     net_begin(d, name, gan->ops, o->batch);
     int x = gan->d_picture = picture_input(gan, d);
-    if (gan->recipe->conditional)
+    if (gan->recipe->feeds == FEED_DRAWINGS)
         x = concat(d, x, gan->d_given = net_input(d, o->size, o->size, gan_content(gan)));
     x = leaky_relu(d, conv2d(d, x, 32, 4, 2, 1), 0.2);
     x = leaky_relu(d, conv2d(d, x, 64, 4, 2, 1), 0.2);
@@ -983,7 +984,7 @@ static void classifier_describe(Gan *gan) {
 #define DCGAN_DEFAULTS RUN(64, 28, 1500), ADAM(2e-4, 0.5, 0.999)
 #define DCGAN_STEP .part = DCGAN_PARTS, .step = dcgan_step
 #define DCGAN .describe = dcgan_describe, .multiple = 4, DCGAN_STEP
-#define UNPAIRED_DATA .content = AS_DATA, .pairs = UNPAIRED, .data = "fashion-mnist:plain"
+#define UNPAIRED_DATA .feeds = FEED_UNPAIRED, .data = "fashion-mnist:plain"
 
 const Recipe recipes[] = {
     { "dcgan", "new garments out of noise", "document 001; Radford, Metz, Chintala 2015; F1-F4",
@@ -1009,21 +1010,18 @@ const Recipe recipes[] = {
       .objective = WASSERSTEIN, DCGAN },
     { "cgan", "dcgan that is told what to draw: ten classes of garments",
       "document 003; Mirza, Osindero 2014; F13",
-      .feeds = FEED_CLASSES,
-      .defaults = { DCGAN_DEFAULTS }, .labels = 1, .conditional = ON_CLASS, DCGAN },
+      .feeds = FEED_CLASSES, .defaults = { DCGAN_DEFAULTS }, DCGAN },
     { "stylegan", "pictures that grow from a constant, with a style at each scale",
       "Karras, Laine, Aila 2019; F16",
       .defaults = { RUN(32, 28, 2000), ADAM(5e-4, 0, 0.99) }, .gain = 1, .multiple = 4,
       .describe = stylegan_describe, .start = stylegan_start, DCGAN_STEP },
     { "vaegan", "new garments, and garments between two garments: an autoencoder beside the GAN",
       "document 001 (HDRGAN); Larsen et al. 2016; F14",
-      .feeds = FEED_PICTURES,
       .defaults = { RUN(64, 28, 1500), ADAM(3e-4, 0.5, 0.999), .content_weight = 5,
-                    .kl_weight = 0.01 }, .multiple = 4,
+                    .kl_weight = 0.01 }, .feeds = FEED_PICTURES, .multiple = 4,
       .part = VAEGAN_PARTS, .describe = vaegan_describe, .step = vaegan_step },
     { "cyclegan", "turns pictures of one kind into another, and back, without pairs",
       "document 002; Zhu et al. 2017; F15", UNPAIRED_DATA,
-      .feeds = FEED_UNPAIRED,
       .defaults = { RUN(8, 28, 1000), ADAM(2e-4, 0.5, 0.999), .schedule = LINEAR,
                     .cycle_weight = 10, .identity_weight = 5 },
       .objective = LEAST_SQUARES, .multiple = 4, .body = 1,
@@ -1031,41 +1029,35 @@ const Recipe recipes[] = {
     { "pattern",
       "gives plain pictures patterns, another one for each z, without pairs and without a way back",
       "cyclegan cut down; Mao et al. 2019; F16", UNPAIRED_DATA,
-      .feeds = FEED_UNPAIRED,
       .defaults = { RUN(16, 28, 1000), ADAM(2e-4, 0.5, 0.999), .content_weight = 2,
                     .diversity_weight = 0.5 },
       .objective = LEAST_SQUARES, .multiple = 4, .body = 1, .gain = 1, .start = unit_scale_shift,
       .part = PATTERN_PARTS, .describe = pattern_describe, .step = pattern_step },
     { "pix2pix", "garments from their drawings", "document 004; Isola et al. 2017",
-      .feeds = FEED_DRAWINGS,
       .defaults = { RUN(16, 28, 1500), ADAM(2e-4, 0.5, 0.999), .content_weight = 100 },
-      .content = AS_DATA, .pairs = DRAWINGS, .conditional = ON_CONTENT, .multiple = 4,
+      .feeds = FEED_DRAWINGS, .multiple = 4,
       .part = PIX2PIX_PARTS, .describe = pix2pix_describe, .step = pix2pix_step },
     { "style", "prints the style of pictures onto garments",
       "documents 001-004; Li, Wand 2016; Gatys, Ecker, Bethge 2015; F2, F3, F8-F10",
-      .feeds = FEED_GARMENTS,
       .defaults = { RUN(8, 64, 1000), ADAM(4e-4, 0.5, 0.99), .lr_d = 8e-4, .channels = 3,
                     .content_weight = 0.3, .style_weight = 3, .clip = 10 },
-      .content = 1, .style = 1, .multiple = STYLE_MULTIPLE, .body = 1, .gain = 1,
+      .feeds = FEED_GARMENTS, .multiple = STYLE_MULTIPLE, .body = 1, .gain = 1,
       .part = STYLE_PARTS, .describe = style_describe, .step = style_step },
     { "adain", "fuses any picture with any style in one pass",
       "document 004; Huang, Belongie 2017; F16, F9, F10",
-      .feeds = FEED_STYLES,
       .defaults = { RUN(8, 64, 3000), ADAM(1e-3, 0.9, 0.999), .channels = 3, .content_weight = 1,
                     .style_weight = 3, .clip = 10 },
-      .content = 3, .style = 1, .multiple = 8, .gain = 2, .start = adain_encoder_weights,
+      .feeds = FEED_STYLES, .multiple = 8, .gain = 2, .start = adain_encoder_weights,
       .part = ADAIN_PARTS, .describe = adain_describe, .step = adain_step, .sample = adain_sample },
     { "features", "features of our own, which tell styles apart",
       "softmax cross-entropy on means and deviations",
-      .feeds = FEED_CROPS,
       .defaults = { RUN(32, 64, 1500), ADAM(1e-3, 0.9, 0.999), .channels = 3, .clip = 10 },
-      .style = 1, .labels = 1, .multiple = 8, .gain = 2,
+      .feeds = FEED_CROPS, .multiple = 8, .gain = 2,
       .part = { "cross_entropy" }, .describe = features_describe, .step = classify_step },
-    { "classifier", "tells the classes of a data set apart: the judge of --evaluate",
+    { "classifier", "tells the classes of a data set apart: what --evaluate looks with",
       "softmax cross-entropy; LeCun, Bottou, Bengio, Haffner 1998",
-      .feeds = FEED_LABELS,
       .defaults = { RUN(64, 28, 1875), ADAM(1e-3, 0.9, 0.999) },
-      .labels = 1, .multiple = 1, .gain = 2,
+      .feeds = FEED_LABELS, .multiple = 1, .gain = 2,
       .part = { "cross_entropy" }, .describe = classifier_describe, .step = classify_step },
     { .name = NULL }
 };
@@ -1073,7 +1065,12 @@ const Recipe recipes[] = {
 const char *const gan_bodies[BODIES] = { "residual", "inception", "separable" };
 
 int gan_content(const Gan *gan) {
-    return gan->recipe->content == AS_DATA ? gan->options.channels : gan->recipe->content;
+    switch (gan->recipe->feeds) {
+        case FEED_UNPAIRED: case FEED_DRAWINGS: return gan->options.channels;
+        case FEED_GARMENTS: return 1;
+        case FEED_STYLES: return 3;
+        default: return 0;
+    }
 }
 int gan_n_critic(const Gan *gan) {
     return gan->recipe->step == dcgan_step && gan->options.n_critic > 1 ? gan->options.n_critic : 1;
@@ -1097,13 +1094,14 @@ Net *gan_net(const Gan *gan, int i) {
 /* What every recipe wants of memory: batches, what a step measures, what options ask for */
 static void want_shared(Gan *gan) {
     const GanOptions *o = &gan->options;
+    int feeds = gan->recipe->feeds;
     long batches = (long)gan_n_critic(gan) * o->batch, pixels = (long)o->size * o->size;
     double lot = (double)node_count(fake(gan));
     want(gan, &gan->numbers, NUMBERS);
     want(gan, &gan->x_real, batches * pixels * o->channels);
-    if (gan->recipe->content) want(gan, &gan->content, o->batch * pixels * gan_content(gan));
-    if (gan->recipe->conditional == ON_CLASS) want(gan, &gan->given, batches * o->classes);
-    else if (gan->recipe->labels) want(gan, &gan->labels, o->batch);
+    if (gan_content(gan)) want(gan, &gan->content, o->batch * pixels * gan_content(gan));
+    if (feeds == FEED_CLASSES) want(gan, &gan->given, batches * o->classes);
+    if (feeds == FEED_CROPS || feeds == FEED_LABELS) want(gan, &gan->labels, o->batch);
     if (gan->d.nodes) want(gan, &gan->d_target, node_count(logits_of(gan, &gan->d)));
     if (o->penalty_weight > 0) want(gan, &gan->t, o->batch);
     if (o->ema > 0) keep(gan, &gan->ema, gan->g.parameters, "g.now");

@@ -51,9 +51,6 @@ typedef struct Gan Gan;
 
 enum { CONSTANT, LINEAR, COSINE };
 enum { RESIDUAL, INCEPTION, SEPARABLE, BODIES };
-enum { AS_DATA = -1 };                   /* Recipe.content: as many channels as the data set has */
-enum { UNPAIRED = 1, DRAWINGS };         /* Recipe.pairs: contents of another set; the edges */
-enum { ON_CLASS = 1, ON_CONTENT };       /* Recipe.conditional: what D also looks at */
 enum { BCE, LEAST_SQUARES, WASSERSTEIN, HINGE };         /* adversarial losses */
 
 /* What a recipe is fed with: gan->x_real, and where it repaints gan->content */
@@ -61,7 +58,7 @@ enum Feed {
     FEED_NOISE,                              /* pictures, to be drawn out of noise */
     FEED_CLASSES,                            /* the same with their classes, gan->given */
     FEED_PICTURES,                           /* pictures, to be encoded and drawn again */
-    FEED_UNPAIRED,                           /* pictures of two sets: content is to become like x_real */
+    FEED_UNPAIRED,                           /* content of one set, to become like x_real */
     FEED_DRAWINGS,                           /* pictures; content: their edges */
     FEED_GARMENTS,                           /* crops of styles; content: garments, with gan->mask */
     FEED_STYLES,                             /* crops of styles; content: pictures, and crops too */
@@ -75,14 +72,9 @@ typedef struct Recipe {
     int feeds;                           /* enum Feed */
     const char *data;                    /* which pictures by default; NULL: Fashion-MNIST */
     const char *part[GAN_PARTS + 1];     /* names of the parts of loss_g, ended by NULL */
-    int content;                         /* channels of gan->content; 0: G reads noise alone */
-    int style;                           /* 1: gan->x_real are crops of style pictures; 0: data */
-    int labels;                          /* 1: each picture comes with the number of its class */
     int multiple;                        /* height and width are multiples of this */
     int objective;                       /* the adversarial loss */
     int spectral, rmsprop;               /* 1: spectral norm in D; RMSprop instead of Adam */
-    int conditional;                     /* ON_CLASS: of G and D; ON_CONTENT: of D, on G's input */
-    int pairs;                           /* UNPAIRED, DRAWINGS; 0: content is from the data set */
     int body;                            /* 1: options.body chooses its generator's blocks */
     double gain;                         /* of the first weights, see net_initialize */
     void (*describe)(Gan *gan);
@@ -188,7 +180,6 @@ int gan_load(Gan *gan, const char *path);                /* shapes must be the r
 enum { GAN_FORMAT = 1 };
 int gan_open(StFile *file, const char *path);
 void gan_begin_anew(Gan *gan);           /* keeps the weights, forgets moments and steps */
-int net_load(Net *net, const StFile *file, const char *path, const char *recipe);
 
 /* Purposes: the upper half of a stream number of the counter-based generator; the lower half is the
  * step or node. */

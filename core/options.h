@@ -17,8 +17,7 @@ enum { OPTION_LIST = 8 };
 typedef struct OptionList { int count; const char *item[OPTION_LIST]; } OptionList;
 
 typedef enum OptionKind {
-    OPTION_INT, OPTION_REAL, OPTION_TEXT, OPTION_FLAG, OPTION_WORD, OPTION_TEXTS, OPTION_SEED,
-    OPTION_LONG     /* temporary, until all whole numbers are int: delete the lines with LONG */
+    OPTION_INT, OPTION_REAL, OPTION_TEXT, OPTION_FLAG, OPTION_WORD, OPTION_TEXTS, OPTION_SEED
 } OptionKind;
 
 typedef struct Option {
@@ -49,8 +48,6 @@ typedef struct Option {
     { name, OPTION_TEXTS, value, "", 0, 0, NULL, jobs, help, 0 }
 #define SEED_OPTION(name, value, fallback, jobs, help) \
     { name, OPTION_SEED, value, fallback, 0, 9007199254740992.0, NULL, jobs, help, 0 }
-#define LONG_OPTION(name, value, fallback, least, most, jobs, help) \
-    { name, OPTION_LONG, value, fallback, least, most, NULL, jobs, help, 0 }
 #define END_OF_OPTIONS { NULL, OPTION_INT, NULL, NULL, 0, 0, NULL, 0, NULL, 0 }
 
 /* Defaults first, then argv, "--name value" or "--name=value". */
@@ -182,7 +179,6 @@ void options_set(Option *option, const char *text, const char *where) {
         case OPTION_FLAG: *(int *)value = strcmp(text, "0") != 0; break;
         case OPTION_WORD: *(int *)value = option_word(option, text, where); break;
         case OPTION_INT: *(int *)value = (int)option_number(option, text, where); break;
-        case OPTION_LONG: *(long *)value = (long)option_number(option, text, where); break;
         case OPTION_SEED: *(uint64_t *)value = (uint64_t)option_number(option, text, where); break;
         case OPTION_REAL: *(double *)value = option_number(option, text, where); break;
         case OPTION_TEXTS:
@@ -196,7 +192,7 @@ static const struct { const char *shown; size_t bytes; } option_kinds[] = {
     [OPTION_INT] = { " N", sizeof(int) }, [OPTION_REAL] = { " X", sizeof(double) },
     [OPTION_TEXT] = { " TEXT", sizeof(char *) }, [OPTION_FLAG] = { "", sizeof(int) },
     [OPTION_WORD] = { " WORD", sizeof(int) }, [OPTION_TEXTS] = { " TEXT", 0 },
-    [OPTION_SEED] = { " N", sizeof(uint64_t) }, [OPTION_LONG] = { " N", sizeof(long) } };
+    [OPTION_SEED] = { " N", sizeof(uint64_t) } };
 
 void options_defaults(Option *table, void *in, const void *from, size_t size) {
     for (Option *o = table; o->name; o++) {
@@ -236,7 +232,6 @@ const char *option_text(const Option *option, char text[64]) {
         case OPTION_TEXTS: return "";       /* only programs without an options.txt have lists */
         case OPTION_TEXT: return *(const char *const *)value ? *(const char *const *)value : "";
         case OPTION_INT: case OPTION_FLAG: snprintf(text, 64, "%d", *(const int *)value); break;
-        case OPTION_LONG: snprintf(text, 64, "%ld", *(const long *)value); break;
         case OPTION_SEED: snprintf(text, 64, "%ju", (uintmax_t)*(const uint64_t *)value); break;
         case OPTION_WORD:
             for (int i = 0; i < *(const int *)value; i++) word += strcspn(word, " ") + 1;

@@ -274,7 +274,7 @@ static int answer_step(const Ops *ops, const char *name, int batch, int size, in
         if (!gan_finish(&gan)) return gan_free(&gan), fail("not enough memory for %s", wanted);
         ops->random_normal(gan.x_real, pixels * channels, 1, 9);
         ops->tanh_forward(gan.x_real, gan.x_real, pixels * channels);
-        if (recipe->content) {
+        if (gan_content(&gan)) {
             ops->random_uniform(gan.content, pixels, 1, 10);
             ops->random_uniform(gan.mask, pixels, 1, 11);
         }

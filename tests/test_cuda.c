@@ -115,10 +115,11 @@ int main(int argc, char **argv) {
     steps = large ? MOST_STEPS : 2;
     cuda_ladder(large ? 0 : 2);
     for (const Recipe *r = recipes; r->name; r++) {
-        if (r->labels && !r->conditional) continue;                  /* draws no pictures */
+        if (r->feeds == FEED_CROPS || r->feeds == FEED_LABELS) continue;                  /* draws no pictures */
         int small = !strcmp(r->name, "dcgan") || !strcmp(r->name, "style");
-        if (large) test_recipe(r->name, r->content ? 8 : 32, r->multiple == 4 ? 28 : 64);
-        else if (small) test_recipe(r->name, r->content ? 2 : 3, r->multiple == 4 ? 8 : 16);
+        int repaints = r->feeds >= FEED_UNPAIRED;
+        if (large) test_recipe(r->name, repaints ? 8 : 32, r->multiple == 4 ? 28 : 64);
+        else if (small) test_recipe(r->name, repaints ? 2 : 3, r->multiple == 4 ? 8 : 16);
     }
     static const char *const once[] = { "hinge", "wgan-gp", "vaegan", "cyclegan", "pix2pix",
                                         "stylegan", "adain" };

@@ -494,7 +494,7 @@ static void style_picture(const Run *run, int kind, long i, const float *content
     if (kind == OTHER_CROPS) evaluation_crop(run, x, 1, i);
     if (kind == CROPS) memcpy(x, crop, each * sizeof *x);
     for (long p = 0; p < each && kind == UNTOUCHED; p++)
-        x[p] = content[run->recipe->content == 3 ? p : p / 3];
+        x[p] = content[run->recipe->feeds == FEED_STYLES ? p : p / 3];
     for (int c = 0; c < 3 && kind == COLOURED_NOISE; c++) {
         double sum = 0, squares = 0, n = each / 3;
         for (long p = c; p < each; p += 3) sum += crop[p], squares += (double)crop[p] * crop[p];
@@ -525,7 +525,7 @@ static double *style_grams(const StyleSums *s, int style, int set) {
 /* Painted picture i of style `style`, beside its content and its crop, is measured */
 static void style_add_up(Run *run, StyleSums *s, long i, int style, const float *painted,
                          const float *content, const float *mask, const float *crop) {
-    int size = run->options.size, c = run->recipe->content;
+    int size = run->options.size, c = gan_content(&run->gan);
     long each = picture_floats(run, 3);
     float *other = floats(each);
     s->times[style]++;
@@ -566,7 +566,7 @@ static void evaluate_style(Run *run) {
     Gan *gan = &run->gan;
     StyleSums s = { .times = room_for(run->style_count, sizeof *s.times) };
     Row row[STYLE_ROWS];
-    int c = run->recipe->content;
+    int c = gan_content(&run->gan);
     long each = picture_floats(run, 3), pixels = each / 3, batch = gan->options.batch;
     float *crops = floats(batch * each);
     if (!option_given(run->table, "--samples")) run->samples = 500;      /* this takes longer */
