@@ -60,7 +60,7 @@ enum Feed {
     FEED_PICTURES,                           /* pictures, to be encoded and drawn again */
     FEED_UNPAIRED,                           /* content of one set, to become like x_real */
     FEED_DRAWINGS,                           /* pictures; content: their edges */
-    FEED_GARMENTS,                           /* crops of styles; content: garments, with gan->mask */
+    FEED_GARMENTS,                           /* crops of styles; content: garments, gan->mask */
     FEED_STYLES,                             /* crops of styles; content: pictures, and crops too */
     FEED_CROPS,                              /* crops of styles, gan->labels: of which */
     FEED_LABELS                              /* pictures and their classes, gan->labels */

@@ -56,8 +56,8 @@ void options_parse(Option *table, int argc, char **argv);
 /* One value from text, checked like the command line's; `where` begins the message. */
 void options_set(Option *option, const char *text, const char *where);
 
-/* The defaults of a recipe: rows without a fallback that point into the struct at `in` (size bytes) and that are not
- * given take the value at the same place of the struct at `from`. */
+/* The defaults of a recipe: rows without a fallback that point into the struct at `in` (size bytes)
+ * and that are not given take the value at the same place of the struct at `from`. */
 void options_defaults(Option *table, void *in, const void *from, size_t size);
 
 Option *option_find(Option *table, const char *name);

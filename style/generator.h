@@ -15,6 +15,7 @@
  * cutout.h and large.h. */
 #ifndef GENERATOR_H
 #define GENERATOR_H
+#include "core/checkpoint.h"
 #include "gan.h"
 #include "style/cutout.h"
 #include "style/large.h"

@@ -114,8 +114,8 @@ static inline int load_test_part(Run *run, ImageSet *part) {
 static inline void data_open(Run *run) {
     const Recipe *r = run->recipe;
     ImageSet *set = &run->set;
-    ImageSetOptions o = { .channels = r->feeds == FEED_GARMENTS ? 1 : r->feeds == FEED_STYLES ? 3 : 0 };
-    o.photo = o.channels > 0;
+    int channels = r->feeds == FEED_GARMENTS ? 1 : r->feeds == FEED_STYLES ? 3 : 0;
+    ImageSetOptions o = { .channels = channels, .photo = channels > 0 };
     const char *data = run->data, *b = r->feeds == FEED_UNPAIRED ? run->data_b : "";
     int data_given = option_given(run->table, "--data");
     if (!augment_parse(&run->augmentation, run->augment)) die(2, "--augment: %s", error_text());
