@@ -776,8 +776,8 @@ static void cycle(Gan *gan, Net *there, Net *back, Net *d, const real *x, const 
 static void through_pool(Gan *gan, real *x_fake, real *pool, int side) {
     const Ops *ops = gan->ops;
     long own = node_count(fake(gan)), each = own / gan->options.batch;
-    long batch = (long)gan->options.batch * parallel_ranks, before = gan->step * batch;
-    real *all = parallel_ranks > 1 ? gan->lot : x_fake, *mine = all + gan->first * each;
+    long batch = (long)gan->options.batch * parallel_ranks(), before = gan->step * batch;
+    real *all = parallel_ranks() > 1 ? gan->lot : x_fake, *mine = all + gan->first * each;
     real *spare = gan->g.node[gan->g_content].y;         /* is filled before it is read */
     uint64_t stream = STREAM(STREAM_POOL, 2 * gan->step + side);
     if (all != x_fake) {
@@ -1062,7 +1062,12 @@ const Recipe recipes[] = {
     { .name = NULL }
 };
 
-const char *const gan_bodies[BODIES] = { "residual", "inception", "separable" };
+int gan_body(const char *name) {
+    static const char *const names[BODIES] = { "residual", "inception", "separable" };
+    int body = 0;
+    while (body < BODIES && strcmp(name, names[body])) body++;
+    return body;
+}
 
 int gan_content(const Gan *gan) {
     switch (gan->recipe->feeds) {
@@ -1107,7 +1112,7 @@ static void want_shared(Gan *gan) {
     if (o->ema > 0) keep(gan, &gan->ema, gan->g.parameters, "g.now");
     for (int i = 0; i < gan->latents; i++)
         lot = fmax(lot, (double)node_count(&gan->g.node[gan->g_latent[i]]));
-    if (parallel_ranks > 1) want(gan, &gan->lot, (long)lot * parallel_ranks);
+    if (parallel_ranks() > 1) want(gan, &gan->lot, (long)lot * parallel_ranks());
 }
 
 int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const Ops *ops) {
@@ -1121,8 +1126,8 @@ int gan_begin(Gan *gan, const Recipe *recipe, const GanOptions *options, const O
     if (!gan->g.nodes) return 0;
     if (options->penalty_weight > 0)
         gan->d.training |= NET_TANGENT, gan->d2.training |= NET_TANGENT;
-    for (int i = 0; options->sync_batchnorm && parallel_ranks > 1 && (net = gan_net(gan, i)); i++)
-        net->mean = parallel_mean_double, net->ranks = parallel_ranks;
+    for (int i = 0; options->sync_batchnorm && parallel_ranks() > 1 && (net = gan_net(gan, i)); i++)
+        net->mean = parallel_mean_double, net->ranks = parallel_ranks();
     want_shared(gan);
     return 1;
 }
@@ -1188,7 +1193,7 @@ static void share_statistics(Gan *gan) {
 void gan_step(Gan *gan, Report *report) {
     const Node *x = fake(gan);
     gan->ops->fill(gan->numbers, 0, NUMBERS);
-    gan->draw = gan->step, gan->first = (long)parallel_rank * gan->options.batch;
+    gan->draw = gan->step, gan->first = (long)parallel_rank() * gan->options.batch;
     gan->recipe->step(gan);
     share_statistics(gan);
     if (gan->ema) update_ema(gan);
@@ -1199,7 +1204,7 @@ void gan_step(Gan *gan, Report *report) {
 }
 
 void gan_sample(Gan *gan, uint64_t draw, real *out) {
-    long all = (long)parallel_ranks * gan->options.batch, number = (long)draw * gan->options.batch;
+    long batch = gan->options.batch, all = parallel_ranks() * batch, number = (long)draw * batch;
     gan->draw = 0, gan->first = number % all;        /* as one rank with all pictures would draw */
     swap_ema(gan);
     if (gan->recipe->sample) gan->recipe->sample(gan);

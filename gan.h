@@ -125,7 +125,7 @@ struct Gan {
 
 /* The list of recipes, ended by an entry whose name is NULL; and a recipe by name, or NULL. */
 extern const Recipe recipes[];
-extern const char *const gan_bodies[BODIES];        /* names of RESIDUAL, INCEPTION, SEPARABLE */
+int gan_body(const char *name);          /* RESIDUAL .. SEPARABLE by name; BODIES: unknown */
 const Recipe *recipe_find(const char *name);
 
 /* 0: options.weights do not fit. */

@@ -44,7 +44,7 @@ static void check_memory(const Gan *gan) {
         if (gan_bytes(&smaller) <= have) break;
     }
     char advice[64] = "not even --batch 1 fits: use a smaller --size";
-    if (o.batch) snprintf(advice, sizeof advice, "--batch %d fits", o.batch * parallel_ranks);
+    if (o.batch) snprintf(advice, sizeof advice, "--batch %d fits", o.batch * parallel_ranks());
     die(1, "not enough memory: this run needs %.0f MB, %.0f MB are free (%s): %s", need / 1e6,
         have / 1e6, device_name(gan->ops), advice);
 }
@@ -79,8 +79,8 @@ static void print_networks(const Run *run) {
     const char *batchnorm = !has_batchnorm(gan) ? ""
         : gan->options.sync_batchnorm ? "; batch norm over all of them"
                                       : "; batch norm over those of each rank";
-    if (parallel_ranks > 1)
-        printf("%d ranks, %d of the %d pictures of a step each%s\n", parallel_ranks,
+    if (parallel_ranks() > 1)
+        printf("%d ranks, %d of the %d pictures of a step each%s\n", parallel_ranks(),
                gan->options.batch, run->options.batch, batchnorm);
 }
 
@@ -88,7 +88,7 @@ static void networks_open(Run *run, const Ops *ops) {
     Gan *gan = &run->gan;
     int styled = feeds_on_styles(run->recipe);
     GanOptions o = run->options;
-    o.batch /= parallel_ranks;
+    o.batch /= parallel_ranks();
     o.channels = styled ? 3 : run->set.c, o.classes = styled ? run->style_count : run->set.classes;
     if (*run->features) {
         o.vgg = features_open(&run->weights, run->features), o.weights = &run->weights;
@@ -163,7 +163,7 @@ static void catch_signals(void) {
     signal(SIGTERM, on_signal);
     signal(SIGHUP, on_signal);
     signal(SIGPIPE, SIG_IGN);               /* nobody reads our lines any more: the run goes on */
-    if (parallel_ranks > 1) signal(SIGUSR1, on_signal);  /* mpirun passes it on and waits */
+    if (parallel_ranks() > 1) signal(SIGUSR1, on_signal);  /* mpirun passes it on and waits */
 }
 
 /* All ranks end after the same step, whichever of them was told to */
@@ -176,7 +176,7 @@ static int is_over(const Run *run) {
 /* All ranks began with the same weights and added the same to them; if not, none of them is
  * worth keeping. */
 static void check_ranks(const Gan *gan) {
-    if (parallel_ranks > 1 && !parallel_same(gan_hash(gan)))
+    if (parallel_ranks() > 1 && !parallel_same(gan_hash(gan)))
         die(1, "step %ld: the ranks do not hold the same weights, nothing is written: expected the "
             "same options, the same build and the same kind of processor for all of them, and "
             "sound memory", gan->step);

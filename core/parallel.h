@@ -12,10 +12,10 @@
 
 #ifdef WITH_MPI
 enum { PARALLEL = 1 };
-extern int parallel_ranks, parallel_rank;         /* how many; which of them this process is */
 #else
-enum { PARALLEL = 0, parallel_ranks = 1, parallel_rank = 0 };
+enum { PARALLEL = 0 };
 #endif
+int parallel_ranks(void), parallel_rank(void);    /* how many; which of them this process is */
 void parallel_begin(const char *program);         /* first in main; only rank 0 is heard then */
 int parallel_end(int status);                     /* last in main; without it all ranks end */
 int parallel_any(int bits);                       /* the bits that some rank has set */
@@ -31,41 +31,43 @@ void parallel_mean_double(double *x, long n);
 #include <stdio.h>
 #include <stdlib.h>
 
+static struct { int ranks, rank, over; } world = { .ranks = 1 };
+int parallel_ranks(void) { return world.ranks; }
+int parallel_rank(void) { return world.rank; }
+
 #ifdef WITH_MPI
 #include <mpi.h>
-int parallel_ranks = 1, parallel_rank;
 
 static void parallel_abort(int status) {
     fflush(NULL);                       /* MPI_Abort also ends mpirun, which carries our output */
     MPI_Abort(MPI_COMM_WORLD, status);
 }
-static int parallel_over;
-static void parallel_exit(void) { if (!parallel_over) parallel_abort(1); }
+static void parallel_exit(void) { if (!world.over) parallel_abort(1); }
 
 void parallel_begin(const char *program) {
     static char name[80];
     error_program(program, 0, NULL);
     MPI_Init(NULL, NULL);
     atexit(parallel_exit);
-    MPI_Comm_size(MPI_COMM_WORLD, &parallel_ranks);
-    MPI_Comm_rank(MPI_COMM_WORLD, &parallel_rank);
-    if (parallel_ranks == 1) return;
+    MPI_Comm_size(MPI_COMM_WORLD, &world.ranks);
+    MPI_Comm_rank(MPI_COMM_WORLD, &world.rank);
+    if (world.ranks == 1) return;
     error_program(program, 0, parallel_abort);
-    if (parallel_rank == 0) return;
+    if (world.rank == 0) return;
     if (!freopen("/dev/null", "w", stdout)) parallel_abort(1);
-    snprintf(name, sizeof name, "%s (rank %d of %d)", program, parallel_rank, parallel_ranks);
+    snprintf(name, sizeof name, "%s (rank %d of %d)", program, world.rank, world.ranks);
     error_program(name, 1, parallel_abort);               /* rank 0 tells errors of all ranks */
 }
 int parallel_end(int status) {
     fflush(NULL);
-    parallel_over = 1;
+    world.over = 1;
     MPI_Finalize();                                       /* waits for all */
     return status;
 }
 
 /* x: (n) becomes op, such as the sum, of that of all ranks */
 static void parallel_all(void *x, long n, MPI_Datatype type, MPI_Op op) {
-    if (parallel_ranks > 1) MPI_Allreduce(MPI_IN_PLACE, x, (int)n, type, op, MPI_COMM_WORLD);
+    if (world.ranks > 1) MPI_Allreduce(MPI_IN_PLACE, x, (int)n, type, op, MPI_COMM_WORLD);
 }
 #else
 void parallel_begin(const char *program) { error_program(program, 0, NULL); }
@@ -86,7 +88,7 @@ int parallel_same(uint64_t hash) {
 
 void parallel_mean_double(double *x, long n) {
     parallel_all(x, n, MPI_DOUBLE, MPI_SUM);
-    for (long i = 0; i < n; i++) x[i] /= parallel_ranks;
+    for (long i = 0; i < n; i++) x[i] /= world.ranks;
 }
 
 #ifdef WITH_NCCL
@@ -101,9 +103,9 @@ static int parallel_on_gpu(const Ops *ops, real *x, long n) {
     ncclResult_t error = ncclSuccess;
     if (ops != &ops_cuda && ops != &ops_cuda_tf32 && ops != &ops_cuda_bf16) return 0;
     if (!all) {
-        if (parallel_rank == 0) error = ncclGetUniqueId(&id);
+        if (world.rank == 0) error = ncclGetUniqueId(&id);
         MPI_Bcast(&id, sizeof id, MPI_BYTE, 0, MPI_COMM_WORLD);
-        if (error == ncclSuccess) error = ncclCommInitRank(&all, parallel_ranks, id, parallel_rank);
+        if (error == ncclSuccess) error = ncclCommInitRank(&all, world.ranks, id, world.rank);
     }
     cuda_synchronize();
     if (error == ncclSuccess) error = ncclAllReduce(x, x, (size_t)n, ncclFloat, ncclSum, all, 0);
@@ -120,7 +122,7 @@ static int parallel_on_gpu(const Ops *ops, real *x, long n) {
 void parallel_sum(const Ops *ops, real *x, long n) {
     static real *host;                  /* x may be of a GPU: it travels by way of the host */
     static long room;
-    if (parallel_ranks == 1 || parallel_on_gpu(ops, x, n)) return;
+    if (world.ranks == 1 || parallel_on_gpu(ops, x, n)) return;
     if (n > room) {
         free(host);
         room = n, host = malloc((size_t)n * sizeof *host);
@@ -133,6 +135,6 @@ void parallel_sum(const Ops *ops, real *x, long n) {
 
 void parallel_mean(const Ops *ops, real *x, long n) {
     parallel_sum(ops, x, n);
-    if (parallel_ranks > 1) ops->scale(x, (real)1 / parallel_ranks, n);
+    if (world.ranks > 1) ops->scale(x, (real)1 / world.ranks, n);
 }
 #endif

@@ -28,6 +28,8 @@ extern const Ops ops_tiled;
 
 #if defined(TILED_IMPLEMENTATION) && !defined(TILED_IMPLEMENTED)
 #define TILED_IMPLEMENTED
+#define LAYERS_IMPLEMENTATION       /* what is not worth a tile is done by the textbook loops */
+#include "layers.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -16,6 +16,7 @@
 #ifndef GENERATOR_H
 #define GENERATOR_H
 #include "core/checkpoint.h"
+#include "core/files.h"
 #include "gan.h"
 #include "style/cutout.h"
 #include "style/large.h"
@@ -110,8 +111,7 @@ int generator_open(Generator *g, const char *run, const char *features, int styl
         return fail("%s: its generator makes no pictures of 1 or 3 channels: train it again",
                     g->path);
     const char *body = st_meta(&g->checkpoint, "--body"), *side = st_meta(&g->checkpoint, "--size");
-    int number = RESIDUAL;                              /* of older checkpoints, too */
-    while (body && number < BODIES && strcmp(body, gan_bodies[number])) number++;
+    int number = body ? gan_body(body) : RESIDUAL;      /* older checkpoints do not name it */
     if (number == BODIES)
         return fail("%s: its generator's --body is '%s', which this program does not know", g->path,
                     body);

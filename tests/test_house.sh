@@ -10,7 +10,7 @@
 
 # The limits. A kernel or a function that runs on the GPU may be longer than LONGEST, and so may a table.
 COLUMNS_MOST=100 ENTRIES_MOST=18 LONGEST=60
-ROOT_MOST=6000 PRODUCT_MOST=15000
+ROOT_MOST=6000 PRODUCT_MOST=16900
 ROOT_SOURCES="layers.h cuda_kernels.cu gan.h gan.c train.c transfer.c"
 
 sources() { find . -path ./build -prune -o -path ./tests -prune -o -path ./golden -prune -o -path './.*/*' -prune \
@@ -61,7 +61,7 @@ long_functions() { awk -v most=$LONGEST '
     start && /{/ { open = 1 }
     start && (!open && /;[ \t]*$/ || FNR == start && /}[ \t]*$/) { start = 0 }
     /^}/ && start {
-        if (FNR - start + 1 > most && name !~ /__global__|__device__/) {
+        if (FNR - start + 1 > most && name !~ /__global__|__device__|_kernel\(|_table\(/) {
             sub(/\(.*/, "", name); sub(/.*[ *]/, "", name)
             print FILENAME ":" start ": " name " has " FNR - start + 1 " lines, at most " most
         }
@@ -97,10 +97,10 @@ arrows() { awk '
         if (system("test -e " to)) next                                # not ours: a header of the system
         arrow[from] = arrow[from] " " to; left[from] = 1
         if (floor(to) > floor(from)) print from " includes " to ": that is a floor above"
-        else if (floor(to) == floor(from) && folder(to) != folder(from) && !(from ~ /^images\// && to ~ /^core\/(error|files)\.h$/))
+        else if (floor(to) == floor(from) && folder(to) != folder(from) && !(from ~ /^images\// && to ~ /^core\/(error|files|matrix)\.h$/))
             print from " includes " to ": they stand side by side"
-        else if (from ~ /^images\// && folder(to) != "images" && to !~ /^core\/(error|files)\.h$/)
-            print from " includes " to ": images/ stands on core/error.h and core/files.h alone"
+        else if (from ~ /^images\// && folder(to) != "images" && to !~ /^core\/(error|files|matrix)\.h$/)
+            print from " includes " to ": images/ stands on error.h, files.h and matrix.h of core/ alone"
     }
     END {                                                              # take away what stands on nothing that is left
         for (again = 1; again;) {
@@ -157,7 +157,7 @@ broken "core/error.h -DE_IMPLEMENTATION does not compile alone" core/error.h '#i
 broken "layers.h includes core/error.h: that is a floor above" layers.h '#include "core/error.h"\n'
 broken "style/gram.h includes training/report.h: they stand side by side" style/gram.h '#include "training/report.h"\n'
 broken "core/error.h includes images/images.h: they stand side by side" core/error.h '#ifdef NEVER\n#include "images/images.h"\n#endif\n' 3
-broken "images/images.h includes layers.h: images/ stands on core/error.h and core/files.h alone" images/images.h '#include "layers.h"\n'
+broken "images/images.h includes layers.h: images/ stands on error.h, files.h and matrix.h of core/ alone" images/images.h '#include "layers.h"\n'
 broken "gan.c includes tests/test.h: the product needs no test" gan.c '#include "tests/test.h"\n'
 broken "gan.h is in a circle" gan.h '#ifdef NEVER\n#include "gan.c"\n#endif\n' 6
 broken "a variable that files share: extern int rank;" gan.h 'extern int rank;\n'

@@ -171,7 +171,7 @@ static int style_crop(const Run *run, float *to, const float u[5]) {
  * it; each round of a step has a batch of its own. */
 static long place(const Run *run, long i) {
     long batch = run->gan.options.batch;
-    return i / batch * run->options.batch + parallel_rank * batch + i % batch;
+    return i / batch * run->options.batch + parallel_rank() * batch + i % batch;
 }
 
 /* the n uniforms of picture i: STREAM(purpose, step), counted on from picture to picture */

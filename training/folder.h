@@ -60,7 +60,7 @@ static inline void folder_open(Run *run) {
     run->home = *from && same_file(run->origin, run->out);           /* be it from a copy */
     if (run->dry_run) return;
     if (!run->same) keep_other(run);
-    if (run->home && !parallel_rank) folder_lock(run);   /* before the weights are read */
+    if (run->home && !parallel_rank()) folder_lock(run);   /* before the weights are read */
 }
 
 /* Has the run that is resumed come to its end? It may have been killed just before that. */
@@ -131,7 +131,7 @@ static void log_open(Run *run) {
 /* When all is loaded, something may be written: by one rank */
 static inline void folder_begin(Run *run) {
     char path[RUN_PATH];
-    run->writes = parallel_rank == 0;
+    run->writes = parallel_rank() == 0;
     if (!run->writes) return;
     if (!folder_make(run->out)) die(1, "--out %s, choose another folder", error_text());
     folder_lock(run);

@@ -280,7 +280,7 @@ static inline void run_parse(Run *run, int argc, char **argv) {
         die(2, "--resume, --evaluate and --compress: expected one of them");
     run->job = *run->evaluate ? EVALUATES : !*run->compress ? TRAINS
              : *run->classifier ? COMPARES : COMPRESSES;
-    if (parallel_ranks > 1 && run->job != TRAINS)
+    if (parallel_ranks() > 1 && run->job != TRAINS)
         die(2, "--evaluate and --compress are for one process: start them without mpirun");
     refuse_of_other_jobs(run);
     if (*run->resume && *run->init_from) die(2, "--resume and --init-from: expected one of them");
@@ -314,7 +314,7 @@ static void resume_options(Run *run) {
  * refused. */
 static inline void run_settle(Run *run) {
     GanOptions *o = &run->options;
-    int count = 0, ranks = parallel_ranks;
+    int count = 0, ranks = parallel_ranks();
     if (*run->from) resume_options(run);
     const Recipe *r = run->recipe = recipe_find(run->recipe_name);
     while (recipes[count].name) count++;
