@@ -19,10 +19,10 @@ quote() { awk -v want="$1" '
             if (a != "") { if (on || index(line, a)) { print line; on = 1; if (index(line, b)) { done = 1; exit } } continue }
             if (!on && line ~ /^\/\*/) on = 1                                   # 1: inside a comment, 2: inside what is looked for
             if (on == 1) { above = above line "\n"; if (line ~ /\*\//) on = 0; continue }
-            if (!on && line ~ /^[A-Za-z]/ && (line ~ ("[ *]" name "[(]") || line ~ ("(struct|enum|union) " name " *[{]"))) on = 2
+            if (!on && line ~ /^[A-Za-z_]/ && (line ~ ("[ *]" name "[(]") || line ~ ("(struct|enum|union) " name " *[{]"))) on = 2
             if (on == 2) {
                 above = above line "\n"; body = body || line ~ /[{]/
-                if (line ~ /^[}]|^[A-Za-z].*[{].*[}]/) { printf "%s", above; done = 1; exit }
+                if (line ~ /^[}]|^[A-Za-z_].*[{].*[}]/) { printf "%s", above; done = 1; exit }
                 if (body || line !~ /;$/) continue
                 on = 0                                                          # a prototype: no { before its ;
             }

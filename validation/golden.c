@@ -284,7 +284,7 @@ static void round_to_float(real *x, long n) { for (long i = 0; i < n; i++) x[i] 
 #define IN1 const real *x, const real *w
 #define FORWARD (real *y, IN1, const real *b, const Conv *d), (y, x, w, b, d), y
 #define BACKWARD (real *y, IN1, const Conv *d), (y, x, w, d), y
-#define DENSE (real *y, IN1, int n, int in, int out), (y, x, w, n, in, out), y
+#define DENSE_CALL (real *y, IN1, int n, int in, int out), (y, x, w, n, in, out), y
 #define GROUPS ((long)groups * c)
 #define MEAN_AND_VAR (round_to_float(mean, GROUPS), round_to_float(var, GROUPS), y)
 #define AFFINE (dgamma ? round_to_float(dgamma, c), round_to_float(dbeta, c) : (void)0, dx)
@@ -297,8 +297,8 @@ static void round_to_float(real *x, long n) { for (long i = 0; i < n; i++) x[i] 
     X(conv2d_transpose_backward_weight, BACKWARD, FILTERS) \
     X(dense_forward, (real *y, IN1, const real *b, int n, int in, int out), \
       (y, x, w, b, n, in, out), y, (long)n * out) \
-    X(dense_backward_input, DENSE, (long)n * in) \
-    X(dense_backward_weight, DENSE, (long)in * out) \
+    X(dense_backward_input, DENSE_CALL, (long)n * in) \
+    X(dense_backward_weight, DENSE_CALL, (long)in * out) \
     X(bias_backward, (real *db, const real *dy, long rows, int c), (db, dy, rows, c), db, c) \
     X(normalize_forward, (real *y, real *mean, real *var, const real *x, const real *gamma, \
       const real *beta, int groups, long rows, int c), \
