@@ -96,10 +96,10 @@ static void discriminate(Gan *gan, Net *d, const real *x) {
 /* The adversarial loss on D's logits l, added to a number; its gradient becomes the logits' dy.
  *                   D, REAL         D, FAKE          G, FOOL
  *   BCE             -log s(l)       -log(1 - s(l))   -log s(l)   F3, F2 by F4; s: the sigmoid
- *   LEAST_SQUARES   (l - 1)^2       l^2              (l - 1)^2   Mao et al. 2017
+ *   LEAST_SQUARES   (l - 1)^2       l^2              (l - 1)^2   F21, Mao et al. 2017
  *   WASSERSTEIN     -l              l                -l          F11, Arjovsky et al. 2017
- *   HINGE           max(0, 1 - l)   max(0, 1 + l)    -l          Lim, Ye 2017
- * One-sided label smoothing (Salimans et al. 2016): BCE's target for REAL is 1 - smoothing. */
+ *   HINGE           max(0, 1 - l)   max(0, 1 + l)    -l          F22, Lim, Ye 2017
+ * F24, one-sided label smoothing (Salimans et al. 2016): BCE's target for REAL is 1 - smoothing. */
 static void adversarial_loss(Gan *gan, Net *d, int says, int number) {
     const Ops *ops = gan->ops;
     Node *logits = logits_of(gan, d);
@@ -174,8 +174,8 @@ static void generate(Gan *gan, long draw, int training) {
     net_forward(&gan->g, training);
 }
 
-/* options.ema: a moving average w <- a w + (1 - a) w_now of G's weights makes the pictures (Yazici
- * et al. 2019). a grows from 0.1, so that the first weights are soon forgotten. */
+/* F26, options.ema: a moving average w <- a w + (1 - a) w_now of G's weights makes the pictures
+ * (Yazici et al. 2019). a grows from 0.1, so that the first weights are soon forgotten. */
 static void update_ema(Gan *gan) {
     double step = (double)gan->step;
     real a = (real)fmin(gan->options.ema, (1 + step) / (10 + step));
@@ -292,7 +292,7 @@ static void dcgan_describe(Gan *gan) {
     dcgan_discriminator(gan);
 }
 
-/* -weight mean |G(z) - G(z')|, z and z' from the two halves of the batch: another z is to give
+/* F25: -weight mean |G(z) - G(z')|, z and z' from the two halves of the batch: another z is to give
  * another picture (after Mao et al. 2019, who divide by the distance of z and z') */
 static void diversity_loss(Gan *gan, int part) {
     const Ops *ops = gan->ops;
@@ -854,7 +854,7 @@ static void pattern_step(Gan *gan) {
  * Document 004's paired transfer (Isola, Zhu, Zhou, Efros 2017): gan->content is the drawing of a
  * garment (its edges), gan->x_real the garment. G is a U-Net, whose skips carry the lines past its
  * middle, with dropout in the place of noise; D looks at the picture and the drawing together:
- *   L_G = F2 + content_weight |G(x) - y| */
+ *   L_G = F2 + content_weight |G(x) - y|   (F28) */
 
 #define PIX2PIX_PARTS { "adversarial", "l1" }
 enum { L1 = ADVERSARIAL + 1 };

@@ -625,8 +625,8 @@ static void normalize_vector(real *x, real *norm, long n) {
     for (long i = 0; i < n; i++) x[i] /= length;
 }
 
-/* y = w / sigma   w, y: (n), sigma: (1)
- * (Miyato, Kataoka, Koyama, Yoshida 2018: a D so divided is 1-Lipschitz) */
+/* F23: y = w / sigma   w, y: (n), sigma: (1)
+ * (Miyato, Kataoka, Koyama, Yoshida 2018: a dense layer so divided is 1-Lipschitz) */
 static void spectral_forward(real *y, const real *w, const real *sigma, long n) {
     #pragma omp parallel for simd
     for (long i = 0; i < n; i++) y[i] = w[i] / *sigma;
@@ -907,7 +907,7 @@ static void upsample_backward(real *dx, const real *dy, int n, int h, int w, int
                     dx[(r * w + j / f) * c + k] += dy[((r * f + i) * w * f + j) * c + k];
 }
 
-/* y[n,i,j,c] = 1/f^2 sum of x over the f x f block of (i,j)
+/* F30: y[n,i,j,c] = 1/f^2 sum of x over the f x f block of (i,j)
  * x: (N,H,W,C)  y: (N,H/f,W/f,C)   f divides H and W
  * Up to 1/f^2 the transpose of upsample: each is the other's backward pass. */
 static void avgpool_forward(real *y, const real *x, int n, int h, int w, int c, int f) {
@@ -931,7 +931,8 @@ static void avgpool_backward(real *dx, const real *dy, int n, int h, int w, int 
 /* is a the maximum of a and b? NaN is, whatever the other one: it must not be lost */
 static int larger(real a, real b) { return a > b || a != a; }
 
-/* y[n,i,j,c] = max of x over the f x f block of (i,j)   x: (N,H,W,C)  y: (N,H/f,W/f,C)
+/* F30: y[n,i,j,c] = max of x over the f x f block of (i,j)
+ * x: (N,H,W,C)  y: (N,H/f,W/f,C)
  * Both quotients are rounded down: rows and columns that fill no block are not seen. */
 static void maxpool_forward(real *y, const real *x, int n, int h, int w, int c, int f) {
     int oh = h / f, ow = w / f;
@@ -1064,7 +1065,7 @@ static void squared_error_backward(real *da, const real *a, const real *b, const
     for (long i = 0; i < n; i++) da[i] += k * (weight ? weight[i] : 1) * (a[i] - b[i]);
 }
 
-/* F15: L = sum_i m_i |a_i - b_i| / sum_i m_i
+/* F15, F28: L = sum_i m_i |a_i - b_i| / sum_i m_i
  * a, b: (n), weight m: (n) or NULL for all ones; 0 when all m are 0
  * Blurs less than the square; pix2pix and CycleGAN use it (Isola et al., Zhu et al. 2017). */
 static void absolute_error_forward(real *loss, const real *a, const real *b, const real *weight,
@@ -1086,7 +1087,7 @@ static void absolute_error_backward(real *da, const real *a, const real *b, cons
     }
 }
 
-/* L = 1/n sum_i max(0, 1 - s x_i)   x: (n), s: 1 to push x above 1, -1 to push it below -1
+/* F22: L = 1/n sum_i max(0, 1 - s x_i)   x: (n), s: 1 to push x above 1, -1 to push it below -1
  * The critic's loss on real (s = 1) and fake (s = -1) pictures (Lim, Ye 2017). */
 static void hinge_forward(real *loss, const real *x, real sign, long n) {
     double sum = 0;
@@ -1323,7 +1324,7 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n,
     }
 }
 
-/* v = decay v + (1-decay) g^2   p -= lr g / (sqrt(v) + eps)   all: (n)
+/* F27: v = decay v + (1-decay) g^2   p -= lr g / (sqrt(v) + eps)   all: (n)
  * F11's optimiser: a critic whose target moves with every step is no place for momentum.
  * (Tieleman, Hinton 2012; as PyTorch, no momentum) */
 static void rmsprop_step(real *p, real *v, const real *g, long n, real lr, real decay, real eps) {

@@ -206,7 +206,7 @@ static void nothing(const Net *net, Node *node) { (void)net, (void)node; }
 static const Kind kind_input = { "input", nothing, nothing, nothing };
 static const Kind kind_reshape = { "reshape", nothing, nothing, nothing };     /* shares memory */
 
-/* Spectral normalisation (Miyato et al. 2018): a layer uses W / sigma in place of the matrix W
+/* F23, spectral normalisation (Miyato et al. 2018): a layer uses W / sigma in place of the matrix W
  * (in,out); sigma is the largest singular value, so that the layer stretches nothing. Each forward
  * pass does a round of power iteration,
  *   v = W^T u / |W^T u|,  u = W v / |W v|,  sigma = |W v|,

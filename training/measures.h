@@ -16,7 +16,7 @@
 
 /* ---------------------------------------------------------------- Frechet distance */
 
-/* The Frechet distance of two Gaussians with means m (d) and covariances C (d,d):
+/* F29: the Frechet distance of two Gaussians with means m (d) and covariances C (d,d):
  *     |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a^1/2 C_b C_a^1/2)^1/2)    >= 0; 0: the same m and C
  * Eigenvalues that rounding made negative count as 0. */
 static double measure_frechet_gaussians(const double *mean_a, const double *cov_a,
