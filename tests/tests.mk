@@ -5,9 +5,9 @@
 # ALONE: a test that looks inside a header, or counts what it allocates, brings the code of headers itself.
 # LINKED: with gan.o and images.o, which have it. DOUBLE: the same in double precision.
 ALONE  = images safetensors corpus patches
-LINKED = gan mixture golden golden_dcgan ops featurenet
+LINKED = gan mixture golden golden_dcgan ops featurenet measures
 DOUBLE = gradients recipes
-TESTS  = $(ALONE) $(LINKED) $(DOUBLE) measures
+TESTS  = $(ALONE) $(LINKED) $(DOUBLE)
 
 # -O1, -g1              compile fast; a report names the line
 # -fno-sanitize=shift-base   stb's JPEG writer shifts negative numbers left, which every compiler defines
@@ -41,8 +41,7 @@ $(2:%=$(1)/test_%): $(4:%=$(1)/%)
 endef
 $(foreach folder,build build/asan,\
     $(eval $(call KIND,$(folder),$(LINKED),$(IN_GAN) $(IN_IMAGES),gan.o images.o))\
-    $(eval $(call KIND,$(folder),$(DOUBLE),$(IN_GAN) -Dreal=double,gan_double.o))\
-    $(eval $(call KIND,$(folder),measures,$(IN_IMAGES),images.o)))
+    $(eval $(call KIND,$(folder),$(DOUBLE),$(IN_GAN) -Dreal=double,gan_double.o)))
 BUILD_TEST = @mkdir -p $(@D); echo "$(CC) $@"; \
     $(CC) $(CFLAGS) $(EXTRA) $(WITH) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 $(TESTS:%=build/test_%): build/test_%: tests/test_%.c $(PARTS) | stb
