@@ -1,5 +1,12 @@
 /* test_measures.c: measures.h against numpy's numbers (golden_measures.h), against closed forms, and against what a measure is for:
  * pictures that were spoiled more are further away, and a pattern is told from noise. And checkpoint.h: every half, every rounding. */
+#define ERROR_IMPLEMENTATION
+#define FILES_IMPLEMENTATION
+#define MEASURES_IMPLEMENTATION
+#define IMAGES_IMPLEMENTATION
+#define SAFETENSORS_IMPLEMENTATION
+#define NET_IMPLEMENTATION
+#define CHECKPOINT_IMPLEMENTATION
 #include "core/checkpoint.h"
 #include "images/images.h"
 #include "training/measures.h"
