@@ -151,7 +151,7 @@ broken() {                                  # broken WORDS FILE FORMAT: with thi
 broken "gan.c:5: 1 lines of more than 100 columns" gan.c "$(printf '// %0100d' 0)\n"
 broken "main2 has 61 lines" train.c "$(printf 'int main2(void)\n{\n'; yes '    ;' | head -n 58; printf '}')\n"
 broken "six sources of the root: [0-9]* lines" layers.h "$(yes '//' | head -n 5900)\n"
-broken "the product: 1[0-9]* lines" style/gram.h "$(yes '//' | head -n 15000)\n"
+broken "the product: 1[0-9]* lines" style/gram.h "$(yes '//' | head -n $PRODUCT_MOST)\n"
 broken "core/error.h  does not compile alone" core/error.h 'size_t n;\n' 3
 broken "core/error.h -DE_IMPLEMENTATION does not compile alone" core/error.h '#ifdef E_IMPLEMENTATION\nint f(void) { return missing; }\n#endif\n'
 broken "layers.h includes core/error.h: that is a floor above" layers.h '#include "core/error.h"\n'
