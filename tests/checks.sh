@@ -17,10 +17,10 @@ recipes() { ./train --help | sed -n 's/^  \([a-z][a-z0-9-]*\) .*(.*)$/\1/p'; }  
 small() {                                   # small RECIPE: options for a short run of it on drawn pictures
     case $1 in
         features) echo "--style synthetic:1 --size 16 --batch 2" ;;
-        style|adain) echo "--data synthetic:40 --style synthetic:1 --size 16 --batch 2" ;;
-        cyclegan|pattern) echo "--data synthetic:40 --data-b synthetic:9 --size 8 --batch 2" ;;
-        dcgan64) echo "--data synthetic:40 --size 16 --batch 2" ;;
-        *) echo "--data synthetic:40 --size 8 --batch 2" ;;
+        style|adain) echo "--data synthetic:20 --style synthetic:1 --size 16 --batch 2" ;;
+        cyclegan|pattern) echo "--data synthetic:20 --data-b synthetic:9 --size 8 --batch 2" ;;
+        dcgan64) echo "--data synthetic:20 --size 16 --batch 2" ;;
+        *) echo "--data synthetic:20 --size 8 --batch 2" ;;
     esac
 }
 openmp() { if echo '#include <omp.h>' | $1 -fopenmp -x c -fsyntax-only - 2>/dev/null; then echo -fopenmp; fi; }      # openmp CC: its flag, or nothing
