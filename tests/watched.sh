@@ -39,7 +39,7 @@ watch() {                                   # watch WHAT STATUS PROGRAM OPTIONS.
 }
 # the checker checked: a name read after its function's end, a number never written, a race
 case $1 in
-    address) wrong="AddressSanitizer: stack-use-after-return" plant='const char *f(void) { char a[9] = "name"; volatile char *p = a; return (const char *)p; } int main(void) { return f()[0]; }' ;;
+    address) wrong="AddressSanitizer: stack-use-after" plant='const char *f(void) { char a[9] = "name"; volatile char *p = a; return (const char *)p; } int main(void) { return f()[0]; }' ;;
     valgrind) wrong="depends on uninitialised" plant='#include <stdlib.h>\nint main(void) { volatile int *p = malloc(4); if (*p == 7) abort(); free((void *)p); return 0; }' ;;
     thread) wrong="data race" plant='int n;\nint main(void) {\n#pragma omp parallel for\nfor (int i = 0; i < 90000; i++) n++;\nreturn n < 0; }' ;;
 esac

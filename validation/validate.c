@@ -353,7 +353,7 @@ static void explain_shape(const Result *r, const StTensor *t, const Case *k) {
 static int describe(const Result *r, int good, double share) {
     double most = 0, relative = 0;
     long at = 0, in = 0, nan = 0;
-    char place[100] = "", tail[120], shape[100];
+    char place[100] = "", tail[130], shape[100];
     for (long i = r->count; i-- > 0;) {
         double e = fabs(r->got[i] - r->want[i]), size = fabs(r->want[i]);
         if (!isfinite(e)) nan++, at = i;                    /* the first of them is what is shown */
