@@ -1,10 +1,10 @@
 /* garment.h: where in a picture is the garment? A search that starts from the background.
  *
- * The picture's border is taken for background. Its light is a polynomial of degree 2 in the
- * place, per channel, so that a table may be lit from one side; where the background has grain, the
+ * The picture's border is taken for background. Its light is a polynomial of degree 2 in the place,
+ * per channel, so that a table may be lit from one side; where the background has grain, the
  * picture is smoothed more. From the border inwards everything is background that has this color
- * and shows no edge. What is left is then judged: shadows begin softly, garments do not; enclosed background
- * is a hole if it has exactly the background's color, else it is white cloth.
+ * and shows no edge. What is left is then judged: shadows begin softly, garments do not; enclosed
+ * background is a hole if it has exactly the background's color, else it is white cloth.
  * The code needs that of image.h. */
 #ifndef GARMENT_H
 #define GARMENT_H
@@ -25,6 +25,7 @@ int image_garment_mask(Image *image);
 
 /* While the search is under way, picture->mask holds labels. */
 enum { BACKGROUND, GARMENT, LIKE, OTHER, SOFT, NOW, LIGHT_TERMS = 6 };
+#define MASK_LIMIT .25                  /* a background that differs more has no one color */
 typedef struct MaskSearch {
     Image *picture, smooth;             /* smooth: its means over a few pixels */
     float *edge, *room;                 /* (h,w): the range of smooth in 3x3; for sorting */
@@ -148,7 +149,7 @@ static int smooth_picture(MaskSearch *s) {
 }
 
 /* The light of the border, two pixels wide. barrier: the range in 3x3 that is an edge there.
- * 0: less than 60% of the border are alike; -1: out of memory */
+ * 0: less than 60% of the border are alike, or its grain is too coarse; -1: out of memory */
 static int look_at_border(MaskSearch *s, float *barrier) {
     int h = s->picture->h, w = s->picture->w, alike = 0, calm = 0;
     for (s->radius = 1;; s->radius = 3) {
@@ -166,7 +167,7 @@ static int look_at_border(MaskSearch *s, float *barrier) {
         if (far < 3 * s->sigma) s->room[calm++] = s->edge[s->queue[q]];
     }
     *barrier = 1.3f * quantile(s, calm, .97) + .01f;
-    return alike > .6 * s->count;
+    return alike > .6 * s->count && 5 * s->sigma < MASK_LIMIT;
 }
 
 /* From the border inwards; then the light is fitted to what was found, which may be brighter or
@@ -176,7 +177,7 @@ static double grow_background(MaskSearch *s, float barrier) {
     int n = m->h * m->w;
     double limit = 0;
     for (int round = 0; round < 5; round++) {
-        limit = fmin(fmax(5 * s->sigma, .03), .25);
+        limit = fmin(fmax(5 * s->sigma, .03), MASK_LIMIT);
         for (int i = 0; i < n; i++) {
             int like = unlikeness(s, &s->smooth, i) < limit && s->edge[i] < barrier;
             m->mask[i] = like ? LIKE : OTHER;
