@@ -267,24 +267,34 @@ static void judge_islands(MaskSearch *s, double limit) {
 }
 
 /* Smoothing has moved the edge outwards: it goes back to where the picture itself is half way
- * between background and cloth. */
+ * between background and cloth. And JPEG has rung: within RINGING pixels of something strong, what
+ * is unlike the background by 6% of that is background. */
 static void sharpen_edge(MaskSearch *s) {
     Image *m = s->picture;
+    enum { RINGING = 8 };
     int h = m->h, w = m->w, reach = s->radius == 1 ? 3 : 5;
     for (int i = 0; i < h * w; i++) s->room[i] = (float)unlikeness(s, m, i);
     for (int i = 0; i < h * w; i++) {
-        float most = 0;
+        float most = 0, far = 0;
         int rim = 0;
-        for (int v = -reach; v <= reach && m->mask[i] != BACKGROUND; v++)
-            for (int u = -reach; u <= reach; u++) {
-                int x = i % w + u, y = i / w + v;
+        for (int v = -RINGING; v <= RINGING && m->mask[i] != BACKGROUND; v++)
+            for (int u = -RINGING; u <= RINGING; u++) {
+                int x = i % w + u, y = i / w + v, off = abs(u) > abs(v) ? abs(u) : abs(v);
                 if (x < 0 || y < 0 || x >= w || y >= h) continue;
-                rim |= m->mask[y * w + x] == BACKGROUND;
-                if (abs(u) < reach && abs(v) < reach) most = fmaxf(most, s->room[y * w + x]);
+                float unlike = s->room[y * w + x];
+                rim |= off <= reach && m->mask[y * w + x] == BACKGROUND;
+                if (off < reach) most = fmaxf(most, unlike);
+                far = fmaxf(far, unlike);
             }
-        s->edge[i] = m->mask[i] != BACKGROUND && !(rim && s->room[i] < .5f * most);
+        int out = s->room[i] < fmaxf(.06f * far, rim ? .5f * most : 0);
+        s->edge[i] = (float)out;
     }
-    for (int i = 0; i < h * w; i++) m->mask[i] = s->edge[i] > 0 ? OTHER : BACKGROUND;
+    for (int i = 0; i < h * w; i++)
+        if (m->mask[i] != BACKGROUND) m->mask[i] = s->edge[i] > 0 ? LIKE : OTHER;
+    for (int i = 0; i < h * w; i++)
+        if (m->mask[i] == LIKE && touches(m, i, BACKGROUND)) flood(s, i, LIKE, BACKGROUND);
+    for (int i = 0; i < h * w; i++)
+        if (m->mask[i] == LIKE) m->mask[i] = OTHER;     /* enclosed: cloth */
 }
 
 /* Labels GARMENT and BACKGROUND; returns how many pixels the garment has, -1: out of memory */

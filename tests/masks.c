@@ -5,9 +5,6 @@
  * noise is added. IoU = pixels in both masks / pixels in one of them; masks are cut at 1/2.
  *
  *     build/masks [N]          N pictures of Fashion-MNIST and N/4 drawn ones for each ground (40) */
-#define ERROR_IMPLEMENTATION
-#define FILES_IMPLEMENTATION
-#define IMAGES_IMPLEMENTATION
 #include "images/images.h"
 #include "test.h"
 #include "layers.h"

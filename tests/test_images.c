@@ -645,6 +645,17 @@ static void test_idx(void) {
     labels.n = 0, put_be32(&labels, 0x801), put_be32(&labels, 4), put(&labels, "\0\3\1\2", 4);
     write_file("t-labels-idx1-ubyte", labels.b, labels.n);
     check_idx(path, 1);
+    static const char *const dotted[] = { "d-images.idx3-ubyte", "e-images.idx3-ubyte", "f-images-idx3-ubyte" };
+    static const char *const beside[] = { "d-labels.idx1-ubyte", "e-labels-idx1-ubyte", "f-labels.idx1-ubyte" };
+    for (int i = 0; i < 3; i++) {                           /* some copies have a dot in their names */
+        path = write_file(dotted[i], file.b, file.n);
+        WORKS(imageset_load(&set, path, NULL));
+        CHECK(!set.label && strstr(set.note, "labels"), "%s: without labels it says so: %s", dotted[i], set.note);
+        imageset_free(&set);
+        write_file(beside[i], labels.b, labels.n);
+        check_idx(path, 1);
+    }
+    path = in_folder("t-images-idx3-ubyte.gz");
     labels.b[7] = 3;
     write_file("t-labels-idx1-ubyte", labels.b, labels.n);
     FAILS(imageset_load(&set, path, NULL), "t-labels-idx1-ubyte", "12 bytes");
@@ -843,6 +854,16 @@ static void test_folders(void) {
     FAILS(imageset_load(&set, in_folder("classes/empty"), NULL), "classes/empty", "none of the 0 files");
     FAILS(imageset_load(&set, in_folder("classes/bad"), NULL), "none of the 1 files", "GIMP");
     FAILS(imageset_load(&set, in_folder("classes/README"), NULL), "README", "PNG, JPEG");
+    make_folder("windows"), write_file("windows/Thumbs.db", "\xd0\xcf\x11\xe0 not a picture", 18);
+    write_file("windows/a.png", "\x89PNG\r\n\x1a\n....", 12), write_plain("windows/z.png", 4, 4, 0, 0, 0);
+    WORKS(imageset_load(&set, in_folder("windows"), NULL));
+    CHECK(set.skipped == 2 && strstr(set.note, "a.png"), "the damaged picture is told, not Thumbs.db: %s", set.note);
+    imageset_free(&set);
+    make_folder("stray"), make_folder("stray/coats");
+    write_plain("stray/coats/a.png", 4, 4, 0, 0, 0), write_plain("stray/left.png", 4, 4, 0, 0, 0);
+    WORKS(imageset_load(&set, in_folder("stray"), NULL));
+    CHECK(!set.label && strstr(set.note, "left.png"), "a picture beside the folders of classes is told: %s", set.note);
+    imageset_free(&set);
     char deep[400] = "deep";
     for (int i = 0; i < 20; i++) { make_folder(deep); strcat(deep, "/d"); }
     FAILS(imageset_load(&set, in_folder("deep"), NULL), "deep", "nested deeper than 16");
