@@ -43,7 +43,8 @@ typedef struct ImageSet {
  *                                with the least texture, the 15% with the most: two unpaired sets
  *   "fashion-mnist:tinted"       RGB: each garment in a colour of its own, on white
  *   "fashion-mnist:test:plain"   and so on: the same of the test part
- *   an IDX file, plain or .gz    labels: the file named labels-idx1 instead of images-idx3, if any
+ *   an IDX file, plain or .gz    labels: the file named labels-idx1 instead of images-idx3, if any,
+ *                                or labels.idx1 instead of images.idx3
  *   a folder or one picture      as image_list; the subfolders are the classes, unless the folder
  *                                itself holds a picture
  *   "synthetic", "synthetic:N"   N (2000) drawn garments, light on black, in ten classes (drawn.h)
@@ -81,6 +82,7 @@ void image_augment(float *out, float *out_mask, const float *in, const float *in
 #include "core/files.h"
 #include "images/drawn.h"
 #include "images/formats.h"
+#include "images/garment.h"
 #include <errno.h>
 #include <fts.h>
 #include <stdlib.h>
@@ -142,12 +144,20 @@ static int im_load_labels(ImageSet *set, const char *images_path, uint32_t count
     char path[4096];
     unsigned char *data;
     uint32_t size[3];
-    const char *at = NULL, *key = "images-idx3", *next = images_path;
-    for (; (next = strstr(next, key)); next++) at = next;               /* the last of them */
+    const char *at = NULL, *next = images_path;
+    for (; (next = strstr(next, "images")); next++)                     /* the last of them */
+        if (strchr("-.", next[6]) && !strncmp(next + 7, "idx3", 4)) at = next;
     if (!at) return 1;
-    snprintf(path, sizeof path, "%.*slabels-idx1%s", (int)(at - images_path), images_path,
-             at + strlen(key));
-    if (!idx_find(path, sizeof path)) return 1;
+    int found = 0;
+    for (int i = 0; i < 2 && !found; i++) {                             /* -idx1 or .idx1 */
+        snprintf(path, sizeof path, "%.*slabels%cidx1%s", (int)(at - images_path), images_path,
+                 (at[6] == '-') == (i == 0) ? '-' : '.', at + 11);
+        found = idx_find(path, sizeof path);
+    }
+    if (!found) {
+        snprintf(set->note, sizeof set->note, "no labels: %.450s is not there", path);
+        return 1;
+    }
     if (!idx_read(&data, path, 1, size)) return 0;
     int good = size[0] == count ||
                fail("%s: %u labels, but there are %u pictures", path, size[0], count);
@@ -234,19 +244,26 @@ static int im_append(ImageSet *set, Image *image, const ImageSetOptions *o) {
 
 static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptions *o) {
     ImageList list;
-    int flat = 0, good = image_list(&list, source, o->except);  /* flat: it holds pictures itself */
+    int flat = 0, told = 0;                                     /* flat: it holds pictures itself */
+    long stray = 0;                                             /* the first of these */
+    int good = image_list(&list, source, o->except);
     const char *last = NULL;                                    /* the picture before, in source */
     long room = o->limit > 0 && o->limit < list.count ? o->limit : list.count;
     for (long i = 0; good && i < list.count && set->count < room; i++) {
         Image image;
-        if (!image_load(&image, list.path[i])) {
-            if (set->skipped++ == 0) snprintf(set->note, sizeof set->note, "%.511s", error_text());
+        if (!image_load(&image, list.path[i])) {        /* a damaged picture is told first */
+            char why[sizeof set->note];
+            snprintf(why, sizeof why, "%.511s", error_text());
+            int damaged = image_known(list.path[i]);
+            if (set->skipped++ == 0 || (damaged && !told))
+                memcpy(set->note, why, sizeof why);
+            told |= damaged;
             continue;
         }
         const char *below = list.path[i] + strlen(source);
         while (*below == '/') below++;
         size_t length = strcspn(below, "/");
-        flat |= !below[length];
+        if (!below[length] && !flat++) stray = i;
         if (!last || strncmp(last, below, length + 1)) set->classes++;
         last = below;
         good = (set->pixels || im_room(set, room, o->h ? o->h : image.h, o->w ? o->w : image.w,
@@ -258,6 +275,9 @@ static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptio
     if (good && !set->count)
         good = fail("%s: none of the %ld files seen is a readable picture; known are " IMAGE_FORMATS
                     "%s%.300s", source, list.count, set->skipped ? "; the first: " : "", set->note);
+    if (good && flat && flat < set->count && !set->skipped)
+        snprintf(set->note, sizeof set->note, "no classes: %.400s lies beside their folders",
+                 list.path[stray]);
     if (flat) free(set->label), set->label = NULL, set->classes = 0;
     image_list_free(&list);
     return good;

@@ -10,8 +10,11 @@
 
 /* PNG, JPEG, BMP, GIMP pattern (.pat; sets tileable), known by their first bytes, or TGA, known by
  * its name. Always RGB, c = 3. Transparency is composited on white, alpha*rgb + (1 - alpha)*white,
- * and alpha becomes the mask if any of it is below 250/255. EXIF rotation is not applied. */
+ * and alpha becomes the mask if any of it is below 250/255. EXIF's orientation is applied. */
 int image_load(Image *out, const char *path);
+
+/* Does the file begin like one that image_load reads? If not, error_text() names what it is. */
+int image_known(const char *path);
 #define IMAGE_FORMATS "PNG, JPEG, BMP, TGA (named .tga) and GIMP patterns (.pat)"
 
 /* c = 1 or 3, without the mask: JPEG (quality 92) if path ends in .jpg or .jpeg, else PNG. The file
@@ -30,6 +33,7 @@ int idx_find(char *path, size_t room);
 #if defined(FORMATS_IMPLEMENTATION) && !defined(FORMATS_IMPLEMENTED)
 #define FORMATS_IMPLEMENTED
 #include "core/files.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -76,14 +80,16 @@ static uint32_t im_crc32(const unsigned char *b, size_t n) {
  * else what is wrong with it. stb would decode most files that end early to half a picture. */
 static const char *const im_cut = "the file ends early (was it copied or downloaded completely?)";
 
-static const char *im_check_png(const unsigned char *b, size_t n, long long *h, long long *w) {
+static const char *im_check_png(unsigned char *b, size_t n, long long *h, long long *w) {
     if (n < 33) return im_cut;
     *w = im_be32(b + 16), *h = im_be32(b + 20);                 /* deflate packs 1032:1 at most */
     if (image_size_ok(*h, *w) && *h * *w * b[24] / 8 / 1032 > (long long)n) return im_cut;
     for (size_t p = 8; n - p >= 12; ) {                         /* chunk: length, type, data, CRC */
         size_t length = im_be32(b + p);
+        int needed = !(b[p + 4] & 32);                          /* not text, time, colour profile */
         if (length > n - p - 12) return im_cut;
-        if (im_crc32(b + p + 4, length + 4) != im_be32(b + p + 8 + length))
+        if (!memcmp(b + p + 4, "CgBI", 4)) return "is a PNG that only Apple's programs read (CgBI)";
+        if (needed && im_crc32(b + p + 4, length + 4) != im_be32(b + p + 8 + length))
             return "the file is damaged (checksum)";
         if (!memcmp(b + p + 4, "IEND", 4)) return NULL;
         p += length + 12;
@@ -91,7 +97,7 @@ static const char *im_check_png(const unsigned char *b, size_t n, long long *h, 
     return im_cut;
 }
 
-static const char *im_check_jpeg(const unsigned char *b, size_t n, long long *h, long long *w) {
+static const char *im_check_jpeg(unsigned char *b, size_t n, long long *h, long long *w) {
     int frame = 0;
     for (size_t p = 2, length; n - p >= 2; p += length) {
         unsigned marker = b[p + 1];
@@ -99,6 +105,9 @@ static const char *im_check_jpeg(const unsigned char *b, size_t n, long long *h,
                : marker == 1 || (marker >= 0xd0 && marker <= 0xd8) ? 2 : 0;     /* no segment */
         if (length) continue;
         if (marker == 0xd9 && !frame) return "there is no picture in it";
+        /* a camera may put restart markers before the end, which stb does not expect there */
+        for (size_t q = p; marker == 0xd9 && b[q - 2] == 0xff && (b[q - 1] & 0xf8) == 0xd0; q -= 2)
+            b[q - 1] = 0xff;
         if (marker == 0xd9)                     /* the end: a block of 8x8 takes at least a bit */
             return *h * *w / 512 > (long long)n ? im_cut : NULL;
         if (n - p < 4 || (length = 2 + im_be16(b + p + 2)) < 4 || length > n - p) return im_cut;
@@ -117,17 +126,19 @@ static const char *im_check_jpeg(const unsigned char *b, size_t n, long long *h,
     return im_cut;
 }
 
-static const char *im_check_bmp(const unsigned char *b, size_t n, long long *h, long long *w) {
+static const char *im_check_bmp(unsigned char *b, size_t n, long long *h, long long *w) {
     if (n < 30) return im_cut;
     int old = im_le32(b + 14) == 12;
     *w = old ? (int)im_le16(b + 18) : (int32_t)im_le32(b + 18);
     *h = old ? (int)im_le16(b + 20) : llabs((int32_t)im_le32(b + 22));  /* < 0: rows from the top */
     if (!image_size_ok(*h, *w)) return NULL;
+    if (!old && n >= 34 && (b[30] == 1 || b[30] == 2))
+        return "is a run-length BMP, which is not read: save it uncompressed, or as PNG";
     long long row = (*w * im_le16(b + (old ? 24 : 28)) + 31) / 32 * 4;
     return im_le32(b + 10) + row * *h > (long long)n ? im_cut : NULL;
 }
 
-static const char *im_check_tga(const unsigned char *b, size_t n, long long *h, long long *w) {
+static const char *im_check_tga(unsigned char *b, size_t n, long long *h, long long *w) {
     if (n < 18) return im_cut;
     *w = im_le16(b + 12), *h = im_le16(b + 14);
     size_t pixels = (size_t)(*w * *h), each = (b[16] + 7) / 8;
@@ -143,7 +154,7 @@ static const char *im_check_tga(const unsigned char *b, size_t n, long long *h, 
 
 /* GIMP pattern: six big-endian numbers of 32 bits, header size, version 1, width, height, channels,
  * 'GPAT'; then raw pixels */
-static const char *im_check_pat(const unsigned char *b, size_t n, long long *h, long long *w) {
+static const char *im_check_pat(unsigned char *b, size_t n, long long *h, long long *w) {
     *w = im_be32(b + 8), *h = im_be32(b + 12);
     uint32_t header = im_be32(b), channels = im_be32(b + 16);
     if (!image_size_ok(*h, *w)) return NULL;
@@ -156,12 +167,78 @@ static const char *im_check_pat(const unsigned char *b, size_t n, long long *h, 
 static const struct ImFormat {
     size_t at, length;
     const char *magic, *ending;
-    const char *(*check)(const unsigned char *, size_t, long long *h, long long *w);
+    const char *(*check)(unsigned char *, size_t, long long *h, long long *w);
 } im_format[] = {
     { 0, 8, "\x89PNG\r\n\x1a\n", "", im_check_png }, { 0, 3, "\xff\xd8\xff", "", im_check_jpeg },
     { 20, 4, "GPAT", "", im_check_pat }, { 0, 2, "BM", "", im_check_bmp },
     { 0, 0, "", ".tga", im_check_tga },
 };
+/* Formats that are not read, for the message */
+static const struct { size_t at; const char *magic, *name; } im_other[] = {
+    { 8, "WEBP", "WebP" }, { 4, "ftyphei", "HEIC" }, { 4, "ftyphev", "HEIC" },
+    { 4, "ftypmif", "HEIF" }, { 4, "ftypavi", "AVIF" }, { 4, "ftyp", "a video" },
+    { 0, "GIF8", "GIF" }, { 0, "II*", "TIFF" }, { 0, "MM", "TIFF" }, { 4, "JXL ", "JPEG XL" },
+    { 0, "\xff\x0a", "JPEG XL" }, { 0, "8BPS", "Photoshop's PSD" }, { 0, "%PDF", "PDF" },
+    { 0, "<svg", "SVG" }, { 0, "<?xml", "XML, perhaps SVG" }, { 0, "PK", "a ZIP archive" } };
+
+static const struct ImFormat *im_find_format(const char *path, const unsigned char *b, size_t n) {
+    for (size_t i = 0; i < sizeof im_format / sizeof *im_format; i++) {
+        const struct ImFormat *f = &im_format[i];
+        if (n >= f->at + f->length && !memcmp(b + f->at, f->magic, f->length) &&
+            im_ends_with(path, f->ending)) return f;
+    }
+    for (size_t i = 0; i < sizeof im_other / sizeof *im_other; i++) {
+        size_t length = strlen(im_other[i].magic), at = im_other[i].at;
+        if (n >= at + length && !memcmp(b + at, im_other[i].magic, length))
+            return fail("%s: is %s, which is not read: convert it to PNG or JPEG", path,
+                        im_other[i].name), NULL;
+    }
+    return fail("%s: not a known picture; known are " IMAGE_FORMATS, path), NULL;
+}
+
+/* EXIF's orientation of a JPEG (in its segment APP1) or a PNG (in its chunk eXIf), 1 if there is
+ * none or it is damaged: a TIFF file of which only the entry 0x112 counts. */
+static int im_orientation(const unsigned char *b, size_t n) {
+    const unsigned char *tiff = NULL;
+    size_t length = 0;
+    for (size_t p = 2; b[0] == 0xff && n - p >= 4 && b[p] == 0xff && b[p + 1] != 0xda; ) {
+        size_t size = 2 + im_be16(b + p + 2);
+        if (size > n - p) return 1;
+        if (b[p + 1] == 0xe1 && size >= 18 && !memcmp(b + p + 4, "Exif\0", 6))
+            tiff = b + p + 10, length = size - 10;
+        p += size;
+    }
+    for (size_t p = 8; b[0] == 0x89 && n - p >= 12; p += im_be32(b + p) + 12)
+        if (!memcmp(b + p + 4, "eXIf", 4)) tiff = b + p + 8, length = im_be32(b + p);
+    if (length < 8 || (*tiff != 'I' && *tiff != 'M')) return 1;
+    uint32_t (*get16)(const unsigned char *) = *tiff == 'I' ? im_le16 : im_be16;
+    size_t at = *tiff == 'I' ? im_le32(tiff + 4) : im_be32(tiff + 4);
+    if (at > length - 2) return 1;
+    for (size_t i = 0, count = get16(tiff + at); i < count && at + 14 + 12 * i <= length; i++) {
+        const unsigned char *entry = tiff + at + 2 + 12 * i;
+        uint32_t value = get16(entry + 8);
+        if (get16(entry) == 0x112) return value >= 1 && value <= 8 ? (int)value : 1;
+    }
+    return 1;
+}
+
+/* From 5 on rows and columns change places; then 3, 4, 6, 7 turn rows around, 2, 3, 7, 8 columns */
+static int im_turn(Image *picture, int orientation) {
+    Image out, in = *picture;
+    int swap = orientation >= 5, down = 0xd8 >> orientation & 1, back = 0x18c >> orientation & 1;
+    if (orientation == 1) return 1;
+    if (!image_new(&out, swap ? in.w : in.h, swap ? in.h : in.w, in.c) ||
+        (in.mask && !image_add_mask(&out, 1))) return image_free(&out), 0;
+    for (long i = 0; i < (long)out.h * out.w; i++) {
+        long y = swap ? i % out.w : i / out.w, x = swap ? i / out.w : i % out.w;
+        long from = (down ? in.h - 1 - y : y) * in.w + (back ? in.w - 1 - x : x);
+        memcpy(out.pixels + i * in.c, in.pixels + from * in.c, sizeof(float) * in.c);
+        if (in.mask) out.mask[i] = in.mask[from];
+    }
+    image_free(picture);
+    *picture = out;
+    return 1;
+}
 
 /* bytes (h,w,c), c = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA */
 static int im_from_bytes(Image *out, const unsigned char *bytes, int h, int w, int c) {
@@ -179,11 +256,9 @@ static int im_from_bytes(Image *out, const unsigned char *bytes, int h, int w, i
     return 1;
 }
 
-static int im_decode(Image *out, const char *path, const unsigned char *b, size_t n) {
-    const struct ImFormat *f = im_format, *end = f + sizeof im_format / sizeof *f;
-    while (f < end && (n < f->at + f->length || memcmp(b + f->at, f->magic, f->length) ||
-                       !im_ends_with(path, f->ending))) f++;
-    if (f == end) return fail("%s: not a known picture; known are " IMAGE_FORMATS, path);
+static int im_decode(Image *out, const char *path, unsigned char *b, size_t n) {
+    const struct ImFormat *f = im_find_format(path, b, n);
+    if (!f) return 0;
     long long h = 1, w = 1;
     const char *wrong = f->check(b, n, &h, &w);
     if (!image_size_ok(h, w))
@@ -203,7 +278,7 @@ static int im_decode(Image *out, const char *path, const unsigned char *b, size_
     int good = x == w && y == h ? im_from_bytes(out, rgba, y, x, 4)
                                 : fail("%s: contradictory header", path);
     stbi_image_free(rgba);
-    return good;
+    return good && im_turn(out, im_orientation(b, n));
 }
 
 int image_load(Image *out, const char *path) {
@@ -213,6 +288,15 @@ int image_load(Image *out, const char *path) {
     int good = file_read(&data, &n, path) && im_decode(out, path, data, n);
     free(data);
     return good;
+}
+
+int image_known(const char *path) {
+    unsigned char b[32];
+    FILE *file = fopen(path, "rb");
+    if (!file) return fail("%s: %s", path, strerror(errno));
+    size_t n = fread(b, 1, sizeof b, file);
+    fclose(file);
+    return im_find_format(path, b, n) != NULL;
 }
 
 static void im_write(void *file, void *data, int n) { fwrite(data, 1, (size_t)n, file); }

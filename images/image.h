@@ -68,13 +68,6 @@ int image_resize(Image *dst, const Image *src, int h, int w);
  * if the border has none), where the mask is 0. */
 int image_fit(Image *dst, const Image *src, int h, int w);
 
-/* Finds the garment. If at least 60% of the border lies within .09 (of 0..1, each channel) of the
- * border's median colour, then everything of that colour that touches the border is background, and
- * the rest is the garment. Specks up to 1/500 of the picture are dropped, and the edge is rounded.
- * 1: made. 2: there was a mask already (alpha); it is kept. 3: the background is not uniform, or
- * nothing stands out from it; the mask is 1 everywhere. 0: out of memory. */
-int image_garment_mask(Image *image);
-
 /* Averages the mask over 3x3, with weights 1 2 1 each way (edges repeated). A mask of whole pixels
  * shows stairs when it is enlarged; rounded before, and with 2m - 1/2 after, its edge is smooth. */
 int image_round_mask(Image *image);
@@ -376,49 +369,5 @@ void image_lay_print(Image *image, const Image *print, const Image *tones, int t
             p[k] = m * (2 * image_clamp(y, 0, 1) - 1) + (1 - m) * p[k];
         }
     }
-}
-
-/* The 4-connected region of value `from` around start gets the value `to`; returns its size.
- * stack: room for h*w */
-static int im_flood(Image *m, int *stack, int start, float from, float to) {
-    int top = 0, size = 0, h = m->h, w = m->w;
-    if (m->mask[start] != from) return 0;
-    for (m->mask[start] = to, stack[top++] = start; top; size++) {
-        int i = stack[--top], x = i % w, y = i / w;
-        int next[4] = { x > 0 ? i - 1 : i, x + 1 < w ? i + 1 : i,
-                        y > 0 ? i - w : i, y + 1 < h ? i + w : i };
-        for (int k = 0; k < 4; k++)
-            if (m->mask[next[k]] == from) m->mask[next[k]] = to, stack[top++] = next[k];
-    }
-    return size;
-}
-
-int image_garment_mask(Image *image) {
-    enum { BACKGROUND, GARMENT, OF_ITS_COLOUR, OTHER };         /* what the mask holds in between */
-    float colour[4];
-    if (image->mask) return 2;
-    if (!image->pixels) return fail("an empty picture has no garment");
-    if (!image_add_mask(image, 1)) return 0;
-    if (!im_border_colour(image, colour)) return 3;
-    int n = image->h * image->w, garment = 0, speck = n / 500 > 2 ? n / 500 : 2;
-    int *stack = malloc((size_t)n * sizeof *stack);
-    if (!stack) free(image->mask), image->mask = NULL;
-    if (!stack) return fail("out of memory for the mask of %d x %d", image->w, image->h);
-    for (int i = 0; i < n; i++) {
-        int near = im_near(image->pixels + (size_t)i * image->c, colour, image->c);
-        image->mask[i] = near ? OF_ITS_COLOUR : OTHER;
-    }
-    for (int i = 0; i < 2 * (image->h + image->w); i++)
-        im_flood(image, stack, (int)im_border_pixel(image, i), OF_ITS_COLOUR, BACKGROUND);
-    for (int i = 0; i < n; i++)
-        if (image->mask[i] != BACKGROUND) image->mask[i] = OTHER;       /* enclosed: part of it */
-    for (int i = 0; i < n; i++) {
-        int size = im_flood(image, stack, i, OTHER, GARMENT);
-        if (size > speck) garment += size;
-        else if (size > 0) im_flood(image, stack, i, GARMENT, BACKGROUND);
-    }
-    free(stack);
-    for (int i = 0; !garment && i < n; i++) image->mask[i] = 1;
-    return !image_round_mask(image) ? 0 : garment ? 1 : 3;
 }
 #endif

@@ -2,6 +2,7 @@
  * each part also works alone, with a macro of its own. The code needs that of core/files.h. */
 #ifdef IMAGES_IMPLEMENTATION
 #define IMAGE_IMPLEMENTATION
+#define GARMENT_IMPLEMENTATION
 #define FORMATS_IMPLEMENTATION
 #define COLOR_IMPLEMENTATION
 #define DRAWN_IMPLEMENTATION
@@ -9,6 +10,7 @@
 #define SHEET_IMPLEMENTATION
 #endif
 #include "images/image.h"       /* one picture: cut, enlarged, laid on another; garment and print */
+#include "images/garment.h"     /* where in a picture is the garment? */
 #include "images/formats.h"     /* files of pictures and of whole sets */
 #include "images/color.h"       /* statistics of colours */
 #include "images/drawn.h"       /* garments and textiles drawn by the program */

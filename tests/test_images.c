@@ -189,6 +189,106 @@ static void png_of_size(Bytes *file, uint32_t w, uint32_t h) {
     set_be32(file->b + 29, im_crc32(file->b + 12, 17));
 }
 
+/* A TIFF file with one entry, the orientation: what EXIF holds. big: bytes in the order MM */
+static void put_exif(Bytes *to, int orientation, int big) {
+    static const unsigned char little[] = "II*\0\10\0\0\0\1\0\22\1\3\0\1\0\0\0\0\0\0\0\0\0\0\0";
+    static const unsigned char large[] = "MM\0*\0\0\0\10\0\1\1\22\0\3\0\0\0\1\0\0\0\0\0\0\0\0";
+    put(to, (void *)(uintptr_t)(big ? large : little), 26);
+    to->b[to->n - (big ? 7 : 8)] = (unsigned char)orientation;
+}
+
+/* `file` with a segment APP1 (JPEG) or a chunk (PNG) of `length` bytes put in behind its beginning */
+static void insert(Bytes *out, const Bytes *file, int kind, const char *name, const Bytes *data) {
+    size_t at = kind == JPEG ? 2 : 33;
+    out->n = 0;
+    put(out, (void *)(uintptr_t)file->b, (int)at);
+    if (kind == JPEG) put_be32(out, 0xffe10000 + (uint32_t)data->n + 8), put(out, (char[]){ 'E', 'x', 'i', 'f', 0, 0 }, 6);
+    else put_be32(out, (uint32_t)data->n), put(out, (void *)(uintptr_t)name, 4);
+    put(out, (void *)(uintptr_t)data->b, (int)data->n);
+    if (kind == PNG) put_be32(out, im_crc32(out->b + at + 4, data->n + 4));
+    put(out, (void *)(uintptr_t)(file->b + at), (int)(file->n - at));
+}
+
+/* Phones turn the picture by a number in EXIF: from (y,x) of what is shown to (row,column) of what is stored */
+static void test_orientation(void) {
+    static const struct { int swap, down, back; } turn[9] = { {0}, { 0, 0, 0 }, { 0, 0, 1 }, { 0, 1, 1 }, { 0, 1, 0 },
+                                                              { 1, 0, 0 }, { 1, 1, 0 }, { 1, 1, 1 }, { 1, 0, 1 } };
+    static Bytes file, exif, turned;
+    unsigned char b[W * H * 4];
+    for (int kind = 0; kind < 2; kind++) for (int big = 0; big < 2; big++) for (int o = 0; o <= 9; o++) {
+        Image plain, shown;
+        int form = kind ? PNG : JPEG, known = o >= 1 && o <= 8 ? o : 1, wrong = 0;
+        sample_bytes(b, kind ? 4 : 3);
+        if (kind) b[3] = 0;                                             /* a mask is turned too */
+        encode(&file, form, b, kind ? 4 : 3);
+        exif.n = 0, put_exif(&exif, o, big);
+        insert(&turned, &file, form, "eXIf", &exif);
+        const char *name = kind ? "turned.png" : "turned.jpg";
+        WORKS(image_load(&plain, write_file(kind ? "plain.png" : "plain.jpg", file.b, file.n)));
+        WORKS(image_load(&shown, write_file(name, turned.b, turned.n)));
+        CHECK(shown.h == (turn[known].swap ? W : H) && shown.w == (turn[known].swap ? H : W), "orientation %d: %dx%d", o, shown.w, shown.h);
+        for (int y = 0; y < shown.h; y++) for (int x = 0; x < shown.w; x++) {
+            int row = turn[known].swap ? x : y, column = turn[known].swap ? y : x;
+            if (turn[known].down) row = H - 1 - row;
+            if (turn[known].back) column = W - 1 - column;
+            wrong += !!memcmp(shown.pixels + 3 * (y * shown.w + x), plain.pixels + 3 * (row * W + column), 3 * sizeof(float));
+            if (kind) wrong += shown.mask[y * shown.w + x] != plain.mask[row * W + column];
+        }
+        CHECK(!wrong, "%s, orientation %d: %d pixels lie elsewhere", name, o, wrong);
+        for (size_t n = 0; n < exif.n; n++) {                           /* damaged EXIF is no error */
+            Image cut;
+            Bytes part = exif;
+            part.n = n;
+            insert(&turned, &file, form, "eXIf", &part);
+            WORKS(image_load(&cut, write_file(name, turned.b, turned.n)));
+            image_free(&cut);
+        }
+        image_free(&plain), image_free(&shown);
+    }
+}
+
+/* What cameras and programs do, and what is no picture of ours whatever its name */
+static void test_habits(void) {
+    static Bytes file, text, changed;
+    static const struct { const char *bytes; int n; const char *said; } other[] = {
+        { "RIFF\1\2\3\4WEBPVP8 ", 16, "WebP" }, { "\0\0\0\30ftypheic\0\0\0\0", 16, "HEIC" }, { "\0\0\0\34ftypavif\0\0\0\0", 16, "AVIF" },
+        { "GIF89a\1\0\1\0\0\0\0\0\0\0", 16, "GIF" }, { "II*\0\10\0\0\0\0\0\0\0\0\0\0\0", 16, "TIFF" }, { "%PDF-1.7 ......", 16, "PDF" } };
+    unsigned char b[W * H * 4];
+    Image plain, image;
+    sample_bytes(b, 3);
+    encode(&file, JPEG, b, 3);
+    WORKS(image_load(&plain, write_file("plain.jpg", file.b, file.n)));
+    for (int markers = 1; markers < 4; markers++) {                     /* restart markers before the end */
+        changed = file, changed.n -= 2;
+        for (int i = 0; i < markers; i++) put_byte(&changed, 0xff), put_byte(&changed, 0xd0 + i);
+        put_byte(&changed, 0xff), put_byte(&changed, 0xd9);
+        WORKS(image_load(&image, write_file("camera.jpg", changed.b, changed.n)));
+        CHECK(image.pixels && !memcmp(image.pixels, plain.pixels, sizeof(float) * W * H * 3), "%d markers change the picture", markers);
+        image_free(&image);
+    }
+    image_free(&plain);
+    encode(&file, PNG, b, 3);
+    text.n = 0, put(&text, (char[]){ 'a', 0, 'b' }, 3);
+    insert(&changed, &file, PNG, "tEXt", &text);
+    changed.b[33 + 8 + 3] ^= 1;                                         /* its checksum */
+    WORKS(image_load(&image, write_file("text.png", changed.b, changed.n)));
+    image_free(&image);
+    insert(&changed, &file, PNG, "PLTE", &text);
+    changed.b[33 + 8 + 3] ^= 1;
+    FAILS(image_load(&image, write_file("palette.png", changed.b, changed.n)), "palette.png", "checksum");
+    insert(&changed, &file, PNG, "CgBI", &text);
+    FAILS(image_load(&image, write_file("iphone.png", changed.b, changed.n)), "iphone.png", "CgBI");
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        const char *path = write_file("shirt.jpg", other[i].bytes, (size_t)other[i].n);
+        FAILS(image_load(&image, path), "shirt.jpg", other[i].said);
+        FAILS(image_known(path), "shirt.jpg", other[i].said);
+    }
+    CHECK(image_known(write_file("shirt", file.b, file.n)) == 1, "a name without an ending is no reason");
+    encode(&file, BMP, b, 3);
+    file.b[30] = 1;
+    FAILS(image_load(&image, write_file("rle.bmp", file.b, file.n)), "rle.bmp", "run-length");
+}
+
 static void test_load_errors(void) {
     static Bytes file;
     unsigned char b[W * H * 3];
@@ -545,6 +645,17 @@ static void test_idx(void) {
     labels.n = 0, put_be32(&labels, 0x801), put_be32(&labels, 4), put(&labels, "\0\3\1\2", 4);
     write_file("t-labels-idx1-ubyte", labels.b, labels.n);
     check_idx(path, 1);
+    static const char *const dotted[] = { "d-images.idx3-ubyte", "e-images.idx3-ubyte", "f-images-idx3-ubyte" };
+    static const char *const beside[] = { "d-labels.idx1-ubyte", "e-labels-idx1-ubyte", "f-labels.idx1-ubyte" };
+    for (int i = 0; i < 3; i++) {                           /* some copies have a dot in their names */
+        path = write_file(dotted[i], file.b, file.n);
+        WORKS(imageset_load(&set, path, NULL));
+        CHECK(!set.label && strstr(set.note, "labels"), "%s: without labels it says so: %s", dotted[i], set.note);
+        imageset_free(&set);
+        write_file(beside[i], labels.b, labels.n);
+        check_idx(path, 1);
+    }
+    path = in_folder("t-images-idx3-ubyte.gz");
     labels.b[7] = 3;
     write_file("t-labels-idx1-ubyte", labels.b, labels.n);
     FAILS(imageset_load(&set, path, NULL), "t-labels-idx1-ubyte", "12 bytes");
@@ -743,6 +854,16 @@ static void test_folders(void) {
     FAILS(imageset_load(&set, in_folder("classes/empty"), NULL), "classes/empty", "none of the 0 files");
     FAILS(imageset_load(&set, in_folder("classes/bad"), NULL), "none of the 1 files", "GIMP");
     FAILS(imageset_load(&set, in_folder("classes/README"), NULL), "README", "PNG, JPEG");
+    make_folder("windows"), write_file("windows/Thumbs.db", "\xd0\xcf\x11\xe0 not a picture", 18);
+    write_file("windows/a.png", "\x89PNG\r\n\x1a\n....", 12), write_plain("windows/z.png", 4, 4, 0, 0, 0);
+    WORKS(imageset_load(&set, in_folder("windows"), NULL));
+    CHECK(set.skipped == 2 && strstr(set.note, "a.png"), "the damaged picture is told, not Thumbs.db: %s", set.note);
+    imageset_free(&set);
+    make_folder("stray"), make_folder("stray/coats");
+    write_plain("stray/coats/a.png", 4, 4, 0, 0, 0), write_plain("stray/left.png", 4, 4, 0, 0, 0);
+    WORKS(imageset_load(&set, in_folder("stray"), NULL));
+    CHECK(!set.label && strstr(set.note, "left.png"), "a picture beside the folders of classes is told: %s", set.note);
+    imageset_free(&set);
     char deep[400] = "deep";
     for (int i = 0; i < 20; i++) { make_folder(deep); strcat(deep, "/d"); }
     FAILS(imageset_load(&set, in_folder("deep"), NULL), "deep", "nested deeper than 16");
@@ -1113,6 +1234,8 @@ int main(void) {
     test_formats();
     test_alpha();
     test_damaged();
+    test_orientation();
+    test_habits();
     test_load_errors();
     test_save();
     test_resize();

@@ -147,6 +147,12 @@ check-house:
 
 # ---- checks that are too slow for make test ----
 
+# how well the garment's mask is found where the true one is known: N pictures of Fashion-MNIST for each ground
+masks: build/masks
+	@build/masks $(or $(N),40)
+build/masks: tests/masks.c build/gan.o build/images.o $(PARTS)
+	@echo "$(CC) $@"; $(CC) $(CFLAGS) $(IN_GAN) $(IN_IMAGES) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
+
 endurance: all
 	@sh tests/endurance.sh $(or $(N),200)
 
@@ -214,5 +220,5 @@ ipynb:
 build/libgan.a: build/gan.o build/images.o
 	rm -f $@ && ar rcs $@ $^
 
-.PHONY: test checks count $(CHECKS:%=check-%) check-kernels endurance tsan valgrind messages fuzz bench golden
+.PHONY: test checks count $(CHECKS:%=check-%) check-kernels endurance tsan valgrind messages fuzz bench golden masks
 .PHONY: notebooks ipynb

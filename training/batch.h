@@ -137,7 +137,8 @@ static inline void data_open(Run *run) {
     if (!set->label && (r->feeds == FEED_CLASSES || r->feeds == FEED_LABELS))
         die(1, "--data %s: these pictures have no labels, which the recipe %s needs: expected "
             "fashion-mnist, synthetic, an IDX file with its labels-idx1 beside it, or a folder "
-            "with a subfolder for each class", data, r->name);
+            "with a subfolder for each class%s%s", data, r->name, *set->note ? "; " : "",
+            set->note);
     for (int k = 0; set->label && k < set->classes && k < RUN_CLASSES; k++)
         for (long i = 0; i < set->count; i++)
             if (set->label[i] == k) { run->class_of_row[run->class_rows++] = k; break; }

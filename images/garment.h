@@ -1,0 +1,334 @@
+/* garment.h: where in a picture is the garment? A search that starts from the background.
+ *
+ * The picture's border is taken for background. Its light is a polynomial of degree 2 in the place,
+ * per channel, so that a table may be lit from one side; where the background has grain, the
+ * picture is smoothed more. From the border inwards everything is background that has this color
+ * and shows no edge. What is left is then judged: shadows begin softly, garments do not; enclosed
+ * background is a hole if it has exactly the background's color, else it is white cloth.
+ * The code needs that of image.h. */
+#ifndef GARMENT_H
+#define GARMENT_H
+#include "images/image.h"
+
+/* Makes the mask. Specks up to 1/500 of the picture are dropped, and the edge is rounded.
+ * 1: made. 2: there was a mask already (alpha); it is kept. 3: less than 60% of the border are
+ * alike, or nothing stands out from it; the mask is 1 everywhere. 0: out of memory.
+ * How well it does: tests/BENCHMARKS.md, "Masks". */
+int image_garment_mask(Image *image);
+#endif
+
+#if defined(GARMENT_IMPLEMENTATION) && !defined(GARMENT_IMPLEMENTED)
+#define GARMENT_IMPLEMENTED
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* While the search is under way, picture->mask holds labels. */
+enum { BACKGROUND, GARMENT, LIKE, OTHER, SOFT, NOW, LIGHT_TERMS = 6 };
+#define MASK_LIMIT .25                  /* a background that differs more has no one color */
+typedef struct MaskSearch {
+    Image *picture, smooth;             /* smooth: its means over a few pixels */
+    float *edge, *room;                 /* (h,w): the range of smooth in 3x3; for sorting */
+    int *queue, count;                  /* pixels: count of the background, or of a region */
+    int radius;                         /* of the smoothing */
+    double light[3][LIGHT_TERMS];       /* of 1, x, y, x^2, xy, y^2; x, y in [-1,1] */
+    double sigma;                       /* how far from it the background is, typically */
+} MaskSearch;
+
+static void light_terms(const MaskSearch *s, int i, double t[LIGHT_TERMS]) {
+    int w = s->picture->w, h = s->picture->h;
+    double x = 2. * (i % w) / w - 1, y = 2. * (i / w) / h - 1;
+    t[0] = 1, t[1] = x, t[2] = y, t[3] = x * x, t[4] = x * y, t[5] = y * y;
+}
+static double light_at(const MaskSearch *s, int i, int k) {
+    double t[LIGHT_TERMS], sum = 0;
+    light_terms(s, i, t);
+    for (int j = 0; j < LIGHT_TERMS; j++) sum += s->light[k][j] * t[j];
+    return sum;
+}
+
+/* how far pixel i of image is from the background's light there: its largest channel */
+static double unlikeness(const MaskSearch *s, const Image *image, int i) {
+    double most = 0;
+    for (int k = 0; k < image->c; k++)
+        most = fmax(most, fabs(image->pixels[(long)i * image->c + k] - light_at(s, i, k)));
+    return most;
+}
+
+static int compare_floats(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+/* the number of room[0..n) that `share` of them are below; sorts them */
+static float quantile(MaskSearch *s, int n, double share) {
+    qsort(s->room, (size_t)n, sizeof *s->room, compare_floats);
+    return n ? s->room[(int)(share * (n - 1))] : 0;
+}
+
+/* Weighted least squares over the pixels queue[0..count), `rounds` times: pixels far from the last
+ * fit count little, with weights 1 / (1 + (r / 2 sigma)^2)^2. */
+static void fit_light(MaskSearch *s, int rounds) {
+    enum { T = LIGHT_TERMS, SAMPLES = 4000 };
+    const Image *m = &s->smooth;
+    for (int step = s->count / SAMPLES + 1; rounds > 0; rounds--) {
+        double a[T][T + 3] = {{0}}, t[T];
+        int n = 0;
+        for (int q = 0; q < s->count; q += step) {
+            double far = unlikeness(s, m, s->queue[q]) / (2 * s->sigma), near = 1 / (1 + far * far);
+            light_terms(s, s->queue[q], t);
+            for (int j = 0; j < T; j++) {
+                double wt = near * near * t[j];
+                for (int k = 0; k < T; k++) a[j][k] += wt * t[k];
+                for (int k = 0; k < m->c; k++)
+                    a[j][T + k] += wt * m->pixels[(long)s->queue[q] * m->c + k];
+            }
+        }
+        for (int j = 0; j < T; j++) a[j][j] += 1e-6 * a[0][0] + 1e-12;
+        for (int j = 0; j < T; j++)     /* Gauss, Jordan */
+            for (int k = 0; k < T; k++) {
+                double factor = a[k][j] / a[j][j];
+                for (int l = 0; l < T + 3 && k != j; l++) a[k][l] -= factor * a[j][l];
+            }
+        for (int k = 0; k < m->c; k++)
+            for (int j = 0; j < T; j++) s->light[k][j] = a[j][T + k] / a[j][j];
+        for (int q = 0; q < s->count; q += step)
+            s->room[n++] = (float)unlikeness(s, m, s->queue[q]);
+        s->sigma = fmax(1.2 * quantile(s, n, .5), .006);
+    }
+}
+
+/* The 4-connected region of label `from` around start gets the label `to`: queue[0..size) */
+static int flood(MaskSearch *s, int start, float from, float to) {
+    float *mask = s->picture->mask;
+    int size = 0, w = s->picture->w, h = s->picture->h;
+    if (mask[start] != from) return 0;
+    mask[start] = to, s->queue[size++] = start;
+    for (int head = 0; head < size; head++) {
+        int i = s->queue[head], x = i % w, y = i / w;
+        int next[4] = { x > 0 ? i - 1 : i, x + 1 < w ? i + 1 : i,
+                        y > 0 ? i - w : i, y + 1 < h ? i + w : i };
+        for (int k = 0; k < 4; k++)
+            if (mask[next[k]] == from) mask[next[k]] = to, s->queue[size++] = next[k];
+    }
+    return size;
+}
+static void relabel(MaskSearch *s, int size, float to) {
+    for (int q = 0; q < size; q++) s->picture->mask[s->queue[q]] = to;
+}
+
+/* Means over 2 radius + 1 pixels, twice each way, edges repeated; then their range in 3x3 */
+static int smooth_picture(MaskSearch *s) {
+    Image *m = &s->smooth;
+    int h = s->picture->h, w = s->picture->w, c = s->picture->c, r = s->radius;
+    image_free(m);
+    if (!image_copy(m, s->picture)) return 0;
+    for (int pass = 0; pass < 4 * c; pass++) {
+        int k = pass / 4, down = pass % 2;
+        for (int i = 0; i < h * w; i++) s->room[i] = m->pixels[(long)i * c + k];
+        for (int i = 0; i < h * w; i++) {
+            float sum = 0;
+            for (int d = -r; d <= r; d++) {
+                int x = i % w + (down ? 0 : d), y = i / w + (down ? d : 0);
+                x = x < 0 ? 0 : x >= w ? w - 1 : x, y = y < 0 ? 0 : y >= h ? h - 1 : y;
+                sum += s->room[y * w + x];
+            }
+            m->pixels[(long)i * c + k] = sum / (float)(2 * r + 1);
+        }
+    }
+    for (long i = 0; i < (long)h * w * c; i++) {
+        float low = 2, high = -2, *edge = &s->edge[i / c];
+        for (int d = 0; d < 9; d++) {
+            long x = i / c % w + d % 3 - 1, y = i / c / w + d / 3 - 1;
+            if (x < 0 || y < 0 || x >= w || y >= h) continue;
+            float v = m->pixels[(y * w + x) * c + i % c];
+            low = fminf(low, v), high = fmaxf(high, v);
+        }
+        *edge = i % c ? fmaxf(*edge, high - low) : high - low;
+    }
+    return 1;
+}
+
+/* The light of the border, two pixels wide. barrier: the range in 3x3 that is an edge there.
+ * 0: less than 60% of the border are alike, or its grain is too coarse; -1: out of memory */
+static int look_at_border(MaskSearch *s, float *barrier) {
+    int h = s->picture->h, w = s->picture->w, alike = 0, calm = 0;
+    for (s->radius = 1;; s->radius = 3) {
+        if (!smooth_picture(s)) return -1;
+        s->count = 0, s->sigma = 1e3;
+        for (int i = 0; i < h * w; i++)
+            if (i % w < 2 || i / w < 2 || i % w >= w - 2 || i / w >= h - 2)
+                s->queue[s->count++] = i;
+        fit_light(s, 6);
+        if (s->radius == 3 || s->sigma < .02) break;
+    }
+    for (int q = 0; q < s->count; q++) {
+        double far = unlikeness(s, &s->smooth, s->queue[q]);
+        alike += far < fmax(5 * s->sigma, .12);
+        if (far < 3 * s->sigma) s->room[calm++] = s->edge[s->queue[q]];
+    }
+    *barrier = 1.3f * quantile(s, calm, .97) + .01f;
+    return alike > .6 * s->count && 5 * s->sigma < MASK_LIMIT;
+}
+
+/* From the border inwards; then the light is fitted to what was found, which may be brighter or
+ * darker than the border is. Returns how unlike background may be; 0: there is hardly any. */
+static double grow_background(MaskSearch *s, float barrier) {
+    Image *m = s->picture;
+    int n = m->h * m->w;
+    double limit = 0;
+    for (int round = 0; round < 5; round++) {
+        limit = fmin(fmax(5 * s->sigma, .03), MASK_LIMIT);
+        for (int i = 0; i < n; i++) {
+            int like = unlikeness(s, &s->smooth, i) < limit && s->edge[i] < barrier;
+            m->mask[i] = like ? LIKE : OTHER;
+        }
+        for (int i = 0; i < 2 * (m->h + m->w); i++)
+            flood(s, (int)im_border_pixel(m, i), LIKE, BACKGROUND);
+        s->count = 0;
+        for (int i = 0; i < n; i++) if (m->mask[i] == BACKGROUND) s->queue[s->count++] = i;
+        if (s->count < n / 20) return 0;
+        if (round < 3) fit_light(s, 2);
+    }
+    return limit;
+}
+
+/* Does a neighbour of pixel i have this label? */
+static int touches(const Image *m, int i, float label) {
+    int x = i % m->w, y = i / m->w;
+    return (x > 0 && m->mask[i - 1] == label) || (x + 1 < m->w && m->mask[i + 1] == label) ||
+           (y > 0 && m->mask[i - m->w] == label) || (y + 1 < m->h && m->mask[i + m->w] == label);
+}
+static int is_inner(const Image *m, int i, float label) {
+    int x = i % m->w, y = i / m->w;
+    return (x == 0 || m->mask[i - 1] == label) && (x + 1 == m->w || m->mask[i + 1] == label) &&
+           (y == 0 || m->mask[i - m->w] == label) && (y + 1 == m->h || m->mask[i + m->w] == label);
+}
+
+/* Is the region queue[0..size), labelled NOW, a shadow or a light? A third of its rim touches the
+ * background, and the picture changes there by less than .3 of what it changes in all. */
+static int is_soft(MaskSearch *s, int size) {
+    const Image *m = s->picture;
+    int rim = 0, perimeter = 0;
+    for (int q = 0; q < size; q++) {
+        int i = s->queue[q];
+        perimeter += !is_inner(m, i, NOW);
+        if (!touches(m, i, BACKGROUND)) continue;
+        float edge = 0;
+        for (int d = 0; d < 25; d++) {
+            int x = i % m->w + d % 5 - 2, y = i / m->w + d / 5 - 2;
+            if (x >= 0 && y >= 0 && x < m->w && y < m->h) edge = fmaxf(edge, s->edge[y * m->w + x]);
+        }
+        s->room[rim++] = edge;
+    }
+    if (rim < 4 || rim < .35 * perimeter) return 0;
+    float hard = quantile(s, rim, .25);
+    for (int q = 0; q < size; q++) s->room[q] = (float)unlikeness(s, &s->smooth, s->queue[q]);
+    return hard < .3f * quantile(s, size, .8);
+}
+
+/* Shadows and lights: the background's color, darker or brighter, without an edge inside */
+static void accept_shadows(MaskSearch *s) {
+    Image *m = s->picture;
+    int n = m->h * m->w, c = m->c;
+    for (int i = 0; i < n; i++) {
+        double low = 9, high = 0, far = unlikeness(s, &s->smooth, i);
+        for (int k = 0; k < c; k++) {
+            double ground = fmax(light_at(s, i, k) + 1, .05);
+            double ratio = (s->smooth.pixels[(long)i * c + k] + 1) / ground;
+            low = fmin(low, ratio), high = fmax(high, ratio);
+        }
+        int same_color = low > .4 && high < 1.5 && high - low < .05 + 2 * s->sigma;
+        if (m->mask[i] != BACKGROUND && same_color && s->edge[i] < fmin(.13, .05 + .35 * far))
+            m->mask[i] = SOFT;
+    }
+    for (int i = 0; i < n; i++) {
+        int size = flood(s, i, SOFT, NOW);
+        relabel(s, size, size > n / 2000 && is_soft(s, size) ? BACKGROUND : OTHER);
+    }
+}
+
+/* What is like the background but enclosed: a hole (between a bag and its strap), if it is large,
+ * of exactly the background's color, and not most of what was found; else cloth of that color */
+static void judge_islands(MaskSearch *s, double limit) {
+    Image *m = s->picture;
+    int n = m->h * m->w, found = 0;
+    for (int i = 0; i < n; i++) {
+        found += m->mask[i] != BACKGROUND;
+        if (m->mask[i] != BACKGROUND)
+            m->mask[i] = unlikeness(s, &s->smooth, i) < limit ? LIKE : OTHER;
+    }
+    for (int i = 0; i < n; i++) {
+        double sum = 0;
+        int size = flood(s, i, LIKE, NOW);
+        for (int q = 0; q < size; q++) sum += unlikeness(s, &s->smooth, s->queue[q]);
+        int hole = size > n / 300 && size < .7 * found && sum < 2 * s->sigma * size;
+        relabel(s, size, hole ? BACKGROUND : OTHER);
+    }
+}
+
+/* Smoothing has moved the edge outwards: it goes back to where the picture itself is half way
+ * between background and cloth. And JPEG has rung: within RINGING pixels of something strong, what
+ * is unlike the background by 6% of that is background. */
+static void sharpen_edge(MaskSearch *s) {
+    Image *m = s->picture;
+    enum { RINGING = 8 };
+    int h = m->h, w = m->w, reach = s->radius == 1 ? 3 : 5;
+    for (int i = 0; i < h * w; i++) s->room[i] = (float)unlikeness(s, m, i);
+    for (int i = 0; i < h * w; i++) {
+        float most = 0, far = 0;
+        int rim = 0;
+        for (int v = -RINGING; v <= RINGING && m->mask[i] != BACKGROUND; v++)
+            for (int u = -RINGING; u <= RINGING; u++) {
+                int x = i % w + u, y = i / w + v, off = abs(u) > abs(v) ? abs(u) : abs(v);
+                if (x < 0 || y < 0 || x >= w || y >= h) continue;
+                float unlike = s->room[y * w + x];
+                rim |= off <= reach && m->mask[y * w + x] == BACKGROUND;
+                if (off < reach) most = fmaxf(most, unlike);
+                far = fmaxf(far, unlike);
+            }
+        int out = s->room[i] < fmaxf(.06f * far, rim ? .5f * most : 0);
+        s->edge[i] = (float)out;
+    }
+    for (int i = 0; i < h * w; i++)
+        if (m->mask[i] != BACKGROUND) m->mask[i] = s->edge[i] > 0 ? LIKE : OTHER;
+    for (int i = 0; i < h * w; i++)
+        if (m->mask[i] == LIKE && touches(m, i, BACKGROUND)) flood(s, i, LIKE, BACKGROUND);
+    for (int i = 0; i < h * w; i++)
+        if (m->mask[i] == LIKE) m->mask[i] = OTHER;     /* enclosed: cloth */
+}
+
+/* Labels GARMENT and BACKGROUND; returns how many pixels the garment has, -1: out of memory */
+static int search_garment(MaskSearch *s) {
+    Image *m = s->picture;
+    int n = m->h * m->w, garment = 0, speck = n / 500 > 2 ? n / 500 : 2;
+    float barrier;
+    int found = look_at_border(s, &barrier);
+    double limit = found > 0 ? grow_background(s, barrier) : 0;
+    if (!(limit > 0)) return found < 0 ? -1 : 0;
+    accept_shadows(s);
+    judge_islands(s, limit);
+    sharpen_edge(s);
+    for (int i = 0; i < n; i++) {
+        int size = flood(s, i, OTHER, GARMENT);
+        if (size > speck) garment += size;
+        else relabel(s, size, BACKGROUND);
+    }
+    return garment;
+}
+
+int image_garment_mask(Image *image) {
+    size_t n = (size_t)image->h * (size_t)image->w;
+    if (image->mask) return 2;
+    if (!image->pixels) return fail("an empty picture has no garment");
+    if (!image_add_mask(image, 1)) return 0;
+    MaskSearch s = { .picture = image, .edge = malloc(n * sizeof(float)),
+                     .room = malloc(n * sizeof(float)), .queue = malloc(n * sizeof(int)) };
+    int garment = s.edge && s.room && s.queue ? search_garment(&s) : -1;
+    for (size_t i = 0; garment == 0 && i < n; i++) image->mask[i] = 1;
+    int good = garment >= 0 && image_round_mask(image);
+    free(s.edge), free(s.room), free(s.queue), image_free(&s.smooth);
+    if (good) return garment ? 1 : 3;
+    free(image->mask), image->mask = NULL;
+    return fail("out of memory for the mask of %d x %d", image->w, image->h);
+}
+#endif
