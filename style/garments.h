@@ -32,8 +32,9 @@ typedef struct Photo {
 } Photo;
 
 /* Picture i of the list. size: its longer side, or 0: its own, below 128 enlarged to 256. mask: a
- * picture that is white where the garment is, or "". Prints the size, and what the mask is. Errors:
- * a file that cannot be read, memory. */
+ * picture that is white where the garment is, or ""; what is transparent in it counts as black.
+ * Prints the size, and what the mask is. Errors: a file that cannot be read, a mask of another
+ * shape, memory. */
 int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *mask);
 
 /* By its ending: 1 to 3: can be written and read, 4, 5: only read, 6: a pattern, 0: no picture */
@@ -156,15 +157,23 @@ static int garments_load(Image *picture, const ImageSet *set, const Garment *fro
     return 1;
 }
 
-/* The luminance of the file takes the place of the mask that the picture came with */
+/* The luminance of the file, on black, takes the place of the mask that the picture came with. Of
+ * another size it is scaled, if its sides are in the same ratio up to a pixel of the smaller. */
 static int photo_read_mask(Photo *p, const char *file) {
     Image *x = &p->picture, white, gray = { 0 };
     if (!image_load(&white, file)) return 0;
-    if (white.h != x->h || white.w != x->w)
+    double off = fabs((double)white.h * x->w - (double)x->h * white.w);
+    int alike = off <= fmax(fmax(x->h, x->w), fmax(white.h, white.w));
+    if (!alike)
+        fail("%s: this mask has %d x %d pixels, %s has %d x %d: expected the same shape, draw the "
+             "mask on a copy of the picture", file, white.w, white.h, p->from->name, x->w, x->h);
+    else if (white.h != x->h || white.w != x->w)
         printf("%s: from %d x %d to the %d x %d pixels of %s\n", file, white.w, white.h, x->w, x->h,
                p->from->name);
+    for (long i = 0; white.mask && i < 3L * white.h * white.w; i++)     /* on white -> on black */
+        white.pixels[i] -= 2 * (1 - white.mask[i / 3]);
     free(white.mask), white.mask = NULL;
-    int good = resize_in_steps(&white, x->h, x->w, 2) && image_tones(&gray, &white, 0);
+    int good = alike && resize_in_steps(&white, x->h, x->w, 2) && image_tones(&gray, &white, 0);
     for (long i = 0; i < (long)gray.h * gray.w; i++) gray.pixels[i] = (gray.pixels[i] + 1) / 2;
     image_free(&white);
     free(gray.mask);

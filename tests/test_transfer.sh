@@ -130,8 +130,21 @@ if [ -e /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz ]; then
     check "named by its number" [ -s "$tmp/prints/fashion-mnist-17.png" ]
     bad "a picture that does not exist" 1 "0 to 9999" --generator "$run" --content fashion-mnist:10000 --output "$tmp/new.png"
 fi
-good "a mask of another size" --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/odd.tga" --output "$tmp/d.png"
-check "is resized, and that is said" grep -q "odd.tga: from 131 x 7 to the 50 x 61 pixels" "$tmp/log"
+tga "$tmp/half.tga" 25 31 24
+good "a mask of another size" --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/half.tga" --output "$tmp/d.png"
+check "is resized, and that is said" grep -q "half.tga: from 25 x 31 to the 50 x 61 pixels" "$tmp/log"
+bad "a mask of another shape" 1 "odd.tga: this mask has 131 x 7 pixels, shirt has 50 x 61: expected the same shape" \
+    --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/odd.tga" --output "$tmp/new.png"
+upper() {                                   # upper FILE BITS ROWS: a mask of 50 x 61, white above, below black; with 32 bits white that is transparent
+    { printf '\0\0\2\0\0\0\0\0\0\0\0\0\62\0\75\0'; byte "$2"; byte $(($2 == 32 ? 40 : 32))
+      printf "$(awk -v bits="$2" -v rows="$3" 'BEGIN {
+          for (i = 0; i < 50 * 61; i++) printf bits == 32 ? "\\377\\377\\377\\%o" : "\\%o\\%o\\%o", i < 50 * rows ? 255 : 0, i < 50 * rows ? 255 : 0, i < 50 * rows ? 255 : 0 }')"
+    } >"$1"
+}
+upper "$tmp/clear.tga" 32 20 && upper "$tmp/opaque.tga" 24 20
+good "a mask white on transparent" --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/clear.tga" --output "$tmp/b.png"
+good "a mask white on black" --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/opaque.tga" --output "$tmp/c.png"
+check "print alike" cmp -s "$tmp/b.png" "$tmp/c.png"
 
 # a picture larger than memory: in pieces, without a seam: the very picture that is painted at once
 good "at once" --generator "$run" --content "$tmp/shirt.tga" --output "$tmp/a.png" --style-scale 1.3
@@ -341,7 +354,7 @@ check "one line for each, one at the end" lines "$tmp/err" 2
 check "no result" [ ! -e "$tmp/new" ]
 bad "a sheet's folder that is none" 1 "new.png: No such file or directory: expected a folder" $patches --style "$tmp/style.tga" --sheet "$tmp/none/new.png"
 # what a test must bend for: masks without a garment, checkpoints that were changed, features that moved away
-{ printf '\0\0\2\0\0\0\0\0\0\0\0\0\10\0\10\0\30\40'; head -c 192 /dev/zero; } >"$tmp/black.tga"
+upper "$tmp/black.tga" 24 0
 empty="its mask is empty, there is nothing to print on: --mask can say where"
 bad "an empty mask" 1 "$empty" --generator "$run" --content "$shirt" --mask "$tmp/black.tga" --output "$new"
 bad "an empty mask, cyclegan" 1 "$empty" --generator "$tmp/cycle" --content "$shirt" --mask "$tmp/black.tga" --output "$new"
