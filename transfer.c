@@ -466,7 +466,10 @@ static int open_features(const char *program) {
     if (readlink("/proc/self/exe", own, 4000) < 0) snprintf(own, 4000, "%s", program);
     char *slash = strrchr(own, '/');
     strcpy(slash ? slash + 1 : own, "style/features.safetensors");
-    if (!*opt.features) opt.features = access(own, R_OK) ? "random" : own;
+    if (!*opt.features && access(own, R_OK))
+        return fail("%s: %s: expected gram's features beside the program: copy them there, or give "
+                    "--features: their file, VGG's weights, or random", own, strerror(errno));
+    if (!*opt.features) opt.features = own;
     int random = !strcmp(opt.features, "random");
     if (!random && (run.vgg = features_open(&run.weights, opt.features)) < 0) return 0;
     if (!random && strcmp(opt.init, "noise") && given("--seed"))

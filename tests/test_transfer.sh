@@ -232,6 +232,14 @@ gram="--method gram --style $tmp/style.tga --content $tmp/shirt.tga --size 40"
 good "gram with the weights beside the program" $gram --steps 1 --output "$tmp/a.png"
 ln -s "$PWD/transfer" "$tmp/link" && (cd "$tmp" && ./link $gram --steps 1 --output "$tmp/b.png") >"$tmp/log" 2>"$tmp/err"
 check "the same weights through a link to the program" cmp -s "$tmp/a.png" "$tmp/b.png"
+mkdir "$tmp/alone" && cp transfer "$tmp/alone/"
+(cd "$tmp" && alone/transfer $gram --steps 1 --output new.png) >"$tmp/log" 2>"$tmp/err"; status=$?
+check "gram without weights beside the program: status $status" [ "$status" -eq 1 ]
+check "says where it looked" grep -q "alone/style/features.safetensors: No such file or directory: expected gram's features beside the program" "$tmp/err"
+check "in one line, and paints nothing" [ "$(wc -l <"$tmp/err")" = 1 -a ! -e "$tmp/new.png" ]
+(cd "$tmp" && alone/transfer $gram --steps 1 --features random --output b.png) >"$tmp/log" 2>"$tmp/err"; status=$?
+check "but random features need none: status $status" [ "$status" -eq 0 ]
+rm -r "$tmp/alone"
 good "gram" $gram --steps 3 --output "$tmp/a.png" --threads 1
 check "the loss of each layer" grep -q "^loss .*content .*relu1_1 .*relu3_2" "$tmp/log"
 good "gram, two threads" $gram --steps 3 --output "$tmp/b.png" --threads 2
