@@ -12,6 +12,7 @@
  * its name. Always RGB, c = 3. Transparency is composited on white, alpha*rgb + (1 - alpha)*white,
  * and alpha becomes the mask if any of it is below 250/255. EXIF rotation is not applied. */
 int image_load(Image *out, const char *path);
+int image_known(const char *path);
 #define IMAGE_FORMATS "PNG, JPEG, BMP, TGA (named .tga) and GIMP patterns (.pat)"
 
 /* c = 1 or 3, without the mask: JPEG (quality 92) if path ends in .jpg or .jpeg, else PNG. The file
@@ -213,6 +214,19 @@ int image_load(Image *out, const char *path) {
     int good = file_read(&data, &n, path) && im_decode(out, path, data, n);
     free(data);
     return good;
+}
+
+int image_known(const char *path) {
+    unsigned char b[32] = { 0 };
+    FILE *file = fopen(path, "rb");
+    size_t n = file ? fread(b, 1, sizeof b, file) : 0;
+    if (file) fclose(file);
+    for (size_t i = 0; i < sizeof im_format / sizeof *im_format; i++) {
+        const struct ImFormat *f = &im_format[i];
+        if (n >= f->at + f->length && !memcmp(b + f->at, f->magic, f->length) &&
+            im_ends_with(path, f->ending)) return 1;
+    }
+    return fail("%s: not a known picture; known are " IMAGE_FORMATS, path);
 }
 
 static void im_write(void *file, void *data, int n) { fwrite(data, 1, (size_t)n, file); }
