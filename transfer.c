@@ -10,8 +10,8 @@
  *   -> the picture's own colours again, if they were asked for.
  * Around it: a list of garments (style/garments.h), each with every style of a folder, and a
  * contact sheet of what became of them.
- * Exit status: 0 done (of several garments: at least one), 1 bad input, 2 usage. Files are written
- * whole or not at all. */
+ * Exit status: 0 done, 1 bad input (of several garments: at least one failed; the others are
+ * done), 2 usage. Files are written whole or not at all. */
 #define _GNU_SOURCE
 #define CUTOUT_IMPLEMENTATION
 #define GARMENTS_IMPLEMENTATION
@@ -162,8 +162,9 @@ static void print_help(void) {
         "  ./transfer --generator runs/style --content fashion-mnist:3-9 --output prints\n\n"
         "The print goes where --mask is white; without --mask, where the picture is opaque; in an\n"
         "opaque picture, on what stands out from a background of nearly one colour; where that\n"
-        "is not so, on all of it. Of a folder all .png, .jpg, .bmp and .tga files are taken, in\n"
-        "subfolders too: sub/shirt.jpg becomes sub-shirt.png in the folder --output.\n"
+        "is not so, on all of it. Of a folder all pictures are taken, whatever their names, in\n"
+        "subfolders too: sub/shirt.jpg becomes sub-shirt.png in the folder --output. If some\n"
+        "fail, the others are done, and the exit status is 1.\n"
         "A generator learned its motifs in pixels of small training pictures. --style-scale 2\n"
         "paints at half the size and enlarges the print: larger, softer motifs; 0.5 makes them\n"
         "smaller. Garments longer than four training pictures get larger motifs by default.\n\n"
@@ -447,7 +448,7 @@ static void check_options(void) {
           "--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5" },
         { !*opt.output && !*opt.sheet,
           "--output is missing: the .png or .jpg file to write, or a folder" },
-        { *opt.sheet && (!kind || kind > 3), "--sheet: expected a name that ends in .png or .jpg" },
+        { *opt.sheet && !kind, "--sheet: expected a name that ends in .png or .jpg" },
         { !strcmp(opt.sheet, opt.output), "--sheet and --output: expected two names" },
         { strlen(opt.generator) > 3900 || strlen(opt.content) > 3900 || strlen(opt.output) > 3900 ||
           strlen(opt.sheet) > 3900, "a path is too long" } };
@@ -556,7 +557,7 @@ static int plan_outputs(void) {
     if (run.several && kind)
         die(2, "--output: several results need a folder; --sheet is one picture of them all; see "
             "--help");
-    if (*opt.output && !run.folder && (!kind || kind > 3))
+    if (*opt.output && !run.folder && !kind)
         die(2, "--output: expected a name that ends in .png or .jpg; see --help");
     if (run.folder &&
         ((mkdir(opt.output, 0777) && errno != EEXIST) || access(opt.output, W_OK | X_OK)))
@@ -608,6 +609,15 @@ static long transfer_all(void) {
     return done;
 }
 
+static void report_files(const GarmentList *list, const char *option) {
+    if (list->left_out)
+        say("%s: %ld file%s left out, the first: %s", option, list->left_out,
+            list->left_out > 1 ? "s" : "", list->first);
+    if (list->damaged)
+        say("%s: %ld picture%s could not be read", option, list->damaged,
+            list->damaged > 1 ? "s" : "");
+}
+
 int main(int argc, char **argv) {
     patient_threads(argv);
     error_program("transfer", 0, NULL);
@@ -620,11 +630,12 @@ int main(int argc, char **argv) {
 #endif
     must(open_inputs(argv[0]));
     must(plan_outputs());
-    long done = transfer_all();
-    if (run.several && !done)
-        say("%s: none of the %ld garments could be painted", opt.content, run.garments.count);
+    long done = transfer_all(), all = run.garments.count * (run.pairs ? run.styles.count : 1);
     if (done && same_file(opt.sheet, opt.output))
         die(1, "%s: --sheet would overwrite --output, choose another", opt.sheet);
     must(!done || !*opt.sheet || save_sheet());
-    return !done;
+    report_files(&run.styles, "--style"), report_files(&run.garments, "--content");
+    if (run.several && done < all)
+        say("%s: %ld of %ld results failed", opt.content, all - done, all);
+    return done < all || run.styles.damaged;
 }

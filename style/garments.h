@@ -10,11 +10,18 @@ typedef struct Garment {
     char *name;                         /* of its result, without ".png"; no two alike */
     long index;
 } Garment;
-typedef struct GarmentList { Garment *item; long count; ImageSet set; } GarmentList;
+typedef struct GarmentList {
+    Garment *item;
+    long count;
+    ImageSet set;
+    long left_out, damaged;             /* files of the folder: no pictures; reported by say() */
+    char *first;                        /* the first that was left out, and why */
+} GarmentList;
 
-/* content: a picture; a folder, of which all pictures are taken, in subfolders too, but not those
- * in the folder `output`; fashion-mnist:17 or :3-9 of the test set; synthetic:5. data_dir: where
- * Fashion-MNIST lies, or "". Errors: no such picture, none that can be read, memory. */
+/* content: a picture; a folder, of which all files are taken that begin like a picture, in
+ * subfolders too, but not those in the folder `output`; fashion-mnist:17 or :3-9 of the test set;
+ * synthetic:5. data_dir: where Fashion-MNIST lies, or "". Errors: no such picture, none that can be
+ * read, memory. */
 int garments_list(GarmentList *list, const char *content, const char *output,
                   const char *data_dir);
 
@@ -37,7 +44,7 @@ typedef struct Photo {
  * shape, memory. */
 int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *mask);
 
-/* By its ending: 1 to 3: can be written and read, 4, 5: only read, 6: a pattern, 0: no picture */
+/* Can a picture be written there? By its ending: 1: PNG, 2: JPEG, 0: no */
 int picture_kind(const char *path);
 #endif
 
@@ -51,11 +58,10 @@ int picture_kind(const char *path);
 #include <unistd.h>
 
 int picture_kind(const char *path) {
-    static const char *const ending[] = { ".png", ".jpg", ".jpeg", ".bmp", ".tga", ".pat" };
     const char *dot = strrchr(path, '.');
-    for (int i = 0; dot && dot > path && i < 6; i++)
-        if (!strcasecmp(dot, ending[i])) return i + 1;
-    return 0;
+    if (!dot || dot == path) return 0;
+    if (!strcasecmp(dot, ".png")) return 1;
+    return strcasecmp(dot, ".jpg") && strcasecmp(dot, ".jpeg") ? 0 : 2;
 }
 
 int garments_add(GarmentList *list, const char *path, const char *below, long index) {
@@ -88,24 +94,25 @@ static int garments_readable(const char *path) {
 int garments_folder(GarmentList *list, const char *folder, const char *output, int styles) {
     const char *what = styles ? "styles" : "garments";
     ImageList files;
-    long found = 0;
     if (same_file(folder, output))
         return fail("%s: results would lie among the %s: choose another --output", output, what);
     int good = image_list(&files, folder, (const char *const[]){ output, NULL });
     for (long i = 0; good && i < files.count; i++) {
         const char *path = files.path[i], *below = path + strlen(folder);
-        int kind = picture_kind(path);
         while (*below == '/') below++;
-        if (!kind || kind > (styles ? 6 : 5)) continue;
-        found++;
-        if (!styles || garments_readable(path)) good = garments_add(list, path, below, 0);
+        if (!image_known(path)) {
+            if (!list->left_out++) list->first = strdup(error_text());
+        } else if (styles && !garments_readable(path)) list->damaged++;
+        else good = garments_add(list, path, below, 0);
     }
     image_list_free(&files);
-    if (good && !found)
-        return fail("%s: no .png, .jpg, .bmp%s .tga file in it: expected pictures of %s", folder,
-                    styles ? ", .pat or" : " or", what);
+    if (good && list->damaged && !list->count)
+        return fail("%s: none of its %ld pictures can be read", folder, list->damaged);
+    if (good && !list->count && list->first)
+        return fail("%s: expected pictures of %s; %ld files left out, the first: %s", folder, what,
+                    list->left_out, list->first);
     if (good && !list->count)
-        return fail("%s: none of its %ld pictures can be read", folder, found);
+        return fail("%s: no file in it, expected pictures of %s", folder, what);
     return good;
 }
 

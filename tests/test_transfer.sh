@@ -113,17 +113,34 @@ done
 mkdir -p "$tmp/in/sub" && cp "$tmp/a.png" "$tmp/in/"
 cp "$tmp/shirt.tga" "$tmp/in/sub/a.tga" && cp "$tmp/alpha.tga" "$tmp/in/sub-a.tga"
 echo text >"$tmp/in/notes.txt"
-good "a folder" --generator "$run" --content "$tmp/in" --output "$tmp/prints" --sheet "$tmp/sheet.png"
+mixed() {                                   # mixed WHAT OPTIONS...: status 0, and one line about notes.txt
+    name=$1; shift
+    ./transfer "$@" >"$tmp/log" 2>"$tmp/err"; status=$?
+    check "$name: status $status" [ "$status" -eq 0 ]
+    check "$name: one line" lines "$tmp/err" 1
+    check "$name: names what it left out" grep -q "1 file left out, the first: .*notes.txt" "$tmp/err"
+}
+mixed "a folder" --generator "$run" --content "$tmp/in" --output "$tmp/prints" --sheet "$tmp/sheet.png"
 check "flat names without collision" [ "$(ls "$tmp/prints" | tr '\n' ' ')" = "a.png sub-a-2.png sub-a.png " ]
-good "results within the folder" --generator "$run" --content "$tmp/in/" --output "$tmp/in/out"
-good "are no garments next time" --generator "$run" --content "$tmp/in" --output "$tmp/in/out"
+mixed "results within the folder" --generator "$run" --content "$tmp/in/" --output "$tmp/in/out"
+mixed "are no garments next time" --generator "$run" --content "$tmp/in" --output "$tmp/in/out"
 check "three results" [ "$(ls "$tmp/in/out" | wc -l)" -eq 3 ]
 rm -r "$tmp/in/out"
+mkdir "$tmp/names" && cp "$tmp/a.png" "$tmp/names/a.jfif" && cp "$tmp/a.png" "$tmp/names/b.jpe" && cp "$tmp/a.png" "$tmp/names/c"
+printf 'RIFF\1\2\0\0WEBPVP8 ' >"$tmp/names/d.png" && printf '\0\0\0\30ftypheic\0\0\0\0mif1heic' >"$tmp/names/shirt.heic"
+./transfer --generator "$run" --content "$tmp/names" --output "$tmp/prints5" >"$tmp/log" 2>"$tmp/err"; status=$?
+check "contents count, not names: status $status" [ "$status" -eq 0 ]
+check "three pictures" [ "$(ls "$tmp/prints5" | tr '\n' ' ')" = "a.png b.png c.png " ]
+check "the others are counted, in one line" lines "$tmp/err" 1
+check "and the first is named" grep -q "^transfer: --content: 2 files left out, the first: .*/d.png" "$tmp/err"
+rm "$tmp/names/a.jfif" "$tmp/names/b.jpe" "$tmp/names/c"
+bad "a folder of other files" 1 "expected pictures of garments; 2 files left out, the first: .*/d.png" --generator "$run" --content "$tmp/names" --output "$tmp/new"
 head -c 300 "$tmp/a.png" >"$tmp/in/cut.png"
 ./transfer --generator "$run" --content "$tmp/in" --output "$tmp/prints2" >"$tmp/log" 2>"$tmp/err"; status=$?
-check "a damaged file among good ones: status $status" [ "$status" -eq 0 ]
+check "a damaged file among good ones: status $status" [ "$status" -eq 1 ]
 check "is reported" grep -q "cut.png" "$tmp/err"
-check "in one line" lines "$tmp/err" 1
+check "and counted" grep -q "1 of 4 results failed" "$tmp/err"
+check "in one line each, and one for what was left out" lines "$tmp/err" 3
 check "and skipped" [ "$(ls "$tmp/prints2" | wc -l)" -eq 3 ]
 if [ -e /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz ]; then
     good "Fashion-MNIST" --generator "$run" --content fashion-mnist:17 --output "$tmp/prints"
@@ -183,17 +200,17 @@ mkdir -p "$tmp/styles/sub" "$tmp/shirts" && cp "$tmp/style.tga" "$tmp/styles/pla
 cp tests/data/palette.png "$tmp/styles/" && cp "$tmp/in/notes.txt" "$tmp/styles/" && cp "$tmp/shirt.tga" "$tmp/alpha.tga" "$tmp/shirts/"
 pairs="--style $tmp/styles --content $tmp/shirts --size 32 --seed 3"
 names="alpha-palette.png alpha-plain.png alpha-sub-one.png shirt-palette.png shirt-plain.png shirt-sub-one.png "
-good "all pairs" $pairs --output "$tmp/pairs" --sheet "$tmp/sheet.png"
+mixed "all pairs" $pairs --output "$tmp/pairs" --sheet "$tmp/sheet.png"
 check "all pairs: a file for each" [ "$(ls "$tmp/pairs" | tr '\n' ' ')" = "$names" ]
 check "all pairs: a table of 2 and 3" grep -q "sheet.png: 2 garments, 3 styles" "$tmp/log"
 check "all pairs: its size" [ "$(size_of "$tmp/sheet.png")" = 1084x838 ]
 good "one of them" --style "$tmp/styles/plain.tga" --content "$tmp/shirts/shirt.tga" --size 32 --seed 3 --output "$tmp/b.png"
 check "one of them: the same bits" cmp -s "$tmp/pairs/shirt-plain.png" "$tmp/b.png"
-good "all pairs, gram" --method gram --steps 1 --features random $pairs --output "$tmp/pairs2"
-good "all pairs, adain, one garment" --generator "$tmp/adain" --style "$tmp/styles" --content "$tmp/shirts/shirt.tga" --size 32 --output "$tmp/pairs3"
+mixed "all pairs, gram" --method gram --steps 1 --features random $pairs --output "$tmp/pairs2"
+mixed "all pairs, adain, one garment" --generator "$tmp/adain" --style "$tmp/styles" --content "$tmp/shirts/shirt.tga" --size 32 --output "$tmp/pairs3"
 check "three results" [ "$(ls "$tmp/pairs3" | wc -l)" -eq 3 ]
-good "results within the folder of styles" $pairs --output "$tmp/styles/out"
-good "are no styles next time" $pairs --output "$tmp/styles/out"
+mixed "results within the folder of styles" $pairs --output "$tmp/styles/out"
+mixed "are no styles next time" $pairs --output "$tmp/styles/out"
 check "still the same" [ "$(ls "$tmp/styles/out" | tr '\n' ' ')" = "$names" ]
 rm -r "$tmp/styles/out" && mkdir "$tmp/many"
 for i in 01 02 03 04 05 06 07 08 09 10 11 12 13 14; do cp "$tmp/style.tga" "$tmp/many/$i.tga"; done
@@ -202,13 +219,14 @@ check "two are left out, and that is said" grep -q "2 styles are left out, there
 check "a table of twelve" [ "$(size_of "$tmp/sheet.png" | cut -dx -f1)" = 3496 ]
 cp "$tmp/in/cut.png" "$tmp/styles/"
 ./transfer $pairs --output "$tmp/pairs4" >"$tmp/log" 2>"$tmp/err"; status=$?
-check "a damaged style among good ones: status $status" [ "$status" -eq 0 ]
-check "is reported once" lines "$tmp/err" 1
+check "a damaged style among good ones: status $status" [ "$status" -eq 1 ]
+check "is reported once, and counted" lines "$tmp/err" 3
+check "is counted" grep -q "1 picture could not be read" "$tmp/err"
 check "and skipped" [ "$(ls "$tmp/pairs4" | tr '\n' ' ')" = "$names" ]
 rm "$tmp/styles/cut.png"
 mkdir "$tmp/nothing" "$tmp/two_shirts" "$tmp/bc"
 cp "$tmp/shirt.tga" "$tmp/two_shirts/a.tga" && cp "$tmp/shirt.tga" "$tmp/two_shirts/A-B.tga" && cp "$tmp/style.tga" "$tmp/bc/c.tga" && cp "$tmp/style.tga" "$tmp/bc/b-c.tga"
-bad "an empty folder of styles" 1 "expected pictures of styles" --style "$tmp/nothing" --content "$tmp/shirts" --output "$tmp/new"
+bad "an empty folder of styles" 1 "no file in it, expected pictures of styles" --style "$tmp/nothing" --content "$tmp/shirts" --output "$tmp/new"
 bad "a folder of styles and weights" 2 "no --style-weights" --style "$tmp/styles" --style-weights 1 --content "$tmp/shirts" --output "$tmp/new"
 bad "a folder of styles and a style" 2 "no other --style" --style "$tmp/styles" --style "$tmp/style.tga" --content "$tmp/shirts" --output "$tmp/new"
 good "two results of one name" --style "$tmp/bc" --content "$tmp/two_shirts" --size 32 --output "$tmp/twins"
@@ -314,7 +332,7 @@ bad "no checkpoint" 1 "noise.safetensors" --generator "$tmp/noise.safetensors" -
 bad "no such picture" 1 "none.png" --generator "$run" --content "$tmp/none.png" --output "$new"
 bad "a name with a line break" 1 "a?b" --generator "$run" --content "$tmp/a
 b" --output "$new"
-bad "an empty folder" 1 "no .png" --generator "$run" --content "$tmp/empty" --output "$tmp/new"
+bad "an empty folder" 1 "no file in it, expected pictures of garments" --generator "$run" --content "$tmp/empty" --output "$tmp/new"
 bad "a cut picture" 1 "cut.png" --generator "$run" --content "$tmp/in/cut.png" --output "$new" --sheet "$tmp/new2.png"
 bad "no picture" 1 "notes.txt" --generator "$run" --content "$tmp/in/notes.txt" --output "$new"
 bad "a bad list" 1 "expected one number" --generator "$run" --content synthetic:5-3 --output "$new"
