@@ -110,6 +110,16 @@ for shape in 1x1 1x40 40x1 3x90 131x7; do
     tga "$tmp/odd.tga" "${shape%x*}" "${shape#*x}" 24
     good "a picture of $shape" --generator "$run" --content "$tmp/odd.tga" --output "$tmp/odd.png" --size 131
 done
+ramp() { { printf '\0\0\2\0\0\0\0\0\0\0\0\0\170\0\74\0\30\40'             # ramp FILE AWK: 120 x 60 grays, by a formula of x and y
+    printf "$(awk "BEGIN { for (y = 0; y < 60; y++) for (x = 0; x < 120; x++) { v = $2; printf \"\\\\%o\\\\%o\\\\%o\", v, v, v } }")"; } >"$1"; }
+ramp "$tmp/fades.tga" 'x > 15 && x < 105 && y > 9 && y < 50 ? 80 + 1.9 * (x - 15) : 250'
+ramp "$tmp/busy.tga" '(x * 37 + y * 91 + x * y) % 256'
+good "a garment that fades into the ground" --generator "$run" --content "$tmp/fades.tga" --output "$tmp/d.png" --size 120
+check "its edge is in doubt" grep -q "stands out from the background, but its edge is partly no edge in the picture: --mask can say where" "$tmp/log"
+good "a garment with edges" --generator "$run" --content "$tmp/shirt.tga" --output "$tmp/d.png"
+check "is none in doubt" grep -q "stands out from the background$" "$tmp/log"
+good "no garment" --generator "$run" --content "$tmp/busy.tga" --output "$tmp/d.png" --size 120
+check "all is painted, and that is said" grep -q "all of it: no mask, and no background of one colour: --mask can say where" "$tmp/log"
 mkdir -p "$tmp/in/sub" && cp "$tmp/a.png" "$tmp/in/"
 cp "$tmp/shirt.tga" "$tmp/in/sub/a.tga" && cp "$tmp/alpha.tga" "$tmp/in/sub-a.tga"
 echo text >"$tmp/in/notes.txt"
