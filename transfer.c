@@ -362,13 +362,13 @@ static int save_sheet(void) {
     int lines = write_caption(caption, sheet_letters(s)), styles = s->cells - 1;
     int shown = s->rows - s->head;
     if (!sheet_save(s, opt.sheet, caption, lines)) return 0;
-    printf("%s: %d garments", opt.sheet, shown);
-    printf(run.pairs ? ", %d styles\n" : "\n", styles);
+    if (run.pairs) tell("%s: %d garments, %d styles", opt.sheet, shown, styles);
+    else tell("%s: %d garments", opt.sheet, shown);
     if (run.pairs && styles < run.styles.count)
-        printf("%s: %ld styles are left out, there is room for %d\n", opt.sheet,
-               run.styles.count - styles, SHEET_COLUMNS);
+        tell("%s: %ld styles are left out, there is room for %d", opt.sheet,
+             run.styles.count - styles, SHEET_COLUMNS);
     if (sheet_full(s) && shown < run.garments.count)
-        printf("%s: the other garments are left out, there is room for %d\n", opt.sheet, shown);
+        tell("%s: the other garments are left out, there is room for %d", opt.sheet, shown);
     return 1;
 }
 
@@ -589,7 +589,7 @@ static int transfer(const Photo *p, long k) {
     int good = repaint(&x, p) && show(&x, 0, run.pairs ? k + 1 : run.sheet.cells - 1)
             && (!*to || image_save(&x, to));
     image_free(&x);
-    if (good && *to) printf("%s\n", to);
+    if (good && *to) tell("%s", to);
     return good;
 }
 

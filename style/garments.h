@@ -46,16 +46,31 @@ int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *
 
 /* Can a picture be written there? By its ending: 1: PNG, 2: JPEG, 0: no */
 int picture_kind(const char *path);
+
+/* One line on standard output. Control characters, which a file's name may hold, become '?'. */
+__attribute__((format(printf, 1, 2))) void tell(const char *format, ...);
 #endif
 
 #if defined(GARMENTS_IMPLEMENTATION) && !defined(GARMENTS_IMPLEMENTED)
 #define GARMENTS_IMPLEMENTED
 #include <errno.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+void tell(const char *format, ...) {
+    char line[9000];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(line, sizeof line, format, list);
+    va_end(list);
+    for (char *c = line; *c; c++)
+        if ((unsigned char)*c < 32 || *c == 127) *c = '?';
+    puts(line);
+}
 
 int picture_kind(const char *path) {
     const char *dot = strrchr(path, '.');
@@ -175,8 +190,8 @@ static int photo_read_mask(Photo *p, const char *file) {
         fail("%s: this mask has %d x %d pixels, %s has %d x %d: expected the same shape, draw the "
              "mask on a copy of the picture", file, white.w, white.h, p->from->name, x->w, x->h);
     else if (white.h != x->h || white.w != x->w)
-        printf("%s: from %d x %d to the %d x %d pixels of %s\n", file, white.w, white.h, x->w, x->h,
-               p->from->name);
+        tell("%s: from %d x %d to the %d x %d pixels of %s", file, white.w, white.h, x->w, x->h,
+             p->from->name);
     for (long i = 0; white.mask && i < 3L * white.h * white.w; i++)     /* on white -> on black */
         white.pixels[i] -= 2 * (1 - white.mask[i / 3]);
     free(white.mask), white.mask = NULL;
@@ -222,8 +237,8 @@ static int photo_find_mask(Photo *p, int given) {
     return !widened || image_draw_in(x, (int)(p->by / 2));
 }
 
-/* Of the mask's edge, the share where the picture has none: its luminance keeps within .06 (of 0..1)
- * for 3 pixels around. A mask that leaks into a lit table ends there. */
+/* Of the mask's edge, the share where the picture has none: its luminance keeps within .06 (of
+ * 0..1) for 3 pixels around. A mask that leaks into a lit table ends there. */
 static double photo_doubt(const Photo *p) {
     const Image *x = &p->picture;
     int h = x->h, w = x->w, reach = (int)ceil(3 * fmax(p->by, 1));
@@ -246,16 +261,14 @@ static double photo_doubt(const Photo *p) {
 
 int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *mask) {
     static const char *const where[] = { "", "what stands out from the background", "its own mask",
-        "all of it: no mask, and no background of one colour: --mask can say where it is",
-        "--mask" };
+        "all of it: no mask, and no background of one colour: --mask can say where", "--mask" };
     Image *x = &p->picture;
     *p = (Photo){ .from = &list->item[i] };
     if (!garments_load(x, &list->set, p->from) || (*mask && !photo_read_mask(p, mask)) ||
         !photo_resize(p, size) || !photo_find_mask(p, *mask)) return 0;
-    const char *doubt = ", but its edge is partly no edge in the picture: --mask can say where it is";
+    const char *doubt = ", but its edge is partly no edge in the picture: --mask can say where";
     if (p->mask != PHOTO_FOUND || !p->from->path || photo_doubt(p) <= .1) doubt = "";
-    printf("%s: %d x %d pixels; garment: %s%s\n", p->from->name, x->w, x->h, where[p->mask],
-           doubt);
+    tell("%s: %d x %d pixels; garment: %s%s", p->from->name, x->w, x->h, where[p->mask], doubt);
     return 1;
 }
 #endif

@@ -419,6 +419,24 @@ bad "--pooling" 2 "max or average" $gram --pooling min --output "$new"
 bad "--pooling without VGG" 2 "--pooling is that of VGG's features" $gram --pooling average --output "$new"
 bad "--seed where nothing is drawn" 2 "--seed changes nothing" $gram --seed 2 --output "$new"
 bad "--data-dir of a picture" 2 "--data-dir is where" --generator "$run" --content "$shirt" --data-dir "$tmp" --output "$new"
+for features in tests/data/vgg16 style/features; do
+    from=$((8 + $(od -An -tu8 -N8 $features.safetensors))) all=$(wc -c <$features.safetensors)
+    { head -c $from $features.safetensors; head -c $((all - from)) /dev/zero | tr '\0' '\377'; } >"$tmp/nan_features.safetensors"
+    bad "${features##*/}: a weight that is no number" 1 "has a weight that is not finite: the file of features is damaged" $gram --features "$tmp/nan_features.safetensors" --output "$new"
+done
+printf 'PK\3\4archive/data.pkl' >"$tmp/vgg.pth" && printf '\200\2\212\nl\374' >"$tmp/old.pth"
+for file in vgg old; do bad "$file.pth" 1 "weights as PyTorch saves them (.pth): expected safetensors" $gram --features "$tmp/$file.pth" --output "$new"; done
+tensors() { header="{\"$1\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"$2\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}"
+    { byte ${#header}; printf '\0\0\0\0\0\0\0%s\0\0\0\0\0\0\0\0' "$header"; } >"$tmp/names.safetensors"; }       # two of these names
+tensors module.features.0.weight module.features.0.bias
+bad "DataParallel's names" 1 "expected them without 'module.'" $gram --features "$tmp/names.safetensors" --output "$new"
+tensors features.0.weight features.1.running_mean
+bad "VGG with batch normalization" 1 "this is a VGG with batch normalization (vgg_bn)" $gram --features "$tmp/names.safetensors" --output "$new"
+esc=$(printf 'a\033[31mb\nc')
+cp "$shirt" "$tmp/$esc.tga"
+good "control characters in names" --generator "$run" --content "$tmp/$esc.tga" --mask "$tmp/$esc.tga" --output "$tmp/$esc.png" --sheet "$tmp/$esc.sheet.png"
+check "do not reach the terminal" [ "$(LC_ALL=C grep -c '[[:cntrl:]]' "$tmp/log")" = 0 ]
+check "nor make lines" grep -q 'a?\[31mb?c: .* pixels; garment' "$tmp/log"
 bad "no such features" 1 "none" $gram --features "$tmp/none" --output "$new"
 bad "features that are none" 1 "features.0.weight" $gram --features "$run" --output "$new"
 bad "no such layer" 1 "relu9_1" $gram --style-layers relu9_1 --output "$new"
