@@ -92,7 +92,7 @@ static Option table[] = {
     TEXT_OPTION("--mask", &opt.mask, "", 0,
         "a picture of the content's size, white where the print belongs"),
     WORD_OPTION("--background", &opt.white, "keep white", "keep", 0,
-        "around the garment: keep the picture, or white"),
+        "around the garment: keep the picture, of a transparent one a .png keeps that; or white"),
     REAL_OPTION("--alpha", &opt.alpha, "1", 0, 1, ADAIN,
         "how much of the style; 0: the content, as the generator draws it"),
     TEXT_OPTION("--features", &opt.features, "", GRAM | ADAIN,
@@ -484,7 +484,9 @@ static int open_features(const char *program) {
 
 static int open_style(int i, const char *path) {
     image_free(&run.pattern[i]);
-    return image_load(&run.pattern[i], path);
+    int good = image_load(&run.pattern[i], path);
+    if (run.pattern[i].mask) tell("%s: its transparent ground is printed white", path);
+    return good;
 }
 static int open_styles(void) {
     const char *at = opt.style_weights;
@@ -574,6 +576,13 @@ static int show(const Image *picture, int head, long column) {
     return !*opt.sheet || sheet_show(&run.sheet, picture, head, (int)column);
 }
 
+/* A PNG keeps the transparency that its picture came with */
+static int save(Image *x, const char *path, const Photo *p) {
+    if (!p->alpha.pixels || opt.white || picture_kind(path) != 1) return image_save(x, path);
+    memcpy(x->mask, p->alpha.pixels, (size_t)x->h * x->w * sizeof *x->mask);
+    return image_save_cutout(x, path);
+}
+
 /* The photo, in style k of the folder if there is one */
 static int transfer(const Photo *p, long k) {
     const Garment *style = run.pairs ? &run.styles.item[k] : NULL;
@@ -587,7 +596,7 @@ static int transfer(const Photo *p, long k) {
     if ((opt.styles.count && !show(&run.pattern[0], run.pairs, k + 1)) ||
         !image_copy(&x, &p->picture)) return 0;
     int good = repaint(&x, p) && show(&x, 0, run.pairs ? k + 1 : run.sheet.cells - 1)
-            && (!*to || image_save(&x, to));
+            && (!*to || save(&x, to, p));
     image_free(&x);
     if (good && *to) tell("%s", to);
     return good;
@@ -603,7 +612,7 @@ static long transfer_all(void) {
                 || say("%s", error_text());
         for (long k = 0; good && k < styles; k++)
             done += transfer(&p, k) || say("%s", error_text());
-        image_free(&p.picture);
+        photo_close(&p);
         if (done > before) sheet_next(&run.sheet);
     }
     return done;

@@ -34,6 +34,7 @@ typedef enum PhotoMask { PHOTO_FOUND = 1, PHOTO_OWN, PHOTO_NONE, PHOTO_GIVEN } P
 typedef struct Photo {
     const Garment *from;
     Image picture;                      /* at the size of the result, with its mask */
+    Image alpha;                        /* the file's own: (h,w,1) in [0,1], or empty */
     double by;                          /* how much it was enlarged */
     PhotoMask mask;                     /* the first three as image_garment_mask says */
 } Photo;
@@ -43,6 +44,7 @@ typedef struct Photo {
  * Prints the size, and what the mask is. Errors: a file that cannot be read, a mask of another
  * shape, memory. */
 int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *mask);
+void photo_close(Photo *p);
 
 /* Can a picture be written there? By its ending: 1: PNG, 2: JPEG, 0: no */
 int picture_kind(const char *path);
@@ -262,13 +264,21 @@ static double photo_doubt(const Photo *p) {
 int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *mask) {
     static const char *const where[] = { "", "what stands out from the background", "its own mask",
         "all of it: no mask, and no background of one colour: --mask can say where", "--mask" };
-    Image *x = &p->picture;
+    Image *x = &p->picture, *alpha = &p->alpha;
     *p = (Photo){ .from = &list->item[i] };
-    if (!garments_load(x, &list->set, p->from) || (*mask && !photo_read_mask(p, mask)) ||
-        !photo_resize(p, size) || !photo_find_mask(p, *mask)) return 0;
+    if (!garments_load(x, &list->set, p->from)) return 0;
+    long n = p->from->path && x->mask ? (long)x->h * x->w : 0;
+    if (n && !image_new(alpha, x->h, x->w, 1)) return 0;
+    if (n) memcpy(alpha->pixels, x->mask, (size_t)n * sizeof *x->mask);
+    if ((*mask && !photo_read_mask(p, mask)) || !photo_resize(p, size) ||
+        !photo_find_mask(p, *mask) || (n && !resize_in_steps(alpha, x->h, x->w, 2))) return 0;
+    for (long j = 0; n && j < (long)x->h * x->w; j++)
+        if (*mask) x->mask[j] *= alpha->pixels[j];
+        else alpha->pixels[j] = x->mask[j];             /* with its sharper edge */
     const char *doubt = ", but its edge is partly no edge in the picture: --mask can say where";
     if (p->mask != PHOTO_FOUND || !p->from->path || photo_doubt(p) <= .1) doubt = "";
     tell("%s: %d x %d pixels; garment: %s%s", p->from->name, x->w, x->h, where[p->mask], doubt);
     return 1;
 }
+void photo_close(Photo *p) { image_free(&p->picture), image_free(&p->alpha); }
 #endif

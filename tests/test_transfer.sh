@@ -445,6 +445,19 @@ bad "a name too long for a file" 1 "more than 230 letters" --generator "$run" --
 bad "an output folder that is none" 1 "new.png" --generator "$run" --content "$shirt" --output "$tmp/none/new.png"
 bad "a folder below a file" 1 "expected a folder" --generator "$run" --content "$tmp/in" --output "$shirt/new"
 bad "results among garments" 1 "choose another" --generator "$run" --content "$tmp/in" --output "$tmp/in/."
+channels() { od -An -tu1 -j25 -N1 "$1" | tr -d ' '; }          # of a PNG: 2 RGB, 6 RGBA
+good "a transparent picture" --style "$tmp/style.tga" --content "$tmp/alpha.tga" --size 64 --output "$tmp/cut.png"
+check "stays cut out" [ "$(channels "$tmp/cut.png")" = 6 ]
+good "a transparent picture, white" --style "$tmp/style.tga" --content "$tmp/alpha.tga" --size 64 --background white --output "$tmp/b.png"
+check "is opaque" [ "$(channels "$tmp/b.png")" = 2 ]
+./transfer --style "$tmp/style.tga" --content "$tmp/cut.png" --size 64 --output "$tmp/c.png" >"$tmp/log" 2>"$tmp/err"
+check "what was cut out has a mask again" grep -q "its own mask" "$tmp/log"
+good "a transparent picture and a mask" --generator "$run" --content "$tmp/alpha.tga" --mask "$tmp/alpha.tga" --size 64 --output "$tmp/c.png"
+check "stays cut out, too" [ "$(channels "$tmp/c.png")" = 6 ]
+good "an opaque picture" --generator "$run" --content "$shirt" --output "$tmp/c.png"
+check "stays opaque" [ "$(channels "$tmp/c.png")" = 2 ]
+good "a transparent style" --style "$tmp/alpha.tga" --content "$shirt" --size 64 --output "$tmp/c.png"
+check "says what becomes of its ground" grep -q "alpha.tga: its transparent ground is printed white" "$tmp/log"
 bad "a picture over itself" 1 "choose another" --generator "$run" --content "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
 bad "too many pixels" 1 "smaller --size" --generator "$run" --content "$shirt" --output "$new" --size 16384
 bad "too many pixels to paint" 1 "larger --style-scale" --generator "$run" --content "$shirt" --output "$new" --style-scale 0.01
