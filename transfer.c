@@ -10,8 +10,8 @@
  *   -> the picture's own colours again, if they were asked for.
  * Around it: a list of garments (style/garments.h), each with every style of a folder, and a
  * contact sheet of what became of them.
- * Exit status: 0 done (of several garments: at least one), 1 bad input, 2 usage. Files are written
- * whole or not at all. */
+ * Exit status: 0 done, 1 bad input (of several garments: at least one failed; the others are
+ * done), 2 usage. Files are written whole or not at all. */
 #define _GNU_SOURCE
 #define CUTOUT_IMPLEMENTATION
 #define GARMENTS_IMPLEMENTATION
@@ -92,7 +92,7 @@ static Option table[] = {
     TEXT_OPTION("--mask", &opt.mask, "", 0,
         "a picture of the content's size, white where the print belongs"),
     WORD_OPTION("--background", &opt.white, "keep white", "keep", 0,
-        "around the garment: keep the picture, or white"),
+        "around the garment: keep the picture, of a transparent one a .png keeps that; or white"),
     REAL_OPTION("--alpha", &opt.alpha, "1", 0, 1, ADAIN,
         "how much of the style; 0: the content, as the generator draws it"),
     TEXT_OPTION("--features", &opt.features, "", GRAM | ADAIN,
@@ -162,8 +162,9 @@ static void print_help(void) {
         "  ./transfer --generator runs/style --content fashion-mnist:3-9 --output prints\n\n"
         "The print goes where --mask is white; without --mask, where the picture is opaque; in an\n"
         "opaque picture, on what stands out from a background of nearly one colour; where that\n"
-        "is not so, on all of it. Of a folder all .png, .jpg, .bmp and .tga files are taken, in\n"
-        "subfolders too: sub/shirt.jpg becomes sub-shirt.png in the folder --output.\n"
+        "is not so, on all of it. Of a folder all pictures are taken, whatever their names, in\n"
+        "subfolders too: sub/shirt.jpg becomes sub-shirt.png in the folder --output. If some\n"
+        "fail, the others are done, and the exit status is 1.\n"
         "A generator learned its motifs in pixels of small training pictures. --style-scale 2\n"
         "paints at half the size and enlarges the print: larger, softer motifs; 0.5 makes them\n"
         "smaller. Garments longer than four training pictures get larger motifs by default.\n\n"
@@ -361,13 +362,13 @@ static int save_sheet(void) {
     int lines = write_caption(caption, sheet_letters(s)), styles = s->cells - 1;
     int shown = s->rows - s->head;
     if (!sheet_save(s, opt.sheet, caption, lines)) return 0;
-    printf("%s: %d garments", opt.sheet, shown);
-    printf(run.pairs ? ", %d styles\n" : "\n", styles);
+    if (run.pairs) tell("%s: %d garments, %d styles", opt.sheet, shown, styles);
+    else tell("%s: %d garments", opt.sheet, shown);
     if (run.pairs && styles < run.styles.count)
-        printf("%s: %ld styles are left out, there is room for %d\n", opt.sheet,
-               run.styles.count - styles, SHEET_COLUMNS);
+        tell("%s: %ld styles are left out, there is room for %d", opt.sheet,
+             run.styles.count - styles, SHEET_COLUMNS);
     if (sheet_full(s) && shown < run.garments.count)
-        printf("%s: the other garments are left out, there is room for %d\n", opt.sheet, shown);
+        tell("%s: the other garments are left out, there is room for %d", opt.sheet, shown);
     return 1;
 }
 
@@ -447,7 +448,7 @@ static void check_options(void) {
           "--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5" },
         { !*opt.output && !*opt.sheet,
           "--output is missing: the .png or .jpg file to write, or a folder" },
-        { *opt.sheet && (!kind || kind > 3), "--sheet: expected a name that ends in .png or .jpg" },
+        { *opt.sheet && !kind, "--sheet: expected a name that ends in .png or .jpg" },
         { !strcmp(opt.sheet, opt.output), "--sheet and --output: expected two names" },
         { strlen(opt.generator) > 3900 || strlen(opt.content) > 3900 || strlen(opt.output) > 3900 ||
           strlen(opt.sheet) > 3900, "a path is too long" } };
@@ -466,7 +467,10 @@ static int open_features(const char *program) {
     if (readlink("/proc/self/exe", own, 4000) < 0) snprintf(own, 4000, "%s", program);
     char *slash = strrchr(own, '/');
     strcpy(slash ? slash + 1 : own, "style/features.safetensors");
-    if (!*opt.features) opt.features = access(own, R_OK) ? "random" : own;
+    if (!*opt.features && access(own, R_OK))
+        return fail("%s: %s: expected gram's features beside the program: copy them there, or give "
+                    "--features: their file, VGG's weights, or random", own, strerror(errno));
+    if (!*opt.features) opt.features = own;
     int random = !strcmp(opt.features, "random");
     if (!random && (run.vgg = features_open(&run.weights, opt.features)) < 0) return 0;
     if (!random && strcmp(opt.init, "noise") && given("--seed"))
@@ -480,7 +484,9 @@ static int open_features(const char *program) {
 
 static int open_style(int i, const char *path) {
     image_free(&run.pattern[i]);
-    return image_load(&run.pattern[i], path);
+    int good = image_load(&run.pattern[i], path);
+    if (run.pattern[i].mask) tell("%s: its transparent ground is printed white", path);
+    return good;
 }
 static int open_styles(void) {
     const char *at = opt.style_weights;
@@ -553,7 +559,7 @@ static int plan_outputs(void) {
     if (run.several && kind)
         die(2, "--output: several results need a folder; --sheet is one picture of them all; see "
             "--help");
-    if (*opt.output && !run.folder && (!kind || kind > 3))
+    if (*opt.output && !run.folder && !kind)
         die(2, "--output: expected a name that ends in .png or .jpg; see --help");
     if (run.folder &&
         ((mkdir(opt.output, 0777) && errno != EEXIST) || access(opt.output, W_OK | X_OK)))
@@ -570,6 +576,13 @@ static int show(const Image *picture, int head, long column) {
     return !*opt.sheet || sheet_show(&run.sheet, picture, head, (int)column);
 }
 
+/* A PNG keeps the transparency that its picture came with */
+static int save(Image *x, const char *path, const Photo *p) {
+    if (!p->alpha.pixels || opt.white || picture_kind(path) != 1) return image_save(x, path);
+    memcpy(x->mask, p->alpha.pixels, (size_t)x->h * x->w * sizeof *x->mask);
+    return image_save_cutout(x, path);
+}
+
 /* The photo, in style k of the folder if there is one */
 static int transfer(const Photo *p, long k) {
     const Garment *style = run.pairs ? &run.styles.item[k] : NULL;
@@ -583,9 +596,9 @@ static int transfer(const Photo *p, long k) {
     if ((opt.styles.count && !show(&run.pattern[0], run.pairs, k + 1)) ||
         !image_copy(&x, &p->picture)) return 0;
     int good = repaint(&x, p) && show(&x, 0, run.pairs ? k + 1 : run.sheet.cells - 1)
-            && (!*to || image_save(&x, to));
+            && (!*to || save(&x, to, p));
     image_free(&x);
-    if (good && *to) printf("%s\n", to);
+    if (good && *to) tell("%s", to);
     return good;
 }
 
@@ -599,10 +612,19 @@ static long transfer_all(void) {
                 || say("%s", error_text());
         for (long k = 0; good && k < styles; k++)
             done += transfer(&p, k) || say("%s", error_text());
-        image_free(&p.picture);
+        photo_close(&p);
         if (done > before) sheet_next(&run.sheet);
     }
     return done;
+}
+
+static void report_files(const GarmentList *list, const char *option) {
+    if (list->left_out)
+        say("%s: %ld file%s left out, the first: %s", option, list->left_out,
+            list->left_out > 1 ? "s" : "", list->first);
+    if (list->damaged)
+        say("%s: %ld picture%s could not be read", option, list->damaged,
+            list->damaged > 1 ? "s" : "");
 }
 
 int main(int argc, char **argv) {
@@ -617,11 +639,12 @@ int main(int argc, char **argv) {
 #endif
     must(open_inputs(argv[0]));
     must(plan_outputs());
-    long done = transfer_all();
-    if (run.several && !done)
-        say("%s: none of the %ld garments could be painted", opt.content, run.garments.count);
+    long done = transfer_all(), all = run.garments.count * (run.pairs ? run.styles.count : 1);
     if (done && same_file(opt.sheet, opt.output))
         die(1, "%s: --sheet would overwrite --output, choose another", opt.sheet);
     must(!done || !*opt.sheet || save_sheet());
-    return !done;
+    report_files(&run.styles, "--style"), report_files(&run.garments, "--content");
+    if (run.several && done < all)
+        say("%s: %ld of %ld results failed", opt.content, all - done, all);
+    return done < all || run.styles.damaged;
 }

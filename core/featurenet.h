@@ -60,6 +60,7 @@ int features_node(const Features *f, const char *name);     /* the node of a lay
 
 #if defined(FEATURENET_IMPLEMENTATION) && !defined(FEATURENET_IMPLEMENTED)
 #define FEATURENET_IMPLEMENTED
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,15 +148,36 @@ int features_vgg(Features *f, Net *net, int depth, const char *deepest, int h, i
     return 1;
 }
 
+/* Why a file is not one of ours, as far as its first bytes or its tensors' names tell; or NULL */
+static const char *features_other(const char *path, const StFile *tensors) {
+    unsigned char b[2] = { 0 };
+    FILE *file = tensors ? NULL : fopen(path, "rb");
+    size_t n = file ? fread(b, 1, 2, file) : 0;
+    if (file) fclose(file);
+    if (n == 2 && (!memcmp(b, "PK", 2) || (b[0] == 0x80 && b[1] <= 5)))
+        return "these are weights as PyTorch saves them (.pth): expected safetensors, convert them "
+               "with safetensors.torch.save_file(torch.load(FILE), 'vgg.safetensors')";
+    if (tensors && st_find(tensors, "module.features.0.weight"))
+        return "its tensors are called module.features.0.weight .., as DataParallel saves them: "
+               "expected them without 'module.'";
+    if (tensors && st_find(tensors, "features.1.running_mean"))
+        return "this is a VGG with batch normalization (vgg_bn): expected VGG16 or VGG19 without";
+    return NULL;
+}
+
 /* VGG16's third block ends with features.14, VGG19's with features.16 */
 int features_open(StFile *file, const char *path) {
+    const char *other = features_other(path, NULL);
+    if (other) return fail("%s: %s", path, other) - 1;
     if (!st_open(file, path)) return -1;
     const char *recipe = st_meta(file, "recipe");
     if (recipe && !strcmp(recipe, "features")) return 0;
-    if (st_find(file, "features.0.weight")) return st_find(file, "features.16.weight") ? 19 : 16;
+    other = features_other(path, file);
+    if (!other && st_find(file, "features.0.weight"))
+        return st_find(file, "features.16.weight") ? 19 : 16;
     st_close(file);
-    return fail("%s: no tensor 'features.0.weight': expected VGG16 or VGG19 with torchvision's "
-                "names, or a run of ./train --recipe features", path) - 1;
+    return fail("%s: %s", path, other ? other : "no tensor 'features.0.weight': expected VGG16 or "
+                "VGG19 with torchvision's names, or a run of ./train --recipe features") - 1;
 }
 
 static int features_upload(Net *net, real *to, const double *from, long n) {
@@ -175,6 +197,10 @@ static int features_fill(Net *net, const Node *conv, const StTensor *weight, con
                     : fail("not enough memory for the weights");
     for (long i = 0; good && i < n; i++)
         w[i] = read[oihw ? ((i % out) * in + i / out % in) * 9 + i / out / in : i];
+    for (long i = 0; good && i < n + out; i++)
+        if (!isfinite(w[i]))
+            good = fail("tensor '%s' has a weight that is not finite: the file of features is "
+                        "damaged, or its training went wrong", i < n ? weight->name : bias->name);
     good = good && features_upload(net, net->p + conv->weight, w, n + out);
     free(read);
     return good;

@@ -21,6 +21,10 @@ int image_known(const char *path);
  * is replaced whole or not at all. */
 int image_save(const Image *image, const char *path);
 
+/* An RGB picture that lies on white, cut out by its mask: a PNG whose alpha is the mask m and whose
+ * colors, in [-1,1], are (x - (1 - m)) / m; on white it looks as the picture did. */
+int image_save_cutout(const Image *image, const char *path);
+
 /* IDX, plain or in gzip: the bytes 0 0 8 dims, each dimension as a big-endian 32-bit number, then
  * a byte a value: labels (size[0]) for dims = 1, pictures (size[0],size[1],size[2]) for dims = 3.
  * The values begin at (*data)[4 + 4 dims]; free(*data) afterwards. After an error it is NULL. */
@@ -301,21 +305,36 @@ int image_known(const char *path) {
 
 static void im_write(void *file, void *data, int n) { fwrite(data, 1, (size_t)n, file); }
 
-int image_save(const Image *image, const char *path) {
+/* bytes (h,w,c), which are freed; NULL: no memory */
+static int im_save(unsigned char *bytes, int h, int w, int c, const char *path) {
     FileWrite to;
-    int h = image->h, w = image->w, c = image->c;
-    int jpeg = im_ends_with(path, ".jpg") || im_ends_with(path, ".jpeg");
-    size_t n = (size_t)h * w * c;
-    if (!image->pixels || (c != 1 && c != 3))
-        return fail("%s: only pictures with 1 or 3 channels can be saved, this has %d", path, c);
-    if (!file_begin(&to, path)) return 0;
-    unsigned char *bytes = malloc(n);
-    for (size_t i = 0; bytes && i < n; i++) bytes[i] = image_to_byte(image->pixels[i]);
-    int good = bytes && (jpeg ? stbi_write_jpg_to_func(im_write, to.file, w, h, c, bytes, 92)
-                              : stbi_write_png_to_func(im_write, to.file, w, h, c, bytes, 0));
+    int jpeg = im_ends_with(path, ".jpg") || im_ends_with(path, ".jpeg"), good = 0;
+    if (!file_begin(&to, path)) return free(bytes), 0;
+    if (bytes && jpeg) good = stbi_write_jpg_to_func(im_write, to.file, w, h, c, bytes, 92);
+    else if (bytes) good = stbi_write_png_to_func(im_write, to.file, w, h, c, bytes, 0);
     if (!good) fail("%s: out of memory", path);
     free(bytes);
     return file_end(&to, good);
+}
+
+int image_save(const Image *image, const char *path) {
+    int h = image->h, w = image->w, c = image->c;
+    size_t n = (size_t)h * w * c;
+    if (!image->pixels || (c != 1 && c != 3))
+        return fail("%s: only pictures with 1 or 3 channels can be saved, this has %d", path, c);
+    unsigned char *bytes = malloc(n);
+    for (size_t i = 0; bytes && i < n; i++) bytes[i] = image_to_byte(image->pixels[i]);
+    return im_save(bytes, h, w, c, path);
+}
+
+int image_save_cutout(const Image *image, const char *path) {
+    size_t n = 4 * (size_t)image->h * image->w;
+    unsigned char *bytes = malloc(n);
+    for (size_t i = 0; bytes && i < n; i++) {
+        float m = image->mask[i / 4], x = i % 4 < 3 ? image->pixels[i / 4 * 3 + i % 4] : 0;
+        bytes[i] = image_to_byte(i % 4 == 3 ? 2 * m - 1 : m > 0 ? (x - (1 - m)) / m : 1);
+    }
+    return im_save(bytes, image->h, image->w, 4, path);
 }
 
 /* RFC 1952: magic 1f 8b, method 8, flags, time, hints (10 bytes); then, as flagged, an extra field,

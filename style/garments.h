@@ -10,11 +10,18 @@ typedef struct Garment {
     char *name;                         /* of its result, without ".png"; no two alike */
     long index;
 } Garment;
-typedef struct GarmentList { Garment *item; long count; ImageSet set; } GarmentList;
+typedef struct GarmentList {
+    Garment *item;
+    long count;
+    ImageSet set;
+    long left_out, damaged;             /* files of the folder: no pictures; reported by say() */
+    char *first;                        /* the first that was left out, and why */
+} GarmentList;
 
-/* content: a picture; a folder, of which all pictures are taken, in subfolders too, but not those
- * in the folder `output`; fashion-mnist:17 or :3-9 of the test set; synthetic:5. data_dir: where
- * Fashion-MNIST lies, or "". Errors: no such picture, none that can be read, memory. */
+/* content: a picture; a folder, of which all files are taken that begin like a picture, in
+ * subfolders too, but not those in the folder `output`; fashion-mnist:17 or :3-9 of the test set;
+ * synthetic:5. data_dir: where Fashion-MNIST lies, or "". Errors: no such picture, none that can be
+ * read, memory. */
 int garments_list(GarmentList *list, const char *content, const char *output,
                   const char *data_dir);
 
@@ -27,34 +34,51 @@ typedef enum PhotoMask { PHOTO_FOUND = 1, PHOTO_OWN, PHOTO_NONE, PHOTO_GIVEN } P
 typedef struct Photo {
     const Garment *from;
     Image picture;                      /* at the size of the result, with its mask */
+    Image alpha;                        /* the file's own: (h,w,1) in [0,1], or empty */
     double by;                          /* how much it was enlarged */
     PhotoMask mask;                     /* the first three as image_garment_mask says */
 } Photo;
 
 /* Picture i of the list. size: its longer side, or 0: its own, below 128 enlarged to 256. mask: a
- * picture that is white where the garment is, or "". Prints the size, and what the mask is. Errors:
- * a file that cannot be read, memory. */
+ * picture that is white where the garment is, or ""; what is transparent in it counts as black.
+ * Prints the size, and what the mask is. Errors: a file that cannot be read, a mask of another
+ * shape, memory. */
 int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *mask);
+void photo_close(Photo *p);
 
-/* By its ending: 1 to 3: can be written and read, 4, 5: only read, 6: a pattern, 0: no picture */
+/* Can a picture be written there? By its ending: 1: PNG, 2: JPEG, 0: no */
 int picture_kind(const char *path);
+
+/* One line on standard output. Control characters, which a file's name may hold, become '?'. */
+__attribute__((format(printf, 1, 2))) void tell(const char *format, ...);
 #endif
 
 #if defined(GARMENTS_IMPLEMENTATION) && !defined(GARMENTS_IMPLEMENTED)
 #define GARMENTS_IMPLEMENTED
 #include <errno.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+void tell(const char *format, ...) {
+    char line[9000];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(line, sizeof line, format, list);
+    va_end(list);
+    for (char *c = line; *c; c++)
+        if ((unsigned char)*c < 32 || *c == 127) *c = '?';
+    puts(line);
+}
+
 int picture_kind(const char *path) {
-    static const char *const ending[] = { ".png", ".jpg", ".jpeg", ".bmp", ".tga", ".pat" };
     const char *dot = strrchr(path, '.');
-    for (int i = 0; dot && dot > path && i < 6; i++)
-        if (!strcasecmp(dot, ending[i])) return i + 1;
-    return 0;
+    if (!dot || dot == path) return 0;
+    if (!strcasecmp(dot, ".png")) return 1;
+    return strcasecmp(dot, ".jpg") && strcasecmp(dot, ".jpeg") ? 0 : 2;
 }
 
 int garments_add(GarmentList *list, const char *path, const char *below, long index) {
@@ -87,24 +111,25 @@ static int garments_readable(const char *path) {
 int garments_folder(GarmentList *list, const char *folder, const char *output, int styles) {
     const char *what = styles ? "styles" : "garments";
     ImageList files;
-    long found = 0;
     if (same_file(folder, output))
         return fail("%s: results would lie among the %s: choose another --output", output, what);
     int good = image_list(&files, folder, (const char *const[]){ output, NULL });
     for (long i = 0; good && i < files.count; i++) {
         const char *path = files.path[i], *below = path + strlen(folder);
-        int kind = picture_kind(path);
         while (*below == '/') below++;
-        if (!kind || kind > (styles ? 6 : 5)) continue;
-        found++;
-        if (!styles || garments_readable(path)) good = garments_add(list, path, below, 0);
+        if (!image_known(path)) {
+            if (!list->left_out++) list->first = strdup(error_text());
+        } else if (styles && !garments_readable(path)) list->damaged++;
+        else good = garments_add(list, path, below, 0);
     }
     image_list_free(&files);
-    if (good && !found)
-        return fail("%s: no .png, .jpg, .bmp%s .tga file in it: expected pictures of %s", folder,
-                    styles ? ", .pat or" : " or", what);
+    if (good && list->damaged && !list->count)
+        return fail("%s: none of its %ld pictures can be read", folder, list->damaged);
+    if (good && !list->count && list->first)
+        return fail("%s: expected pictures of %s; %ld files left out, the first: %s", folder, what,
+                    list->left_out, list->first);
     if (good && !list->count)
-        return fail("%s: none of its %ld pictures can be read", folder, found);
+        return fail("%s: no file in it, expected pictures of %s", folder, what);
     return good;
 }
 
@@ -156,15 +181,23 @@ static int garments_load(Image *picture, const ImageSet *set, const Garment *fro
     return 1;
 }
 
-/* The luminance of the file takes the place of the mask that the picture came with */
+/* The luminance of the file, on black, takes the place of the mask that the picture came with. Of
+ * another size it is scaled, if its sides are in the same ratio up to a pixel of the smaller. */
 static int photo_read_mask(Photo *p, const char *file) {
     Image *x = &p->picture, white, gray = { 0 };
     if (!image_load(&white, file)) return 0;
-    if (white.h != x->h || white.w != x->w)
-        printf("%s: from %d x %d to the %d x %d pixels of %s\n", file, white.w, white.h, x->w, x->h,
-               p->from->name);
+    double off = fabs((double)white.h * x->w - (double)x->h * white.w);
+    int alike = off <= fmax(fmax(x->h, x->w), fmax(white.h, white.w));
+    if (!alike)
+        fail("%s: this mask has %d x %d pixels, %s has %d x %d: expected the same shape, draw the "
+             "mask on a copy of the picture", file, white.w, white.h, p->from->name, x->w, x->h);
+    else if (white.h != x->h || white.w != x->w)
+        tell("%s: from %d x %d to the %d x %d pixels of %s", file, white.w, white.h, x->w, x->h,
+             p->from->name);
+    for (long i = 0; white.mask && i < 3L * white.h * white.w; i++)     /* on white -> on black */
+        white.pixels[i] -= 2 * (1 - white.mask[i / 3]);
     free(white.mask), white.mask = NULL;
-    int good = resize_in_steps(&white, x->h, x->w, 2) && image_tones(&gray, &white, 0);
+    int good = alike && resize_in_steps(&white, x->h, x->w, 2) && image_tones(&gray, &white, 0);
     for (long i = 0; i < (long)gray.h * gray.w; i++) gray.pixels[i] = (gray.pixels[i] + 1) / 2;
     image_free(&white);
     free(gray.mask);
@@ -206,14 +239,46 @@ static int photo_find_mask(Photo *p, int given) {
     return !widened || image_draw_in(x, (int)(p->by / 2));
 }
 
+/* Of the mask's edge, the share where the picture has none: its luminance keeps within .06 (of
+ * 0..1) for 3 pixels around. A mask that leaks into a lit table ends there. */
+static double photo_doubt(const Photo *p) {
+    const Image *x = &p->picture;
+    int h = x->h, w = x->w, reach = (int)ceil(3 * fmax(p->by, 1));
+    double edge = 0, doubtful = 0;
+    for (long i = w; i < (long)h * w; i++) {
+        const float *m = x->mask + i;
+        int inside = *m > .5f;
+        if (i % w == 0 || (inside == (m[-1] > .5f) && inside == (m[-w] > .5f))) continue;
+        int top = (int)fmax(i / w - reach, 0), bottom = (int)fmin(i / w + reach + 1, h);
+        int left = (int)fmax(i % w - reach, 0), right = (int)fmin(i % w + reach + 1, w);
+        float l, low = 1, high = -1;
+        for (int y = top; y < bottom; y++) for (int z = left; z < right; z++) {
+            image_channels(&l, 1, x->pixels + 3 * ((long)y * w + z), 3, 1);
+            low = fminf(low, l), high = fmaxf(high, l);
+        }
+        edge++, doubtful += high - low < .12f;
+    }
+    return edge ? doubtful / edge : 0;
+}
+
 int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *mask) {
     static const char *const where[] = { "", "what stands out from the background", "its own mask",
-        "all of it: no mask, and no background of one colour", "--mask" };
-    Image *x = &p->picture;
+        "all of it: no mask, and no background of one colour: --mask can say where", "--mask" };
+    Image *x = &p->picture, *alpha = &p->alpha;
     *p = (Photo){ .from = &list->item[i] };
-    if (!garments_load(x, &list->set, p->from) || (*mask && !photo_read_mask(p, mask)) ||
-        !photo_resize(p, size) || !photo_find_mask(p, *mask)) return 0;
-    printf("%s: %d x %d pixels; garment: %s\n", p->from->name, x->w, x->h, where[p->mask]);
+    if (!garments_load(x, &list->set, p->from)) return 0;
+    long n = p->from->path && x->mask ? (long)x->h * x->w : 0;
+    if (n && !image_new(alpha, x->h, x->w, 1)) return 0;
+    if (n) memcpy(alpha->pixels, x->mask, (size_t)n * sizeof *x->mask);
+    if ((*mask && !photo_read_mask(p, mask)) || !photo_resize(p, size) ||
+        !photo_find_mask(p, *mask) || (n && !resize_in_steps(alpha, x->h, x->w, 2))) return 0;
+    for (long j = 0; n && j < (long)x->h * x->w; j++)
+        if (*mask) x->mask[j] *= alpha->pixels[j];
+        else alpha->pixels[j] = x->mask[j];             /* with its sharper edge */
+    const char *doubt = ", but its edge is partly no edge in the picture: --mask can say where";
+    if (p->mask != PHOTO_FOUND || !p->from->path || photo_doubt(p) <= .1) doubt = "";
+    tell("%s: %d x %d pixels; garment: %s%s", p->from->name, x->w, x->h, where[p->mask], doubt);
     return 1;
 }
+void photo_close(Photo *p) { image_free(&p->picture), image_free(&p->alpha); }
 #endif

@@ -519,7 +519,8 @@ static int gram_level(Gram *g, Image *z, const Image *content, GramStep *at) {
     }
     for (long i = 0; i < n; i++) sum += z->pixels[i];
     if (result && !isfinite(sum))
-        result = fail("the picture of %d x %d is not finite any more: lower lr", z->w, z->h);
+        result = fail("the picture of %d x %d is not finite any more: give smaller weights of the "
+                      "losses", z->w, z->h);
     gram_end(g);
     return result;
 }

@@ -110,28 +110,68 @@ for shape in 1x1 1x40 40x1 3x90 131x7; do
     tga "$tmp/odd.tga" "${shape%x*}" "${shape#*x}" 24
     good "a picture of $shape" --generator "$run" --content "$tmp/odd.tga" --output "$tmp/odd.png" --size 131
 done
+ramp() { { printf '\0\0\2\0\0\0\0\0\0\0\0\0\170\0\74\0\30\40'             # ramp FILE AWK: 120 x 60 grays, by a formula of x and y
+    printf "$(awk "BEGIN { for (y = 0; y < 60; y++) for (x = 0; x < 120; x++) { v = $2; printf \"\\\\%o\\\\%o\\\\%o\", v, v, v } }")"; } >"$1"; }
+ramp "$tmp/fades.tga" 'x > 15 && x < 105 && y > 9 && y < 50 ? 80 + 1.9 * (x - 15) : 250'
+ramp "$tmp/busy.tga" '(x * 37 + y * 91 + x * y) % 256'
+good "a garment that fades into the ground" --generator "$run" --content "$tmp/fades.tga" --output "$tmp/d.png" --size 120
+check "its edge is in doubt" grep -q "stands out from the background, but its edge is partly no edge in the picture: --mask can say where" "$tmp/log"
+good "a garment with edges" --generator "$run" --content "$tmp/shirt.tga" --output "$tmp/d.png"
+check "is none in doubt" grep -q "stands out from the background$" "$tmp/log"
+good "no garment" --generator "$run" --content "$tmp/busy.tga" --output "$tmp/d.png" --size 120
+check "all is painted, and that is said" grep -q "all of it: no mask, and no background of one colour: --mask can say where" "$tmp/log"
 mkdir -p "$tmp/in/sub" && cp "$tmp/a.png" "$tmp/in/"
 cp "$tmp/shirt.tga" "$tmp/in/sub/a.tga" && cp "$tmp/alpha.tga" "$tmp/in/sub-a.tga"
 echo text >"$tmp/in/notes.txt"
-good "a folder" --generator "$run" --content "$tmp/in" --output "$tmp/prints" --sheet "$tmp/sheet.png"
+mixed() {                                   # mixed WHAT OPTIONS...: status 0, and one line about notes.txt
+    name=$1; shift
+    ./transfer "$@" >"$tmp/log" 2>"$tmp/err"; status=$?
+    check "$name: status $status" [ "$status" -eq 0 ]
+    check "$name: one line" lines "$tmp/err" 1
+    check "$name: names what it left out" grep -q "1 file left out, the first: .*notes.txt" "$tmp/err"
+}
+mixed "a folder" --generator "$run" --content "$tmp/in" --output "$tmp/prints" --sheet "$tmp/sheet.png"
 check "flat names without collision" [ "$(ls "$tmp/prints" | tr '\n' ' ')" = "a.png sub-a-2.png sub-a.png " ]
-good "results within the folder" --generator "$run" --content "$tmp/in/" --output "$tmp/in/out"
-good "are no garments next time" --generator "$run" --content "$tmp/in" --output "$tmp/in/out"
+mixed "results within the folder" --generator "$run" --content "$tmp/in/" --output "$tmp/in/out"
+mixed "are no garments next time" --generator "$run" --content "$tmp/in" --output "$tmp/in/out"
 check "three results" [ "$(ls "$tmp/in/out" | wc -l)" -eq 3 ]
 rm -r "$tmp/in/out"
+mkdir "$tmp/names" && cp "$tmp/a.png" "$tmp/names/a.jfif" && cp "$tmp/a.png" "$tmp/names/b.jpe" && cp "$tmp/a.png" "$tmp/names/c"
+printf 'RIFF\1\2\0\0WEBPVP8 ' >"$tmp/names/d.png" && printf '\0\0\0\30ftypheic\0\0\0\0mif1heic' >"$tmp/names/shirt.heic"
+./transfer --generator "$run" --content "$tmp/names" --output "$tmp/prints5" >"$tmp/log" 2>"$tmp/err"; status=$?
+check "contents count, not names: status $status" [ "$status" -eq 0 ]
+check "three pictures" [ "$(ls "$tmp/prints5" | tr '\n' ' ')" = "a.png b.png c.png " ]
+check "the others are counted, in one line" lines "$tmp/err" 1
+check "and the first is named" grep -q "^transfer: --content: 2 files left out, the first: .*/d.png" "$tmp/err"
+rm "$tmp/names/a.jfif" "$tmp/names/b.jpe" "$tmp/names/c"
+bad "a folder of other files" 1 "expected pictures of garments; 2 files left out, the first: .*/d.png" --generator "$run" --content "$tmp/names" --output "$tmp/new"
 head -c 300 "$tmp/a.png" >"$tmp/in/cut.png"
 ./transfer --generator "$run" --content "$tmp/in" --output "$tmp/prints2" >"$tmp/log" 2>"$tmp/err"; status=$?
-check "a damaged file among good ones: status $status" [ "$status" -eq 0 ]
+check "a damaged file among good ones: status $status" [ "$status" -eq 1 ]
 check "is reported" grep -q "cut.png" "$tmp/err"
-check "in one line" lines "$tmp/err" 1
+check "and counted" grep -q "1 of 4 results failed" "$tmp/err"
+check "in one line each, and one for what was left out" lines "$tmp/err" 3
 check "and skipped" [ "$(ls "$tmp/prints2" | wc -l)" -eq 3 ]
 if [ -e /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz ]; then
     good "Fashion-MNIST" --generator "$run" --content fashion-mnist:17 --output "$tmp/prints"
     check "named by its number" [ -s "$tmp/prints/fashion-mnist-17.png" ]
     bad "a picture that does not exist" 1 "0 to 9999" --generator "$run" --content fashion-mnist:10000 --output "$tmp/new.png"
 fi
-good "a mask of another size" --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/odd.tga" --output "$tmp/d.png"
-check "is resized, and that is said" grep -q "odd.tga: from 131 x 7 to the 50 x 61 pixels" "$tmp/log"
+tga "$tmp/half.tga" 25 31 24
+good "a mask of another size" --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/half.tga" --output "$tmp/d.png"
+check "is resized, and that is said" grep -q "half.tga: from 25 x 31 to the 50 x 61 pixels" "$tmp/log"
+bad "a mask of another shape" 1 "odd.tga: this mask has 131 x 7 pixels, shirt has 50 x 61: expected the same shape" \
+    --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/odd.tga" --output "$tmp/new.png"
+upper() {                                   # upper FILE BITS ROWS: a mask of 50 x 61, white above, below black; with 32 bits white that is transparent
+    { printf '\0\0\2\0\0\0\0\0\0\0\0\0\62\0\75\0'; byte "$2"; byte $(($2 == 32 ? 40 : 32))
+      printf "$(awk -v bits="$2" -v rows="$3" 'BEGIN {
+          for (i = 0; i < 50 * 61; i++) printf bits == 32 ? "\\377\\377\\377\\%o" : "\\%o\\%o\\%o", i < 50 * rows ? 255 : 0, i < 50 * rows ? 255 : 0, i < 50 * rows ? 255 : 0 }')"
+    } >"$1"
+}
+upper "$tmp/clear.tga" 32 20 && upper "$tmp/opaque.tga" 24 20
+good "a mask white on transparent" --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/clear.tga" --output "$tmp/b.png"
+good "a mask white on black" --generator "$run" --content "$tmp/shirt.tga" --mask "$tmp/opaque.tga" --output "$tmp/c.png"
+check "print alike" cmp -s "$tmp/b.png" "$tmp/c.png"
 
 # a picture larger than memory: in pieces, without a seam: the very picture that is painted at once
 good "at once" --generator "$run" --content "$tmp/shirt.tga" --output "$tmp/a.png" --style-scale 1.3
@@ -170,17 +210,17 @@ mkdir -p "$tmp/styles/sub" "$tmp/shirts" && cp "$tmp/style.tga" "$tmp/styles/pla
 cp tests/data/palette.png "$tmp/styles/" && cp "$tmp/in/notes.txt" "$tmp/styles/" && cp "$tmp/shirt.tga" "$tmp/alpha.tga" "$tmp/shirts/"
 pairs="--style $tmp/styles --content $tmp/shirts --size 32 --seed 3"
 names="alpha-palette.png alpha-plain.png alpha-sub-one.png shirt-palette.png shirt-plain.png shirt-sub-one.png "
-good "all pairs" $pairs --output "$tmp/pairs" --sheet "$tmp/sheet.png"
+mixed "all pairs" $pairs --output "$tmp/pairs" --sheet "$tmp/sheet.png"
 check "all pairs: a file for each" [ "$(ls "$tmp/pairs" | tr '\n' ' ')" = "$names" ]
 check "all pairs: a table of 2 and 3" grep -q "sheet.png: 2 garments, 3 styles" "$tmp/log"
 check "all pairs: its size" [ "$(size_of "$tmp/sheet.png")" = 1084x838 ]
 good "one of them" --style "$tmp/styles/plain.tga" --content "$tmp/shirts/shirt.tga" --size 32 --seed 3 --output "$tmp/b.png"
 check "one of them: the same bits" cmp -s "$tmp/pairs/shirt-plain.png" "$tmp/b.png"
-good "all pairs, gram" --method gram --steps 1 --features random $pairs --output "$tmp/pairs2"
-good "all pairs, adain, one garment" --generator "$tmp/adain" --style "$tmp/styles" --content "$tmp/shirts/shirt.tga" --size 32 --output "$tmp/pairs3"
+mixed "all pairs, gram" --method gram --steps 1 --features random $pairs --output "$tmp/pairs2"
+mixed "all pairs, adain, one garment" --generator "$tmp/adain" --style "$tmp/styles" --content "$tmp/shirts/shirt.tga" --size 32 --output "$tmp/pairs3"
 check "three results" [ "$(ls "$tmp/pairs3" | wc -l)" -eq 3 ]
-good "results within the folder of styles" $pairs --output "$tmp/styles/out"
-good "are no styles next time" $pairs --output "$tmp/styles/out"
+mixed "results within the folder of styles" $pairs --output "$tmp/styles/out"
+mixed "are no styles next time" $pairs --output "$tmp/styles/out"
 check "still the same" [ "$(ls "$tmp/styles/out" | tr '\n' ' ')" = "$names" ]
 rm -r "$tmp/styles/out" && mkdir "$tmp/many"
 for i in 01 02 03 04 05 06 07 08 09 10 11 12 13 14; do cp "$tmp/style.tga" "$tmp/many/$i.tga"; done
@@ -189,13 +229,14 @@ check "two are left out, and that is said" grep -q "2 styles are left out, there
 check "a table of twelve" [ "$(size_of "$tmp/sheet.png" | cut -dx -f1)" = 3496 ]
 cp "$tmp/in/cut.png" "$tmp/styles/"
 ./transfer $pairs --output "$tmp/pairs4" >"$tmp/log" 2>"$tmp/err"; status=$?
-check "a damaged style among good ones: status $status" [ "$status" -eq 0 ]
-check "is reported once" lines "$tmp/err" 1
+check "a damaged style among good ones: status $status" [ "$status" -eq 1 ]
+check "is reported once, and counted" lines "$tmp/err" 3
+check "is counted" grep -q "1 picture could not be read" "$tmp/err"
 check "and skipped" [ "$(ls "$tmp/pairs4" | tr '\n' ' ')" = "$names" ]
 rm "$tmp/styles/cut.png"
 mkdir "$tmp/nothing" "$tmp/two_shirts" "$tmp/bc"
 cp "$tmp/shirt.tga" "$tmp/two_shirts/a.tga" && cp "$tmp/shirt.tga" "$tmp/two_shirts/A-B.tga" && cp "$tmp/style.tga" "$tmp/bc/c.tga" && cp "$tmp/style.tga" "$tmp/bc/b-c.tga"
-bad "an empty folder of styles" 1 "expected pictures of styles" --style "$tmp/nothing" --content "$tmp/shirts" --output "$tmp/new"
+bad "an empty folder of styles" 1 "no file in it, expected pictures of styles" --style "$tmp/nothing" --content "$tmp/shirts" --output "$tmp/new"
 bad "a folder of styles and weights" 2 "no --style-weights" --style "$tmp/styles" --style-weights 1 --content "$tmp/shirts" --output "$tmp/new"
 bad "a folder of styles and a style" 2 "no other --style" --style "$tmp/styles" --style "$tmp/style.tga" --content "$tmp/shirts" --output "$tmp/new"
 good "two results of one name" --style "$tmp/bc" --content "$tmp/two_shirts" --size 32 --output "$tmp/twins"
@@ -219,6 +260,14 @@ gram="--method gram --style $tmp/style.tga --content $tmp/shirt.tga --size 40"
 good "gram with the weights beside the program" $gram --steps 1 --output "$tmp/a.png"
 ln -s "$PWD/transfer" "$tmp/link" && (cd "$tmp" && ./link $gram --steps 1 --output "$tmp/b.png") >"$tmp/log" 2>"$tmp/err"
 check "the same weights through a link to the program" cmp -s "$tmp/a.png" "$tmp/b.png"
+mkdir "$tmp/alone" && cp transfer "$tmp/alone/"
+(cd "$tmp" && alone/transfer $gram --steps 1 --output new.png) >"$tmp/log" 2>"$tmp/err"; status=$?
+check "gram without weights beside the program: status $status" [ "$status" -eq 1 ]
+check "says where it looked" grep -q "alone/style/features.safetensors: No such file or directory: expected gram's features beside the program" "$tmp/err"
+check "in one line, and paints nothing" [ "$(wc -l <"$tmp/err")" = 1 -a ! -e "$tmp/new.png" ]
+(cd "$tmp" && alone/transfer $gram --steps 1 --features random --output b.png) >"$tmp/log" 2>"$tmp/err"; status=$?
+check "but random features need none: status $status" [ "$status" -eq 0 ]
+rm -r "$tmp/alone"
 good "gram" $gram --steps 3 --output "$tmp/a.png" --threads 1
 check "the loss of each layer" grep -q "^loss .*content .*relu1_1 .*relu3_2" "$tmp/log"
 good "gram, two threads" $gram --steps 3 --output "$tmp/b.png" --threads 2
@@ -293,7 +342,7 @@ bad "no checkpoint" 1 "noise.safetensors" --generator "$tmp/noise.safetensors" -
 bad "no such picture" 1 "none.png" --generator "$run" --content "$tmp/none.png" --output "$new"
 bad "a name with a line break" 1 "a?b" --generator "$run" --content "$tmp/a
 b" --output "$new"
-bad "an empty folder" 1 "no .png" --generator "$run" --content "$tmp/empty" --output "$tmp/new"
+bad "an empty folder" 1 "no file in it, expected pictures of garments" --generator "$run" --content "$tmp/empty" --output "$tmp/new"
 bad "a cut picture" 1 "cut.png" --generator "$run" --content "$tmp/in/cut.png" --output "$new" --sheet "$tmp/new2.png"
 bad "no picture" 1 "notes.txt" --generator "$run" --content "$tmp/in/notes.txt" --output "$new"
 bad "a bad list" 1 "expected one number" --generator "$run" --content synthetic:5-3 --output "$new"
@@ -341,7 +390,7 @@ check "one line for each, one at the end" lines "$tmp/err" 2
 check "no result" [ ! -e "$tmp/new" ]
 bad "a sheet's folder that is none" 1 "new.png: No such file or directory: expected a folder" $patches --style "$tmp/style.tga" --sheet "$tmp/none/new.png"
 # what a test must bend for: masks without a garment, checkpoints that were changed, features that moved away
-{ printf '\0\0\2\0\0\0\0\0\0\0\0\0\10\0\10\0\30\40'; head -c 192 /dev/zero; } >"$tmp/black.tga"
+upper "$tmp/black.tga" 24 0
 empty="its mask is empty, there is nothing to print on: --mask can say where"
 bad "an empty mask" 1 "$empty" --generator "$run" --content "$shirt" --mask "$tmp/black.tga" --output "$new"
 bad "an empty mask, cyclegan" 1 "$empty" --generator "$tmp/cycle" --content "$shirt" --mask "$tmp/black.tga" --output "$new"
@@ -370,6 +419,24 @@ bad "--pooling" 2 "max or average" $gram --pooling min --output "$new"
 bad "--pooling without VGG" 2 "--pooling is that of VGG's features" $gram --pooling average --output "$new"
 bad "--seed where nothing is drawn" 2 "--seed changes nothing" $gram --seed 2 --output "$new"
 bad "--data-dir of a picture" 2 "--data-dir is where" --generator "$run" --content "$shirt" --data-dir "$tmp" --output "$new"
+for features in tests/data/vgg16 style/features; do
+    from=$((8 + $(od -An -tu8 -N8 $features.safetensors))) all=$(wc -c <$features.safetensors)
+    { head -c $from $features.safetensors; head -c $((all - from)) /dev/zero | tr '\0' '\377'; } >"$tmp/nan_features.safetensors"
+    bad "${features##*/}: a weight that is no number" 1 "has a weight that is not finite: the file of features is damaged" $gram --features "$tmp/nan_features.safetensors" --output "$new"
+done
+printf 'PK\3\4archive/data.pkl' >"$tmp/vgg.pth" && printf '\200\2\212\nl\374' >"$tmp/old.pth"
+for file in vgg old; do bad "$file.pth" 1 "weights as PyTorch saves them (.pth): expected safetensors" $gram --features "$tmp/$file.pth" --output "$new"; done
+tensors() { header="{\"$1\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"$2\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}"
+    { byte ${#header}; printf '\0\0\0\0\0\0\0%s\0\0\0\0\0\0\0\0' "$header"; } >"$tmp/names.safetensors"; }       # two of these names
+tensors module.features.0.weight module.features.0.bias
+bad "DataParallel's names" 1 "expected them without 'module.'" $gram --features "$tmp/names.safetensors" --output "$new"
+tensors features.0.weight features.1.running_mean
+bad "VGG with batch normalization" 1 "this is a VGG with batch normalization (vgg_bn)" $gram --features "$tmp/names.safetensors" --output "$new"
+esc=$(printf 'a\033[31mb\nc')
+cp "$shirt" "$tmp/$esc.tga"
+good "control characters in names" --generator "$run" --content "$tmp/$esc.tga" --mask "$tmp/$esc.tga" --output "$tmp/$esc.png" --sheet "$tmp/$esc.sheet.png"
+check "do not reach the terminal" [ "$(LC_ALL=C grep -c '[[:cntrl:]]' "$tmp/log")" = 0 ]
+check "nor make lines" grep -q 'a?\[31mb?c: .* pixels; garment' "$tmp/log"
 bad "no such features" 1 "none" $gram --features "$tmp/none" --output "$new"
 bad "features that are none" 1 "features.0.weight" $gram --features "$run" --output "$new"
 bad "no such layer" 1 "relu9_1" $gram --style-layers relu9_1 --output "$new"
@@ -378,6 +445,19 @@ bad "a name too long for a file" 1 "more than 230 letters" --generator "$run" --
 bad "an output folder that is none" 1 "new.png" --generator "$run" --content "$shirt" --output "$tmp/none/new.png"
 bad "a folder below a file" 1 "expected a folder" --generator "$run" --content "$tmp/in" --output "$shirt/new"
 bad "results among garments" 1 "choose another" --generator "$run" --content "$tmp/in" --output "$tmp/in/."
+channels() { od -An -tu1 -j25 -N1 "$1" | tr -d ' '; }          # of a PNG: 2 RGB, 6 RGBA
+good "a transparent picture" --style "$tmp/style.tga" --content "$tmp/alpha.tga" --size 64 --output "$tmp/cut.png"
+check "stays cut out" [ "$(channels "$tmp/cut.png")" = 6 ]
+good "a transparent picture, white" --style "$tmp/style.tga" --content "$tmp/alpha.tga" --size 64 --background white --output "$tmp/b.png"
+check "is opaque" [ "$(channels "$tmp/b.png")" = 2 ]
+./transfer --style "$tmp/style.tga" --content "$tmp/cut.png" --size 64 --output "$tmp/c.png" >"$tmp/log" 2>"$tmp/err"
+check "what was cut out has a mask again" grep -q "its own mask" "$tmp/log"
+good "a transparent picture and a mask" --generator "$run" --content "$tmp/alpha.tga" --mask "$tmp/alpha.tga" --size 64 --output "$tmp/c.png"
+check "stays cut out, too" [ "$(channels "$tmp/c.png")" = 6 ]
+good "an opaque picture" --generator "$run" --content "$shirt" --output "$tmp/c.png"
+check "stays opaque" [ "$(channels "$tmp/c.png")" = 2 ]
+good "a transparent style" --style "$tmp/alpha.tga" --content "$shirt" --size 64 --output "$tmp/c.png"
+check "says what becomes of its ground" grep -q "alpha.tga: its transparent ground is printed white" "$tmp/log"
 bad "a picture over itself" 1 "choose another" --generator "$run" --content "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
 bad "too many pixels" 1 "smaller --size" --generator "$run" --content "$shirt" --output "$new" --size 16384
 bad "too many pixels to paint" 1 "larger --style-scale" --generator "$run" --content "$shirt" --output "$new" --style-scale 0.01
