@@ -52,6 +52,14 @@ started() {                                 # started: waits until the run in th
         [ $tries -lt 200 ] && { sleep 0.1 2>/dev/null || sleep 1; } || return 1
     done
 }
+appears() {                                 # appears FILE: waits until it is there
+    tries=0
+    until [ -e "$1" ]; do tries=$((tries + 1)); [ $tries -lt 200 ] && sleep 0.1 || return 1; done
+}
+background() {                              # background OPTIONS...: an endless run beside us; sh would have it ignore SIGINT
+    : >"$tmp/log"
+    env --default-signal=INT ./train --steps 1000000 --minutes 1 --log-every 1 --sample-every 0 --checkpoint-every 0 "$@" >"$tmp/log" 2>"$tmp/err" &
+}
 
 data="--data synthetic:40 --size 8 --batch 4"
 paint="--recipe style --data synthetic:40 --size 16 --batch 2"
@@ -367,8 +375,7 @@ check "transfer reads a compressed generator: status $status" [ "$status" -eq 0 
 # ---- to stop, and to go on ----
 for signal in INT TERM; do
     rm -rf "$tmp/stopped" && : >"$tmp/log"
-    ./train $data --steps 1000000 --minutes 1 --log-every 1 --sample-every 0 --checkpoint-every 0 --out "$tmp/stopped" \
-        >"$tmp/log" 2>"$tmp/err" &
+    background $data --out "$tmp/stopped"
     check "$signal: the run starts" started
     kill -s $signal $!
     wait $!; status=$?
@@ -380,6 +387,27 @@ for signal in INT TERM; do
     check "$signal: the samples" [ -s "$tmp/stopped/samples.png" ]
     good "$signal: and on" --resume "$tmp/stopped" --steps $((at + 2))
     check "$signal: two more" logged "$tmp/stopped" $((at + 2))
+done
+rm -rf "$tmp/stopped" && background $data --out "$tmp/stopped"
+check "INT twice: the run starts" started
+kill -s INT $! && sleep 0.15 && kill -s INT $! 2>/dev/null
+wait $!; status=$?
+check "INT twice within 0.2 s: status $status, expected 130" [ "$status" -eq 130 ]
+check "INT twice: a checkpoint" [ -s "$tmp/stopped/checkpoint.safetensors" ]
+rm -rf "$tmp/stopped" && background --data synthetic:40 --size 32 --batch 1024 --threads 1 --out "$tmp/stopped"    # steps of seconds
+check "INT at once: the run begins" appears "$tmp/stopped/log.csv"
+sleep 0.2; kill -s INT $! && sleep 1.2 && kill -s INT $!
+wait $!; status=$?
+check "INT again after a second, within a step: status $status, expected 130" [ "$status" -eq 130 ]
+check "INT again ends at once: no checkpoint" [ ! -e "$tmp/stopped/checkpoint.safetensors" ]
+for signal in HUP INT TERM; do
+    rm -rf "$tmp/stopped" && : >"$tmp/log"
+    (trap '' $signal; exec ./train $data --steps 200 --log-every 1 --sample-every 0 --out "$tmp/stopped") >"$tmp/log" 2>"$tmp/err" &
+    check "ignored $signal: the run starts" started
+    kill -s $signal $!
+    wait $!; status=$?
+    check "$signal that was ignored when it began (nohup): status $status, expected 0" [ "$status" -eq 0 ]
+    check "ignored $signal: goes on to its end" logged "$tmp/stopped" 200
 done
 good "--minutes" $data --steps 1000000 --minutes 0.003 --log-every 1000 --sample-every 0 --out "$tmp/minutes"
 check "--minutes: a checkpoint" [ -s "$tmp/minutes/checkpoint.safetensors" ]
