@@ -227,9 +227,10 @@ static int train(Run *run) {
     Report report;
     int over = 0;
     check_ranks(gan);                       /* all are ready: now something may be written */
+    run->first = gan->step;
     folder_begin(run);
     catch_signals();
-    run->begin = now(), run->first = gan->step, run->saved = run->same ? gan->step : -1;
+    run->begin = now(), run->saved = run->same ? gan->step : -1;
     while (gan->step < run->options.steps && !(over = is_over(run))) {
         load_batch(run, gan->step);
         gan_step(gan, &report);

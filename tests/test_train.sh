@@ -417,6 +417,39 @@ good "--minutes: and on" --resume "$tmp/minutes" --steps $((steps + 1))
 (unset OMP_WAIT_POLICY && exec ./train $quick --out "$tmp/waits") >"$tmp/log" 2>"$tmp/err"; status=$?
 check "without OMP_WAIT_POLICY: status $status" [ "$status" -eq 0 ]
 
+# ---- numbered checkpoints, to go back to ----
+numbered() { (cd "$tmp/numbered" && echo $(ls checkpoint-* 2>/dev/null | sed 's/checkpoint-0*//; s/.safetensors//')); }
+here() { [ "$(numbered)" = "$1" ]; }
+back="$tmp/numbered/checkpoint-000004.safetensors"
+good "--keep-checkpoints" $data --steps 8 --checkpoint-every 2 --sample-every 2 --keep-checkpoints 3 --out "$tmp/numbered"
+check "--keep-checkpoints 3: the newest three, not $(numbered)" here "4 6 8"
+check "the newest is checkpoint.safetensors too" cmp -s "$tmp/numbered/checkpoint-000008.safetensors" "$tmp/numbered/checkpoint.safetensors"
+cp -r "$tmp/numbered" "$tmp/numbered8"
+bad "a numbered checkpoint with all steps done" 1 "step 4 of 4 is done already" --resume "$back" --steps 4
+good "back to a numbered checkpoint" --resume "$back" --steps 5
+check "back: the log is cut to that step" logged "$tmp/numbered" 5
+check "back: the later ones are gone, not $(numbered)" here "4 5"
+check "back: the later sheets are gone" [ "$(echo $(ls "$tmp/numbered/samples"))" = "step-000002.png step-000004.png step-000005.png" ]
+good "back, and on to the end" --resume "$tmp/numbered" --steps 8
+check "back, and on: the same bits" [ "$(losses "$tmp/numbered")" = "$(losses "$tmp/numbered8")" ]
+check "back, and on: the same pictures" cmp -s "$tmp/numbered/samples.png" "$tmp/numbered8/samples.png"
+check "back, and on: three stay, not $(numbered)" here "5 6 8"
+good "from a numbered checkpoint into another folder" --resume "$tmp/numbered/checkpoint-000006.safetensors" --steps 7 --out "$tmp/branch"
+check "which leaves the first as it was" here "5 6 8"
+rm "$tmp/numbered/checkpoint.safetensors"
+bad "--out holds numbered checkpoints only" 1 "checkpoint-000005.safetensors: this folder holds a run already" $quick --out "$tmp/numbered"
+cp "$tmp/numbered/checkpoint-000008.safetensors" "$tmp/numbered/checkpoint-best.safetensors"
+good "--overwrite of numbered checkpoints" $data --steps 2 --overwrite --out "$tmp/numbered"
+check "--overwrite takes them away, not a file of another name: $(numbered)" here "best"
+if cc=$(command -v gcc || command -v cc) && echo '#include <errno.h>
+int link(const char *a, const char *b) { (void)a, (void)b; errno = EPERM; return -1; }' | $cc -shared -fPIC -o "$tmp/nolink.so" -x c - 2>/dev/null; then
+    LD_PRELOAD="$tmp/nolink.so" ./train $data --steps 4 --checkpoint-every 1 --keep-checkpoints 2 --overwrite --out "$tmp/numbered" >"$tmp/log" 2>"$tmp/err"; status=$?
+    rm "$tmp/numbered/checkpoint-best.safetensors"
+    check "a disk without links: status $status" [ "$status" -eq 0 ]
+    check "a disk without links: copies, not $(numbered)" here "3 4"
+    check "a disk without links: the same bytes" cmp -s "$tmp/numbered/checkpoint-000004.safetensors" "$tmp/numbered/checkpoint.safetensors"
+fi
+
 # ---- wrong options ----
 # ---- two runs, one folder; and a new run over an old one ----
 ./train $data --steps 4 --sample-every 1 --out "$tmp/shared" >/dev/null 2>&1
