@@ -663,5 +663,13 @@ check "is told, once" [ "$(grep -c '^train: step [0-9]*: the discriminator wins'
 check "samples that collapse: status $status" [ "$status" -eq 0 ]
 check "are told, once" [ "$(grep -c '^train: step [0-9]*: the samples collapse' "$tmp/err")" = 1 ]
 good "a healthy run of as many steps" $ill
+told() { [ "$(grep -c "^train: step [0-9]*: $1" "$tmp/err")" = 1 ]; }
+./train $ill --steps 150 --lr 100 >"$tmp/log" 2>"$tmp/err"; status=$?
+check "--lr 100: status $status" [ "$status" -eq 0 ]
+check "--lr 100: losses that explode are told, once" told "the training diverges: [DG]'s [lg].* is [0-9.]*e+[0-9]*\. .*a lower --lr or --clip 1"
+check "--lr 100: a discriminator stuck at 0 is told, once" told "the discriminator's loss is stuck at 0.000: .*a lower --lr-d"
+./train $ill --steps 150 --recipe classifier --lr 100 >"$tmp/log" 2>"$tmp/err"
+check "a classifier that diverges is told, once" told "the training diverges: the [lg].* is "
+for recipe in lsgan hinge wgan wgan-gp; do good "a healthy run of $recipe" $ill --steps 120 --recipe $recipe; done
 
 counted train

@@ -68,8 +68,8 @@ typedef struct Run {
     /* how it goes */
     double begin;                           /* seconds */
     long first, saved;                      /* its first step; that of the last checkpoint, or -1 */
-    double real_spread, d_real, d_fake, alike;           /* see diagnose */
-    long told_wins, told_alike;
+    double real_spread, d_real, d_fake, alike, sum_d, usual[4];      /* see diagnose */
+    long told[4];                           /* when it said so last, or 0 */
 } Run;
 
 static int feeds_on_styles(const Recipe *recipe) {
