@@ -548,6 +548,12 @@ bad "synthetic:x" 1 "synthetic:N" $with --data synthetic:x
 bad "no Fashion-MNIST" 1 "$tmp/empty.*not found" $with --data fashion-mnist --data-dir "$tmp/empty"
 bad "no such part of it" 1 "fashion-mnist:train, :test" $with --data fashion-mnist:half
 bad "classifier: a folder without classes" 1 "flat: these pictures have no labels.*labels-idx1" --recipe classifier $with --data "$tmp/flat"
+mkdir "$tmp/stray" && cp -r "$tmp/classes/"* "$tmp/stray" && cp "$tmp/flat/a.tga" "$tmp/stray/stray.tga"
+for option in "--recipe classifier" "--classes 1"; do
+    bad "$option: a picture beside the class folders" 1 "no labels.*$tmp/stray/*stray.tga lies beside the class folders: move it into" $option $with --data "$tmp/stray/"
+done
+rm "$tmp/stray/stray.tga" && echo text >"$tmp/stray/notes.txt" && ./train --recipe classifier --size 8 --batch 2 --steps 2 --out "$tmp/stray1" --data "$tmp/stray" >"$tmp/log" 2>"$tmp/err"; status=$?
+check "a text beside the class folders does no harm: status $status" [ "$status" -eq 0 ]
 bad "classifier: IDX without labels" 1 "no labels" --recipe classifier $with --data "$tmp/pictures"
 bad "no such style" 1 "nowhere.png: No such file" $paint $new --style "$tmp/nowhere.png"
 bad "style: an empty folder" 1 "$tmp/empty: none of the 0 files" $paint $new --style "$tmp/empty"
@@ -564,6 +570,12 @@ done
 ./train $paint --style "$tmp/mixed" --steps 1 --out "$tmp/mixed2" >"$tmp/log" 2>"$tmp/err"; status=$?
 check "an unreadable style among styles: status $status" [ "$status" -eq 0 ]
 check "is reported" grep -q -e "^train: --style $tmp/mixed: 1 files skipped, the last: .*notes.png" "$tmp/err"
+mkdir "$tmp/windows" && cp "$tmp/cut.png" "$tmp/windows/A.png" && cp "$tmp/kept/losses.png" "$tmp/windows/b.png"
+for file in Thumbs.db desktop.ini .DS_Store; do echo none >"$tmp/windows/$file"; done
+./train $paint --style "$tmp/windows" --steps 1 --out "$tmp/windows1" >"$tmp/log" 2>"$tmp/err"
+check "styles: the damaged picture is told, not what a system leaves" grep -q -e "^train: --style $tmp/windows: 1 files skipped, the last: .*A.png" "$tmp/err"
+rm "$tmp/windows/"*.png
+bad "styles: only what a system leaves" 1 "none of the [0-9]* files there is a readable picture: .*or .pat$" $paint $new --style "$tmp/windows"
 bad "--style syntetic" 1 "syntetic: No such file" $paint $new --style syntetic
 
 # ---- wrong folders, wrong checkpoints ----
