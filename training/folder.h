@@ -168,7 +168,7 @@ static int save_checkpoint(Run *run) {
     Gan *gan = &run->gan;
     char path[RUN_PATH], other[RUN_PATH], name[NUMBERED], text[RUN_OPTIONS][64];
     int n = 0, keep = run->keep_checkpoints;
-    fflush(run->log), fsync(fileno(run->log));    /* it is never behind the checkpoint */
+    if (run->log) fflush(run->log), fsync(fileno(run->log));  /* it is never behind */
     for (const Option *o = run->table; o->name; o++)
         if (!(o->jobs & ONCE)) meta[n] = (StMeta){ o->name, option_text(o, text[n]) }, n++;
     int good = gan_save(gan, in_folder(run, path, "checkpoint.safetensors"), meta, n);
@@ -177,9 +177,9 @@ static int save_checkpoint(Run *run) {
         snprintf(name, sizeof name, "checkpoint-%06ld.safetensors", gan->step);
         unlink(in_folder(run, other, name));
         if (link(path, other)) good = gan_save(gan, other, meta, n);  /* a disk without links */
-        /* one that went back leaves those after it behind, once it has a step of its own */
-        long last = gan->step > run->first ? gan->step : LONG_MAX;
-        while (numbered_count(run, last, name) > keep && !unlink(in_folder(run, other, name)));
+        /* where it went back, the later ones stay until it has a step of its own */
+        while (gan->step > run->first && numbered_count(run, gan->step, name) > keep)
+            if (unlink(in_folder(run, other, name))) break;
     }
     return disk_took(run, good);
 }
@@ -196,8 +196,8 @@ static inline void folder_begin(Run *run) {
     folder_clean(run, !run->home, !run->home ? -1 : back ? run->gan.step : LONG_MAX);
     must(folder_make(in_folder(run, path, "samples")));
     save_options(run);
+    if (back) run->same = save_checkpoint(run);     /* before the log is cut to its step */
     log_open(run);
-    if (back) run->same = save_checkpoint(run);            /* all in the folder is of that step */
 }
 
 static inline void log_step(Run *run, const Report *r, double seconds) {
