@@ -153,17 +153,27 @@ static void load_weights(Run *run) {
 /* ---------------------------------------------------------------- training */
 
 static volatile sig_atomic_t stop;
+/* Some terminals and `timeout --foreground` deliver a signal twice: the same one again within a
+ * second changes nothing; later, it ends the program at once. */
 static void on_signal(int s) {
-    stop = s;
-    signal(s, SIG_DFL);                                  /* a second one ends the program at once */
+    static double told;                     /* when: of use to this function only, never half set */
+    if (s != stop) stop = s, told = now();
+    else if (now() - told > 1) {
+        signal(s, SIG_DFL);
+        raise(s);
+    }
 }
 
+/* A signal that was ignored when the program began stays so: nohup, sh's background jobs */
 static void catch_signals(void) {
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
-    signal(SIGHUP, on_signal);
+    static const int end[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1 };
+    int ends = parallel_ranks() > 1 ? 4 : 3;           /* mpirun passes SIGUSR1 on and waits */
+    struct sigaction old, ours = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+    for (int i = 0; i < ends; i++) sigaddset(&ours.sa_mask, end[i]);
+    for (int i = 0; i < ends; i++)
+        if (!sigaction(end[i], NULL, &old) && old.sa_handler != SIG_IGN)
+            sigaction(end[i], &ours, NULL);
     signal(SIGPIPE, SIG_IGN);               /* nobody reads our lines any more: the run goes on */
-    if (parallel_ranks() > 1) signal(SIGUSR1, on_signal);  /* mpirun passes it on and waits */
 }
 
 /* All ranks end after the same step, whichever of them was told to */
@@ -199,7 +209,7 @@ static void record(Run *run, const Report *report) {
     double seconds = now() - run->begin;
     check_finite(run, report);
     log_step(run, report, seconds);
-    if (gan->d.nodes) diagnose(run, report);
+    diagnose(run, report);
     if (gan->step % run->log_every == 0 || last)
         progress(run, report, (gan->step - run->first) / seconds, seconds);
     if (run->writes && run->sample_every && gan->step % run->sample_every == 0) {
@@ -217,9 +227,10 @@ static int train(Run *run) {
     Report report;
     int over = 0;
     check_ranks(gan);                       /* all are ready: now something may be written */
+    run->first = gan->step;
     folder_begin(run);
     catch_signals();
-    run->begin = now(), run->first = gan->step, run->saved = run->same ? gan->step : -1;
+    run->begin = now(), run->saved = run->same ? gan->step : -1;
     while (gan->step < run->options.steps && !(over = is_over(run))) {
         load_batch(run, gan->step);
         gan_step(gan, &report);

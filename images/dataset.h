@@ -245,7 +245,6 @@ static int im_append(ImageSet *set, Image *image, const ImageSetOptions *o) {
 static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptions *o) {
     ImageList list;
     int flat = 0, told = 0;                                     /* flat: it holds pictures itself */
-    long stray = 0;                                             /* the first of these */
     int good = image_list(&list, source, o->except);
     const char *last = NULL;                                    /* the picture before, in source */
     long room = o->limit > 0 && o->limit < list.count ? o->limit : list.count;
@@ -263,7 +262,7 @@ static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptio
         const char *below = list.path[i] + strlen(source);
         while (*below == '/') below++;
         size_t length = strcspn(below, "/");
-        if (!below[length] && !flat++) stray = i;
+        flat |= !below[length];
         if (!last || strncmp(last, below, length + 1)) set->classes++;
         last = below;
         good = (set->pixels || im_room(set, room, o->h ? o->h : image.h, o->w ? o->w : image.w,
@@ -275,9 +274,6 @@ static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptio
     if (good && !set->count)
         good = fail("%s: none of the %ld files seen is a readable picture; known are " IMAGE_FORMATS
                     "%s%.300s", source, list.count, set->skipped ? "; the first: " : "", set->note);
-    if (good && flat && flat < set->count && !set->skipped)
-        snprintf(set->note, sizeof set->note, "no classes: %.400s lies beside their folders",
-                 list.path[stray]);
     if (flat) free(set->label), set->label = NULL, set->classes = 0;
     image_list_free(&list);
     return good;

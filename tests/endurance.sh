@@ -46,7 +46,7 @@ killed() {                                  # killed SECONDS PROGRAM OPTIONS...:
 kills=0 in_checkpoint=0 in_picture=0 ends=0 share=$(((number + 4) / 5))
 for recipe in dcgan cyclegan style average; do
     case $recipe in
-        dcgan) with="--data synthetic:40 --batch 4 --augment all" ;;
+        dcgan) with="--data synthetic:40 --batch 4 --augment all --keep-checkpoints 2" ;;
         cyclegan) with="--recipe cyclegan --data synthetic:9 --data-b synthetic:30 --batch 1" ;;
         style) with="--recipe style --data synthetic:40 --style synthetic:1 --batch 1" ;;
         average) with="--data synthetic:40 --batch 4 --average 0.9 --recipe lsgan" ;;
@@ -66,6 +66,8 @@ for recipe in dcgan cyclegan style average; do
             for file in checkpoint.safetensors samples.png losses.png; do check "$recipe: $file of a run killed and resumed" cmp -s "$run/$file" "$whole/$file"; done
             check "$recipe: its losses" [ "$(losses "$run")" = "$(losses "$whole")" ]
             check "$recipe: its sheets" [ "$(cd "$run/samples" && cksum *)" = "$(cd "$whole/samples" && cksum *)" ]
+            [ $recipe != dcgan ] || check "$recipe: two numbered checkpoints, the newest among them" [ "$(ls "$run/"checkpoint-*)" = "$(ls "$run/"checkpoint-* | grep -v 000012 | tail -n 1)
+$run/checkpoint-000012.safetensors" ]
             check "$recipe: nothing temporary" [ -z "$(temporary "$run" .)" ]
             rm -r "$run"
             before=0 had= ends=$((ends + 1))

@@ -52,6 +52,14 @@ started() {                                 # started: waits until the run in th
         [ $tries -lt 200 ] && { sleep 0.1 2>/dev/null || sleep 1; } || return 1
     done
 }
+appears() {                                 # appears FILE: waits until it is there
+    tries=0
+    until [ -e "$1" ]; do tries=$((tries + 1)); [ $tries -lt 200 ] && sleep 0.1 || return 1; done
+}
+background() {                              # background OPTIONS...: an endless run beside us; sh would have it ignore SIGINT
+    : >"$tmp/log"
+    env --default-signal=INT ./train --steps 1000000 --minutes 1 --log-every 1 --sample-every 0 --checkpoint-every 0 "$@" >"$tmp/log" 2>"$tmp/err" &
+}
 
 data="--data synthetic:40 --size 8 --batch 4"
 paint="--recipe style --data synthetic:40 --size 16 --batch 2"
@@ -367,8 +375,7 @@ check "transfer reads a compressed generator: status $status" [ "$status" -eq 0 
 # ---- to stop, and to go on ----
 for signal in INT TERM; do
     rm -rf "$tmp/stopped" && : >"$tmp/log"
-    ./train $data --steps 1000000 --minutes 1 --log-every 1 --sample-every 0 --checkpoint-every 0 --out "$tmp/stopped" \
-        >"$tmp/log" 2>"$tmp/err" &
+    background $data --out "$tmp/stopped"
     check "$signal: the run starts" started
     kill -s $signal $!
     wait $!; status=$?
@@ -381,6 +388,27 @@ for signal in INT TERM; do
     good "$signal: and on" --resume "$tmp/stopped" --steps $((at + 2))
     check "$signal: two more" logged "$tmp/stopped" $((at + 2))
 done
+rm -rf "$tmp/stopped" && background $data --out "$tmp/stopped"
+check "INT twice: the run starts" started
+kill -s INT $! && sleep 0.15 && kill -s INT $! 2>/dev/null
+wait $!; status=$?
+check "INT twice within 0.2 s: status $status, expected 130" [ "$status" -eq 130 ]
+check "INT twice: a checkpoint" [ -s "$tmp/stopped/checkpoint.safetensors" ]
+rm -rf "$tmp/stopped" && background --data synthetic:40 --size 32 --batch 1024 --threads 1 --out "$tmp/stopped"    # steps of seconds
+check "INT at once: the run begins" appears "$tmp/stopped/log.csv"
+sleep 0.2; kill -s INT $! && sleep 1.2 && kill -s INT $!
+wait $!; status=$?
+check "INT again after a second, within a step: status $status, expected 130" [ "$status" -eq 130 ]
+check "INT again ends at once: no checkpoint" [ ! -e "$tmp/stopped/checkpoint.safetensors" ]
+for signal in HUP INT TERM; do
+    rm -rf "$tmp/stopped" && : >"$tmp/log"
+    (trap '' $signal; exec ./train $data --steps 200 --log-every 1 --sample-every 0 --out "$tmp/stopped") >"$tmp/log" 2>"$tmp/err" &
+    check "ignored $signal: the run starts" started
+    kill -s $signal $!
+    wait $!; status=$?
+    check "$signal that was ignored when it began (nohup): status $status, expected 0" [ "$status" -eq 0 ]
+    check "ignored $signal: goes on to its end" logged "$tmp/stopped" 200
+done
 good "--minutes" $data --steps 1000000 --minutes 0.003 --log-every 1000 --sample-every 0 --out "$tmp/minutes"
 check "--minutes: a checkpoint" [ -s "$tmp/minutes/checkpoint.safetensors" ]
 steps=$(($(wc -l <"$tmp/minutes/log.csv") - 1))
@@ -388,6 +416,39 @@ check "--minutes: $steps steps" [ "$steps" -ge 1 ]
 good "--minutes: and on" --resume "$tmp/minutes" --steps $((steps + 1))
 (unset OMP_WAIT_POLICY && exec ./train $quick --out "$tmp/waits") >"$tmp/log" 2>"$tmp/err"; status=$?
 check "without OMP_WAIT_POLICY: status $status" [ "$status" -eq 0 ]
+
+# ---- numbered checkpoints, to go back to ----
+numbered() { (cd "$tmp/numbered" && echo $(ls checkpoint-* 2>/dev/null | sed 's/checkpoint-0*//; s/.safetensors//')); }
+here() { [ "$(numbered)" = "$1" ]; }
+back="$tmp/numbered/checkpoint-000004.safetensors"
+good "--keep-checkpoints" $data --steps 8 --checkpoint-every 2 --sample-every 2 --keep-checkpoints 3 --out "$tmp/numbered"
+check "--keep-checkpoints 3: the newest three, not $(numbered)" here "4 6 8"
+check "the newest is checkpoint.safetensors too" cmp -s "$tmp/numbered/checkpoint-000008.safetensors" "$tmp/numbered/checkpoint.safetensors"
+cp -r "$tmp/numbered" "$tmp/numbered8"
+bad "a numbered checkpoint with all steps done" 1 "step 4 of 4 is done already" --resume "$back" --steps 4
+good "back to a numbered checkpoint" --resume "$back" --steps 5
+check "back: the log is cut to that step" logged "$tmp/numbered" 5
+check "back: the later ones are gone, not $(numbered)" here "4 5"
+check "back: the later sheets are gone" [ "$(echo $(ls "$tmp/numbered/samples"))" = "step-000002.png step-000004.png step-000005.png" ]
+good "back, and on to the end" --resume "$tmp/numbered" --steps 8
+check "back, and on: the same bits" [ "$(losses "$tmp/numbered")" = "$(losses "$tmp/numbered8")" ]
+check "back, and on: the same pictures" cmp -s "$tmp/numbered/samples.png" "$tmp/numbered8/samples.png"
+check "back, and on: three stay, not $(numbered)" here "5 6 8"
+good "from a numbered checkpoint into another folder" --resume "$tmp/numbered/checkpoint-000006.safetensors" --steps 7 --out "$tmp/branch"
+check "which leaves the first as it was" here "5 6 8"
+rm "$tmp/numbered/checkpoint.safetensors"
+bad "--out holds numbered checkpoints only" 1 "checkpoint-000005.safetensors: this folder holds a run already" $quick --out "$tmp/numbered"
+cp "$tmp/numbered/checkpoint-000008.safetensors" "$tmp/numbered/checkpoint-best.safetensors"
+good "--overwrite of numbered checkpoints" $data --steps 2 --overwrite --out "$tmp/numbered"
+check "--overwrite takes them away, not a file of another name: $(numbered)" here "best"
+if cc=$(command -v gcc || command -v cc) && echo '#include <errno.h>
+int link(const char *a, const char *b) { (void)a, (void)b; errno = EPERM; return -1; }' | $cc -shared -fPIC -o "$tmp/nolink.so" -x c - 2>/dev/null; then
+    LD_PRELOAD="$tmp/nolink.so" ./train $data --steps 4 --checkpoint-every 1 --keep-checkpoints 2 --overwrite --out "$tmp/numbered" >"$tmp/log" 2>"$tmp/err"; status=$?
+    rm "$tmp/numbered/checkpoint-best.safetensors"
+    check "a disk without links: status $status" [ "$status" -eq 0 ]
+    check "a disk without links: copies, not $(numbered)" here "3 4"
+    check "a disk without links: the same bytes" cmp -s "$tmp/numbered/checkpoint-000004.safetensors" "$tmp/numbered/checkpoint.safetensors"
+fi
 
 # ---- wrong options ----
 # ---- two runs, one folder; and a new run over an old one ----
@@ -470,10 +531,10 @@ bad "100000x100000 pixels" 1 "huge.png.*100000 x 100000 pixels" $with --data "$t
 bad "IDX, wrong magic" 1 "magic.*00000801.*expected 00000803" $with --data "$tmp/magic"
 bad "IDX, too short" 1 "short: 825 bytes, .* promises 826" $with --data "$tmp/short"
 bad "IDX, too long" 1 "long: 827 bytes, .* promises 826" $with --data "$tmp/long"
-bad "IDX, no picture" 1 "none: the header says" $with --data "$tmp/none"
+bad "IDX, no picture" 1 "none: size 0 of its pictures .* is 0" $with --data "$tmp/none"
 bad "IDX, cut gzip" 1 "cut.gz: damaged gzip" $with --data "$tmp/cut.gz"
 { printf '\0\0\010\003\0\0\0\001\0\0\100\0\0\0\100\0'; } >"$tmp/wide" && truncate -s 268435472 "$tmp/wide"
-bad "IDX, 16384 x 16384 pixels" 1 "wide: pictures of 16384 x 16384 pixels, expected at most 50 megapixels" $with --data "$tmp/wide"
+bad "IDX, 16384 x 16384 pixels" 1 "wide: more than 50 megapixels: 16384 x 16384" $with --data "$tmp/wide"
 mkdir "$tmp/mnist" && cp "$tmp/pictures" "$tmp/mnist/train-images-idx3-ubyte"
 bad "Fashion-MNIST without labels" 1 "expected Fashion-MNIST's pictures and labels" $with --data fashion-mnist:plain --data-dir "$tmp/mnist"
 { printf '\0\0\010\001\0\0\0\012'; printf '\001\001\001\001\001\001\001\001\001\001'; } >"$tmp/mnist/train-labels-idx1-ubyte"
@@ -487,6 +548,12 @@ bad "synthetic:x" 1 "synthetic:N" $with --data synthetic:x
 bad "no Fashion-MNIST" 1 "$tmp/empty.*not found" $with --data fashion-mnist --data-dir "$tmp/empty"
 bad "no such part of it" 1 "fashion-mnist:train, :test" $with --data fashion-mnist:half
 bad "classifier: a folder without classes" 1 "flat: these pictures have no labels.*labels-idx1" --recipe classifier $with --data "$tmp/flat"
+mkdir "$tmp/stray" && cp -r "$tmp/classes/"* "$tmp/stray" && cp "$tmp/flat/a.tga" "$tmp/stray/stray.tga"
+for option in "--recipe classifier" "--classes 1"; do
+    bad "$option: a picture beside the class folders" 1 "no labels.*$tmp/stray/*stray.tga lies beside the class folders: move it into" $option $with --data "$tmp/stray/"
+done
+rm "$tmp/stray/stray.tga" && echo text >"$tmp/stray/notes.txt" && ./train --recipe classifier --size 8 --batch 2 --steps 2 --out "$tmp/stray1" --data "$tmp/stray" >"$tmp/log" 2>"$tmp/err"; status=$?
+check "a text beside the class folders does no harm: status $status" [ "$status" -eq 0 ]
 bad "classifier: IDX without labels" 1 "no labels" --recipe classifier $with --data "$tmp/pictures"
 bad "no such style" 1 "nowhere.png: No such file" $paint $new --style "$tmp/nowhere.png"
 bad "style: an empty folder" 1 "$tmp/empty: none of the 0 files" $paint $new --style "$tmp/empty"
@@ -503,6 +570,12 @@ done
 ./train $paint --style "$tmp/mixed" --steps 1 --out "$tmp/mixed2" >"$tmp/log" 2>"$tmp/err"; status=$?
 check "an unreadable style among styles: status $status" [ "$status" -eq 0 ]
 check "is reported" grep -q -e "^train: --style $tmp/mixed: 1 files skipped, the last: .*notes.png" "$tmp/err"
+mkdir "$tmp/windows" && cp "$tmp/cut.png" "$tmp/windows/A.png" && cp "$tmp/kept/losses.png" "$tmp/windows/b.png"
+for file in Thumbs.db desktop.ini .DS_Store; do echo none >"$tmp/windows/$file"; done
+./train $paint --style "$tmp/windows" --steps 1 --out "$tmp/windows1" >"$tmp/log" 2>"$tmp/err"
+check "styles: the damaged picture is told, not what a system leaves" grep -q -e "^train: --style $tmp/windows: 1 files skipped, the last: .*A.png" "$tmp/err"
+rm "$tmp/windows/"*.png
+bad "styles: only what a system leaves" 1 "none of the [0-9]* files there is a readable picture: .*or .pat$" $paint $new --style "$tmp/windows"
 bad "--style syntetic" 1 "syntetic: No such file" $paint $new --style syntetic
 
 # ---- wrong folders, wrong checkpoints ----
@@ -602,5 +675,13 @@ check "is told, once" [ "$(grep -c '^train: step [0-9]*: the discriminator wins'
 check "samples that collapse: status $status" [ "$status" -eq 0 ]
 check "are told, once" [ "$(grep -c '^train: step [0-9]*: the samples collapse' "$tmp/err")" = 1 ]
 good "a healthy run of as many steps" $ill
+told() { [ "$(grep -c "^train: step [0-9]*: $1" "$tmp/err")" = 1 ]; }
+./train $ill --steps 150 --lr 100 >"$tmp/log" 2>"$tmp/err"; status=$?
+check "--lr 100: status $status" [ "$status" -eq 0 ]
+check "--lr 100: losses that explode are told, once" told "the training diverges: [DG]'s [lg].* is [0-9.]*e+[0-9]*\. .*a lower --lr or --clip 1"
+check "--lr 100: a discriminator stuck at 0 is told, once" told "the discriminator's loss is stuck at 0.000: .*a lower --lr-d"
+./train $ill --steps 150 --recipe classifier --lr 100 >"$tmp/log" 2>"$tmp/err"
+check "a classifier that diverges is told, once" told "the training diverges: the [lg].* is "
+for recipe in lsgan hinge wgan wgan-gp; do good "a healthy run of $recipe" $ill --steps 120 --recipe $recipe; done
 
 counted train

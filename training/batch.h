@@ -55,6 +55,8 @@ static void style_add(Run *run, Image *picture, const char *name) {
 
 static void styles_open(Run *run) {
     const char *style = run->style;
+    char why[600] = "";
+    long skipped = 0;                       /* not counting what Windows leaves in folders */
     Image picture;
     ImageList files;
     if (!*style)
@@ -72,16 +74,38 @@ static void styles_open(Run *run) {
     }
     keep_apart(run, style);
     must(image_list(&files, style, run->folders));
-    for (long i = 0; i < files.count; i++)
-        if (image_load(&picture, files.path[i])) style_add(run, &picture, files.path[i]);
+    for (long i = 0; i < files.count; i++) {
+        const char *path = files.path[i], *name = strrchr(path, '/');
+        if (image_load(&picture, path)) style_add(run, &picture, path);
+        else if (!name || (strcmp(name, "/Thumbs.db") && strcmp(name, "/desktop.ini")))
+            snprintf(why, sizeof why, "%.599s", error_text()), skipped++;
+    }
     if (!run->style_count)
         die(1, "--style %s: none of the %ld files there is a readable picture: expected PNG, JPEG, "
-            "BMP, TGA or .pat%s%s", style, files.count, files.count ? "; the last: " : "",
-            files.count ? error_text() : "");
-    if (files.count > run->style_count)
-        say("--style %s: %ld files skipped, the last: %s", style, files.count - run->style_count,
-            error_text());
+            "BMP, TGA or .pat%s%s", style, files.count, skipped ? "; the last: " : "", why);
+    if (skipped) say("--style %s: %ld files skipped, the last: %s", style, skipped, why);
     image_list_free(&files);
+}
+
+/* Why a folder gave no labels, if it has class folders: the picture beside them. "" else. */
+static const char *stray_picture(const Run *run, const char *source) {
+    static char text[700];
+    const char *stray = NULL, *in_class = NULL;
+    ImageList files;
+    Image picture;
+    if (!is_folder(source) || !image_list(&files, source, run->folders)) return text;
+    for (long i = 0; i < files.count && !(stray && in_class); i++) {
+        const char *below = files.path[i] + strlen(source);
+        const char **kind = strchr(below + strspn(below, "/"), '/') ? &in_class : &stray;
+        if (*kind || !image_load(&picture, files.path[i])) continue;
+        *kind = files.path[i];
+        image_free(&picture);
+    }
+    if (stray && in_class)
+        snprintf(text, sizeof text, " (%.500s lies beside the class folders: move it into one of "
+                 "them)", stray);
+    image_list_free(&files);
+    return text;
 }
 
 /* The pictures of `source`: those of `classes` ("": all), and of these the first `most` (0: all);
@@ -92,7 +116,11 @@ static void set_load(Run *run, ImageSet *to, const char *where, const char *sour
     o.fashion_mnist_dir = *run->data_dir ? run->data_dir : NULL, o.limit = *classes ? 0 : most;
     keep_apart(run, source);
     if (!imageset_load(to, source, &o)) die(1, "%s%s%s", where, error_text(), origin);
-    if (*classes && !imageset_keep(to, classes)) die(1, "--classes: %s%s", where, error_text());
+    if (*classes && !imageset_keep(to, classes)) {
+        char why[600];
+        snprintf(why, sizeof why, "%.599s", error_text());
+        die(1, "--classes: %s%s%s", where, why, to->label ? "" : stray_picture(run, source));
+    }
     if (most && to->count > most) to->count = most;
     if (to->skipped) say("%s: %ld files skipped: %s", source, to->skipped, to->note);
 }
@@ -137,8 +165,8 @@ static inline void data_open(Run *run) {
     if (!set->label && (r->feeds == FEED_CLASSES || r->feeds == FEED_LABELS))
         die(1, "--data %s: these pictures have no labels, which the recipe %s needs: expected "
             "fashion-mnist, synthetic, an IDX file with its labels-idx1 beside it, or a folder "
-            "with a subfolder for each class%s%s", data, r->name, *set->note ? "; " : "",
-            set->note);
+            "with a subfolder for each class%s%s%s", data, r->name, stray_picture(run, data),
+            *set->note ? "; " : "", set->note);
     for (int k = 0; set->label && k < set->classes && k < RUN_CLASSES; k++)
         for (long i = 0; i < set->count; i++)
             if (set->label[i] == k) { run->class_of_row[run->class_rows++] = k; break; }

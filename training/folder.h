@@ -3,7 +3,7 @@
  *   options.txt   every option in force, defaults marked; the networks
  *   log.csv       a line per step
  *   samples/step-000500.png   samples.png (the newest)   losses.png   checkpoint.safetensors
- *   report.html
+ *   report.html   with --keep-checkpoints checkpoint-000500.safetensors
  *
  * Each file but log.csv is replaced whole or not at all (core/files.h). Of several ranks the first
  * one writes. */
@@ -15,6 +15,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
@@ -31,10 +32,39 @@ static void folder_lock(Run *run) {
             run->lock < 0 ? strerror(errno) : "another ./train is writing there");
 }
 
+/* The step of a file that is named like checkpoint-000500.safetensors, or -1 */
+enum { NUMBERED = 60 };
+static long numbered_step(const char *name, char is[NUMBERED]) {
+    long step = -1;
+    sscanf(name, "checkpoint-%9ld", &step);
+    snprintf(is, NUMBERED, "checkpoint-%06ld.safetensors", step);
+    return strcmp(name, is) ? -1 : step;
+}
+
+/* How many numbered checkpoints are in the folder, and the first of them. Those after step `last`
+ * are removed. */
+static int numbered_count(const Run *run, long last, char first[NUMBERED]) {
+    long least = LONG_MAX;
+    int count = 0;
+    char path[RUN_PATH], name[NUMBERED];
+    DIR *folder = opendir(run->out);
+    for (struct dirent *e; folder && (e = readdir(folder));) {
+        long step = numbered_step(e->d_name, name);
+        if (step > last) unlink(in_folder(run, path, name));
+        if (step < 0 || step > last) continue;
+        if (step < least) least = step, strcpy(first, name);
+        count++;
+    }
+    if (folder) closedir(folder);
+    return count;
+}
+
 /* A run is not written over, unless the user says so */
 static void keep_other(const Run *run) {
-    char path[RUN_PATH];
-    if (!run->overwrite && !access(in_folder(run, path, "checkpoint.safetensors"), F_OK))
+    char path[RUN_PATH], first[NUMBERED] = "checkpoint.safetensors";
+    int there = numbered_count(run, LONG_MAX, first);
+    in_folder(run, path, first);
+    if (!run->overwrite && (there || !access(path, F_OK)))
         die(1, "%s: this folder holds a run already: --resume %s to go on, another --out to keep "
             "it, or --overwrite", path, run->out);
 }
@@ -44,11 +74,12 @@ static void keep_other(const Run *run) {
 static inline void folder_open(Run *run) {
     const char *from = run->from, *slash = strrchr(from, '/');
     int out_given = option_given(run->table, "--out"), folders = 0;
-    char path[RUN_PATH];
+    char path[RUN_PATH], name[NUMBERED];
+    int numbered = numbered_step(slash ? slash + 1 : from, name) >= 0;
     strcpy(run->origin, slash ? from : ".");
     if (slash) run->origin[slash - from] = 0;
     if (out_given == 2) run->folders[folders++] = run->out;
-    if (!strcmp(slash ? slash + 1 : from, "checkpoint.safetensors"))
+    if (numbered || !strcmp(slash ? slash + 1 : from, "checkpoint.safetensors"))
         run->folders[folders++] = run->origin;
     snprintf(run->own, sizeof run->own, "runs/%s", run->recipe->name);
     if (*from && out_given != 1) run->out = run->origin;
@@ -59,7 +90,7 @@ static inline void folder_open(Run *run) {
     run->same = *from && same_file(from, in_folder(run, path, "checkpoint.safetensors"));
     run->home = *from && same_file(run->origin, run->out);           /* be it from a copy */
     if (run->dry_run) return;
-    if (!run->same) keep_other(run);
+    if (!run->same && !(numbered && run->home)) keep_other(run);
     if (run->home && !parallel_rank()) folder_lock(run);   /* before the weights are read */
 }
 
@@ -72,21 +103,23 @@ static inline int folder_is_complete(const Run *run) {
                                                 : r.st_mtim.tv_nsec >= c.st_mtim.tv_nsec;
 }
 
-/* Removes what a killed run left half written; anew: and the files of another run, so that
- * nothing of it can pass for the new one's */
-static void folder_clean(const Run *run, int anew) {
+/* Removes what a killed run left half written, and the sheets after step `last`; anew: and the
+ * files of another run, so that nothing of it can pass for the new one's */
+static void folder_clean(const Run *run, int anew, long last) {
     static const char *const old[] = { "checkpoint.safetensors", "samples.png", "losses.png",
                                        "log.csv", "report.html" };
     static const char *const subs[] = { ".", "samples" };
     char path[RUN_PATH], name[300];
     for (int i = 0; i < 5 && anew; i++) unlink(in_folder(run, path, old[i]));
+    if (anew) numbered_count(run, -1, name);
     for (int sub = 0; sub < 2; sub++) {
         DIR *folder = opendir(in_folder(run, path, subs[sub]));
         for (struct dirent *e; folder && (e = readdir(folder));) {
             const char *n = e->d_name;
             int half = !fnmatch("*.tmp-[0-9]*", n, 0) || !fnmatch("*.png.[0-9]*.tmp", n, 0);
             snprintf(name, sizeof name, "%s/%s", subs[sub], n);
-            if (half || (sub && anew && !strncmp(n, "step-", 5)))
+            long step = sub && !strncmp(n, "step-", 5) ? atol(n + 5) : -1;
+            if (half || step > last)
                 unlink(in_folder(run, path, name));
         }
         if (folder) closedir(folder);
@@ -128,6 +161,29 @@ static void log_open(Run *run) {
     if (!run->log) die(1, "%s: %s: cannot write there", path, strerror(errno));
 }
 
+/* checkpoint.safetensors, and as many numbered ones as --keep-checkpoints says. 0: the disk
+ * refused, as the user has been told. */
+static int save_checkpoint(Run *run) {
+    StMeta meta[RUN_OPTIONS];
+    Gan *gan = &run->gan;
+    char path[RUN_PATH], other[RUN_PATH], name[NUMBERED], text[RUN_OPTIONS][64];
+    int n = 0, keep = run->keep_checkpoints;
+    if (run->log) fflush(run->log), fsync(fileno(run->log));  /* it is never behind */
+    for (const Option *o = run->table; o->name; o++)
+        if (!(o->jobs & ONCE)) meta[n] = (StMeta){ o->name, option_text(o, text[n]) }, n++;
+    int good = gan_save(gan, in_folder(run, path, "checkpoint.safetensors"), meta, n);
+    if (good) run->saved = gan->step;
+    if (good && keep) {
+        snprintf(name, sizeof name, "checkpoint-%06ld.safetensors", gan->step);
+        unlink(in_folder(run, other, name));
+        if (link(path, other)) good = gan_save(gan, other, meta, n);  /* a disk without links */
+        /* where it went back, the later ones stay until it has a step of its own */
+        while (gan->step > run->first && numbered_count(run, gan->step, name) > keep)
+            if (unlink(in_folder(run, other, name))) break;
+    }
+    return disk_took(run, good);
+}
+
 /* When all is loaded, something may be written: by one rank */
 static inline void folder_begin(Run *run) {
     char path[RUN_PATH];
@@ -136,9 +192,11 @@ static inline void folder_begin(Run *run) {
     if (!folder_make(run->out)) die(1, "--out %s, choose another folder", error_text());
     folder_lock(run);
     if (!run->home) keep_other(run);        /* one that has come to its end since we began */
-    folder_clean(run, !run->home);
+    int back = run->home && !run->same;     /* to an older checkpoint in its folder, or a copy */
+    folder_clean(run, !run->home, !run->home ? -1 : back ? run->gan.step : LONG_MAX);
     must(folder_make(in_folder(run, path, "samples")));
     save_options(run);
+    if (back) run->same = save_checkpoint(run);     /* before the log is cut to its step */
     log_open(run);
 }
 
@@ -164,19 +222,6 @@ static void save_plot(Run *run) {
                    && image_save(&plot, in_folder(run, path, "losses.png")));
     image_free(&plot);
     log_free(&log);
-}
-
-/* 0: the disk refused, as the user has been told */
-static int save_checkpoint(Run *run) {
-    StMeta meta[RUN_OPTIONS];
-    char path[RUN_PATH], text[RUN_OPTIONS][64];
-    int n = 0;
-    fflush(run->log), fsync(fileno(run->log));    /* it is never behind the checkpoint */
-    for (const Option *o = run->table; o->name; o++)
-        if (!(o->jobs & ONCE)) meta[n] = (StMeta){ o->name, option_text(o, text[n]) }, n++;
-    int good = gan_save(&run->gan, in_folder(run, path, "checkpoint.safetensors"), meta, n);
-    if (good) run->saved = run->gan.step;
-    return disk_took(run, good);
 }
 
 /* The checkpoint, sheets, plot and report of the last step; 0: not all that matters was written */

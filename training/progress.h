@@ -47,30 +47,66 @@ static double batch_spread(const float *x, long n, long each) {
     return total / each;
 }
 
+/* What can be wrong; each is said at most once in 500 steps. */
+enum { WINS, ALIKE, STUCK, DIVERGES };
+static int may_tell(Run *run, int what) {
+    long step = run->gan.step, last = run->told[what];
+    if (last && step - last < 500) return 0;
+    run->told[what] = step;
+    return 1;
+}
+
+/* Losses and gradient norms that are finite, and far above their means over the first 50 steps */
+static void find_divergence(Run *run, const Report *r) {
+    const double size[] = { fabs(r->loss_d), fabs(r->loss_g), r->norm_d, r->norm_g };
+    long n = run->gan.step - run->first;
+    for (int i = 0; i < 4; i++) {
+        double limit = n <= 50 ? 1e6 : fmin(1e6, 1e4 * fmax(run->usual[i], 0.1));
+        if (n <= 50) run->usual[i] += size[i] / 50;
+        if (size[i] <= limit || !may_tell(run, DIVERGES)) continue;
+        say("step %ld: the training diverges: %s %s is %.2g. Start anew, or go back to an earlier "
+            "checkpoint (--keep-checkpoints), with a lower --lr or --clip 1.", run->gan.step,
+            !run->gan.d.nodes ? "the" : i % 2 ? "G's" : "D's", i < 2 ? "loss" : "gradient norm",
+            size[i]);
+    }
+}
+
+/* Is D's loss 0.000 over 50 steps? A critic's may be: it has no lower limit. */
+static void find_stuck(Run *run, const Report *r) {
+    long n = run->gan.step - run->first;
+    run->sum_d += r->loss_d;
+    if (n % 50) return;
+    if (run->sum_d / 50 < 1e-3 && run->recipe->objective != WASSERSTEIN && may_tell(run, STUCK))
+        say("step %ld: the discriminator's loss is stuck at 0.000: the generator has nothing left "
+            "to learn from. Start anew, or go back to an earlier checkpoint (--keep-checkpoints), "
+            "with a lower --lr-d or --smoothing 0.1, or choose the recipe wgan-gp.",
+            run->gan.step);
+    run->sum_d = 0;
+}
+
 /* Is the training still healthy? Running means over about 50 steps, and what they say in plain
- * words, each at most once in 500 steps. */
+ * words */
 static inline void diagnose(Run *run, const Report *r) {
     const GanOptions *o = &run->gan.options;
     long step = run->gan.step;
+    find_divergence(run, r);
+    if (!run->gan.d.nodes) return;
     if (step == run->first + 1) {
         run->real_spread = batch_spread(run->pixels, o->batch, picture_floats(run, o->channels));
-        run->d_real = run->d_fake = 0.5, run->alike = 1, run->told_wins = run->told_alike = -1000;
+        run->d_real = run->d_fake = 0.5, run->alike = 1;
     }
+    find_stuck(run, r);
     run->d_real += 0.02 * (r->d_real - run->d_real);
     run->d_fake += 0.02 * (r->d_fake - run->d_fake);
     run->alike += 0.02 * (r->batch_std / (run->real_spread + 1e-9) - run->alike);
     if (step < 100) return;
-    if (run->d_real > 0.97 && run->d_fake < 0.03 && step - run->told_wins >= 500) {
-        run->told_wins = step;
+    if (run->d_real > 0.97 && run->d_fake < 0.03 && may_tell(run, WINS))
         say("step %ld: the discriminator wins: it is right %.0f%% of the time, so the generator "
             "learns little from it. A lower --lr-d, --smoothing 0.1 or a larger --batch helps.",
             step, 50 * (run->d_real + 1 - run->d_fake));
-    }
-    if (run->alike < 0.15 && o->batch > 1 && step - run->told_alike >= 500) {
-        run->told_alike = step;
+    if (run->alike < 0.15 && o->batch > 1 && may_tell(run, ALIKE))
         say("step %ld: the samples collapse onto each other: they differ %.0f times less than the "
-            "pictures of the set. --diversity 1, a lower --lr, a larger --batch or the recipe "
-            "wgan-gp helps.", step, 1 / (run->alike + 1e-9));
-    }
+            "pictures of the set. A lower --lr, --critic 5 or the recipe wgan-gp with "
+            "--penalty-weight 0.1 helps.", step, 1 / (run->alike + 1e-9));
 }
 #endif

@@ -35,7 +35,8 @@ typedef struct Run {
     const char *recipe_name, *data, *data_b, *data_dir, *style, *out, *features, *init_from;
     const char *resume, *augment, *classes, *device, *precision, *evaluate, *classifier, *compress;
     double epochs, minutes, style_scale, prune;
-    int limit, threads, sample_every, checkpoint_every, log_every, samples, quantize;
+    int limit, threads, sample_every, checkpoint_every, keep_checkpoints, log_every, samples;
+    int quantize;
     int dry_run, overwrite, help;
     Option table[RUN_OPTIONS];
     unsigned job;
@@ -67,8 +68,8 @@ typedef struct Run {
     /* how it goes */
     double begin;                           /* seconds */
     long first, saved;                      /* its first step; that of the last checkpoint, or -1 */
-    double real_spread, d_real, d_fake, alike;           /* see diagnose */
-    long told_wins, told_alike;
+    double real_spread, d_real, d_fake, alike, sum_d, usual[4];      /* see diagnose */
+    long told[4];                           /* when it said so last, or 0 */
 } Run;
 
 static int feeds_on_styles(const Recipe *recipe) {
@@ -180,6 +181,8 @@ static void run_table(Run *run) {
                "steps between sample sheets, 0: only at the end"),
     INT_OPTION("--checkpoint-every", &run->checkpoint_every, "250", 0, 1e9, TRAINS,
                "steps between checkpoints, 0: only at the end"),
+    INT_OPTION("--keep-checkpoints", &run->keep_checkpoints, "0", 0, 1e6, TRAINS,
+               "the newest N stay, as checkpoint-STEP.safetensors, to go back to with --resume"),
     INT_OPTION("--log-every", &run->log_every, "25", 1, 1e9, TRAINS, "steps between printed lines"),
     TEXT_OPTION("--resume", &run->resume, "", TRAINS | ONCE,
                 "continue this run (its folder or checkpoint) with the options it had"),
