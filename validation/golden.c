@@ -426,7 +426,7 @@ static void write_recipe(const char *folder, const Recipe *recipe, const char *n
                                { .name = "loss_g" }, { .name = "norm_g" } };
     int size = has_word("dcgan64 adain features", recipe->name) ? 16 : 8;
     GanOptions o = recipe_inputs_options(recipe->name, BATCH, size);
-    o.ema = 0, o.lr = (float)o.lr, o.lr_d = (float)o.lr_d;
+    o.ema = 0;
     gan_begin(&gan, recipe, &o, &recording), gan_begin(&shadow, recipe, &o, &rounding);
     must(gan_finish(&gan) && gan_finish(&shadow));
     for (int k = 0; (net = gan_net(&gan, k)); k++) {
@@ -454,9 +454,10 @@ static void write_recipe(const char *folder, const Recipe *recipe, const char *n
     }
     judged = DOUBLE;
     char *lr = kept(exact(o.lr)), *lr_d = kept(exact(o.lr_d ? o.lr_d : o.lr));
-    say_of("recipe", text("%s: batch %d, size %d, seed %llu, lr %s, beta1 %g, beta2 %g, lr of D %s",
-                          recipe->name, o.batch, o.size, (unsigned long long)o.seed, lr, o.beta1,
-                          o.beta2, lr_d));
+    say_of("recipe", text("%s: batch %d, size %d, seed %llu, lr %s, beta1 %g, beta2 %g, eps 1e-08, "
+                          "lr_d %s%s", recipe->name, o.batch, o.size, (unsigned long long)o.seed,
+                          lr, o.beta1, o.beta2, lr_d,
+                          recipe->rmsprop ? ", decay 0.99 of RMSprop" : ""));
     free(lr), free(lr_d);
     say_of("formula", recipe->source);
     say_of("judged", text("steps 1 to %d: later ones have no tolerance, two right programs may be "

@@ -316,6 +316,7 @@ static int has_word(const char *list, const char *name) {
 /* x in the fewest digits that read back as the same number */
 static inline const char *exact(double x) {
     static char text[32];
+    if (x == floor(x) && fabs(x) < 1e15) return snprintf(text, sizeof text, "%.0f", x), text;
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(text, sizeof text, "%.*g", digits, x);
         if (strtod(text, NULL) == x) break;
