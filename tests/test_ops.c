@@ -236,6 +236,36 @@ static void test_threads(const Ops *table, size_t every) {
     omp_set_num_threads(threads);
 }
 
+/* ------------------------------------------------------------------------------------ constants */
+
+/* The golden files must have every constant: where another a, scale or t makes another result,
+ * constants_of must say another text. */
+static void test_constants(void) {
+    for (int i = 0; i < OPS; i++) {
+        const Op *op = &op_list[i];
+        size_t count;
+        const Case k = cases_of(op, &count)[1];
+        Data start = data_random(op, &k, 11);
+        for (int number = 0; number < 3; number++) {
+            Case other = k;
+            char text[300];
+            int differs = 0;
+            if (number == 0) other.a = (real)0.6f;
+            if (number == 1) other.scale = 3;
+            if (number == 2) other.t = 9;
+            Data x = data_copy(&start), y = data_copy(&start);
+            run(&ops_naive, op, &k, &x), run(&ops_naive, op, &other, &y);
+            for (int j = 0; j < x.count; j++)
+                differs |= memcmp(x.value[j], y.value[j], sizeof(real) * x.tensor[j].size) != 0;
+            data_free(&x), data_free(&y);
+            snprintf(text, sizeof text, "%s", constants_of(group_of(op), &k));
+            CHECK(!differs || strcmp(text, constants_of(group_of(op), &other)),
+                  "%s reads a constant that is not in '%s'", op->name, text);
+        }
+        data_free(&start);
+    }
+}
+
 /* ------------------------------------------------------------------------------------------ NaN */
 
 static int has_nan(const real *x, long n) {
@@ -551,6 +581,7 @@ int main(int argc, char **argv) {
     test_philox();
     test_box_muller();
     test_accumulation();
+    test_constants();
     for (int i = 0; i < TABLES; i++) {
         test_table(tables[i]);
 #ifdef WITH_CUDA

@@ -9,6 +9,7 @@
  * ops_tiled makes of the reference's inputs in float32: ours, to be validated too. */
 #include "gan.h"
 #include "core/error.h"
+#include "core/options.h"
 #include "core/tiled.h"
 #include "validation/recipe_inputs.h"
 #include "validation/tolerances.h"
@@ -176,6 +177,7 @@ static void put_case(const char *group, int number, Case k) {
                              d->pad, k.a, k.scale, (real)k.t };
     snprintf(at, sizeof at, "%s.%d", group, number);
     put(text("%s/case", at), sizes, (long[]){ 13, 0 }, 4);
+    say_of(text("%s/constants", at), constants_of(group, &k));
     for (int i = 0; i < OPS; i++)                                    /* dy is not x again */
         if (!strcmp(group_of(&op_list[i]), group))
             put_entry(at, &op_list[i], k, list, &count, 2024 + (uint64_t)i);
@@ -213,8 +215,10 @@ static const char *formula_of(const char *group) {
     return "no number: the comment above it in layers.h";
 }
 
-static void write_group(const char *folder, const char *group, const Op *op) {
+static void write_group(const char *folder, const char *group) {
+    const Op *op = op_list;
     size_t count;
+    while (strcmp(group_of(op), group)) op++;
     const Case *cases = cases_of(op, &count);
     int number = 0;
     for (size_t i = 0; i < count; i++) {
@@ -226,7 +230,8 @@ static void write_group(const char *folder, const char *group, const Op *op) {
     }
     say_of("op", group);
     say_of("formula", formula_of(group));
-    say_of("case", "n h w c oh ow o kernel stride pad a scale t");
+    say_of("case", "n h w c oh ow o kernel stride pad a scale t; what the operation reads of them, "
+                   "and its other constants: N/constants");
     say_of("layout", "NHWC; weights of conv2d and conv2d_transpose (kernel, kernel, c, o), "
                      "of dense (in, out)");
     finish(folder, group);
@@ -421,7 +426,7 @@ static void write_recipe(const char *folder, const Recipe *recipe, const char *n
                                { .name = "loss_g" }, { .name = "norm_g" } };
     int size = has_word("dcgan64 adain features", recipe->name) ? 16 : 8;
     GanOptions o = recipe_inputs_options(recipe->name, BATCH, size);
-    o.ema = 0, o.lr = (float)o.lr, o.lr_d = (float)o.lr_d;
+    o.ema = 0;
     gan_begin(&gan, recipe, &o, &recording), gan_begin(&shadow, recipe, &o, &rounding);
     must(gan_finish(&gan) && gan_finish(&shadow));
     for (int k = 0; (net = gan_net(&gan, k)); k++) {
@@ -448,9 +453,12 @@ static void write_recipe(const char *folder, const Recipe *recipe, const char *n
         put_results(&gan, &shadow, when, number, step);
     }
     judged = DOUBLE;
-    say_of("recipe", text("%s: batch %d, size %d, seed %llu, lr %g, beta1 %g, beta2 %g",
-                          recipe->name, o.batch, o.size, (unsigned long long)o.seed, o.lr, o.beta1,
-                          o.beta2));
+    char *lr = kept(exact(o.lr)), *lr_d = kept(exact(o.lr_d ? o.lr_d : o.lr));
+    say_of("recipe", text("%s: batch %d, size %d, seed %llu, lr %s, beta1 %g, beta2 %g, eps 1e-08, "
+                          "lr_d %s%s", recipe->name, o.batch, o.size, (unsigned long long)o.seed,
+                          lr, o.beta1, o.beta2, lr_d,
+                          recipe->rmsprop ? ", decay 0.99 of RMSprop" : ""));
+    free(lr), free(lr_d);
     say_of("formula", recipe->source);
     say_of("judged", text("steps 1 to %d: later ones have no tolerance, two right programs may be "
                           "anywhere", steps_held(recipe->name)));
@@ -489,42 +497,49 @@ static Ops mistaken(const char *mistake) {
     return ops;
 }
 
-/* Is it asked for? Then the reference that it starts from is opened. What is left in name is
- * unknown */
-static int wanted(const char *what, char **name, int names, const char *reference) {
-    int found = !names;
-    for (int i = 0; i < names && !found; i++)
-        if (name[i] && !strcmp(name[i], what)) name[i] = NULL, found = 1;
-    if (found && !DOUBLE) must(st_open(&from, text("%s/%s.safetensors", reference, what)));
-    return found;
+/* Every name there is: the groups of operations, then train_RECIPE; returns their number */
+static int all_names(const char *known[200]) {
+    int n = 0;
+    for (int i = 0; i < OPS; i++)                                    /* groups follow each other */
+        if (!n || strcmp(group_of(&op_list[i]), known[n - 1]))
+            known[n++] = kept(group_of(&op_list[i]));
+    for (const Recipe *r = recipes; r->name; r++)                    /* hinge is an operation too */
+        known[n++] = kept(text("train_%s", r->name));
+    return n;
+}
+
+/* The place of a name in the list. An unknown one ends the program and names the shortest that has
+ * it as a part, as adam_step has adam, or else the one that is spelt most alike. */
+static int place_of(const char *name, const char **known, int names) {
+    const char *whole = NULL;
+    for (int i = 0; i < names; i++) {
+        if (!strcmp(known[i], name)) return i;
+        if (strstr(known[i], name) && !(whole && strlen(whole) <= strlen(known[i])))
+            whole = known[i];
+    }
+    const char *hint = whole ? text(", did you mean '%s'?", whole)
+                             : did_you_mean(name, known, names, sizeof *known);
+    die(1, "unknown name '%s'%s", name, *hint ? hint : ": known are the operations of struct Ops "
+        "without _forward and _backward, and train_RECIPE");
 }
 
 int main(int count, char **argument) {
-    int fixed = DOUBLE ? 2 : 3, names = count - fixed;
+    int fixed = DOUBLE ? 2 : 3;
     error_program("golden", 0, NULL);
     if (count < fixed) die(2, "usage: FOLDER %s[NAME]...", DOUBLE ? "" : "REFERENCE ");
-    const char *folder = argument[1], *reference = argument[fixed - 1];
+    const char *folder = argument[1], *reference = argument[fixed - 1], *known[200];
     const char *mistake = getenv("MISTAKE");
+    int names = all_names(known), wanted[200] = {0};
+    for (int i = fixed; i < count; i++) wanted[place_of(argument[i], known, names)] = 1;
     if (mkdir(folder, 0777) && errno != EEXIST) die(1, "%s: %s", folder, strerror(errno));
     static Ops wrong;
     wrong = mistake ? mistaken(mistake) : *table, table = &wrong;
-    char group[80] = "";
-    for (int i = 0; i < OPS; i++) {                                  /* groups follow each other */
-        if (!strcmp(group_of(&op_list[i]), group)) continue;
-        snprintf(group, sizeof group, "%s", group_of(&op_list[i]));
-        if (!wanted(group, argument + fixed, names, reference)) continue;
-        write_group(folder, group, &op_list[i]);
+    for (int i = 0; i < names; i++) {
+        if (count > fixed && !wanted[i]) continue;
+        if (!DOUBLE) must(st_open(&from, text("%s/%s.safetensors", reference, known[i])));
+        if (strncmp(known[i], "train_", 6)) write_group(folder, known[i]);
+        else write_recipe(folder, recipe_find(known[i] + 6), known[i]);
         st_close(&from);
     }
-    for (const Recipe *r = recipes; r->name; r++) {
-        const char *name = kept(text("train_%s", r->name));          /* hinge is an operation too */
-        if (!wanted(name, argument + fixed, names, reference)) continue;
-        write_recipe(folder, r, name);
-        st_close(&from);
-    }
-    for (int i = 0; i < names; i++)
-        if (argument[fixed + i])
-            die(1, "unknown name '%s': known are the operations of struct Ops without _forward and "
-                "_backward, and train_RECIPE", argument[fixed + i]);
     return 0;
 }

@@ -53,7 +53,15 @@ typedef struct Case {
 #define KERNEL K, K, C, O
 #define UNEVEN N, H*S + S - 1, W*S + S/2, C
 #define CODE N, H, W, 2*C
-#define SEEDS 0x123456789ABCDEFu, 0xFEDCBA987654321u
+/* constants, which constants_of gives to the golden files. These are float32 numbers, so that a
+ * reference in double and one in float32 compute with the same */
+#define RANDOM_SEED 0x123456789ABCDEFu
+#define RANDOM_STREAM 0xFEDCBA987654321u
+#define SEEDS RANDOM_SEED, RANDOM_STREAM
+#define CLIP_LIMIT (real)(float)(a + (real)0.1f)
+#define HINGE_SIGN (real)(a < (real)0.5 ? 1 : -1)
+#define BETA2 (real)0.999f
+#define STEP_EPS (real)1e-8f
 /* a depthwise convolution has as many output channels as input channels */
 #define CHANNELS(d) &(Conv){ d.n, d.h, d.w, d.c, d.oh, d.ow, d.c, d.kernel, d.stride, d.pad }
 
@@ -63,7 +71,7 @@ typedef struct Case {
     OP(axpy, (P2, a, ALL), T(INOUT, y, IMAGE), T(IN, x, IMAGE)) \
     OP(scale, (P1, a, ALL), T(INOUT, x, IMAGE)) \
     OP(clip, (P1, a, ALL), T(INOUT, x, IMAGE)) \
-    OP(clip_norm, (P2, a + (real)0.1f, ALL), T(INOUT, x, IMAGE), T(IN|POSITIVE, square, 1)) \
+    OP(clip_norm, (P2, CLIP_LIMIT, ALL), T(INOUT, x, IMAGE), T(IN|POSITIVE, square, 1)) \
     OP(sum_squares, (P2, ALL), T(OUT, out, 1), T(IN, x, IMAGE)) \
     OP(random_uniform, (P1, ALL, SEEDS), T(OUT, x, IMAGE)) \
     OP(random_normal, (P1, ALL, SEEDS), T(OUT, x, IMAGE)) \
@@ -148,8 +156,8 @@ typedef struct Case {
        T(IN|MAYBE|POSITIVE, weight, IMAGE)) \
     OP(absolute_error_backward, (P4, scale, ALL), T(INOUT, da, IMAGE), T(IN, a, IMAGE), \
        T(IN, b, IMAGE), T(IN|MAYBE|POSITIVE, weight, IMAGE)) \
-    OP(hinge_forward, (P2, (real)(a < (real)0.5 ? 1 : -1), ALL), T(OUT, loss, 1), T(IN, x, IMAGE)) \
-    OP(hinge_backward, (P2, (real)(a < (real)0.5 ? 1 : -1), scale, ALL), T(INOUT, dx, IMAGE), \
+    OP(hinge_forward, (P2, HINGE_SIGN, ALL), T(OUT, loss, 1), T(IN, x, IMAGE)) \
+    OP(hinge_backward, (P2, HINGE_SIGN, scale, ALL), T(INOUT, dx, IMAGE), \
        T(IN, x, IMAGE)) \
     OP(mean_forward, (P2, ALL), T(OUT, loss, 1), T(IN, x, IMAGE)) \
     OP(mean_backward, (P1, scale, ALL), T(INOUT, dx, IMAGE)) \
@@ -170,9 +178,9 @@ typedef struct Case {
     OP(batch_std, (P2, N, H*W*C), T(OUT, out, 1), T(IN, x, IMAGE)) \
     OP(nearest, (P5, N*H, ROWS, (int)C + 24), T(OUT, index, N*H), T(OUT, least, N*H), \
        T(IN, x, N*H, C + 24), T(IN, y, ROWS, C + 24), T(IN|MAYBE|POSITIVE, weight, N, H, W)) \
-    OP(adam_step, (P4, ALL, scale, a, (real)0.999f, (real)1e-8f, k->t), T(INOUT, p, IMAGE), \
+    OP(adam_step, (P4, ALL, scale, a, BETA2, STEP_EPS, k->t), T(INOUT, p, IMAGE), \
        T(INOUT, m, IMAGE), T(INOUT|POSITIVE, v, IMAGE), T(IN, g, IMAGE)) \
-    OP(rmsprop_step, (P3, ALL, scale, a, (real)1e-8f), T(INOUT, p, IMAGE), \
+    OP(rmsprop_step, (P3, ALL, scale, a, STEP_EPS), T(INOUT, p, IMAGE), \
        T(INOUT|POSITIVE, v, IMAGE), T(IN, g, IMAGE))
 
 /* to[i] = list[i], with the product of its shape as its size */
@@ -303,6 +311,54 @@ static int has_word(const char *list, const char *name) {
     for (const char *at = list; at && (at = strstr(at, name)); at += length)
         if ((at == list || at[-1] == ' ') && (at[length] == 0 || at[length] == ' ')) return 1;
     return 0;
+}
+
+/* x in the fewest digits that read back as the same number */
+static inline const char *exact(double x) {
+    static char text[32];
+    if (x == floor(x) && fabs(x) < 1e15) return snprintf(text, sizeof text, "%.0f", x), text;
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (strtod(text, NULL) == x) break;
+    }
+    return text;
+}
+
+/* All that a group of operations reads on a case beside its tensors and their sizes, under the
+ * names of layers.h's arguments: "lr=1 beta1=0 beta2=0.9990000128746033 ..". eps of the norms and
+ * `least` are no arguments: layers.h has them in its formulas. */
+static inline const char *constants_of(const char *group, const Case *k) {
+    SIZES
+    const struct { const char *name; double value; const char *groups; } list[] = {
+        { "kernel", (double)K, "conv2d conv2d_transpose depthwise_conv2d" },
+        { "stride", (double)S, "conv2d conv2d_transpose depthwise_conv2d" },
+        { "pad", (double)P, "conv2d conv2d_transpose depthwise_conv2d reflect_pad" },
+        { "factor", (double)S, "upsample avgpool maxpool" },
+        { "value", a, "fill" }, { "a", a, "axpy scale" },
+        { "limit", a, "clip" }, { "limit", CLIP_LIMIT, "clip_norm" },
+        { "slope", a, "leaky_relu" }, { "target", a, "bce_logits" }, { "rate", a, "dropout" },
+        { "momentum", a, "batchnorm_track" }, { "rows", (double)(N * H * W), "batchnorm_track" },
+        { "eps", NORM_EPS, "normalize moments batchnorm_inference" },
+        { "least", (real)1e-12, "normalize_vector gradient_penalty" },
+        { "sign", HINGE_SIGN, "hinge" },
+        { "scale", scale, "bce_logits softmax_cross_entropy squared_error absolute_error hinge" },
+        { "scale", scale, "mean style_loss total_variation kl" },
+        { "lr", scale, "adam_step rmsprop_step" }, { "beta1", a, "adam_step" },
+        { "beta2", BETA2, "adam_step" }, { "decay", a, "rmsprop_step" },
+        { "eps", STEP_EPS, "adam_step rmsprop_step" }, { "t", (double)k->t, "adam_step" },
+    };
+    static char text[300];
+    size_t length = 0;
+    text[0] = 0;
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+        if (has_word(list[i].groups, group))
+            length += (size_t)snprintf(text + length, sizeof text - length, "%s%s=%s",
+                                       length ? " " : "", list[i].name, exact(list[i].value));
+    if (has_word("random_uniform random_normal dropout gaussian_sample", group))
+        snprintf(text + length, sizeof text - length, "%sseed=%llu stream=%llu first=0",
+                 length ? " " : "", (unsigned long long)RANDOM_SEED,
+                 (unsigned long long)RANDOM_STREAM);
+    return text;
 }
 
 /* The tensors of one call: what is read is drawn at random, what must be overwritten is NaN. */
