@@ -183,7 +183,7 @@ static double grow_background(MaskSearch *s, float barrier) {
             m->mask[i] = like ? LIKE : OTHER;
         }
         for (int i = 0; i < 2 * (m->h + m->w); i++)
-            flood(s, (int)im_border_pixel(m, i), LIKE, BACKGROUND);
+            flood(s, (int)image_border_pixel(m, i), LIKE, BACKGROUND);
         s->count = 0;
         for (int i = 0; i < n; i++) if (m->mask[i] == BACKGROUND) s->queue[s->count++] = i;
         if (s->count < n / 20) return 0;

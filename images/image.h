@@ -94,6 +94,12 @@ int image_tones(Image *tones, const Image *image, int rim);
  * (top, left) of the image, which is RGB with a mask. */
 void image_lay_print(Image *image, const Image *print, const Image *tones, int top, int left,
                      double shade);
+/* The i-th of the 2(h + w) border pixels: top, bottom, left, right. The corners come twice. */
+static inline size_t image_border_pixel(const Image *m, int i) {
+    if (i < 2 * m->w) return i < m->w ? (size_t)i : (size_t)(m->h - 1) * m->w + i - m->w;
+    i -= 2 * m->w;
+    return i < m->h ? (size_t)i * m->w : (size_t)(i - m->h) * m->w + m->w - 1;
+}
 #endif
 
 #if defined(IMAGE_IMPLEMENTATION) && !defined(IMAGE_IMPLEMENTED)
@@ -232,13 +238,6 @@ static int im_near(const float *pixel, const float *colour, int c) {
     return 1;
 }
 
-/* The i-th of the 2(h + w) border pixels: top, bottom, left, right. The corners come twice. */
-static size_t im_border_pixel(const Image *m, int i) {
-    if (i < 2 * m->w) return i < m->w ? (size_t)i : (size_t)(m->h - 1) * m->w + i - m->w;
-    i -= 2 * m->w;
-    return i < m->h ? (size_t)i * m->w : (size_t)(i - m->h) * m->w + m->w - 1;
-}
-
 /* colour = the border's median in each channel, and 1, if 60% of the border is near it; else colour
  * is white, and 0. */
 static int im_border_colour(const Image *m, float *colour) {
@@ -246,12 +245,12 @@ static int im_border_colour(const Image *m, float *colour) {
     for (int k = 0; k < m->c; k++) {
         int histogram[256] = {0}, level = 0;
         for (int i = 0; i < n; i++)
-            histogram[image_to_byte(m->pixels[im_border_pixel(m, i) * m->c + k])]++;
+            histogram[image_to_byte(m->pixels[image_border_pixel(m, i) * m->c + k])]++;
         for (int seen = histogram[0]; seen < (n + 1) / 2; seen += histogram[++level]) {}
         colour[k] = image_from_byte((unsigned char)level);
     }
     for (int i = 0; i < n; i++)
-        near += im_near(m->pixels + im_border_pixel(m, i) * m->c, colour, m->c);
+        near += im_near(m->pixels + image_border_pixel(m, i) * m->c, colour, m->c);
     if (near * 10LL >= n * 6LL) return 1;
     for (int k = 0; k < m->c; k++) colour[k] = 1;
     return 0;

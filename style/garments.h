@@ -217,18 +217,28 @@ static int photo_resize(Photo *p, int size) {
     return 1;
 }
 
-/* A picture of a set brings a mask of its own, wide by a pixel, and keeps it where a finer one has
- * taken white cloth for background. */
+/* Of what lies more than `margin` pixels inside a mask of its own: the share that x->mask covers */
+static double photo_covered(const Image *x, const float *own, int margin) {
+    Image inner;
+    double both = 0, all = 1e-9;
+    int good = image_new(&inner, x->h, x->w, 1) && image_add_mask(&inner, 1);
+    if (good) memcpy(inner.mask, own, sizeof *own * (size_t)x->h * (size_t)x->w);
+    good = good && image_draw_in(&inner, margin);
+    for (long i = 0; good && i < (long)x->h * x->w; i++)
+        all += inner.mask[i], both += fminf(inner.mask[i], x->mask[i]);
+    image_free(&inner);
+    return good ? both / all : 0;
+}
+
+/* A picture of a set brings a mask of its own, wide by a pixel, and keeps it where the finer one
+ * has taken cloth for background. */
 static int photo_find_mask(Photo *p, int given) {
     Image *x = &p->picture;
     int of_set = !p->from->path;
     float *own = of_set && !given ? x->mask : NULL;
-    double fine = 0, wide = 0;
     if (own) x->mask = NULL;
     int found = image_garment_mask(x);
-    for (long i = 0; found && own && i < (long)x->h * x->w; i++)
-        fine += x->mask[i], wide += own[i];
-    if (fine < .95 * wide) {
+    if (found && own && photo_covered(x, own, (int)ceil(1.5 * p->by)) < .99) {
         float *other = x->mask;
         x->mask = own, own = other, found = PHOTO_OWN;
     }
