@@ -1,7 +1,7 @@
 #!/bin/sh
 # gallery.sh FOLDER: what `make gallery` makes: the pictures of README's gallery, each by one command, which is printed. FOLDER is gallery.
 # Paintings, photos and clip art come out of Debian's and Ubuntu's packages, fetched without root into build/gallery (235 MB once, of
-# which 7 MB stay; pictures/README.md says whose they are). A picture whose source cannot be had is left out, with a line.
+# which 7 MB stay; style/pictures/README.md says whose they are). A picture whose source cannot be had is left out, with a line.
 out=${1:-gallery} g=build/gallery
 mkdir -p "$out" $g || exit 1
 
