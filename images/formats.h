@@ -200,8 +200,8 @@ static const struct ImFormat *im_find_format(const char *path, const unsigned ch
     return fail("%s: not a known picture; known are " IMAGE_FORMATS, path), NULL;
 }
 
-/* EXIF's orientation of a JPEG (in its segment APP1) or a PNG (in its chunk eXIf), 1 if there is
- * none or it is damaged: a TIFF file of which only the entry 0x112 counts. */
+/* EXIF's orientation of a JPEG (in its segment APP1) or a PNG (in its chunk eXIf) that has passed
+ * its check; 1: none, or damaged. It is a TIFF file of which only the entry 0x112 counts. */
 static int im_orientation(const unsigned char *b, size_t n) {
     const unsigned char *tiff = NULL;
     size_t length = 0;
@@ -212,7 +212,7 @@ static int im_orientation(const unsigned char *b, size_t n) {
             tiff = b + p + 10, length = size - 10;
         p += size;
     }
-    for (size_t p = 8; b[0] == 0x89 && n - p >= 12; p += im_be32(b + p) + 12)
+    for (size_t p = 8; b[0] == 0x89 && memcmp(b + p + 4, "IEND", 4); p += im_be32(b + p) + 12)
         if (!memcmp(b + p + 4, "eXIf", 4)) tiff = b + p + 8, length = im_be32(b + p);
     if (length < 8 || (*tiff != 'I' && *tiff != 'M')) return 1;
     uint32_t (*get16)(const unsigned char *) = *tiff == 'I' ? im_le16 : im_be16;
@@ -282,7 +282,8 @@ static int im_decode(Image *out, const char *path, unsigned char *b, size_t n) {
     int good = x == w && y == h ? im_from_bytes(out, rgba, y, x, 4)
                                 : fail("%s: contradictory header", path);
     stbi_image_free(rgba);
-    return good && im_turn(out, im_orientation(b, n));
+    int may_turn = f->check == im_check_png || f->check == im_check_jpeg;
+    return good && im_turn(out, may_turn ? im_orientation(b, n) : 1);
 }
 
 int image_load(Image *out, const char *path) {
