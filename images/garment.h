@@ -161,13 +161,15 @@ static int look_at_border(MaskSearch *s, float *barrier) {
         fit_light(s, 6);
         if (s->radius == 3 || s->sigma < .02) break;
     }
+    for (int q = 0; q < s->count; q++) s->room[q] = (float)unlikeness(s, s->picture, s->queue[q]);
+    float grain = quantile(s, s->count, .5);
     for (int q = 0; q < s->count; q++) {
         double far = unlikeness(s, &s->smooth, s->queue[q]);
         alike += far < fmax(5 * s->sigma, .12);
         if (far < 3 * s->sigma) s->room[calm++] = s->edge[s->queue[q]];
     }
     *barrier = 1.3f * quantile(s, calm, .97) + .01f;
-    return alike > .6 * s->count && 5 * s->sigma < MASK_LIMIT;
+    return alike > .6 * s->count && grain < MASK_LIMIT && 5 * s->sigma < MASK_LIMIT;
 }
 
 /* From the border inwards; then the light is fitted to what was found, which may be brighter or
