@@ -41,6 +41,7 @@ int idx_find(char *path, size_t room);
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define STB_IMAGE_IMPLEMENTATION
@@ -297,7 +298,10 @@ int image_load(Image *out, const char *path) {
 
 int image_known(const char *path) {
     unsigned char b[32];
-    FILE *file = fopen(path, "rb");
+    struct stat info = {0};
+    int missing = stat(path, &info);
+    if (!missing && !S_ISREG(info.st_mode)) return fail("%s: is not a regular file", path);
+    FILE *file = missing ? NULL : fopen(path, "rb");                    /* a pipe would block */
     if (!file) return fail("%s: %s", path, strerror(errno));
     size_t n = fread(b, 1, sizeof b, file);
     fclose(file);
