@@ -214,6 +214,7 @@ typedef struct Ops {
 extern const Ops ops_naive;
 
 #define NORM_EPS 1e-5              /* added to a variance before its square root is taken (F17) */
+#define TURN 6.283185307179586     /* radians (F32) */
 
 /* ---------------------------------------------------------------------- random numbers, shared
  * cuda_kernels.cu compiles the same text for the GPU: the same bits. */
@@ -902,7 +903,6 @@ static void reflect_pad_backward(real *dx, const real *dy, int n, int h, int w, 
  *   a_q = k[0,q] i + k[1,q] j + 2 pi x[n,q]
  * x: (N,W+M): phases in turns and M numbers  wave numbers k: (2,W), in radians a pixel
  * b: (2W+M) or NULL  y: (N,H,W',2W+M)   (Bergmann, Jetchev, Vollgraf 2017: periodic spatial GAN) */
-#define TURN 6.283185307179586
 static real wave_angle(const real *x, const real *k, long i, long j, int q, int waves) {
     return k[q] * (real)i + k[waves + q] * (real)j + (real)TURN * x[q];
 }
