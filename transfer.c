@@ -9,11 +9,13 @@
  *   -> laid on the picture where the mask is, with folds and shadows
  *   -> the picture's own colours again, if they were asked for.
  * Around it: a list of garments (style/garments.h), each with every style of a folder, and a
- * contact sheet of what became of them.
+ * contact sheet of what became of them. Without a picture, --method draw draws new ones out of noise
+ * (style/draw.h).
  * Exit status: 0 done, 1 bad input (of several garments: at least one failed; the others are
  * done), 2 usage. Files are written whole or not at all. */
 #define _GNU_SOURCE
 #define CUTOUT_IMPLEMENTATION
+#define DRAW_IMPLEMENTATION
 #define GARMENTS_IMPLEMENTATION
 #define GENERATOR_IMPLEMENTATION
 #define GRAM_IMPLEMENTATION
@@ -23,6 +25,7 @@
 #include "core/device.h"
 #include "core/error.h"
 #include "core/options.h"
+#include "style/draw.h"
 #include "style/garments.h"
 #include "style/generator.h"
 #include "style/gram.h"
@@ -38,24 +41,27 @@
 
 /* ---- options -------------------------------------------------------------------------------- */
 
-enum { PATCHES = 1, GRAM = 2, GENERATOR = 4, ADAIN = 8, STYLED = PATCHES | GRAM | ADAIN };
+enum { PATCHES = 1, GRAM = 2, GENERATOR = 4, ADAIN = 8, DRAW = 16, STYLED = PATCHES | GRAM | ADAIN,
+       PAINTS = STYLED | GENERATOR };
 enum { AUTO, PAINT, PRINT };                                    /* --mode */
 enum { OFF, LUMINANCE, COVARIANCE };                            /* --preserve-color */
 
 static struct {
     int method, mode, white, preserve_color, pooling, optimizer;
-    int size, steps, tile, threads, benchmark, help;
+    int size, steps, tile, count, threads, benchmark, help;
     uint64_t seed;
     double scale, shade, content_weight, style_weight, tv_weight, detail, alpha;
     OptionList styles;
     const char *style_weights, *generator, *content, *output, *sheet, *color_from, *mask, *features;
     const char *style_layers, *content_layer, *init, *device, *precision, *data_dir;
+    const char *classes, *interpolate;
 } opt;
 
 #define NEXT_LINE "\n                           "
 static Option table[] = {
-    WORD_OPTION("--method", &opt.method, "patches gram generator adain", NULL, 0,
-        "patches (the default), gram (optimised), generator (trained on a style), adain (on any)"),
+    WORD_OPTION("--method", &opt.method, "patches gram generator adain draw", NULL, 0,
+        "patches (the default), gram (optimised), generator (trained on a style), adain (on" NEXT_LINE
+        "any), draw (new pictures, by a generator that was trained on pictures)"),
     TEXTS_OPTION("--style", &opt.styles, STYLED,
         "a painting, a textile, a .pat pattern; may be given several times." NEXT_LINE
         "A folder: every picture in each of its styles, as OUTPUT/content-style.png"),
@@ -64,18 +70,24 @@ static Option table[] = {
         "shares of several styles, as in 2,1 (default equal)"),
     WORD_OPTION("--mode", &opt.mode, "auto paint print", "auto", STYLED,
         "paint all of the picture, print on the garment, auto: if there is one"),
-    TEXT_OPTION("--generator", &opt.generator, "", GENERATOR | ADAIN,
-        "a run's folder, or its checkpoint: ./train --recipe style, cyclegan, pattern, adain"),
-    TEXT_OPTION("--content", &opt.content, "", 0,
+    TEXT_OPTION("--generator", &opt.generator, "", GENERATOR | ADAIN | DRAW,
+        "a run's folder, or its checkpoint: ./train --recipe style, cyclegan, pattern, adain;" NEXT_LINE
+        "without --content: dcgan, cgan, stylegan and others that draw out of noise"),
+    INT_OPTION("--count", &opt.count, "64", 1, 100000, DRAW, "how many pictures are drawn"),
+    TEXT_OPTION("--classes", &opt.classes, "", DRAW,
+        "what a run of cgan draws, in turns, such as 0,3 (default: all that it learned)"),
+    TEXT_OPTION("--interpolate", &opt.interpolate, "", DRAW,
+        "two seeds, as in 3,9: pictures on the way from one to the other"),
+    TEXT_OPTION("--content", &opt.content, "", PAINTS,
         "a picture, a folder of them, fashion-mnist:17 or :3-9, or synthetic:5"),
     TEXT_OPTION("--output", &opt.output, "", 0,
-        "a .png or .jpg file; a folder where there are several garments"),
+        "a .png or .jpg file; a folder where there are several garments, or pictures"),
     TEXT_OPTION("--sheet", &opt.sheet, "", 0,
         "also a contact sheet: each garment, and beside it the same with the print; of" NEXT_LINE
         "a folder of styles a table: a line for a garment, a column for a style"),
-    INT_OPTION("--size", &opt.size, "0", 0, 16384, 0,
+    INT_OPTION("--size", &opt.size, "0", 0, 16384, PAINTS,
         "longer side of the result; 0: the picture's own, below 128 enlarged to 256"),
-    REAL_OPTION("--style-scale", &opt.scale, "0", 0, 64, 0,
+    REAL_OPTION("--style-scale", &opt.scale, "0", 0, 64, PAINTS,
         "size of the motifs, 1: as in the style or in training; 0: a good one"),
     REAL_OPTION("--shade", &opt.shade, "0.85", 0, 1, PATCHES | GENERATOR,
         "how strongly folds and shadows show (patches, paint: 0)"),
@@ -84,14 +96,14 @@ static Option table[] = {
         "0.5, print 0.1); gram: weight of the content loss (0.25; VGG 0.05)"),
     REAL_OPTION("--detail", &opt.detail, NULL, 0, 1, PATCHES,
         "fine detail of the content, added at the end (paint 0.35, print 0)"),
-    WORD_OPTION("--preserve-color", &opt.preserve_color, "off luminance covariance", "off", 0,
+    WORD_OPTION("--preserve-color", &opt.preserve_color, "off luminance covariance", "off", PAINTS,
         "covariance: the style gets the content's colours first; luminance: the result" NEXT_LINE
         "keeps its light and dark and takes the content's colours"),
     TEXT_OPTION("--color-from", &opt.color_from, "", STYLED,
         "the style gets the colours of this picture first"),
-    TEXT_OPTION("--mask", &opt.mask, "", 0,
+    TEXT_OPTION("--mask", &opt.mask, "", PAINTS,
         "a picture of the content's size, white where the print belongs"),
-    WORD_OPTION("--background", &opt.white, "keep white", "keep", 0,
+    WORD_OPTION("--background", &opt.white, "keep white", "keep", PAINTS,
         "around the garment: keep the picture, of a transparent one a .png keeps that; or white"),
     REAL_OPTION("--alpha", &opt.alpha, "1", 0, 1, ADAIN,
         "how much of the style; 0: the content, as the generator draws it"),
@@ -113,8 +125,8 @@ static Option table[] = {
         "adam or lbfgs"),
     TEXT_OPTION("--init", &opt.init, "content", GRAM,
         "start from the content, from noise, or from a picture"),
-    SEED_OPTION("--seed", &opt.seed, "1", PATCHES | GRAM | GENERATOR,
-        "another seed draws another print"),
+    SEED_OPTION("--seed", &opt.seed, "1", PATCHES | GRAM | GENERATOR | DRAW,
+        "another seed draws another print, or other pictures"),
     TEXT_OPTION("--device", &opt.device, "auto", 0,
         "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one"),
     TEXT_OPTION("--precision", &opt.precision, "float32", 0,
@@ -124,9 +136,9 @@ static Option table[] = {
         "no seam shows. 0: at once, and in pieces where it does not fit"),
     INT_OPTION("--threads", &opt.threads, "0", 0, 1024, 0,
         "OpenMP threads, 0: all; results do not depend on it"),
-    TEXT_OPTION("--data-dir", &opt.data_dir, "", 0,
+    TEXT_OPTION("--data-dir", &opt.data_dir, "", PAINTS,
         "where Fashion-MNIST lies (default /usr/share/datasets/fashion-mnist)"),
-    FLAG_OPTION("--benchmark", &opt.benchmark, 0,
+    FLAG_OPTION("--benchmark", &opt.benchmark, PAINTS,
         "the best time of a step (gram), or of a picture out of three"),
     FLAG_OPTION("--help", &opt.help, 0, "this text"),
     END_OF_OPTIONS
@@ -142,10 +154,10 @@ static double chosen(const char *name, double otherwise) {
 
 /* "patches, gram" */
 static const char *method_names(unsigned jobs) {
-    static const char *const names[] = { "patches", "gram", "generator", "adain" };
+    static const char *const names[] = { "patches", "gram", "generator", "adain", "draw" };
     static char text[64];
     *text = 0;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         if (jobs >> i & 1) strcat(strcat(text, *text ? ", " : ""), names[i]);
     return text;
 }
@@ -153,13 +165,16 @@ static const char *method_names(unsigned jobs) {
 static void print_help(void) {
     puts(
         "usage: ./transfer --style PICTURE --content PICTURES --output FILE [options]\n"
-        "       ./transfer --generator RUN --content GARMENTS --output FILE [options]\n\n"
+        "       ./transfer --generator RUN --content GARMENTS --output FILE [options]\n"
+        "       ./transfer --generator RUN --output FOLDER [options]\n\n"
         "Repaints pictures in the style of others, and prints patterns onto garments of any size.\n"
         "With --style every patch of the picture becomes the patch of the style that is most like\n"
-        "it: nothing to train. With --generator it is painted by what ./train has learned.\n\n"
+        "it: nothing to train. With --generator it is painted by what ./train has learned;\n"
+        "without --content, that draws new pictures.\n\n"
         "  ./transfer --style painting.jpg --content photo.jpg --output painted.png\n"
         "  ./transfer --style leopard.pat --content shirt.jpg --output print.png\n"
-        "  ./transfer --generator runs/style --content fashion-mnist:3-9 --output prints\n\n"
+        "  ./transfer --generator runs/style --content fashion-mnist:3-9 --output prints\n"
+        "  ./transfer --generator runs/dcgan --count 64 --seed 7 --output folder\n\n"
         "The print goes where --mask is white; without --mask, where the picture is opaque; in an\n"
         "opaque picture, on what stands out from a background of nearly one colour; where that\n"
         "is not so, on all of it. Of a folder all pictures are taken, whatever their names, in\n"
@@ -171,7 +186,7 @@ static void print_help(void) {
         "options (methods before a colon: only these use it):");
     for (Option *o = table; o->name; o++) {
         char *help;
-        if (o->jobs && asprintf(&help, "%s: %s", method_names(o->jobs), o->help) > 0)
+        if (o->jobs && o->jobs != PAINTS && asprintf(&help, "%s: %s", method_names(o->jobs), o->help) > 0)
             o->help = help;
     }
     options_help(table, stdout);
@@ -191,6 +206,7 @@ static struct {
     StFile weights;                     /* of gram's features, if they are not random; */
     int vgg;                            /* 16 or 19 if they are VGG's */
     Generator generator;
+    Draw drawn;
     Sheet sheet;
     double began;                       /* when painting did */
 } run;
@@ -427,15 +443,16 @@ static int repaint(Image *x, const Photo *p) {
 
 static void check_options(void) {
     int styles = opt.styles.count, kind = picture_kind(opt.sheet);
-    if (!given("--method")) opt.method = !*opt.generator ? 0 : styles ? 3 : 2;
+    if (!given("--method"))
+        opt.method = !*opt.generator ? 0 : styles ? 3 : *opt.content ? 2 : 4;
     run.method = 1u << opt.method;
     for (int i = 0; i < styles; i++) run.pairs |= is_folder(opt.styles.item[i]);
     const struct { int wrong; const char *what; } rules[] = {
         { !*opt.generator && !styles, "--style is missing: a picture (or --generator: a run's "
           "folder, made by ./train --recipe style)" },
         { !styles == !!(run.method & STYLED) ||
-          !*opt.generator == !!(run.method & (GENERATOR | ADAIN)), "--method: patches and gram "
-          "need --style, generator needs --generator, adain both" },
+          !*opt.generator == !!(run.method & (GENERATOR | ADAIN | DRAW)), "--method: patches and "
+          "gram need --style, generator and draw need --generator, adain both" },
         { !styles && opt.preserve_color == COVARIANCE, "--preserve-color covariance is for the "
           "colours of a --style, a generator learned its own" },
         { *opt.color_from && opt.preserve_color,
@@ -444,11 +461,13 @@ static void check_options(void) {
           "--data-dir is where --content fashion-mnist:N lies, not other pictures" },
         { run.pairs && (styles > 1 || *opt.style_weights), "--style: the pictures of a folder are "
           "not mixed: expected no other --style beside it, and no --style-weights" },
-        { !*opt.content,
+        { !*opt.content && run.method != DRAW,
           "--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5" },
         { !*opt.output && !*opt.sheet,
           "--output is missing: the .png or .jpg file to write, or a folder" },
         { *opt.sheet && !kind, "--sheet: expected a name that ends in .png or .jpg" },
+        { given("--seed") && *opt.interpolate,
+          "--interpolate and --seed: expected one of them" },
         { !strcmp(opt.sheet, opt.output), "--sheet and --output: expected two names" },
         { strlen(opt.generator) > 3900 || strlen(opt.content) > 3900 || strlen(opt.output) > 3900 ||
           strlen(opt.sheet) > 3900, "a path is too long" } };
@@ -527,7 +546,8 @@ static int open_inputs(const char *program) {
 /* May `path` be written? Not where it is a file that is read. garment: one of them, or NULL */
 static int safe(const char *path, const char *option, const char *garment) {
     const char *taken = garment && same_file(garment, path) ? "--content" : NULL;
-    if (same_file(run.generator.path, path)) taken = "--generator";
+    if (same_file(run.generator.path, path) || same_file(run.drawn.path, path))
+        taken = "--generator";
     for (const Option *o = table; o->name; o++)
         if (o->kind == OPTION_TEXT && o->value != &opt.output && o->value != &opt.sheet &&
             same_file(*(const char **)o->value, path)) taken = o->name;
@@ -552,20 +572,25 @@ static int writable(const char *path, const char *option) {
                 option);
 }
 
+static void die_without_folder(void) {
+    die(2, "--output: several results need a folder; --sheet is one picture of them all; see "
+        "--help");
+}
+static int make_folder(void) {
+    return ((!mkdir(opt.output, 0777) || errno == EEXIST) && !access(opt.output, W_OK | X_OK)) ||
+           fail("%s: %s: expected a folder to write into, choose another --output", opt.output,
+                strerror(errno));
+}
+
 static int plan_outputs(void) {
     int there = is_folder(opt.output), kind = there ? 0 : picture_kind(opt.output);
     run.several = run.garments.count > 1 || is_folder(opt.content) || run.pairs;
     run.folder = *opt.output && (run.several || there);
-    if (run.several && kind)
-        die(2, "--output: several results need a folder; --sheet is one picture of them all; see "
-            "--help");
+    if (run.several && kind) die_without_folder();
     if (*opt.output && !run.folder && !kind)
         die(2, "--output: expected a name that ends in .png or .jpg; see --help");
-    if (run.folder &&
-        ((mkdir(opt.output, 0777) && errno != EEXIST) || access(opt.output, W_OK | X_OK)))
-        return fail("%s: %s: expected a folder to write into, choose another --output", opt.output,
-                    strerror(errno));
-    int good = (run.folder || writable(opt.output, "--output")) && writable(opt.sheet, "--sheet");
+    int good = run.folder ? make_folder() : writable(opt.output, "--output");
+    good = good && writable(opt.sheet, "--sheet");
     for (long i = 0; good && i < run.garments.count; i++)
         good = safe(opt.sheet, "--sheet", run.garments.item[i].path);
     sheet_begin(&run.sheet, run.garments.count, opt.styles.count, run.styles.count);
@@ -618,6 +643,21 @@ static long transfer_all(void) {
     return done;
 }
 
+/* New pictures: in a folder and on a sheet, or the sheet alone */
+static int draw(void) {
+    Draw *d = &run.drawn;
+    int folder = is_folder(opt.output) || (*opt.output && !picture_kind(opt.output));
+    const char *option = *opt.sheet ? "--sheet" : "--output";
+    char sheet[4300];
+    if (!folder && *opt.output && *opt.sheet) die_without_folder();
+    snprintf(sheet, sizeof sheet, "%s%s", *opt.sheet ? opt.sheet : opt.output,
+             folder && !*opt.sheet ? "/sheet.png" : "");
+    d->ops = run.ops, d->count = opt.count, d->seed[0] = opt.seed;
+    return draw_open(d, opt.generator, opt.classes, opt.interpolate)
+        && (!folder || make_folder()) && writable(sheet, option) && safe(sheet, option, NULL)
+        && draw_all(d, folder ? opt.output : "", sheet);
+}
+
 static void report_files(const GarmentList *list, const char *option) {
     if (list->left_out)
         say("%s: %ld file%s left out, the first: %s", option, list->left_out,
@@ -637,6 +677,7 @@ int main(int argc, char **argv) {
 #ifdef _OPENMP
     if (opt.threads) omp_set_num_threads(opt.threads);
 #endif
+    if (run.method == DRAW) return must(draw()), 0;
     must(open_inputs(argv[0]));
     must(plan_outputs());
     long done = transfer_all(), all = run.garments.count * (run.pairs ? run.styles.count : 1);
