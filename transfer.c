@@ -9,8 +9,7 @@
  *   -> laid on the picture where the mask is, with folds and shadows
  *   -> the picture's own colours again, if they were asked for.
  * Around it: a list of garments (style/garments.h), each with every style of a folder, and a
- * contact sheet of what became of them. Without a picture, --method draw draws new ones out of noise
- * (style/draw.h).
+ * contact sheet of what became of them. Or --method draw: new pictures out of noise (style/draw.h).
  * Exit status: 0 done, 1 bad input (of several garments: at least one failed; the others are
  * done), 2 usage. Files are written whole or not at all. */
 #define _GNU_SOURCE
@@ -32,6 +31,7 @@
 #include "style/patches.h"
 #include "style/page.h"
 #include <errno.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -51,8 +51,8 @@ static struct {
     int size, steps, tile, count, threads, benchmark, help;
     uint64_t seed;
     double scale, shade, content_weight, style_weight, tv_weight, detail, alpha;
-    OptionList styles;
-    const char *style_weights, *generator, *content, *output, *sheet, *color_from, *mask, *features;
+    OptionList styles, masks;
+    const char *style_weights, *generator, *content, *output, *sheet, *color_from, *features;
     const char *style_layers, *content_layer, *init, *device, *precision, *data_dir;
     const char *classes, *interpolate;
 } opt;
@@ -60,8 +60,8 @@ static struct {
 #define NEXT_LINE "\n                           "
 static Option table[] = {
     WORD_OPTION("--method", &opt.method, "patches gram generator adain draw", NULL, 0,
-        "patches (the default), gram (optimised), generator (trained on a style), adain (on" NEXT_LINE
-        "any), draw (new pictures, by a generator that was trained on pictures)"),
+        "patches (the default), gram (optimised), generator (trained on a style)," NEXT_LINE
+        "adain (on any), draw (new pictures, by what was trained on pictures)"),
     TEXTS_OPTION("--style", &opt.styles, STYLED,
         "a painting, a textile, a .pat pattern; may be given several times." NEXT_LINE
         "A folder: every picture in each of its styles, as OUTPUT/content-style.png"),
@@ -71,8 +71,8 @@ static Option table[] = {
     WORD_OPTION("--mode", &opt.mode, "auto paint print", "auto", STYLED,
         "paint all of the picture, print on the garment, auto: if there is one"),
     TEXT_OPTION("--generator", &opt.generator, "", GENERATOR | ADAIN | DRAW,
-        "a run's folder, or its checkpoint: ./train --recipe style, cyclegan, pattern, adain;" NEXT_LINE
-        "without --content: dcgan, cgan, stylegan and others that draw out of noise"),
+        "a run's folder, or its checkpoint: ./train --recipe style, cyclegan, pattern," NEXT_LINE
+        "adain; without --content dcgan, cgan, and all others that draw out of noise"),
     INT_OPTION("--count", &opt.count, "64", 1, 100000, DRAW, "how many pictures are drawn"),
     TEXT_OPTION("--classes", &opt.classes, "", DRAW,
         "what a run of cgan draws, in turns, such as 0,3 (default: all that it learned)"),
@@ -101,8 +101,9 @@ static Option table[] = {
         "keeps its light and dark and takes the content's colours"),
     TEXT_OPTION("--color-from", &opt.color_from, "", STYLED,
         "the style gets the colours of this picture first"),
-    TEXT_OPTION("--mask", &opt.mask, "", PAINTS,
-        "a picture of the content's size, white where the print belongs"),
+    TEXTS_OPTION("--mask", &opt.masks, PAINTS,
+        "a picture of the content's size, white where the print belongs. Several" NEXT_LINE
+        "masks, each with its --style behind it: several prints, one after the other"),
     WORD_OPTION("--background", &opt.white, "keep white", "keep", PAINTS,
         "around the garment: keep the picture, of a transparent one a .png keeps that; or white"),
     REAL_OPTION("--alpha", &opt.alpha, "1", 0, 1, ADAIN,
@@ -186,8 +187,8 @@ static void print_help(void) {
         "options (methods before a colon: only these use it):");
     for (Option *o = table; o->name; o++) {
         char *help;
-        if (o->jobs && o->jobs != PAINTS && asprintf(&help, "%s: %s", method_names(o->jobs), o->help) > 0)
-            o->help = help;
+        if (o->jobs && o->jobs != PAINTS &&
+            asprintf(&help, "%s: %s", method_names(o->jobs), o->help) > 0) o->help = help;
     }
     options_help(table, stdout);
 }
@@ -202,7 +203,9 @@ static struct {
     GarmentList garments, styles, results;      /* styles: of that folder; results: their names */
     Image pattern[OPTION_LIST], matched[OPTION_LIST];   /* styles, and in the colours asked for */
     Image colors;                       /* of --color-from */
+    const char *style_path[OPTION_LIST];
     double share[OPTION_LIST];
+    int prints, first, mixed;           /* of a picture; this one's styles: first .. + mixed - 1 */
     StFile weights;                     /* of gram's features, if they are not random; */
     int vgg;                            /* 16 or 19 if they are VGG's */
     Generator generator;
@@ -238,7 +241,8 @@ static int patches_progress(void *unused, int level, int levels, int iteration, 
 
 static int paint_patches(Image *print, const Cutout *cut, const Image *style, int prints) {
     PatchesOptions o = patches_default(prints ? PATCHES_PRINT : PATCHES_PAINT);
-    int h = cut->part.h, w = cut->part.w, styles = opt.styles.count;
+    int h = cut->part.h, w = cut->part.w, styles = run.mixed;
+    const double *share = run.share + run.first;
     double have = device_free_bytes(run.ops);
     o.content_weight = chosen("--content-weight", o.content_weight);
     o.detail = chosen("--detail", o.detail);
@@ -248,7 +252,7 @@ static int paint_patches(Image *print, const Cutout *cut, const Image *style, in
     printf("%s %d x %d pixels in %.0f MB on %s\n", prints ? "printing" : "painting", w, h,
            patches_bytes(h, w, style, styles, &o, run.ops) / 1e6, device_name(run.ops));
     fflush(stdout);
-    return patches_transfer(print, cut, style, run.share, styles, &o, run.ops);
+    return patches_transfer(print, cut, style, share, styles, &o, run.ops);
 }
 
 /* The last step, when it was, the least seconds of a step in the last level */
@@ -286,7 +290,8 @@ static GramOptions gram_options(const Image *start) {
 static int paint_gram(Image *print, const Image *part, const Image *style) {
     GramWatch watch = { .least = 0 };
     Image start = { 0 };
-    int h = part->h, w = part->w, styles = opt.styles.count;
+    int h = part->h, w = part->w, styles = run.mixed;
+    const double *share = run.share + run.first;
     if (strcmp(opt.init, "content") && strcmp(opt.init, "noise") && !image_load(&start, opt.init))
         return 0;
     GramOptions o = gram_options(&start);
@@ -299,7 +304,7 @@ static int paint_gram(Image *print, const Image *part, const Image *style) {
         printf("optimising %d x %d pixels in %.0f MB on %s\n", w, h, need / 1e6,
                device_name(run.ops));
     fflush(stdout);
-    good = good && gram_transfer(print, part, style, run.share, styles, &o, run.ops);
+    good = good && gram_transfer(print, part, style, share, styles, &o, run.ops);
     image_free(&start);
     show_progress(1, "");
     if (!good) return 0;
@@ -321,8 +326,8 @@ static int paint(Image *print, const Cutout *cut, const Image *style, int prints
         case PATCHES: return paint_patches(print, cut, style, prints);
         case GRAM: return paint_gram(print, &cut->part, style);
         case ADAIN:
-            return generator_fuse(&run.generator, print, &cut->part, style, run.share,
-                                  opt.styles.count);
+            return generator_fuse(&run.generator, print, &cut->part, style,
+                                  run.share + run.first, run.mixed);
         default: return generator_print(&run.generator, print, cut);
     }
 }
@@ -354,11 +359,12 @@ static int write_caption(char caption[SHEET_CAPTION], int width) {
     int draws = run.method == PATCHES || (run.method == GENERATOR && kind != GENERATOR_CYCLEGAN);
     *caption = 0;
     for (const Option *o = table; o->name; o++) {
-        int list = o->kind == OPTION_TEXTS, count = list ? opt.styles.count : o->given;
+        const OptionList *list = o->kind == OPTION_TEXTS ? o->value : NULL;
+        int count = list ? list->count : o->given;
         if (o->value == &opt.method || (o->value == &opt.seed && draws)) count = 1;
         for (int i = 0; i < count && !strstr(unseen, o->name); i++) {
             char number[64], word[600];
-            const char *value = list ? opt.styles.item[i] : option_text(o, number);
+            const char *value = list ? list->item[i] : option_text(o, number);
             const char *slash = strrchr(value, '/');
             int length = snprintf(word, sizeof word, "%s %.500s", o->name,
                                   slash && slash[1] ? slash + 1 : value);
@@ -398,34 +404,56 @@ static void whiten(Image *x, int all) {
     }
 }
 
-/* The styles in the colours of --color-from, or of the picture (--preserve-color covariance); NULL:
- * no memory */
-static const Image *coloured_styles(const Image *picture) {
-    const Image *like = *opt.color_from ? &run.colors : picture;
-    if (!*opt.color_from && opt.preserve_color != COVARIANCE) return run.pattern;
-    for (int i = 0; i < opt.styles.count; i++) {
-        image_free(&run.matched[i]);
-        if (!image_copy(&run.matched[i], &run.pattern[i])) return NULL;
-        colour_match(&run.matched[i], like);
+/* What is transparent in the style gets the colour `ground`; clear: it keeps its mask */
+static void lay_on_ground(Image *style, const double ground[3], int clear) {
+    for (long i = 0; style->mask && i < 3L * style->h * style->w; i++) {
+        float m = style->mask[i / 3];
+        style->pixels[i] = m * style->pixels[i] + (1 - m) * (float)ground[i % 3];
     }
-    return run.matched;
+    if (!clear) free(style->mask), style->mask = NULL;
 }
 
-/* x: a copy of the photo's picture, which becomes the result */
-static int repaint(Image *x, const Photo *p) {
+/* This print's styles in the colours of --color-from, or of the picture (--preserve-color
+ * covariance). NULL: no memory */
+static const Image *ready_styles(const Image *picture, const double ground[3], int clear) {
+    const Image *like = *opt.color_from ? &run.colors : picture;
+    int match = *opt.color_from || opt.preserve_color == COVARIANCE, as_is = !match;
+    for (int i = run.first; i < run.first + run.mixed; i++) as_is &= !run.pattern[i].mask;
+    if (as_is) return run.pattern + run.first;
+    for (int i = run.first; i < run.first + run.mixed; i++) {
+        image_free(&run.matched[i]);
+        if (!image_copy(&run.matched[i], &run.pattern[i])) return NULL;
+        if (match) colour_match(&run.matched[i], like);
+        if (run.matched[i].mask && !clear)
+            tell("%s: its transparent ground is painted white", run.style_path[i]);
+        lay_on_ground(&run.matched[i], ground, clear);
+    }
+    return run.matched + run.first;
+}
+
+/* F of a print x = a F + (1 - a) ground, where a is its mask */
+static void take_off_ground(Image *x, const double ground[3]) {
+    for (long i = 0; x->mask && i < 3L * x->h * x->w; i++) {
+        double a = x->mask[i / 3], f = (x->pixels[i] - (1 - a) * ground[i % 3]) / fmax(a, .01);
+        x->pixels[i] = image_clamp((float)f, -1, 1);
+    }
+}
+
+/* x: a copy of the photo's picture, which becomes the result; white: around the garment */
+static int repaint(Image *x, const Photo *p, int white) {
     int styled = run.method & STYLED, patches = run.method == PATCHES, kind = run.generator.kind;
     int adds = !styled && kind != GENERATOR_STYLE;      /* to the picture: nothing is shaded */
     int masked = p->mask == PHOTO_OWN || p->mask == PHOTO_GIVEN;
     int prints = opt.mode == PRINT || (opt.mode == AUTO && p->mask != PHOTO_NONE);
-    int white = opt.white || (!adds && (!p->from->path || p->mask == PHOTO_OWN));
-    double shade = opt.shade;
+    double shade = opt.shade, ground[3] = { 1, 1, 1 }, spread[9];
     if (adds || run.method == GRAM || run.method == ADAIN) shade = 0;
     else if (patches && !prints && !given("--shade")) shade = 0;
     if (styled && white) whiten(x, 0);
     for (long i = 0; styled && !prints && !masked && i < (long)x->h * x->w; i++) x->mask[i] = 1;
     int margin = patches ? PATCHES_MARGIN : styled ? CUTOUT_ALL : 0;
     int least = patches ? PATCHES_SMALLEST : 1, rim = patches ? 0 : (int)ceil(fmax(p->by, 1));
-    const Image *style = coloured_styles(x);
+    if (patches && prints) colour_statistics(ground, spread, x, NULL, 1);
+    const Image *style = ready_styles(x, ground, patches && prints);
     Image print;
     Cutout cut;
     if (!style) return 0;
@@ -433,13 +461,60 @@ static int repaint(Image *x, const Photo *p) {
         return fail("%s: %s", p->from->name, error_text());
     int good = paint_often(&print, &cut, style, prints);
     if (!styled && white) whiten(x, 1);
+    if (!patches) free(print.mask), print.mask = NULL;  /* the picture's */
+    take_off_ground(&print, ground);
     if (good) image_lay_print(x, &print, &cut.tones, cut.top, cut.left, shade);
     image_free(&print), cutout_free(&cut);
     if (good && opt.preserve_color == LUMINANCE) colour_keep_luminance(x, &p->picture);
     return good;
 }
 
+/* The prints of a picture one after the other, each with the styles that follow its mask. What is
+ * white around several is so around them all. */
+static int repaint_all(Image *x, const Photo *p) {
+    int adds = !(run.method & STYLED) && run.generator.kind != GENERATOR_STYLE, good = 1;
+    int white = opt.white || (!adds && (!p->from->path || p->mask == PHOTO_OWN));
+    size_t n = (size_t)x->h * (size_t)x->w;
+    Image all = { 0 };
+    run.first = 0, run.mixed = opt.styles.count;
+    if (run.prints < 2) return repaint(x, p, white);
+    good = image_new(&all, x->h, x->w, 1);
+    for (int k = 0; good && k < run.prints; k++, run.first += run.mixed) {
+        Photo q;
+        int next = k + 1 < run.prints ? opt.masks.at[k + 1] : INT_MAX;
+        for (run.mixed = 0; run.first + run.mixed < opt.styles.count; run.mixed++)
+            if (opt.styles.at[run.first + run.mixed] > next) break;
+        good = photo_open(&q, &run.garments, p->from - run.garments.item, opt.size,
+                          opt.masks.item[k]);
+        if (good) memcpy(x->mask, q.picture.mask, n * sizeof *x->mask);
+        good = good && repaint(x, &q, 0);
+        for (size_t i = 0; good && i < n; i++)
+            all.pixels[i] = fmaxf(all.pixels[i], q.picture.mask[i]);
+        photo_close(&q);
+    }
+    if (good) memcpy(x->mask, all.pixels, n * sizeof *x->mask);
+    if (good && white) whiten(x, 0);
+    image_free(&all);
+    return good;
+}
+
 /* ---- the program ---------------------------------------------------------------------------- */
+
+/* Several masks: each has styles of its own, behind it */
+static void check_masks(void) {
+    const OptionList *masks = &opt.masks, *styles = &opt.styles;
+    int good = !styles->count || styles->at[0] > masks->at[0];
+    run.prints = masks->count;
+    for (int k = 0; k < masks->count; k++) {
+        int next = k + 1 < masks->count ? masks->at[k + 1] : INT_MAX, own = 0;
+        for (int i = 0; i < styles->count; i++)
+            own |= styles->at[i] > masks->at[k] && styles->at[i] < next;
+        good = good && own;
+    }
+    if (run.prints > 1 && !good)
+        die(2, "--mask: of several masks each needs its --style behind it: --mask sleeves.png "
+            "--style a.pat --mask body.png --style b.pat; see --help");
+}
 
 static void check_options(void) {
     int styles = opt.styles.count, kind = picture_kind(opt.sheet);
@@ -475,6 +550,7 @@ static void check_options(void) {
         if (rules[i].wrong) die(2, "%s; see --help", rules[i].what);
     const Option *unused = option_not_for(table, run.method);
     char method[64];
+    check_masks();
     if (unused)
         die(2, "%s is not used by --method %s, only by %s; see --help", unused->name,
             option_text(&table[0], method), method_names(unused->jobs));
@@ -501,10 +577,12 @@ static int open_features(const char *program) {
     return 1;
 }
 
+/* What is transparent in it has the motif's colours, not yet mixed with those of a ground */
 static int open_style(int i, const char *path) {
+    static const double white[3] = { 1, 1, 1 };
     image_free(&run.pattern[i]);
-    int good = image_load(&run.pattern[i], path);
-    if (run.pattern[i].mask) tell("%s: its transparent ground is printed white", path);
+    int good = image_load(&run.pattern[i], run.style_path[i] = path);
+    if (good) take_off_ground(&run.pattern[i], white);
     return good;
 }
 static int open_styles(void) {
@@ -553,6 +631,8 @@ static int safe(const char *path, const char *option, const char *garment) {
             same_file(*(const char **)o->value, path)) taken = o->name;
     for (int i = 0; i < opt.styles.count; i++)
         if (same_file(opt.styles.item[i], path)) taken = "--style";
+    for (int i = 0; i < opt.masks.count; i++)
+        if (same_file(opt.masks.item[i], path)) taken = "--mask";
     for (long i = 0; i < run.styles.count; i++)
         if (same_file(run.styles.item[i].path, path)) taken = "--style";
     if (!taken) return 1;
@@ -620,7 +700,7 @@ static int transfer(const Photo *p, long k) {
     if (!safe(to, "--output", p->from->path) || (style && !open_style(0, style->path))) return 0;
     if ((opt.styles.count && !show(&run.pattern[0], run.pairs, k + 1)) ||
         !image_copy(&x, &p->picture)) return 0;
-    int good = repaint(&x, p) && show(&x, 0, run.pairs ? k + 1 : run.sheet.cells - 1)
+    int good = repaint_all(&x, p) && show(&x, 0, run.pairs ? k + 1 : run.sheet.cells - 1)
             && (!*to || save(&x, to, p));
     image_free(&x);
     if (good && *to) tell("%s", to);
@@ -629,11 +709,12 @@ static int transfer(const Photo *p, long k) {
 
 /* Returns how many results there are */
 static long transfer_all(void) {
+    const char *mask = opt.masks.count ? opt.masks.item[0] : "";
     long done = 0;
     for (long i = 0; i < run.garments.count; i++) {
         long before = done, styles = run.pairs ? run.styles.count : 1;
         Photo p;
-        int good = (photo_open(&p, &run.garments, i, opt.size, opt.mask) && show(&p.picture, 0, 0))
+        int good = (photo_open(&p, &run.garments, i, opt.size, mask) && show(&p.picture, 0, 0))
                 || say("%s", error_text());
         for (long k = 0; good && k < styles; k++)
             done += transfer(&p, k) || say("%s", error_text());

@@ -82,7 +82,8 @@ static void draw_sizes(const StFile *file, GanOptions *o) {
         const char *end = strrchr(t->name, '.');
         if (sscanf(t->name, "g.%d.", &node) != 1 || !end || !t->rank) continue;
         if (!strcmp(end, ".bias") && node > last) last = node, o->channels = (int)t->shape[0];
-        if (!strcmp(end, ".weight") && node < first) first = node, o->classes = (int)t->shape[0] - Z;
+        if (!strcmp(end, ".weight") && node < first)
+            first = node, o->classes = (int)t->shape[0] - Z;
     }
     if (o->channels % (o->size * o->size) == 0) o->channels /= o->size * o->size;
     if (o->classes < 1 || o->classes > 4096) o->classes = 1;
