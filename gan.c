@@ -554,8 +554,8 @@ static void style_step(Gan *gan) {
  * print afterwards. G reads a map of 1/8 of the size: noise of its own at every place, and the same
  * everywhere, numbers of the whole picture and waves (F32), by which rows and checks keep their
  * distance (Jetchev, Bergmann, Vollgraf 2016; Bergmann et al. 2017). It ends with a palette: a 1x1
- * convolution that begins with the colour axes of the style, so that its first pictures have the
- * right colours. D judges patches of the picture, of its half and of its quarter. Several styles:
+ * convolution that begins with the colour axes of the style, as the waves begin with its strongest
+ * ones: so the first pictures have the right colours, and soon the right rows. D judges patches of the picture, of its half and of its quarter. Several styles:
  * both are told which (as cgan), and what lies between two styles blends them.
  *   L_G = F2 + style_weight F8 on D's features + content_weight F33
  * F33: patches of 7x7 in random directions, real and fake each sorted: mean |difference| of equal
@@ -565,21 +565,25 @@ static void style_step(Gan *gan) {
 enum { PATCHES_LOSS = ADVERSARIAL + 1, SCALES = 3 };
 
 const int cloth_margin[4] = { 0, 7, 4, 4 };
+enum { CLOTH_WHOLE = 4, CLOTH_LOCAL = 8 };               /* numbers of the picture, of a place */
 int cloth_waves(int classes) { return classes < 4 ? 4 * classes : 16; }
+int cloth_inputs(int classes) {
+    int told = classes > 1 ? classes : 0;
+    return CLOTH_LOCAL + CLOTH_WHOLE + told + 2 * cloth_waves(classes);
+}
 
 static int cloth_layer(Net *g, int x, int out) {
     return relu(g, batchnorm(g, conv2d(g, x, out, 3, 1, 0)));
 }
 void cloth_generator(Net *g, const Ops *ops, int n, int h, int w, int classes, Gan *nodes) {
-    enum { WHOLE = 4, LOCAL = 8 };
     const int *margin = cloth_margin;
     int count = cloth_waves(classes);
     net_begin(g, "g", ops, n);
     nodes->latents = 0;
-    int x = noise_input(nodes, g, 1, 1, count + WHOLE);
+    int x = noise_input(nodes, g, 1, 1, count + CLOTH_WHOLE);
     if (classes > 1) x = concat(g, x, nodes->g_given = net_input(g, 1, 1, classes));
     int rows = h / 8 + margin[1], columns = w / 8 + margin[1];
-    x = concat(g, noise_input(nodes, g, rows, columns, LOCAL), waves(g, x, rows, columns, count));
+    x = concat(g, noise_input(nodes, g, rows, columns, CLOTH_LOCAL), waves(g, x, rows, columns, count));
     x = cloth_layer(g, cloth_layer(g, x, 96), 96);
     x = cloth_layer(g, cloth_layer(g, upsample(g, x, 2), 64), 64);
     x = upsample(g, x, 2);
@@ -590,14 +594,21 @@ void cloth_generator(Net *g, const Ops *ops, int n, int h, int w, int classes, G
     nodes->g_picture = tanh_(g, conv2d(g, x, 3, 1, 1, 0));
 }
 
-/* The palette: tanh(mean + root x) of G's last three numbers x, which begin as N(0,1) */
+/* The palette: tanh(mean + root x) of G's last three numbers x, which begin as N(0,1); the waves of
+ * the style, in cells of 8 pixels */
 static int cloth_start(Gan *gan) {
+    enum { COLOURS = 12, CELL = 8 };
     const double *palette = gan->options.palette;
     const Node *node = &gan->g.node[gan->g_picture - 1];
-    real w[12];
-    for (int i = 0; i < 12; i++)
-        w[i] = (real)(palette ? palette[(i + 3) % 12] : i < 9 ? i % 4 == 0 : 0);
-    gan->ops->upload(gan->g.p + node->weight, w, 12);    /* (3,3), and the bias behind it */
+    int count = 2 * cloth_waves(gan->options.classes), i = 0;
+    real w[COLOURS], k[2 * 16];
+    for (int j = 0; j < COLOURS; j++)
+        w[j] = (real)(palette ? palette[(j + 3) % COLOURS] : j < 9 ? j % 4 == 0 : 0);
+    gan->ops->upload(gan->g.p + node->weight, w, COLOURS);     /* (3,3), and the bias behind it */
+    if (!palette) return 1;
+    while (gan->g.node[i].rank != 2) i++;
+    for (int j = 0; j < count; j++) k[j] = (real)(CELL * palette[COLOURS + j]);
+    gan->ops->upload(gan->g.p + gan->g.node[i].weight, k, count);
     return 1;
 }
 

@@ -34,7 +34,8 @@ typedef struct GanOptions {
     int sync_batchnorm;                 /* 1: batch norm's statistics are those of all ranks */
     uint64_t seed;
     int vgg; const StFile *weights;     /* adain: see features_open; 0, NULL: random features */
-    const double *palette;              /* cloth: means and root (3,3) of its colours; or NULL */
+    const double *palette;              /* cloth: means and root (3,3) of its colours, then its */
+                                        /* waves (2,cloth_waves()), radians a pixel; or NULL */
 } GanOptions;
 
 enum { GAN_PARTS = 6, GAN_FEATURES = 18, GAN_NETS = 6, GAN_BUFFERS = 24 };
@@ -173,7 +174,8 @@ enum { PATTERN_Z = 8 };
  * .. [3]: noise in grains of 8, 2, 1 pixels, (size / grain + cloth_margin[i]), see cloth_waves. */
 void cloth_generator(Net *g, const Ops *ops, int n, int h, int w, int classes, Gan *nodes);
 extern const int cloth_margin[4];
-int cloth_waves(int classes);            /* how many waves there are */
+int cloth_waves(int classes);            /* how many waves there are, at most 16; */
+int cloth_inputs(int classes);           /* and channels that its first convolution reads */
 
 /* The pieces of adain, for pictures of any height and width: E for n pictures (h,w), then G for
  * what E gives, in gan->e and gan->g; gan->ops and gan->options (seed, vgg, weights) say which

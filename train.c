@@ -87,7 +87,7 @@ static void print_networks(const Run *run) {
 static void networks_open(Run *run, const Ops *ops) {
     Gan *gan = &run->gan;
     int styled = feeds_on_styles(run->recipe);
-    double palette[12];
+    double palette[12 + 2 * 16] = {0};
     GanOptions o = run->options;
     o.batch /= parallel_ranks();
     o.channels = styled ? 3 : run->set.c, o.classes = styled ? run->style_count : run->set.classes;

@@ -73,9 +73,16 @@ static void style_add(Run *run, Image *picture, const char *name) {
     run->styles[run->style_count++] = ready;
 }
 
-/* Of the styles' pixels x: mean and root of the covariance of atanh 0.96 x, what G's last tanh is
- * to be given */
-static inline void style_palette(const Run *run, double palette[12]) {
+/* GanOptions.palette of cloth. Of the styles' pixels x: mean and root of the covariance of
+ * atanh 0.96 x, what G's last tanh is to be given; and waves of each style */
+static inline void style_palette(const Run *run, double palette[12 + 2 * 16]) {
+    int count = cloth_waves(run->style_count), each = fmax(1, count / run->style_count);
+    for (int i = 0; i < count / each; i++) {
+        double k[2 * 16];
+        image_waves(k, each, &run->styles[i]);
+        for (int q = 0; q < 2 * each; q++)
+            palette[12 + q / each * count + i * each + q % each] = k[q];
+    }
     Image *open = room_for(run->style_count, sizeof *open);
     double covariance[9];
     for (int i = 0; i < run->style_count; i++) {
