@@ -424,24 +424,29 @@ static void waves_forward(float *y, const float *x, const float *k, const float 
         y[p * c + j] = z + (b ? b[j] : 0);
     });
 }
+/* what dy says of the angle of wave q, or of number q, at pixel p */
+__device__ static inline float wave_slope(const float *dy, const float *x, const float *k, long p,
+                                          int h, int w, int q, int waves, int others) {
+    const float *from = dy + p * (2 * waves + others);
+    if (q >= waves) return from[waves + q];
+    float a = wave_angle(x, k, p, h, w, q, waves, others);
+    return from[q] * cosf(a) - from[waves + q] * sinf(a);
+}
 static void waves_backward(float *dx, float *dk, const float *dy, const float *x, const float *k,
                            int n, int h, int w, int waves, int others) {
-    int c = 2 * waves + others, numbers = waves + others;
+    int numbers = waves + others;
     long all = (long)h * w;
-    auto da = [=] __device__ (long p, int q) {         /* of the angle, or of a number, at pixel p */
-        const float *from = dy + p * c;
-        if (q >= waves) return from[waves + q];
-        float a = wave_angle(x, k, p, h, w, q, waves, others);
-        return from[q] * cosf(a) - from[waves + q] * sinf(a);
-    };
     if (dx) each_row(n, numbers, [=] __device__ (long m, int q) {
         double sum = 0;
-        for (long p = m * all; p < (m + 1) * all; p++) sum += da(p, q);
+        for (long p = m * all; p < (m + 1) * all; p++)
+            sum += wave_slope(dy, x, k, p, h, w, q, waves, others);
         dx[m * numbers + q] += (float)(q < waves ? TURN * sum : sum);
     });
     if (dk) each_row(2, waves, [=] __device__ (long side, int q) {
         double sum = 0;
-        for (long p = 0; p < n * all; p++) sum += da(p, q) * (double)(side ? p % w : p / w % h);
+        for (long p = 0; p < n * all; p++)
+            sum += (double)(side ? p % w : p / w % h)
+                   * wave_slope(dy, x, k, p, h, w, q, waves, others);
         dk[side * waves + q] += (float)sum;
     });
 }

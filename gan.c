@@ -555,8 +555,9 @@ static void style_step(Gan *gan) {
  * everywhere, numbers of the whole picture and waves (F32), by which rows and checks keep their
  * distance (Jetchev, Bergmann, Vollgraf 2016; Bergmann et al. 2017). It ends with a palette: a 1x1
  * convolution that begins with the colour axes of the style, as the waves begin with its strongest
- * ones: so the first pictures have the right colours, and soon the right rows. D judges patches of the picture, of its half and of its quarter. Several styles:
- * both are told which (as cgan), and what lies between two styles blends them.
+ * ones: the first pictures have the right colours, and soon the right rows. D judges patches of the
+ * picture, of its half and of its quarter. Several styles: both are told which (as cgan), and what
+ * lies between two styles blends them.
  *   L_G = F2 + style_weight F8 on D's features + content_weight F33
  * F33: patches of 7x7 in random directions, real and fake each sorted: mean |difference| of equal
  * ranks, at three sizes (Rabin et al. 2011; Elnekave, Weiss 2022). */
@@ -564,7 +565,7 @@ static void style_step(Gan *gan) {
 #define CLOTH_PARTS { "adversarial", "patches", "style" }
 enum { PATCHES_LOSS = ADVERSARIAL + 1, SCALES = 3 };
 
-const int cloth_margin[4] = { 0, 7, 4, 4 };
+int cloth_margin(int latent) { return latent == 1 ? 7 : latent ? 4 : 0; }
 enum { CLOTH_WHOLE = 4, CLOTH_LOCAL = 8 };               /* numbers of the picture, of a place */
 int cloth_waves(int classes) { return classes < 4 ? 4 * classes : 16; }
 int cloth_inputs(int classes) {
@@ -576,20 +577,20 @@ static int cloth_layer(Net *g, int x, int out) {
     return relu(g, batchnorm(g, conv2d(g, x, out, 3, 1, 0)));
 }
 void cloth_generator(Net *g, const Ops *ops, int n, int h, int w, int classes, Gan *nodes) {
-    const int *margin = cloth_margin;
     int count = cloth_waves(classes);
     net_begin(g, "g", ops, n);
     nodes->latents = 0;
     int x = noise_input(nodes, g, 1, 1, count + CLOTH_WHOLE);
     if (classes > 1) x = concat(g, x, nodes->g_given = net_input(g, 1, 1, classes));
-    int rows = h / 8 + margin[1], columns = w / 8 + margin[1];
-    x = concat(g, noise_input(nodes, g, rows, columns, CLOTH_LOCAL), waves(g, x, rows, columns, count));
+    int rows = h / 8 + cloth_margin(1), columns = w / 8 + cloth_margin(1);
+    x = waves(g, x, rows, columns, count);
+    x = concat(g, x, noise_input(nodes, g, rows, columns, CLOTH_LOCAL));
     x = cloth_layer(g, cloth_layer(g, x, 96), 96);
     x = cloth_layer(g, cloth_layer(g, upsample(g, x, 2), 64), 64);
     x = upsample(g, x, 2);
-    x = concat(g, x, noise_input(nodes, g, h / 2 + margin[2], w / 2 + margin[2], 1));
+    x = concat(g, x, noise_input(nodes, g, h / 2 + cloth_margin(2), w / 2 + cloth_margin(2), 1));
     x = upsample(g, cloth_layer(g, x, 48), 2);
-    x = concat(g, x, noise_input(nodes, g, h + margin[3], w + margin[3], 1));
+    x = concat(g, x, noise_input(nodes, g, h + cloth_margin(3), w + cloth_margin(3), 1));
     x = conv2d(g, cloth_layer(g, x, 24), 3, 3, 1, 0);
     nodes->g_picture = tanh_(g, conv2d(g, x, 3, 1, 1, 0));
 }

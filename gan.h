@@ -171,9 +171,9 @@ enum { PATTERN_Z = 8 };
  * No convolution is padded, so that a picture has no border: each of its pixels is made in one and
  * the same way of what its inputs hold around it. Inputs: g_latent[0] (1,1,z): phases of the waves,
  * then numbers of the whole picture; g_given (1,1,classes): the style, if classes > 1; g_latent[1]
- * .. [3]: noise in grains of 8, 2, 1 pixels, (size / grain + cloth_margin[i]), see cloth_waves. */
+ * .. [3]: noise in grains of 8, 2, 1 pixels, (h / grain + cloth_margin(i), ..) each. */
 void cloth_generator(Net *g, const Ops *ops, int n, int h, int w, int classes, Gan *nodes);
-extern const int cloth_margin[4];
+int cloth_margin(int latent);
 int cloth_waves(int classes);            /* how many waves there are, at most 16; */
 int cloth_inputs(int classes);           /* and channels that its first convolution reads */
 

@@ -922,7 +922,8 @@ static void waves_forward(real *y, const real *x, const real *k, const real *b, 
     }
 }
 /* dx[n,q] += 2 pi sum of da_q   dk[0,q] += sum of da_q i   dk[1,q] += sum of da_q j   with
- * da_q = dsin_q cos a_q - dcos_q sin a_q   dx[n,W+m] += sum of dy's channel 2W+m   dx, dk or NULL */
+ * da_q = dsin_q cos a_q - dcos_q sin a_q   dx[n,W+m] += sum of dy's channel 2W+m
+ * dx and dk: or NULL */
 static void waves_backward(real *dx, real *dk, const real *dy, const real *x, const real *k,
                            int n, int h, int w, int waves, int others) {
     int c = 2 * waves + others;

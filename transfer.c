@@ -71,8 +71,8 @@ static Option table[] = {
     WORD_OPTION("--mode", &opt.mode, "auto paint print", "auto", STYLED,
         "paint all of the picture, print on the garment, auto: if there is one"),
     TEXT_OPTION("--generator", &opt.generator, "", GENERATOR | ADAIN | DRAW,
-        "a run's folder, or its checkpoint: ./train --recipe style, cyclegan, pattern," NEXT_LINE
-        "adain; without --content dcgan, cgan, and all others that draw out of noise"),
+        "a run's folder, or its checkpoint: ./train --recipe cloth, style, cyclegan," NEXT_LINE
+        "pattern, adain; without --content dcgan, cgan, and all others that draw out of noise"),
     INT_OPTION("--repeat", &opt.repeat, "0", 0, 8192, GENERATOR,
         "without --content: N x N pixels of cloth whose edges meet, to be printed side by side"),
     INT_OPTION("--count", &opt.count, "64", 1, 100000, DRAW, "how many pictures are drawn"),
@@ -176,7 +176,8 @@ static void print_help(void) {
         "without --content, that draws new pictures.\n\n"
         "  ./transfer --style painting.jpg --content photo.jpg --output painted.png\n"
         "  ./transfer --style leopard.pat --content shirt.jpg --output print.png\n"
-        "  ./transfer --generator runs/style --content fashion-mnist:3-9 --output prints\n"
+        "  ./transfer --generator runs/cloth --content fashion-mnist:3-9 --output prints\n"
+        "  ./transfer --generator runs/cloth --repeat 512 --output cloth.png\n"
         "  ./transfer --generator runs/dcgan --count 64 --seed 7 --output folder\n\n"
         "The print goes where --mask is white; without --mask, where the picture is opaque; in an\n"
         "opaque picture, on what stands out from a background of nearly one colour; where that\n"
@@ -540,6 +541,8 @@ static void check_options(void) {
           "not mixed: expected no other --style beside it, and no --style-weights" },
         { *opt.content && opt.repeat, "--repeat and --content: expected one of them" },
         { opt.repeat % STYLE_MULTIPLE, "--repeat: expected a multiple of 8" },
+        { opt.repeat && !picture_kind(opt.output),
+          "--repeat: expected an --output that ends in .png or .jpg" },
         { !*opt.content && !opt.repeat && run.method != DRAW,
           "--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5" },
         { !*opt.output && !*opt.sheet,

@@ -148,7 +148,8 @@ void image_waves(double *k, int count, const Image *from) {
     memset(k, 0, 2 * (size_t)count * sizeof *k);
     int good = period_middle(&x, &by, from), side = x.h, most = 2 * side / SHORTEST;
     int wide = 2 * most + 1;                              /* steps of half a period in the square */
-    double k0 = turn / (2 * side + !side), *power = calloc((size_t)(most + 1) * wide, sizeof *power);
+    double k0 = turn / (2 * side + !side);
+    double *power = calloc((size_t)(most + 1) * wide, sizeof *power);
     double *across = calloc(2 * (size_t)side * wide, sizeof *across);
     for (long p = 0; good && p < (long)side * side; p++)
         for (int c = 0; c < x.c; c++)

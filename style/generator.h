@@ -8,7 +8,7 @@
  *   cyclegan   itself, made small as in training -> G; what G changes, a difference of luminance or
  *   pattern    of colours, is enlarged and added: buttons and seams stay as sharp as they were
  *   adain      itself and any style -> the encoder's features -> G (generator_fuse)
- *   cloth      nothing: G weaves as much cloth as the print takes; and cloth alone (generator_weave)
+ *   cloth      nothing: G weaves as much cloth as the print takes, or cloth alone (generator_weave)
  *
  * A picture too large for memory is painted in pieces (style/large.h). What is painted, and in how
  * much memory, goes to standard output.
@@ -24,7 +24,7 @@
 
 enum { GENERATOR_STYLE, GENERATOR_CYCLEGAN, GENERATOR_PATTERN, GENERATOR_ADAIN, GENERATOR_CLOTH,
        GENERATOR_KINDS };
-enum { GENERATOR_CHANNELS = 4096, GENERATOR_STYLES = 256 };     /* at most: of E's layers; cloth's */
+enum { GENERATOR_CHANNELS = 4096, GENERATOR_STYLES = 256 };     /* at most: of E's layers; cloth */
 
 typedef struct Generator {
     const Ops *ops;
@@ -318,7 +318,7 @@ static int generator_draw_cloth(Generator *g) {
     int good = 1;
     for (int i = 0; good && i < 4; i++) {
         const Node *node = &g->gan.g.node[g->gan.g_latent[i]];
-        int beyond = g->repeats ? 0 : cloth_margin[i], c = node->c;
+        int beyond = g->repeats ? 0 : cloth_margin(i), c = node->c;
         int h = i ? g->wide.h / grain[i] + beyond : 1, w = i ? g->wide.w / grain[i] + beyond : c;
         long n = i ? (long)h * w * c : c;
         real *z = g->ops->alloc(n);

@@ -222,7 +222,8 @@ static void run_table(Run *run) {
 /* Of the options that are not for all recipes, the bits of those that this one uses */
 static unsigned recipe_bits(const Recipe *r) {
     static const struct { const char *part; unsigned bit; } parts[] = {
-        { "adversarial", FOR_ADVERSARIAL }, { "content", FOR_CONTENT }, { "patches", FOR_CONTENT }, { "l1", FOR_CONTENT },
+        { "adversarial", FOR_ADVERSARIAL }, { "content", FOR_CONTENT }, { "l1", FOR_CONTENT },
+        { "patches", FOR_CONTENT },
         { "reconstruction", FOR_CONTENT }, { "style", FOR_STYLE_LOSS }, { "cycle", FOR_CYCLE },
         { "kl", FOR_KL }, { "diversity", FOR_DIVERSITY } };
     unsigned bits = r->body ? FOR_BODY : 0;
