@@ -589,6 +589,8 @@ static bool release_block() {
 static cudaError_t last_error, broken;                    /* broken: no device, or a driver too old: every call says so */
 static string &unasked = *new string;                                    /* a launch that failed, until somebody asks for the error */
 static size_t max_dynamic = 99 << 10;
+static size_t device_memory = (size_t)4 << 30, device_used;
+static int devices = 1, driver = CUDART_VERSION, capability = 80, refuse_launch;
 static void flush_for(cudaStream_t s);
 static void set_up();
 #define ENTER do { set_up(); if (broken) return last_error = broken; } while (0)
@@ -641,6 +643,7 @@ void cuda_on_cpu::Launch::run(const char *name, void (*thread)(void *), void *ar
     string at = launched_at(this);
     auto bad = [&](cudaError_t e, const string &why) { refuse(e, at + ": the launch of " + name + " fails: " + why); refused = 0; };
     if (broken) return bad(broken, cudaGetErrorString(broken));
+    if (refuse_launch && --refuse_launch == 0) return bad(cudaErrorLaunchOutOfResources, "as CUDA_ON_CPU_REFUSE asks");
     size_t n = (size_t)block.x * block.y * block.z;
     if (!n || n > 1024 || block.x > 1024 || block.y > 1024 || block.z > 64)
         return bad(cudaErrorInvalidConfiguration, format("a block of %ux%ux%u threads", block.x, block.y, block.z));
@@ -717,8 +720,6 @@ void *cuda_on_cpu::shared(Slot *slot, size_t size, size_t align) {
 
 /* ---- setting up, and the end ---- */
 
-static size_t device_memory = (size_t)4 << 30, device_used;
-static int devices = 1, driver = CUDART_VERSION, capability = 80;
 static void on_signal(int number, siginfo_t *info, void *context) {
     const ucontext_t *u = (const ucontext_t *)context;
     const char *pc = NULL;
@@ -778,6 +779,7 @@ static void set_up() {
     capability = (int)environment("CUDA_ON_CPU_CC", capability);
     device_memory = std::min((size_t)environment("CUDA_ON_CPU_MEMORY", (long)device_memory), (size_t)4 << 30);
     reverse = environment("CUDA_ON_CPU_REVERSE", 0) != 0;
+    refuse_launch = (int)environment("CUDA_ON_CPU_REFUSE", 0);
     broken = driver < CUDART_VERSION ? cudaErrorInsufficientDriver : devices < 1 ? cudaErrorNoDevice : cudaSuccess;
     reserve((void *)BASE, WINDOW);
     if (!environment("CUDA_ON_CPU_NO_KEY", 0)) key = pkey_alloc(0, PKEY_DISABLE_ACCESS);
