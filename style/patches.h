@@ -25,7 +25,9 @@
  *
  * Deterministic: the same bits for any number of threads, and again on the same GPU. Another
  * processor rounds in another way, and where two patches are equally like x it takes the other one:
- * its pixels differ, the mean distance of its patches to the style's does so by less than 3%. One .c file says #define PATCHES_IMPLEMENTATION; it needs the code of cutout.h. */
+ * its pixels differ, the mean distance of its patches to the style's does so by less than 3%.
+ *
+ * One .c file says #define PATCHES_IMPLEMENTATION; it needs the code of cutout.h. */
 #ifndef PATCHES_H
 #define PATCHES_H
 #include "layers.h"
