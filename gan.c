@@ -584,7 +584,7 @@ void cloth_generator(Net *g, const Ops *ops, int n, int h, int w, int classes, G
     if (classes > 1) x = concat(g, x, nodes->g_given = net_input(g, 1, 1, classes));
     int rows = h / 8 + cloth_margin(1), columns = w / 8 + cloth_margin(1);
     x = waves(g, x, rows, columns, count);
-    x = concat(g, x, noise_input(nodes, g, rows, columns, CLOTH_LOCAL));
+    x = concat(g, noise_input(nodes, g, rows, columns, CLOTH_LOCAL), x);
     x = cloth_layer(g, cloth_layer(g, x, 96), 96);
     x = cloth_layer(g, cloth_layer(g, upsample(g, x, 2), 64), 64);
     x = upsample(g, x, 2);
