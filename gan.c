@@ -1190,7 +1190,7 @@ static void share_statistics(Gan *gan) {
         if (net->buffers && !net->mean) parallel_mean(gan->ops, net->buffer, net->buffers);
 }
 
-void gan_step(Gan *gan, Report *report) {
+void gan_step_begin(Gan *gan) {
     const Node *x = fake(gan);
     gan->ops->fill(gan->numbers, 0, NUMBERS);
     gan->draw = gan->step, gan->first = (long)parallel_rank() * gan->options.batch;
@@ -1198,9 +1198,15 @@ void gan_step(Gan *gan, Report *report) {
     share_statistics(gan);
     if (gan->ema) update_ema(gan);
     gan->ops->batch_std(gan->numbers + BATCH_STD, x->y, x->n, node_count(x) / x->n);
+}
+void gan_step_end(Gan *gan, Report *report) {
     parallel_mean(gan->ops, gan->numbers, NUMBERS);
     *report = report_of(gan);
     gan->step++;
+}
+void gan_step(Gan *gan, Report *report) {
+    gan_step_begin(gan);
+    gan_step_end(gan, report);
 }
 
 void gan_sample(Gan *gan, uint64_t draw, real *out) {

@@ -139,6 +139,10 @@ Net *gan_net(const Gan *gan, int i);     /* network i of those that there are; N
 
 /* One training step on gan->x_real (content, mask): D's update, then G's. */
 void gan_step(Gan *gan, Report *report);
+/* Its halves: a GPU is asked for everything; it is waited for. Between them the next batch can be
+ * prepared, on the host. */
+void gan_step_begin(Gan *gan);
+void gan_step_end(Gan *gan, Report *report);
 
 /* Pictures of G as it is, batch norm by its running statistics: out (batch,size,size,channels) on
  * the host. The same draw gives the same noise at any time. */

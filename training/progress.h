@@ -92,7 +92,8 @@ static inline void diagnose(Run *run, const Report *r) {
     find_divergence(run, r);
     if (!run->gan.d.nodes) return;
     if (step == run->first + 1) {
-        run->real_spread = batch_spread(run->pixels, o->batch, picture_floats(run, o->channels));
+        run->real_spread = batch_spread(run->fed[FED_X_REAL].from, o->batch,
+                                        picture_floats(run, o->channels));
         run->d_real = run->d_fake = 0.5, run->alike = 1;
     }
     find_stuck(run, r);

@@ -29,6 +29,11 @@ enum { FOR_STYLES = 1 << 5, FOR_DATA = 1 << 6, FOR_TWO_SETS = 1 << 7, FOR_BODY =
 
 enum { RUN_OPTIONS = 64, RUN_CLASSES = 4096, RUN_PATH = 4200 };
 
+/* What a step may be fed with, named as the device's arrays in Gan: where it goes, from where on
+ * the host, how many numbers. to is NULL where the recipe has no such array. */
+enum { FED_X_REAL, FED_CONTENT, FED_MASK, FED_OUTSIDE, FED_GIVEN, FED_LABELS, FEEDS };
+typedef struct Fed { real *to; float *from; long count; } Fed;
+
 typedef struct Run {
     /* the options; options.batch: of all ranks together (gan.options.batch: of this one) */
     GanOptions options;
@@ -60,14 +65,16 @@ typedef struct Run {
     int *order;                             /* of the pictures in this epoch of an endless walk */
     long epoch;
 
-    /* the networks; room on the host for the pictures of a step, and for what G made */
+    /* the networks, and room on the host */
     Gan gan;
     StFile weights;                         /* of --features */
-    float *pixels, *masks, *labels, *made;
+    Fed fed[FEEDS];                         /* the batch of the next step */
+    float *pixels, *masks, *labels, *made;  /* of a batch, for sheets and evaluation */
 
     /* how it goes */
     double begin;                           /* seconds */
     long first, saved;                      /* its first step; that of the last checkpoint, or -1 */
+    long plotted;                           /* the step of the last plot */
     double real_spread, d_real, d_fake, alike, sum_d, usual[4];      /* see diagnose */
     long told[4];                           /* when it said so last, or 0 */
 } Run;
