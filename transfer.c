@@ -374,14 +374,6 @@ static int save_sheet(void) {
 
 /* ---- one garment ---------------------------------------------------------------------------- */
 
-/* White around the garment; all: on it too, where a print is to cover it */
-static void whiten(Image *x, int all) {
-    for (long i = 0; i < 3L * x->h * x->w; i++) {
-        float m = all ? 0 : x->mask[i / 3];
-        x->pixels[i] = m * x->pixels[i] + 1 - m;
-    }
-}
-
 /* The styles in the colours of --color-from, or of the picture (--preserve-color covariance); NULL:
  * no memory */
 static const Image *coloured_styles(const Image *picture) {
@@ -405,7 +397,7 @@ static int repaint(Image *x, const Photo *p) {
     double shade = opt.shade;
     if (adds || run.method == GRAM || run.method == ADAIN) shade = 0;
     else if (patches && !prints && !given("--shade")) shade = 0;
-    if (styled && white) whiten(x, 0);
+    if (styled && white) image_whiten(x, 0);
     for (long i = 0; styled && !prints && !masked && i < (long)x->h * x->w; i++) x->mask[i] = 1;
     int margin = patches ? PATCHES_MARGIN : styled ? CUTOUT_ALL : 0;
     int least = patches ? PATCHES_SMALLEST : 1, rim = patches ? 0 : (int)ceil(fmax(p->by, 1));
@@ -416,7 +408,7 @@ static int repaint(Image *x, const Photo *p) {
     if (!cutout_take(&cut, x, margin, least, rim))
         return fail("%s: %s", p->from->name, error_text());
     int good = paint_often(&print, &cut, style, prints);
-    if (!styled && white) whiten(x, 1);
+    if (!styled && white) image_whiten(x, 1);
     if (good) image_lay_print(x, &print, &cut.tones, cut.top, cut.left, shade);
     image_free(&print), cutout_free(&cut);
     if (good && opt.preserve_color == LUMINANCE) colour_keep_luminance(x, &p->picture);

@@ -19,9 +19,9 @@
  *
  * Functions that return int return 1 when all went well; else 0, and error_text() says which file,
  * what is wrong, what was expected. A file from a stranger is safe to open: everything in it is
- * checked before it is used, and it costs no more memory than a few times its size. Needs POSIX; where
- * long has 32 bits, a file may have up to 2 GB. One .c file says #define SAFETENSORS_IMPLEMENTATION;
- * it needs that of error.h. */
+ * checked before it is used, and it costs no more memory than a few times its size. Needs POSIX.
+ * Where long has 32 bits, a file may have 2 GB. One .c file says #define
+ * SAFETENSORS_IMPLEMENTATION; it needs that of error.h. */
 #ifndef SAFETENSORS_H
 #define SAFETENSORS_H
 #include "core/error.h"
@@ -428,7 +428,8 @@ static int st_put_file(FILE *out, const StTensor *tensors, int count, const StMe
         offset += t->bytes;
     }
     putc('}', out);
-    for (length = (uint64_t)ftell(out) - 8; length % 8; length++) putc(' ', out);    /* aligns data */
+    length = (uint64_t)ftell(out) - 8;
+    for (; length % 8; length++) putc(' ', out);                /* aligns data */
     for (int i = 0; i < count && !ferror(out); i++)
         if (tensors[i].bytes) fwrite(tensors[i].data, 1, tensors[i].bytes, out);
     if (ferror(out) || fseek(out, 0, SEEK_SET)) return 0;

@@ -1,4 +1,4 @@
-/* fts.h: what POSIX has and a browser lacks, for the core when it is built for the page: there are no
+/* fts.h: what POSIX has and a browser lacks, where the C code is built for the page: there are no
  * folders to walk through, and no program to start anew. */
 #ifndef PAGE_FTS_H
 #define PAGE_FTS_H

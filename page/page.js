@@ -37,7 +37,7 @@ function engine() {
     fd_close: fd => (delete open[fd], OK),
     fd_write: (fd, list, n, total) => vectors(list, n, total, part => {
       if (fd === 2) said += new TextDecoder().decode(part); return part.length; }),
-    proc_exit: () => { throw Error(said.trim() || 'the C code ended'); },
+    proc_exit: () => { throw new WebAssembly.RuntimeError(said.trim()); },
   };
   const text = s => { const b = new TextEncoder().encode(s + '\0'), at = c.malloc(b.length); bytes(at, b.length).set(b); return at; };
   const numbers = () => Array.from(new Float64Array(memory.buffer, c.page_numbers(), 16));
@@ -93,7 +93,7 @@ function engine() {
   let last = Promise.resolve();
   onmessage = ({ data: { id, job, args } }) => last = last.then(async () => {
     try { postMessage({ id, result: await jobs[job](args) }); }
-    catch (e) { postMessage({ id, error: e.message, broken: !(e.constructor === Error) || /ended/.test(e.message) }); }
+    catch (e) { postMessage({ id, error: e.message, broken: e.constructor !== Error }); }
   });
 }
 
@@ -186,7 +186,7 @@ function set(id, v) {
   if (e.type === 'checkbox') e.checked = !!+v; else e.value = x;
   shown(e);
 }
-const short = v => +v.toPrecision(v < .01 ? 1 : 2) < .001 ? v.toExponential(0) : String(+v.toPrecision(2));
+const short = v => v && Math.abs(v) < 1e-4 ? v.toExponential(0) : String(Number.isInteger(v) ? v : +v.toPrecision(2));
 function shown(e) { const o = e.closest('label')?.querySelector('output'); if (o) o.textContent = e.type === 'range' ? short(value(e.id)) : ''; }
 const worded = (element, english, zh) => { element.dataset.en = english; element.dataset.zh = zh; element.textContent = say(english, zh); };
 
@@ -228,7 +228,7 @@ function failed(where, e) {
   $(where).textContent = say('', '出错：') + e.message.replace(/^page: /, '');
 }
 async function reset() {
-  game.running = false, game.rows = [], game.said = [], game.seen = null;
+  game.running = false, game.turn = {}, game.rows = [], game.said = [], game.seen = null;
   $('game-error').textContent = '';
   try {
     if ($('world').value === '3' && !game.points.length) { game.real = new Float32Array(0); return drawGame(); }
@@ -241,12 +241,15 @@ async function reset() {
   drawGame();
 }
 async function look() {
-  const flat = plane();
-  game.seen = await game.room.ask('look', { plane: flat, field: flat && square, lines: flat && net(), side: SIDE, n: flat ? SAMPLES : 64 });
+  const flat = plane(), turn = game.turn;
+  const seen = await game.room.ask('look', { plane: flat, field: flat && square, lines: flat && net(), side: SIDE, n: flat ? SAMPLES : 64 });
+  if (game.turn !== turn) return;                        // another game has begun meanwhile
+  game.seen = seen;
   if (!flat) await generate();
 }
 async function go(steps, ms) {
-  const got = await game.room.ask('step', { steps, ms });
+  const turn = game.turn, got = await game.room.ask('step', { steps, ms });
+  if (game.turn !== turn) return;
   game.rows.push(...got.rows);
   if (got.said) game.said.push(got.said.replace(/^: |^page: /, '').split('\n').pop());
   await look();
@@ -255,8 +258,8 @@ async function go(steps, ms) {
 async function play() {
   game.running = !game.running;
   drawGame();
-  const mine = game.mine = {};
-  try { while (game.running && game.mine === mine) { await go(1e9, plane() ? 24 : 120); await new Promise(requestAnimationFrame); } }
+  const turn = game.turn = {};
+  try { while (game.running && game.turn === turn) { await go(1e9, plane() ? 24 : 120); await new Promise(requestAnimationFrame); } }
   catch (e) { failed('game-error', e); game.running = false; drawGame(); }
 }
 // how sure D is that a point is real, 0..1, from its logit; a critic's scale is free, so it is taken from the field
@@ -270,7 +273,7 @@ function drawPlane() {
   const [g, w] = sharp($('plane')), seen = game.seen, x = v => (v / EDGE + 1) * w / 2, y = v => (1 - v / EDGE) * w / 2;
   if (seen?.field && value('show-field')) {
     const p = opinion(seen.field), low = rgb('fake-field'), middle = rgb('sheet'), high = rgb('real-field'), rgba = new Uint8ClampedArray(4 * p.length).fill(255);
-    p.forEach((v, i) => { const t = Math.abs(2 * v - 1), to = v < .5 ? low : high; for (let k = 0; k < 3; k++) rgba[4 * i + k] = middle[k] + t * (to[k] - middle[k]); });
+    p.forEach((v, i) => { const t = Math.abs(2 * v - 1) ** .6, to = v < .5 ? low : high; for (let k = 0; k < 3; k++) rgba[4 * i + k] = middle[k] + t * (to[k] - middle[k]); });
     g.imageSmoothingQuality = 'high';
     g.drawImage(picture(SIDE, SIDE, rgba), 0, 0, w, w);
     g.strokeStyle = colour('soft'), g.lineWidth = 1, g.setLineDash([4, 4]), g.beginPath();
@@ -363,10 +366,11 @@ async function generate() {                              // z by its sliders, an
 
 // ---- the tailor ----
 const tailor = { room: new Room(f => $('progress').value = f), garment: null, source: 'synthetic:0', cloth: null, drawn: 0, path: '', run: '', result: null, busy: false };
-const GARMENTS = [0, 2, 3, 4, 8, 9].map(i => `synthetic:${i}`).concat([0, 2, 4, 8].map(i => `fashion-mnist:${[19, 2, 4, 30][i / 2 - (i === 8)]}`));
+const GARMENTS = ['synthetic:0', 'synthetic:2', 'synthetic:3', 'synthetic:4', 'synthetic:8', 'fashion-mnist:1', 'fashion-mnist:4', 'fashion-mnist:13'];
 async function tailored(f) {
   $('tailor-error').textContent = '';
   try { await f(); } catch (e) { failed('tailor-error', e); }
+  if (!tailor.room.worker) await again().catch(e => failed('tailor-error', e));
   drawTailor();
 }
 async function wear(source, size = value('size')) {
@@ -379,9 +383,11 @@ async function spread(path, drawn) {
 }
 const useRun = async path => { await tailor.room.ask('run', { path }); Object.assign(tailor, { run: path, result: null }); };
 async function again() {                                 // a new worker is told what the old one knew
-  await wear(tailor.source);
+  const { mask, found } = tailor.garment;
   await spread(tailor.path, tailor.drawn);
   await useRun(tailor.run);
+  await wear(tailor.source);
+  Object.assign(tailor.garment, { mask, found });
 }
 function drawTailor() {
   const { garment, result, cloth } = tailor, spotted = document.querySelector('input[name=brush]:checked').value !== '';
@@ -502,7 +508,7 @@ async function begin() {
   $('between').oninput = drawTailor;
   for (const e of $$('#brushes input')) e.addEventListener('change', drawTailor);
   $('print').onclick = () => tailored(print);
-  $('stop').onclick = () => { tailor.room.stop(); tailored(async () => { const { mask, found } = tailor.garment; await again(); Object.assign(tailor.garment, { mask, found }); }); };
+  $('stop').onclick = () => tailor.room.stop();
   $('no-run').onclick = () => tailored(() => useRun(''));
   $('save').onclick = () => { const a = document.createElement('a'); a.href = tailor.result.toDataURL('image/png'), a.download = 'print.png', a.click(); };
   for (const [id, pattern] of [['garment', false], ['pattern', true]]) {
