@@ -369,8 +369,8 @@ const tailor = { room: new Room(f => $('progress').value = f), garment: null, so
 const GARMENTS = ['synthetic:0', 'synthetic:2', 'synthetic:3', 'synthetic:4', 'synthetic:8', 'fashion-mnist:1', 'fashion-mnist:4', 'fashion-mnist:13'];
 async function tailored(f) {
   $('tailor-error').textContent = '';
-  try { await f(); } catch (e) { failed('tailor-error', e); }
-  if (!tailor.room.worker) await again().catch(e => failed('tailor-error', e));
+  try { if (tailor.garment && !tailor.room.worker) await again(); await f(); }
+  catch (e) { failed('tailor-error', e); }
   drawTailor();
 }
 async function wear(source, size = value('size')) {

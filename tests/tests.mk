@@ -87,7 +87,7 @@ CHECKS = recipes programs-sanitized $(if $(EMULATED),$(KERNEL_CHECKS)) gan train
     $(if $(shell command -v mpicc),ranks) $(TESTS:%=%-sanitized) $(filter-out recipes gan,$(TESTS)) \
     damaged damaged-sanitized endurance validate \
     $(if $(ON_GPU),kernels-on-gpu features-on-gpu recipes-on-gpu) \
-    notebooks compilers house checks-of-notebooks formulas
+    notebooks page compilers house checks-of-notebooks formulas
 JOBS   = 2
 RUN    = @sh tests/run.sh $(@:check-%=%)
 
@@ -116,6 +116,8 @@ check-ranks: build/mpi/train
 	$(RUN) sh tests/test_mpi.sh
 check-validate: validate build/golden build/golden_float
 	$(RUN) sh tests/test_validate.sh
+check-page: all build/test_mixture $(if $(WASM_FOUND),build/page.html)
+	$(RUN) sh tests/test_page.sh
 check-compilers:
 	$(RUN) sh tests/test_compilers.sh
 check-endurance: all
