@@ -1,5 +1,5 @@
 /* glue.c: what the page asks of the C code. clang builds it for WebAssembly, and page.js calls what
- * is marked ASKED; cc builds it for the test that compares the two.
+ * is marked ASKED.
  *
  * The game: a GAN whose training one can watch, on points in the plane or small pictures. The
  * tailor: a print on one garment. All else is public functions of gan.h, images/ and style/.
@@ -17,13 +17,9 @@
 #include "style/patches.h"
 #include "training/diagnosis.h"
 
-#ifdef __wasm__
 #define ASKED(type, name) __attribute__((export_name(#name))) type name
-#else
-#define ASKED(type, name) type name
-#endif
 enum { PAGE_NUMBERS = 8, PICTURE = 28 * 28 };
-enum { GARMENTS = POINTS + 1, DRAWN, WORLDS };
+enum { GARMENTS = POINTS + 1, DRAWN };  /* worlds behind those of toys.h */
 
 /* ---- between the page and the code ---------------------------------------------------------- */
 
@@ -56,10 +52,10 @@ static struct {
     double recent[PLACES];              /* how much of each place was found lately */
 } game;
 
-static int playing(void) {
-    return game.gan.recipe ? 1 : fail("there is no game to go on with: begin one");
+static int no_game(void) {
+    return !game.gan.recipe && !fail("there is no game to go on with: begin one");
 }
-static int numbers_of_picture(void) { return game.world < GARMENTS ? 2 : PICTURE; }
+static long numbers_each(void) { return game.world < GARMENTS ? 2 : PICTURE; }
 
 /* n points or pictures of the data   x: (n,2) or (n,28,28) */
 static void draw_data(float *x, int n, uint64_t seed, uint64_t step) {
@@ -94,12 +90,12 @@ ASKED(int, game_begin)(const char *recipe, int world, int own, double lr, double
 ASKED(int, game_step)(void) {
     Gan *gan = &game.gan;
     Report r;
-    if (!playing()) return 0;
+    if (no_game()) return 0;
     draw_data(gan->x_real, gan_n_critic(gan) * gan->options.batch, gan->options.seed,
               (uint64_t)gan->step);
     gan_step(gan, &r);
-    const double told[] = { (double)gan->step, r.loss_d, r.loss_g, r.d_real, r.d_fake };
-    memcpy(page.number, told, sizeof told);
+    page.number[0] = (double)gan->step, page.number[1] = r.loss_d, page.number[2] = r.loss_g;
+    page.number[3] = r.d_real, page.number[4] = r.d_fake;
     if (!isfinite(r.loss_d + r.loss_g + r.norm_d + r.norm_g))
         return fail("step %ld: the numbers are no longer finite: begin anew with lower rates",
                     gan->step);
@@ -109,10 +105,9 @@ ASKED(int, game_step)(void) {
 
 /* n rows in page.room through G (z -> pictures) or D (pictures -> logits), in batches */
 ASKED(int, game_map)(int through_d, int n) {
-    long batch = playing() ? game.gan.options.batch : 1, picture = numbers_of_picture();
-    long in = through_d ? picture : game.toy.noise, out = through_d ? 1 : picture;
-    long rows = (n + batch - 1) / batch * batch;
-    if (!playing()) return 0;
+    if (no_game()) return 0;
+    long batch = game.gan.options.batch, rows = (n + batch - 1) / batch * batch;
+    long in = through_d ? numbers_each() : game.toy.noise, out = through_d ? 1 : numbers_each();
     float *x = calloc((size_t)(rows * in), sizeof *x);
     if (x) memcpy(x, page.room, sizeof *x * (size_t)(n * in));
     float *y = x ? page_room((long)sizeof *y * rows * out) : NULL;
@@ -129,7 +124,7 @@ ASKED(int, game_noise)(int n) {
     return z != NULL;
 }
 ASKED(int, game_data)(int n) {
-    float *x = page_room((long)sizeof *x * n * numbers_of_picture());
+    float *x = page_room((long)sizeof *x * n * numbers_each());
     if (x) draw_data(x, n, 1, 1 << 20);
     return x != NULL;
 }
@@ -145,24 +140,20 @@ ASKED(int, game_found)(int n) {
         found += here, on += share[k], lately += game.recent[k] > .2;
     }
     int jumps = found <= .6 * places && lately >= found + .3 * places;
-    const double told[] = { found, places, fmin(on, 1), jumps };
-    memcpy(page.number, told, sizeof told);
-    return 1;
+    page.number[0] = found, page.number[1] = places, page.number[2] = fmin(on, 1);
+    return page.number[3] = jumps, 1;
 }
 
 /* ---- the tailor ----------------------------------------------------------------------------- */
 
 /* of the page: how far the print is, 0 to 1 */
-#ifdef __wasm__
-__attribute__((import_module("page"), import_name("progress")))
-#endif
-void page_progress(double fraction);
+__attribute__((import_module("page"), import_name("progress"))) void page_progress(double fraction);
 
 static struct {
     GarmentList list;                   /* one garment */
     Photo photo;
     Image pattern, result;
-    Generator run;                      /* what prints without a pattern; path: "" */
+    Generator runs[2], *run;            /* what prints in place of the pattern, or NULL */
 } tailor;
 
 /* The garment: a file, synthetic:5 or fashion-mnist:17, with its longer side `size`. Number: where
@@ -170,8 +161,8 @@ static struct {
 ASKED(int, tailor_garment)(const char *from, int size) {
     GarmentList list = { 0 };
     Photo photo;
-    if (!garments_list(&list, from, "", "/data") ||
-        !photo_open(&photo, &list, 0, size, "")) return imageset_free(&list.set), 0;
+    if (!garments_list(&list, from, "", "/data") || !photo_open(&photo, &list, 0, size, ""))
+        return imageset_free(&list.set), 0;
     photo_close(&tailor.photo), imageset_free(&tailor.list.set), image_free(&tailor.result);
     tailor.list = list, tailor.photo = photo;
     return page.number[0] = photo.mask, 1;
@@ -187,22 +178,22 @@ ASKED(int, tailor_pattern)(const char *from, int drawn) {
 
 /* A run of ./train whose generator prints from now on; "": the pattern does */
 ASKED(int, tailor_run)(const char *path) {
-    static Generator g;
-    st_close(&g.checkpoint), st_close(&g.weights);
-    g = (Generator){ .ops = &ops_tiled };
-    int good = !*path || generator_open(&g, path, "", 0);
-    if (!good && g.kind == GENERATOR_ADAIN)             /* fuses the garment with the pattern */
-        st_close(&g.checkpoint), g.kind = 0, good = generator_open(&g, path, "", 1);
-    if (good) tailor.run = g, memset(&g, 0, sizeof g);
+    Generator *g = &tailor.runs[tailor.run == tailor.runs];
+    int good = !*path, adain = 0;
+    for (int styles = 0; !good && styles <= adain; styles++) {  /* adain prints the pattern too */
+        st_close(&g->checkpoint), st_close(&g->weights), net_free(&g->gan.g), net_free(&g->gan.e);
+        *g = (Generator){ .ops = &ops_tiled };
+        good = generator_open(g, path, "", styles);
+        adain = g->kind == GENERATOR_ADAIN;
+    }
+    if (good) tailor.run = *path ? g : NULL;
     return good;
 }
 
 /* The garment, the pattern or the result as bytes (h,w,4) in page.room. Numbers: w, h */
-enum { GARMENT_SHOWN, PATTERN_SHOWN, RESULT_SHOWN };
 ASKED(int, tailor_show)(int which) {
-    const Image *const images[] = { &tailor.photo.picture, &tailor.pattern, &tailor.result };
-    const Image *x = images[which];
-    unsigned char *to = page_room(4L * x->h * x->w + 1);
+    const Image *x = (Image *[]){ &tailor.photo.picture, &tailor.pattern, &tailor.result }[which];
+    unsigned char *to = page_room(4L * x->h * x->w);
     for (long i = 0; to && i < 4L * x->h * x->w; i++)
         to[i] = i % 4 == 3 ? 255 : image_to_byte(x->pixels[i / 4 * 3 + i % 4]);
     page.number[0] = x->w, page.number[1] = x->h;
@@ -228,13 +219,13 @@ static int patches_progress(void *user, int level, int levels, int iteration, do
 
 /* the print for the cut-out, by patches or by the run's generator */
 static int paint(Image *print, const Cutout *cut, const Image *cloth, double scale, double seed) {
-    Generator *g = &tailor.run;
+    Generator *g = tailor.run;
     PatchesOptions o = patches_default(PATCHES_PRINT);
     double one = 1;
     o.progress = patches_progress, o.memory = 1.5e9;
-    o.style_scale = scale, o.seed = g->seed = (uint64_t)seed;
-    g->scale = 0, g->alpha = 1, g->progress = page_progress;
-    if (!*g->path) return patches_transfer(print, cut, cloth, NULL, 1, &o, &ops_tiled);
+    o.style_scale = scale, o.seed = (uint64_t)seed;
+    if (!g) return patches_transfer(print, cut, cloth, NULL, 1, &o, &ops_tiled);
+    g->seed = o.seed, g->alpha = 1, g->progress = page_progress;
     if (g->kind == GENERATOR_ADAIN) return generator_fuse(g, print, &cut->part, cloth, &one, 1);
     return generator_print(g, print, cut);
 }
@@ -243,7 +234,7 @@ static int paint(Image *print, const Cutout *cut, const Image *cloth, double sca
  * pattern in the garment's colours, 2 only light and dark change; shade: how strongly folds show */
 ASKED(int, tailor_print)(double shade, double scale, int colours, double seed) {
     const Photo *p = &tailor.photo;
-    int run = *tailor.run.path != 0, kind = run ? tailor.run.kind : GENERATOR_KINDS;
+    int run = tailor.run != NULL, kind = run ? tailor.run->kind : GENERATOR_KINDS;
     int styled = !run || kind == GENERATOR_ADAIN, adds = !styled && kind != GENERATOR_STYLE;
     int margin = !run ? PATCHES_MARGIN : styled ? CUTOUT_ALL : 0;
     Image x = { 0 }, print = { 0 }, cloth = { 0 };
@@ -263,6 +254,5 @@ ASKED(int, tailor_print)(double shade, double scale, int colours, double seed) {
     if (good && colours == 2) colour_keep_luminance(&x, &p->picture);
     image_free(&print), image_free(&cloth), cutout_free(&cut);
     image_free(good ? &tailor.result : &x);
-    if (good) tailor.result = x;
-    return good;
+    return good ? tailor.result = x, 1 : 0;
 }

@@ -270,7 +270,7 @@ function opinion(field) {
   return field.map(x => 1 / (1 + Math.exp(steep * (middle - x))));
 }
 function drawPlane() {
-  const [g, w] = sharp($('plane')), seen = game.seen, x = v => (v / EDGE + 1) * w / 2, y = v => (1 - v / EDGE) * w / 2;
+  const [g, w] = sharp($('plane')), seen = game.seen, mark = w > 500 ? 3 : 2, x = v => (v / EDGE + 1) * w / 2, y = v => (1 - v / EDGE) * w / 2;
   if (seen?.field && value('show-field')) {
     const p = opinion(seen.field), low = rgb('fake-field'), middle = rgb('sheet'), high = rgb('real-field'), rgba = new Uint8ClampedArray(4 * p.length).fill(255);
     p.forEach((v, i) => { const t = Math.abs(2 * v - 1) ** .6, to = v < .5 ? low : high; for (let k = 0; k < 3; k++) rgba[4 * i + k] = middle[k] + t * (to[k] - middle[k]); });
@@ -294,10 +294,10 @@ function drawPlane() {
   }
   const dots = $('world').value === '3' ? game.points.flat() : game.real || [];
   if (value('show-real')) { g.fillStyle = colour('real'), g.globalAlpha = .75;
-    for (let i = 0; i < dots.length; i += 2) g.beginPath(), g.arc(x(dots[i]), y(dots[i + 1]), 2.4, 0, 7), g.fill(); }
+    for (let i = 0; i < dots.length; i += 2) g.beginPath(), g.arc(x(dots[i]), y(dots[i + 1]), .8 * mark, 0, 7), g.fill(); }
   g.globalAlpha = 1;
   if (seen?.fake && value('show-fake')) { g.strokeStyle = colour('fake'), g.lineWidth = 1.4, g.beginPath();
-    for (let i = 0; i < seen.fake.length; i += 2) { const a = x(seen.fake[i]), b = y(seen.fake[i + 1]); g.moveTo(a - 3, b - 3), g.lineTo(a + 3, b + 3), g.moveTo(a - 3, b + 3), g.lineTo(a + 3, b - 3); }
+    for (let i = 0; i < seen.fake.length; i += 2) { const a = x(seen.fake[i]), b = y(seen.fake[i + 1]); g.moveTo(a - mark, b - mark), g.lineTo(a + mark, b + mark), g.moveTo(a - mark, b + mark), g.lineTo(a + mark, b - mark); }
     g.stroke(); }
   if (game.spot.keys) g.strokeStyle = colour('ink'), g.strokeRect(game.spot.x * w - 5, game.spot.y * w - 5, 10, 10);
 }
@@ -399,10 +399,10 @@ function drawTailor() {
   if (result) g.drawImage(result, 0, 0, share * w, h, 0, 0, share * w, h);
   if (result && share > 0 && share < 1) g.fillStyle = colour('accent'), g.fillRect(share * w - 1, 0, 2, h);
   if (spotted || !result) {                              // the mask: slanted lines, and its edge
-    const over = g.getImageData(0, 0, w, h), ink = rgb('accent'), m = garment.mask, gap = Math.round(w / 24), wide = Math.max(1, w / 256);
+    const over = g.getImageData(0, 0, w, h), m = garment.mask, gap = Math.round(w / 24), wide = Math.max(1, w / 256);
     for (let i = 0; i < w * h; i++) {
       const x = i % w, y = Math.floor(i / w), edge = m[i] > 127 && (x < wide || y < wide || !(m[i - wide] > 127) || !(m[i + wide] > 127) || !(m[i - w * wide] > 127) || !(m[i + w * wide] > 127));
-      if (edge || (m[i] > 127 && (x + y) % gap < wide)) for (let k = 0; k < 3; k++) over.data[4 * i + k] = (over.data[4 * i + k] + 2 * ink[k]) / 3;
+      if (edge || (m[i] > 127 && (x + y) % gap < wide)) for (let k = 0, ink = over.data[4 * i + 1] < 128 ? 235 : 30; k < 3; k++) over.data[4 * i + k] = (over.data[4 * i + k] + ink) / 2;
     }
     g.putImageData(over, 0, 0);
     if (spotted && tailor.spot.keys) g.strokeStyle = colour('ink'), g.beginPath(), g.arc(tailor.spot.x * w, tailor.spot.y * h, value('radius') * w / 512, 0, 7), g.stroke();

@@ -101,13 +101,9 @@ static inline void small_describe(Gan *gan) {
 
 /* gan.c's recipe `name` in the plane (options.size 1) or on pictures (28). 0: out of memory */
 static inline int toy_begin(Gan *gan, Toy *toy, const char *name, const GanOptions *options) {
-    int plane = options->size == 1;
     toy->recipe = *recipe_find(name);
-    toy->recipe.describe = plane ? plane_describe : small_describe;
-    if (!gan_begin(gan, &toy->recipe, options, &ops_tiled) || !gan_finish(gan)) return 0;
-    if (!plane) return 1;
-    net_initialize(&gan->g, options->seed, STREAM(STREAM_G, 0), 2);  /* He's: no batch norm */
-    net_initialize(&gan->d, options->seed, STREAM(STREAM_D, 0), 2);
-    return 1;
+    toy->recipe.describe = options->size == 1 ? plane_describe : small_describe;
+    toy->recipe.gain = 2;               /* He's first weights: layers are narrow here */
+    return gan_begin(gan, &toy->recipe, options, &ops_tiled) && gan_finish(gan);
 }
 #endif
