@@ -80,7 +80,7 @@ endif
 COMMAND = $(CC) $(CFLAGS) $(NVCC) $(NVFLAGS) $(MPI) $(NCCL)
 STAMP  := $(shell mkdir -p build; echo '$(CC) $(CFLAGS)' > build/compile; \
             echo '$(COMMAND)' | cmp -s - build/command || echo '$(COMMAND)' > build/command)
-HEADERS = build/command layers.h gan.h $(foreach f,core images training style page validation,$(wildcard $(f)/*.h))
+HEADERS = build/command layers.h gan.h $(foreach f,core images training style validation,$(wildcard $(f)/*.h))
 
 all: train transfer validate
 

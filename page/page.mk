@@ -19,7 +19,7 @@ page: build/page.html
 build/page/gan.o:    WHAT = gan.c
 build/page/images.o: WHAT = -DIMAGES_IMPLEMENTATION images/images.h
 build/page/glue.o:   WHAT = $(IN_GAN) $(IN_IMAGES) page/glue.c
-$(WASM): gan.c page/glue.c page/fts.h page/page.mk $(HEADERS) | stb
+$(WASM): gan.c page/glue.c $(wildcard page/*.h) page/page.mk $(HEADERS) | stb
 	@mkdir -p $(@D); echo "$(WASM_CC) $@"; $(WASM_CC) $(WASM_FLAGS) -c -o $@ -x c $(WHAT)
 build/page/gan.wasm: $(WASM)
 	@$(WASM_CC) $(WASM_LINK) -o $@ $^ -lm -lwasi-emulated-getpid

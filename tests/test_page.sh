@@ -27,7 +27,7 @@ chromium --headless --no-sandbox --disable-gpu --no-first-run --user-data-dir="$
     --enable-logging=stderr "file://$tmp/page.html" >"$tmp/chromium.log" 2>&1 &
 browser=$!
 trap 'kill $browser 2>/dev/null; wait $browser 2>/dev/null; rm -rf "$tmp"' EXIT
-for i in $(seq 600); do grep -q "CHECKED" "$tmp/chromium.log" && break; sleep .5; done
+for i in $(seq 2400); do grep -q "CHECKED" "$tmp/chromium.log" && break; sleep .5; done
 sed -n 's/.*CONSOLE[^]]*\] *"\(.*\)", source:.*/\1/p' "$tmp/chromium.log" >"$tmp/log"
 check "the script came to its end" grep -q CHECKED "$tmp/log"
 grep '^OK\|^FAIL' "$tmp/log" >"$tmp/checks"
