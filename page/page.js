@@ -479,6 +479,7 @@ function follow() {                                      // #game?recipe=hinge&l
   const [room, query] = decodeURIComponent(location.hash.slice(1)).split('?'), settings = new URLSearchParams(query);
   if (SCENES[settings.get('scene')]) choose(settings.get('scene'));
   for (const [id, v] of settings) if ($(id)?.closest('.controls')) set(id, v);
+  if (settings.size && !settings.has('scene')) $('scene').value = '';
   adjust();
   enter(room === 'tailor' ? 'tailor' : 'game');
 }
