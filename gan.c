@@ -695,14 +695,6 @@ void gan_encode(Gan *gan, real *code) {
     forward(gan, &gan->e, 0, gan->x_real, 0);
     download(gan, &gan->e.node[gan->e_code], code);
 }
-void gan_decode(Gan *gan, const real *z, real *out) {
-    Node *input = &gan->g.node[gan->g_latent[0]];
-    swap_ema(gan);
-    gan->ops->upload(input->y, z, node_count(input));
-    net_forward(&gan->g, 0);
-    download(gan, fake(gan), out);
-    swap_ema(gan);
-}
 
 /* ------------------------------------------------------------------------- recipe: cyclegan
  * Document 002's unpaired transfer (Zhu, Park, Isola, Efros 2017): gan->content is of one kind
@@ -1217,6 +1209,22 @@ void gan_sample(Gan *gan, uint64_t draw, real *out) {
     else generate(gan, number / all, 0);
     download(gan, fake(gan), out);
     swap_ema(gan);
+}
+
+void gan_decode(Gan *gan, const real *z, real *out) {
+    Node *input = &gan->g.node[gan->g_latent[0]];
+    swap_ema(gan);
+    gan->ops->upload(input->y, z, node_count(input));
+    net_forward(&gan->g, 0);
+    download(gan, fake(gan), out);
+    swap_ema(gan);
+}
+
+void gan_judge(Gan *gan, const real *x, real *logits) {
+    Node *input = &gan->d.node[gan->d_picture];
+    gan->ops->upload(input->y, x, node_count(input));
+    net_forward(&gan->d, 0);
+    download(gan, logits_of(gan, &gan->d), logits);
 }
 
 /* ---------------------------------------------------------------------------------- checkpoints */

@@ -148,13 +148,16 @@ void gan_step_end(Gan *gan, Report *report);
  * the host. The same draw gives the same noise at any time. */
 void gan_sample(Gan *gan, uint64_t draw, real *out);
 
+/* G's pictures of z (batch,100), where z is all that G reads; D's logits of pictures. On the host,
+ * batch norm by its running statistics. */
+void gan_decode(Gan *gan, const real *z, real *out);
+void gan_judge(Gan *gan, const real *x, real *logits);
+
 /* More from single recipes, pictures (batch,size,size,channels). cyclegan: F(x_real).
- * vaegan: the codes (batch,2*100) of gan->x_real, means before log variances, and pictures of z
- * (batch,100). stylegan: the coarsest scale in the style of one z (batch,64), the rest of another.
- * */
+ * vaegan: the codes (batch,2*100) of gan->x_real, means before log variances, which gan_decode
+ * takes. stylegan: the coarsest scale in the style of one z (batch,64), the rest of another. */
 void gan_sample_back(Gan *gan, real *out);
 void gan_encode(Gan *gan, real *code);
-void gan_decode(Gan *gan, const real *z, real *out);
 void gan_mix(Gan *gan, const real *coarse, const real *fine, real *out);
 
 /* The style generator alone, for n pictures of any height and width (multiples of STYLE_MULTIPLE);

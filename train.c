@@ -212,7 +212,7 @@ static void record(Run *run, const Report *report) {
     double seconds = now() - run->begin;
     check_finite(run, report);
     log_step(run, report, seconds);
-    diagnose(run, report);
+    diagnose(&run->diagnosis, &run->gan, report, run->fed[FED_X_REAL].from);
     if (gan->step % run->log_every == 0 || last)
         progress(run, report, (gan->step - run->first) / seconds, seconds);
     if (run->writes && run->sample_every && gan->step % run->sample_every == 0) {

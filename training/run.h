@@ -1,8 +1,8 @@
 /* run.h: one run of the program train: its options, and what all of its parts work with.
  *
  * The parts: batch.h (what a recipe is fed with), sheets.h (what it shows), folder.h (what it
- * leaves), progress.h (what it says), evaluate.h (how good it is). Only train.c includes them; the
- * functions that it calls are static inline. */
+ * leaves), progress.h and diagnosis.h (what it says), evaluate.h (how good it is). Only train.c
+ * includes them, and page/ the diagnosis; the functions that it calls are static inline. */
 #ifndef RUN_H
 #define RUN_H
 #include "core/files.h"
@@ -10,6 +10,7 @@
 #include "core/parallel.h"
 #include "gan.h"
 #include "images/images.h"
+#include "training/diagnosis.h"
 #include "training/room.h"
 #include <errno.h>
 #include <stdio.h>
@@ -75,8 +76,7 @@ typedef struct Run {
     double begin;                           /* seconds */
     long first, saved;                      /* its first step; that of the last checkpoint, or -1 */
     long plotted;                           /* the step of the last plot */
-    double real_spread, d_real, d_fake, alike, sum_d, usual[4];      /* see diagnose */
-    long told[4];                           /* when it said so last, or 0 */
+    Diagnosis diagnosis;
 } Run;
 
 static int feeds_on_styles(const Recipe *recipe) {
