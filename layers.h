@@ -296,31 +296,44 @@ CPU_AND_GPU float philox_normal(uint64_t seed, uint64_t stream, uint64_t i) {
 
 /* -------------------------------------------------------------------------- memory and vectors */
 
-static real *naive_alloc(long count) {
-    return count < 0 ? NULL : calloc(count ? (size_t)count : 1, sizeof(real));
+static real *naive_alloc(long count) {                /* aligned as the widest vectors are */
+    size_t bytes = ((size_t)count * sizeof(real) + 63) / 64 * 64;
+    real *x = count < 0 || (size_t)count > SIZE_MAX / 2 / sizeof(real) ? NULL
+              : aligned_alloc(64, bytes ? bytes : 64);
+    return x ? memset(x, 0, bytes ? bytes : 64) : NULL;
 }
 static void naive_release(real *x) { free(x); }
 static long conv_scratch(const Conv *d) { (void)d; return 0; }
 static long gram_scratch(long rows, int c) { (void)rows, (void)c; return 0; }
 static long nearest_scratch(long nx, long ny, int c) { (void)nx, (void)ny, (void)c; return 0; }
 
+/* Large sums are cut into 64 slices whatever the number of threads: that fixes their order. A loop
+ * of fewer than WORTH rounds is not worth waking another thread. */
+enum { SLICES = 64, WORTH = 1 << 13 };
+
 /* x = value   x: (n) */
 static void fill(real *x, real value, long n) {
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) x[i] = value;
 }
 
-/* y = x   x, y: (n) */
-static void copy(real *y, const real *x, long n) { memmove(y, x, n * sizeof(real)); }
+/* y = x   x, y: (n)   move: by one thread */
+static void move(real *y, const real *x, long n) { memcpy(y, x, sizeof(real) * (size_t)n); }
+static void copy(real *y, const real *x, long n) {
+    #pragma omp parallel for if(n > WORTH)
+    for (int s = 0; s < SLICES; s++)
+        move(y + n * s / SLICES, x + n * s / SLICES, n * (s + 1) / SLICES - n * s / SLICES);
+}
 
 /* y += a x   x, y: (n) */
 static void axpy(real *y, const real *x, real a, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) y[i] += a * x[i];
 }
 
 /* x *= a   x: (n) */
 static void scale(real *x, real a, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) x[i] *= a;
 }
 
@@ -337,8 +350,6 @@ static void clip_norm(real *x, const real *square, real limit, long n) {
     if (norm > limit) scale(x, (real)(limit / norm), n);
 }
 
-/* Large sums are cut into 64 slices whatever the number of threads: that fixes their order. */
-enum { SLICES = 64 };
 static double add_slices(const double partial[SLICES]) {
     double total = 0;
     for (int s = 0; s < SLICES; s++) total += partial[s];
@@ -418,15 +429,17 @@ static void dense_backward_weight(real *dw, const real *x, const real *dy, int n
  * neighbouring channels of a (rows,C) matrix */
 enum { LINE = 16 };
 static int lanes_at(int c0, int c) { return c - c0 < LINE ? c - c0 : LINE; }
+/* for each lane j < lanes: LINE of them nearly always, a constant, so that vectors do it */
+#define EACH_LANE(j, statement) \
+    if (lanes == LINE) for (int j = 0; j < LINE; j++) { statement; } \
+    else for (int j = 0; j < lanes; j++) { statement; }
 static void add_rows(double sum[LINE], const real *x, long rows, int c, int lanes) {
-    for (long r = 0; r < rows; r++)
-        for (int j = 0; j < lanes; j++) sum[j] += x[r * c + j];
+    for (long r = 0; r < rows; r++) EACH_LANE(j, sum[j] += x[r * c + j])
 }
 static void add_squares(double square[LINE], const double mean[LINE], const real *x,
                         long rows, int c, int lanes) {
     for (long r = 0; r < rows; r++)
-        for (int j = 0; j < lanes; j++)
-            square[j] += (x[r * c + j] - mean[j]) * (x[r * c + j] - mean[j]);
+        EACH_LANE(j, square[j] += (x[r * c + j] - mean[j]) * (x[r * c + j] - mean[j]))
 }
 
 /* db[c] += sum_r dy[r,c]   dy: (rows,C): the gradient of every `+ b`, dense or convolution */
@@ -678,7 +691,7 @@ static void normalize_forward(real *y, real *mean, real *var, const real *x, con
                 b[j] = beta[c0 + j];
             }
             for (long i = at; i < at + rows * c; i += c)
-                for (int j = 0; j < lanes; j++) y[i + j] = a[j] * (x[i + j] - mu[j]) + b[j];
+                EACH_LANE(j, y[i + j] = a[j] * (x[i + j] - mu[j]) + b[j])
         }
 }
 /* With h = (x - mu) / sqrt(var + eps) and the means taken over the rows of a group:
@@ -700,10 +713,8 @@ static void normalize_backward(real *dx, real *dgamma, real *dbeta, const real *
                 k[j] = gamma[c0 + j] * rstd[j];
             }
             for (long i = at; i < at + rows * c; i += c)
-                for (int j = 0; j < lanes; j++) {
-                    sum[j] += dy[i + j];
-                    dot[j] += dy[i + j] * ((x[i + j] - mu[j]) * rstd[j]);
-                }
+                EACH_LANE(j, sum[j] += dy[i + j];
+                          dot[j] += dy[i + j] * ((x[i + j] - mu[j]) * rstd[j]))
             for (int j = 0; j < lanes; j++) {
                 mean_dy[j] = (real)(sum[j] / rows);
                 mean_dyh[j] = (real)(dot[j] / rows);
@@ -711,9 +722,8 @@ static void normalize_backward(real *dx, real *dgamma, real *dbeta, const real *
                 if (dbeta) dbeta[c0 + j] += (real)sum[j];
             }
             for (long i = at; i < at + rows * c; i += c)
-                for (int j = 0; j < lanes; j++)
-                    dx[i + j] += k[j] * (dy[i + j] - mean_dy[j]
-                                         - (x[i + j] - mu[j]) * rstd[j] * mean_dyh[j]);
+                EACH_LANE(j, dx[i + j] += k[j] * (dy[i + j] - mean_dy[j]
+                                         - (x[i + j] - mu[j]) * rstd[j] * mean_dyh[j]))
         }
     }
 }
@@ -809,23 +819,40 @@ static void sigmoid_backward(real *dx, const real *dy, const real *y, long n) {
     for (long i = 0; i < n; i++) dx[i] += dy[i] * y[i] * (1 - y[i]);
 }
 
+/* k of elements 4 block .. 4 block + 3, below: four numbers cost as much as one */
+static void dropout_keeps(real k[4], real rate, uint64_t seed, uint64_t stream, long block) {
+    uint32_t words[4];
+    philox4x32(words, seed, stream, (uint64_t)block);
+    for (int j = 0; j < 4; j++)
+        k[j] = (float)(words[j] >> 8) * 0x1p-24f < rate ? 0 : 1 / (1 - rate);
+}
 /* y_i = x_i k_i   k_i = 0 with probability rate, else 1 / (1 - rate)   x, y: (n), 0 <= rate < 1
  * k_i = 0 where philox_uniform(seed, stream, first + i) < rate: the backward pass draws it again.
  * first: not 0 where other processes hold the batch's beginning.   (Srivastava et al. 2014) */
 static void dropout_forward(real *y, const real *x, real rate, long n,
                             uint64_t seed, uint64_t stream, long first) {
-    real keep = 1 / (1 - rate);
     #pragma omp parallel for
-    for (long i = 0; i < n; i++)
-        y[i] = x[i] * (philox_uniform(seed, stream, first + i) < rate ? 0 : keep);
+    for (long block = first / 4; block < (first + n + 3) / 4; block++) {
+        real keep[4];
+        dropout_keeps(keep, rate, seed, stream, block);
+        for (int j = 0; j < 4; j++) {
+            long i = 4 * block + j - first;
+            if (i >= 0 && i < n) y[i] = x[i] * keep[j];
+        }
+    }
 }
 /* dx_i += dy_i k_i */
 static void dropout_backward(real *dx, const real *dy, real rate, long n,
                              uint64_t seed, uint64_t stream, long first) {
-    real keep = 1 / (1 - rate);
     #pragma omp parallel for
-    for (long i = 0; i < n; i++)
-        dx[i] += dy[i] * (philox_uniform(seed, stream, first + i) < rate ? 0 : keep);
+    for (long block = first / 4; block < (first + n + 3) / 4; block++) {
+        real keep[4];
+        dropout_keeps(keep, rate, seed, stream, block);
+        for (int j = 0; j < 4; j++) {
+            long i = 4 * block + j - first;
+            if (i >= 0 && i < n) dx[i] += dy[i] * keep[j];
+        }
+    }
 }
 
 /* -------------------------------------------------------------------------------------- shape */
@@ -847,8 +874,8 @@ static void lerp(real *y, const real *a, const real *b, const real *t, int n, lo
 static void concat_forward(real *y, const real *a, const real *b, long rows, int ca, int cb) {
     #pragma omp parallel for
     for (long r = 0; r < rows; r++) {
-        copy(y + r * (ca + cb), a + r * ca, ca);
-        copy(y + r * (ca + cb) + ca, b + r * cb, cb);
+        move(y + r * (ca + cb), a + r * ca, ca);
+        move(y + r * (ca + cb) + ca, b + r * cb, cb);
     }
 }
 /* da[r] += dy[r, 0..ca), db[r] += dy[r, ca..ca+cb)   da or db may be NULL */
@@ -871,7 +898,7 @@ static void reflect_pad_forward(real *y, const real *x, int n, int h, int w, int
     for (int r = 0; r < n * hp; r++) {
         long row = (long)(r / hp) * h + reflect(r % hp - pad, h);
         for (int j = 0; j < wp; j++)
-            copy(y + ((long)r * wp + j) * c, x + (row * w + reflect(j - pad, w)) * c, c);
+            move(y + ((long)r * wp + j) * c, x + (row * w + reflect(j - pad, w)) * c, c);
     }
 }
 /* dx[n, reflect(i-pad), reflect(j-pad), c] += dy[n,i,j,c]
@@ -895,7 +922,7 @@ static void upsample_forward(real *y, const real *x, int n, int h, int w, int c,
     #pragma omp parallel for
     for (long r = 0; r < (long)n * h * f; r++)
         for (int j = 0; j < w * f; j++)
-            copy(y + (r * w * f + j) * c, x + (r / f * w + j / f) * c, c);
+            move(y + (r * w * f + j) * c, x + (r / f * w + j / f) * c, c);
 }
 /* dx[n,i,j,c] += sum over the f x f pixels that copied it */
 static void upsample_backward(real *dx, const real *dy, int n, int h, int w, int c, int f) {
