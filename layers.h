@@ -634,14 +634,14 @@ static void normalize_vector(real *x, real *norm, long n) {
     sum_squares(norm, x, n);
     *norm = (real)sqrt((double)*norm);
     real length = *norm < (real)1e-12 ? (real)1e-12 : *norm;
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) x[i] /= length;
 }
 
 /* F23: y = w / sigma   w, y: (n), sigma: (1)
  * (Miyato, Kataoka, Koyama, Yoshida 2018: a dense layer so divided is 1-Lipschitz) */
 static void spectral_forward(real *y, const real *w, const real *sigma, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) y[i] = w[i] / *sigma;
 }
 /* dw[i,o] += (dy[i,o] - u[i] v[o] sum_{k,l} dy[k,l] y[k,l]) / sigma
@@ -783,24 +783,24 @@ static void moments_backward(real *dx, const real *dy, const real *x, const real
 
 /* y = x > 0 ? x : slope x   slope 0 is relu   x, y: (n) */
 static void leaky_relu_forward(real *y, const real *x, real slope, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) y[i] = (x[i] > 0 ? 1 : slope) * x[i];
 }
 /* dx += dy (y > 0 ? 1 : slope)   for slope >= 0 the sign of y is the sign of x */
 static void leaky_relu_backward(real *dx, const real *dy, const real *y, real slope, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += (y[i] > 0 ? 1 : slope) * dy[i];
 }
 
 /* y = tanh x   x, y: (n) */
 static void tanh_forward(real *y, const real *x, long n) {
-    #pragma omp parallel for
+    #pragma omp parallel for if(n > WORTH)
     for (long i = 0; i < n; i++)
         y[i] = sizeof(real) == 4 ? (real)tanhf((float)x[i]) : (real)tanh((double)x[i]);
 }
 /* dx += dy (1 - y^2) */
 static void tanh_backward(real *dx, const real *dy, const real *y, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += dy[i] * (1 - y[i] * y[i]);
 }
 
@@ -810,12 +810,12 @@ static real sigmoid(real x) {
     return (real)(x >= 0 ? 1 / (1 + e) : e / (1 + e));
 }
 static void sigmoid_forward(real *y, const real *x, long n) {
-    #pragma omp parallel for
+    #pragma omp parallel for if(n > WORTH)
     for (long i = 0; i < n; i++) y[i] = sigmoid(x[i]);
 }
 /* dx += dy y (1 - y) */
 static void sigmoid_backward(real *dx, const real *dy, const real *y, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += dy[i] * y[i] * (1 - y[i]);
 }
 
@@ -859,7 +859,7 @@ static void dropout_backward(real *dx, const real *dy, real rate, long n,
 
 /* y = a + b   all: (n)   (its backward is two axpy) */
 static void add_forward(real *y, const real *a, const real *b, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
 
@@ -1055,7 +1055,7 @@ static void softmax_cross_entropy_forward(real *loss, const real *logits, const 
 /* dl[i,j] += scale/n (s[i,j] - (1 where j = t_i, else 0)) */
 static void softmax_cross_entropy_backward(real *dlogits, const real *logits, const real *label,
                                            real scale, long n, int classes) {
-    #pragma omp parallel for
+    #pragma omp parallel for if(n > WORTH)
     for (long i = 0; i < n; i++) {
         const real *l = logits + i * classes;
         double all = log_sum_exp(l, classes);
@@ -1107,7 +1107,7 @@ static void absolute_error_backward(real *da, const real *a, const real *b, cons
     double total = total_weight(weight, n);
     if (total == 0) return;
     real k = (real)(scale / total);
-    #pragma omp parallel for
+    #pragma omp parallel for if(n > WORTH)
     for (long i = 0; i < n; i++) {
         real e = a[i] - b[i];
         da[i] += k * (weight ? weight[i] : 1) * (e > 0 ? 1 : e < 0 ? -1 : e);
@@ -1127,7 +1127,7 @@ static void hinge_forward(real *loss, const real *x, real sign, long n) {
 /* dx_i -= scale/n s   where 1 - s x_i > 0 */
 static void hinge_backward(real *dx, const real *x, real sign, real scale, long n) {
     real k = -scale / n * sign;
-    #pragma omp parallel for
+    #pragma omp parallel for if(n > WORTH)
     for (long i = 0; i < n; i++) {
         real below = 1 - sign * x[i];
         dx[i] += below <= 0 ? 0 : below > 0 ? k : below;              /* the third: NaN */
@@ -1143,7 +1143,7 @@ static void mean_forward(real *loss, const real *x, long n) {
 }
 /* dx_i += scale/n */
 static void mean_backward(real *dx, real scale, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += scale / n;
 }
 
@@ -1343,7 +1343,7 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n,
                       real lr, real beta1, real beta2, real eps, long t) {
     real step = (real)(lr / (1 - pow((double)beta1, (double)t)));
     real unbias = (real)(1 / (1 - pow((double)beta2, (double)t)));
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) {
         m[i] = beta1 * m[i] + (1 - beta1) * g[i];
         v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
@@ -1355,7 +1355,7 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n,
  * F11's optimiser: a critic whose target moves with every step is no place for momentum.
  * (Tieleman, Hinton 2012; as PyTorch, no momentum) */
 static void rmsprop_step(real *p, real *v, const real *g, long n, real lr, real decay, real eps) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) {
         v[i] = decay * v[i] + (1 - decay) * g[i] * g[i];
         p[i] -= lr * g[i] / ((real)sqrt((double)v[i]) + eps);
