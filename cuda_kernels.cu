@@ -1424,6 +1424,86 @@ tensor_kernel(Left left, Right right, Out out, int slices) {
 #endif
 }
 
+/* Thin outputs: one to four channels c, as the last layer of a generator and the input gradient of
+ * a first layer have them. As a product they have c columns, and a tile of 16 is mostly empty. Here
+ * a thread computes THIN pixels of one phase that follow each other in a row, all their channels,
+ * in registers: a weight is read once for THIN pixels, a number of dy once for c channels.
+ * A forward convolution of stride 1 is the same sum with its taps from last to first: `turned`, and
+ * d is then the convolution seen from its output.
+ * shared: eight channels of dy's pixels under the block's pixels, in a row of `pitch` float4, and
+ * of the phase's weights. Neighbouring threads stand in neighbouring rows, and pitch is odd: eight
+ * threads read from eight different groups of banks. */
+constexpr int THIN = 4, THIN_DEPTH = 8, THIN_THREADS = 128;
+struct Thin {
+    const float *dy, *w;
+    Conv d;
+    OutPhase out;
+    int turned, high, groups;                 /* a block: high rows of groups * THIN pixels */
+    int down, across, reach, rows, wide, pitch;
+    Div by_wide;
+};
+template <int C> __global__ void __launch_bounds__(THIN_THREADS, 4) thin_kernel(Thin a) {
+    extern __shared__ float4 near[];                  /* dy[rows][pitch], w[taps][C][2] */
+    const Conv &d = a.d;
+    a.out.select((int)blockIdx.z);
+    const Phase p = a.out.p, q = a.out.q;
+    int tile = (int)blockIdx.x % (a.down * a.across), n = (int)blockIdx.x / (a.down * a.across);
+    int t0 = tile / a.across * a.high, u0 = tile % a.across * a.groups * THIN;
+    if (t0 >= p.count || u0 >= q.count) return;       /* the whole block */
+    int t = (int)threadIdx.x % a.high, g = (int)threadIdx.x / a.high, far = a.reach - 1;
+    float4 *w = near + a.rows * a.pitch;
+    float sum[THIN][C];
+    #pragma unroll
+    for (int i = 0; i < THIN * C; i++) sum[i / C][i % C] = 0;
+
+    for (int o = 0; o < d.o; o += THIN_DEPTH) {
+        for (int i = (int)threadIdx.x; i < a.rows * a.wide * 2; i += (int)blockDim.x) {
+            int r = i / 2 / a.by_wide, v = i / 2 - r * a.wide, k = o + i % 2 * 4;
+            int y = t0 + p.base - far + r, x = u0 + q.base - far + v;
+            bool there = (unsigned)y < (unsigned)d.oh && (unsigned)x < (unsigned)d.ow && k < d.o;
+            const float *from = a.dy + (((long)n * d.oh + y) * d.ow + x) * d.o + k;
+            near[r * a.pitch + v * 2 + i % 2] = there ? *(const float4 *)from
+                                                      : make_float4(0, 0, 0, 0);
+        }
+        for (int i = (int)threadIdx.x; i < p.taps * q.taps * C * 8; i += (int)blockDim.x) {
+            int uv = i / (8 * C), c = i / 8 % C, k = o + i % 8;
+            int u = p.a + d.stride * (uv / q.taps), v = q.a + d.stride * (uv % q.taps);
+            if (a.turned) u = d.kernel - 1 - u, v = d.kernel - 1 - v;
+            uv = u * d.kernel + v;
+            ((float *)w)[i] = k >= d.o ? 0 : a.w[a.turned ? ((long)uv * d.o + k) * C + c
+                                                          : ((long)uv * C + c) * d.o + k];
+        }
+        __syncthreads();                              /* this part is whole */
+        for (int r = 0; r < p.taps && g < a.groups; r++)
+            #pragma unroll 2                          /* a tap's two halves of the channels */
+            for (int vh = 0; vh < 2 * q.taps; vh++) {
+                int v = vh / 2, half = vh % 2;
+                const float4 *line = near + (t + far - r) * a.pitch
+                                   + (g * THIN + far - v) * 2 + half;
+                float4 f[C];
+                #pragma unroll
+                for (int c = 0; c < C; c++) f[c] = w[((r * q.taps + v) * C + c) * 2 + half];
+                #pragma unroll
+                for (int i = 0; i < THIN; i++) {
+                    float4 e = line[2 * i];
+                    #pragma unroll
+                    for (int c = 0; c < C; c++)
+                        sum[i][c] += e.x * f[c].x + e.y * f[c].y + e.z * f[c].z + e.w * f[c].w;
+                }
+            }
+        __syncthreads();                              /* all have read it: the next may come */
+    }
+    if (g >= a.groups || t0 + t >= p.count) return;
+    #pragma unroll
+    for (int i = 0; i < THIN; i++) {
+        int u = u0 + g * THIN + i;
+        long row = a.out.row((n * p.count + t0 + t) * q.count + u);
+        #pragma unroll
+        for (int c = 0; c < C; c++)
+            if (u < q.count) a.out.put(row, c, 0, sum[i][c]);
+    }
+}
+
 /* How a product is cut: the tile, and the slices of its depth. Follows from the sizes alone. */
 struct Plan { int bm, bn, slices; };
 static Plan plan(long lines, int columns, long depths, int phases, double count) {
@@ -1513,11 +1593,41 @@ static O output(float *y, const float *bias, float scale, int accumulate, long r
     return out;
 }
 
+static OutPhase output_phases(float *y, const float *bias, int accumulate, const Conv &d) {
+    OutPhase out = output<OutPhase>(y, bias, 1, accumulate, pixels_in(d), d.c);
+    out.h = d.h, out.w = d.w, out.kernel = d.kernel, out.stride = d.stride, out.pad = d.pad;
+    return out;
+}
+/* 0 when the thin kernel is not for this convolution, or has too few blocks to keep a GPU busy */
+static int thin(float *dx, const float *dy, const float *w, const float *b, int accumulate,
+                const Conv &d, int turned) {
+    static void (*const kernels[])(Thin) = { thin_kernel<1>, thin_kernel<2>, thin_kernel<3>,
+                                             thin_kernel<4> };
+    if (d.c > 4 || !aligned(dy, d.o) || (ladder && ladder != 4)) return 0;
+    Thin a;
+    int s = d.stride, high = (int)up(d.h, s), wide = (int)up(up(d.w, s), THIN);
+    a.dy = dy, a.w = w, a.d = d, a.turned = turned;
+    a.out = output_phases(dx, b, accumulate, d);
+    a.groups = wide < 8 ? wide : 8;
+    a.high = THIN_THREADS / a.groups < high ? THIN_THREADS / a.groups : high;
+    a.down = (int)up(high, a.high), a.across = (int)up(wide, a.groups);
+    a.reach = (int)up(d.kernel, s), a.rows = a.high + a.reach - 1;
+    a.wide = a.groups * THIN + a.reach - 1, a.pitch = a.wide * 2 | 1, a.by_wide = div_by(a.wide);
+    long blocks = (long)d.n * a.down * a.across;
+    size_t near = sizeof(float4) * ((long)a.rows * a.pitch + (long)a.reach * a.reach * d.c * 2);
+    if (near > 48 << 10 || blocks > INT32_MAX || (!ladder && blocks * s * s < 64)) return 0;
+    dim3 grid((unsigned)blocks, 1, s * s);
+    kernels[d.c - 1]<<<grid, up(a.high * a.groups, 32) * 32, near, stream>>>(a);
+    return 1;
+}
+
 /* y = b + sum x w, or y += sum x w: forward, and a transposed convolution's input gradient */
 template <int PRECISION>
 static void convolve(float *y, const float *x, const float *w, const float *b, int accumulate,
                      const Conv &d) {
     Patches left = patches(x, d);
+    const Conv turned = { d.n, d.oh, d.ow, d.o, d.h, d.w, d.c, d.kernel, 1, d.kernel - 1 - d.pad };
+    if (d.stride == 1 && thin(y, x, w, b, accumulate, turned, 1)) return;
     OutRows out = output<OutRows>(y, b, 1, accumulate, pixels_out(d), d.o);
     product<PRECISION>(left, matrix(w, d.o, left.depths), out, 1, left.lines, left.depths);
 }
@@ -1528,14 +1638,14 @@ static void convolve_back(float *dx, const float *dy, const float *w, const floa
     Sources left;
     PhaseOfWeights right;
     check_size(d);
+    if (thin(dx, dy, w, b, accumulate, d, 0)) return;
     left.dy = dy, left.n = d.n, left.h = d.h, left.w = d.w, left.oh = d.oh, left.ow = d.ow;
     left.o = d.o, left.kernel = d.kernel, left.stride = d.stride, left.pad = d.pad;
     left.quads = aligned(dy, d.o), left.by_o = div_by(d.o);
     left.by_taps[0] = div_by((int)up(d.kernel, d.stride));
     left.by_taps[1] = div_by(d.kernel > d.stride ? d.kernel / d.stride : 1);
     right.w = w, right.lines = d.c, right.quads = aligned(w, d.o);
-    OutPhase out = output<OutPhase>(dx, b, 1, accumulate, pixels_in(d), d.c);
-    out.h = d.h, out.w = d.w, out.kernel = d.kernel, out.stride = d.stride, out.pad = d.pad;
+    OutPhase out = output_phases(dx, b, accumulate, d);
     int s = d.stride, taps = (int)up(d.kernel, s);
     product<PRECISION>(left, right, out, s * s, (int)(d.n * up(d.h, s) * up(d.w, s)),
                        taps * taps * d.o);

@@ -135,6 +135,31 @@ static void test_products(const Ops *table, const char *how) {
     }
 }
 
+/* The kernel for outputs of one to four channels, however small: every number of channels, pictures
+ * of more than one block, pixels that no tap reaches, a kernel larger than the picture, a depth that
+ * is no multiple of the eight channels of one part. */
+static const Case thin_cases[] = {
+    { .d = CONV(2, 13, 71, 1, 12, 5, 2, 2) }, { .d = CONV(1, 67, 9, 2, 4, 4, 2, 1) },
+    { .d = CONV(2, 35, 18, 3, 20, 3, 1, 1) }, { .d = CONV(1, 2, 3, 4, 8, 5, 3, 2) },
+    { .d = CONV(3, 9, 8, 4, 12, 1, 2, 1) }, { .d = { 2, 9, 10, 3, 5, 5, 4, 5, 2, 1 } },
+    { .d = CONV(2, 17, 33, 4, 1, 3, 1, 1) }, { .d = CONV(1, 9, 40, 8, 2, 7, 1, 3) },
+    { .d = CONV(1, 12, 9, 20, 3, 5, 1, 0) }, { .d = CONV(2, 4, 5, 12, 4, 2, 1, 1) },
+};
+static void test_thin(const Ops *table) {
+    static const char *const names[] = { "conv2d_forward", "conv2d_backward_input",
+                                         "conv2d_transpose_forward",
+                                         "conv2d_transpose_backward_input" };
+    for (size_t i = 0; i < sizeof thin_cases / sizeof *thin_cases; i++)
+        for (int j = 0; j < 4; j++) {
+            const Op *op = find_op(names[j]);
+            Case k = thin_cases[i];
+            for (int choice = 0; choose_null(op, &k, choice); choice++) {
+                const char *wrong = compare(table, op, &k);
+                CHECK(!wrong, "%s %s, thin: %s (%s)", table->name, names[j], wrong, sizes_of(&k));
+            }
+        }
+}
+
 /* Tensor cores multiply rounded numbers exactly and add in float32. So on numbers that are rounded
  * already the products are as close to naive's as any float32 sum, save that the cores cut off what
  * hangs over where others round: four times the tolerance. On other numbers each product is off by
@@ -164,6 +189,7 @@ static void test_cuda(void) {
         cuda_ladder(rung);
         test_products(&ops_cuda, rung ? rungs[rung] : "aligned");
     }
+    test_thin(&ops_cuda);
     cuda_ladder(0);
     if (!cuda_open(2)) { /* else a GPU without such tensor cores */
         test_precision(&ops_cuda_tf32, 10);
