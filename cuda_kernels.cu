@@ -18,7 +18,7 @@
  *                  normalisation, biases
  *   product        dense layers, convolutions, transposed convolutions and their gradients: one
  *                  matrix product, four kernels of growing speed (cuda_ladder selects one): naive,
- *                  shared-memory tile, register tile, tensor cores
+ *                  shared-memory tile, register tile, tensor cores; and one for thin outputs
  *   nearest        the search for nearest rows: each thread looks at its distances in registers
  *
  * Deterministic: no float atomics; every sum is cut into slices whose number depends on the sizes
@@ -27,9 +27,9 @@
  * checked, without a GPU. */
 #include "core/device.h"
 #include <cuda_bf16.h>
+#include <cuda_pipeline_primitives.h>
 #include <cuda_runtime.h>
 #include <math.h>
-#include <mma.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -1066,15 +1066,8 @@ struct Out {
         if (parts) parts[slice * count + row + n] = sum;
         else y[row + n] = (accumulate ? y[row + n] : bias ? bias[n] : 0) + scale * sum;
     }
-    /* columns n .. n+3, n a multiple of four */
-    __device__ void put_four(long row, int n, int slice, float4 sum) const {
-        if (!quads) {
-            put(row, n, slice, sum.x);
-            if (n + 1 < columns) put(row, n + 1, slice, sum.y);
-            if (n + 2 < columns) put(row, n + 2, slice, sum.z);
-            if (n + 3 < columns) put(row, n + 3, slice, sum.w);
-            return;
-        }
+    /* columns n .. n+3, n a multiple of four, where such fours are aligned */
+    __device__ void put_quad(long row, int n, int slice, float4 sum) const {
         float4 *to = (float4 *)((parts ? parts + slice * count : y) + row + n);
         if (!parts) {
             float4 old = make_float4(0, 0, 0, 0);
@@ -1084,6 +1077,16 @@ struct Out {
                               old.z + scale * sum.z, old.w + scale * sum.w);
         }
         *to = sum;
+    }
+    __device__ void put_four(long row, int n, int slice, float4 sum) const {
+        if (quads) {
+            put_quad(row, n, slice, sum);
+            return;
+        }
+        put(row, n, slice, sum.x);
+        if (n + 1 < columns) put(row, n + 1, slice, sum.y);
+        if (n + 2 < columns) put(row, n + 2, slice, sum.z);
+        if (n + 3 < columns) put(row, n + 3, slice, sum.w);
     }
 };
 struct OutRows : Out {                                /* y[m,n] */
@@ -1155,15 +1158,6 @@ __global__ void shared_tile_kernel(Left left, Right right, Out out) {
     if (m < left.lines && n < right.lines) out.put(out.row(m), n, 0, sum);
 }
 
-/* What tensor cores take (rung 4). They have these types since Ampere: for an older GPU the kernels
- * are compiled empty, and cuda_open refuses the precision. */
-struct Tf32;
-struct Bf16;
-template <class T> struct Tensor;
-#if !defined __CUDA_ARCH__ || __CUDA_ARCH__ >= 800
-#define TENSOR_CORES
-#endif
-
 /* LINES x DEPTH numbers of an operand on their way from far to near, four to a thread and load,
  * held in registers in between: `fetch` asks for them, and the thread computes on while they
  * travel; `store` puts them into shared memory. Along the depth: a row of the tile is a line, a
@@ -1219,15 +1213,6 @@ template <class Operand, int LINES, int DEPTH, bool QUADS_ONLY> struct Tile {
                 p[0] = quad[i].x, p[stride] = quad[i].y;
                 p[2 * stride] = quad[i].z, p[3 * stride] = quad[i].w;
             } else *(float4 *)(to + r * stride + at) = quad[i];
-        }
-    }
-    /* as it came: to[row][four neighbours], rounded to what the tensor cores of type T take */
-    template <class T>
-    __device__ void store_rounded(typename Tensor<T>::Element *to, int stride) const {
-        #pragma unroll
-        for (int i = 0; i < COUNT; i++) {
-            int r = row + i * STEP;
-            if (!(ROWS % STEP) || r < ROWS) Tensor<T>::round_four(to + r * stride + at, quad[i]);
         }
     }
 };
@@ -1303,122 +1288,203 @@ register_tile_kernel(Left left, Right right, Out out, int slices) {
     }
 }
 
-/* Rung 4, tensor cores: a warp multiplies 16 x 16 fragments in one call (mma_sync). The cores take
- * rounded numbers and add in float32: tf32 keeps 10 bits behind the point and float32's range, bf16
- * keeps 7, is half as large and twice as fast. This is mixed precision: master weights, statistics
- * and sums stay float32 in memory, and the rounding happens here, on the way into shared memory.
- * bf16 has float32's range, so no loss needs scaling. A block computes BM x BN outputs, its eight
- * warps stand 4 x 2 and take BM/4 x BN/2 each. The pipeline is rung 3's.
- * shared: two buffers of both tiles, each laid out as it comes: left tiles along the depth are
- * row_major fragments, along the lines col_major, right tiles the other way round; at the end the
- * same memory takes each warp's fragments on their way out. */
-template <> struct Tensor<Bf16> {
-    typedef __nv_bfloat16 Element;
-    static constexpr int K = 16, DEPTH = 32, PAD = 8;
-    __device__ static unsigned bits(float x) { return __bfloat16_as_ushort(__float2bfloat16(x)); }
-    __device__ static void round_four(__nv_bfloat16 *to, float4 v) {
-        uint2 four = { bits(v.x) | bits(v.y) << 16, bits(v.z) | bits(v.w) << 16 };
-        *(uint2 *)to = four;
+/* Rung 4, tensor cores: a warp multiplies 16 x 8 fragments in one instruction (mma.sync). The cores
+ * take rounded numbers and add in float32: tf32 keeps 10 bits behind the point and float32's range,
+ * bf16 keeps 7, is half as large and twice as fast. This is mixed precision: all numbers in memory
+ * stay float32, and a thread rounds on the way from shared memory into its registers. bf16 has
+ * float32's range, so no loss needs scaling. Tensor cores have these types since Ampere: for an
+ * older GPU the kernel is compiled empty, and cuda_open refuses the precision.
+ * CUDA C++ has no functions for these instructions; tests/cuda_on_cpu has them on the CPU. */
+#if !defined __CUDA_ARCH__ || __CUDA_ARCH__ >= 800
+#define TENSOR_CORES
+#endif
+#ifdef CUDA_ON_CPU
+#include "ptx.h"
+#elif defined TENSOR_CORES
+__device__ static inline unsigned round_tf32(float x) {              /* to nearest */
+    unsigned bits;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+    return bits;
+}
+/* d (16 x 8) += a (16 x K) b (K x 8), by the 32 lanes together; K is 8 for tf32, 16 for bf16. With
+ * g = lane/4, t = lane%4, and a depth t being one number of tf32 or two of bf16:
+ *     a[0] a(g,t)   a[1] a(g+8,t)   a[2] a(g,t+4)   a[3] a(g+8,t+4)   b0 b(t,g)   b1 b(t+4,g)
+ *     d[0] d(g,2t)   d[1] d(g,2t+1)   d[2] d(g+8,2t)   d[3] d(g+8,2t+1) */
+#define MMA(name, shape)                                                                       \
+    __device__ static inline void name(float (&d)[4], const unsigned (&a)[4], unsigned b0,     \
+                                       unsigned b1) {                                          \
+        asm("mma.sync.aligned." shape " {%0, %1, %2, %3}, {%4, %5, %6, %7}, "         \
+                     "{%8, %9}, {%0, %1, %2, %3};"                                             \
+                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                          \
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));          \
     }
+MMA(mma_tf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
+MMA(mma_bf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
+/* cp.async: 16 bytes from far to near, past the registers, while the thread goes on; NULL: zeros.
+ * They are there when the thread has waited, and for the others after a barrier. */
+__device__ static inline void copy_four(float4 *to, const float *from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 :: "r"((unsigned)__cvta_generic_to_shared(to)), "l"(from), "r"(from ? 16 : 0)
+                 : "memory");
+}
+/* a load from shared memory by the whole warp, eight lanes at a time: cuda_on_cpu reports those
+ * that want the same banks */
+__device__ static inline float4 near_four(const float4 *p) { return *p; }
+#endif
+
+/* What a lane multiplies: four numbers of a line, neighbours along the depth, in N registers. The
+ * order of the depths is the same for both factors, so it need not be the instruction's. */
+struct Tf32 {
+    static constexpr int N = 4;
 #ifdef TENSOR_CORES
-    typedef __nv_bfloat16 Fragment;
+    __device__ static void round(unsigned (&r)[N], const float (&f)[4]) {
+        #pragma unroll
+        for (int i = 0; i < 4; i++) r[i] = round_tf32(f[i]);
+    }
+    __device__ static void multiply(float (&d)[4], const unsigned (&a)[4], unsigned b0,
+                                    unsigned b1) { mma_tf32(d, a, b0, b1); }
 #endif
 };
-template <> struct Tensor<Tf32> {
-    typedef float Element;
-    static constexpr int K = 8, DEPTH = 16, PAD = 4;
+struct Bf16 {
+    static constexpr int N = 2;
 #ifdef TENSOR_CORES
-    typedef nvcuda::wmma::precision::tf32 Fragment;
-    __device__ static void round_four(float *to, float4 v) {
-        using nvcuda::wmma::__float_to_tf32;
-        *(float4 *)to = make_float4(__float_to_tf32(v.x), __float_to_tf32(v.y),
-                                    __float_to_tf32(v.z), __float_to_tf32(v.w));
+    __device__ static void round(unsigned (&r)[N], const float (&f)[4]) {
+        #pragma unroll
+        for (int i = 0; i < 2; i++) {
+            __nv_bfloat162 two = __floats2bfloat162_rn(f[2 * i], f[2 * i + 1]);
+            r[i] = __bfloat16_as_ushort(two.x) | (unsigned)__bfloat16_as_ushort(two.y) << 16;
+        }
     }
+    __device__ static void multiply(float (&d)[4], const unsigned (&a)[4], unsigned b0,
+                                    unsigned b1) { mma_bf16(d, a, b0, b1); }
 #endif
 };
+
+/* A tile in shared memory, 16 deep, in rows of pieces of four neighbours, as they come from far:
+ * along the depth a row is a line, else a depth. The rows stand in such an order, and across the
+ * depth so far apart, that eight lanes find in eight different groups of banks what they read at
+ * once: four depths (t) of two lines (g), or two pieces (g) of four depths (t). */
+template <class Operand, int LINES> struct Near : Tile<Operand, LINES, 16, true> {
+    typedef Tile<Operand, LINES, 16, true> Base;
+    static constexpr int ROW = Base::ALONG ? 4 : Base::QUADS + 2, SIZE = Base::ROWS * ROW;
+    __device__ static int in_row(int r) {             /* which line, or depth */
+        return Base::ALONG ? r / 32 * 32 + r % 8 * 4 + r / 8 % 4 : r % 4 * 4 + r / 4;
+    }
+    __device__ void begin(const Operand &op, int first) {
+        this->row = (int)threadIdx.x / Base::QUADS, this->at = (int)threadIdx.x % Base::QUADS * 4;
+        #pragma unroll
+        for (int i = 0; i < (Base::ALONG ? Base::COUNT : 1); i++)
+            this->line[i] = op.line(first + (Base::ALONG ? in_row(this->row + i * Base::STEP)
+                                                         : this->at));
+    }
+    /* asks for depths k .. k+15 */
+    __device__ void ask(const Operand &op, int k, float4 *tile) const {
+        #pragma unroll
+        for (int i = 0; i < Base::COUNT; i++) {
+            int r = this->row + i * Base::STEP;
+            copy_four(tile + r * ROW + this->at / 4,
+                      Base::ALONG ? op.at(this->line[i], op.depth(k + this->at))
+                                  : op.at(this->line[0], op.depth(k + in_row(r))));
+        }
+    }
+    /* r[e]: line first + 4 g + e, depths 4 t .. 4 t + 3 */
+    template <class T>
+    __device__ static void read(unsigned (&r)[4][T::N], const float4 *tile, int first) {
+        int g = (int)threadIdx.x % 32 / 4, t = (int)threadIdx.x % 4;
+        float f[4][4];
+        tile += Base::ALONG ? (first + g) * ROW + t : t * ROW + first / 4 + g;
+        #pragma unroll
+        for (int e = 0; e < 4; e++) {
+            float4 v = near_four(tile + (Base::ALONG ? 8 : 4) * e * ROW);
+            f[Base::ALONG ? e : 0][Base::ALONG ? 0 : e] = v.x;
+            f[Base::ALONG ? e : 1][Base::ALONG ? 1 : e] = v.y;
+            f[Base::ALONG ? e : 2][Base::ALONG ? 2 : e] = v.z;
+            f[Base::ALONG ? e : 3][Base::ALONG ? 3 : e] = v.w;
+        }
+        #pragma unroll
+        for (int e = 0; e < 4; e++) T::round(r[e], f[e]);
+    }
+};
+/* A block computes BM x BN outputs, its eight warps WM x 32 each, in fragments of 16 x 8. Line
+ * 32 i + 4 g + e of a warp is line g (e even) or g + 8 (e odd) of fragment 2 i + e/2, and column
+ * 4 c + j is column c of fragment j: so a lane reads fours and has fours to write.
+ * shared: a ring of RING buffers of both tiles. Copies (cp.async) run RING-1 steps ahead of the
+ * products; a thread commits what it asks for in one step as a group, and waits for the oldest:
+ *     step s:  wait for group s | barrier: all of its parts are there, and all warps have left
+ *              step s-1 | ask for group s+RING-1, into the buffer of step s-1 | multiply group s */
+constexpr int RING = 4;
 template <int BM, int BN, class T, class Left, class Right, class Out>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 2)
 tensor_kernel(Left left, Right right, Out out, int slices) {
 #ifdef TENSOR_CORES
-    using namespace nvcuda;
-    typedef typename Tensor<T>::Fragment F;
-    typedef typename Tensor<T>::Element Element;
-    constexpr int DEPTH = Tensor<T>::DEPTH, PAD = Tensor<T>::PAD, K = Tensor<T>::K;
-    constexpr int WM = BM / 4, WN = BN / 2, STAGE = 16 * 20;
-    constexpr bool LEFT = Left::ALONG_DEPTH, RIGHT = Right::ALONG_DEPTH;
-    typedef std::conditional_t<LEFT, wmma::row_major, wmma::col_major> LeftOrder;
-    typedef std::conditional_t<RIGHT, wmma::col_major, wmma::row_major> RightOrder;
-    constexpr int LDA = (LEFT ? DEPTH : BM) + PAD, A = (LEFT ? BM : DEPTH) * LDA;
-    constexpr int LDB = (RIGHT ? DEPTH : BN) + PAD, B = (RIGHT ? BN : DEPTH) * LDB;
-    constexpr int BYTES = 2 * (A + B) * (int)sizeof(Element);
-    constexpr int LEAST = THREADS / 32 * STAGE * (int)sizeof(float);
-    __shared__ __align__(32) unsigned char memory[BYTES > LEAST ? BYTES : LEAST];
-    Element *a = (Element *)memory, *b = a + 2 * A;   /* a[2][A], b[2][B] */
-
+    typedef Near<Left, BM> A;
+    typedef Near<Right, BN> B;
+    constexpr int WM = BM * BN / 32 / (THREADS / 32), STAGE = A::SIZE + B::SIZE;
+    extern __shared__ float4 near[];                  /* [RING][STAGE] */
     int phase = (int)blockIdx.z / slices, slice = (int)blockIdx.z % slices;
-    left.select(phase), right.follow(left), out.select(phase);
+    left.select(phase), right.follow(left);
     int m0 = (int)blockIdx.x * BM, n0 = (int)blockIdx.y * BN;
-    int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
     if (m0 >= left.lines) return;
-    int wm = warp / 2 * WM, wn = warp % 2 * WN;       /* this warp's corner in the block's tile */
-    long steps = (left.depths + DEPTH - 1) / DEPTH;
+    int warp = (int)threadIdx.x / 32, wm = warp % (BM / WM) * WM, wn = warp / (BM / WM) * 32;
+    long steps = (left.depths + 15) / 16;
     int step = (int)(steps * slice / slices), end = (int)(steps * (slice + 1) / slices);
-    Tile<Left, BM, DEPTH, false> from_left;
-    Tile<Right, BN, DEPTH, false> from_right;
-    wmma::fragment<wmma::accumulator, 16, 16, K, float> sum[WM / 16][WN / 16];
+    A from_left;
+    B from_right;
+    float sum[WM / 16][4][4];
     #pragma unroll
-    for (int i = 0; i < WM / 16; i++)
-        #pragma unroll
-        for (int j = 0; j < WN / 16; j++) wmma::fill_fragment(sum[i][j], 0.f);
+    for (int i = 0; i < WM; i++) sum[i / 16][i / 4 % 4][i % 4] = 0;
 
     from_left.begin(left, m0), from_right.begin(right, n0);
-    if (step < end) {
-        from_left.fetch(left, step * DEPTH), from_right.fetch(right, step * DEPTH);
-        from_left.template store_rounded<T>(a, LDA), from_right.template store_rounded<T>(b, LDB);
+    #pragma unroll 1
+    for (int ahead = step, now = 0; now < RING - 1; ahead++, now++) {
+        float4 *tile = near + now * STAGE;
+        if (ahead < end)
+            from_left.ask(left, ahead * 16, tile), from_right.ask(right, ahead * 16, tile + A::SIZE);
+        __pipeline_commit();                          /* an empty one counts too */
     }
-    __syncthreads();
-    for (int now = 0; step < end; step++, now ^= 1) {
-        if (step + 1 < end)
-            from_left.fetch(left, (step + 1) * DEPTH), from_right.fetch(right, (step + 1) * DEPTH);
-        #pragma unroll
-        for (int k = 0; k < DEPTH; k += K) {
-            wmma::fragment<wmma::matrix_a, 16, 16, K, F, LeftOrder> p[WM / 16];
-            #pragma unroll
-            for (int i = 0; i < WM / 16; i++) {
-                int m = wm + 16 * i;
-                wmma::load_matrix_sync(p[i], a + now * A + (LEFT ? m * LDA + k : k * LDA + m), LDA);
-            }
-            #pragma unroll
-            for (int j = 0; j < WN / 16; j++) {
-                int n = wn + 16 * j;
-                wmma::fragment<wmma::matrix_b, 16, 16, K, F, RightOrder> q;
-                wmma::load_matrix_sync(q, b + now * B + (RIGHT ? n * LDB + k : k * LDB + n), LDB);
-                #pragma unroll
-                for (int i = 0; i < WM / 16; i++) wmma::mma_sync(sum[i][j], p[i], q, sum[i][j]);
-            }
-        }
-        if (step + 1 < end) {
-            from_left.template store_rounded<T>(a + (now ^ 1) * A, LDA);
-            from_right.template store_rounded<T>(b + (now ^ 1) * B, LDB);
-        }
+    #pragma unroll 1
+    for (int now = 0; step < end; step++, now = (now + 1) % RING) {
+        __pipeline_wait_prior(RING - 2);
         __syncthreads();
-    }
-    float *mine = (float *)memory + warp * STAGE;     /* 16 x 16, rows 20 apart; lane: half a row */
-    #pragma unroll
-    for (int i = 0; i < WM / 16; i++)
-        #pragma unroll
-        for (int j = 0; j < WN / 16; j++) {
-            wmma::store_matrix_sync(mine, sum[i][j], 20, wmma::mem_row_major);
-            __syncwarp();
-            int m = m0 + wm + 16 * i + lane / 2, n = n0 + wn + 16 * j + lane % 2 * 8;
-            const float4 *half = (const float4 *)(mine + lane / 2 * 20 + lane % 2 * 8);
-            if (m < left.lines) {
-                long row = out.row(m);
-                if (n < right.lines) out.put_four(row, n, slice, half[0]);
-                if (n + 4 < right.lines) out.put_four(row, n + 4, slice, half[1]);
-            }
-            __syncwarp();
+        if (step + RING - 1 < end) {
+            float4 *tile = near + (now + RING - 1) % RING * STAGE;
+            from_left.ask(left, (step + RING - 1) * 16, tile);
+            from_right.ask(right, (step + RING - 1) * 16, tile + A::SIZE);
         }
+        __pipeline_commit();
+        const float4 *tile = near + now * STAGE;
+        unsigned q[4][T::N];
+        B::template read<T>(q, tile + A::SIZE, wn);
+        #pragma unroll
+        for (int i = 0; i < WM / 16; i += 2) {
+            unsigned p[4][T::N];
+            A::template read<T>(p, tile, wm + 16 * i);
+            #pragma unroll
+            for (int u = 0; u < T::N; u += 2)
+                #pragma unroll
+                for (int e = 0; e < 4; e += 2) {
+                    const unsigned a[4] = { p[e][u], p[e + 1][u], p[e][u + 1], p[e + 1][u + 1] };
+                    #pragma unroll
+                    for (int j = 0; j < 4; j++)
+                        T::multiply(sum[i + e / 2][j], a, q[j][u], q[j][u + 1]);
+                }
+        }
+    }
+    out.select(phase);
+    int g = (int)threadIdx.x % 32 / 4, n = n0 + wn + (int)threadIdx.x % 4 * 8;
+    #pragma unroll
+    for (int i = 0; i < WM / 8; i++) {
+        int m = m0 + wm + i / 4 * 32 + 4 * g + i % 4;
+        if (m >= left.lines) continue;
+        long row = out.row(m);
+        #pragma unroll
+        for (int c = 0; c < 2; c++) {
+            float (&d)[4][4] = sum[i / 2];
+            int h = i % 2 * 2 + c;
+            float4 four = make_float4(d[0][h], d[1][h], d[2][h], d[3][h]);
+            if (n + 4 * c < right.lines) out.put_quad(row, n + 4 * c, slice, four);
+        }
+    }
 #elif defined __CUDA_ARCH__
     __trap();                                         /* cuda_open refuses such a GPU */
 #endif
@@ -1506,12 +1572,13 @@ template <int C> __global__ void __launch_bounds__(THIN_THREADS, 4) thin_kernel(
 
 /* How a product is cut: the tile, and the slices of its depth. Follows from the sizes alone. */
 struct Plan { int bm, bn, slices; };
-static Plan plan(long lines, int columns, long depths, int phases, double count) {
-    const int ENOUGH = 256;                           /* blocks that keep a large GPU busy */
+static Plan plan(long lines, int columns, long depths, int phases, double count, int tensor) {
+    const int ENOUGH = tensor ? 128 : 256;            /* blocks that keep a large GPU busy */
     Plan p = { 128, 64, 1 };
     if (lines <= 0 || columns <= 0) return p;
-    if (columns <= 16) p.bm = 256, p.bn = 16;
-    else if (columns > 64 && (double)lines * columns * phases >= 128. * 128 * ENOUGH) p.bn = 128;
+    if (columns <= 16 && !tensor) p.bm = 256, p.bn = 16;
+    else if (columns > 64 && (tensor || (double)lines * columns * phases >= 128. * 128 * ENOUGH))
+        p.bn = 128;
     long tiles = up(lines, p.bm) * up(columns, p.bn) * phases, most = depths / 128;
     if (tiles <= ENOUGH / 2) p.slices = (int)(ENOUGH / tiles < most ? ENOUGH / tiles : most);
     while (p.slices > 1 && p.slices * count > 64e6) p.slices--;
@@ -1519,13 +1586,22 @@ static Plan plan(long lines, int columns, long depths, int phases, double count)
     return p;
 }
 
-static int ladder;             /* 4, for tests: the largest tiles, however small the product */
+static int ladder;             /* 4, for tests: the fastest kernels, however small the product */
 void cuda_ladder(int rung) { ladder = rung; }
+
+template <int BM, int BN, class T, class Left, class Right, class Out>
+static void launch_tensor(dim3 grid, Left left, Right right, Out out, int slices) {
+    constexpr int near = RING * (Near<Left, BM>::SIZE + Near<Right, BN>::SIZE) * 16;
+    auto kernel = tensor_kernel<BM, BN, T, Left, Right, Out>;
+    static cudaError_t error =                        /* more than 48 KB must be asked for, once */
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, near);
+    check(error, "asking for shared memory");
+    kernel<<<grid, THREADS, near, stream>>>(left, right, out, slices);
+}
 
 enum { FLOAT32, TF32, BF16 };                         /* --precision */
 template <int PRECISION, class Left, class Right, class Out>
 static void product(Left left, Right right, Out out, int phases, int lines, int depths) {
-    Plan p = plan(lines, right.lines, depths, phases, (double)out.count);
     if (lines <= 0 || right.lines <= 0) return;       /* nothing to compute: an empty batch */
     if (ladder == 1 || ladder == 2) {
         dim3 grid(up(lines, 16), up(right.lines, 16), phases), block(16, 16);
@@ -1534,23 +1610,26 @@ static void product(Left left, Right right, Out out, int phases, int lines, int 
         plain<<<grid, block, 0, stream>>>(left, right, out);
         return;
     }
+    const int tensor = PRECISION != FLOAT32 && ladder != 3 && left.quads && right.quads
+                       && out.quads && (right.lines > 16 || ladder == 4);
+    Plan p = plan(lines, right.lines, depths, phases, (double)out.count, tensor);
     size_t bytes = sizeof(float) * out.count * p.slices;
     out.parts = p.slices > 1 ? (float *)scratch(FOR_SLICES, bytes) : NULL;
-    typedef std::conditional_t<PRECISION == BF16, Bf16, Tf32> T;
-    void (*kernel)(Left, Right, Out, int) = NULL;
     if (ladder == 4 && p.bn == 64) p.bn = 128;
     if (p.bn == 128 && !(left.quads && right.quads)) p.bn = 64;
-    if (PRECISION == FLOAT32 || ladder == 3)
-        kernel = p.bn == 128 ? register_tile_kernel<128, 128, 8, 8, 8, Left, Right, Out>
-               : p.bn == 64 ? register_tile_kernel<128, 64, 16, 8, 4, Left, Right, Out>
-                            : register_tile_kernel<256, 16, 16, 4, 4, Left, Right, Out>;
-    else if constexpr (PRECISION != FLOAT32) {
-        if (p.bn == 16) p.bm = 128, p.bn = 64;
-        kernel = p.bn == 128 ? tensor_kernel<128, 128, T, Left, Right, Out>
-                             : tensor_kernel<128, 64, T, Left, Right, Out>;
-    }
     dim3 grid(up(lines, p.bm), up(right.lines, p.bn), phases * p.slices);
-    kernel<<<grid, THREADS, 0, stream>>>(left, right, out, p.slices);
+    if constexpr (PRECISION != FLOAT32) {
+        typedef std::conditional_t<PRECISION == BF16, Bf16, Tf32> T;
+        if (tensor && p.bn == 128) launch_tensor<128, 128, T>(grid, left, right, out, p.slices);
+        else if (tensor) launch_tensor<128, 64, T>(grid, left, right, out, p.slices);
+    }
+    if (!tensor) {
+        void (*kernel)(Left, Right, Out, int) =
+            p.bn == 128 ? register_tile_kernel<128, 128, 8, 8, 8, Left, Right, Out>
+            : p.bn == 64 ? register_tile_kernel<128, 64, 16, 8, 4, Left, Right, Out>
+                         : register_tile_kernel<256, 16, 16, 4, 4, Left, Right, Out>;
+        kernel<<<grid, THREADS, 0, stream>>>(left, right, out, p.slices);
+    }
     if (p.slices > 1) add_slices(out, p.slices);
 }
 
@@ -1601,8 +1680,8 @@ static OutPhase output_phases(float *y, const float *bias, int accumulate, const
 /* 0 when the thin kernel is not for this convolution, or has too few blocks to keep a GPU busy */
 static int thin(float *dx, const float *dy, const float *w, const float *b, int accumulate,
                 const Conv &d, int turned) {
-    static void (*const kernels[])(Thin) = { thin_kernel<1>, thin_kernel<2>, thin_kernel<3>,
-                                             thin_kernel<4> };
+    void (*kernel)(Thin) = d.c == 1 ? thin_kernel<1> : d.c == 2 ? thin_kernel<2>
+                         : d.c == 3 ? thin_kernel<3> : thin_kernel<4>;
     if (d.c > 4 || !aligned(dy, d.o) || (ladder && ladder != 4)) return 0;
     Thin a;
     int s = d.stride, high = (int)up(d.h, s), wide = (int)up(up(d.w, s), THIN);
@@ -1617,7 +1696,7 @@ static int thin(float *dx, const float *dy, const float *w, const float *b, int 
     size_t near = sizeof(float4) * ((long)a.rows * a.pitch + (long)a.reach * a.reach * d.c * 2);
     if (near > 48 << 10 || blocks > INT32_MAX || (!ladder && blocks * s * s < 64)) return 0;
     dim3 grid((unsigned)blocks, 1, s * s);
-    kernels[d.c - 1]<<<grid, up(a.high * a.groups, 32) * 32, near, stream>>>(a);
+    kernel<<<grid, up(a.high * a.groups, 32) * 32, near, stream>>>(a);
     return 1;
 }
 
@@ -1669,9 +1748,11 @@ static long conv_scratch(const Conv *of) {
         { d.n * up(d.h, s) * up(d.w, s), d.c, few * few * d.o, s * s },
         { taps, d.o, pixels_out(d), 1 } };
     long count[] = { pixels_out(d) * d.o, pixels_in(d) * d.c, taps * d.o };
-    for (int i = 0; i < 3; i++) {
-        Plan cut = plan(p[i].lines, p[i].columns, p[i].depths, (int)p[i].phases, (double)count[i]);
-        if (cut.slices > 1 && cut.slices * count[i] > need) need = cut.slices * count[i];
+    for (int i = 0; i < 6; i++) {                     /* on tensor cores or not */
+        int k = i / 2;
+        Plan cut = plan(p[k].lines, p[k].columns, p[k].depths, (int)p[k].phases, (double)count[k],
+                        i % 2);
+        if (cut.slices > 1 && cut.slices * count[k] > need) need = cut.slices * count[k];
     }
     return need;
 }
