@@ -184,7 +184,7 @@ static void download(float *host, const float *here, long n) {
 
 /* Memory that operations borrow for their partial sums: grown when one needs more than any before,
  * so no step allocates twice. All work is in one stream: the next borrower runs after the last. */
-enum { FOR_SUMS, FOR_SLICES, FOR_GRAM, SCRATCHES };
+enum { FOR_SUMS, FOR_COUNTS, FOR_SLICES, FOR_GRAM, SCRATCHES };
 static void *scratch_memory[SCRATCHES];
 static size_t scratch_size[SCRATCHES];
 static void drop_scratch(int which) {
@@ -197,6 +197,7 @@ static void *scratch(int which, size_t bytes) {
         drop_scratch(which);
         check(cudaMalloc(&scratch_memory[which], bytes),
               "borrowing memory (a smaller --batch or --size needs less)");
+        check(cudaMemsetAsync(scratch_memory[which], 0, bytes, stream), "clearing memory");
         scratch_size[which] = bytes;
     }
     return scratch_memory[which];
@@ -247,7 +248,8 @@ template <class F> static void each_row(long rows, int c, F f) {
 }
 
 static void fill(float *x, float value, long n) {
-    each(n, [=] __device__ (long i) { x[i] = value; });
+    if (value == 0) check(cudaMemsetAsync(x, 0, sizeof(float) * n, stream), "clearing memory");
+    else each(n, [=] __device__ (long i) { x[i] = value; });
 }
 static void copy(float *y, const float *x, long n) {
     check(cudaMemcpyAsync(y, x, sizeof(float) * n, cudaMemcpyDeviceToDevice, stream), "copying");
@@ -486,10 +488,23 @@ __device__ static inline Two block_sum(Two v) {
     return threadIdx.x < 32 ? warp_sum(v) : Two{};
 }
 
-/* sum_i f(i), f giving one number or Two: SUM_BLOCKS blocks leave a partial sum each, one more
- * block adds those and hands them to finish(a, b). */
+/* True in the block that is the last of `blocks` to come here, for all its threads: it sees what
+ * the others have written before. Whichever it is, it adds their parts in the same order. *count
+ * is 0 before and after. */
+__device__ static inline bool last_block(unsigned *count, unsigned blocks) {
+    __shared__ bool last;
+    __threadfence();                                  /* what this thread has written, before .. */
+    __syncthreads();
+    if (threadIdx.x + threadIdx.y == 0) last = atomicInc(count, blocks - 1) == blocks - 1;
+    __syncthreads();                                  /* .. this block is counted */
+    if (last) __threadfence();                        /* and the others' parts are read after that */
+    return last;
+}
+/* sum_i f(i), f giving one number or Two: at most SUM_BLOCKS blocks leave a partial sum each, and
+ * the last of them adds those and hands them to finish(a, b). */
 constexpr int SUM_BLOCKS = 256;
-template <class F> __global__ void sum_kernel(Two *partial, F f, long n) {
+template <class F, class Finish>
+__global__ void sum_kernel(Two *partial, unsigned *count, F f, long n, Finish finish) {
     Two total = { 0, 0 };
     long i = (long)blockIdx.x * THREADS + threadIdx.x;
     for (; i < n; i += (long)gridDim.x * THREADS) {
@@ -498,17 +513,15 @@ template <class F> __global__ void sum_kernel(Two *partial, F f, long n) {
     }
     total = block_sum(total);
     if (threadIdx.x == 0) partial[blockIdx.x] = total;
-}
-template <class F> __global__ void finish_kernel(const Two *partial, int count, F finish) {
-    Two total = block_sum((int)threadIdx.x < count ? partial[threadIdx.x] : Two{});
+    if (!last_block(count, gridDim.x)) return;
+    total = block_sum(threadIdx.x < gridDim.x ? partial[threadIdx.x] : Two{});
     if (threadIdx.x == 0) finish(total.a, total.b);
 }
 template <class F, class Finish> static void sum(long n, F f, Finish finish) {
     Two *partial = (Two *)scratch(FOR_SUMS, SUM_BLOCKS * sizeof(Two));
+    unsigned *count = (unsigned *)scratch(FOR_COUNTS, sizeof(unsigned));
     int blocks = n < SUM_BLOCKS * THREADS ? (int)up(n, THREADS) : SUM_BLOCKS;
-    if (blocks < 1) blocks = 1;
-    sum_kernel<<<blocks, THREADS, 0, stream>>>(partial, f, n);
-    finish_kernel<<<1, THREADS, 0, stream>>>(partial, blocks, finish);
+    sum_kernel<<<blocks < 1 ? 1 : blocks, THREADS, 0, stream>>>(partial, count, f, n, finish);
     launched(__PRETTY_FUNCTION__);
 }
 /* out = sum_i f(i) / count */
@@ -708,18 +721,31 @@ static void batch_std(float *out, const float *x, int n, long each_) {
  * threads go down the rows of their slice. A thread adds 16 numbers in float, and such sums in
  * double, which most GPUs have few units for: the error stays below 16 * 2^-24 of the largest of
  * those sums, whatever the number of rows.
- * shared: a Two per thread; the block's rows of threads are folded in halves until one is left. */
+ * The last block of a tile's slices adds them, hands the sums to finish(group, channel, a, b). */
 struct Pair { float a, b; };
 __device__ static inline Pair pair(float a) { return { a, 0 }; }
 __device__ static inline Pair pair(Pair v) { return v; }
-template <class F> __global__ void sum_rows_kernel(Two *partial, F f, long rows, int c) {
+/* The sum of a block's column of threads, in its uppermost thread: rows are folded in halves.
+ * shared: a Two per thread */
+__device__ static inline Two fold(Two v) {
     __shared__ Two part[THREADS];
-    int lanes = (int)blockDim.x, high = (int)blockDim.y, g = (int)blockIdx.z;
-    int j = (int)(blockIdx.x * lanes + threadIdx.x);
-    int t = (int)threadIdx.y * lanes + (int)threadIdx.x;
-    long end = rows * (blockIdx.y + 1) / gridDim.y;
+    int lanes = (int)blockDim.x, t = (int)threadIdx.y * lanes + (int)threadIdx.x;
+    part[t] = v;
+    for (int half = (int)blockDim.y / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if ((int)threadIdx.y >= half) continue;
+        part[t].a += part[t + half * lanes].a, part[t].b += part[t + half * lanes].b;
+    }
+    return part[t];
+}
+template <class F, class Finish>
+__global__ void sum_rows_kernel(Two *partial, unsigned *count, F f, long rows, int c,
+                                Finish finish) {
+    int high = (int)blockDim.y, g = (int)blockIdx.z, slices = (int)gridDim.y;
+    int j = (int)(blockIdx.x * blockDim.x + threadIdx.x);
+    long end = rows * (blockIdx.y + 1) / slices;
     Two total = { 0, 0 };
-    for (long r = rows * blockIdx.y / gridDim.y + threadIdx.y; r < end && j < c; ) {
+    for (long r = rows * blockIdx.y / slices + threadIdx.y; r < end && j < c; ) {
         Pair few = { 0, 0 };
         for (int k = 0; k < 16 && r < end; k++, r += high) {
             Pair v = pair(f(r, j, g));
@@ -727,40 +753,29 @@ template <class F> __global__ void sum_rows_kernel(Two *partial, F f, long rows,
         }
         total.a += few.a, total.b += few.b;
     }
-    part[t] = total;
-    for (int half = high / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if ((int)threadIdx.y >= half) continue;
-        part[t].a += part[t + half * lanes].a, part[t].b += part[t + half * lanes].b;
-    }
-    if (threadIdx.y == 0 && j < c) partial[((long)g * gridDim.y + blockIdx.y) * c + j] = part[t];
-}
-/* finish(group, channel, a, b): a warp adds the slices of one channel. */
-template <class F>
-__global__ void finish_rows_kernel(const Two *partial, int slices, int groups, int c, F finish) {
-    long k = (long)blockIdx.x * blockDim.y + threadIdx.y;
-    if (k >= (long)groups * c) return;
-    int g = (int)(k / c), j = (int)(k % c);
-    Two total = { 0, 0 };
-    for (int s = (int)threadIdx.x; s < slices; s += 32) {
-        Two v = partial[((long)g * slices + s) * c + j];
-        total.a += v.a, total.b += v.b;
-    }
-    total = warp_sum(total);
-    if (threadIdx.x == 0) finish(g, j, total.a, total.b);
+    total = fold(total);
+    bool first = threadIdx.y == 0 && j < c;
+    partial += (long)g * slices * c + j;
+    if (first) partial[(long)blockIdx.y * c] = total;
+    if (!last_block(count + g * gridDim.x + blockIdx.x, slices)) return;
+    total = { 0, 0 };
+    #pragma unroll 4
+    for (int s = (int)threadIdx.y; s < slices && j < c; s += high)
+        total.a += partial[(long)s * c].a, total.b += partial[(long)s * c].b;
+    total = fold(total);
+    if (first) finish(g, j, total.a, total.b);
 }
 template <class F, class Finish>
 static void sum_rows(int groups, long rows, int c, F f, Finish finish) {
     int lanes = lanes_for(c), high = THREADS / lanes, tiles = (int)up(c, lanes);
     long slices = rows / (high * 8L);                 /* work enough for a thread, */
-    long most = 2048L / tiles / groups;               /* and blocks enough for any GPU */
+    long most = 512L / tiles / groups;                /* blocks enough, parts few enough to add */
     if (slices > most) slices = most;
     if (slices < 1) slices = 1;
     Two *partial = (Two *)scratch(FOR_SUMS, slices * groups * c * sizeof(Two));
+    unsigned *count = (unsigned *)scratch(FOR_COUNTS, sizeof(unsigned) * groups * tiles);
     dim3 grid(tiles, (unsigned)slices, groups), block(lanes, high);
-    sum_rows_kernel<<<grid, block, 0, stream>>>(partial, f, rows, c);
-    unsigned eights = up((long)groups * c, 8);
-    finish_rows_kernel<<<eights, dim3(32, 8), 0, stream>>>(partial, (int)slices, groups, c, finish);
+    sum_rows_kernel<<<grid, block, 0, stream>>>(partial, count, f, rows, c, finish);
     launched(__PRETTY_FUNCTION__);
 }
 
