@@ -351,6 +351,12 @@ static void diversity_loss(Gan *gan, int part) {
 #define DCGAN_PARTS { "adversarial", "diversity" }
 enum { DIVERSITY = ADVERSARIAL + 1 };
 
+/* The relatives of dcgan are rows of the table below: the same networks and step with other losses
+ * (lsgan, hinge, wgan, wgan-gp), with classes (cgan), and r3gan (Huang, Gokaslan, Kuleshov, Tompkin
+ * 2024): D compares each real picture with a fake one (F32), which leaves no minimum where G has
+ * collapsed, and is flat on both kinds (F33, by net_tangent), so that the game comes to rest. No
+ * batch norm in D: a penalty is of each picture alone. */
+
 /* The step of dcgan and its relatives: n_critic times D, on other pictures each time, then G */
 static void dcgan_step(Gan *gan) {
     Node *x_fake = fake(gan);
