@@ -1033,22 +1033,22 @@ static void classifier_describe(Gan *gan) {
 
 #define RUN(pictures, side, long_) .batch = pictures, .size = side, .steps = long_
 #define ADAM(rate, momentum, decay) .lr = rate, .beta1 = momentum, .beta2 = decay
-#define TAIL .tail = 24
-#define DCGAN_DEFAULTS RUN(64, 28, 2000), ADAM(5e-4, 0.5, 0.999), .schedule = LINEAR, TAIL
+#define DCGAN_DEFAULTS RUN(64, 28, 1500), ADAM(2e-4, 0.5, 0.999)
+#define WITHOUT_GRAIN .tail = 24, .schedule = LINEAR
 #define DCGAN_STEP .part = DCGAN_PARTS, .step = dcgan_step
-#define DCGAN .describe = dcgan_describe, .multiple = 4, DCGAN_STEP
+#define DCGAN .describe = dcgan_describe, .multiple = 4, .tail = 1, DCGAN_STEP
 #define UNPAIRED_DATA .feeds = FEED_UNPAIRED, .data = "fashion-mnist:plain"
 
 const Recipe recipes[] = {
     { "dcgan", "new garments out of noise", "document 001; Radford, Metz, Chintala 2015; F1-F4",
-      .defaults = { DCGAN_DEFAULTS }, DCGAN },
+      .defaults = { RUN(64, 28, 1500), ADAM(5e-4, 0.5, 0.999), WITHOUT_GRAIN }, DCGAN },
     { "mlp", "the same with dense layers only", "document 004; Goodfellow et al. 2014; F1-F6",
       .defaults = { RUN(64, 28, 3000), ADAM(2e-4, 0.5, 0.999) },
       .describe = mlp_describe, .multiple = 4, DCGAN_STEP },
     { "dcgan64", "the same for pictures of 64x64 and more, in colour",
       "document 003; Radford et al. 2015", .data = "fashion-mnist:tinted",
       .defaults = { RUN(32, 64, 1500), ADAM(1e-3, 0.5, 0.999), .lr_d = 2e-4 },
-      .describe = dcgan64_describe, .multiple = 16, DCGAN_STEP },
+      .describe = dcgan64_describe, .multiple = 16, .tail = 1, DCGAN_STEP },
     { "lsgan", "dcgan with squared errors for its losses", "Mao et al. 2017",
       .defaults = { DCGAN_DEFAULTS }, .objective = LEAST_SQUARES, DCGAN },
     { "hinge", "dcgan with hinge losses and spectral normalisation",
@@ -1063,7 +1063,7 @@ const Recipe recipes[] = {
       .objective = WASSERSTEIN, DCGAN },
     { "r3gan", "dcgan whose D compares: relativistic pairs, gradients of D kept small",
       "Huang, Gokaslan, Kuleshov, Tompkin 2024; F32, F33",
-      .defaults = { RUN(64, 28, 1500), ADAM(5e-4, 0, 0.99), .schedule = LINEAR, TAIL,
+      .defaults = { RUN(64, 28, 1500), ADAM(5e-4, 0, 0.99), WITHOUT_GRAIN,
                     .penalty_weight = 1 }, .objective = RELATIVISTIC, DCGAN },
     { "cgan", "dcgan that is told what to draw: ten classes of garments",
       "document 003; Mirza, Osindero 2014; F13",
@@ -1075,7 +1075,7 @@ const Recipe recipes[] = {
     { "vaegan", "new garments, and garments between two garments: an autoencoder beside the GAN",
       "document 001 (HDRGAN); Larsen et al. 2016; F14",
       .defaults = { RUN(64, 28, 1500), ADAM(3e-4, 0.5, 0.999), .content_weight = 5,
-                    .kl_weight = 0.01 }, .feeds = FEED_PICTURES, .multiple = 4,
+                    .kl_weight = 0.01 }, .feeds = FEED_PICTURES, .multiple = 4, .tail = 1,
       .part = VAEGAN_PARTS, .describe = vaegan_describe, .step = vaegan_step },
     { "cyclegan", "turns pictures of one kind into another, and back, without pairs",
       "document 002; Zhu et al. 2017; F15", UNPAIRED_DATA,

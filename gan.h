@@ -76,7 +76,7 @@ typedef struct Recipe {
     int multiple;                        /* height and width are multiples of this */
     int objective;                       /* the adversarial loss */
     int spectral, rmsprop;               /* 1: spectral norm in D; RMSprop instead of Adam */
-    int body;                            /* 1: options.body chooses its generator's blocks */
+    int body, tail;                      /* 1: options.body, options.tail choose G's layers */
     double gain;                         /* of the first weights, see net_initialize */
     void (*describe)(Gan *gan);
     int (*start)(Gan *gan);              /* more of gan_finish, or NULL; 0: failed */

@@ -157,8 +157,8 @@ static void run_table(Run *run) {
     WORD_OPTION("--body", &o->body, "residual inception separable", "residual", RUNS | FOR_BODY,
                 "blocks of the generators that repaint: residual, inception, separable"),
     INT_OPTION("--tail", &o->tail, NULL, 0, 256, RUNS | FOR_TAIL,
-               "channels before the last layer of G, kernels of 4x4; 0: the documents' networks, "
-               "5x5, without"),
+               "4x4 kernels, and so many channels before G's last layer, without grain; 0: 5x5 and "
+               "none, as the documents (default by recipe)"),
     WORD_OPTION("--schedule", &o->schedule, "constant linear cosine", NULL, TRAINS,
                 "of the rates: constant, linear (to 0 in the second half), cosine (default by "
                 "recipe)"),
@@ -222,7 +222,7 @@ static unsigned recipe_bits(const Recipe *r) {
         { "adversarial", FOR_ADVERSARIAL }, { "content", FOR_CONTENT }, { "l1", FOR_CONTENT },
         { "reconstruction", FOR_CONTENT }, { "style", FOR_STYLE_LOSS }, { "cycle", FOR_CYCLE },
         { "kl", FOR_KL }, { "diversity", FOR_DIVERSITY } };
-    unsigned bits = (r->body ? FOR_BODY : 0) | (r->defaults.tail ? FOR_TAIL : 0);
+    unsigned bits = (r->body ? FOR_BODY : 0) | (r->tail ? FOR_TAIL : 0);
     for (int k = 0; r->part[k]; k++)
         for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
             if (!strcmp(r->part[k], parts[i].part)) bits |= parts[i].bit;
