@@ -350,7 +350,7 @@ static inline void run_help(Run *run) {
         "checkpoint in a folder\n\n"
         "  ./train                                        new garments from Fashion-MNIST\n"
         "  ./train --recipe style --style flowers.pat     prints that pattern onto garments\n"
-        "  ./train --resume runs/dcgan --steps 3000       goes on where a run stopped\n"
+        "  ./train --resume runs/dcgan                    goes on where a run stopped\n"
         "  mpirun -np 4 ./train --sync-batchnorm          with make MPI=1: four processes, a "
         "quarter of the batch each\n"
         "  ./train --recipe classifier                    learns the ten classes, to judge by:\n"
