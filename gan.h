@@ -29,6 +29,7 @@ typedef struct GanOptions {
     double cycle_weight, identity_weight, kl_weight;     /* F15, F14 */
     double diversity_weight;            /* of mean |G(z) - G(z')|, which is to grow */
     int schedule;                       /* of the rates: CONSTANT, LINEAR, COSINE */
+    int tail;                           /* channels before dcgan's last layer; 0: no such layer */
     int body;                           /* of G's blocks: RESIDUAL, INCEPTION, SEPARABLE */
     double ema;                         /* in (0,1): mean of G's weights, a mean + (1 - a) w */
     int sync_batchnorm;                 /* 1: batch norm's statistics are those of all ranks */
@@ -51,7 +52,7 @@ typedef struct Gan Gan;
 
 enum { CONSTANT, LINEAR, COSINE };
 enum { RESIDUAL, INCEPTION, SEPARABLE, BODIES };
-enum { BCE, LEAST_SQUARES, WASSERSTEIN, HINGE };         /* adversarial losses */
+enum { BCE, LEAST_SQUARES, WASSERSTEIN, HINGE, RELATIVISTIC };         /* adversarial losses */
 
 /* What a recipe is fed with: gan->x_real, and where it repaints gan->content */
 enum Feed {
@@ -75,7 +76,7 @@ typedef struct Recipe {
     int multiple;                        /* height and width are multiples of this */
     int objective;                       /* the adversarial loss */
     int spectral, rmsprop;               /* 1: spectral norm in D; RMSprop instead of Adam */
-    int body;                            /* 1: options.body chooses its generator's blocks */
+    int body, tail;                      /* 1: options.body, options.tail choose G's layers */
     double gain;                         /* of the first weights, see net_initialize */
     void (*describe)(Gan *gan);
     int (*start)(Gan *gan);              /* more of gan_finish, or NULL; 0: failed */
@@ -116,7 +117,8 @@ struct Gan {
     real *gram, *dgram, *mean;           /* F8 of one layer: Gram matrix, its gradient, means */
     real *x_fake[2], *pool[2];           /* cyclegan: pictures of G and F; earlier ones of theirs */
     real *ema;                           /* of G's parameters; the two are swapped for sampling */
-    real *d_target, *t;                  /* LEAST_SQUARES: wanted logits; F12: t */
+    real *d_target, *t;                  /* LEAST_SQUARES: wanted logits, RELATIVISTIC: kept ones,
+                                            (2,batch); F12: t */
     real *numbers;                       /* what the step measures, for Report */
     real *lot;                           /* several ranks: random numbers, or pictures, of all */
     struct { real **at; long count; const char *name; } buffer[GAN_BUFFERS];     /* all of these */

@@ -11,8 +11,8 @@ if [ -z "$pattern" ]; then
 fi
 set -e
 echo "== 1 of 4: new garments out of noise: dcgan on $data, about $minutes minutes"
-# small batches and a larger rate than the defaults: more steps in the same two minutes
-./train --recipe dcgan --data "$data" --batch 32 --lr 5e-4 --steps 4000 --minutes "$minutes" --out runs/demo-dcgan --overwrite
+# small batches, and as many steps as two idle cores take in two minutes: the rate falls to 0 with the last
+./train --recipe dcgan --data "$data" --batch 32 --steps 2400 --minutes "$minutes" --out runs/demo-dcgan --overwrite
 echo "== 2 of 4: learning the style of $pattern, about $minutes minutes"
 ./train --recipe style --data "$data" --style "$pattern" --steps 4000 --minutes "$minutes" --out runs/demo-style --overwrite
 echo "== 3 of 4: printing it onto garments that neither network has seen"

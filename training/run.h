@@ -26,7 +26,7 @@ enum { TRAINS = 1, EVALUATES = 2, COMPRESSES = 4, COMPARES = 8, ONCE = 16,
 enum { FOR_STYLES = 1 << 5, FOR_DATA = 1 << 6, FOR_TWO_SETS = 1 << 7, FOR_BODY = 1 << 8,
        FOR_MAKERS = 1 << 9, FOR_FEATURES = 1 << 10, FOR_ADVERSARIAL = 1 << 11,
        FOR_TARGETS = 1 << 12, FOR_CONTENT = 1 << 13, FOR_STYLE_LOSS = 1 << 14, FOR_CYCLE = 1 << 15,
-       FOR_KL = 1 << 16, FOR_DIVERSITY = 1 << 17, FOR_SOME = -32 };
+       FOR_KL = 1 << 16, FOR_DIVERSITY = 1 << 17, FOR_TAIL = 1 << 18, FOR_SOME = -32 };
 
 enum { RUN_OPTIONS = 64, RUN_CLASSES = 4096, RUN_PATH = 4200 };
 
@@ -163,6 +163,9 @@ static void run_table(Run *run) {
                 "the last step"),
     WORD_OPTION("--body", &o->body, "residual inception separable", "residual", RUNS | FOR_BODY,
                 "blocks of the generators that repaint: residual, inception, separable"),
+    INT_OPTION("--tail", &o->tail, NULL, 0, 256, RUNS | FOR_TAIL,
+               "4x4 kernels, and so many channels before G's last layer, without grain; 0: 5x5 and "
+               "none, as the documents (default by recipe)"),
     WORD_OPTION("--schedule", &o->schedule, "constant linear cosine", NULL, TRAINS,
                 "of the rates: constant, linear (to 0 in the second half), cosine (default by "
                 "recipe)"),
@@ -226,7 +229,7 @@ static unsigned recipe_bits(const Recipe *r) {
         { "adversarial", FOR_ADVERSARIAL }, { "content", FOR_CONTENT }, { "l1", FOR_CONTENT },
         { "reconstruction", FOR_CONTENT }, { "style", FOR_STYLE_LOSS }, { "cycle", FOR_CYCLE },
         { "kl", FOR_KL }, { "diversity", FOR_DIVERSITY } };
-    unsigned bits = r->body ? FOR_BODY : 0;
+    unsigned bits = (r->body ? FOR_BODY : 0) | (r->tail ? FOR_TAIL : 0);
     for (int k = 0; r->part[k]; k++)
         for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
             if (!strcmp(r->part[k], parts[i].part)) bits |= parts[i].bit;
@@ -354,7 +357,7 @@ static inline void run_help(Run *run) {
         "checkpoint in a folder\n\n"
         "  ./train                                        new garments from Fashion-MNIST\n"
         "  ./train --recipe style --style flowers.pat     prints that pattern onto garments\n"
-        "  ./train --resume runs/dcgan --steps 3000       goes on where a run stopped\n"
+        "  ./train --resume runs/dcgan                    goes on where a run stopped\n"
         "  mpirun -np 4 ./train --sync-batchnorm          with make MPI=1: four processes, a "
         "quarter of the batch each\n"
         "  ./train --recipe classifier                    learns the ten classes, to judge by:\n"
