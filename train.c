@@ -88,6 +88,7 @@ static void print_networks(const Run *run) {
 static void networks_open(Run *run, const Ops *ops) {
     Gan *gan = &run->gan;
     int styled = feeds_on_styles(run->recipe);
+    double palette[12 + 2 * 16] = {0};
     GanOptions o = run->options;
     o.batch /= parallel_ranks();
     o.channels = styled ? 3 : run->set.c, o.classes = styled ? run->style_count : run->set.classes;
@@ -95,6 +96,7 @@ static void networks_open(Run *run, const Ops *ops) {
         o.vgg = features_open(&run->weights, run->features), o.weights = &run->weights;
         must(o.vgg >= 0);
     }
+    if (run->recipe->feeds == FEED_CLOTH) style_palette(run, palette), o.palette = palette;
     if (!gan_begin(gan, run->recipe, &o, ops))
         die(1, "%s: %s", *run->features ? run->features : "--size", error_text());
     print_networks(run);

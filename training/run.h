@@ -81,7 +81,11 @@ typedef struct Run {
 
 static int feeds_on_styles(const Recipe *recipe) {
     return recipe->feeds == FEED_GARMENTS || recipe->feeds == FEED_STYLES
-        || recipe->feeds == FEED_CROPS;
+        || recipe->feeds == FEED_CROPS || recipe->feeds == FEED_CLOTH;
+}
+/* Are crops of styles all that it sees? */
+static int feeds_on_crops(const Recipe *recipe) {
+    return recipe->feeds == FEED_CROPS || recipe->feeds == FEED_CLOTH;
 }
 
 /* size * size * channels */
@@ -133,8 +137,10 @@ static void run_table(Run *run) {
                 "F8: match the style's Gram matrices; adain: its means and deviations"),
     REAL_OPTION("--tv-weight", &o->tv_weight, NULL, 0, 1e6, RUNS | FOR_STYLE_LOSS,
                 "F10, total variation"),
-    REAL_OPTION("--style-scale", &run->style_scale, "1", 0.1, 32, RUNS | FOR_STYLES,
-                "above 1 shows more of the style picture, smaller"),
+    REAL_OPTION("--style-scale", &run->style_scale, "0", 0, 32, RUNS | FOR_STYLES,
+                "above 1 shows more of the style picture, smaller; 0: 1, or where cloth finds it: "
+                "motifs\n"
+                "                           of 16 to 32 pixels"),
     TEXT_OPTION("--features", &run->features, "", RUNS | FOR_FEATURES,
                 "style/features.safetensors, or VGG16's or VGG19's; without, random features"),
     REAL_OPTION("--clip", &o->clip, NULL, 0, 1e12, TRAINS, "largest gradient norm, 0: no limit"),
@@ -158,9 +164,9 @@ static void run_table(Run *run) {
                 "L2: this times the weight is added to its gradient"),
     REAL_OPTION("--diversity", &o->diversity_weight, NULL, 0, 1e6, RUNS | FOR_DIVERSITY,
                 "reward for pictures that differ where the noise does (default by recipe)"),
-    REAL_OPTION("--average", &o->ema, "0", 0, 0.99999, TRAINS | FOR_MAKERS,
+    REAL_OPTION("--average", &o->ema, NULL, 0, 0.99999, TRAINS | FOR_MAKERS,
                 "pictures by a moving average of G's weights (EMA), such as 0.999; 0: by those of "
-                "the last step"),
+                "the last step (default by recipe)"),
     WORD_OPTION("--body", &o->body, "residual inception separable", "residual", RUNS | FOR_BODY,
                 "blocks of the generators that repaint: residual, inception, separable"),
     INT_OPTION("--tail", &o->tail, NULL, 0, 256, RUNS | FOR_TAIL,
@@ -227,6 +233,7 @@ static void run_table(Run *run) {
 static unsigned recipe_bits(const Recipe *r) {
     static const struct { const char *part; unsigned bit; } parts[] = {
         { "adversarial", FOR_ADVERSARIAL }, { "content", FOR_CONTENT }, { "l1", FOR_CONTENT },
+        { "patches", FOR_CONTENT },
         { "reconstruction", FOR_CONTENT }, { "style", FOR_STYLE_LOSS }, { "cycle", FOR_CYCLE },
         { "kl", FOR_KL }, { "diversity", FOR_DIVERSITY } };
     unsigned bits = (r->body ? FOR_BODY : 0) | (r->tail ? FOR_TAIL : 0);
@@ -237,7 +244,7 @@ static unsigned recipe_bits(const Recipe *r) {
     if (feeds_on_styles(r)) bits |= FOR_STYLES;
     if (r->feeds == FEED_STYLES) bits |= FOR_FEATURES;
     if (r->feeds == FEED_UNPAIRED) bits |= FOR_TWO_SETS;
-    if (r->feeds != FEED_CROPS) bits |= FOR_DATA;
+    if (!feeds_on_crops(r)) bits |= FOR_DATA;
     if (r->feeds != FEED_CROPS && r->feeds != FEED_LABELS) bits |= FOR_MAKERS;
     return bits;
 }
