@@ -29,6 +29,7 @@ typedef struct GanOptions {
     double cycle_weight, identity_weight, kl_weight;     /* F15, F14 */
     double diversity_weight;            /* of mean |G(z) - G(z')|, which is to grow */
     int schedule;                       /* of the rates: CONSTANT, LINEAR, COSINE */
+    int tail;                           /* channels before dcgan's last layer; 0: no such layer */
     int body;                           /* of G's blocks: RESIDUAL, INCEPTION, SEPARABLE */
     double ema;                         /* in (0,1): mean of G's weights, a mean + (1 - a) w */
     int sync_batchnorm;                 /* 1: batch norm's statistics are those of all ranks */
@@ -53,7 +54,7 @@ typedef struct Gan Gan;
 
 enum { CONSTANT, LINEAR, COSINE };
 enum { RESIDUAL, INCEPTION, SEPARABLE, BODIES };
-enum { BCE, LEAST_SQUARES, WASSERSTEIN, HINGE };         /* adversarial losses */
+enum { BCE, LEAST_SQUARES, WASSERSTEIN, HINGE, RELATIVISTIC };         /* adversarial losses */
 
 /* What a recipe is fed with: gan->x_real, and where it repaints gan->content */
 enum Feed {
@@ -78,7 +79,7 @@ typedef struct Recipe {
     int multiple;                        /* height and width are multiples of this */
     int objective;                       /* the adversarial loss */
     int spectral, rmsprop;               /* 1: spectral norm in D; RMSprop instead of Adam */
-    int body;                            /* 1: options.body chooses its generator's blocks */
+    int body, tail;                      /* 1: options.body, options.tail choose G's layers */
     double gain;                         /* of the first weights, see net_initialize */
     void (*describe)(Gan *gan);
     int (*start)(Gan *gan);              /* more of gan_finish, or NULL; 0: failed */
@@ -122,7 +123,8 @@ struct Gan {
     real *matched, *sorted;              /* cloth: see match_ranks */
     real *x_fake[2], *pool[2];           /* cyclegan: pictures of G and F; earlier ones of theirs */
     real *ema;                           /* of G's parameters; the two are swapped for sampling */
-    real *d_target, *t;                  /* LEAST_SQUARES: wanted logits; F12: t */
+    real *d_target, *t;                  /* LEAST_SQUARES: wanted logits, RELATIVISTIC: kept ones,
+                                            (2,batch); F12: t */
     real *numbers;                       /* what the step measures, for Report */
     real *lot;                           /* several ranks: random numbers, or pictures, of all */
     struct { real **at; long count; const char *name; } buffer[GAN_BUFFERS];     /* all of these */
@@ -145,18 +147,25 @@ Net *gan_net(const Gan *gan, int i);     /* network i of those that there are; N
 
 /* One training step on gan->x_real (content, mask): D's update, then G's. */
 void gan_step(Gan *gan, Report *report);
+/* Its halves: a GPU is asked for everything; it is waited for. Between them the next batch can be
+ * prepared, on the host. */
+void gan_step_begin(Gan *gan);
+void gan_step_end(Gan *gan, Report *report);
 
 /* Pictures of G as it is, batch norm by its running statistics: out (batch,size,size,channels) on
  * the host. The same draw gives the same noise at any time. */
 void gan_sample(Gan *gan, uint64_t draw, real *out);
 
+/* G's pictures of z (batch,100), where z is all that G reads; D's logits of pictures. On the host,
+ * batch norm by its running statistics. */
+void gan_decode(Gan *gan, const real *z, real *out);
+void gan_judge(Gan *gan, const real *x, real *logits);
+
 /* More from single recipes, pictures (batch,size,size,channels). cyclegan: F(x_real).
- * vaegan: the codes (batch,2*100) of gan->x_real, means before log variances, and pictures of z
- * (batch,100). stylegan: the coarsest scale in the style of one z (batch,64), the rest of another.
- * */
+ * vaegan: the codes (batch,2*100) of gan->x_real, means before log variances, which gan_decode
+ * takes. stylegan: the coarsest scale in the style of one z (batch,64), the rest of another. */
 void gan_sample_back(Gan *gan, real *out);
 void gan_encode(Gan *gan, real *code);
-void gan_decode(Gan *gan, const real *z, real *out);
 void gan_mix(Gan *gan, const real *coarse, const real *fine, real *out);
 
 /* The style generator alone, for n pictures of any height and width (multiples of STYLE_MULTIPLE);

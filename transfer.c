@@ -399,14 +399,6 @@ static int save_sheet(void) {
 
 /* ---- one garment ---------------------------------------------------------------------------- */
 
-/* White around the garment; all: on it too, where a print is to cover it */
-static void whiten(Image *x, int all) {
-    for (long i = 0; i < 3L * x->h * x->w; i++) {
-        float m = all ? 0 : x->mask[i / 3];
-        x->pixels[i] = m * x->pixels[i] + 1 - m;
-    }
-}
-
 /* What is transparent in the style gets the colour `ground`; clear: it keeps its mask */
 static void lay_on_ground(Image *style, const double ground[3], int clear) {
     for (long i = 0; style->mask && i < 3L * style->h * style->w; i++) {
@@ -451,7 +443,7 @@ static int repaint(Image *x, const Photo *p, int white) {
     double shade = opt.shade, ground[3] = { 1, 1, 1 }, spread[9];
     if (adds || run.method == GRAM || run.method == ADAIN) shade = 0;
     else if (patches && !prints && !given("--shade")) shade = 0;
-    if (styled && white) whiten(x, 0);
+    if (styled && white) image_whiten(x, 0);
     for (long i = 0; styled && !prints && !masked && i < (long)x->h * x->w; i++) x->mask[i] = 1;
     int margin = patches ? PATCHES_MARGIN : styled ? CUTOUT_ALL : 0;
     int least = patches ? PATCHES_SMALLEST : 1, rim = patches ? 0 : (int)ceil(fmax(p->by, 1));
@@ -463,7 +455,7 @@ static int repaint(Image *x, const Photo *p, int white) {
     if (!cutout_take(&cut, x, margin, least, rim))
         return fail("%s: %s", p->from->name, error_text());
     int good = paint_often(&print, &cut, style, prints);
-    if (!styled && white) whiten(x, 1);
+    if (!styled && white) image_whiten(x, 1);
     if (!patches) free(print.mask), print.mask = NULL;  /* the picture's */
     take_off_ground(&print, ground);
     if (good) image_lay_print(x, &print, &cut.tones, cut.top, cut.left, shade);
@@ -496,7 +488,7 @@ static int repaint_all(Image *x, const Photo *p) {
         photo_close(&q);
     }
     if (good) memcpy(x->mask, all.pixels, n * sizeof *x->mask);
-    if (good && white) whiten(x, 0);
+    if (good && white) image_whiten(x, 0);
     image_free(&all);
     return good;
 }

@@ -75,7 +75,7 @@ static const struct { const char *recipe; const Ops *ops; int batch, size, quick
     { "dcgan", &ops_naive, 5, 8, 4 }, { "dcgan", &ops_tiled, 9, 28, 8 },
     { "style", &ops_naive, 3, 16, 8 }, { "style", &ops_tiled, 3, 32, 8 },
     { "mlp", &ops_tiled, 3, 16, 8 }, { "dcgan64", &ops_tiled, 3, 32, 16 }, { "lsgan", &ops_tiled, 4, 16, 8 },
-    { "hinge", &ops_tiled, 3, 16, 8 }, { "wgan", &ops_tiled, 3, 16, 8 }, { "wgan-gp", &ops_tiled, 3, 16, 8 },
+    { "hinge", &ops_tiled, 3, 16, 8 }, { "wgan", &ops_tiled, 3, 16, 8 }, { "wgan-gp", &ops_tiled, 3, 16, 8 }, { "r3gan", &ops_tiled, 3, 16, 8 },
     { "cgan", &ops_tiled, 3, 16, 8 }, { "pattern", &ops_tiled, 4, 16, 8 }, { "adain", &ops_tiled, 3, 32, 16 }, { "features", &ops_tiled, 3, 32, 16 },
 };
 enum { RUNS = sizeof runs / sizeof *runs, STEPS = 3 };

@@ -527,10 +527,43 @@ check "is opaque" [ "$(channels "$tmp/b.png")" = 2 ]
 check "what was cut out has a mask again" grep -q "its own mask" "$tmp/log"
 good "a transparent picture and a mask" --generator "$run" --content "$tmp/alpha.tga" --mask "$tmp/alpha.tga" --size 64 --output "$tmp/c.png"
 check "stays cut out, too" [ "$(channels "$tmp/c.png")" = 6 ]
+c1=$(printf 'a\302\233\061mb \303\244\302\240c')               # CSI as one character; an umlaut and a wide space, which are none
+cp "$shirt" "$tmp/$c1.tga"
+good "C1 control characters in names" --generator "$run" --content "$tmp/$c1.tga" --output "$tmp/c.png"
+check "do not reach the terminal either, other letters do" grep -q "^$(printf 'a?1mb \303\244\302\240c'): .* pixels" "$tmp/log"
+bad "nor by an error" 1 "$(printf 'a?1mb \303\244\302\240c')" --generator "$run" --content "$tmp/none$c1.tga" --output "$new"
 good "an opaque picture" --generator "$run" --content "$shirt" --output "$tmp/c.png"
 check "stays opaque" [ "$(channels "$tmp/c.png")" = 2 ]
-good "a transparent style" --style "$tmp/alpha.tga" --content "$shirt" --size 64 --output "$tmp/c.png"
-check "says what becomes of its ground" grep -q "alpha.tga: its transparent ground is printed white" "$tmp/log"
+upper "$tmp/nothing.tga" 32 0 && upper "$tmp/band.tga" 32 30
+with="--style $tmp/style.tga --content $shirt --size 64 --mask $tmp/opaque.tga"
+good "a print" $with --output "$tmp/a.png"
+check "goes where --mask is" grep -q "garment: --mask" "$tmp/log"
+first="--content $shirt --size 64 --mask $tmp/opaque.tga --style $tmp/style.tga"
+good "a swatch of nothing over it" $first --mask "$tmp/shirt.tga" --style "$tmp/nothing.tga" --output "$tmp/b.png" --threads 1
+check "changes nothing" cmp -s "$tmp/a.png" "$tmp/b.png"
+good "a swatch of something" $first --mask "$tmp/opaque.tga" --style "$tmp/band.tga" --output "$tmp/c.png" --threads 1
+check "does" [ "$(cmp -s "$tmp/a.png" "$tmp/c.png"; echo $?)" = 1 ]
+good "the same, two threads" $first --mask "$tmp/opaque.tga" --style "$tmp/band.tga" --output "$tmp/b.png" --threads 2
+check "the same bits" cmp -s "$tmp/b.png" "$tmp/c.png"
+check "no word about white ground" [ -z "$(grep white "$tmp/log")" ]
+good "two prints, three styles" $first --style "$tmp/one.tga" --mask "$tmp/shirt.tga" --style "$tmp/two.tga" --style-weights 2,1,5 --output "$tmp/c.png" --sheet "$tmp/sheet.png" --background white
+check "print twice" [ "$(grep -c "^printing" "$tmp/log")" = 2 ]
+good "one mask before its styles" $first --style "$tmp/one.tga" --output "$tmp/b.png"
+good "or behind" --style "$tmp/style.tga" --style "$tmp/one.tga" --mask "$tmp/opaque.tga" --content "$shirt" --size 64 --output "$tmp/c.png"
+check "gets the mixture of all" cmp -s "$tmp/b.png" "$tmp/c.png"
+pairing="--mask: of several masks each needs its --style behind it"
+bad "a style before two masks" 2 "$pairing" $with --mask "$tmp/shirt.tga" --style "$tmp/one.tga" --output "$new"
+bad "two masks, then a style" 2 "$pairing" --content "$shirt" --mask "$tmp/opaque.tga" --mask "$tmp/shirt.tga" --style "$tmp/one.tga" --output "$new"
+bad "a mask at the end" 2 "$pairing" $first --mask "$tmp/shirt.tga" --output "$new"
+bad "two masks for a generator" 2 "$pairing" --generator "$run" --content "$shirt" --mask "$tmp/shirt.tga" --mask "$tmp/opaque.tga" --output "$new"
+bad "no such second mask" 1 "none.tga" $first --mask "$tmp/none.tga" --style "$tmp/one.tga" --output "$new"
+bad "a second mask of another shape" 1 "odd.tga: this mask has 131 x 7 pixels" $first --mask "$tmp/odd.tga" --style "$tmp/one.tga" --output "$new"
+cp "$tmp/a.png" "$tmp/second.png"
+bad "a result over the second mask" 1 "overwrite the file of --mask" $first --mask "$tmp/second.png" --style "$tmp/one.tga" --output "$tmp/second.png"
+good "a transparent style, painted" --mode paint --style "$tmp/alpha.tga" --content "$shirt" --size 64 --output "$tmp/c.png"
+check "says what becomes of its ground" grep -q "alpha.tga: its transparent ground is painted white" "$tmp/log"
+good "a transparent style, by gram" --method gram --steps 1 --style "$tmp/alpha.tga" --content "$shirt" --size 40 --output "$tmp/c.png"
+check "says so too" grep -q "alpha.tga: its transparent ground is painted white" "$tmp/log"
 bad "a picture over itself" 1 "choose another" --generator "$run" --content "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
 bad "too many pixels" 1 "smaller --size" --generator "$run" --content "$shirt" --output "$new" --size 16384
 bad "too many pixels to paint" 1 "larger --style-scale" --generator "$run" --content "$shirt" --output "$new" --style-scale 0.01

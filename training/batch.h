@@ -256,27 +256,28 @@ static void draw_uniforms(const Run *run, float *u, int n, int purpose, long ste
         u[k] = philox_uniform(run->options.seed, STREAM(purpose, step), n * i + k);
 }
 
-/* picture `index` of a set into slot i of a batch */
-static void fetch(Run *run, const ImageSet *from, long index, long i, long step) {
+/* picture `index` of a set into slot i of a batch; its mask, where the recipe asks for masks */
+static void fetch(Run *run, float *to, const ImageSet *from, long index, long i, long step) {
     int size = run->options.size;
     long pixels = picture_floats(run, 1), each = pixels * from->c;
-    float u[8], *to = run->pixels + i * each, *mask = run->masks + i * pixels;
+    float u[8], *mask = run->fed[FED_MASK].from ? run->fed[FED_MASK].from + i * pixels : NULL;
+    to += i * each;
     if (!run->augmenting) {
         must(imageset_get(from, index, to, mask));
         return;
     }
-    float *raw = floats(each + pixels);
-    must(imageset_get(from, index, raw, raw + each));
+    float *raw = floats(each + pixels), *raw_mask = mask ? raw + each : NULL;
+    must(imageset_get(from, index, raw, raw_mask));
     draw_uniforms(run, u, 8, STREAM_AUGMENT, step, place(run, i));
-    image_augment(to, mask, raw, raw + each, size, size, from->c, &run->augmentation, u);
+    image_augment(to, mask, raw, raw_mask, size, size, from->c, &run->augmentation, u);
     free(raw);
 }
 
-/* a crop into slot i; its style is its label */
-static void fetch_crop(Run *run, int purpose, long i, long step) {
+/* a crop into slot i; returns the number of its style */
+static int fetch_crop(Run *run, float *to, int purpose, long i, long step) {
     float u[5];
     draw_uniforms(run, u, 5, purpose, step, place(run, i));
-    run->labels[i] = style_crop(run, run->pixels + i * picture_floats(run, 3), u);
+    return style_crop(run, to + i * picture_floats(run, 3), u);
 }
 
 /* Picture number `at` of an endless walk through the set: each epoch shows every picture once, in
@@ -321,105 +322,110 @@ static void draw_edges(const Run *run, float *picture) {
 
 /* ---------------------------------------------------------------- a batch */
 
-/* n pictures of a set to the device; where they have classes, these to run->labels. Among the
- * contents of FEED_STYLES every second one is a crop of a style too: what is learned is to be good
- * for more than garments on white. */
-static void feed(Run *run, real *to, const ImageSet *from, int purpose, long n, long step) {
+/* the class of picture i as `classes` numbers of which one is 1 */
+static void tell_class(const Run *run, float *given, long i, int class) {
+    int classes = run->gan.options.classes;
+    for (int k = 0; k < classes; k++) given[i * classes + k] = k == class;
+}
+
+/* Room on the host for all that a step is fed with */
+static inline void batch_open(Run *run) {
+    const Gan *gan = &run->gan;
+    const GanOptions *o = &gan->options;
+    long n = (long)o->batch * gan_n_critic(gan), pixels = picture_floats(run, n);
+    real *const to[FEEDS] = { gan->x_real, gan->content, gan->mask, gan->outside, gan->given,
+                            gan->labels };
+    const long count[FEEDS] = { pixels * o->channels, pixels * gan_content(gan), pixels,
+                              pixels * gan_content(gan), n * o->classes, n };
+    for (int k = 0; k < FEEDS; k++)
+        if (to[k]) run->fed[k] = (Fed){ to[k], floats(count[k]), count[k] };
+}
+
+/* n pictures of a set, and their classes where it has any. Among the contents of FEED_STYLES every
+ * second one is a crop of a style too: what is learned is to be good for more than garments on
+ * white. */
+static void feed(Run *run, int to, const ImageSet *from, int purpose, long n, long step) {
     int feeds = run->recipe->feeds;
+    float *pictures = run->fed[to].from, *labels = run->fed[FED_LABELS].from;
     for (long i = 0; i < n; i++) {
         long at = place(run, i), index;
         if (feeds == FEED_STYLES && at % 2) {
-            fetch_crop(run, STREAM_CONTENT, i, step);
+            fetch_crop(run, pictures, STREAM_CONTENT, i, step);
             continue;
         }
         if (feeds == FEED_LABELS) index = walk(run, step * run->options.batch + at);
         else index = philox_below(run->options.seed, STREAM(purpose, step), at, from->count);
-        fetch(run, from, index, i, step);
-        if (from->label) run->labels[i] = from->label[index];
+        fetch(run, pictures, from, index, i, step);
+        if (labels) labels[i] = from->label[index];
+        if (feeds == FEED_CLASSES) tell_class(run, run->fed[FED_GIVEN].from, i, from->label[index]);
     }
-    run->gan.ops->upload(to, run->pixels, n * picture_floats(run, from->c));
 }
 
 static void feed_crops(Run *run, long step) {
-    long batch = run->gan.options.batch;
-    for (long i = 0; i < batch; i++) fetch_crop(run, STREAM_CROP, i, step);
-    run->gan.ops->upload(run->gan.x_real, run->pixels, batch * picture_floats(run, 3));
-}
-
-/* Tells G and D the classes of n pictures: each as `classes` numbers of which one is 1 */
-static void feed_classes(Run *run, long n) {
-    Gan *gan = &run->gan;
-    int classes = gan->options.classes;
-    float *given = floats(n * classes);
-    for (long i = 0; i < n; i++) given[i * classes + (int)run->labels[i]] = 1;
-    gan->ops->upload(gan->given, given, n * classes);
-    free(given);
-}
-
-/* A batch of classes, from picture `first` on: those of the set in turn, `row` pictures each */
-static inline void feed_every_class(Run *run, long first, long row) {
-    long batch = run->gan.options.batch;
-    for (long i = 0; i < batch; i++)
-        run->labels[i] = run->class_of_row[(first + i) / row % run->class_rows];
-    feed_classes(run, batch);
-}
-
-/* 1 where the n pixels that were fed last are black, as around the garments of Fashion-MNIST */
-static void feed_outside(Run *run, long n) {
-    int c = run->set.c;
-    float *outside = floats(n * c);
-    for (long p = 0; p < n; p++) {
-        int black = 1;
-        for (int k = 0; k < c; k++) black &= run->pixels[p * c + k] < -0.9f;
-        for (int k = 0; k < c; k++) outside[p * c + k] = black;
+    float *labels = run->fed[FED_LABELS].from, *given = run->fed[FED_GIVEN].from;
+    for (long i = 0; i < run->gan.options.batch; i++) {
+        int style = fetch_crop(run, run->fed[FED_X_REAL].from, STREAM_CROP, i, step);
+        if (labels) labels[i] = style;
+        if (given) tell_class(run, given, i, style);
     }
-    run->gan.ops->upload(run->gan.outside, outside, n * c);
-    free(outside);
 }
 
-/* The pictures of a step onto the device. Afterwards run->pixels holds those uploaded last. */
-static inline void load_batch(Run *run, long step) {
-    Gan *gan = &run->gan;
+/* 1 where the contents are black, as around the garments of Fashion-MNIST */
+static void feed_outside(Run *run) {
+    const float *content = run->fed[FED_CONTENT].from;
+    float *outside = run->fed[FED_OUTSIDE].from;
+    int c = run->set.c;
+    for (long p = 0; p < run->fed[FED_OUTSIDE].count; p += c) {
+        int black = 1;
+        for (int k = 0; k < c; k++) black &= content[p + k] < -0.9f;
+        for (int k = 0; k < c; k++) outside[p + k] = black;
+    }
+}
+
+/* The pictures of a step, on the host */
+static inline void prepare_batch(Run *run, long step) {
     const ImageSet *set = &run->set;
-    long n = (long)gan->options.batch * gan_n_critic(gan), each = picture_floats(run, set->c);
+    const Fed *fed = run->fed, *content = &fed[FED_CONTENT];
+    long n = (long)run->gan.options.batch * gan_n_critic(&run->gan);
     switch (run->recipe->feeds) {
-        case FEED_NOISE: case FEED_PICTURES:
-            feed(run, gan->x_real, set, STREAM_DATA, n, step);
-            break;
-        case FEED_CLASSES:
-            feed(run, gan->x_real, set, STREAM_DATA, n, step);
-            feed_classes(run, n);
-            break;
-        case FEED_LABELS:
-            feed(run, gan->x_real, set, STREAM_DATA, n, step);
-            gan->ops->upload(gan->labels, run->labels, n);
+        case FEED_NOISE: case FEED_PICTURES: case FEED_CLASSES: case FEED_LABELS:
+            feed(run, FED_X_REAL, set, STREAM_DATA, n, step);
             break;
         case FEED_UNPAIRED:
-            feed(run, gan->content, set, STREAM_DATA, n, step);
-            if (gan->outside) feed_outside(run, n * picture_floats(run, 1));
-            feed(run, gan->x_real, &run->others, STREAM_CONTENT, n, step);
+            feed(run, FED_CONTENT, set, STREAM_DATA, n, step);
+            if (fed[FED_OUTSIDE].to) feed_outside(run);
+            feed(run, FED_X_REAL, &run->others, STREAM_CONTENT, n, step);
             break;
         case FEED_DRAWINGS:
-            feed(run, gan->x_real, set, STREAM_DATA, n, step);
-            for (long i = 0; i < n; i++) draw_edges(run, run->pixels + i * each);
-            gan->ops->upload(gan->content, run->pixels, n * each);
+            feed(run, FED_X_REAL, set, STREAM_DATA, n, step);
+            memcpy(content->from, fed[FED_X_REAL].from, content->count * sizeof(float));
+            for (long i = 0; i < n; i++)
+                draw_edges(run, content->from + i * picture_floats(run, set->c));
             break;
-        case FEED_GARMENTS:
-            feed(run, gan->content, set, STREAM_DATA, n, step);
-            gan->ops->upload(gan->mask, run->masks, n * picture_floats(run, 1));
+        case FEED_GARMENTS: case FEED_STYLES:
+            feed(run, FED_CONTENT, set, STREAM_DATA, n, step);
             feed_crops(run, step);
             break;
-        case FEED_STYLES:
-            feed(run, gan->content, set, STREAM_DATA, n, step);
+        case FEED_CLOTH: case FEED_CROPS:
             feed_crops(run, step);
-            break;
-        case FEED_CLOTH:
-            feed_crops(run, step);
-            if (gan->given) feed_classes(run, n);
-            break;
-        case FEED_CROPS:
-            feed_crops(run, step);
-            gan->ops->upload(gan->labels, run->labels, n);
     }
+}
+
+/* and on the device, which is done with those of the step before */
+static inline void upload_batch(Run *run) {
+    for (const Fed *f = run->fed; f < run->fed + FEEDS; f++)
+        if (f->to) run->gan.ops->upload(f->to, f->from, f->count);
+}
+
+/* Tells G the classes of a batch, from picture `first` on: those of the set in turn, `row` pictures
+ * each */
+static inline void feed_every_class(Run *run, long first, long row) {
+    Gan *gan = &run->gan;
+    long batch = gan->options.batch, n = batch * gan->options.classes;
+    float *given = floats(n);
+    for (long i = 0; i < batch; i++)
+        tell_class(run, given, i, run->class_of_row[(first + i) / row % run->class_rows]);
+    gan->ops->upload(gan->given, given, n);
+    free(given);
 }
 #endif

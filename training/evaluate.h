@@ -18,12 +18,13 @@ enum { CLASSIFIER_BATCH = 50, PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBO
        DIRECTIONS = 64, BLOCK = 4, LEAST_CLOTH = 50 };
 
 /* One row of the table: a set of pictures, measured. Not every recipe has every number: NaN */
-enum { FCD, RELATIVE, PRECISION, RECALL, KL, COVERED, PATCHWISE, SSIM, GRAM, CONTENT, L1, CLOTH,
-       MOTIFS, MEASURES = MOTIFS + 6 };
+enum { FCD, RELATIVE, PRECISION, RECALL, KL, COVERED, PATCHWISE, SSIM, GRAIN, CHECKER, GRAM,
+       CONTENT, L1, CLOTH, MOTIFS, MEASURES = MOTIFS + 6 };
 static const struct { const char *head, *key; int digits; } measure[MEASURES] = {
     { "FCD", "fcd", 2 }, { "relative", "fcd_relative", 4 }, { "precision", "precision", 3 },
     { "recall", "recall", 3 }, { "KL", "kl_to_uniform", 3 }, { "classes", "classes_covered", 0 },
     { "patches", "patch_wasserstein", 4 }, { "MS-SSIM", "ms_ssim", 3 },
+    { "grain", "grain", 2 }, { "checker", "checkerboard", 2 },
     { "Gram", "gram_distance", 3 }, { "content", "content_distance", 4 }, { "L1", "l1", 4 },
     { "cloth", "cloth_wasserstein", 4 },
     { "coher.16", "coherence_16", 3 }, { "cover.16", "coverage_16", 3 }, { "m16", "m16", 3 },
@@ -62,6 +63,7 @@ typedef struct Seen {
     float *feature, *patch;                 /* (n,width), (n * patches, side*side*c) */
     int *label;                             /* (n): the class that the classifier tells */
     double ssim, content, l1;               /* of pairs of one class, and of what was to be kept */
+    double surface[3];                      /* sums, see measure_surface */
 } Seen;
 
 typedef struct Evaluation {
@@ -187,6 +189,7 @@ static Seen see(Evaluation *e, int kind, long n) {
                              / n;
                 for (long p = 0; p < each; p++) s.l1 += fabs(picture[p] - keep[p]) / (n * each);
             }
+            measure_surface(s.surface, picture, size, size, c);
             measure_patches(s.patch + (first + i) * e->patches * square, picture, size, size, c,
                             e->side, e->patches, first + i);
             if (there[best] && s.pairs < PAIRS)
@@ -248,6 +251,8 @@ static Row compare(const Evaluation *e, int kind, const Seen *s) {
     v[PATCHWISE] = measure_sliced_wasserstein(s->patch, r->patch, n * e->patches, square,
                                               DIRECTIONS, 1, 0);
     if (s->pairs) v[SSIM] = s->ssim / s->pairs;
+    v[GRAIN] = s->surface[0] / s->surface[1] / (r->surface[0] / r->surface[1]);
+    v[CHECKER] = s->surface[2] / s->n / (r->surface[2] / r->n);
     if (e->repaints) v[CONTENT] = s->content, v[L1] = s->l1;
     if (e->unpaired) v[CLOTH] = cloth_distance(s, r, e->patches, square);
     else {
@@ -671,8 +676,7 @@ static void weave(Run *run, int kind, int style, float *to) {
     long batch = run->gan.options.batch, each = picture_floats(run, 3);
     float *crop = floats(each);
     for (long done = 0; done < WOVEN; done += batch) {
-        for (long i = 0; i < batch; i++) run->labels[i] = style;
-        if (run->gan.given) feed_classes(run, batch);
+        if (run->gan.given) feed_every_class(run, style * batch, batch);
         if (kind == PAINTED) gan_sample(&run->gan, done / batch, run->made);
         for (long i = 0; i < batch && done + i < WOVEN; i++) {
             float u[5], *at = to + (done + i) * each;
