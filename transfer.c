@@ -48,7 +48,7 @@ enum { OFF, LUMINANCE, COVARIANCE };                            /* --preserve-co
 
 static struct {
     int method, mode, white, preserve_color, pooling, optimizer;
-    int size, steps, tile, count, threads, benchmark, help;
+    int size, steps, tile, repeat, count, threads, benchmark, help;
     uint64_t seed;
     double scale, shade, content_weight, style_weight, tv_weight, detail, alpha;
     OptionList styles, masks;
@@ -66,13 +66,15 @@ static Option table[] = {
         "a painting, a textile, a .pat pattern; may be given several times." NEXT_LINE
         "A folder: every picture in each of its styles, as OUTPUT/content-style.png"),
     TEXTS_OPTION("--pattern-from", &opt.styles, STYLED, "another name for --style"),
-    TEXT_OPTION("--style-weights", &opt.style_weights, "", STYLED,
-        "shares of several styles, as in 2,1 (default equal)"),
+    TEXT_OPTION("--style-weights", &opt.style_weights, "", PAINTS,
+        "shares of several styles, as in 2,1 (default equal; cloth: the first style)"),
     WORD_OPTION("--mode", &opt.mode, "auto paint print", "auto", STYLED,
         "paint all of the picture, print on the garment, auto: if there is one"),
     TEXT_OPTION("--generator", &opt.generator, "", GENERATOR | ADAIN | DRAW,
-        "a run's folder, or its checkpoint: ./train --recipe style, cyclegan, pattern," NEXT_LINE
-        "adain; without --content dcgan, cgan, and all others that draw out of noise"),
+        "a run's folder, or its checkpoint: ./train --recipe cloth, style, cyclegan," NEXT_LINE
+        "pattern, adain; without --content dcgan, cgan, and all others that draw out of noise"),
+    INT_OPTION("--repeat", &opt.repeat, "0", 0, 8192, GENERATOR,
+        "without --content: N x N pixels of cloth whose edges meet, to be printed side by side"),
     INT_OPTION("--count", &opt.count, "64", 1, 100000, DRAW, "how many pictures are drawn"),
     TEXT_OPTION("--classes", &opt.classes, "", DRAW,
         "what a run of cgan draws, in turns, such as 0,3 (default: all that it learned)"),
@@ -174,7 +176,8 @@ static void print_help(void) {
         "without --content, that draws new pictures.\n\n"
         "  ./transfer --style painting.jpg --content photo.jpg --output painted.png\n"
         "  ./transfer --style leopard.pat --content shirt.jpg --output print.png\n"
-        "  ./transfer --generator runs/style --content fashion-mnist:3-9 --output prints\n"
+        "  ./transfer --generator runs/cloth --content fashion-mnist:3-9 --output prints\n"
+        "  ./transfer --generator runs/cloth --repeat 512 --output cloth.png\n"
         "  ./transfer --generator runs/dcgan --count 64 --seed 7 --output folder\n\n"
         "The print goes where --mask is white; without --mask, where the picture is opaque; in an\n"
         "opaque picture, on what stands out from a background of nearly one colour; where that\n"
@@ -204,7 +207,7 @@ static struct {
     Image pattern[OPTION_LIST], matched[OPTION_LIST];   /* styles, and in the colours asked for */
     Image colors;                       /* of --color-from */
     const char *style_path[OPTION_LIST];
-    double share[OPTION_LIST];
+    double share[GENERATOR_STYLES];
     int prints, first, mixed;           /* of a picture; this one's styles: first .. + mixed - 1 */
     StFile weights;                     /* of gram's features, if they are not random; */
     int vgg;                            /* 16 or 19 if they are VGG's */
@@ -396,14 +399,6 @@ static int save_sheet(void) {
 
 /* ---- one garment ---------------------------------------------------------------------------- */
 
-/* White around the garment; all: on it too, where a print is to cover it */
-static void whiten(Image *x, int all) {
-    for (long i = 0; i < 3L * x->h * x->w; i++) {
-        float m = all ? 0 : x->mask[i / 3];
-        x->pixels[i] = m * x->pixels[i] + 1 - m;
-    }
-}
-
 /* What is transparent in the style gets the colour `ground`; clear: it keeps its mask */
 static void lay_on_ground(Image *style, const double ground[3], int clear) {
     for (long i = 0; style->mask && i < 3L * style->h * style->w; i++) {
@@ -448,7 +443,7 @@ static int repaint(Image *x, const Photo *p, int white) {
     double shade = opt.shade, ground[3] = { 1, 1, 1 }, spread[9];
     if (adds || run.method == GRAM || run.method == ADAIN) shade = 0;
     else if (patches && !prints && !given("--shade")) shade = 0;
-    if (styled && white) whiten(x, 0);
+    if (styled && white) image_whiten(x, 0);
     for (long i = 0; styled && !prints && !masked && i < (long)x->h * x->w; i++) x->mask[i] = 1;
     int margin = patches ? PATCHES_MARGIN : styled ? CUTOUT_ALL : 0;
     int least = patches ? PATCHES_SMALLEST : 1, rim = patches ? 0 : (int)ceil(fmax(p->by, 1));
@@ -460,7 +455,7 @@ static int repaint(Image *x, const Photo *p, int white) {
     if (!cutout_take(&cut, x, margin, least, rim))
         return fail("%s: %s", p->from->name, error_text());
     int good = paint_often(&print, &cut, style, prints);
-    if (!styled && white) whiten(x, 1);
+    if (!styled && white) image_whiten(x, 1);
     if (!patches) free(print.mask), print.mask = NULL;  /* the picture's */
     take_off_ground(&print, ground);
     if (good) image_lay_print(x, &print, &cut.tones, cut.top, cut.left, shade);
@@ -493,7 +488,7 @@ static int repaint_all(Image *x, const Photo *p) {
         photo_close(&q);
     }
     if (good) memcpy(x->mask, all.pixels, n * sizeof *x->mask);
-    if (good && white) whiten(x, 0);
+    if (good && white) image_whiten(x, 0);
     image_free(&all);
     return good;
 }
@@ -519,7 +514,7 @@ static void check_masks(void) {
 static void check_options(void) {
     int styles = opt.styles.count, kind = picture_kind(opt.sheet);
     if (!given("--method"))
-        opt.method = !*opt.generator ? 0 : styles ? 3 : *opt.content ? 2 : 4;
+        opt.method = !*opt.generator ? 0 : styles ? 3 : *opt.content || opt.repeat ? 2 : 4;
     run.method = 1u << opt.method;
     for (int i = 0; i < styles; i++) run.pairs |= is_folder(opt.styles.item[i]);
     const struct { int wrong; const char *what; } rules[] = {
@@ -536,7 +531,11 @@ static void check_options(void) {
           "--data-dir is where --content fashion-mnist:N lies, not other pictures" },
         { run.pairs && (styles > 1 || *opt.style_weights), "--style: the pictures of a folder are "
           "not mixed: expected no other --style beside it, and no --style-weights" },
-        { !*opt.content && run.method != DRAW,
+        { *opt.content && opt.repeat, "--repeat and --content: expected one of them" },
+        { opt.repeat % STYLE_MULTIPLE, "--repeat: expected a multiple of 8" },
+        { opt.repeat && !picture_kind(opt.output),
+          "--repeat: expected an --output that ends in .png or .jpg" },
+        { !*opt.content && !opt.repeat && run.method != DRAW,
           "--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5" },
         { !*opt.output && !*opt.sheet,
           "--output is missing: the .png or .jpg file to write, or a folder" },
@@ -585,19 +584,28 @@ static int open_style(int i, const char *path) {
     if (good) take_off_ground(&run.pattern[i], white);
     return good;
 }
-static int open_styles(void) {
+/* --style-weights, of `count` styles; those of cloth may be 0, and without it the first has all */
+static int take_shares(int count, int cloth) {
     const char *at = opt.style_weights;
-    for (int i = 0, last = opt.styles.count - 1; i <= last; i++) {
+    double all = 0;
+    for (int i = 0; i < count; i++) {
         char *end = NULL;
-        if (!run.pairs && !open_style(i, opt.styles.item[i])) return 0;
-        run.share[i] = *opt.style_weights ? strtod(at, &end) : 1;
-        if (end && (end == at || !(run.share[i] > 0 && run.share[i] <= 1e6) ||
-                    *end != (i < last ? ',' : 0)))
-            return fail("--style-weights %s: expected %d numbers above 0, with commas between",
-                        opt.style_weights, last + 1);
+        run.share[i] = *opt.style_weights ? strtod(at, &end) : !cloth || !i;
+        if (end && (end == at || !(run.share[i] > 0 || (cloth && run.share[i] == 0)) ||
+                    run.share[i] > 1e6 || *end != (i < count - 1 ? ',' : 0)))
+            return fail("--style-weights %s: expected %d numbers %s 0, with commas between",
+                        opt.style_weights, count, cloth ? "from" : "above");
         if (end) at = end + 1;
+        all += run.share[i];
     }
-    return !*opt.color_from || image_load(&run.colors, opt.color_from);
+    for (int i = 0; i < count && cloth; i++) run.share[i] /= all;
+    return !count || all > 0 || fail("--style-weights %s: expected one above 0", opt.style_weights);
+}
+static int open_styles(void) {
+    for (int i = 0; i < opt.styles.count; i++)
+        if (!run.pairs && !open_style(i, opt.styles.item[i])) return 0;
+    return take_shares(opt.styles.count, 0)
+        && (!*opt.color_from || image_load(&run.colors, opt.color_from));
 }
 
 static int open_generator(void) {
@@ -607,11 +615,15 @@ static int open_generator(void) {
     if (!generator_open(g, opt.generator, opt.features, opt.styles.count)) return 0;
     int adds = g->kind == GENERATOR_CYCLEGAN || g->kind == GENERATOR_PATTERN;
     const char *idle = adds && given("--shade") ? "--shade"
-                     : g->kind == GENERATOR_CYCLEGAN && given("--seed") ? "--seed" : NULL;
+                     : g->kind == GENERATOR_CYCLEGAN && given("--seed") ? "--seed"
+                     : g->kind != GENERATOR_ADAIN && g->classes == 1 && given("--style-weights")
+                     ? "--style-weights" : NULL;
     if (idle)
         die(2, "%s is not used by a generator of --recipe %s: omit it", idle,
             st_meta(&g->checkpoint, "recipe"));
-    return 1;
+    if (g->kind != GENERATOR_CLOTH) return 1;
+    g->share = run.share;
+    return take_shares(g->classes, 1);
 }
 
 static int open_inputs(const char *program) {
@@ -739,6 +751,18 @@ static int draw(void) {
         && draw_all(d, folder ? opt.output : "", sheet);
 }
 
+/* Cloth that repeats, alone */
+static int weave(void) {
+    Image cloth;
+    run.generator.repeats = 1;
+    return open_generator() && writable(opt.output, "--output")
+        && safe(opt.output, "--output", NULL)
+        && (run.generator.kind == GENERATOR_CLOTH
+            || fail("%s: --repeat is for runs of --recipe cloth", opt.generator))
+        && generator_weave(&run.generator, &cloth, opt.repeat, opt.repeat)
+        && image_save(&cloth, opt.output);
+}
+
 static void report_files(const GarmentList *list, const char *option) {
     if (list->left_out)
         say("%s: %ld file%s left out, the first: %s", option, list->left_out,
@@ -759,6 +783,7 @@ int main(int argc, char **argv) {
     if (opt.threads) omp_set_num_threads(opt.threads);
 #endif
     if (run.method == DRAW) return must(draw()), 0;
+    if (opt.repeat) return must(weave()), 0;
     must(open_inputs(argv[0]));
     must(plan_outputs());
     long done = transfer_all(), all = run.garments.count * (run.pairs ? run.styles.count : 1);

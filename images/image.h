@@ -79,6 +79,9 @@ int image_draw_in(Image *image, int r);
  * 0 everywhere. */
 void image_mask_box(int *top, int *left, int *bottom, int *right, const Image *image);
 
+/* An RGB picture becomes white around the garment; all: on it too, where a print is to cover it */
+void image_whiten(Image *image, int all);
+
 /* tones: the garment's luminance, (h,w,1). Within `rim` pixels of its edge the garment is mixed
  * with the background. There, and outside the mask, tones are continued smoothly from further
  * inside, if there is an inside; it is their mask. Without a mask, all of the picture is inside. */
@@ -311,6 +314,13 @@ void image_mask_box(int *top, int *left, int *bottom, int *right, const Image *i
         if (!(image->mask[(long)y * image->w + x] > 0)) continue;
         if (!*bottom) *top = y;
         *bottom = y + 1, *left = x < *left ? x : *left, *right = x >= *right ? x + 1 : *right;
+    }
+}
+
+void image_whiten(Image *image, int all) {
+    for (long i = 0; i < 3L * image->h * image->w; i++) {
+        float m = all ? 0 : image->mask[i / 3];
+        image->pixels[i] = m * image->pixels[i] + 1 - m;
     }
 }
 

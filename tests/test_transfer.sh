@@ -90,6 +90,33 @@ for body in residual inception separable; do
     check "pattern, $body: another seed, another picture" [ "$(cksum <"$tmp/a.png")" != "$(cksum <"$tmp/b.png")" ]
 done
 
+# cloth: on garments, and as a repeat; one style and two, whose shares are chosen
+mkdir -p "$tmp/cloths" && tga "$tmp/cloths/a.tga" 40 40 24 && tga "$tmp/cloths/b.tga" 50 45 24
+./train --recipe cloth --style "$tmp/cloths/a.tga" --size 16 --batch 2 --steps 2 --out "$tmp/cloth" --overwrite >"$tmp/log" 2>&1 || cat "$tmp/log"
+check "cloth: the scale is found, and told" grep -q "a.tga: its motif comes again after .* pixels: --style-scale" "$tmp/log"
+./train --recipe cloth --style "$tmp/cloths" --style-scale 1.5 --size 16 --batch 2 --steps 2 --out "$tmp/cloth2" --overwrite >"$tmp/log" 2>&1 || cat "$tmp/log"
+check "cloth: the scale that is given is taken" [ "$(grep -c "comes again" "$tmp/log")" = 0 ]
+good "cloth on a garment" --generator "$tmp/cloth" --content "$tmp/shirt.tga" --size 64 --output "$tmp/a.png" --threads 1
+good "cloth, two threads" --generator "$tmp/cloth" --content "$tmp/shirt.tga" --size 64 --output "$tmp/b.png" --threads 2
+check "cloth: the same bits" cmp -s "$tmp/a.png" "$tmp/b.png"
+check "cloth: the size" [ "$(size_of "$tmp/a.png")" = 52x64 ]
+repeat="--generator $tmp/cloth2 --repeat 64 --output"
+good "a repeat" $repeat "$tmp/a.png"
+check "a repeat has its size" [ "$(size_of "$tmp/a.png")" = 64x64 ]
+good "the first style's share" $repeat "$tmp/b.png" --style-weights 2,0
+check "is what is woven without one" cmp -s "$tmp/a.png" "$tmp/b.png"
+good "a blend" $repeat "$tmp/b.png" --style-weights 1,1
+check "is another cloth" [ "$(cmp -s "$tmp/a.png" "$tmp/b.png"; echo $?)" = 1 ]
+bad "shares of no style" 1 "expected one above 0" $repeat "$tmp/new.png" --style-weights 0,0
+bad "three shares of two styles" 1 "expected 2 numbers from 0" $repeat "$tmp/new.png" --style-weights 1,1,1
+bad "shares of one style" 2 "is not used by a generator of --recipe cloth" --generator "$tmp/cloth" --repeat 64 --output "$tmp/new.png" --style-weights 1
+bad "a repeat and garments" 2 "repeat and --content" $repeat "$tmp/new.png" --content "$tmp/shirt.tga"
+bad "a repeat of 60" 2 "multiple of 8" --generator "$tmp/cloth" --repeat 60 --output "$tmp/new.png"
+bad "a repeat in a folder" 2 "an --output that ends in" $repeat "$tmp/folder"
+bad "a repeat of another recipe" 1 "for runs of --recipe cloth" --generator "$tmp/pattern" --repeat 64 --output "$tmp/new.png"
+./train --evaluate "$tmp/cloth2" >"$tmp/log" 2>&1
+check "cloth is measured by its motifs" grep -q "m16" "$tmp/log"
+
 # new pictures out of noise
 draws="--generator $tmp/dcgan --output"
 good "new pictures" $draws "$tmp/drawn"
