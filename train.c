@@ -88,6 +88,7 @@ static void print_networks(const Run *run) {
 static void networks_open(Run *run, const Ops *ops) {
     Gan *gan = &run->gan;
     int styled = feeds_on_styles(run->recipe);
+    double palette[12 + 2 * 16] = {0};
     GanOptions o = run->options;
     o.batch /= parallel_ranks();
     o.channels = styled ? 3 : run->set.c, o.classes = styled ? run->style_count : run->set.classes;
@@ -95,6 +96,7 @@ static void networks_open(Run *run, const Ops *ops) {
         o.vgg = features_open(&run->weights, run->features), o.weights = &run->weights;
         must(o.vgg >= 0);
     }
+    if (run->recipe->feeds == FEED_CLOTH) style_palette(run, palette), o.palette = palette;
     if (!gan_begin(gan, run->recipe, &o, ops))
         die(1, "%s: %s", *run->features ? run->features : "--size", error_text());
     print_networks(run);
@@ -212,7 +214,7 @@ static void record(Run *run, const Report *report) {
     double seconds = now() - run->begin;
     check_finite(run, report);
     log_step(run, report, seconds);
-    diagnose(run, report);
+    diagnose(&run->diagnosis, &run->gan, report, run->fed[FED_X_REAL].from);
     if (gan->step % run->log_every == 0 || last)
         progress(run, report, (gan->step - run->first) / seconds, seconds);
     if (run->writes && run->sample_every && gan->step % run->sample_every == 0) {

@@ -174,7 +174,8 @@ static int im_load_labels(ImageSet *set, const char *images_path, uint32_t count
 static int im_load_idx(ImageSet *set, const char *path, long limit) {
     uint32_t size[3];
     if (!idx_read(&set->pixels, path, 3, size)) return 0;
-    set->count = limit > 0 && limit < size[0] ? limit : size[0];
+    long all = size[0];
+    set->count = limit > 0 && limit < all ? limit : all;
     set->stored_h = (int)size[1], set->stored_w = (int)size[2], set->stored_c = 1;
     size_t bytes = (size_t)set->count * size[1] * size[2];
     memmove(set->pixels, set->pixels + 16, bytes);

@@ -29,14 +29,34 @@ static void keep_apart(const Run *run, const char *source) {
             "folder", out);
 }
 
-/* One style picture, made ready for crops: patterns are repeated, others must be large enough.
- * Where styles are told apart, colours are whitened (mean 0, covariance 1): they would tell. */
+/* The scale of a style: 1, --style-scale, or of cloth what makes its motifs 16 to 32 pixels wide */
+static double style_scale(const Run *run, const Image *picture, const char *name) {
+    enum { LEAST = 16, MOST = 32 };
+    int shorter = picture->h < picture->w ? picture->h : picture->w;
+    double period, by = 1;
+    if (run->style_scale > 0) return run->style_scale;
+    if (run->recipe->feeds != FEED_CLOTH || !((period = image_period(picture)) > 0)) return 1;
+    by = period > MOST ? period / MOST : fmin(1, fmax(0.5, period / LEAST));
+    if (!picture->tileable) by = fmin(by, fmax(1, shorter / (1.5 * run->options.size)));
+    printf("%s: its motif comes again after %.0f pixels: --style-scale %.2f\n", name, period, by);
+    return by;
+}
+
+/* One style picture, made ready for crops: patterns are repeated, others must be large enough. Of
+ * cloth it gets the size that its crops are learned in. Where styles are told apart, colours are
+ * whitened (mean 0, covariance 1): they would tell. */
 static void style_add(Run *run, Image *picture, const char *name) {
-    int size = run->options.size, side = ceil(size * fmax(run->style_scale, 1) * 2);
-    Image ready = *picture;
+    double scale = style_scale(run, picture, name);
+    int size = run->options.size, side = ceil(size * fmax(scale, 1) * 2);
+    Image ready = *picture, scaled;
     if (picture->tileable) {
         must(image_tile(&ready, picture, fmax(picture->h, side), fmax(picture->w, side)));
         image_free(picture);
+    }
+    if (run->recipe->feeds == FEED_CLOTH && scale != 1) {
+        must(image_resize(&scaled, &ready, lround(ready.h / scale), lround(ready.w / scale)));
+        image_free(&ready);
+        ready = scaled;
     }
     if (ready.h < size || ready.w < size)
         die(1, "%s: the style picture is %dx%d, smaller than the %dx%d crops it is learned from: "
@@ -51,6 +71,29 @@ static void style_add(Run *run, Image *picture, const char *name) {
     run->styles = realloc(run->styles, (run->style_count + 1) * sizeof *run->styles);
     if (!run->styles) die(1, "not enough memory for the style pictures");
     run->styles[run->style_count++] = ready;
+}
+
+/* GanOptions.palette of cloth. Of the styles' pixels x: mean and root of the covariance of
+ * atanh 0.96 x, what G's last tanh is to be given; and waves of each style */
+static inline void style_palette(const Run *run, double palette[12 + 2 * 16]) {
+    int count = cloth_waves(run->style_count), each = fmax(1, count / run->style_count);
+    for (int i = 0; i < count / each; i++) {
+        double k[2 * 16];
+        image_waves(k, each, &run->styles[i]);
+        for (int q = 0; q < 2 * each; q++)
+            palette[12 + q / each * count + i * each + q % each] = k[q];
+    }
+    Image *open = room_for(run->style_count, sizeof *open);
+    double covariance[9];
+    for (int i = 0; i < run->style_count; i++) {
+        must(image_copy(&open[i], &run->styles[i]));
+        for (long p = 0; p < 3L * open[i].h * open[i].w; p++)
+            open[i].pixels[p] = atanhf(0.96f * open[i].pixels[p]);
+    }
+    colour_statistics(palette, covariance, open, NULL, run->style_count);
+    colour_power(palette + 3, covariance, 0.5);
+    for (int i = 0; i < run->style_count; i++) image_free(&open[i]);
+    free(open);
 }
 
 static void styles_open(Run *run) {
@@ -152,7 +195,9 @@ static inline void data_open(Run *run) {
         && !is_set(b, "fashion-mnist"))
         die(2, "--data-dir is where --data fashion-mnist lies, not %s", data);
     if (feeds_on_styles(r)) styles_open(run);
-    if (r->feeds == FEED_CROPS) {           /* crops of style pictures are all there is to see */
+    if (feeds_on_crops(r)) {                /* crops of style pictures are all there is to see */
+        set->classes = run->style_count;
+        for (int k = 0; k < run->style_count; k++) run->class_of_row[run->class_rows++] = k;
         set->count = run->style_count, set->h = set->w = run->options.size, set->c = 3;
         run->data = run->style;
         return;
@@ -176,19 +221,21 @@ static inline void data_open(Run *run) {
 
 /* A random square of a style picture: to, (size,size,3). u: five uniforms in [0,1): which picture
  * (its number is returned), how large, from where, mirrored. Its side is style_scale * size, or up
- * to a quarter more, where the picture is that large. */
+ * to a quarter more, where the picture is that large. For cloth, neither enlarged nor mirrored. */
 static int style_crop(const Run *run, float *to, const float u[5]) {
     int style = u[0] * run->style_count, size = run->options.size;
+    int as_is = run->recipe->feeds == FEED_CLOTH;
     const Image *from = &run->styles[style];
     Image crop, fitted;
     int shorter = from->h < from->w ? from->h : from->w;
-    int least = fmin(lround(size * run->style_scale), shorter);
-    int most = least * 5 / 4 < shorter ? least * 5 / 4 : shorter;
+    double scale = as_is || !(run->style_scale > 0) ? 1 : run->style_scale;
+    int least = fmin(lround(size * scale), shorter);
+    int most = !as_is && least * 5 / 4 < shorter ? least * 5 / 4 : as_is ? least : shorter;
     int side = least + (int)(u[1] * (most - least + 1));
     int y = u[2] * (from->h - side + 1), x = u[3] * (from->w - side + 1);
     must(image_crop(&crop, from, y, x, side, side) && image_resize(&fitted, &crop, size, size));
     for (int i = 0; i < size * size; i++) {
-        int from_pixel = u[4] < 0.5f ? i : i / size * size + size - 1 - i % size;
+        int from_pixel = as_is || u[4] < 0.5f ? i : i / size * size + size - 1 - i % size;
         memcpy(to + i * 3, fitted.pixels + from_pixel * 3, 3 * sizeof *to);
     }
     image_free(&crop);
@@ -315,10 +362,11 @@ static void feed(Run *run, int to, const ImageSet *from, int purpose, long n, lo
 }
 
 static void feed_crops(Run *run, long step) {
-    float *labels = run->fed[FED_LABELS].from;
+    float *labels = run->fed[FED_LABELS].from, *given = run->fed[FED_GIVEN].from;
     for (long i = 0; i < run->gan.options.batch; i++) {
         int style = fetch_crop(run, run->fed[FED_X_REAL].from, STREAM_CROP, i, step);
         if (labels) labels[i] = style;
+        if (given) tell_class(run, given, i, style);
     }
 }
 
@@ -358,7 +406,7 @@ static inline void prepare_batch(Run *run, long step) {
             feed(run, FED_CONTENT, set, STREAM_DATA, n, step);
             feed_crops(run, step);
             break;
-        case FEED_CROPS:
+        case FEED_CLOTH: case FEED_CROPS:
             feed_crops(run, step);
     }
 }

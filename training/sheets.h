@@ -66,7 +66,7 @@ static void fetch_spread(Run *run, const ImageSet *from, long first, long count)
 /* G from noise: 64 new pictures; where it is told the class, a row for each of ten */
 static void sheet_of_noise(Run *run) {
     Gan *gan = &run->gan;
-    int classes = run->recipe->feeds == FEED_CLASSES, rows = classes ? run->class_rows : 8;
+    int classes = gan->given != NULL, rows = classes ? run->class_rows : 8;
     long batch = gan->options.batch;
     Sheet s = sheet_new(run, (rows < 10 ? rows : 10) * COLUMNS, gan->options.channels);
     for (long done = 0; done < s.cells; done += batch) {
@@ -234,7 +234,7 @@ static void sheet_of_pairs(Run *run) {
 /* samples/step-N.png and samples.png; for stylegan also mixing.png */
 static inline void save_sheets(Run *run) {
     switch (run->recipe->feeds) {
-        case FEED_NOISE: case FEED_CLASSES:
+        case FEED_NOISE: case FEED_CLASSES: case FEED_CLOTH:
             sheet_of_noise(run);
             if (run->gan.scale_shifts) save_mixing(run);
             break;
