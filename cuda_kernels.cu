@@ -823,8 +823,10 @@ static void normalize_backward(float *dx, float *dgamma, float *dbeta, const flo
              }, [=] __device__ (int g, int j, double a, double b) {
                  sums[(long)g * c + j] = { a, b };
                  means[(long)g * c + j] = { (float)(a / rows), (float)(b / rows) };
+                 if (groups == 1 && dgamma) dgamma[j] += (float)b;
+                 if (groups == 1 && dbeta) dbeta[j] += (float)a;
              });
-    each(c, [=] __device__ (long j) {
+    if (groups > 1) each(c, [=] __device__ (long j) {
         for (int g = 0; g < groups; g++) {
             if (dgamma) dgamma[j] += (float)sums[(long)g * c + j].b;
             if (dbeta) dbeta[j] += (float)sums[(long)g * c + j].a;
@@ -1487,9 +1489,9 @@ tensor_kernel(Left left, Right right, Out out, int slices) {
             unsigned p[4][T::N];
             A::template read<T>(p, tile, wm + 16 * i);
             #pragma unroll
-            for (int u = 0; u < T::N; u += 2)
+            for (int e = 0; e < 4; e += 2)
                 #pragma unroll
-                for (int e = 0; e < 4; e += 2) {
+                for (int u = 0; u < T::N; u += 2) {
                     const unsigned a[4] = { p[e][u], p[e + 1][u], p[e][u + 1], p[e + 1][u + 1] };
                     #pragma unroll
                     for (int j = 0; j < 4; j++)
