@@ -497,7 +497,7 @@ __device__ static inline bool last_block(unsigned *count, unsigned blocks) {
     __syncthreads();
     if (threadIdx.x + threadIdx.y == 0) last = atomicInc(count, blocks - 1) == blocks - 1;
     __syncthreads();                                  /* .. this block is counted */
-    if (last) __threadfence();                        /* and the others' parts are read after that */
+    if (last) __threadfence();                        /* the others' parts are read after that */
     return last;
 }
 /* sum_i f(i), f giving one number or Two: at most SUM_BLOCKS blocks leave a partial sum each, and
@@ -1467,8 +1467,10 @@ tensor_kernel(Left left, Right right, Out out, int slices) {
     #pragma unroll 1
     for (int ahead = step, now = 0; now < RING - 1; ahead++, now++) {
         float4 *tile = near + now * STAGE;
-        if (ahead < end)
-            from_left.ask(left, ahead * 16, tile), from_right.ask(right, ahead * 16, tile + A::SIZE);
+        if (ahead < end) {
+            from_left.ask(left, ahead * 16, tile);
+            from_right.ask(right, ahead * 16, tile + A::SIZE);
+        }
         __pipeline_commit();                          /* an empty one counts too */
     }
     #pragma unroll 1

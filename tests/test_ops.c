@@ -136,8 +136,8 @@ static void test_products(const Ops *table, const char *how) {
 }
 
 /* The kernel for outputs of one to four channels, however small: every number of channels, pictures
- * of more than one block, pixels that no tap reaches, a kernel larger than the picture, a depth that
- * is no multiple of the eight channels of one part. */
+ * of more than one block, pixels that no tap reaches, a kernel larger than the picture, a depth
+ * that is no multiple of the eight channels of one part. */
 static const Case thin_cases[] = {
     { .d = CONV(2, 13, 71, 1, 12, 5, 2, 2) }, { .d = CONV(1, 67, 9, 2, 4, 4, 2, 1) },
     { .d = CONV(2, 35, 18, 3, 20, 3, 1, 1) }, { .d = CONV(1, 2, 3, 4, 8, 5, 3, 2) },
@@ -145,8 +145,8 @@ static const Case thin_cases[] = {
     { .d = CONV(2, 17, 33, 4, 1, 3, 1, 1) }, { .d = CONV(1, 9, 40, 8, 2, 7, 1, 3) },
     { .d = CONV(1, 12, 9, 20, 3, 5, 1, 0) }, { .d = CONV(2, 4, 5, 12, 4, 2, 1, 1) },
 };
-/* Tensor cores take channels in fours: a tile and more of lines and columns, a depth that is cut into
- * slices, borders, taps that are missing in a phase. The third one is a dense layer's. */
+/* Tensor cores take channels in fours: a tile and more of lines and columns, a depth that is cut
+ * into slices, borders, taps that are missing in a phase. The third one is a dense layer's. */
 static const Case tensor_cases[] = {
     { .d = CONV(2, 9, 7, 12, 132, 3, 2, 1) }, { .d = CONV(3, 10, 9, 68, 8, 4, 2, 1) },
     { .d = CONV(140, 1, 1, 36, 200, 1, 1, 0) }, { .d = CONV(2, 11, 12, 20, 24, 5, 3, 2) },
