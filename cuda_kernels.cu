@@ -420,6 +420,49 @@ static void gray_backward(float *dx, const float *dy, long rows, int c) {
     each_row(rows, c, [=] __device__ (long r, int j) { dx[r * c + j] += dy[r] / c; });
 }
 
+/* the angle of wave q at pixel p of a row of pictures (h,w): layers.h, wave_angle */
+__device__ static inline float wave_angle(const float *x, const float *k, long p, int h, int w,
+                                          int q, int waves, int others) {
+    const float *of = x + p / w / h * (waves + others);
+    return k[q] * (float)(p / w % h) + k[waves + q] * (float)(p % w) + (float)TURN * of[q];
+}
+static void waves_forward(float *y, const float *x, const float *k, const float *b, int n, int h,
+                          int w, int waves, int others) {
+    int c = 2 * waves + others;
+    each_row((long)n * h * w, c, [=] __device__ (long p, int j) {
+        float a = j < 2 * waves ? wave_angle(x, k, p, h, w, j % waves, waves, others) : 0;
+        float z = j >= 2 * waves ? x[p / w / h * (waves + others) + j - waves]
+                : j < waves ? sinf(a) : cosf(a);
+        y[p * c + j] = z + (b ? b[j] : 0);
+    });
+}
+/* what dy says of the angle of wave q, or of number q, at pixel p */
+__device__ static inline float wave_slope(const float *dy, const float *x, const float *k, long p,
+                                          int h, int w, int q, int waves, int others) {
+    const float *from = dy + p * (2 * waves + others);
+    if (q >= waves) return from[waves + q];
+    float a = wave_angle(x, k, p, h, w, q, waves, others);
+    return from[q] * cosf(a) - from[waves + q] * sinf(a);
+}
+static void waves_backward(float *dx, float *dk, const float *dy, const float *x, const float *k,
+                           int n, int h, int w, int waves, int others) {
+    int numbers = waves + others;
+    long all = (long)h * w;
+    if (dx) each_row(n, numbers, [=] __device__ (long m, int q) {
+        double sum = 0;
+        for (long p = m * all; p < (m + 1) * all; p++)
+            sum += wave_slope(dy, x, k, p, h, w, q, waves, others);
+        dx[m * numbers + q] += (float)(q < waves ? TURN * sum : sum);
+    });
+    if (dk) each_row(2, waves, [=] __device__ (long side, int q) {
+        double sum = 0;
+        for (long p = 0; p < n * all; p++)
+            sum += (double)(side ? p % w : p / w % h)
+                   * wave_slope(dy, x, k, p, h, w, q, waves, others);
+        dk[side * waves + q] += (float)sum;
+    });
+}
+
 static void adam_step(float *p, float *m, float *v, const float *g, long n,
                       float lr, float beta1, float beta2, float eps, long t) {
     float step = (float)(lr / (1 - pow((double)beta1, (double)t)));
@@ -1963,6 +2006,22 @@ static void nearest(float *index, float *least, const float *x, const float *y, 
         for (int s = 1; s < slices; s++)
             if (before(part[s * nx + i], best)) best = part[s * nx + i];
         index[i] = (float)best.index, least[i] = best.value;
+    });
+}
+
+/* the rank of x[i,j] in column j: how many there are smaller, or equal and in an earlier row */
+__device__ static inline long rank_of(const float *x, long i, int j, long rows, int c) {
+    long rank = 0;
+    for (long k = 0; k < i; k++) rank += x[k * c + j] <= x[i * c + j];
+    for (long k = i + 1; k < rows; k++) rank += x[k * c + j] < x[i * c + j];
+    return rank;
+}
+static void match_ranks(float *y, float *sorted, const float *x, const float *t, long rows, int c) {
+    each_row(rows, c, [=] __device__ (long i, int j) {
+        sorted[rank_of(t, i, j, rows, c) * c + j] = t[i * c + j];
+    });
+    each_row(rows, c, [=] __device__ (long i, int j) {
+        y[i * c + j] = sorted[rank_of(x, i, j, rows, c) * c + j];
     });
 }
 
