@@ -248,7 +248,8 @@ template <class F> static void each_row(long rows, int c, F f) {
 }
 
 static void fill(float *x, float value, long n) {
-    if (value == 0) check(cudaMemsetAsync(x, 0, sizeof(float) * n, stream), "clearing memory");
+    if (value == 0 && n > 0)
+        check(cudaMemsetAsync(x, 0, sizeof(float) * n, stream), "clearing memory");
     else each(n, [=] __device__ (long i) { x[i] = value; });
 }
 static void copy(float *y, const float *x, long n) {
