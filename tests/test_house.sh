@@ -115,7 +115,7 @@ arrows() { awk '
     }' "$@"; }
 
 # only tables that never change are shared: the operations of a device, the recipes
-shared() { awk '/^[ \t]*extern/ && !/extern "C"/ && !/\(/ && !/^extern const (Ops|Recipe) / {
+shared() { awk '/^[ \t]*extern/ && !/extern "C"|extern __shared__/ && !/\(/ && !/^extern const (Ops|Recipe) / {
     print FILENAME ":" FNR ": a variable that files share: " $0 }' "$@"; }
 
 house() {                                   # house: every rule, in the folder where we are
