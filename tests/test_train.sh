@@ -302,6 +302,10 @@ for what in fcd patch_wasserstein; do
     order=; for row in real noise_0.1 noise_0.3 blurred noise; do order="$order $(number "$tmp/metrics1" $row $what)"; done
     check "$what: floor < noise .1 < noise .3 < blur < noise alone: $order" rising 1.2 $order
 done
+for what in grain checkerboard; do
+    order=; for row in blurred real noise_0.1 noise_0.3; do order="$order $(number "$tmp/metrics1" $row $what)"; done
+    check "$what: blur < real ones < noise .1 < noise .3: $order" rising 1.1 $order
+done
 order="$(number "$tmp/metrics1" noise precision) $(number "$tmp/metrics1" noise_0.3 precision) $(number "$tmp/metrics1" real precision)"
 check "precision: noise alone < noise .3 < real: $order" rising 1 $order
 check "10 classes among real pictures" [ "$(number "$tmp/metrics1" real classes_covered)" = 10 ]
