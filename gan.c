@@ -577,8 +577,9 @@ static void smoothness_loss(Gan *gan, int part) {
     gan->ops->total_variation_backward(x->dy, x->y, weight, x->n, x->h, x->w, x->c);
 }
 
-static void style_step(Gan *gan) {
-    Net *g = &gan->g, *d = &gan->d;
+/* D learns; then what it says of G's picture, and F8, become the gradient of the picture */
+static void learn_texture(Gan *gan) {
+    Net *d = &gan->d;
     Node *x_fake = fake(gan);
     generate(gan, gan->step, 1);
     train_discriminator(gan, d, gan->x_real, x_fake->y);         /* F3 */
@@ -589,9 +590,144 @@ static void style_step(Gan *gan) {
     discriminate(gan, d, x_fake->y);
     adversarial_loss(gan, d, FOOL, PART + ADVERSARIAL);          /* F2 */
     style_loss(gan);                                             /* F8 */
-    backward_through_discriminator(gan, d, g);
+    backward_through_discriminator(gan, d, &gan->g);
+}
+
+static void style_step(Gan *gan) {
+    learn_texture(gan);
     content_loss(gan);                                           /* F9 */
     smoothness_loss(gan, TV);                                    /* F10 */
+    train_generator(gan);
+}
+
+/* ---------------------------------------------------------------------------- recipe: cloth
+ * G weaves cloth, as much as you want, and no garment goes in: the garment's own light shades the
+ * print afterwards. G reads a map of 1/8 of the size: noise of its own at every place, and the same
+ * everywhere, numbers of the whole picture and waves (F32), by which rows and checks keep their
+ * distance (Jetchev, Bergmann, Vollgraf 2016; Bergmann et al. 2017). It ends with a palette: a 1x1
+ * convolution that begins with the colour axes of the style, as the waves begin with its strongest
+ * ones: the first pictures have the right colours, and soon the right rows. D judges patches of the
+ * picture, of its half and of its quarter. Several styles: both are told which (as cgan), and what
+ * lies between two styles blends them.
+ *   L_G = F2 + style_weight F8 on D's features + content_weight F33
+ * F33: patches of 7x7 in random directions, real and fake each sorted: mean |difference| of equal
+ * ranks, at three sizes (Rabin et al. 2011; Elnekave, Weiss 2022). */
+
+#define CLOTH_PARTS { "adversarial", "patches", "style" }
+enum { PATCHES_LOSS = ADVERSARIAL + 1, SCALES = 3 };
+
+int cloth_margin(int latent) { return latent == 1 ? 7 : latent ? 4 : 0; }
+enum { CLOTH_WHOLE = 4, CLOTH_LOCAL = 8 };               /* numbers of the picture, of a place */
+int cloth_waves(int classes) { return classes < 4 ? 4 * classes : 16; }
+int cloth_inputs(int classes) {
+    int told = classes > 1 ? classes : 0;
+    return CLOTH_LOCAL + CLOTH_WHOLE + told + 2 * cloth_waves(classes);
+}
+
+static int cloth_layer(Net *g, int x, int out) {
+    return relu(g, batchnorm(g, conv2d(g, x, out, 3, 1, 0)));
+}
+void cloth_generator(Net *g, const Ops *ops, int n, int h, int w, int classes, Gan *nodes) {
+    int count = cloth_waves(classes);
+    net_begin(g, "g", ops, n);
+    nodes->latents = 0;
+    int x = noise_input(nodes, g, 1, 1, count + CLOTH_WHOLE);
+    if (classes > 1) x = concat(g, x, nodes->g_given = net_input(g, 1, 1, classes));
+    int rows = h / 8 + cloth_margin(1), columns = w / 8 + cloth_margin(1);
+    x = waves(g, x, rows, columns, count);
+    x = concat(g, noise_input(nodes, g, rows, columns, CLOTH_LOCAL), x);
+    x = cloth_layer(g, cloth_layer(g, x, 96), 96);
+    x = cloth_layer(g, cloth_layer(g, upsample(g, x, 2), 64), 64);
+    x = upsample(g, x, 2);
+    x = concat(g, x, noise_input(nodes, g, h / 2 + cloth_margin(2), w / 2 + cloth_margin(2), 1));
+    x = upsample(g, cloth_layer(g, x, 48), 2);
+    x = concat(g, x, noise_input(nodes, g, h + cloth_margin(3), w + cloth_margin(3), 1));
+    x = conv2d(g, cloth_layer(g, x, 24), 3, 3, 1, 0);
+    nodes->g_picture = tanh_(g, conv2d(g, x, 3, 1, 1, 0));
+}
+
+/* The palette: tanh(mean + root x) of G's last three numbers x, which begin as N(0,1); the waves of
+ * the style, in cells of 8 pixels */
+static int cloth_start(Gan *gan) {
+    enum { COLOURS = 12, CELL = 8 };
+    const double *palette = gan->options.palette;
+    const Node *node = &gan->g.node[gan->g_picture - 1];
+    int count = 2 * cloth_waves(gan->options.classes), i = 0;
+    real w[COLOURS], k[2 * 16];
+    for (int j = 0; j < COLOURS; j++)
+        w[j] = (real)(palette ? palette[(j + 3) % COLOURS] : j < 9 ? j % 4 == 0 : 0);
+    gan->ops->upload(gan->g.p + node->weight, w, COLOURS);     /* (3,3), and the bias behind it */
+    if (!palette) return 1;
+    while (gan->g.node[i].rank != 2) i++;
+    for (int j = 0; j < count; j++) k[j] = (real)(CELL * palette[COLOURS + j]);
+    gan->ops->upload(gan->g.p + gan->g.node[i].weight, k, count);
+    return 1;
+}
+
+/* What one scale of D sees, and how it judges: the logits */
+static int cloth_judge(Gan *gan, int x) {
+    Net *d = &gan->d;
+    int *f = gan->d_feature + gan->features;
+    gan->features += 3;
+    f[0] = leaky_relu(d, conv2d(d, x, 32, 4, 2, 1), 0.2);
+    f[1] = leaky_relu(d, conv2d(d, f[0], 64, 4, 2, 1), 0.2);
+    f[2] = leaky_relu(d, conv2d(d, f[1], 64, 3, 1, 1), 0.2);
+    return conv2d(d, f[2], 1, 3, 1, 1);
+}
+
+static void cloth_describe(Gan *gan) {
+    enum { KERNEL = 7, DIRECTIONS = 16 };
+    const GanOptions *o = &gan->options;
+    Net *d = &gan->d, *p = &gan->blur;
+    long most = 0;
+    int c = 64, size = o->size;
+    cloth_generator(&gan->g, gan->ops, o->batch, size, size, o->classes, gan);
+
+    int x = gan->d_picture = picture_input(gan, d);
+    if (gan->g_given)
+        x = concat(d, x, upsample(d, gan->d_given = net_input(d, 1, 1, o->classes), size));
+    int all = cloth_judge(gan, x);
+    for (int half = 2; half <= 4; half *= 2)             /* each scale counts alike */
+        all = concat(d, all, upsample(d, cloth_judge(gan, x = avgpool(d, x, 2)), half));
+    gan->d_logits = all;
+
+    net_begin(p, "patches", gan->ops, o->batch);
+    p->training = NET_INPUT;
+    x = picture_input(gan, p);
+    for (int s = 0; s < SCALES && p->node[x].h >= KERNEL; s++, x = avgpool(p, x, 2)) {
+        gan->e_moments[s] = conv2d(p, x, DIRECTIONS, KERNEL, 4 >> s, 0);
+        long n = node_count(&p->node[gan->e_moments[s]]);
+        want(gan, &gan->target[gan->features + s], n), most = most > n ? most : n;
+        if (p->node[x].h / 2 < KERNEL) break;
+    }
+    want(gan, &gan->matched, most), want(gan, &gan->sorted, most);
+    for (int k = 0; k < gan->features; k++) want(gan, &gan->target[k], c * c);
+    want(gan, &gan->gram, c * c), want(gan, &gan->dgram, c * c), want(gan, &gan->mean, c);
+    gan->weight[PATCHES_LOSS] = o->content_weight, gan->weight[STYLE] = o->style_weight;
+}
+
+/* F33, in directions that this step draws: a convolution's filters of length 1, as N(0,1/147) are
+ * on average */
+static void patch_loss(Gan *gan) {
+    Net *p = &gan->blur;
+    net_initialize(p, gan->options.seed, STREAM(STREAM_PATCH, gan->step * NET_MAX_NODES), 1);
+    forward(gan, p, 0, gan->x_real, 1);
+    for (int s = 0; s < SCALES && gan->e_moments[s]; s++)
+        get(gan, &p->node[gan->e_moments[s]], gan->target[gan->features + s]);
+    forward(gan, p, 0, fake(gan)->y, 1);
+    net_zero_activations(p);
+    for (int s = 0; s < SCALES && gan->e_moments[s]; s++) {
+        Node *y = &p->node[gan->e_moments[s]];
+        gan->ops->match_ranks(gan->matched, gan->sorted, y->y, gan->target[gan->features + s],
+                              node_rows(y), y->c);
+        distance_loss(gan, 1, y, gan->matched, NULL, PATCHES_LOSS);
+    }
+    backward_into(gan, p, 0, 0, fake(gan));
+}
+
+static void cloth_step(Gan *gan) {
+    learn_texture(gan);
+    patch_loss(gan);
     train_generator(gan);
 }
 
@@ -746,14 +882,6 @@ static void download(const Gan *gan, const Node *node, real *out) {
 void gan_encode(Gan *gan, real *code) {
     forward(gan, &gan->e, 0, gan->x_real, 0);
     download(gan, &gan->e.node[gan->e_code], code);
-}
-void gan_decode(Gan *gan, const real *z, real *out) {
-    Node *input = &gan->g.node[gan->g_latent[0]];
-    swap_ema(gan);
-    gan->ops->upload(input->y, z, node_count(input));
-    net_forward(&gan->g, 0);
-    download(gan, fake(gan), out);
-    swap_ema(gan);
 }
 
 /* ------------------------------------------------------------------------- recipe: cyclegan
@@ -1100,6 +1228,12 @@ const Recipe recipes[] = {
                     .content_weight = 0.3, .style_weight = 3, .clip = 10 },
       .feeds = FEED_GARMENTS, .multiple = STYLE_MULTIPLE, .body = 1, .gain = 1,
       .part = STYLE_PARTS, .describe = style_describe, .step = style_step },
+    { "cloth", "weaves cloth like that of pictures: a print of any size, and one that repeats",
+      "Bergmann, Jetchev, Vollgraf 2017; Elnekave, Weiss 2022; F2, F3, F8, F32, F33",
+      .defaults = { RUN(8, 64, 800), ADAM(1e-3, 0.5, 0.99), .channels = 3, .schedule = LINEAR,
+                    .content_weight = 3, .style_weight = 0.33, .ema = 0.99 },
+      .feeds = FEED_CLOTH, .multiple = 16, .gain = 1, .start = cloth_start,
+      .part = CLOTH_PARTS, .describe = cloth_describe, .step = cloth_step },
     { "adain", "fuses any picture with any style in one pass",
       "document 004; Huang, Belongie 2017; F16, F9, F10",
       .defaults = { RUN(8, 64, 3000), ADAM(1e-3, 0.9, 0.999), .channels = 3, .content_weight = 1,
@@ -1162,7 +1296,7 @@ static void want_shared(Gan *gan) {
     want(gan, &gan->numbers, NUMBERS);
     want(gan, &gan->x_real, batches * pixels * o->channels);
     if (gan_content(gan)) want(gan, &gan->content, o->batch * pixels * gan_content(gan));
-    if (feeds == FEED_CLASSES) want(gan, &gan->given, batches * o->classes);
+    if (feeds == FEED_CLASSES || gan->g_given) want(gan, &gan->given, batches * o->classes);
     if (feeds == FEED_CROPS || feeds == FEED_LABELS) want(gan, &gan->labels, o->batch);
     if (gan->d.nodes) want(gan, &gan->d_target, 2 * node_count(logits_of(gan, &gan->d)));
     if (o->penalty_weight > 0) want(gan, &gan->t, o->batch);
@@ -1247,7 +1381,7 @@ static void share_statistics(Gan *gan) {
         if (net->buffers && !net->mean) parallel_mean(gan->ops, net->buffer, net->buffers);
 }
 
-void gan_step(Gan *gan, Report *report) {
+void gan_step_begin(Gan *gan) {
     const Node *x = fake(gan);
     gan->ops->fill(gan->numbers, 0, NUMBERS);
     gan->draw = gan->step, gan->first = (long)parallel_rank() * gan->options.batch;
@@ -1255,9 +1389,15 @@ void gan_step(Gan *gan, Report *report) {
     share_statistics(gan);
     if (gan->ema) update_ema(gan);
     gan->ops->batch_std(gan->numbers + BATCH_STD, x->y, x->n, node_count(x) / x->n);
+}
+void gan_step_end(Gan *gan, Report *report) {
     parallel_mean(gan->ops, gan->numbers, NUMBERS);
     *report = report_of(gan);
     gan->step++;
+}
+void gan_step(Gan *gan, Report *report) {
+    gan_step_begin(gan);
+    gan_step_end(gan, report);
 }
 
 void gan_sample(Gan *gan, uint64_t draw, real *out) {
@@ -1268,6 +1408,22 @@ void gan_sample(Gan *gan, uint64_t draw, real *out) {
     else generate(gan, number / all, 0);
     download(gan, fake(gan), out);
     swap_ema(gan);
+}
+
+void gan_decode(Gan *gan, const real *z, real *out) {
+    Node *input = &gan->g.node[gan->g_latent[0]];
+    swap_ema(gan);
+    gan->ops->upload(input->y, z, node_count(input));
+    net_forward(&gan->g, 0);
+    download(gan, fake(gan), out);
+    swap_ema(gan);
+}
+
+void gan_judge(Gan *gan, const real *x, real *logits) {
+    Node *input = &gan->d.node[gan->d_picture];
+    gan->ops->upload(input->y, x, node_count(input));
+    net_forward(&gan->d, 0);
+    download(gan, logits_of(gan, &gan->d), logits);
 }
 
 /* ---------------------------------------------------------------------------------- checkpoints */
