@@ -1169,7 +1169,7 @@ static void classifier_describe(Gan *gan) {
 
 const Recipe recipes[] = {
     { "dcgan", "new garments out of noise", "document 001; Radford, Metz, Chintala 2015; F1-F4",
-      .defaults = { RUN(64, 28, 1500), ADAM(5e-4, 0.5, 0.999), WITHOUT_GRAIN }, DCGAN },
+      .defaults = { RUN(64, 28, 2000), ADAM(5e-4, 0.5, 0.999), WITHOUT_GRAIN }, DCGAN },
     { "mlp", "the same with dense layers only", "document 004; Goodfellow et al. 2014; F1-F6",
       .defaults = { RUN(64, 28, 3000), ADAM(2e-4, 0.5, 0.999) },
       .describe = mlp_describe, .multiple = 4, DCGAN_STEP },
