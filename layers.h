@@ -128,6 +128,11 @@ typedef struct Ops {
                              int n, int h, int w, int c, int factor);
     void (*gray_forward)(real *y, const real *x, long rows, int c);
     void (*gray_backward)(real *dx, const real *dy, long rows, int c);
+    /* F32: waves, and numbers of the whole picture, at every pixel */
+    void (*waves_forward)(real *y, const real *x, const real *k, const real *b, int n, int h, int w,
+                          int waves, int others);
+    void (*waves_backward)(real *dx, real *dk, const real *dy, const real *x, const real *k, int n,
+                           int h, int w, int waves, int others);
     /* losses: forward writes one number, backward adds `scale` times its gradient */
     void (*mean_sigmoid)(real *out, const real *logits, long n);
     void (*bce_logits_forward)(real *loss, const real *logits, real target, long n);
@@ -167,7 +172,8 @@ typedef struct Ops {
     void (*kl_backward)(real *dcode, const real *code, real scale, long rows, int k);
     /* a number to report */
     void (*batch_std)(real *out, const real *x, int n, long each);
-    /* search */
+    /* search, order */
+    void (*match_ranks)(real *y, real *sorted, const real *x, const real *t, long rows, int c);
     void (*nearest)(real *index, real *least, const real *x, const real *y, const real *weight,
                     long nx, long ny, int c);
     /* F19, and the optimiser of F11 */
@@ -194,7 +200,8 @@ typedef struct Ops {
     _(sigmoid_forward) _(sigmoid_backward) _(dropout_forward) _(dropout_backward) _(add_forward) \
     _(lerp) _(concat_forward) _(concat_backward) _(reflect_pad_forward) _(reflect_pad_backward) \
     _(upsample_forward) _(upsample_backward) _(avgpool_forward) _(avgpool_backward) \
-    _(maxpool_forward) _(maxpool_backward) _(gray_forward) _(gray_backward) _(mean_sigmoid) \
+    _(maxpool_forward) _(maxpool_backward) _(gray_forward) _(gray_backward) _(waves_forward) \
+    _(waves_backward) _(match_ranks) _(mean_sigmoid) \
     _(bce_logits_forward) _(bce_logits_backward) _(softmax_cross_entropy_forward) \
     _(softmax_cross_entropy_backward) _(squared_error_forward) _(squared_error_backward) \
     _(absolute_error_forward) _(absolute_error_backward) _(hinge_forward) _(hinge_backward) \
@@ -207,6 +214,7 @@ typedef struct Ops {
 extern const Ops ops_naive;
 
 #define NORM_EPS 1e-5              /* added to a variance before its square root is taken (F17) */
+#define TURN 6.283185307179586     /* radians (F32) */
 
 /* ---------------------------------------------------------------------- random numbers, shared
  * cuda_kernels.cu compiles the same text for the GPU: the same bits. */
@@ -917,6 +925,56 @@ static void reflect_pad_backward(real *dx, const real *dy, int n, int h, int w, 
         }
 }
 
+/* F32: what is the same at every pixel, and what comes again after a period, in all directions:
+ *   y[n,i,j] = b + (sin a_1 .. sin a_W, cos a_1 .. cos a_W, x[n,W], x[n,W+1] .. x[n,W+M-1])
+ *   a_q = k[0,q] i + k[1,q] j + 2 pi x[n,q]
+ * x: (N,W+M): phases in turns and M numbers  wave numbers k: (2,W), in radians a pixel
+ * b: (2W+M) or NULL  y: (N,H,W',2W+M)   (Bergmann, Jetchev, Vollgraf 2017: periodic spatial GAN) */
+static real wave_angle(const real *x, const real *k, long i, long j, int q, int waves) {
+    return k[q] * (real)i + k[waves + q] * (real)j + (real)TURN * x[q];
+}
+static void waves_forward(real *y, const real *x, const real *k, const real *b, int n, int h, int w,
+                          int waves, int others) {
+    int c = 2 * waves + others;
+    #pragma omp parallel for
+    for (long p = 0; p < (long)n * h * w; p++) {
+        const real *of = x + p / w / h * (waves + others);
+        real *to = y + p * c;
+        for (int q = 0; q < waves; q++) {
+            real a = wave_angle(of, k, p / w % h, p % w, q, waves);
+            to[q] = (real)sin((double)a), to[waves + q] = (real)cos((double)a);
+        }
+        for (int q = 0; q < others; q++) to[2 * waves + q] = of[waves + q];
+        for (int q = 0; q < c && b; q++) to[q] += b[q];
+    }
+}
+/* dx[n,q] += 2 pi sum of da_q   dk[0,q] += sum of da_q i   dk[1,q] += sum of da_q j   with
+ * da_q = dsin_q cos a_q - dcos_q sin a_q   dx[n,W+m] += sum of dy's channel 2W+m
+ * dx and dk: or NULL */
+static void waves_backward(real *dx, real *dk, const real *dy, const real *x, const real *k,
+                           int n, int h, int w, int waves, int others) {
+    int c = 2 * waves + others;
+    #pragma omp parallel for
+    for (int q = 0; q < waves + others; q++) {
+        double sum_i = 0, sum_j = 0;
+        for (long m = 0; m < n; m++) {
+            const real *of = x + m * (waves + others);
+            double sum = 0;
+            for (long p = 0; p < (long)h * w; p++) {
+                const real *from = dy + (m * h * w + p) * c;
+                double da = from[waves + q];
+                if (q < waves) {
+                    double a = wave_angle(of, k, p / w, p % w, q, waves);
+                    da = from[q] * cos(a) - from[waves + q] * sin(a);
+                }
+                sum += da, sum_i += da * (double)(p / w), sum_j += da * (double)(p % w);
+            }
+            if (dx) dx[m * (waves + others) + q] += (real)(q < waves ? TURN * sum : sum);
+        }
+        if (dk && q < waves) dk[q] += (real)sum_i, dk[waves + q] += (real)sum_j;
+    }
+}
+
 /* y[n,i,j,c] = x[n, i/f, j/f, c]   nearest neighbour   x: (N,H,W,C)  y: (N,H f,W f,C) */
 static void upsample_forward(real *y, const real *x, int n, int h, int w, int c, int f) {
     #pragma omp parallel for
@@ -1308,7 +1366,33 @@ static void batch_std(real *out, const real *x, int n, long each) {
     *out = (real)(add_slices(partial) / each);
 }
 
-/* ------------------------------------------------------------------------------------- search */
+/* ------------------------------------------------------------------------------ search, order */
+
+/* y[i,j] = that element of column j of t which has the rank, in this column, that x[i,j] has in its
+ * own; of equals the one in the earlier row is the smaller   x, t, y, sorted t: (rows,C)   F33
+ * Each rank is counted: rows^2 C comparisons, and the order of nothing matters. */
+static void count_smaller(int rank[LINE], const real *x, long i, long rows, int c, int lanes) {
+    const real *own = x + i * c;
+    for (int j = 0; j < lanes; j++) rank[j] = 0;
+    for (long k = 0; k < i; k++)
+        for (int j = 0; j < lanes; j++) rank[j] += x[k * c + j] <= own[j];
+    for (long k = i + 1; k < rows; k++)
+        for (int j = 0; j < lanes; j++) rank[j] += x[k * c + j] < own[j];
+}
+static void match_ranks(real *y, real *sorted, const real *x, const real *t, long rows, int c) {
+    for (int pass = 0; pass < 2; pass++)
+        #pragma omp parallel for
+        for (long i = 0; i < rows; i++)
+            for (int c0 = 0; c0 < c; c0 += LINE) {
+                int rank[LINE], lanes = lanes_at(c0, c);
+                count_smaller(rank, (pass ? x : t) + c0, i, rows, c, lanes);
+                for (int j = 0; j < lanes; j++) {
+                    long at = (long)rank[j] * c + c0 + j, own = i * c + c0 + j;
+                    if (pass) y[own] = sorted[at];
+                    else sorted[at] = t[own];
+                }
+            }
+}
 
 /* An index travels as a real, which is exact up to 2^24: for more rows the program ends. */
 static void nearest_limit(long ny) {

@@ -278,6 +278,7 @@ static int answer_step(const Ops *ops, const char *name, int batch, int size, in
         if (*held) gan_free(&gan);
         *held = 0;
         o.batch = batch, o.size = size, o.channels = channels, o.seed = 1;
+        o.tail = 0;                             /* documents' networks, as PyTorch's twin has them */
         double before = device_free_bytes(ops);
         gan_begin(&gan, recipe, &o, ops);
         if (!gan_finish(&gan)) return gan_free(&gan), fail("not enough memory for %s", wanted);
