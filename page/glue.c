@@ -3,7 +3,7 @@
  *
  * The game: a GAN whose training one can watch, on points in the plane or small pictures. The
  * tailor: a print on one garment. All else is public functions of gan.h, images/ and style/.
- * What is ASKED returns 0 after an error, of which page_error() tells; numbers go to page.number,
+ * What is ASKED returns 0 after an error, of which error_text() tells; numbers go to page.number,
  * pictures and points to page_room(). */
 #define CUTOUT_IMPLEMENTATION
 #define GARMENTS_IMPLEMENTATION
@@ -18,20 +18,15 @@
 #include "training/diagnosis.h"
 
 #define ASKED(type, name) __attribute__((export_name(#name))) type name
-enum { PAGE_NUMBERS = 8, PICTURE = 28 * 28 };
-enum { GARMENTS = POINTS + 1, DRAWN };  /* worlds behind those of toys.h */
-
-/* ---- between the page and the code ---------------------------------------------------------- */
+enum { PICTURE = 28 * 28, GARMENTS = POINTS + 1, DRAWN };         /* worlds behind toys.h's */
 
 static struct {
-    double number[PAGE_NUMBERS];
+    double number[8];
     void *room;                         /* for what is too large for a number, in and out */
     long bytes;
 } page;
 
 ASKED(double *, page_numbers)(void) { return page.number; }
-ASKED(const char *, page_error)(void) { return error_text(); }
-
 /* Room for so many bytes or more; what lies in it stays. NULL: no memory */
 ASKED(void *, page_room)(long bytes) {
     void *more = bytes > page.bytes ? realloc(page.room, (size_t)bytes) : page.room;
@@ -117,15 +112,12 @@ ASKED(int, game_map)(int through_d, int n) {
     return y ? 1 : fail("not enough memory for %d pictures: take a smaller batch", n);
 }
 
-/* To page.room: n numbers z ~ N(0,1), always the same; n of the data */
-ASKED(int, game_noise)(int n) {
-    float *z = page_room((long)sizeof *z * n * game.toy.noise);
-    if (z) ops_naive.random_normal(z, (long)n * game.toy.noise, 1, STREAM(STREAM_SAMPLE, 0));
-    return z != NULL;
-}
-ASKED(int, game_data)(int n) {
-    float *x = page_room((long)sizeof *x * n * numbers_each());
-    if (x) draw_data(x, n, 1, 1 << 20);
+/* n of the data to page.room; or n times z ~ N(0,1), always the same */
+ASKED(int, game_draw)(int data, int n) {
+    long each = data ? numbers_each() : game.toy.noise;
+    float *x = page_room((long)sizeof *x * n * each);
+    if (x && data) draw_data(x, n, 1, 1 << 20);
+    else if (x) ops_naive.random_normal(x, n * each, 1, STREAM(STREAM_SAMPLE, 0));
     return x != NULL;
 }
 
