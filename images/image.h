@@ -90,9 +90,10 @@ int image_tones(Image *tones, const Image *image, int rim);
 /* Lays a print on the garment, which keeps its folds and shadows. With all colours in [0,1]
  *     image = m y f + (1 - m) image
  *     f = 1 - shade + shade clamp((l + s) / (light + s), .15, 1.25)
- * m: the mask; y: the print, gray or RGB; l: the smaller of the picture's luminance and the tones
- * (a light background in the edge leaves no pale seam, but a drawn outline stays); light: the tone
- * that 80% of the garment are below; s = .15 max(1 - 2 light, 0): a dark garment's folds would
+ * m: the mask, times the print's if it has one; y: the print, gray or RGB; l: the smaller of the
+ * picture's luminance and the tones (a light background in the edge leaves no pale seam, but a
+ * drawn outline stays); light: the tone that 80% of the garment are below; s = .15 max(1 - 2
+ * light, 0): a dark garment's folds would
  * otherwise have the contrast of lacquer. print and tones have one size; their corner lies at
  * (top, left) of the image, which is RGB with a mask. */
 void image_lay_print(Image *image, const Image *print, const Image *tones, int top, int left,
@@ -368,7 +369,8 @@ void image_lay_print(Image *image, const Image *print, const Image *tones, int t
     float soft = .15f * fmaxf(1 - 2 * light, 0);
     for (long i = 0; i < (long)print->h * print->w; i++) {
         long at = (top + i / print->w) * image->w + left + i % print->w;
-        float l, m = image->mask[at], *p = image->pixels + 3 * at;
+        float l, m = image->mask[at] * (print->mask ? print->mask[i] : 1);
+        float *p = image->pixels + 3 * at;
         if (!(m > 0)) continue;
         image_channels(&l, 1, p, 3, 1);
         l = (fminf(l, tones->pixels[i]) + 1) / 2;

@@ -5,7 +5,7 @@
 # ALONE: a test that looks inside a header, or counts what it allocates, brings the code of headers itself.
 # LINKED: with gan.o and images.o, which have it. DOUBLE: the same in double precision.
 ALONE  = images safetensors corpus patches
-LINKED = measures gan mixture golden golden_dcgan ops featurenet
+LINKED = cloth measures gan mixture golden golden_dcgan ops featurenet
 DOUBLE = gradients recipes
 TESTS  = $(ALONE) $(LINKED) $(DOUBLE)
 
