@@ -47,9 +47,7 @@ static struct {
     double recent[PLACES];              /* how much of each place was found lately */
 } game;
 
-static int no_game(void) {
-    return !game.gan.recipe && !fail("there is no game to go on with: begin one");
-}
+static int no_game(void) { return !game.gan.recipe && !fail("there is no game: begin one"); }
 static long numbers_each(void) { return game.world < GARMENTS ? 2 : PICTURE; }
 
 /* n points or pictures of the data   x: (n,2) or (n,28,28) */
@@ -62,7 +60,7 @@ static void draw_data(float *x, int n, uint64_t seed, uint64_t step) {
 }
 
 /* A game from the start. own: how many points the user drew, in page.room; lr, lr_d: rates of G and
- * D; limit: of D's weights (wgan), or weight of the penalty (wgan-gp) */
+ * D; limit: of D's weights (wgan), or weight of the penalty (wgan-gp, r3gan) */
 ASKED(int, game_begin)(const char *recipe, int world, int own, double lr, double lr_d, double limit,
                        int n_critic, int batch, int noise, double seed) {
     ImageSetOptions pictures = { .h = 28, .w = 28, .channels = 1, .fashion_mnist_dir = "/data" };
@@ -76,6 +74,7 @@ ASKED(int, game_begin)(const char *recipe, int world, int own, double lr, double
                             &pictures)) return 0;
     o.size = plane ? 1 : 28, o.channels = plane ? 2 : 1;
     o.batch = batch, o.lr = lr, o.lr_d = lr_d, o.n_critic = n_critic, o.seed = (uint64_t)seed;
+    o.schedule = CONSTANT;              /* a game has no end */
     if (o.weight_clip > 0) o.weight_clip = limit;
     if (o.penalty_weight > 0) o.penalty_weight = limit;
     return toy_begin(&game.gan, &game.toy, recipe, &o);

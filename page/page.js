@@ -211,9 +211,9 @@ const SCENES = {
   collapse: { world: 0, recipe: 'dcgan', lr: 10 ** -2.25, lr_d: 10 ** -3.25, n_critic: 1, batch: 128, noise: 2 },
   oscillation: { world: 0, recipe: 'hinge', lr: 1e-3, lr_d: 1e-3, n_critic: 1, batch: 128, noise: 2 },
   cure: { world: 0, recipe: 'hinge', lr: 1e-3, lr_d: 1e-3, n_critic: 5, batch: 128, noise: 2 },
-  garments: { world: 4, recipe: 'dcgan', lr: 1e-3, lr_d: 1e-3, n_critic: 1, batch: 32, noise: 32 },
+  garments: { world: 4, recipe: 'dcgan', lr: 1e-3, lr_d: 10 ** -3.5, n_critic: 1, batch: 32, noise: 32 },
 };
-const CRITICS = { wgan: { limit: .1, n_critic: 5 }, 'wgan-gp': { limit: 1, n_critic: 5 } };
+const CRITICS = { wgan: { limit: .1, n_critic: 5 }, 'wgan-gp': { limit: 1, n_critic: 5 }, r3gan: { limit: 1, n_critic: 1 } };
 function choose(name) { for (const key in SCENES[name]) set(key, SCENES[name][key]); }
 function adjust() {                                      // what can be seen depends on world and objective
   const wgan = CRITICS[$('recipe').value], pictures = !plane();
@@ -496,7 +496,7 @@ async function begin() {
   for (const e of $$('#game .controls :is(select, input:not([type=checkbox]))')) e.addEventListener('change', () => {
     if (e.id === 'scene') choose(e.value); else $('scene').value = '';
     if (e.id === 'recipe') for (const [key, v] of Object.entries(CRITICS[e.value] || { n_critic: 1 })) set(key, v);
-    if (e.id === 'world') set('noise', plane() ? 2 : 32), set('batch', plane() ? 128 : 32);
+    if (e.id === 'world') set('noise', plane() ? 2 : 32), set('batch', plane() ? 128 : 32), set('lr_d', plane() ? 1e-3 : 10 ** -3.5);
     adjust(), reset();
   });
   for (const e of $$('#shown input')) e.addEventListener('change', drawGame);
