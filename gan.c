@@ -364,7 +364,7 @@ static void dcgan_step(Gan *gan) {
     for (int k = 0; k < n_critic; k++) {
         gan->draw = gan->step * n_critic + k;
         generate(gan, gan->draw, 1);
-        gan->ops->fill(gan->numbers + LOSS, 0, 2);
+        gan->ops->fill(gan->numbers + LOSS, 0, PENALTY + 1);
         train_discriminator(gan, &gan->d, gan->x_real + k * node_count(x_fake), x_fake->y);
     }
     if (relativistic(gan))
