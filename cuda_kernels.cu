@@ -2010,8 +2010,8 @@ static void nearest(float *index, float *least, const float *x, const float *y, 
     });
 }
 
-/* the rank of x[i,j] in column j: how many there are smaller, or equal and in an earlier row. NaN is
- * smaller than every number, so that no two elements have one rank. */
+/* the rank of x[i,j] in column j: how many there are smaller, or equal and in an earlier row. NaN
+ * is smaller than every number, so that no two elements have one rank. */
 __device__ static inline bool smaller(float a, float b) { return a < b || (a != a && b == b); }
 __device__ static inline long rank_of(const float *x, long i, int j, long rows, int c) {
     long rank = 0;
