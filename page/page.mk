@@ -20,6 +20,8 @@ build/page/gan.o:    WHAT = gan.c
 build/page/images.o: WHAT = -DIMAGES_IMPLEMENTATION images/images.h
 build/page/glue.o:   WHAT = $(IN_GAN) $(IN_IMAGES) page/glue.c
 $(WASM): gan.c page/glue.c $(wildcard page/*.h) page/page.mk $(HEADERS) | stb
+	@test -n "$(WASM_FOUND)" || { echo "make page needs clang for WebAssembly: on Debian and Ubuntu" \
+	    "apt install clang lld wasi-libc libclang-rt-14-dev-wasm32"; exit 1; }
 	@mkdir -p $(@D); echo "$(WASM_CC) $@"; $(WASM_CC) $(WASM_FLAGS) -c -o $@ -x c $(WHAT)
 build/page/gan.wasm: $(WASM)
 	@$(WASM_CC) $(WASM_LINK) -o $@ $^ -lm -lwasi-emulated-getpid
