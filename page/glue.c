@@ -25,7 +25,6 @@ static struct {
     void *room;                         /* for what is too large for a number, in and out */
     long bytes;
 } page;
-
 ASKED(double *, page_numbers)(void) { return page.number; }
 /* Room for so many bytes or more; what lies in it stays. NULL: no memory */
 ASKED(void *, page_room)(long bytes) {
@@ -226,21 +225,23 @@ static int paint(Image *print, const Cutout *cut, const Image *cloth, double sca
 ASKED(int, tailor_print)(double shade, double scale, int colours, double seed) {
     const Photo *p = &tailor.photo;
     int run = tailor.run != NULL, kind = run ? tailor.run->kind : GENERATOR_KINDS;
-    int styled = !run || kind == GENERATOR_ADAIN, adds = !styled && kind != GENERATOR_STYLE;
+    int styled = !run || kind == GENERATOR_ADAIN;
+    int adds = kind == GENERATOR_CYCLEGAN || kind == GENERATOR_PATTERN;
     int margin = !run ? PATCHES_MARGIN : styled ? CUTOUT_ALL : 0;
     Image x = { 0 }, print = { 0 }, cloth = { 0 };
     Cutout cut = { 0 };
-    if (!p->from) return fail("there is no garment: choose one");
-    if (styled && !tailor.pattern.pixels) return fail("there is no pattern: choose one");
+    if (!p->from || (styled && !tailor.pattern.pixels)) return fail("choose a garment and a cloth");
     int white = !adds && (!p->from->path || p->mask == PHOTO_OWN);
     int good = image_copy(&x, &p->picture) && (!styled || image_copy(&cloth, &tailor.pattern));
+    free(cloth.mask), cloth.mask = NULL;                /* its transparent ground is white */
     if (good && styled && colours == 1) colour_match(&cloth, &p->picture);
     if (good && styled && white) image_whiten(&x, 0);
     good = good && cutout_take(&cut, &x, margin, run ? 1 : PATCHES_SMALLEST,
                                run ? (int)ceil(fmax(p->by, 1)) : 0)
         && paint(&print, &cut, &cloth, scale, seed);
     if (good && !styled && white) image_whiten(&x, 1);
-    if (run && kind != GENERATOR_STYLE) shade = 0;
+    if (adds || kind == GENERATOR_ADAIN) shade = 0;
+    if (run) free(print.mask), print.mask = NULL;       /* it is the garment's */
     if (good) image_lay_print(&x, &print, &cut.tones, cut.top, cut.left, shade);
     if (good && colours == 2) colour_keep_luminance(&x, &p->picture);
     image_free(&print), image_free(&cloth), cutout_free(&cut);
