@@ -364,7 +364,7 @@ static void dcgan_step(Gan *gan) {
     for (int k = 0; k < n_critic; k++) {
         gan->draw = gan->step * n_critic + k;
         generate(gan, gan->draw, 1);
-        gan->ops->fill(gan->numbers + LOSS, 0, 2);
+        gan->ops->fill(gan->numbers + LOSS, 0, PENALTY + 1);
         train_discriminator(gan, &gan->d, gan->x_real + k * node_count(x_fake), x_fake->y);
     }
     if (relativistic(gan))
@@ -1169,7 +1169,7 @@ static void classifier_describe(Gan *gan) {
 
 const Recipe recipes[] = {
     { "dcgan", "new garments out of noise", "document 001; Radford, Metz, Chintala 2015; F1-F4",
-      .defaults = { RUN(64, 28, 1500), ADAM(5e-4, 0.5, 0.999), WITHOUT_GRAIN }, DCGAN },
+      .defaults = { RUN(64, 28, 2000), ADAM(5e-4, 0.5, 0.999), WITHOUT_GRAIN }, DCGAN },
     { "mlp", "the same with dense layers only", "document 004; Goodfellow et al. 2014; F1-F6",
       .defaults = { RUN(64, 28, 3000), ADAM(2e-4, 0.5, 0.999) },
       .describe = mlp_describe, .multiple = 4, DCGAN_STEP },
