@@ -2010,21 +2010,22 @@ static void nearest(float *index, float *least, const float *x, const float *y, 
     });
 }
 
-/* the rank of x[i,j] in column j: how many there are smaller, or equal and in an earlier row. NaN
- * is smaller than every number, so that no two elements have one rank. */
-__device__ static inline bool smaller(float a, float b) { return a < b || (a != a && b == b); }
+/* the rank of x[i,j] in column j: how many there are smaller, or equal and in an earlier row */
 __device__ static inline long rank_of(const float *x, long i, int j, long rows, int c) {
     long rank = 0;
-    for (long k = 0; k < i; k++) rank += !smaller(x[i * c + j], x[k * c + j]);
-    for (long k = i + 1; k < rows; k++) rank += smaller(x[k * c + j], x[i * c + j]);
+    for (long k = 0; k < i; k++) rank += x[k * c + j] <= x[i * c + j];
+    for (long k = i + 1; k < rows; k++) rank += x[k * c + j] < x[i * c + j];
     return rank;
 }
 static void match_ranks(float *y, float *sorted, const float *x, const float *t, long rows, int c) {
+    fill(sorted, NAN, rows * c);
     each_row(rows, c, [=] __device__ (long i, int j) {
-        sorted[rank_of(t, i, j, rows, c) * c + j] = t[i * c + j];
+        float own = t[i * c + j];
+        if (own == own) sorted[rank_of(t, i, j, rows, c) * c + j] = own;
     });
     each_row(rows, c, [=] __device__ (long i, int j) {
-        y[i * c + j] = sorted[rank_of(x, i, j, rows, c) * c + j];
+        float own = x[i * c + j];
+        y[i * c + j] = own == own ? sorted[rank_of(x, i, j, rows, c) * c + j] : own;
     });
 }
 

@@ -1370,7 +1370,8 @@ static void batch_std(real *out, const real *x, int n, long each) {
 
 /* y[i,j] = that element of column j of t which has the rank, in this column, that x[i,j] has in its
  * own; of equals the one in the earlier row is the smaller   x, t, y, sorted t: (rows,C)   F35
- * Each rank is counted: rows^2 C comparisons, and the order of nothing matters. */
+ * Each rank is counted: rows^2 C comparisons, and the order of nothing matters. NaN has no rank: in
+ * t it comes after all numbers, in x it stays. */
 static void count_smaller(int rank[LINE], const real *x, long i, long rows, int c, int lanes) {
     const real *own = x + i * c;
     for (int j = 0; j < lanes; j++) rank[j] = 0;
@@ -1380,6 +1381,7 @@ static void count_smaller(int rank[LINE], const real *x, long i, long rows, int 
         for (int j = 0; j < lanes; j++) rank[j] += x[k * c + j] < own[j];
 }
 static void match_ranks(real *y, real *sorted, const real *x, const real *t, long rows, int c) {
+    fill(sorted, (real)NAN, rows * c);
     for (int pass = 0; pass < 2; pass++)
         #pragma omp parallel for
         for (long i = 0; i < rows; i++)
@@ -1388,8 +1390,8 @@ static void match_ranks(real *y, real *sorted, const real *x, const real *t, lon
                 count_smaller(rank, (pass ? x : t) + c0, i, rows, c, lanes);
                 for (int j = 0; j < lanes; j++) {
                     long at = (long)rank[j] * c + c0 + j, own = i * c + c0 + j;
-                    if (pass) y[own] = sorted[at];
-                    else sorted[at] = t[own];
+                    if (pass) y[own] = x[own] == x[own] ? sorted[at] : x[own];
+                    else if (t[own] == t[own]) sorted[at] = t[own];
                 }
             }
 }

@@ -335,4 +335,22 @@ for n, h, w, c in (2, 3, 4, 3), (1, 5, 14, 1):
         more = {} if by is not weight else dict(weight=weight)
         case('nearest', dict(n=n, h=h, w=w, c=c), x=x, y=y, index=torch.tensor(first), least=torch.tensor(d.min(1)), **more)
 
+# ---- F34: waves, and numbers of the whole picture
+for n, h, w, waves, others in (2, 5, 7, 3, 2), (1, 4, 6, 2, 3):
+    x, k, b = variable(n, waves + others), variable(2, waves), normal(2 * waves + others)
+    row, column = torch.arange(h).reshape(1, h, 1, 1), torch.arange(w).reshape(1, 1, w, 1)
+    of = x.reshape(n, 1, 1, -1)
+    angle = k[0] * row + k[1] * column + 2 * np.pi * of[..., :waves]
+    y = torch.cat([angle.sin(), angle.cos(), of[..., waves:].expand(n, h, w, others)], 3) + b
+    dy = normal(*y.shape)
+    dx, dk = gradients(y, dy, x, k)
+    case('waves', dict(n=n, h=h, w=w, c=waves, o=others), x=x, k=k, b=b, y=y, dy=dy, dx=dx, dk=dk)
+
+# ---- F35: numbers so coarse that many are equal: PyTorch's stable sort leaves those in their order
+for n, h, w, c in (2, 3, 4, 3), (1, 5, 7, 2):
+    x, t = ((2 * normal(n * h * w, c)).round() / 2 for _ in range(2))
+    rank = x.sort(dim=0, stable=True).indices.argsort(0)
+    sorted_t = t.sort(dim=0).values
+    case('match_ranks', dict(n=n, h=h, w=w, c=c), x=x, t=t, sorted=sorted_t, y=sorted_t.gather(0, rank))
+
 write_golden('ops', tensors)

@@ -281,7 +281,8 @@ static void test_load_errors(void) {
     gan_free(&gan), gan_free(&twin);
 }
 
-/* Whatever learns begins with weights by lot, no two networks alike. Zeros would look like a network, and never learn. */
+/* Whatever learns begins with weights by lot, no two networks alike. Zeros would look like a network, and never learn.
+ * (cloth's palette, its last layer, begins as the colours of its style, here a diagonal; its directions are drawn in each step.) */
 static void test_first_weights(void) {
     for (int r = 0; recipes[r].name; r++) {
         Gan gan;
@@ -289,8 +290,10 @@ static void test_first_weights(void) {
         begin(&gan, recipes[r].name, 2, side(recipes[r].name), &ops_naive);
         for (int k = 0; gan_net(&gan, k); k++) {
             const Net *net = gan_net(&gan, k), *before = k ? gan_net(&gan, k - 1) : NULL;
+            if (!(net->training & NET_WEIGHTS) && !strcmp(net->name, "patches")) continue;
             for (int i = 0; net->parameters && net_tensor(net, i, &t); i++) {
                 int zeros = 0;
+                if (!strcmp(recipes[r].name, "cloth") && t.count == 9) continue;
                 for (long j = 0; j < t.count; j++) zeros += !(t.in_buffer ? net->buffer : net->p)[t.offset + j];
                 CHECK(zeros == (t.rank == 1 && (strstr(t.name, "bias") || strstr(t.name, "beta") || strstr(t.name, "mean")) ? t.count : 0)
                       || strstr(t.name, ".bias"), "%s, %s: %d zeros of %ld", recipes[r].name, t.name, zeros, t.count);
