@@ -8,6 +8,7 @@
 # make tsan       finds threads that use the same number in no order (clang, libomp-dev)
 # make valgrind   finds numbers that are read before they are written
 # make bench      measures layers and training steps, beside PyTorch where it is. DEVICE=cuda: a GPU's
+# make gpu-check  all that needs a GPU, in nine minutes: tests, sanitizers, benchmark. OUT=folder (build/gpu-check)
 # make notebooks  runs all cells of notebooks-as-md and compares. CHAPTERS=02: one; UPDATE=1: rewrites outputs
 # make ipynb      writes the same chapters as Jupyter notebooks to build/ipynb
 # make golden     writes what every operation, and ten steps of every recipe, must give, for ./validate.

@@ -50,13 +50,20 @@ static char *stage[STAGES];               /* pinned host memory: copies run whil
 static cudaEvent_t stage_free[STAGES];                /* when the copy from a stage is done */
 static int stage_next;
 static cudaDeviceProp device;
+static int checks;                        /* CUDA_CHECK=1 */
 
-/* Kernels report errors at the next call that waits: the program ends, the checkpoint is whole. */
+/* Kernels report errors at the next call that waits: the program ends, the checkpoint is whole.
+ * With CUDA_CHECK=1 in the environment every launch is waited for, and named: slow, exact. */
 static void check(cudaError_t error, const char *what) {
     if (error == cudaSuccess) return;
     fprintf(stderr, "cuda: %s: %s (%s): nothing is written after that; --device cpu needs no GPU\n",
             what, cudaGetErrorString(error), cudaGetErrorName(error));
     exit(1);
+}
+static void launched(const char *name) {
+    if (!checks) return;
+    check(cudaGetLastError(), name);
+    check(cudaStreamSynchronize(stream), name);
 }
 
 int cuda_devices(void) {
@@ -89,9 +96,10 @@ static const char *refuse(const char *format, ...) {
 const char *cuda_open(int precision) {
     int count = 0, driver = 0, runtime = 0, code = 0;
     const char *local = getenv("OMPI_COMM_WORLD_LOCAL_RANK");     /* parallel.h: a GPU a rank */
-    const char *word = precision == 1 ? "tf32" : "bf16";
+    const char *word = precision == 1 ? "tf32" : "bf16", *wish = getenv("CUDA_CHECK");
     cudaError_t error = cudaGetDeviceCount(&count);
     cudaDriverGetVersion(&driver), cudaRuntimeGetVersion(&runtime);
+    checks = wish && !strcmp(wish, "1");
     if (error == cudaErrorInsufficientDriver && driver > 0)
         return refuse("the NVIDIA driver knows CUDA up to %d.%d, this program was built with "
                       "%d.%d: update the driver, or build with an older toolkit",
@@ -140,10 +148,10 @@ void cuda_synchronize(void) { check(cudaStreamSynchronize(stream), "computing");
 static float *alloc(long count) {
     float *x = NULL;
     size_t bytes = sizeof(float) * (count ? count : 1);
-    if (count < 0 || cudaMalloc((void **)&x, bytes) != cudaSuccess) {
-        cudaGetLastError();
-        return NULL;
-    }
+    check(cudaGetLastError(), "starting a kernel");
+    cudaError_t error = count < 0 ? cudaErrorMemoryAllocation : cudaMalloc((void **)&x, bytes);
+    if (error == cudaErrorMemoryAllocation) return cudaGetLastError(), nullptr;
+    check(error, "computing");            /* a kernel's error that cudaMalloc is the first to see */
     check(cudaMemsetAsync(x, 0, bytes, stream), "clearing memory");
     return x;
 }
@@ -214,6 +222,7 @@ template <class F> __global__ void each_kernel(F f, long n) {
 }
 template <class F> static void each(long n, F f) {
     if (n > 0) each_kernel<<<up(n, THREADS), THREADS, 0, stream>>>(f, n);
+    launched(__PRETTY_FUNCTION__);
 }
 
 /* f(row, channel) for all rows of a (rows,c) matrix. A block is `lanes` channels wide, a power of
@@ -234,6 +243,7 @@ template <class F> static void each_row(long rows, int c, F f) {
     long blocks = up(rows, high);
     dim3 grid((unsigned)(blocks < 1 << 20 ? blocks : 1 << 20), up(c, lanes));
     if (rows > 0 && c > 0) each_row_kernel<<<grid, dim3(lanes, high), 0, stream>>>(f, rows, c);
+    launched(__PRETTY_FUNCTION__);
 }
 
 static void fill(float *x, float value, long n) {
@@ -499,6 +509,7 @@ template <class F, class Finish> static void sum(long n, F f, Finish finish) {
     if (blocks < 1) blocks = 1;
     sum_kernel<<<blocks, THREADS, 0, stream>>>(partial, f, n);
     finish_kernel<<<1, THREADS, 0, stream>>>(partial, blocks, finish);
+    launched(__PRETTY_FUNCTION__);
 }
 /* out = sum_i f(i) / count */
 template <class F> static void mean_of(float *out, long n, double count, F f) {
@@ -750,6 +761,7 @@ static void sum_rows(int groups, long rows, int c, F f, Finish finish) {
     sum_rows_kernel<<<grid, block, 0, stream>>>(partial, f, rows, c);
     unsigned eights = up((long)groups * c, 8);
     finish_rows_kernel<<<eights, dim3(32, 8), 0, stream>>>(partial, (int)slices, groups, c, finish);
+    launched(__PRETTY_FUNCTION__);
 }
 
 static void bias_backward(float *db, const float *dy, long rows, int c) {
@@ -1452,7 +1464,7 @@ static void product(Left left, Right right, Out out, int phases, int lines, int 
         void (*plain)(Left, Right, Out) = ladder == 1 ? naive_kernel<Left, Right, Out>
                                                       : shared_tile_kernel<Left, Right, Out>;
         plain<<<grid, block, 0, stream>>>(left, right, out);
-        return;
+        return launched(__PRETTY_FUNCTION__);
     }
     size_t bytes = sizeof(float) * out.count * p.slices;
     out.parts = p.slices > 1 ? (float *)scratch(FOR_SLICES, bytes) : NULL;
@@ -1471,6 +1483,7 @@ static void product(Left left, Right right, Out out, int phases, int lines, int 
     }
     dim3 grid(up(lines, p.bm), up(right.lines, p.bn), phases * p.slices);
     kernel<<<grid, THREADS, 0, stream>>>(left, right, out, p.slices);
+    launched(__PRETTY_FUNCTION__);
     if (p.slices > 1) add_slices(out, p.slices);
 }
 
@@ -1733,6 +1746,7 @@ static void nearest(float *index, float *least, const float *x, const float *y, 
     Least *part = (Least *)scratch(FOR_SLICES, slices * nx * sizeof(Least));
     dim3 grid(up(nx, NEAR), slices);
     nearest_kernel<<<grid, THREADS, 0, stream>>>(part, x, y, weight, nx, ny, c);
+    launched(__PRETTY_FUNCTION__);
     each(nx, [=] __device__ (long i) {
         Least best = part[i];
         for (int s = 1; s < slices; s++)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# test_cuda.sh FOLDER: the programs in FOLDER with --device cuda: they train, stop, resume on another device and print garments; and
-# every GPU that is not there, too old or too small ends in one clear line. FOLDER is build/emulated, where cuda_on_cpu plays the GPU
-# and its environment variables order the faults.
+# test_cuda.sh FOLDER: the programs in FOLDER with --device cuda: they train, stop, resume on another device and print garments. Where
+# FOLDER is build/emulated, cuda_on_cpu plays the GPU and its environment variables order faults: every GPU that is not there, too old or
+# too small, and a kernel that does not start, ends in one clear line; and what `make gpu-check` runs is tried.
 programs=${1:-build/emulated}
 . tests/checks.sh
 export CUDA_ON_CPU_LEAKS=0
@@ -32,7 +32,15 @@ check 'the losses of a step are the CPU'"'"'s' awk -F, 'NR == FNR { for (i = 1; 
 good 'a run goes on, on the CPU' --resume "$tmp/a" --device cpu --steps 2
 good 'and back' --resume "$tmp/a" --device cuda --steps 3
 check 'its log has three steps' [ "$(wc -l <"$tmp/a/log.csv")" -eq 4 ]
-good 'bf16' $small --precision bf16 --out "$tmp/b"
+tiny="--recipe classifier $small --device cuda --overwrite"           # it draws no pictures: a tenth of the time
+good 'classifier' $tiny --out "$tmp/b"
+losses "$tmp/b" >"$tmp/1"
+CUDA_CHECK=1 good 'every launch is checked' $tiny --out "$tmp/b"
+losses "$tmp/b" >"$tmp/2"
+check 'the losses are the same' cmp -s "$tmp/1" "$tmp/2"
+good 'bf16' $tiny --precision bf16 --out "$tmp/b"
+losses "$tmp/b" >"$tmp/2"
+check 'bf16 rounds' eval '! cmp -s "$tmp/1" "$tmp/2"'
 good 'style' --recipe style --data synthetic:9 --style synthetic:1 --size 8 --batch 1 --steps 1 --out "$tmp/style"
 for device in cuda cpu; do
     "$programs/transfer" --generator "$tmp/style" --content synthetic:0 --size 24 --device $device --output "$tmp/$device.png" >"$tmp/log" 2>"$tmp/err"
@@ -40,11 +48,22 @@ for device in cuda cpu; do
     check "transfer on $device writes" [ -s "$tmp/$device.png" ]
 done
 
-for device in cuda cpu; do
-    "$programs/transfer" --style "$tmp/cpu.png" --content synthetic:1 --size 32 --seed 1 --device $device --output "$tmp/patches-$device.png" >"$tmp/log" 2>"$tmp/err"
-    check "patches on $device" [ $? -eq 0 ]
-    check "patches on $device writes" [ -s "$tmp/patches-$device.png" ]
+for run in 1 2; do
+    "$programs/transfer" --style "$tmp/cpu.png" --content synthetic:1 --size 24 --seed 1 --device cuda --output "$tmp/patches$run.png" >"$tmp/log" 2>"$tmp/err"
+    check "patches, run $run" [ $? -eq 0 ]
 done
+check 'patches: the same bits twice' cmp -s "$tmp/patches1.png" "$tmp/patches2.png"
+
+case $programs in *emulated) ;; *) counted test_cuda; exit ;; esac            # a GPU has no faults to order
+
+refused() {                                 # refused WORDS FAULTS: the ninth launch fails, is named by WORDS, and that ends the program
+    env CUDA_ON_CPU_REFUSE=9 $2 "$programs/train" $tiny --out "$tmp/b" >"$tmp/log" 2>"$tmp/err"
+    check "$1: status 1" [ $? -eq 1 ]
+    check "$1: one line" [ "$(wc -l <"$tmp/err")" -eq 1 ]
+    check "$1: says it" grep -q "^cuda: $1.*: too many resources .*nothing is written after that" "$tmp/err"
+}
+refused 'starting a kernel' CUDA_CHECK=
+refused '.*fill' CUDA_CHECK=1
 
 bad 'no GPU' 2 'cuda: no NVIDIA GPU found.*--device cpu' CUDA_ON_CPU_DEVICES=0 $small --device cuda
 bad 'an old driver' 2 'driver knows CUDA up to 11.4.*update the driver' CUDA_ON_CPU_DRIVER=11040 $small --device cuda
@@ -59,4 +78,14 @@ for fault in DEVICES=0 DRIVER=11040 CC=61; do
     check "$fault: and says so" grep -q '^device cpu' "$tmp/log"
 done
 
+# make gpu-check, as far as it goes without a GPU: a step that fails stops no other
+DRY=1 OUT=$tmp/gpu sh tests/gpu_check.sh >"$tmp/log" 2>"$tmp/err"
+check 'gpu-check' [ $? -eq 0 ]
+check 'gpu-check: no step fails' grep -q ' s, 0 failed; read' "$tmp/log"
+check 'gpu-check: its table' [ "$(grep -c '| ok |' "$tmp/gpu/steps.md")" -eq "$(grep -c ' of the processor$' "$tmp/log")" ]
+check 'gpu-check: what the benchmark said' grep -q usage: "$tmp/gpu/bench-steps.md"
+DRY=1 OUT=$tmp/gpu DATA=nowhere sh tests/gpu_check.sh >"$tmp/log" 2>"$tmp/err"
+check 'gpu-check fails where a step does' [ $? -eq 1 ]
+check 'gpu-check: names the step' grep -q '^train  *failed: status' "$tmp/log"
+check 'gpu-check: the others are done' grep -q '^gram-cpu  *ok' "$tmp/log"
 counted test_cuda

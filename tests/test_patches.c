@@ -27,7 +27,7 @@ static void counted_free(void *p) {
     live -= p ? malloc_usable_size(p) : 0;
     free(p);
 }
-static void *counted_realloc(void *p, size_t n) {
+static inline void *counted_realloc(void *p, size_t n) {
     live -= p ? malloc_usable_size(p) : 0;
     return counted(realloc(p, n));
 }
@@ -42,6 +42,9 @@ static void *counted_realloc(void *p, size_t n) {
 #include "images/images.h"
 #include "style/patches.h"
 #include "test.h"
+#ifdef WITH_CUDA                                        /* linked with cuda_kernels.cu, or with what cuda_on_cpu makes of it */
+#include "core/device.h"
+#endif
 #ifdef _OPENMP
 #include <omp.h>
 static void threads(int n) { omp_set_num_threads(n); }
@@ -456,16 +459,6 @@ static void test_identity(void) {
     image_free(&c), image_free(&s);
 }
 
-/* the textbook's table paints the same picture, save where rounding decided between two patches */
-static void test_tables(void) {
-    Image c = drawn(side(34), side(30), 3, 2), s = drawn(side(32), side(36), 3, 0), r, naive;
-    PatchesOptions o = small(PATCHES_PAINT);
-    WORKS(paint(&r, &c, &s, NULL, 1, &o, &ops_tiled));
-    WORKS(paint(&naive, &c, &s, NULL, 1, &o, &ops_naive));
-    CHECK(difference(&r, &naive) < .01, "two tables: %g of 1", difference(&r, &naive));
-    image_free(&r), image_free(&naive), image_free(&c), image_free(&s);
-}
-
 static int touched(const Image *before, const Image *after, const float *mask, int *inside) {
     int outside = 0;
     *inside = 0;
@@ -502,6 +495,46 @@ static void test_print(void) {
     CHECK(below > low - .01f && above < high + .01f, "colours %g..%g of a style of %g..%g", below, above, low, high);
     shade = .85;
     image_free(&r), image_free(&c), image_free(&s);
+}
+
+/* The mean over the patches of x (every second one) of their distance to the nearest patch of s */
+static double patch_distance(const Image *x, const Image *s) {
+    double sum = 0;
+    int n = 0;
+    for (int y = 0; y <= x->h - PM_SIDE; y += 2) for (int i = 0; i <= x->w - PM_SIDE; i += 2, n++) {
+        float least = INFINITY;
+        for (int v = 0; v <= s->h - PM_SIDE; v++) for (int j = 0; j <= s->w - PM_SIDE; j++) {
+            const float *a = x->pixels + (y * x->w + i) * 3, *b = s->pixels + (v * s->w + j) * 3;
+            float d = 0;
+            for (int r = 0; r < PM_SIDE; r++, a += x->w * 3, b += s->w * 3)
+                for (int t = 0; t < PM_SIDE * 3; t++) d += (a[t] - b[t]) * (a[t] - b[t]);
+            least = fminf(least, d);
+        }
+        sum += sqrt(least);
+    }
+    return sum / n;
+}
+/* What any table promises. Its rounding decides between two patches that are equally like the picture, so its pixels are not
+ * the CPU's, but they are as near to the style; the same bits twice; the content as its own style comes back; print changes
+ * nothing outside the mask. */
+static void test_table(const Ops *table) {
+    Image c = drawn(side(62), side(54), 3, 2), s = drawn(side(60), side(64), 3, 0), cpu, r, again;
+    PatchesOptions o = small(PATCHES_PAINT);
+    int inside;
+    WORKS(paint(&cpu, &c, &s, NULL, 1, &o, &ops_tiled));
+    WORKS(paint(&r, &c, &s, NULL, 1, &o, table) && paint(&again, &c, &s, NULL, 1, &o, table));
+    double want = patch_distance(&cpu, &s);
+    CHECK(same(&r, &again), "%s: other bits the second time", table->name);
+    CLOSE(patch_distance(&r, &s), want, 0, .03, "%s: the mean distance of its patches", table->name);
+    CHECK(!(fabs(patch_distance(&c, &s) - want) <= .03 * want), "the content's own distance is another");
+    CHECK(table != &ops_naive || difference(&r, &cpu) < .01, "two tables: %g of 1", difference(&r, &cpu));
+    image_free(&again), image_free(&r), o.detail = 0;
+    WORKS(paint(&r, &c, &c, NULL, 1, &o, table));
+    CHECK(difference(&r, &c) < .03, "%s: the content as its own style: %g of 1", table->name, difference(&r, &c));
+    image_free(&r), ellipse(&c), o = small(PATCHES_PRINT);
+    WORKS(paint(&r, &c, &s, NULL, 1, &o, table));
+    CHECK(!touched(&c, &r, c.mask, &inside) && inside > 100, "%s: print changes what is outside its mask", table->name);
+    image_free(&r), image_free(&cpu), image_free(&c), image_free(&s);
 }
 
 /* pictures that hold nothing, and several styles: sensible colours, no NaN */
@@ -657,6 +690,12 @@ int main(void) {
     ops = ops_tiled, ops.alloc = ops_alloc, ops.release = ops_release;
     ops.conv_scratch = ops_naive.conv_scratch, ops.gram_scratch = ops_naive.gram_scratch, ops.nearest_scratch = ops_naive.nearest_scratch;
     threads(2);
+#ifdef WITH_CUDA                                          /* the rest is not the table's doing */
+    const char *missing = cuda_open(0);
+    CHECK(!missing, "%s", missing);
+    if (!missing) test_table(&ops_cuda), cuda_close();
+    return test_report("patches");
+#endif
     test_search();
     test_components();
     test_project();
@@ -665,8 +704,8 @@ int main(void) {
     test_statistics();
     test_threads_and_seeds();
     test_identity();
-    test_tables();
     test_print();
+    test_table(&ops_naive);
     test_odd_pictures();
     test_memory();
     test_no_memory();

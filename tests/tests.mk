@@ -4,8 +4,8 @@
 
 # ALONE: a test that looks inside a header, or counts what it allocates, brings the code of headers itself.
 # LINKED: with gan.o and images.o, which have it. DOUBLE: the same in double precision.
-ALONE  = images safetensors corpus patches measures
-LINKED = gan mixture golden golden_dcgan ops featurenet
+ALONE  = images safetensors corpus patches
+LINKED = measures gan mixture golden golden_dcgan ops featurenet
 DOUBLE = gradients recipes
 TESTS  = $(ALONE) $(LINKED) $(DOUBLE)
 
@@ -58,7 +58,7 @@ $(TESTS:%=build/asan/test_%): build/asan/test_%: tests/test_%.c $(PARTS) | stb
 CUDA_ON_CPU       = tests/cuda_on_cpu
 CUDA_ON_CPU_FLAGS = -I. -std=c++20
 include $(CUDA_ON_CPU)/rules.mk
-ON_CUDA   = test_ops test_featurenet test_cuda
+ON_CUDA   = test_ops test_featurenet test_patches test_cuda
 EMULATED := $(if $(shell command -v g++),$(addprefix build/emulated/,$(ON_CUDA) train transfer))
 ON_GPU   := $(if $(GPU),$(addprefix build/gpu/,$(ON_CUDA)))
 
@@ -82,11 +82,12 @@ check-kernels:
 # ---- make test: a target for each check. JOBS of them run at a time, once their programs are built ----
 
 # The longest first, so that the last ones to end are short.
-KERNEL_CHECKS = recipes-on-kernels programs-on-kernels kernels-on-cpu features-on-kernels checker-of-kernels
+KERNEL_CHECKS = recipes-on-kernels programs-on-kernels kernels-on-cpu features-on-kernels patches-on-kernels \
+    checker-of-kernels
 CHECKS = recipes programs-sanitized $(if $(EMULATED),$(KERNEL_CHECKS)) gan train transfer \
     $(if $(shell command -v mpicc),ranks) $(TESTS:%=%-sanitized) $(filter-out recipes gan,$(TESTS)) \
     damaged damaged-sanitized endurance validate \
-    $(if $(ON_GPU),kernels-on-gpu features-on-gpu recipes-on-gpu) \
+    $(if $(ON_GPU),kernels-on-gpu features-on-gpu patches-on-gpu recipes-on-gpu) \
     notebooks compilers house checks-of-notebooks formulas
 JOBS   = 2
 RUN    = @sh tests/run.sh $(@:check-%=%)
@@ -126,6 +127,8 @@ check-kernels-on-cpu: build/emulated/test_ops
 	$(RUN) env OMP_NUM_THREADS=1 $<
 check-features-on-kernels: build/emulated/test_featurenet
 	$(RUN) env OMP_NUM_THREADS=1 $<
+check-patches-on-kernels: build/emulated/test_patches
+	$(RUN) env OMP_NUM_THREADS=1 TEST_QUICK=1 $<
 check-recipes-on-kernels: build/emulated/test_cuda
 	$(RUN) env OMP_NUM_THREADS=1 $<
 check-programs-on-kernels: build/emulated/train build/emulated/transfer
@@ -136,6 +139,8 @@ check-checker-of-kernels: $(CUDA_ON_CPU_O) $(CUDA_ON_CPU_TOOLS)
 check-kernels-on-gpu: build/gpu/test_ops
 	$(RUN) $< large
 check-features-on-gpu: build/gpu/test_featurenet
+	$(RUN) $<
+check-patches-on-gpu: build/gpu/test_patches
 	$(RUN) $<
 check-recipes-on-gpu: build/gpu/test_cuda
 	$(RUN) $< large
@@ -194,6 +199,10 @@ build/fuzz/fuzz: tests/fuzz.c tests/test_damaged.c $(HEADERS) | stb
 	    -isystem $(STB_DIR) -I. -Itests -o $@.new tests/fuzz.c $(LDLIBS)
 	@mv $@.new $@
 
+# what a GPU is needed for, at once: OUT=folder (build/gpu-check)
+gpu-check:
+	@MAKE='$(MAKE)' OUT='$(OUT)' DATA='$(DATA)' sh tests/gpu_check.sh
+
 bench: all build/bench
 	@sh tests/bench.sh $(or $(DEVICE),cpu)
 build/bench: tests/bench.c gan.c $(HEADERS) $(CUDA_OBJECTS)
@@ -223,5 +232,5 @@ ipynb:
 build/libgan.a: build/gan.o build/images.o
 	rm -f $@ && ar rcs $@ $^
 
-.PHONY: test checks count $(CHECKS:%=check-%) check-kernels endurance tsan valgrind messages fuzz bench golden masks
+.PHONY: test checks count $(CHECKS:%=check-%) check-kernels endurance tsan valgrind messages fuzz bench gpu-check golden masks
 .PHONY: notebooks ipynb

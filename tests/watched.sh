@@ -69,6 +69,7 @@ watch "transfer, gram, L-BFGS" 0 transfer --style "$tmp/style.png" $to --method 
 watch "transfer, gram, VGG" 0 transfer --style "$tmp/style.png" $to --method gram --steps 1 --features tests/data/vgg16.safetensors
 watch "transfer, adain" 0 transfer --generator "$tmp/adain" --style "$tmp/style.png" $to
 for recipe in style cyclegan pattern; do watch "transfer, $recipe" 0 transfer --generator "$tmp/$recipe" $to; done
-watch "transfer, in pieces" 0 transfer --generator "$tmp/style" --content "$tmp/shirt.png" --output "$tmp/out.png" --size 200 --style-scale 1 --tile 160
+{ printf '\0\0\2\0\0\0\0\0\0\0\0\0\310\0\060\0\030\0'; head -c 28800 style/features.safetensors; } >"$tmp/strip.tga"     # 200x48
+watch "transfer, in pieces" 0 transfer --generator "$tmp/style" --content "$tmp/strip.tga" --output "$tmp/out.png" --size 200 --style-scale 1 --tile 160
 watch "transfer, bad input" 1 transfer --style "$tmp/none.png" $to
 counted watched

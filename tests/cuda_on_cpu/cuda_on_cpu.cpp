@@ -14,6 +14,7 @@
 #include <cstdarg>
 #include <ctime>
 #include <deque>
+#include <execinfo.h>
 #include <link.h>
 #include <map>
 #include <set>
@@ -78,6 +79,14 @@ struct Allocation { size_t size; const void *pc; };
 static std::map<uintptr_t, Allocation> &allocations = *new std::map<uintptr_t, Allocation>;
 static std::map<uintptr_t, size_t> &freed = *new std::map<uintptr_t, size_t>, &pinned = *new std::map<uintptr_t, size_t>;
 static std::map<uintptr_t, std::pair<cuda_on_cpu::Slot *, size_t>> &slots = *new std::map<uintptr_t, std::pair<cuda_on_cpu::Slot *, size_t>>;
+
+/* The host may not touch device memory: the window is closed but for kernels and copies. By a memory protection key where the processor
+ * has them (x86: two instructions a switch), else by mprotect. */
+static int key = -1;
+static void open_window(bool open) {
+    if (key < 0 || pkey_set(key, open ? 0 : PKEY_DISABLE_ACCESS)) mprotect((void *)BASE, WINDOW, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+struct Open { Open() { open_window(true); } ~Open() { open_window(false); } };
 
 /* ---- messages ---- */
 
@@ -580,6 +589,8 @@ static bool release_block() {
 static cudaError_t last_error, broken;                    /* broken: no device, or a driver too old: every call says so */
 static string &unasked = *new string;                                    /* a launch that failed, until somebody asks for the error */
 static size_t max_dynamic = 99 << 10;
+static size_t device_memory = (size_t)4 << 30, device_used;
+static int devices = 1, driver = CUDART_VERSION, capability = 80, refuse_launch;
 static void flush_for(cudaStream_t s);
 static void set_up();
 #define ENTER do { set_up(); if (broken) return last_error = broken; } while (0)
@@ -632,6 +643,7 @@ void cuda_on_cpu::Launch::run(const char *name, void (*thread)(void *), void *ar
     string at = launched_at(this);
     auto bad = [&](cudaError_t e, const string &why) { refuse(e, at + ": the launch of " + name + " fails: " + why); refused = 0; };
     if (broken) return bad(broken, cudaGetErrorString(broken));
+    if (refuse_launch && --refuse_launch == 0) return bad(cudaErrorLaunchOutOfResources, "as CUDA_ON_CPU_REFUSE asks");
     size_t n = (size_t)block.x * block.y * block.z;
     if (!n || n > 1024 || block.x > 1024 || block.y > 1024 || block.z > 64)
         return bad(cudaErrorInvalidConfiguration, format("a block of %ux%ux%u threads", block.x, block.y, block.z));
@@ -658,6 +670,7 @@ void cuda_on_cpu::Launch::run(const char *name, void (*thread)(void *), void *ar
     for (unsigned t = 0; t < n; t++) threads[t].index = { t % block.x, t / block.x % block.y, t / (block.x * block.y) };
     size_t blocks = (size_t)grid.x * grid.y * grid.z;
     int warps = ((int)n + 31) / 32;
+    Open window;
     for (size_t i = 0; i < blocks && !refused; i++) {
         size_t k = reverse ? blocks - 1 - i : i;
         cuda_on_cpu_block = { (unsigned)(k % grid.x), (unsigned)(k / grid.x % grid.y), (unsigned)(k / grid.x / grid.y) };
@@ -707,8 +720,6 @@ void *cuda_on_cpu::shared(Slot *slot, size_t size, size_t align) {
 
 /* ---- setting up, and the end ---- */
 
-static size_t device_memory = (size_t)4 << 30, device_used;
-static int devices = 1, driver = CUDART_VERSION, capability = 80;
 static void on_signal(int number, siginfo_t *info, void *context) {
     const ucontext_t *u = (const ucontext_t *)context;
     const char *pc = NULL;
@@ -720,7 +731,12 @@ static void on_signal(int number, siginfo_t *info, void *context) {
     uintptr_t p = (uintptr_t)info->si_addr;
     signal(number, SIG_DFL);
     if (!inside) {                                        /* the host's own affair, unless it took a device's pointer */
-        if (number == SIGSEGV && p - BASE < WINDOW) fail(pc + 1, "touches device memory");
+        if (number != SIGSEGV || p - BASE >= WINDOW) return;
+        void *from[64];                                   /* memcpy and the like stand in a library: who called it? */
+        int n = backtrace(from, 64), i = 0;
+        while (i < n && from[i] != (const void *)pc) i++;
+        while (i < n && (from[i] < (void *)__executable_start || from[i] >= (void *)_end)) i++;
+        fail(i < n ? (const char *)from[i] + (from[i] == (const void *)pc) : pc, "touches device memory, " + describe(p - BASE));
         return;
     }
     fail(pc + 1, number == SIGFPE ? "integer division by zero" : number == SIGILL ? "__trap()"
@@ -763,8 +779,12 @@ static void set_up() {
     capability = (int)environment("CUDA_ON_CPU_CC", capability);
     device_memory = std::min((size_t)environment("CUDA_ON_CPU_MEMORY", (long)device_memory), (size_t)4 << 30);
     reverse = environment("CUDA_ON_CPU_REVERSE", 0) != 0;
+    refuse_launch = (int)environment("CUDA_ON_CPU_REFUSE", 0);
     broken = driver < CUDART_VERSION ? cudaErrorInsufficientDriver : devices < 1 ? cudaErrorNoDevice : cudaSuccess;
-    reserve((void *)BASE, WINDOW), reserve(shadow, WINDOW / 4 * sizeof(Cell)), reserve(bytes, WINDOW * sizeof(Cell));
+    reserve((void *)BASE, WINDOW);
+    if (!environment("CUDA_ON_CPU_NO_KEY", 0)) key = pkey_alloc(0, PKEY_DISABLE_ACCESS);
+    if (key < 0 || pkey_mprotect((void *)BASE, WINDOW, PROT_READ | PROT_WRITE, key)) key = -1, open_window(false);
+    reserve(shadow, WINDOW / 4 * sizeof(Cell)), reserve(bytes, WINDOW * sizeof(Cell));
     reserve(shadow_places, WINDOW / 4 * sizeof(Places)), reserve(bytes_places, WINDOW * sizeof(Places));
     stacks = (char *)mmap(0, 1024 * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     for (int t = 1023; t >= 0; t--) idle.push_back(t), mprotect(stacks + (size_t)t * STACK, 4096, PROT_NONE);
@@ -838,6 +858,7 @@ cudaError_t cudaFree(void *p) {
     ENTER;
     if (!p) return cudaSuccess;
     flush_all();
+    Open window;
     auto a = allocations.find((uintptr_t)p);
     if (a == allocations.end()) {
         auto f = freed.find((uintptr_t)p);
@@ -879,6 +900,7 @@ static bool is_pinned(const void *p) {
     return h != pinned.begin() && (--h, (uintptr_t)p < h->first + h->second);
 }
 static void copy(void *to, const void *from, size_t n) {
+    Open window;
     memmove(to, from, n);
     uintptr_t d = (uintptr_t)to - BASE, s = (uintptr_t)from - BASE;
     if (d < WINDOW && s < WINDOW)                         /* device to device: what was not written still is not */
@@ -969,6 +991,7 @@ static cudaError_t set(void *p, int byte, size_t n, cudaStream_t t, const void *
     flush_for(t);
     if (n == 0) return cudaSuccess;
     check_copy("cudaMemset", p, p, n, (uintptr_t)p - BASE < WINDOW ? cudaMemcpyDefault : cudaMemcpyDeviceToDevice, pc);
+    Open window;
     memset(p, byte, n), mark((uintptr_t)p - BASE, n);
     return cudaSuccess;
 }

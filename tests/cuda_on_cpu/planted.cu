@@ -45,6 +45,9 @@ __global__ void dynamic(float *q) {
 __global__ void freed(const float *p, float *q) {
     q[0] = p[0];                                          // BUG freed: out of bounds: reads 4 bytes at byte 0 of 400 bytes that were given to cudaFree
 }
+__attribute__((noinline, no_sanitize("thread"))) static float peek(const float *p) {          /* as C code beside the .cu file does */
+    return *p;                                            // BUG host_code: host: touches device memory, byte 0 of the 4000 bytes
+}
 __global__ void host_memory(float *p) {
     p[threadIdx.x] = 1;                                   // BUG host_memory: writes 4 bytes of host memory
 }
@@ -414,6 +417,8 @@ int main(int argc, char **argv) {
         dynamic<<<1, 32, 200000>>>(y);                    // BUG more_than_all: fails: 200000 bytes of dynamic shared memory, the device has 101376
     }
     if IS(host_reads) host[0] = x[zero];                  // BUG host_reads: host: reads device memory
+    if IS(host_code) host[0] = peek(x);
+    if IS(host_library) host[0] = (float)memcmp(host, x, sizeof host);          // BUG host_library: host: touches device memory, byte 0 of the 4000 bytes
     if IS(copy_too_long) cudaMemcpy(host, small, 404, cudaMemcpyDeviceToHost);  // BUG copy_too_long: out of bounds: cudaMemcpy of 404 bytes at byte 0 of the 400 bytes
     if IS(direction) cudaMemcpy(host, small, 400, cudaMemcpyHostToDevice);      // BUG direction: the destination is host memory, the direction says otherwise
     if IS(free_twice) cudaFree(small), cudaFree(small);   // BUG free_twice: a second time
