@@ -18,7 +18,7 @@
  *                  normalisation, biases
  *   product        dense layers, convolutions, transposed convolutions and their gradients: one
  *                  matrix product, four kernels of growing speed (cuda_ladder selects one): naive,
- *                  shared-memory tile, register tile, tensor cores
+ *                  shared-memory tile, register tile, tensor cores; and one for thin outputs
  *   nearest        the search for nearest rows: each thread looks at its distances in registers
  *
  * Deterministic: no float atomics; every sum is cut into slices whose number depends on the sizes
@@ -27,9 +27,9 @@
  * checked, without a GPU. */
 #include "core/device.h"
 #include <cuda_bf16.h>
+#include <cuda_pipeline_primitives.h>
 #include <cuda_runtime.h>
 #include <math.h>
-#include <mma.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -184,7 +184,7 @@ static void download(float *host, const float *here, long n) {
 
 /* Memory that operations borrow for their partial sums: grown when one needs more than any before,
  * so no step allocates twice. All work is in one stream: the next borrower runs after the last. */
-enum { FOR_SUMS, FOR_SLICES, FOR_GRAM, SCRATCHES };
+enum { FOR_SUMS, FOR_COUNTS, FOR_SLICES, FOR_GRAM, SCRATCHES };
 static void *scratch_memory[SCRATCHES];
 static size_t scratch_size[SCRATCHES];
 static void drop_scratch(int which) {
@@ -197,6 +197,7 @@ static void *scratch(int which, size_t bytes) {
         drop_scratch(which);
         check(cudaMalloc(&scratch_memory[which], bytes),
               "borrowing memory (a smaller --batch or --size needs less)");
+        check(cudaMemsetAsync(scratch_memory[which], 0, bytes, stream), "clearing memory");
         scratch_size[which] = bytes;
     }
     return scratch_memory[which];
@@ -247,7 +248,8 @@ template <class F> static void each_row(long rows, int c, F f) {
 }
 
 static void fill(float *x, float value, long n) {
-    each(n, [=] __device__ (long i) { x[i] = value; });
+    if (value == 0) check(cudaMemsetAsync(x, 0, sizeof(float) * n, stream), "clearing memory");
+    else each(n, [=] __device__ (long i) { x[i] = value; });
 }
 static void copy(float *y, const float *x, long n) {
     check(cudaMemcpyAsync(y, x, sizeof(float) * n, cudaMemcpyDeviceToDevice, stream), "copying");
@@ -418,6 +420,49 @@ static void gray_backward(float *dx, const float *dy, long rows, int c) {
     each_row(rows, c, [=] __device__ (long r, int j) { dx[r * c + j] += dy[r] / c; });
 }
 
+/* the angle of wave q at pixel p of a row of pictures (h,w): layers.h, wave_angle */
+__device__ static inline float wave_angle(const float *x, const float *k, long p, int h, int w,
+                                          int q, int waves, int others) {
+    const float *of = x + p / w / h * (waves + others);
+    return k[q] * (float)(p / w % h) + k[waves + q] * (float)(p % w) + (float)TURN * of[q];
+}
+static void waves_forward(float *y, const float *x, const float *k, const float *b, int n, int h,
+                          int w, int waves, int others) {
+    int c = 2 * waves + others;
+    each_row((long)n * h * w, c, [=] __device__ (long p, int j) {
+        float a = j < 2 * waves ? wave_angle(x, k, p, h, w, j % waves, waves, others) : 0;
+        float z = j >= 2 * waves ? x[p / w / h * (waves + others) + j - waves]
+                : j < waves ? sinf(a) : cosf(a);
+        y[p * c + j] = z + (b ? b[j] : 0);
+    });
+}
+/* what dy says of the angle of wave q, or of number q, at pixel p */
+__device__ static inline float wave_slope(const float *dy, const float *x, const float *k, long p,
+                                          int h, int w, int q, int waves, int others) {
+    const float *from = dy + p * (2 * waves + others);
+    if (q >= waves) return from[waves + q];
+    float a = wave_angle(x, k, p, h, w, q, waves, others);
+    return from[q] * cosf(a) - from[waves + q] * sinf(a);
+}
+static void waves_backward(float *dx, float *dk, const float *dy, const float *x, const float *k,
+                           int n, int h, int w, int waves, int others) {
+    int numbers = waves + others;
+    long all = (long)h * w;
+    if (dx) each_row(n, numbers, [=] __device__ (long m, int q) {
+        double sum = 0;
+        for (long p = m * all; p < (m + 1) * all; p++)
+            sum += wave_slope(dy, x, k, p, h, w, q, waves, others);
+        dx[m * numbers + q] += (float)(q < waves ? TURN * sum : sum);
+    });
+    if (dk) each_row(2, waves, [=] __device__ (long side, int q) {
+        double sum = 0;
+        for (long p = 0; p < n * all; p++)
+            sum += (double)(side ? p % w : p / w % h)
+                   * wave_slope(dy, x, k, p, h, w, q, waves, others);
+        dk[side * waves + q] += (float)sum;
+    });
+}
+
 static void adam_step(float *p, float *m, float *v, const float *g, long n,
                       float lr, float beta1, float beta2, float eps, long t) {
     float step = (float)(lr / (1 - pow((double)beta1, (double)t)));
@@ -486,10 +531,23 @@ __device__ static inline Two block_sum(Two v) {
     return threadIdx.x < 32 ? warp_sum(v) : Two{};
 }
 
-/* sum_i f(i), f giving one number or Two: SUM_BLOCKS blocks leave a partial sum each, one more
- * block adds those and hands them to finish(a, b). */
+/* True in the block that is the last of `blocks` to come here, for all its threads: it sees what
+ * the others have written before. Whichever it is, it adds their parts in the same order. *count
+ * is 0 before and after. */
+__device__ static inline bool last_block(unsigned *count, unsigned blocks) {
+    __shared__ bool last;
+    __threadfence();                                  /* what this thread has written, before .. */
+    __syncthreads();
+    if (threadIdx.x + threadIdx.y == 0) last = atomicInc(count, blocks - 1) == blocks - 1;
+    __syncthreads();                                  /* .. this block is counted */
+    if (last) __threadfence();                        /* and the others' parts are read after that */
+    return last;
+}
+/* sum_i f(i), f giving one number or Two: at most SUM_BLOCKS blocks leave a partial sum each, and
+ * the last of them adds those and hands them to finish(a, b). */
 constexpr int SUM_BLOCKS = 256;
-template <class F> __global__ void sum_kernel(Two *partial, F f, long n) {
+template <class F, class Finish>
+__global__ void sum_kernel(Two *partial, unsigned *count, F f, long n, Finish finish) {
     Two total = { 0, 0 };
     long i = (long)blockIdx.x * THREADS + threadIdx.x;
     for (; i < n; i += (long)gridDim.x * THREADS) {
@@ -498,17 +556,15 @@ template <class F> __global__ void sum_kernel(Two *partial, F f, long n) {
     }
     total = block_sum(total);
     if (threadIdx.x == 0) partial[blockIdx.x] = total;
-}
-template <class F> __global__ void finish_kernel(const Two *partial, int count, F finish) {
-    Two total = block_sum((int)threadIdx.x < count ? partial[threadIdx.x] : Two{});
+    if (!last_block(count, gridDim.x)) return;
+    total = block_sum(threadIdx.x < gridDim.x ? partial[threadIdx.x] : Two{});
     if (threadIdx.x == 0) finish(total.a, total.b);
 }
 template <class F, class Finish> static void sum(long n, F f, Finish finish) {
     Two *partial = (Two *)scratch(FOR_SUMS, SUM_BLOCKS * sizeof(Two));
+    unsigned *count = (unsigned *)scratch(FOR_COUNTS, sizeof(unsigned));
     int blocks = n < SUM_BLOCKS * THREADS ? (int)up(n, THREADS) : SUM_BLOCKS;
-    if (blocks < 1) blocks = 1;
-    sum_kernel<<<blocks, THREADS, 0, stream>>>(partial, f, n);
-    finish_kernel<<<1, THREADS, 0, stream>>>(partial, blocks, finish);
+    sum_kernel<<<blocks < 1 ? 1 : blocks, THREADS, 0, stream>>>(partial, count, f, n, finish);
     launched(__PRETTY_FUNCTION__);
 }
 /* out = sum_i f(i) / count */
@@ -708,18 +764,31 @@ static void batch_std(float *out, const float *x, int n, long each_) {
  * threads go down the rows of their slice. A thread adds 16 numbers in float, and such sums in
  * double, which most GPUs have few units for: the error stays below 16 * 2^-24 of the largest of
  * those sums, whatever the number of rows.
- * shared: a Two per thread; the block's rows of threads are folded in halves until one is left. */
+ * The last block of a tile's slices adds them, hands the sums to finish(group, channel, a, b). */
 struct Pair { float a, b; };
 __device__ static inline Pair pair(float a) { return { a, 0 }; }
 __device__ static inline Pair pair(Pair v) { return v; }
-template <class F> __global__ void sum_rows_kernel(Two *partial, F f, long rows, int c) {
+/* The sum of a block's column of threads, in its uppermost thread: rows are folded in halves.
+ * shared: a Two per thread */
+__device__ static inline Two fold(Two v) {
     __shared__ Two part[THREADS];
-    int lanes = (int)blockDim.x, high = (int)blockDim.y, g = (int)blockIdx.z;
-    int j = (int)(blockIdx.x * lanes + threadIdx.x);
-    int t = (int)threadIdx.y * lanes + (int)threadIdx.x;
-    long end = rows * (blockIdx.y + 1) / gridDim.y;
+    int lanes = (int)blockDim.x, t = (int)threadIdx.y * lanes + (int)threadIdx.x;
+    part[t] = v;
+    for (int half = (int)blockDim.y / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if ((int)threadIdx.y >= half) continue;
+        part[t].a += part[t + half * lanes].a, part[t].b += part[t + half * lanes].b;
+    }
+    return part[t];
+}
+template <class F, class Finish>
+__global__ void sum_rows_kernel(Two *partial, unsigned *count, F f, long rows, int c,
+                                Finish finish) {
+    int high = (int)blockDim.y, g = (int)blockIdx.z, slices = (int)gridDim.y;
+    int j = (int)(blockIdx.x * blockDim.x + threadIdx.x);
+    long end = rows * (blockIdx.y + 1) / slices;
     Two total = { 0, 0 };
-    for (long r = rows * blockIdx.y / gridDim.y + threadIdx.y; r < end && j < c; ) {
+    for (long r = rows * blockIdx.y / slices + threadIdx.y; r < end && j < c; ) {
         Pair few = { 0, 0 };
         for (int k = 0; k < 16 && r < end; k++, r += high) {
             Pair v = pair(f(r, j, g));
@@ -727,40 +796,29 @@ template <class F> __global__ void sum_rows_kernel(Two *partial, F f, long rows,
         }
         total.a += few.a, total.b += few.b;
     }
-    part[t] = total;
-    for (int half = high / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if ((int)threadIdx.y >= half) continue;
-        part[t].a += part[t + half * lanes].a, part[t].b += part[t + half * lanes].b;
-    }
-    if (threadIdx.y == 0 && j < c) partial[((long)g * gridDim.y + blockIdx.y) * c + j] = part[t];
-}
-/* finish(group, channel, a, b): a warp adds the slices of one channel. */
-template <class F>
-__global__ void finish_rows_kernel(const Two *partial, int slices, int groups, int c, F finish) {
-    long k = (long)blockIdx.x * blockDim.y + threadIdx.y;
-    if (k >= (long)groups * c) return;
-    int g = (int)(k / c), j = (int)(k % c);
-    Two total = { 0, 0 };
-    for (int s = (int)threadIdx.x; s < slices; s += 32) {
-        Two v = partial[((long)g * slices + s) * c + j];
-        total.a += v.a, total.b += v.b;
-    }
-    total = warp_sum(total);
-    if (threadIdx.x == 0) finish(g, j, total.a, total.b);
+    total = fold(total);
+    bool first = threadIdx.y == 0 && j < c;
+    partial += (long)g * slices * c + j;
+    if (first) partial[(long)blockIdx.y * c] = total;
+    if (!last_block(count + g * gridDim.x + blockIdx.x, slices)) return;
+    total = { 0, 0 };
+    #pragma unroll 4
+    for (int s = (int)threadIdx.y; s < slices && j < c; s += high)
+        total.a += partial[(long)s * c].a, total.b += partial[(long)s * c].b;
+    total = fold(total);
+    if (first) finish(g, j, total.a, total.b);
 }
 template <class F, class Finish>
 static void sum_rows(int groups, long rows, int c, F f, Finish finish) {
     int lanes = lanes_for(c), high = THREADS / lanes, tiles = (int)up(c, lanes);
     long slices = rows / (high * 8L);                 /* work enough for a thread, */
-    long most = 2048L / tiles / groups;               /* and blocks enough for any GPU */
+    long most = 512L / tiles / groups;                /* blocks enough, parts few enough to add */
     if (slices > most) slices = most;
     if (slices < 1) slices = 1;
     Two *partial = (Two *)scratch(FOR_SUMS, slices * groups * c * sizeof(Two));
+    unsigned *count = (unsigned *)scratch(FOR_COUNTS, sizeof(unsigned) * groups * tiles);
     dim3 grid(tiles, (unsigned)slices, groups), block(lanes, high);
-    sum_rows_kernel<<<grid, block, 0, stream>>>(partial, f, rows, c);
-    unsigned eights = up((long)groups * c, 8);
-    finish_rows_kernel<<<eights, dim3(32, 8), 0, stream>>>(partial, (int)slices, groups, c, finish);
+    sum_rows_kernel<<<grid, block, 0, stream>>>(partial, count, f, rows, c, finish);
     launched(__PRETTY_FUNCTION__);
 }
 
@@ -1078,15 +1136,8 @@ struct Out {
         if (parts) parts[slice * count + row + n] = sum;
         else y[row + n] = (accumulate ? y[row + n] : bias ? bias[n] : 0) + scale * sum;
     }
-    /* columns n .. n+3, n a multiple of four */
-    __device__ void put_four(long row, int n, int slice, float4 sum) const {
-        if (!quads) {
-            put(row, n, slice, sum.x);
-            if (n + 1 < columns) put(row, n + 1, slice, sum.y);
-            if (n + 2 < columns) put(row, n + 2, slice, sum.z);
-            if (n + 3 < columns) put(row, n + 3, slice, sum.w);
-            return;
-        }
+    /* columns n .. n+3, n a multiple of four, where such fours are aligned */
+    __device__ void put_quad(long row, int n, int slice, float4 sum) const {
         float4 *to = (float4 *)((parts ? parts + slice * count : y) + row + n);
         if (!parts) {
             float4 old = make_float4(0, 0, 0, 0);
@@ -1096,6 +1147,16 @@ struct Out {
                               old.z + scale * sum.z, old.w + scale * sum.w);
         }
         *to = sum;
+    }
+    __device__ void put_four(long row, int n, int slice, float4 sum) const {
+        if (quads) {
+            put_quad(row, n, slice, sum);
+            return;
+        }
+        put(row, n, slice, sum.x);
+        if (n + 1 < columns) put(row, n + 1, slice, sum.y);
+        if (n + 2 < columns) put(row, n + 2, slice, sum.z);
+        if (n + 3 < columns) put(row, n + 3, slice, sum.w);
     }
 };
 struct OutRows : Out {                                /* y[m,n] */
@@ -1167,15 +1228,6 @@ __global__ void shared_tile_kernel(Left left, Right right, Out out) {
     if (m < left.lines && n < right.lines) out.put(out.row(m), n, 0, sum);
 }
 
-/* What tensor cores take (rung 4). They have these types since Ampere: for an older GPU the kernels
- * are compiled empty, and cuda_open refuses the precision. */
-struct Tf32;
-struct Bf16;
-template <class T> struct Tensor;
-#if !defined __CUDA_ARCH__ || __CUDA_ARCH__ >= 800
-#define TENSOR_CORES
-#endif
-
 /* LINES x DEPTH numbers of an operand on their way from far to near, four to a thread and load,
  * held in registers in between: `fetch` asks for them, and the thread computes on while they
  * travel; `store` puts them into shared memory. Along the depth: a row of the tile is a line, a
@@ -1231,15 +1283,6 @@ template <class Operand, int LINES, int DEPTH, bool QUADS_ONLY> struct Tile {
                 p[0] = quad[i].x, p[stride] = quad[i].y;
                 p[2 * stride] = quad[i].z, p[3 * stride] = quad[i].w;
             } else *(float4 *)(to + r * stride + at) = quad[i];
-        }
-    }
-    /* as it came: to[row][four neighbours], rounded to what the tensor cores of type T take */
-    template <class T>
-    __device__ void store_rounded(typename Tensor<T>::Element *to, int stride) const {
-        #pragma unroll
-        for (int i = 0; i < COUNT; i++) {
-            int r = row + i * STEP;
-            if (!(ROWS % STEP) || r < ROWS) Tensor<T>::round_four(to + r * stride + at, quad[i]);
         }
     }
 };
@@ -1315,135 +1358,297 @@ register_tile_kernel(Left left, Right right, Out out, int slices) {
     }
 }
 
-/* Rung 4, tensor cores: a warp multiplies 16 x 16 fragments in one call (mma_sync). The cores take
- * rounded numbers and add in float32: tf32 keeps 10 bits behind the point and float32's range, bf16
- * keeps 7, is half as large and twice as fast. This is mixed precision: master weights, statistics
- * and sums stay float32 in memory, and the rounding happens here, on the way into shared memory.
- * bf16 has float32's range, so no loss needs scaling. A block computes BM x BN outputs, its eight
- * warps stand 4 x 2 and take BM/4 x BN/2 each. The pipeline is rung 3's.
- * shared: two buffers of both tiles, each laid out as it comes: left tiles along the depth are
- * row_major fragments, along the lines col_major, right tiles the other way round; at the end the
- * same memory takes each warp's fragments on their way out. */
-template <> struct Tensor<Bf16> {
-    typedef __nv_bfloat16 Element;
-    static constexpr int K = 16, DEPTH = 32, PAD = 8;
-    __device__ static unsigned bits(float x) { return __bfloat16_as_ushort(__float2bfloat16(x)); }
-    __device__ static void round_four(__nv_bfloat16 *to, float4 v) {
-        uint2 four = { bits(v.x) | bits(v.y) << 16, bits(v.z) | bits(v.w) << 16 };
-        *(uint2 *)to = four;
+/* Rung 4, tensor cores: a warp multiplies 16 x 8 fragments in one instruction (mma.sync). The cores
+ * take rounded numbers and add in float32: tf32 keeps 10 bits behind the point and float32's range,
+ * bf16 keeps 7, is half as large and twice as fast. This is mixed precision: all numbers in memory
+ * stay float32, and a thread rounds on the way from shared memory into its registers. bf16 has
+ * float32's range, so no loss needs scaling. Tensor cores have these types since Ampere: for an
+ * older GPU the kernel is compiled empty, and cuda_open refuses the precision.
+ * CUDA C++ has no functions for these instructions; tests/cuda_on_cpu has them on the CPU. */
+#if !defined __CUDA_ARCH__ || __CUDA_ARCH__ >= 800
+#define TENSOR_CORES
+#endif
+#ifdef CUDA_ON_CPU
+#include "ptx.h"
+#elif defined TENSOR_CORES
+__device__ static inline unsigned round_tf32(float x) {              /* to nearest */
+    unsigned bits;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+    return bits;
+}
+/* d (16 x 8) += a (16 x K) b (K x 8), by the 32 lanes together; K is 8 for tf32, 16 for bf16. With
+ * g = lane/4, t = lane%4, and a depth t being one number of tf32 or two of bf16:
+ *     a[0] a(g,t)   a[1] a(g+8,t)   a[2] a(g,t+4)   a[3] a(g+8,t+4)   b0 b(t,g)   b1 b(t+4,g)
+ *     d[0] d(g,2t)   d[1] d(g,2t+1)   d[2] d(g+8,2t)   d[3] d(g+8,2t+1) */
+#define MMA(name, shape)                                                                       \
+    __device__ static inline void name(float (&d)[4], const unsigned (&a)[4], unsigned b0,     \
+                                       unsigned b1) {                                          \
+        asm("mma.sync.aligned." shape " {%0, %1, %2, %3}, {%4, %5, %6, %7}, "         \
+                     "{%8, %9}, {%0, %1, %2, %3};"                                             \
+                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                          \
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));          \
     }
+MMA(mma_tf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
+MMA(mma_bf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
+/* cp.async: 16 bytes from far to near, past the registers, while the thread goes on; NULL: zeros.
+ * They are there when the thread has waited, and for the others after a barrier. */
+__device__ static inline void copy_four(float4 *to, const float *from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 :: "r"((unsigned)__cvta_generic_to_shared(to)), "l"(from), "r"(from ? 16 : 0)
+                 : "memory");
+}
+/* a load from shared memory by the whole warp, eight lanes at a time: cuda_on_cpu reports those
+ * that want the same banks */
+__device__ static inline float4 near_four(const float4 *p) { return *p; }
+#endif
+
+/* What a lane multiplies: four numbers of a line, neighbours along the depth, in N registers. The
+ * order of the depths is the same for both factors, so it need not be the instruction's. */
+struct Tf32 {
+    static constexpr int N = 4;
 #ifdef TENSOR_CORES
-    typedef __nv_bfloat16 Fragment;
+    __device__ static void round(unsigned (&r)[N], const float (&f)[4]) {
+        #pragma unroll
+        for (int i = 0; i < 4; i++) r[i] = round_tf32(f[i]);
+    }
+    __device__ static void multiply(float (&d)[4], const unsigned (&a)[4], unsigned b0,
+                                    unsigned b1) { mma_tf32(d, a, b0, b1); }
 #endif
 };
-template <> struct Tensor<Tf32> {
-    typedef float Element;
-    static constexpr int K = 8, DEPTH = 16, PAD = 4;
+struct Bf16 {
+    static constexpr int N = 2;
 #ifdef TENSOR_CORES
-    typedef nvcuda::wmma::precision::tf32 Fragment;
-    __device__ static void round_four(float *to, float4 v) {
-        using nvcuda::wmma::__float_to_tf32;
-        *(float4 *)to = make_float4(__float_to_tf32(v.x), __float_to_tf32(v.y),
-                                    __float_to_tf32(v.z), __float_to_tf32(v.w));
+    __device__ static void round(unsigned (&r)[N], const float (&f)[4]) {
+        #pragma unroll
+        for (int i = 0; i < 2; i++) {
+            __nv_bfloat162 two = __floats2bfloat162_rn(f[2 * i], f[2 * i + 1]);
+            r[i] = __bfloat16_as_ushort(two.x) | (unsigned)__bfloat16_as_ushort(two.y) << 16;
+        }
     }
+    __device__ static void multiply(float (&d)[4], const unsigned (&a)[4], unsigned b0,
+                                    unsigned b1) { mma_bf16(d, a, b0, b1); }
 #endif
 };
+
+/* A tile in shared memory, 16 deep, in rows of pieces of four neighbours, as they come from far:
+ * along the depth a row is a line, else a depth. The rows stand in such an order, and across the
+ * depth so far apart, that eight lanes find in eight different groups of banks what they read at
+ * once: four depths (t) of two lines (g), or two pieces (g) of four depths (t). */
+template <class Operand, int LINES> struct Near : Tile<Operand, LINES, 16, true> {
+    typedef Tile<Operand, LINES, 16, true> Base;
+    static constexpr int ROW = Base::ALONG ? 4 : Base::QUADS + 2, SIZE = Base::ROWS * ROW;
+    __device__ static int in_row(int r) {             /* which line, or depth */
+        return Base::ALONG ? r / 32 * 32 + r % 8 * 4 + r / 8 % 4 : r % 4 * 4 + r / 4;
+    }
+    __device__ void begin(const Operand &op, int first) {
+        this->row = (int)threadIdx.x / Base::QUADS, this->at = (int)threadIdx.x % Base::QUADS * 4;
+        #pragma unroll
+        for (int i = 0; i < (Base::ALONG ? Base::COUNT : 1); i++)
+            this->line[i] = op.line(first + (Base::ALONG ? in_row(this->row + i * Base::STEP)
+                                                         : this->at));
+    }
+    /* asks for depths k .. k+15 */
+    __device__ void ask(const Operand &op, int k, float4 *tile) const {
+        #pragma unroll
+        for (int i = 0; i < Base::COUNT; i++) {
+            int r = this->row + i * Base::STEP;
+            copy_four(tile + r * ROW + this->at / 4,
+                      Base::ALONG ? op.at(this->line[i], op.depth(k + this->at))
+                                  : op.at(this->line[0], op.depth(k + in_row(r))));
+        }
+    }
+    /* r[e]: line first + 4 g + e, depths 4 t .. 4 t + 3 */
+    template <class T>
+    __device__ static void read(unsigned (&r)[4][T::N], const float4 *tile, int first) {
+        int g = (int)threadIdx.x % 32 / 4, t = (int)threadIdx.x % 4;
+        float f[4][4];
+        tile += Base::ALONG ? (first + g) * ROW + t : t * ROW + first / 4 + g;
+        #pragma unroll
+        for (int e = 0; e < 4; e++) {
+            float4 v = near_four(tile + (Base::ALONG ? 8 : 4) * e * ROW);
+            f[Base::ALONG ? e : 0][Base::ALONG ? 0 : e] = v.x;
+            f[Base::ALONG ? e : 1][Base::ALONG ? 1 : e] = v.y;
+            f[Base::ALONG ? e : 2][Base::ALONG ? 2 : e] = v.z;
+            f[Base::ALONG ? e : 3][Base::ALONG ? 3 : e] = v.w;
+        }
+        #pragma unroll
+        for (int e = 0; e < 4; e++) T::round(r[e], f[e]);
+    }
+};
+/* A block computes BM x BN outputs, its eight warps WM x 32 each, in fragments of 16 x 8. Line
+ * 32 i + 4 g + e of a warp is line g (e even) or g + 8 (e odd) of fragment 2 i + e/2, and column
+ * 4 c + j is column c of fragment j: so a lane reads fours and has fours to write.
+ * shared: a ring of RING buffers of both tiles. Copies (cp.async) run RING-1 steps ahead of the
+ * products; a thread commits what it asks for in one step as a group, and waits for the oldest:
+ *     step s:  wait for group s | barrier: all of its parts are there, and all warps have left
+ *              step s-1 | ask for group s+RING-1, into the buffer of step s-1 | multiply group s */
+constexpr int RING = 4;
 template <int BM, int BN, class T, class Left, class Right, class Out>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 2)
 tensor_kernel(Left left, Right right, Out out, int slices) {
 #ifdef TENSOR_CORES
-    using namespace nvcuda;
-    typedef typename Tensor<T>::Fragment F;
-    typedef typename Tensor<T>::Element Element;
-    constexpr int DEPTH = Tensor<T>::DEPTH, PAD = Tensor<T>::PAD, K = Tensor<T>::K;
-    constexpr int WM = BM / 4, WN = BN / 2, STAGE = 16 * 20;
-    constexpr bool LEFT = Left::ALONG_DEPTH, RIGHT = Right::ALONG_DEPTH;
-    typedef std::conditional_t<LEFT, wmma::row_major, wmma::col_major> LeftOrder;
-    typedef std::conditional_t<RIGHT, wmma::col_major, wmma::row_major> RightOrder;
-    constexpr int LDA = (LEFT ? DEPTH : BM) + PAD, A = (LEFT ? BM : DEPTH) * LDA;
-    constexpr int LDB = (RIGHT ? DEPTH : BN) + PAD, B = (RIGHT ? BN : DEPTH) * LDB;
-    constexpr int BYTES = 2 * (A + B) * (int)sizeof(Element);
-    constexpr int LEAST = THREADS / 32 * STAGE * (int)sizeof(float);
-    __shared__ __align__(32) unsigned char memory[BYTES > LEAST ? BYTES : LEAST];
-    Element *a = (Element *)memory, *b = a + 2 * A;   /* a[2][A], b[2][B] */
-
+    typedef Near<Left, BM> A;
+    typedef Near<Right, BN> B;
+    constexpr int WM = BM * BN / 32 / (THREADS / 32), STAGE = A::SIZE + B::SIZE;
+    extern __shared__ float4 near[];                  /* [RING][STAGE] */
     int phase = (int)blockIdx.z / slices, slice = (int)blockIdx.z % slices;
-    left.select(phase), right.follow(left), out.select(phase);
+    left.select(phase), right.follow(left);
     int m0 = (int)blockIdx.x * BM, n0 = (int)blockIdx.y * BN;
-    int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
     if (m0 >= left.lines) return;
-    int wm = warp / 2 * WM, wn = warp % 2 * WN;       /* this warp's corner in the block's tile */
-    long steps = (left.depths + DEPTH - 1) / DEPTH;
+    int warp = (int)threadIdx.x / 32, wm = warp % (BM / WM) * WM, wn = warp / (BM / WM) * 32;
+    long steps = (left.depths + 15) / 16;
     int step = (int)(steps * slice / slices), end = (int)(steps * (slice + 1) / slices);
-    Tile<Left, BM, DEPTH, false> from_left;
-    Tile<Right, BN, DEPTH, false> from_right;
-    wmma::fragment<wmma::accumulator, 16, 16, K, float> sum[WM / 16][WN / 16];
+    A from_left;
+    B from_right;
+    float sum[WM / 16][4][4];
     #pragma unroll
-    for (int i = 0; i < WM / 16; i++)
-        #pragma unroll
-        for (int j = 0; j < WN / 16; j++) wmma::fill_fragment(sum[i][j], 0.f);
+    for (int i = 0; i < WM; i++) sum[i / 16][i / 4 % 4][i % 4] = 0;
 
     from_left.begin(left, m0), from_right.begin(right, n0);
-    if (step < end) {
-        from_left.fetch(left, step * DEPTH), from_right.fetch(right, step * DEPTH);
-        from_left.template store_rounded<T>(a, LDA), from_right.template store_rounded<T>(b, LDB);
+    #pragma unroll 1
+    for (int ahead = step, now = 0; now < RING - 1; ahead++, now++) {
+        float4 *tile = near + now * STAGE;
+        if (ahead < end)
+            from_left.ask(left, ahead * 16, tile), from_right.ask(right, ahead * 16, tile + A::SIZE);
+        __pipeline_commit();                          /* an empty one counts too */
     }
-    __syncthreads();
-    for (int now = 0; step < end; step++, now ^= 1) {
-        if (step + 1 < end)
-            from_left.fetch(left, (step + 1) * DEPTH), from_right.fetch(right, (step + 1) * DEPTH);
-        #pragma unroll
-        for (int k = 0; k < DEPTH; k += K) {
-            wmma::fragment<wmma::matrix_a, 16, 16, K, F, LeftOrder> p[WM / 16];
-            #pragma unroll
-            for (int i = 0; i < WM / 16; i++) {
-                int m = wm + 16 * i;
-                wmma::load_matrix_sync(p[i], a + now * A + (LEFT ? m * LDA + k : k * LDA + m), LDA);
-            }
-            #pragma unroll
-            for (int j = 0; j < WN / 16; j++) {
-                int n = wn + 16 * j;
-                wmma::fragment<wmma::matrix_b, 16, 16, K, F, RightOrder> q;
-                wmma::load_matrix_sync(q, b + now * B + (RIGHT ? n * LDB + k : k * LDB + n), LDB);
-                #pragma unroll
-                for (int i = 0; i < WM / 16; i++) wmma::mma_sync(sum[i][j], p[i], q, sum[i][j]);
-            }
-        }
-        if (step + 1 < end) {
-            from_left.template store_rounded<T>(a + (now ^ 1) * A, LDA);
-            from_right.template store_rounded<T>(b + (now ^ 1) * B, LDB);
-        }
+    #pragma unroll 1
+    for (int now = 0; step < end; step++, now = (now + 1) % RING) {
+        __pipeline_wait_prior(RING - 2);
         __syncthreads();
-    }
-    float *mine = (float *)memory + warp * STAGE;     /* 16 x 16, rows 20 apart; lane: half a row */
-    #pragma unroll
-    for (int i = 0; i < WM / 16; i++)
-        #pragma unroll
-        for (int j = 0; j < WN / 16; j++) {
-            wmma::store_matrix_sync(mine, sum[i][j], 20, wmma::mem_row_major);
-            __syncwarp();
-            int m = m0 + wm + 16 * i + lane / 2, n = n0 + wn + 16 * j + lane % 2 * 8;
-            const float4 *half = (const float4 *)(mine + lane / 2 * 20 + lane % 2 * 8);
-            if (m < left.lines) {
-                long row = out.row(m);
-                if (n < right.lines) out.put_four(row, n, slice, half[0]);
-                if (n + 4 < right.lines) out.put_four(row, n + 4, slice, half[1]);
-            }
-            __syncwarp();
+        if (step + RING - 1 < end) {
+            float4 *tile = near + (now + RING - 1) % RING * STAGE;
+            from_left.ask(left, (step + RING - 1) * 16, tile);
+            from_right.ask(right, (step + RING - 1) * 16, tile + A::SIZE);
         }
+        __pipeline_commit();
+        const float4 *tile = near + now * STAGE;
+        unsigned q[4][T::N];
+        B::template read<T>(q, tile + A::SIZE, wn);
+        #pragma unroll
+        for (int i = 0; i < WM / 16; i += 2) {
+            unsigned p[4][T::N];
+            A::template read<T>(p, tile, wm + 16 * i);
+            #pragma unroll
+            for (int u = 0; u < T::N; u += 2)
+                #pragma unroll
+                for (int e = 0; e < 4; e += 2) {
+                    const unsigned a[4] = { p[e][u], p[e + 1][u], p[e][u + 1], p[e + 1][u + 1] };
+                    #pragma unroll
+                    for (int j = 0; j < 4; j++)
+                        T::multiply(sum[i + e / 2][j], a, q[j][u], q[j][u + 1]);
+                }
+        }
+    }
+    out.select(phase);
+    int g = (int)threadIdx.x % 32 / 4, n = n0 + wn + (int)threadIdx.x % 4 * 8;
+    #pragma unroll
+    for (int i = 0; i < WM / 8; i++) {
+        int m = m0 + wm + i / 4 * 32 + 4 * g + i % 4;
+        if (m >= left.lines) continue;
+        long row = out.row(m);
+        #pragma unroll
+        for (int c = 0; c < 2; c++) {
+            float (&d)[4][4] = sum[i / 2];
+            int h = i % 2 * 2 + c;
+            float4 four = make_float4(d[0][h], d[1][h], d[2][h], d[3][h]);
+            if (n + 4 * c < right.lines) out.put_quad(row, n + 4 * c, slice, four);
+        }
+    }
 #elif defined __CUDA_ARCH__
     __trap();                                         /* cuda_open refuses such a GPU */
 #endif
 }
 
+/* Thin outputs: one to four channels c, as the last layer of a generator and the input gradient of
+ * a first layer have them. As a product they have c columns, and a tile of 16 is mostly empty. Here
+ * a thread computes THIN pixels of one phase that follow each other in a row, all their channels,
+ * in registers: a weight is read once for THIN pixels, a number of dy once for c channels.
+ * A forward convolution of stride 1 is the same sum with its taps from last to first: `turned`, and
+ * d is then the convolution seen from its output.
+ * shared: eight channels of dy's pixels under the block's pixels, in a row of `pitch` float4, and
+ * of the phase's weights. Neighbouring threads stand in neighbouring rows, and pitch is odd: eight
+ * threads read from eight different groups of banks. */
+constexpr int THIN = 4, THIN_DEPTH = 8, THIN_THREADS = 128;
+struct Thin {
+    const float *dy, *w;
+    Conv d;
+    OutPhase out;
+    int turned, high, groups;                 /* a block: high rows of groups * THIN pixels */
+    int down, across, reach, rows, wide, pitch;
+    Div by_wide;
+};
+template <int C> __global__ void __launch_bounds__(THIN_THREADS, 4) thin_kernel(Thin a) {
+    extern __shared__ float4 near[];                  /* dy[rows][pitch], w[taps][C][2] */
+    const Conv &d = a.d;
+    a.out.select((int)blockIdx.z);
+    const Phase p = a.out.p, q = a.out.q;
+    int tile = (int)blockIdx.x % (a.down * a.across), n = (int)blockIdx.x / (a.down * a.across);
+    int t0 = tile / a.across * a.high, u0 = tile % a.across * a.groups * THIN;
+    if (t0 >= p.count || u0 >= q.count) return;       /* the whole block */
+    int t = (int)threadIdx.x % a.high, g = (int)threadIdx.x / a.high, far = a.reach - 1;
+    float4 *w = near + a.rows * a.pitch;
+    float sum[THIN][C];
+    #pragma unroll
+    for (int i = 0; i < THIN * C; i++) sum[i / C][i % C] = 0;
+
+    for (int o = 0; o < d.o; o += THIN_DEPTH) {
+        for (int i = (int)threadIdx.x; i < a.rows * a.wide * 2; i += (int)blockDim.x) {
+            int r = i / 2 / a.by_wide, v = i / 2 - r * a.wide, k = o + i % 2 * 4;
+            int y = t0 + p.base - far + r, x = u0 + q.base - far + v;
+            bool there = (unsigned)y < (unsigned)d.oh && (unsigned)x < (unsigned)d.ow && k < d.o;
+            const float *from = a.dy + (((long)n * d.oh + y) * d.ow + x) * d.o + k;
+            near[r * a.pitch + v * 2 + i % 2] = there ? *(const float4 *)from
+                                                      : make_float4(0, 0, 0, 0);
+        }
+        for (int i = (int)threadIdx.x; i < p.taps * q.taps * C * 8; i += (int)blockDim.x) {
+            int uv = i / (8 * C), c = i / 8 % C, k = o + i % 8;
+            int u = p.a + d.stride * (uv / q.taps), v = q.a + d.stride * (uv % q.taps);
+            if (a.turned) u = d.kernel - 1 - u, v = d.kernel - 1 - v;
+            uv = u * d.kernel + v;
+            ((float *)w)[i] = k >= d.o ? 0 : a.w[a.turned ? ((long)uv * d.o + k) * C + c
+                                                          : ((long)uv * C + c) * d.o + k];
+        }
+        __syncthreads();                              /* this part is whole */
+        for (int r = 0; r < p.taps && g < a.groups; r++)
+            #pragma unroll 2                          /* a tap's two halves of the channels */
+            for (int vh = 0; vh < 2 * q.taps; vh++) {
+                int v = vh / 2, half = vh % 2;
+                const float4 *line = near + (t + far - r) * a.pitch
+                                   + (g * THIN + far - v) * 2 + half;
+                float4 f[C];
+                #pragma unroll
+                for (int c = 0; c < C; c++) f[c] = w[((r * q.taps + v) * C + c) * 2 + half];
+                #pragma unroll
+                for (int i = 0; i < THIN; i++) {
+                    float4 e = line[2 * i];
+                    #pragma unroll
+                    for (int c = 0; c < C; c++)
+                        sum[i][c] += e.x * f[c].x + e.y * f[c].y + e.z * f[c].z + e.w * f[c].w;
+                }
+            }
+        __syncthreads();                              /* all have read it: the next may come */
+    }
+    if (g >= a.groups || t0 + t >= p.count) return;
+    #pragma unroll
+    for (int i = 0; i < THIN; i++) {
+        int u = u0 + g * THIN + i;
+        long row = a.out.row((n * p.count + t0 + t) * q.count + u);
+        #pragma unroll
+        for (int c = 0; c < C; c++)
+            if (u < q.count) a.out.put(row, c, 0, sum[i][c]);
+    }
+}
+
 /* How a product is cut: the tile, and the slices of its depth. Follows from the sizes alone. */
 struct Plan { int bm, bn, slices; };
-static Plan plan(long lines, int columns, long depths, int phases, double count) {
-    const int ENOUGH = 256;                           /* blocks that keep a large GPU busy */
+static Plan plan(long lines, int columns, long depths, int phases, double count, int tensor) {
+    const int ENOUGH = tensor ? 128 : 256;            /* blocks that keep a large GPU busy */
     Plan p = { 128, 64, 1 };
     if (lines <= 0 || columns <= 0) return p;
-    if (columns <= 16) p.bm = 256, p.bn = 16;
-    else if (columns > 64 && (double)lines * columns * phases >= 128. * 128 * ENOUGH) p.bn = 128;
+    if (columns <= 16 && !tensor) p.bm = 256, p.bn = 16;
+    else if (columns > 64 && (tensor || (double)lines * columns * phases >= 128. * 128 * ENOUGH))
+        p.bn = 128;
     long tiles = up(lines, p.bm) * up(columns, p.bn) * phases, most = depths / 128;
     if (tiles <= ENOUGH / 2) p.slices = (int)(ENOUGH / tiles < most ? ENOUGH / tiles : most);
     while (p.slices > 1 && p.slices * count > 64e6) p.slices--;
@@ -1451,13 +1656,22 @@ static Plan plan(long lines, int columns, long depths, int phases, double count)
     return p;
 }
 
-static int ladder;             /* 4, for tests: the largest tiles, however small the product */
+static int ladder;             /* 4, for tests: the fastest kernels, however small the product */
 void cuda_ladder(int rung) { ladder = rung; }
+
+template <int BM, int BN, class T, class Left, class Right, class Out>
+static void launch_tensor(dim3 grid, Left left, Right right, Out out, int slices) {
+    constexpr int near = RING * (Near<Left, BM>::SIZE + Near<Right, BN>::SIZE) * 16;
+    auto kernel = tensor_kernel<BM, BN, T, Left, Right, Out>;
+    static cudaError_t error =                        /* more than 48 KB must be asked for, once */
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, near);
+    check(error, "asking for shared memory");
+    kernel<<<grid, THREADS, near, stream>>>(left, right, out, slices);
+}
 
 enum { FLOAT32, TF32, BF16 };                         /* --precision */
 template <int PRECISION, class Left, class Right, class Out>
 static void product(Left left, Right right, Out out, int phases, int lines, int depths) {
-    Plan p = plan(lines, right.lines, depths, phases, (double)out.count);
     if (lines <= 0 || right.lines <= 0) return;       /* nothing to compute: an empty batch */
     if (ladder == 1 || ladder == 2) {
         dim3 grid(up(lines, 16), up(right.lines, 16), phases), block(16, 16);
@@ -1466,23 +1680,26 @@ static void product(Left left, Right right, Out out, int phases, int lines, int 
         plain<<<grid, block, 0, stream>>>(left, right, out);
         return launched(__PRETTY_FUNCTION__);
     }
+    const int tensor = PRECISION != FLOAT32 && ladder != 3 && left.quads && right.quads
+                       && out.quads && (right.lines > 16 || ladder == 4);
+    Plan p = plan(lines, right.lines, depths, phases, (double)out.count, tensor);
     size_t bytes = sizeof(float) * out.count * p.slices;
     out.parts = p.slices > 1 ? (float *)scratch(FOR_SLICES, bytes) : NULL;
-    typedef std::conditional_t<PRECISION == BF16, Bf16, Tf32> T;
-    void (*kernel)(Left, Right, Out, int) = NULL;
     if (ladder == 4 && p.bn == 64) p.bn = 128;
     if (p.bn == 128 && !(left.quads && right.quads)) p.bn = 64;
-    if (PRECISION == FLOAT32 || ladder == 3)
-        kernel = p.bn == 128 ? register_tile_kernel<128, 128, 8, 8, 8, Left, Right, Out>
-               : p.bn == 64 ? register_tile_kernel<128, 64, 16, 8, 4, Left, Right, Out>
-                            : register_tile_kernel<256, 16, 16, 4, 4, Left, Right, Out>;
-    else if constexpr (PRECISION != FLOAT32) {
-        if (p.bn == 16) p.bm = 128, p.bn = 64;
-        kernel = p.bn == 128 ? tensor_kernel<128, 128, T, Left, Right, Out>
-                             : tensor_kernel<128, 64, T, Left, Right, Out>;
-    }
     dim3 grid(up(lines, p.bm), up(right.lines, p.bn), phases * p.slices);
-    kernel<<<grid, THREADS, 0, stream>>>(left, right, out, p.slices);
+    if constexpr (PRECISION != FLOAT32) {
+        typedef std::conditional_t<PRECISION == BF16, Bf16, Tf32> T;
+        if (tensor && p.bn == 128) launch_tensor<128, 128, T>(grid, left, right, out, p.slices);
+        else if (tensor) launch_tensor<128, 64, T>(grid, left, right, out, p.slices);
+    }
+    if (!tensor) {
+        void (*kernel)(Left, Right, Out, int) =
+            p.bn == 128 ? register_tile_kernel<128, 128, 8, 8, 8, Left, Right, Out>
+            : p.bn == 64 ? register_tile_kernel<128, 64, 16, 8, 4, Left, Right, Out>
+                         : register_tile_kernel<256, 16, 16, 4, 4, Left, Right, Out>;
+        kernel<<<grid, THREADS, 0, stream>>>(left, right, out, p.slices);
+    }
     launched(__PRETTY_FUNCTION__);
     if (p.slices > 1) add_slices(out, p.slices);
 }
@@ -1526,11 +1743,42 @@ static O output(float *y, const float *bias, float scale, int accumulate, long r
     return out;
 }
 
+static OutPhase output_phases(float *y, const float *bias, int accumulate, const Conv &d) {
+    OutPhase out = output<OutPhase>(y, bias, 1, accumulate, pixels_in(d), d.c);
+    out.h = d.h, out.w = d.w, out.kernel = d.kernel, out.stride = d.stride, out.pad = d.pad;
+    return out;
+}
+/* 0 when the thin kernel is not for this convolution, or has too few blocks to keep a GPU busy */
+static int thin(float *dx, const float *dy, const float *w, const float *b, int accumulate,
+                const Conv &d, int turned) {
+    void (*kernel)(Thin) = d.c == 1 ? thin_kernel<1> : d.c == 2 ? thin_kernel<2>
+                         : d.c == 3 ? thin_kernel<3> : thin_kernel<4>;
+    if (d.c > 4 || !aligned(dy, d.o) || (ladder && ladder != 4)) return 0;
+    Thin a;
+    int s = d.stride, high = (int)up(d.h, s), wide = (int)up(up(d.w, s), THIN);
+    a.dy = dy, a.w = w, a.d = d, a.turned = turned;
+    a.out = output_phases(dx, b, accumulate, d);
+    a.groups = wide < 8 ? wide : 8;
+    a.high = THIN_THREADS / a.groups < high ? THIN_THREADS / a.groups : high;
+    a.down = (int)up(high, a.high), a.across = (int)up(wide, a.groups);
+    a.reach = (int)up(d.kernel, s), a.rows = a.high + a.reach - 1;
+    a.wide = a.groups * THIN + a.reach - 1, a.pitch = a.wide * 2 | 1, a.by_wide = div_by(a.wide);
+    long blocks = (long)d.n * a.down * a.across;
+    size_t near = sizeof(float4) * ((long)a.rows * a.pitch + (long)a.reach * a.reach * d.c * 2);
+    if (near > 48 << 10 || blocks > INT32_MAX || (!ladder && blocks * s * s < 64)) return 0;
+    dim3 grid((unsigned)blocks, 1, s * s);
+    kernel<<<grid, up(a.high * a.groups, 32) * 32, near, stream>>>(a);
+    launched("thin_kernel");
+    return 1;
+}
+
 /* y = b + sum x w, or y += sum x w: forward, and a transposed convolution's input gradient */
 template <int PRECISION>
 static void convolve(float *y, const float *x, const float *w, const float *b, int accumulate,
                      const Conv &d) {
     Patches left = patches(x, d);
+    const Conv turned = { d.n, d.oh, d.ow, d.o, d.h, d.w, d.c, d.kernel, 1, d.kernel - 1 - d.pad };
+    if (d.stride == 1 && thin(y, x, w, b, accumulate, turned, 1)) return;
     OutRows out = output<OutRows>(y, b, 1, accumulate, pixels_out(d), d.o);
     product<PRECISION>(left, matrix(w, d.o, left.depths), out, 1, left.lines, left.depths);
 }
@@ -1541,14 +1789,14 @@ static void convolve_back(float *dx, const float *dy, const float *w, const floa
     Sources left;
     PhaseOfWeights right;
     check_size(d);
+    if (thin(dx, dy, w, b, accumulate, d, 0)) return;
     left.dy = dy, left.n = d.n, left.h = d.h, left.w = d.w, left.oh = d.oh, left.ow = d.ow;
     left.o = d.o, left.kernel = d.kernel, left.stride = d.stride, left.pad = d.pad;
     left.quads = aligned(dy, d.o), left.by_o = div_by(d.o);
     left.by_taps[0] = div_by((int)up(d.kernel, d.stride));
     left.by_taps[1] = div_by(d.kernel > d.stride ? d.kernel / d.stride : 1);
     right.w = w, right.lines = d.c, right.quads = aligned(w, d.o);
-    OutPhase out = output<OutPhase>(dx, b, 1, accumulate, pixels_in(d), d.c);
-    out.h = d.h, out.w = d.w, out.kernel = d.kernel, out.stride = d.stride, out.pad = d.pad;
+    OutPhase out = output_phases(dx, b, accumulate, d);
     int s = d.stride, taps = (int)up(d.kernel, s);
     product<PRECISION>(left, right, out, s * s, (int)(d.n * up(d.h, s) * up(d.w, s)),
                        taps * taps * d.o);
@@ -1572,9 +1820,11 @@ static long conv_scratch(const Conv *of) {
         { d.n * up(d.h, s) * up(d.w, s), d.c, few * few * d.o, s * s },
         { taps, d.o, pixels_out(d), 1 } };
     long count[] = { pixels_out(d) * d.o, pixels_in(d) * d.c, taps * d.o };
-    for (int i = 0; i < 3; i++) {
-        Plan cut = plan(p[i].lines, p[i].columns, p[i].depths, (int)p[i].phases, (double)count[i]);
-        if (cut.slices > 1 && cut.slices * count[i] > need) need = cut.slices * count[i];
+    for (int i = 0; i < 6; i++) {                     /* on tensor cores or not */
+        int k = i / 2;
+        Plan cut = plan(p[k].lines, p[k].columns, p[k].depths, (int)p[k].phases, (double)count[k],
+                        i % 2);
+        if (cut.slices > 1 && cut.slices * count[k] > need) need = cut.slices * count[k];
     }
     return need;
 }
@@ -1752,6 +2002,22 @@ static void nearest(float *index, float *least, const float *x, const float *y, 
         for (int s = 1; s < slices; s++)
             if (before(part[s * nx + i], best)) best = part[s * nx + i];
         index[i] = (float)best.index, least[i] = best.value;
+    });
+}
+
+/* the rank of x[i,j] in column j: how many there are smaller, or equal and in an earlier row */
+__device__ static inline long rank_of(const float *x, long i, int j, long rows, int c) {
+    long rank = 0;
+    for (long k = 0; k < i; k++) rank += x[k * c + j] <= x[i * c + j];
+    for (long k = i + 1; k < rows; k++) rank += x[k * c + j] < x[i * c + j];
+    return rank;
+}
+static void match_ranks(float *y, float *sorted, const float *x, const float *t, long rows, int c) {
+    each_row(rows, c, [=] __device__ (long i, int j) {
+        sorted[rank_of(t, i, j, rows, c) * c + j] = t[i * c + j];
+    });
+    each_row(rows, c, [=] __device__ (long i, int j) {
+        y[i * c + j] = sorted[rank_of(x, i, j, rows, c) * c + j];
     });
 }
 

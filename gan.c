@@ -92,6 +92,13 @@ static void discriminate(Gan *gan, Net *d, const real *x) {
     if (gan->d_given) set(gan, &d->node[gan->d_given], given_now(gan));
     forward(gan, d, gan->d_picture, x, 1);
 }
+static int relativistic(const Gan *gan) { return gan->recipe->objective == RELATIVISTIC; }
+/* The same over REAL or FAKE pictures x; RELATIVISTIC: with what D says of them kept */
+static void judge(Gan *gan, Net *d, int kind, const real *x) {
+    Node *logits = logits_of(gan, d);
+    discriminate(gan, d, x);
+    if (relativistic(gan)) get(gan, logits, gan->d_target + kind * node_count(logits));
+}
 
 /* The adversarial loss on D's logits l, added to a number; its gradient becomes the logits' dy.
  *                   D, REAL         D, FAKE          G, FOOL
@@ -99,6 +106,7 @@ static void discriminate(Gan *gan, Net *d, const real *x) {
  *   LEAST_SQUARES   (l - 1)^2       l^2              (l - 1)^2   F21, Mao et al. 2017
  *   WASSERSTEIN     -l              l                -l          F11, Arjovsky et al. 2017
  *   HINGE           max(0, 1 - l)   max(0, 1 + l)    -l          F22, Lim, Ye 2017
+ *   RELATIVISTIC    the row of BCE, l less what D says of the picture of the other kind   F32
  * F24, one-sided label smoothing (Salimans et al. 2016): BCE's target for REAL is 1 - smoothing. */
 static void adversarial_loss(Gan *gan, Net *d, int says, int number) {
     const Ops *ops = gan->ops;
@@ -108,8 +116,9 @@ static void adversarial_loss(Gan *gan, Net *d, int says, int number) {
     real target = (real)(says == FAKE ? 0 : says == REAL ? 1 - gan->options.smoothing : 1);
     int objective = gan->recipe->objective;
     net_zero_activations(d);
+    if (relativistic(gan)) ops->axpy(logits->y, gan->d_target + (says == REAL) * n, -1, n);
     switch (objective == HINGE && says == FOOL ? WASSERSTEIN : objective) {
-        case BCE:
+        case BCE: case RELATIVISTIC:
             ops->bce_logits_forward(loss, logits->y, target, n);
             ops->bce_logits_backward(logits->dy, logits->y, target, 1, n);
             break;
@@ -127,6 +136,8 @@ static void adversarial_loss(Gan *gan, Net *d, int says, int number) {
             ops->scale(loss, sign, 1);
             ops->mean_backward(logits->dy, sign, n);
     }
+    /* D's one loss is seen twice, with REAL's and with FAKE's gradient */
+    if (relativistic(gan) && says != FOOL) ops->scale(loss, (real)0.5, 1);
     add_term(gan, number);
 }
 
@@ -187,35 +198,52 @@ static void swap_ema(Gan *gan) {
     if (gan->ema) gan->g.p = gan->ema, gan->ema = now;
 }
 
-/* F12: penalty mean (|grad D(x')| - 1)^2 at x' = t x + (1 - t) G(z), t ~ U[0,1) for each picture.
- * With v = d penalty / d (grad D), held, its gradient by D's parameters is grad_theta (v . grad
- * D(x')): a gradient of a gradient, which net_tangent adds (Gulrajani et al. 2017). */
-static void penalize_gradient(Gan *gan, Net *d, const real *x_real, const real *x_fake) {
+/* A penalty of g = grad D(x), x: what D has just seen. F12: mean (|g| - 1)^2 (Gulrajani et al.
+ * 2017); F33: PENALTY_EVERY mean |g|^2 / 2 (Mescheder et al. 2018). With v = d penalty / dg, held,
+ * its gradient by D's parameters is grad_theta (v . grad D(x)): a gradient of a gradient, which
+ * net_tangent adds. */
+enum { PENALTY_EVERY = 4 };
+static void penalize_gradient(Gan *gan, Net *d) {
     const Ops *ops = gan->ops;
     Node *x = &d->node[gan->d_picture], *logits = logits_of(gan, d);
-    long n = node_count(x), each = n / x->n;
-    draw_numbers(gan, ops->random_uniform, gan->t, x->n, STREAM(STREAM_PENALTY, gan->draw));
-    ops->lerp(x->t, x_real, x_fake, gan->t, x->n, each);
-    discriminate(gan, d, x->t);
+    real *penalty = gan->numbers + PENALTY, share = (real)PENALTY_EVERY / (real)x->n;
+    long n = node_count(x);
     net_zero_activations(d);
     ops->fill(logits->dy, 1, node_count(logits));
     net_backward(d, NET_INPUT);
-    ops->gradient_penalty(gan->numbers + PENALTY, x->t, x->dy, x->n, each);
+    if (relativistic(gan)) {
+        ops->sum_squares(gan->numbers + TERM, x->dy, n);
+        ops->axpy(penalty, gan->numbers + TERM, share / 2, 1);
+        ops->copy(x->t, x->dy, n);
+        ops->scale(x->t, share, n);
+    } else ops->gradient_penalty(penalty, x->t, x->dy, x->n, n / x->n);
     ops->scale(x->t, (real)gan->options.penalty_weight, n);
     net_tangent(d);
 }
+/* F12 at x' = t x + (1 - t) G(z), t ~ U[0,1) for each picture */
+static void penalize_between(Gan *gan, Net *d, const real *x_real, const real *x_fake) {
+    Node *x = &d->node[gan->d_picture];
+    draw_numbers(gan, gan->ops->random_uniform, gan->t, x->n, STREAM(STREAM_PENALTY, gan->draw));
+    gan->ops->lerp(x->t, x_real, x_fake, gan->t, x->n, node_count(x) / x->n);
+    discriminate(gan, d, x->t);
+    penalize_gradient(gan, d);
+}
 
-/* One step of the optimiser on D by its two losses (and F12); D_SAYS: D(x) and D(G(z)) */
+/* One step of the optimiser on D by its two losses and F12, or in every PENALTY_EVERY-th step F33;
+ * D_SAYS: D(x) and D(G(z)), RELATIVISTIC: of their difference */
 static void train_discriminator(Gan *gan, Net *d, const real *x_real, const real *x_fake) {
     Node *logits = logits_of(gan, d);
+    int penalized = gan->options.penalty_weight > 0, relative = relativistic(gan);
     net_zero_gradients(d);
+    if (relative) judge(gan, d, FAKE, x_fake);
     for (int kind = REAL; kind <= FAKE; kind++) {
-        discriminate(gan, d, kind == REAL ? x_real : x_fake);
-        gan->ops->mean_sigmoid(gan->numbers + D_SAYS + kind, logits->y, node_count(logits));
+        judge(gan, d, kind, kind == REAL ? x_real : x_fake);
         adversarial_loss(gan, d, kind, LOSS + kind);
+        gan->ops->mean_sigmoid(gan->numbers + D_SAYS + kind, logits->y, node_count(logits));
         net_backward(d, NET_WEIGHTS);
+        if (penalized && relative && gan->step % PENALTY_EVERY == 0) penalize_gradient(gan, d);
     }
-    if (gan->options.penalty_weight > 0) penalize_gradient(gan, d, x_real, x_fake);
+    if (penalized && !relative) penalize_between(gan, d, x_real, x_fake);
     update(gan, d);
 }
 
@@ -260,28 +288,43 @@ static int noise_input(Gan *nodes, Net *g, int h, int w, int c) {
  * 5x5 kernels, leaky relu 0.2, one logit. F5: G(z; theta), D(x; phi) are the lists of nodes below.
  * F1: min_G max_D E[log D(x)] + E[log(1 - D(G(z)))], by F3 for D and the non-saturating F2 for G */
 
+/* kernels of strided layers: the stride divides 4, so that each pixel gets equally many terms */
+static int strided_kernel(const Gan *gan) { return gan->options.tail ? 4 : 5; }
+
+/* G's last layers, to twice the side. With options.tail not straight to the picture, but to that
+ * many channels, which a 3x3 layer puts together: without a checkerboard, with less grain */
+static int picture_layers(Gan *gan, int x, int kernel) {
+    const GanOptions *o = &gan->options;
+    Net *g = &gan->g;
+    if (!o->tail) return tanh_(g, conv2d_transpose(g, x, o->channels, kernel, 2, (kernel - 1) / 2));
+    x = relu(g, batchnorm(g, conv2d_transpose(g, x, o->tail, 4, 2, 1)));
+    return tanh_(g, conv2d(g, x, o->channels, 3, 1, 1));
+}
+
 /* z, and what is given beside it (cgan), to pictures; s: a quarter of their side */
 static void dcgan_generator(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *g = &gan->g;
+    int kernel = strided_kernel(gan);
     int s = o->size / 4, x = noise_input(gan, g, 1, 1, 100);
     if (gan->recipe->feeds == FEED_CLASSES)
         x = concat(g, x, gan->g_given = net_input(g, 1, 1, o->classes));
     x = reshape(g, dense(g, x, s * s * 128), s, s, 128);
     x = relu(g, batchnorm(g, x));
-    x = relu(g, batchnorm(g, conv2d_transpose(g, x, 64, 5, 2, 2)));
-    gan->g_picture = tanh_(g, conv2d_transpose(g, x, o->channels, 5, 2, 2));
+    x = relu(g, batchnorm(g, conv2d_transpose(g, x, 64, kernel, 2, (kernel - 1) / 2)));
+    gan->g_picture = picture_layers(gan, x, kernel);
 }
 
 /* pictures, and what is given beside them, to one logit. d_feature: what vaegan compares */
 static void dcgan_discriminator(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *d = &gan->d;
+    int kernel = strided_kernel(gan), pad = (kernel - 1) / 2;
     int x = gan->d_picture = picture_input(gan, d);
     if (gan->recipe->feeds == FEED_CLASSES)
         x = concat(d, x, upsample(d, gan->d_given = net_input(d, 1, 1, o->classes), o->size));
-    x = leaky_relu(d, conv2d(d, x, 64, 5, 2, 2), 0.2);
-    gan->d_feature[0] = x = leaky_relu(d, conv2d(d, x, 128, 5, 2, 2), 0.2);
+    x = leaky_relu(d, conv2d(d, x, 64, kernel, 2, pad), 0.2);
+    gan->d_feature[0] = x = leaky_relu(d, conv2d(d, x, 128, kernel, 2, pad), 0.2);
     gan->d_logits = dense(d, x, 1);
     for (int i = 0; gan->recipe->spectral && i < d->nodes; i++)
         if (d->node[i].weights) spectral(d, i);
@@ -308,6 +351,12 @@ static void diversity_loss(Gan *gan, int part) {
 #define DCGAN_PARTS { "adversarial", "diversity" }
 enum { DIVERSITY = ADVERSARIAL + 1 };
 
+/* The relatives of dcgan are rows of the table below: the same networks and step with other losses
+ * (lsgan, hinge, wgan, wgan-gp), with classes (cgan), and r3gan (Huang, Gokaslan, Kuleshov, Tompkin
+ * 2024): D compares each real picture with a fake one (F32), which leaves no minimum where G has
+ * collapsed, and is flat on both kinds (F33, by net_tangent), so that the game comes to rest. No
+ * batch norm in D: a penalty is of each picture alone. */
+
 /* The step of dcgan and its relatives: n_critic times D, on other pictures each time, then G */
 static void dcgan_step(Gan *gan) {
     Node *x_fake = fake(gan);
@@ -318,6 +367,8 @@ static void dcgan_step(Gan *gan) {
         gan->ops->fill(gan->numbers + LOSS, 0, 2);
         train_discriminator(gan, &gan->d, gan->x_real + k * node_count(x_fake), x_fake->y);
     }
+    if (relativistic(gan))
+        judge(gan, &gan->d, REAL, gan->x_real + (n_critic - 1) * node_count(x_fake));
     fool_discriminator(gan, &gan->d, &gan->g);
     diversity_loss(gan, DIVERSITY);
     train_generator(gan);
@@ -353,7 +404,7 @@ static void dcgan64_describe(Gan *gan) {
     x = relu(g, batchnorm(g, x));
     for (int width = 4 * WIDTH; width >= WIDTH; width /= 2)
         x = relu(g, batchnorm(g, conv2d_transpose(g, x, width, 4, 2, 1)));
-    gan->g_picture = tanh_(g, conv2d_transpose(g, x, o->channels, 4, 2, 1));
+    gan->g_picture = picture_layers(gan, x, 4);
 
     gan->d_picture = x = picture_input(gan, d);
     x = leaky_relu(d, conv2d(d, x, WIDTH, 4, 2, 1), 0.2);
@@ -526,8 +577,9 @@ static void smoothness_loss(Gan *gan, int part) {
     gan->ops->total_variation_backward(x->dy, x->y, weight, x->n, x->h, x->w, x->c);
 }
 
-static void style_step(Gan *gan) {
-    Net *g = &gan->g, *d = &gan->d;
+/* D learns; then what it says of G's picture, and F8, become the gradient of the picture */
+static void learn_texture(Gan *gan) {
+    Net *d = &gan->d;
     Node *x_fake = fake(gan);
     generate(gan, gan->step, 1);
     train_discriminator(gan, d, gan->x_real, x_fake->y);         /* F3 */
@@ -538,9 +590,144 @@ static void style_step(Gan *gan) {
     discriminate(gan, d, x_fake->y);
     adversarial_loss(gan, d, FOOL, PART + ADVERSARIAL);          /* F2 */
     style_loss(gan);                                             /* F8 */
-    backward_through_discriminator(gan, d, g);
+    backward_through_discriminator(gan, d, &gan->g);
+}
+
+static void style_step(Gan *gan) {
+    learn_texture(gan);
     content_loss(gan);                                           /* F9 */
     smoothness_loss(gan, TV);                                    /* F10 */
+    train_generator(gan);
+}
+
+/* ---------------------------------------------------------------------------- recipe: cloth
+ * G weaves cloth, as much as you want, and no garment goes in: the garment's own light shades the
+ * print afterwards. G reads a map of 1/8 of the size: noise of its own at every place, and the same
+ * everywhere, numbers of the whole picture and waves (F32), by which rows and checks keep their
+ * distance (Jetchev, Bergmann, Vollgraf 2016; Bergmann et al. 2017). It ends with a palette: a 1x1
+ * convolution that begins with the colour axes of the style, as the waves begin with its strongest
+ * ones: the first pictures have the right colours, and soon the right rows. D judges patches of the
+ * picture, of its half and of its quarter. Several styles: both are told which (as cgan), and what
+ * lies between two styles blends them.
+ *   L_G = F2 + style_weight F8 on D's features + content_weight F33
+ * F33: patches of 7x7 in random directions, real and fake each sorted: mean |difference| of equal
+ * ranks, at three sizes (Rabin et al. 2011; Elnekave, Weiss 2022). */
+
+#define CLOTH_PARTS { "adversarial", "patches", "style" }
+enum { PATCHES_LOSS = ADVERSARIAL + 1, SCALES = 3 };
+
+int cloth_margin(int latent) { return latent == 1 ? 7 : latent ? 4 : 0; }
+enum { CLOTH_WHOLE = 4, CLOTH_LOCAL = 8 };               /* numbers of the picture, of a place */
+int cloth_waves(int classes) { return classes < 4 ? 4 * classes : 16; }
+int cloth_inputs(int classes) {
+    int told = classes > 1 ? classes : 0;
+    return CLOTH_LOCAL + CLOTH_WHOLE + told + 2 * cloth_waves(classes);
+}
+
+static int cloth_layer(Net *g, int x, int out) {
+    return relu(g, batchnorm(g, conv2d(g, x, out, 3, 1, 0)));
+}
+void cloth_generator(Net *g, const Ops *ops, int n, int h, int w, int classes, Gan *nodes) {
+    int count = cloth_waves(classes);
+    net_begin(g, "g", ops, n);
+    nodes->latents = 0;
+    int x = noise_input(nodes, g, 1, 1, count + CLOTH_WHOLE);
+    if (classes > 1) x = concat(g, x, nodes->g_given = net_input(g, 1, 1, classes));
+    int rows = h / 8 + cloth_margin(1), columns = w / 8 + cloth_margin(1);
+    x = waves(g, x, rows, columns, count);
+    x = concat(g, noise_input(nodes, g, rows, columns, CLOTH_LOCAL), x);
+    x = cloth_layer(g, cloth_layer(g, x, 96), 96);
+    x = cloth_layer(g, cloth_layer(g, upsample(g, x, 2), 64), 64);
+    x = upsample(g, x, 2);
+    x = concat(g, x, noise_input(nodes, g, h / 2 + cloth_margin(2), w / 2 + cloth_margin(2), 1));
+    x = upsample(g, cloth_layer(g, x, 48), 2);
+    x = concat(g, x, noise_input(nodes, g, h + cloth_margin(3), w + cloth_margin(3), 1));
+    x = conv2d(g, cloth_layer(g, x, 24), 3, 3, 1, 0);
+    nodes->g_picture = tanh_(g, conv2d(g, x, 3, 1, 1, 0));
+}
+
+/* The palette: tanh(mean + root x) of G's last three numbers x, which begin as N(0,1); the waves of
+ * the style, in cells of 8 pixels */
+static int cloth_start(Gan *gan) {
+    enum { COLOURS = 12, CELL = 8 };
+    const double *palette = gan->options.palette;
+    const Node *node = &gan->g.node[gan->g_picture - 1];
+    int count = 2 * cloth_waves(gan->options.classes), i = 0;
+    real w[COLOURS], k[2 * 16];
+    for (int j = 0; j < COLOURS; j++)
+        w[j] = (real)(palette ? palette[(j + 3) % COLOURS] : j < 9 ? j % 4 == 0 : 0);
+    gan->ops->upload(gan->g.p + node->weight, w, COLOURS);     /* (3,3), and the bias behind it */
+    if (!palette) return 1;
+    while (gan->g.node[i].rank != 2) i++;
+    for (int j = 0; j < count; j++) k[j] = (real)(CELL * palette[COLOURS + j]);
+    gan->ops->upload(gan->g.p + gan->g.node[i].weight, k, count);
+    return 1;
+}
+
+/* What one scale of D sees, and how it judges: the logits */
+static int cloth_judge(Gan *gan, int x) {
+    Net *d = &gan->d;
+    int *f = gan->d_feature + gan->features;
+    gan->features += 3;
+    f[0] = leaky_relu(d, conv2d(d, x, 32, 4, 2, 1), 0.2);
+    f[1] = leaky_relu(d, conv2d(d, f[0], 64, 4, 2, 1), 0.2);
+    f[2] = leaky_relu(d, conv2d(d, f[1], 64, 3, 1, 1), 0.2);
+    return conv2d(d, f[2], 1, 3, 1, 1);
+}
+
+static void cloth_describe(Gan *gan) {
+    enum { KERNEL = 7, DIRECTIONS = 16 };
+    const GanOptions *o = &gan->options;
+    Net *d = &gan->d, *p = &gan->blur;
+    long most = 0;
+    int c = 64, size = o->size;
+    cloth_generator(&gan->g, gan->ops, o->batch, size, size, o->classes, gan);
+
+    int x = gan->d_picture = picture_input(gan, d);
+    if (gan->g_given)
+        x = concat(d, x, upsample(d, gan->d_given = net_input(d, 1, 1, o->classes), size));
+    int all = cloth_judge(gan, x);
+    for (int half = 2; half <= 4; half *= 2)             /* each scale counts alike */
+        all = concat(d, all, upsample(d, cloth_judge(gan, x = avgpool(d, x, 2)), half));
+    gan->d_logits = all;
+
+    net_begin(p, "patches", gan->ops, o->batch);
+    p->training = NET_INPUT;
+    x = picture_input(gan, p);
+    for (int s = 0; s < SCALES && p->node[x].h >= KERNEL; s++, x = avgpool(p, x, 2)) {
+        gan->e_moments[s] = conv2d(p, x, DIRECTIONS, KERNEL, 4 >> s, 0);
+        long n = node_count(&p->node[gan->e_moments[s]]);
+        want(gan, &gan->target[gan->features + s], n), most = most > n ? most : n;
+        if (p->node[x].h / 2 < KERNEL) break;
+    }
+    want(gan, &gan->matched, most), want(gan, &gan->sorted, most);
+    for (int k = 0; k < gan->features; k++) want(gan, &gan->target[k], c * c);
+    want(gan, &gan->gram, c * c), want(gan, &gan->dgram, c * c), want(gan, &gan->mean, c);
+    gan->weight[PATCHES_LOSS] = o->content_weight, gan->weight[STYLE] = o->style_weight;
+}
+
+/* F33, in directions that this step draws: a convolution's filters of length 1, as N(0,1/147) are
+ * on average */
+static void patch_loss(Gan *gan) {
+    Net *p = &gan->blur;
+    net_initialize(p, gan->options.seed, STREAM(STREAM_PATCH, gan->step * NET_MAX_NODES), 1);
+    forward(gan, p, 0, gan->x_real, 1);
+    for (int s = 0; s < SCALES && gan->e_moments[s]; s++)
+        get(gan, &p->node[gan->e_moments[s]], gan->target[gan->features + s]);
+    forward(gan, p, 0, fake(gan)->y, 1);
+    net_zero_activations(p);
+    for (int s = 0; s < SCALES && gan->e_moments[s]; s++) {
+        Node *y = &p->node[gan->e_moments[s]];
+        gan->ops->match_ranks(gan->matched, gan->sorted, y->y, gan->target[gan->features + s],
+                              node_rows(y), y->c);
+        distance_loss(gan, 1, y, gan->matched, NULL, PATCHES_LOSS);
+    }
+    backward_into(gan, p, 0, 0, fake(gan));
+}
+
+static void cloth_step(Gan *gan) {
+    learn_texture(gan);
+    patch_loss(gan);
     train_generator(gan);
 }
 
@@ -645,11 +832,12 @@ enum { RECONSTRUCTION = ADVERSARIAL + 1, KL };
 static void vaegan_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *e = &gan->e;
+    int kernel = strided_kernel(gan), pad = (kernel - 1) / 2;
     dcgan_describe(gan);
     net_begin(e, "e", gan->ops, o->batch);
     int x = picture_input(gan, e);
-    x = leaky_relu(e, conv2d(e, x, 64, 5, 2, 2), 0.2);
-    x = leaky_relu(e, batchnorm(e, conv2d(e, x, 128, 5, 2, 2)), 0.2);
+    x = leaky_relu(e, conv2d(e, x, 64, kernel, 2, pad), 0.2);
+    x = leaky_relu(e, batchnorm(e, conv2d(e, x, 128, kernel, 2, pad)), 0.2);
     gan->e_code = dense(e, x, 2 * 100);
     want(gan, &gan->target[0], node_count(&gan->d.node[gan->d_feature[0]]));
     gan->weight[RECONSTRUCTION] = o->content_weight, gan->weight[KL] = o->kl_weight;
@@ -694,14 +882,6 @@ static void download(const Gan *gan, const Node *node, real *out) {
 void gan_encode(Gan *gan, real *code) {
     forward(gan, &gan->e, 0, gan->x_real, 0);
     download(gan, &gan->e.node[gan->e_code], code);
-}
-void gan_decode(Gan *gan, const real *z, real *out) {
-    Node *input = &gan->g.node[gan->g_latent[0]];
-    swap_ema(gan);
-    gan->ops->upload(input->y, z, node_count(input));
-    net_forward(&gan->g, 0);
-    download(gan, fake(gan), out);
-    swap_ema(gan);
 }
 
 /* ------------------------------------------------------------------------- recipe: cyclegan
@@ -982,20 +1162,21 @@ static void classifier_describe(Gan *gan) {
 #define RUN(pictures, side, long_) .batch = pictures, .size = side, .steps = long_
 #define ADAM(rate, momentum, decay) .lr = rate, .beta1 = momentum, .beta2 = decay
 #define DCGAN_DEFAULTS RUN(64, 28, 1500), ADAM(2e-4, 0.5, 0.999)
+#define WITHOUT_GRAIN .tail = 24, .schedule = LINEAR
 #define DCGAN_STEP .part = DCGAN_PARTS, .step = dcgan_step
-#define DCGAN .describe = dcgan_describe, .multiple = 4, DCGAN_STEP
+#define DCGAN .describe = dcgan_describe, .multiple = 4, .tail = 1, DCGAN_STEP
 #define UNPAIRED_DATA .feeds = FEED_UNPAIRED, .data = "fashion-mnist:plain"
 
 const Recipe recipes[] = {
     { "dcgan", "new garments out of noise", "document 001; Radford, Metz, Chintala 2015; F1-F4",
-      .defaults = { DCGAN_DEFAULTS }, DCGAN },
+      .defaults = { RUN(64, 28, 1500), ADAM(5e-4, 0.5, 0.999), WITHOUT_GRAIN }, DCGAN },
     { "mlp", "the same with dense layers only", "document 004; Goodfellow et al. 2014; F1-F6",
       .defaults = { RUN(64, 28, 3000), ADAM(2e-4, 0.5, 0.999) },
       .describe = mlp_describe, .multiple = 4, DCGAN_STEP },
     { "dcgan64", "the same for pictures of 64x64 and more, in colour",
       "document 003; Radford et al. 2015", .data = "fashion-mnist:tinted",
       .defaults = { RUN(32, 64, 1500), ADAM(1e-3, 0.5, 0.999), .lr_d = 2e-4 },
-      .describe = dcgan64_describe, .multiple = 16, DCGAN_STEP },
+      .describe = dcgan64_describe, .multiple = 16, .tail = 1, DCGAN_STEP },
     { "lsgan", "dcgan with squared errors for its losses", "Mao et al. 2017",
       .defaults = { DCGAN_DEFAULTS }, .objective = LEAST_SQUARES, DCGAN },
     { "hinge", "dcgan with hinge losses and spectral normalisation",
@@ -1008,6 +1189,10 @@ const Recipe recipes[] = {
       "Gulrajani et al. 2017; F11, F12",
       .defaults = { RUN(64, 28, 1500), ADAM(1e-4, 0, 0.9), .n_critic = 5, .penalty_weight = 10 },
       .objective = WASSERSTEIN, DCGAN },
+    { "r3gan", "dcgan whose D compares: relativistic pairs, gradients of D kept small",
+      "Huang, Gokaslan, Kuleshov, Tompkin 2024; F32, F33",
+      .defaults = { RUN(64, 28, 1500), ADAM(5e-4, 0, 0.99), WITHOUT_GRAIN,
+                    .penalty_weight = 1 }, .objective = RELATIVISTIC, DCGAN },
     { "cgan", "dcgan that is told what to draw: ten classes of garments",
       "document 003; Mirza, Osindero 2014; F13",
       .feeds = FEED_CLASSES, .defaults = { DCGAN_DEFAULTS }, DCGAN },
@@ -1018,7 +1203,7 @@ const Recipe recipes[] = {
     { "vaegan", "new garments, and garments between two garments: an autoencoder beside the GAN",
       "document 001 (HDRGAN); Larsen et al. 2016; F14",
       .defaults = { RUN(64, 28, 1500), ADAM(3e-4, 0.5, 0.999), .content_weight = 5,
-                    .kl_weight = 0.01 }, .feeds = FEED_PICTURES, .multiple = 4,
+                    .kl_weight = 0.01 }, .feeds = FEED_PICTURES, .multiple = 4, .tail = 1,
       .part = VAEGAN_PARTS, .describe = vaegan_describe, .step = vaegan_step },
     { "cyclegan", "turns pictures of one kind into another, and back, without pairs",
       "document 002; Zhu et al. 2017; F15", UNPAIRED_DATA,
@@ -1043,6 +1228,12 @@ const Recipe recipes[] = {
                     .content_weight = 0.3, .style_weight = 3, .clip = 10 },
       .feeds = FEED_GARMENTS, .multiple = STYLE_MULTIPLE, .body = 1, .gain = 1,
       .part = STYLE_PARTS, .describe = style_describe, .step = style_step },
+    { "cloth", "weaves cloth like that of pictures: a print of any size, and one that repeats",
+      "Bergmann, Jetchev, Vollgraf 2017; Elnekave, Weiss 2022; F2, F3, F8, F32, F33",
+      .defaults = { RUN(8, 64, 800), ADAM(1e-3, 0.5, 0.99), .channels = 3, .schedule = LINEAR,
+                    .content_weight = 3, .style_weight = 0.33, .ema = 0.99 },
+      .feeds = FEED_CLOTH, .multiple = 16, .gain = 1, .start = cloth_start,
+      .part = CLOTH_PARTS, .describe = cloth_describe, .step = cloth_step },
     { "adain", "fuses any picture with any style in one pass",
       "document 004; Huang, Belongie 2017; F16, F9, F10",
       .defaults = { RUN(8, 64, 3000), ADAM(1e-3, 0.9, 0.999), .channels = 3, .content_weight = 1,
@@ -1105,9 +1296,9 @@ static void want_shared(Gan *gan) {
     want(gan, &gan->numbers, NUMBERS);
     want(gan, &gan->x_real, batches * pixels * o->channels);
     if (gan_content(gan)) want(gan, &gan->content, o->batch * pixels * gan_content(gan));
-    if (feeds == FEED_CLASSES) want(gan, &gan->given, batches * o->classes);
+    if (feeds == FEED_CLASSES || gan->g_given) want(gan, &gan->given, batches * o->classes);
     if (feeds == FEED_CROPS || feeds == FEED_LABELS) want(gan, &gan->labels, o->batch);
-    if (gan->d.nodes) want(gan, &gan->d_target, node_count(logits_of(gan, &gan->d)));
+    if (gan->d.nodes) want(gan, &gan->d_target, 2 * node_count(logits_of(gan, &gan->d)));
     if (o->penalty_weight > 0) want(gan, &gan->t, o->batch);
     if (o->ema > 0) keep(gan, &gan->ema, gan->g.parameters, "g.now");
     for (int i = 0; i < gan->latents; i++)
@@ -1190,7 +1381,7 @@ static void share_statistics(Gan *gan) {
         if (net->buffers && !net->mean) parallel_mean(gan->ops, net->buffer, net->buffers);
 }
 
-void gan_step(Gan *gan, Report *report) {
+void gan_step_begin(Gan *gan) {
     const Node *x = fake(gan);
     gan->ops->fill(gan->numbers, 0, NUMBERS);
     gan->draw = gan->step, gan->first = (long)parallel_rank() * gan->options.batch;
@@ -1198,9 +1389,15 @@ void gan_step(Gan *gan, Report *report) {
     share_statistics(gan);
     if (gan->ema) update_ema(gan);
     gan->ops->batch_std(gan->numbers + BATCH_STD, x->y, x->n, node_count(x) / x->n);
+}
+void gan_step_end(Gan *gan, Report *report) {
     parallel_mean(gan->ops, gan->numbers, NUMBERS);
     *report = report_of(gan);
     gan->step++;
+}
+void gan_step(Gan *gan, Report *report) {
+    gan_step_begin(gan);
+    gan_step_end(gan, report);
 }
 
 void gan_sample(Gan *gan, uint64_t draw, real *out) {
@@ -1211,6 +1408,22 @@ void gan_sample(Gan *gan, uint64_t draw, real *out) {
     else generate(gan, number / all, 0);
     download(gan, fake(gan), out);
     swap_ema(gan);
+}
+
+void gan_decode(Gan *gan, const real *z, real *out) {
+    Node *input = &gan->g.node[gan->g_latent[0]];
+    swap_ema(gan);
+    gan->ops->upload(input->y, z, node_count(input));
+    net_forward(&gan->g, 0);
+    download(gan, fake(gan), out);
+    swap_ema(gan);
+}
+
+void gan_judge(Gan *gan, const real *x, real *logits) {
+    Node *input = &gan->d.node[gan->d_picture];
+    gan->ops->upload(input->y, x, node_count(input));
+    net_forward(&gan->d, 0);
+    download(gan, logits_of(gan, &gan->d), logits);
 }
 
 /* ---------------------------------------------------------------------------------- checkpoints */

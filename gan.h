@@ -29,11 +29,14 @@ typedef struct GanOptions {
     double cycle_weight, identity_weight, kl_weight;     /* F15, F14 */
     double diversity_weight;            /* of mean |G(z) - G(z')|, which is to grow */
     int schedule;                       /* of the rates: CONSTANT, LINEAR, COSINE */
+    int tail;                           /* channels before dcgan's last layer; 0: no such layer */
     int body;                           /* of G's blocks: RESIDUAL, INCEPTION, SEPARABLE */
     double ema;                         /* in (0,1): mean of G's weights, a mean + (1 - a) w */
     int sync_batchnorm;                 /* 1: batch norm's statistics are those of all ranks */
     uint64_t seed;
     int vgg; const StFile *weights;     /* adain: see features_open; 0, NULL: random features */
+    const double *palette;              /* cloth: means and root (3,3) of its colours, then its */
+                                        /* waves (2,cloth_waves()), radians a pixel; or NULL */
 } GanOptions;
 
 enum { GAN_PARTS = 6, GAN_FEATURES = 18, GAN_NETS = 6, GAN_BUFFERS = 24 };
@@ -51,13 +54,14 @@ typedef struct Gan Gan;
 
 enum { CONSTANT, LINEAR, COSINE };
 enum { RESIDUAL, INCEPTION, SEPARABLE, BODIES };
-enum { BCE, LEAST_SQUARES, WASSERSTEIN, HINGE };         /* adversarial losses */
+enum { BCE, LEAST_SQUARES, WASSERSTEIN, HINGE, RELATIVISTIC };         /* adversarial losses */
 
 /* What a recipe is fed with: gan->x_real, and where it repaints gan->content */
 enum Feed {
     FEED_NOISE,                              /* pictures, to be drawn out of noise */
     FEED_CLASSES,                            /* the same with their classes, gan->given */
     FEED_PICTURES,                           /* pictures, to be encoded and drawn again */
+    FEED_CLOTH,                              /* crops of styles, and of which: gan->given */
     FEED_UNPAIRED,                           /* content of one set, to become like x_real */
     FEED_DRAWINGS,                           /* pictures; content: their edges */
     FEED_GARMENTS,                           /* crops of styles; content: garments, gan->mask */
@@ -75,7 +79,7 @@ typedef struct Recipe {
     int multiple;                        /* height and width are multiples of this */
     int objective;                       /* the adversarial loss */
     int spectral, rmsprop;               /* 1: spectral norm in D; RMSprop instead of Adam */
-    int body;                            /* 1: options.body chooses its generator's blocks */
+    int body, tail;                      /* 1: options.body, options.tail choose G's layers */
     double gain;                         /* of the first weights, see net_initialize */
     void (*describe)(Gan *gan);
     int (*start)(Gan *gan);              /* more of gan_finish, or NULL; 0: failed */
@@ -84,7 +88,8 @@ typedef struct Recipe {
                                             forward pass */
 } Recipe;
 
-enum { STYLE_MULTIPLE = 8 };             /* the style generator's sides are multiples of this */
+/* The style generator's sides, and the cloth's, are multiples of this */
+enum { STYLE_MULTIPLE = 8 };
 
 struct Gan {
     const Recipe *recipe;
@@ -96,7 +101,8 @@ struct Gan {
     long first;                          /* this rank's first picture among those of all ranks */
 
     Net g, d;                            /* generator, discriminator; no nodes: there is none */
-    Net e, f, d2, blur;                  /* encoder; the way back and its D; see content_loss */
+    Net e, f, d2, blur;                  /* encoder; the way back and its D; see content_loss,
+                                            patch_loss */
     int g_latent[4], latents;            /* nodes of G: z or planes of noise; */
     int g_content, g_given, g_style;     /* what it repaints (stylegan: 1), class, style moments; */
     int g_scale_shift[12], scale_shifts; /* scale and shift of its norms (F16), */
@@ -114,9 +120,11 @@ struct Gan {
     real *soft_mask, *soft_content;      /* mask and content after average pooling */
     real *target[GAN_FEATURES];          /* of the features: Gram matrices, moments, activations */
     real *gram, *dgram, *mean;           /* F8 of one layer: Gram matrix, its gradient, means */
+    real *matched, *sorted;              /* cloth: see match_ranks */
     real *x_fake[2], *pool[2];           /* cyclegan: pictures of G and F; earlier ones of theirs */
     real *ema;                           /* of G's parameters; the two are swapped for sampling */
-    real *d_target, *t;                  /* LEAST_SQUARES: wanted logits; F12: t */
+    real *d_target, *t;                  /* LEAST_SQUARES: wanted logits, RELATIVISTIC: kept ones,
+                                            (2,batch); F12: t */
     real *numbers;                       /* what the step measures, for Report */
     real *lot;                           /* several ranks: random numbers, or pictures, of all */
     struct { real **at; long count; const char *name; } buffer[GAN_BUFFERS];     /* all of these */
@@ -139,18 +147,25 @@ Net *gan_net(const Gan *gan, int i);     /* network i of those that there are; N
 
 /* One training step on gan->x_real (content, mask): D's update, then G's. */
 void gan_step(Gan *gan, Report *report);
+/* Its halves: a GPU is asked for everything; it is waited for. Between them the next batch can be
+ * prepared, on the host. */
+void gan_step_begin(Gan *gan);
+void gan_step_end(Gan *gan, Report *report);
 
 /* Pictures of G as it is, batch norm by its running statistics: out (batch,size,size,channels) on
  * the host. The same draw gives the same noise at any time. */
 void gan_sample(Gan *gan, uint64_t draw, real *out);
 
+/* G's pictures of z (batch,100), where z is all that G reads; D's logits of pictures. On the host,
+ * batch norm by its running statistics. */
+void gan_decode(Gan *gan, const real *z, real *out);
+void gan_judge(Gan *gan, const real *x, real *logits);
+
 /* More from single recipes, pictures (batch,size,size,channels). cyclegan: F(x_real).
- * vaegan: the codes (batch,2*100) of gan->x_real, means before log variances, and pictures of z
- * (batch,100). stylegan: the coarsest scale in the style of one z (batch,64), the rest of another.
- * */
+ * vaegan: the codes (batch,2*100) of gan->x_real, means before log variances, which gan_decode
+ * takes. stylegan: the coarsest scale in the style of one z (batch,64), the rest of another. */
 void gan_sample_back(Gan *gan, real *out);
 void gan_encode(Gan *gan, real *code);
-void gan_decode(Gan *gan, const real *z, real *out);
 void gan_mix(Gan *gan, const real *coarse, const real *fine, real *out);
 
 /* The style generator alone, for n pictures of any height and width (multiples of STYLE_MULTIPLE);
@@ -160,6 +175,16 @@ void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, 
 void translator(Net *g, const char *name, const Ops *ops, int n, int h, int w, int channels, int z,
                 Gan *nodes);
 enum { PATTERN_Z = 8 };
+
+/* The cloth generator alone, for n pictures of any height and width (multiples of STYLE_MULTIPLE).
+ * No convolution is padded, so that a picture has no border: each of its pixels is made in one and
+ * the same way of what its inputs hold around it. Inputs: g_latent[0] (1,1,z): phases of the waves,
+ * then numbers of the whole picture; g_given (1,1,classes): the style, if classes > 1; g_latent[1]
+ * .. [3]: noise in grains of 8, 2, 1 pixels, (h / grain + cloth_margin(i), ..) each. */
+void cloth_generator(Net *g, const Ops *ops, int n, int h, int w, int classes, Gan *nodes);
+int cloth_margin(int latent);
+int cloth_waves(int classes);            /* how many waves there are, at most 16; */
+int cloth_inputs(int classes);           /* and channels that its first convolution reads */
 
 /* The pieces of adain, for pictures of any height and width: E for n pictures (h,w), then G for
  * what E gives, in gan->e and gan->g; gan->ops and gan->options (seed, vgg, weights) say which
@@ -184,6 +209,6 @@ void gan_begin_anew(Gan *gan);           /* keeps the weights, forgets moments a
 /* Purposes: the upper half of a stream number of the counter-based generator; the lower half is the
  * step or node. */
 enum { STREAM_G = 1, STREAM_D, STREAM_NOISE, STREAM_SAMPLE, STREAM_DATA, STREAM_AUGMENT,
-       STREAM_CROP, STREAM_CONTENT, STREAM_PENALTY, STREAM_POOL };
+       STREAM_CROP, STREAM_CONTENT, STREAM_PENALTY, STREAM_POOL, STREAM_PATCH };
 #define STREAM(purpose, index) ((uint64_t)(purpose) << 40 | (uint64_t)(index))
 #endif

@@ -128,6 +128,11 @@ typedef struct Ops {
                              int n, int h, int w, int c, int factor);
     void (*gray_forward)(real *y, const real *x, long rows, int c);
     void (*gray_backward)(real *dx, const real *dy, long rows, int c);
+    /* F32: waves, and numbers of the whole picture, at every pixel */
+    void (*waves_forward)(real *y, const real *x, const real *k, const real *b, int n, int h, int w,
+                          int waves, int others);
+    void (*waves_backward)(real *dx, real *dk, const real *dy, const real *x, const real *k, int n,
+                           int h, int w, int waves, int others);
     /* losses: forward writes one number, backward adds `scale` times its gradient */
     void (*mean_sigmoid)(real *out, const real *logits, long n);
     void (*bce_logits_forward)(real *loss, const real *logits, real target, long n);
@@ -167,7 +172,8 @@ typedef struct Ops {
     void (*kl_backward)(real *dcode, const real *code, real scale, long rows, int k);
     /* a number to report */
     void (*batch_std)(real *out, const real *x, int n, long each);
-    /* search */
+    /* search, order */
+    void (*match_ranks)(real *y, real *sorted, const real *x, const real *t, long rows, int c);
     void (*nearest)(real *index, real *least, const real *x, const real *y, const real *weight,
                     long nx, long ny, int c);
     /* F19, and the optimiser of F11 */
@@ -194,7 +200,8 @@ typedef struct Ops {
     _(sigmoid_forward) _(sigmoid_backward) _(dropout_forward) _(dropout_backward) _(add_forward) \
     _(lerp) _(concat_forward) _(concat_backward) _(reflect_pad_forward) _(reflect_pad_backward) \
     _(upsample_forward) _(upsample_backward) _(avgpool_forward) _(avgpool_backward) \
-    _(maxpool_forward) _(maxpool_backward) _(gray_forward) _(gray_backward) _(mean_sigmoid) \
+    _(maxpool_forward) _(maxpool_backward) _(gray_forward) _(gray_backward) _(waves_forward) \
+    _(waves_backward) _(match_ranks) _(mean_sigmoid) \
     _(bce_logits_forward) _(bce_logits_backward) _(softmax_cross_entropy_forward) \
     _(softmax_cross_entropy_backward) _(squared_error_forward) _(squared_error_backward) \
     _(absolute_error_forward) _(absolute_error_backward) _(hinge_forward) _(hinge_backward) \
@@ -207,6 +214,7 @@ typedef struct Ops {
 extern const Ops ops_naive;
 
 #define NORM_EPS 1e-5              /* added to a variance before its square root is taken (F17) */
+#define TURN 6.283185307179586     /* radians (F32) */
 
 /* ---------------------------------------------------------------------- random numbers, shared
  * cuda_kernels.cu compiles the same text for the GPU: the same bits. */
@@ -296,31 +304,44 @@ CPU_AND_GPU float philox_normal(uint64_t seed, uint64_t stream, uint64_t i) {
 
 /* -------------------------------------------------------------------------- memory and vectors */
 
-static real *naive_alloc(long count) {
-    return count < 0 ? NULL : calloc(count ? (size_t)count : 1, sizeof(real));
+static real *naive_alloc(long count) {                /* aligned as the widest vectors are */
+    size_t bytes = ((size_t)count * sizeof(real) + 63) / 64 * 64;
+    real *x = count < 0 || (size_t)count > SIZE_MAX / 2 / sizeof(real) ? NULL
+              : aligned_alloc(64, bytes ? bytes : 64);
+    return x ? memset(x, 0, bytes ? bytes : 64) : NULL;
 }
 static void naive_release(real *x) { free(x); }
 static long conv_scratch(const Conv *d) { (void)d; return 0; }
 static long gram_scratch(long rows, int c) { (void)rows, (void)c; return 0; }
 static long nearest_scratch(long nx, long ny, int c) { (void)nx, (void)ny, (void)c; return 0; }
 
+/* Large sums are cut into 64 slices whatever the number of threads: that fixes their order. A loop
+ * of fewer than WORTH rounds is not worth waking another thread. */
+enum { SLICES = 64, WORTH = 1 << 13 };
+
 /* x = value   x: (n) */
 static void fill(real *x, real value, long n) {
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) x[i] = value;
 }
 
-/* y = x   x, y: (n) */
-static void copy(real *y, const real *x, long n) { memmove(y, x, n * sizeof(real)); }
+/* y = x   x, y: (n)   move: by one thread */
+static void move(real *y, const real *x, long n) { memcpy(y, x, sizeof(real) * (size_t)n); }
+static void copy(real *y, const real *x, long n) {
+    #pragma omp parallel for if(n > WORTH)
+    for (int s = 0; s < SLICES; s++)
+        move(y + n * s / SLICES, x + n * s / SLICES, n * (s + 1) / SLICES - n * s / SLICES);
+}
 
 /* y += a x   x, y: (n) */
 static void axpy(real *y, const real *x, real a, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) y[i] += a * x[i];
 }
 
 /* x *= a   x: (n) */
 static void scale(real *x, real a, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) x[i] *= a;
 }
 
@@ -337,8 +358,6 @@ static void clip_norm(real *x, const real *square, real limit, long n) {
     if (norm > limit) scale(x, (real)(limit / norm), n);
 }
 
-/* Large sums are cut into 64 slices whatever the number of threads: that fixes their order. */
-enum { SLICES = 64 };
 static double add_slices(const double partial[SLICES]) {
     double total = 0;
     for (int s = 0; s < SLICES; s++) total += partial[s];
@@ -418,15 +437,17 @@ static void dense_backward_weight(real *dw, const real *x, const real *dy, int n
  * neighbouring channels of a (rows,C) matrix */
 enum { LINE = 16 };
 static int lanes_at(int c0, int c) { return c - c0 < LINE ? c - c0 : LINE; }
+/* for each lane j < lanes: LINE of them nearly always, a constant, so that vectors do it */
+#define EACH_LANE(j, statement) \
+    if (lanes == LINE) for (int j = 0; j < LINE; j++) { statement; } \
+    else for (int j = 0; j < lanes; j++) { statement; }
 static void add_rows(double sum[LINE], const real *x, long rows, int c, int lanes) {
-    for (long r = 0; r < rows; r++)
-        for (int j = 0; j < lanes; j++) sum[j] += x[r * c + j];
+    for (long r = 0; r < rows; r++) EACH_LANE(j, sum[j] += x[r * c + j])
 }
 static void add_squares(double square[LINE], const double mean[LINE], const real *x,
                         long rows, int c, int lanes) {
     for (long r = 0; r < rows; r++)
-        for (int j = 0; j < lanes; j++)
-            square[j] += (x[r * c + j] - mean[j]) * (x[r * c + j] - mean[j]);
+        EACH_LANE(j, square[j] += (x[r * c + j] - mean[j]) * (x[r * c + j] - mean[j]))
 }
 
 /* db[c] += sum_r dy[r,c]   dy: (rows,C): the gradient of every `+ b`, dense or convolution */
@@ -621,14 +642,14 @@ static void normalize_vector(real *x, real *norm, long n) {
     sum_squares(norm, x, n);
     *norm = (real)sqrt((double)*norm);
     real length = *norm < (real)1e-12 ? (real)1e-12 : *norm;
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) x[i] /= length;
 }
 
 /* F23: y = w / sigma   w, y: (n), sigma: (1)
  * (Miyato, Kataoka, Koyama, Yoshida 2018: a dense layer so divided is 1-Lipschitz) */
 static void spectral_forward(real *y, const real *w, const real *sigma, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) y[i] = w[i] / *sigma;
 }
 /* dw[i,o] += (dy[i,o] - u[i] v[o] sum_{k,l} dy[k,l] y[k,l]) / sigma
@@ -678,7 +699,7 @@ static void normalize_forward(real *y, real *mean, real *var, const real *x, con
                 b[j] = beta[c0 + j];
             }
             for (long i = at; i < at + rows * c; i += c)
-                for (int j = 0; j < lanes; j++) y[i + j] = a[j] * (x[i + j] - mu[j]) + b[j];
+                EACH_LANE(j, y[i + j] = a[j] * (x[i + j] - mu[j]) + b[j])
         }
 }
 /* With h = (x - mu) / sqrt(var + eps) and the means taken over the rows of a group:
@@ -700,10 +721,8 @@ static void normalize_backward(real *dx, real *dgamma, real *dbeta, const real *
                 k[j] = gamma[c0 + j] * rstd[j];
             }
             for (long i = at; i < at + rows * c; i += c)
-                for (int j = 0; j < lanes; j++) {
-                    sum[j] += dy[i + j];
-                    dot[j] += dy[i + j] * ((x[i + j] - mu[j]) * rstd[j]);
-                }
+                EACH_LANE(j, sum[j] += dy[i + j];
+                          dot[j] += dy[i + j] * ((x[i + j] - mu[j]) * rstd[j]))
             for (int j = 0; j < lanes; j++) {
                 mean_dy[j] = (real)(sum[j] / rows);
                 mean_dyh[j] = (real)(dot[j] / rows);
@@ -711,9 +730,8 @@ static void normalize_backward(real *dx, real *dgamma, real *dbeta, const real *
                 if (dbeta) dbeta[c0 + j] += (real)sum[j];
             }
             for (long i = at; i < at + rows * c; i += c)
-                for (int j = 0; j < lanes; j++)
-                    dx[i + j] += k[j] * (dy[i + j] - mean_dy[j]
-                                         - (x[i + j] - mu[j]) * rstd[j] * mean_dyh[j]);
+                EACH_LANE(j, dx[i + j] += k[j] * (dy[i + j] - mean_dy[j]
+                                         - (x[i + j] - mu[j]) * rstd[j] * mean_dyh[j]))
         }
     }
 }
@@ -773,24 +791,24 @@ static void moments_backward(real *dx, const real *dy, const real *x, const real
 
 /* y = x > 0 ? x : slope x   slope 0 is relu   x, y: (n) */
 static void leaky_relu_forward(real *y, const real *x, real slope, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) y[i] = (x[i] > 0 ? 1 : slope) * x[i];
 }
 /* dx += dy (y > 0 ? 1 : slope)   for slope >= 0 the sign of y is the sign of x */
 static void leaky_relu_backward(real *dx, const real *dy, const real *y, real slope, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += (y[i] > 0 ? 1 : slope) * dy[i];
 }
 
 /* y = tanh x   x, y: (n) */
 static void tanh_forward(real *y, const real *x, long n) {
-    #pragma omp parallel for
+    #pragma omp parallel for if(n > WORTH)
     for (long i = 0; i < n; i++)
         y[i] = sizeof(real) == 4 ? (real)tanhf((float)x[i]) : (real)tanh((double)x[i]);
 }
 /* dx += dy (1 - y^2) */
 static void tanh_backward(real *dx, const real *dy, const real *y, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += dy[i] * (1 - y[i] * y[i]);
 }
 
@@ -800,39 +818,56 @@ static real sigmoid(real x) {
     return (real)(x >= 0 ? 1 / (1 + e) : e / (1 + e));
 }
 static void sigmoid_forward(real *y, const real *x, long n) {
-    #pragma omp parallel for
+    #pragma omp parallel for if(n > WORTH)
     for (long i = 0; i < n; i++) y[i] = sigmoid(x[i]);
 }
 /* dx += dy y (1 - y) */
 static void sigmoid_backward(real *dx, const real *dy, const real *y, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += dy[i] * y[i] * (1 - y[i]);
 }
 
+/* k of elements 4 block .. 4 block + 3, below: four numbers cost as much as one */
+static void dropout_keeps(real k[4], real rate, uint64_t seed, uint64_t stream, long block) {
+    uint32_t words[4];
+    philox4x32(words, seed, stream, (uint64_t)block);
+    for (int j = 0; j < 4; j++)
+        k[j] = (float)(words[j] >> 8) * 0x1p-24f < rate ? 0 : 1 / (1 - rate);
+}
 /* y_i = x_i k_i   k_i = 0 with probability rate, else 1 / (1 - rate)   x, y: (n), 0 <= rate < 1
  * k_i = 0 where philox_uniform(seed, stream, first + i) < rate: the backward pass draws it again.
  * first: not 0 where other processes hold the batch's beginning.   (Srivastava et al. 2014) */
 static void dropout_forward(real *y, const real *x, real rate, long n,
                             uint64_t seed, uint64_t stream, long first) {
-    real keep = 1 / (1 - rate);
     #pragma omp parallel for
-    for (long i = 0; i < n; i++)
-        y[i] = x[i] * (philox_uniform(seed, stream, first + i) < rate ? 0 : keep);
+    for (long block = first / 4; block < (first + n + 3) / 4; block++) {
+        real keep[4];
+        dropout_keeps(keep, rate, seed, stream, block);
+        for (int j = 0; j < 4; j++) {
+            long i = 4 * block + j - first;
+            if (i >= 0 && i < n) y[i] = x[i] * keep[j];
+        }
+    }
 }
 /* dx_i += dy_i k_i */
 static void dropout_backward(real *dx, const real *dy, real rate, long n,
                              uint64_t seed, uint64_t stream, long first) {
-    real keep = 1 / (1 - rate);
     #pragma omp parallel for
-    for (long i = 0; i < n; i++)
-        dx[i] += dy[i] * (philox_uniform(seed, stream, first + i) < rate ? 0 : keep);
+    for (long block = first / 4; block < (first + n + 3) / 4; block++) {
+        real keep[4];
+        dropout_keeps(keep, rate, seed, stream, block);
+        for (int j = 0; j < 4; j++) {
+            long i = 4 * block + j - first;
+            if (i >= 0 && i < n) dx[i] += dy[i] * keep[j];
+        }
+    }
 }
 
 /* -------------------------------------------------------------------------------------- shape */
 
 /* y = a + b   all: (n)   (its backward is two axpy) */
 static void add_forward(real *y, const real *a, const real *b, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
 
@@ -847,8 +882,8 @@ static void lerp(real *y, const real *a, const real *b, const real *t, int n, lo
 static void concat_forward(real *y, const real *a, const real *b, long rows, int ca, int cb) {
     #pragma omp parallel for
     for (long r = 0; r < rows; r++) {
-        copy(y + r * (ca + cb), a + r * ca, ca);
-        copy(y + r * (ca + cb) + ca, b + r * cb, cb);
+        move(y + r * (ca + cb), a + r * ca, ca);
+        move(y + r * (ca + cb) + ca, b + r * cb, cb);
     }
 }
 /* da[r] += dy[r, 0..ca), db[r] += dy[r, ca..ca+cb)   da or db may be NULL */
@@ -871,7 +906,7 @@ static void reflect_pad_forward(real *y, const real *x, int n, int h, int w, int
     for (int r = 0; r < n * hp; r++) {
         long row = (long)(r / hp) * h + reflect(r % hp - pad, h);
         for (int j = 0; j < wp; j++)
-            copy(y + ((long)r * wp + j) * c, x + (row * w + reflect(j - pad, w)) * c, c);
+            move(y + ((long)r * wp + j) * c, x + (row * w + reflect(j - pad, w)) * c, c);
     }
 }
 /* dx[n, reflect(i-pad), reflect(j-pad), c] += dy[n,i,j,c]
@@ -890,12 +925,62 @@ static void reflect_pad_backward(real *dx, const real *dy, int n, int h, int w, 
         }
 }
 
+/* F32: what is the same at every pixel, and what comes again after a period, in all directions:
+ *   y[n,i,j] = b + (sin a_1 .. sin a_W, cos a_1 .. cos a_W, x[n,W], x[n,W+1] .. x[n,W+M-1])
+ *   a_q = k[0,q] i + k[1,q] j + 2 pi x[n,q]
+ * x: (N,W+M): phases in turns and M numbers  wave numbers k: (2,W), in radians a pixel
+ * b: (2W+M) or NULL  y: (N,H,W',2W+M)   (Bergmann, Jetchev, Vollgraf 2017: periodic spatial GAN) */
+static real wave_angle(const real *x, const real *k, long i, long j, int q, int waves) {
+    return k[q] * (real)i + k[waves + q] * (real)j + (real)TURN * x[q];
+}
+static void waves_forward(real *y, const real *x, const real *k, const real *b, int n, int h, int w,
+                          int waves, int others) {
+    int c = 2 * waves + others;
+    #pragma omp parallel for
+    for (long p = 0; p < (long)n * h * w; p++) {
+        const real *of = x + p / w / h * (waves + others);
+        real *to = y + p * c;
+        for (int q = 0; q < waves; q++) {
+            real a = wave_angle(of, k, p / w % h, p % w, q, waves);
+            to[q] = (real)sin((double)a), to[waves + q] = (real)cos((double)a);
+        }
+        for (int q = 0; q < others; q++) to[2 * waves + q] = of[waves + q];
+        for (int q = 0; q < c && b; q++) to[q] += b[q];
+    }
+}
+/* dx[n,q] += 2 pi sum of da_q   dk[0,q] += sum of da_q i   dk[1,q] += sum of da_q j   with
+ * da_q = dsin_q cos a_q - dcos_q sin a_q   dx[n,W+m] += sum of dy's channel 2W+m
+ * dx and dk: or NULL */
+static void waves_backward(real *dx, real *dk, const real *dy, const real *x, const real *k,
+                           int n, int h, int w, int waves, int others) {
+    int c = 2 * waves + others;
+    #pragma omp parallel for
+    for (int q = 0; q < waves + others; q++) {
+        double sum_i = 0, sum_j = 0;
+        for (long m = 0; m < n; m++) {
+            const real *of = x + m * (waves + others);
+            double sum = 0;
+            for (long p = 0; p < (long)h * w; p++) {
+                const real *from = dy + (m * h * w + p) * c;
+                double da = from[waves + q];
+                if (q < waves) {
+                    double a = wave_angle(of, k, p / w, p % w, q, waves);
+                    da = from[q] * cos(a) - from[waves + q] * sin(a);
+                }
+                sum += da, sum_i += da * (double)(p / w), sum_j += da * (double)(p % w);
+            }
+            if (dx) dx[m * (waves + others) + q] += (real)(q < waves ? TURN * sum : sum);
+        }
+        if (dk && q < waves) dk[q] += (real)sum_i, dk[waves + q] += (real)sum_j;
+    }
+}
+
 /* y[n,i,j,c] = x[n, i/f, j/f, c]   nearest neighbour   x: (N,H,W,C)  y: (N,H f,W f,C) */
 static void upsample_forward(real *y, const real *x, int n, int h, int w, int c, int f) {
     #pragma omp parallel for
     for (long r = 0; r < (long)n * h * f; r++)
         for (int j = 0; j < w * f; j++)
-            copy(y + (r * w * f + j) * c, x + (r / f * w + j / f) * c, c);
+            move(y + (r * w * f + j) * c, x + (r / f * w + j / f) * c, c);
 }
 /* dx[n,i,j,c] += sum over the f x f pixels that copied it */
 static void upsample_backward(real *dx, const real *dy, int n, int h, int w, int c, int f) {
@@ -1028,7 +1113,7 @@ static void softmax_cross_entropy_forward(real *loss, const real *logits, const 
 /* dl[i,j] += scale/n (s[i,j] - (1 where j = t_i, else 0)) */
 static void softmax_cross_entropy_backward(real *dlogits, const real *logits, const real *label,
                                            real scale, long n, int classes) {
-    #pragma omp parallel for
+    #pragma omp parallel for if(n > WORTH)
     for (long i = 0; i < n; i++) {
         const real *l = logits + i * classes;
         double all = log_sum_exp(l, classes);
@@ -1080,7 +1165,7 @@ static void absolute_error_backward(real *da, const real *a, const real *b, cons
     double total = total_weight(weight, n);
     if (total == 0) return;
     real k = (real)(scale / total);
-    #pragma omp parallel for
+    #pragma omp parallel for if(n > WORTH)
     for (long i = 0; i < n; i++) {
         real e = a[i] - b[i];
         da[i] += k * (weight ? weight[i] : 1) * (e > 0 ? 1 : e < 0 ? -1 : e);
@@ -1100,7 +1185,7 @@ static void hinge_forward(real *loss, const real *x, real sign, long n) {
 /* dx_i -= scale/n s   where 1 - s x_i > 0 */
 static void hinge_backward(real *dx, const real *x, real sign, real scale, long n) {
     real k = -scale / n * sign;
-    #pragma omp parallel for
+    #pragma omp parallel for if(n > WORTH)
     for (long i = 0; i < n; i++) {
         real below = 1 - sign * x[i];
         dx[i] += below <= 0 ? 0 : below > 0 ? k : below;              /* the third: NaN */
@@ -1116,7 +1201,7 @@ static void mean_forward(real *loss, const real *x, long n) {
 }
 /* dx_i += scale/n */
 static void mean_backward(real *dx, real scale, long n) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += scale / n;
 }
 
@@ -1281,7 +1366,33 @@ static void batch_std(real *out, const real *x, int n, long each) {
     *out = (real)(add_slices(partial) / each);
 }
 
-/* ------------------------------------------------------------------------------------- search */
+/* ------------------------------------------------------------------------------ search, order */
+
+/* y[i,j] = that element of column j of t which has the rank, in this column, that x[i,j] has in its
+ * own; of equals the one in the earlier row is the smaller   x, t, y, sorted t: (rows,C)   F33
+ * Each rank is counted: rows^2 C comparisons, and the order of nothing matters. */
+static void count_smaller(int rank[LINE], const real *x, long i, long rows, int c, int lanes) {
+    const real *own = x + i * c;
+    for (int j = 0; j < lanes; j++) rank[j] = 0;
+    for (long k = 0; k < i; k++)
+        for (int j = 0; j < lanes; j++) rank[j] += x[k * c + j] <= own[j];
+    for (long k = i + 1; k < rows; k++)
+        for (int j = 0; j < lanes; j++) rank[j] += x[k * c + j] < own[j];
+}
+static void match_ranks(real *y, real *sorted, const real *x, const real *t, long rows, int c) {
+    for (int pass = 0; pass < 2; pass++)
+        #pragma omp parallel for
+        for (long i = 0; i < rows; i++)
+            for (int c0 = 0; c0 < c; c0 += LINE) {
+                int rank[LINE], lanes = lanes_at(c0, c);
+                count_smaller(rank, (pass ? x : t) + c0, i, rows, c, lanes);
+                for (int j = 0; j < lanes; j++) {
+                    long at = (long)rank[j] * c + c0 + j, own = i * c + c0 + j;
+                    if (pass) y[own] = sorted[at];
+                    else sorted[at] = t[own];
+                }
+            }
+}
 
 /* An index travels as a real, which is exact up to 2^24: for more rows the program ends. */
 static void nearest_limit(long ny) {
@@ -1316,7 +1427,7 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n,
                       real lr, real beta1, real beta2, real eps, long t) {
     real step = (real)(lr / (1 - pow((double)beta1, (double)t)));
     real unbias = (real)(1 / (1 - pow((double)beta2, (double)t)));
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) {
         m[i] = beta1 * m[i] + (1 - beta1) * g[i];
         v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
@@ -1328,7 +1439,7 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n,
  * F11's optimiser: a critic whose target moves with every step is no place for momentum.
  * (Tieleman, Hinton 2012; as PyTorch, no momentum) */
 static void rmsprop_step(real *p, real *v, const real *g, long n, real lr, real decay, real eps) {
-    #pragma omp parallel for simd
+    #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) {
         v[i] = decay * v[i] + (1 - decay) * g[i] * g[i];
         p[i] -= lr * g[i] / ((real)sqrt((double)v[i]) + eps);

@@ -1,8 +1,9 @@
 /* train.c: the program `train`: it trains a recipe (gan.h) on pictures.
  *
  *     options -> data -> networks -> folder, then for each step:
- *         load_batch     the pictures of the step                    (training/batch.h)
- *         gan_step       D's update, then G's                        (gan.c)
+ *         upload_batch   the pictures of the step                    (training/batch.h)
+ *         gan_step       D's update, then G's; while a GPU computes,
+ *                        the next batch is prepared                  (gan.c)
  *         record         log, samples, checkpoint                    (training/folder.h)
  *
  * --evaluate and --compress measure a run, or make it smaller, instead of that (evaluate.h).
@@ -87,6 +88,7 @@ static void print_networks(const Run *run) {
 static void networks_open(Run *run, const Ops *ops) {
     Gan *gan = &run->gan;
     int styled = feeds_on_styles(run->recipe);
+    double palette[12 + 2 * 16] = {0};
     GanOptions o = run->options;
     o.batch /= parallel_ranks();
     o.channels = styled ? 3 : run->set.c, o.classes = styled ? run->style_count : run->set.classes;
@@ -94,14 +96,16 @@ static void networks_open(Run *run, const Ops *ops) {
         o.vgg = features_open(&run->weights, run->features), o.weights = &run->weights;
         must(o.vgg >= 0);
     }
+    if (run->recipe->feeds == FEED_CLOTH) style_palette(run, palette), o.palette = palette;
     if (!gan_begin(gan, run->recipe, &o, ops))
         die(1, "%s: %s", *run->features ? run->features : "--size", error_text());
     print_networks(run);
     check_networks(run);
-    long n = gan_n_critic(gan) * o.batch, pixels = picture_floats(run, 1);
-    run->pixels = floats(n * pixels * 3), run->masks = floats(n * pixels);
-    run->labels = floats(n), run->made = floats(o.batch * pixels * 3);
+    long pixels = picture_floats(run, o.batch);
+    run->pixels = floats(pixels * 3), run->masks = floats(pixels);
+    run->labels = floats(o.batch), run->made = floats(pixels * 3);
     if (!gan_finish(gan)) die(1, "%s (this run needs %.0f MB)", error_text(), gan_bytes(gan) / 1e6);
+    batch_open(run);
 }
 
 /* ---------------------------------------------------------------- what all jobs begin with */
@@ -202,19 +206,20 @@ static void check_finite(const Run *run, const Report *r) {
         "the last good checkpoint is kept" : "no checkpoint had been written yet");
 }
 
-/* What a step leaves: a line in log.csv; now and then a printed line, sheets, a checkpoint */
+/* What a step leaves: a line in log.csv; now and then a printed line, sheets, a checkpoint; a plot
+ * of the whole run when it has become a quarter longer */
 static void record(Run *run, const Report *report) {
     const Gan *gan = &run->gan;
     int last = gan->step == run->options.steps;
     double seconds = now() - run->begin;
     check_finite(run, report);
     log_step(run, report, seconds);
-    diagnose(run, report);
+    diagnose(&run->diagnosis, &run->gan, report, run->fed[FED_X_REAL].from);
     if (gan->step % run->log_every == 0 || last)
         progress(run, report, (gan->step - run->first) / seconds, seconds);
     if (run->writes && run->sample_every && gan->step % run->sample_every == 0) {
         save_sheets(run);
-        save_plot(run);
+        if (4 * (gan->step - run->plotted) >= run->plotted) save_plot(run);
     }
     if (run->checkpoint_every && gan->step % run->checkpoint_every == 0 && !last) {
         check_ranks(gan);
@@ -231,9 +236,12 @@ static int train(Run *run) {
     folder_begin(run);
     catch_signals();
     run->begin = now(), run->saved = run->same ? gan->step : -1;
+    prepare_batch(run, gan->step);
     while (gan->step < run->options.steps && !(over = is_over(run))) {
-        load_batch(run, gan->step);
-        gan_step(gan, &report);
+        upload_batch(run);
+        gan_step_begin(gan);
+        if (gan->step + 1 < run->options.steps) prepare_batch(run, gan->step + 1);
+        gan_step_end(gan, &report);
         record(run, &report);
     }
     progress_line("%s", "");
@@ -257,7 +265,8 @@ static int dry_run(Run *run) {
     for (int k = 0; k < 2; k++) {
         Report report;
         double begin = now();
-        load_batch(run, k);
+        prepare_batch(run, k);
+        upload_batch(run);
         gan_step(&run->gan, &report);
         double seconds = now() - begin;
         printf("dry run: step %d: D %.4f G %.4f, %.3f s, %d steps would take about %.1f minutes\n",

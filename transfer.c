@@ -9,11 +9,12 @@
  *   -> laid on the picture where the mask is, with folds and shadows
  *   -> the picture's own colours again, if they were asked for.
  * Around it: a list of garments (style/garments.h), each with every style of a folder, and a
- * contact sheet of what became of them.
+ * contact sheet of what became of them. Or --method draw: new pictures out of noise (style/draw.h).
  * Exit status: 0 done, 1 bad input (of several garments: at least one failed; the others are
  * done), 2 usage. Files are written whole or not at all. */
 #define _GNU_SOURCE
 #define CUTOUT_IMPLEMENTATION
+#define DRAW_IMPLEMENTATION
 #define GARMENTS_IMPLEMENTATION
 #define GENERATOR_IMPLEMENTATION
 #define GRAM_IMPLEMENTATION
@@ -23,12 +24,14 @@
 #include "core/device.h"
 #include "core/error.h"
 #include "core/options.h"
+#include "style/draw.h"
 #include "style/garments.h"
 #include "style/generator.h"
 #include "style/gram.h"
 #include "style/patches.h"
 #include "style/page.h"
 #include <errno.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,44 +41,55 @@
 
 /* ---- options -------------------------------------------------------------------------------- */
 
-enum { PATCHES = 1, GRAM = 2, GENERATOR = 4, ADAIN = 8, STYLED = PATCHES | GRAM | ADAIN };
+enum { PATCHES = 1, GRAM = 2, GENERATOR = 4, ADAIN = 8, DRAW = 16, STYLED = PATCHES | GRAM | ADAIN,
+       PAINTS = STYLED | GENERATOR };
 enum { AUTO, PAINT, PRINT };                                    /* --mode */
 enum { OFF, LUMINANCE, COVARIANCE };                            /* --preserve-color */
 
 static struct {
     int method, mode, white, preserve_color, pooling, optimizer;
-    int size, steps, tile, threads, benchmark, help;
+    int size, steps, tile, repeat, count, threads, benchmark, help;
     uint64_t seed;
     double scale, shade, content_weight, style_weight, tv_weight, detail, alpha;
-    OptionList styles;
-    const char *style_weights, *generator, *content, *output, *sheet, *color_from, *mask, *features;
+    OptionList styles, masks;
+    const char *style_weights, *generator, *content, *output, *sheet, *color_from, *features;
     const char *style_layers, *content_layer, *init, *device, *precision, *data_dir;
+    const char *classes, *interpolate;
 } opt;
 
 #define NEXT_LINE "\n                           "
 static Option table[] = {
-    WORD_OPTION("--method", &opt.method, "patches gram generator adain", NULL, 0,
-        "patches (the default), gram (optimised), generator (trained on a style), adain (on any)"),
+    WORD_OPTION("--method", &opt.method, "patches gram generator adain draw", NULL, 0,
+        "patches (the default), gram (optimised), generator (trained on a style)," NEXT_LINE
+        "adain (on any), draw (new pictures, by what was trained on pictures)"),
     TEXTS_OPTION("--style", &opt.styles, STYLED,
         "a painting, a textile, a .pat pattern; may be given several times." NEXT_LINE
         "A folder: every picture in each of its styles, as OUTPUT/content-style.png"),
     TEXTS_OPTION("--pattern-from", &opt.styles, STYLED, "another name for --style"),
-    TEXT_OPTION("--style-weights", &opt.style_weights, "", STYLED,
-        "shares of several styles, as in 2,1 (default equal)"),
+    TEXT_OPTION("--style-weights", &opt.style_weights, "", PAINTS,
+        "shares of several styles, as in 2,1 (default equal; cloth: the first style)"),
     WORD_OPTION("--mode", &opt.mode, "auto paint print", "auto", STYLED,
         "paint all of the picture, print on the garment, auto: if there is one"),
-    TEXT_OPTION("--generator", &opt.generator, "", GENERATOR | ADAIN,
-        "a run's folder, or its checkpoint: ./train --recipe style, cyclegan, pattern, adain"),
-    TEXT_OPTION("--content", &opt.content, "", 0,
+    TEXT_OPTION("--generator", &opt.generator, "", GENERATOR | ADAIN | DRAW,
+        "a run's folder, or its checkpoint: ./train --recipe cloth, style, cyclegan," NEXT_LINE
+        "pattern, adain; without --content dcgan, cgan, and all others that draw out of noise"),
+    INT_OPTION("--repeat", &opt.repeat, "0", 0, 8192, GENERATOR,
+        "without --content: N x N pixels of cloth whose edges meet, to be printed side by side"),
+    INT_OPTION("--count", &opt.count, "64", 1, 100000, DRAW, "how many pictures are drawn"),
+    TEXT_OPTION("--classes", &opt.classes, "", DRAW,
+        "what a run of cgan draws, in turns, such as 0,3 (default: all that it learned)"),
+    TEXT_OPTION("--interpolate", &opt.interpolate, "", DRAW,
+        "two seeds, as in 3,9: pictures on the way from one to the other"),
+    TEXT_OPTION("--content", &opt.content, "", PAINTS,
         "a picture, a folder of them, fashion-mnist:17 or :3-9, or synthetic:5"),
     TEXT_OPTION("--output", &opt.output, "", 0,
-        "a .png or .jpg file; a folder where there are several garments"),
+        "a .png or .jpg file; a folder where there are several garments, or pictures"),
     TEXT_OPTION("--sheet", &opt.sheet, "", 0,
         "also a contact sheet: each garment, and beside it the same with the print; of" NEXT_LINE
         "a folder of styles a table: a line for a garment, a column for a style"),
-    INT_OPTION("--size", &opt.size, "0", 0, 16384, 0,
+    INT_OPTION("--size", &opt.size, "0", 0, 16384, PAINTS,
         "longer side of the result; 0: the picture's own, below 128 enlarged to 256"),
-    REAL_OPTION("--style-scale", &opt.scale, "0", 0, 64, 0,
+    REAL_OPTION("--style-scale", &opt.scale, "0", 0, 64, PAINTS,
         "size of the motifs, 1: as in the style or in training; 0: a good one"),
     REAL_OPTION("--shade", &opt.shade, "0.85", 0, 1, PATCHES | GENERATOR,
         "how strongly folds and shadows show (patches, paint: 0)"),
@@ -84,14 +98,15 @@ static Option table[] = {
         "0.5, print 0.1); gram: weight of the content loss (0.25; VGG 0.05)"),
     REAL_OPTION("--detail", &opt.detail, NULL, 0, 1, PATCHES,
         "fine detail of the content, added at the end (paint 0.35, print 0)"),
-    WORD_OPTION("--preserve-color", &opt.preserve_color, "off luminance covariance", "off", 0,
+    WORD_OPTION("--preserve-color", &opt.preserve_color, "off luminance covariance", "off", PAINTS,
         "covariance: the style gets the content's colours first; luminance: the result" NEXT_LINE
         "keeps its light and dark and takes the content's colours"),
     TEXT_OPTION("--color-from", &opt.color_from, "", STYLED,
         "the style gets the colours of this picture first"),
-    TEXT_OPTION("--mask", &opt.mask, "", 0,
-        "a picture of the content's size, white where the print belongs"),
-    WORD_OPTION("--background", &opt.white, "keep white", "keep", 0,
+    TEXTS_OPTION("--mask", &opt.masks, PAINTS,
+        "a picture of the content's size, white where the print belongs. Several" NEXT_LINE
+        "masks, each with its --style behind it: several prints, one after the other"),
+    WORD_OPTION("--background", &opt.white, "keep white", "keep", PAINTS,
         "around the garment: keep the picture, of a transparent one a .png keeps that; or white"),
     REAL_OPTION("--alpha", &opt.alpha, "1", 0, 1, ADAIN,
         "how much of the style; 0: the content, as the generator draws it"),
@@ -113,8 +128,8 @@ static Option table[] = {
         "adam or lbfgs"),
     TEXT_OPTION("--init", &opt.init, "content", GRAM,
         "start from the content, from noise, or from a picture"),
-    SEED_OPTION("--seed", &opt.seed, "1", PATCHES | GRAM | GENERATOR,
-        "another seed draws another print"),
+    SEED_OPTION("--seed", &opt.seed, "1", PATCHES | GRAM | GENERATOR | DRAW,
+        "another seed draws another print, or other pictures"),
     TEXT_OPTION("--device", &opt.device, "auto", 0,
         "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one"),
     TEXT_OPTION("--precision", &opt.precision, "float32", 0,
@@ -124,9 +139,9 @@ static Option table[] = {
         "no seam shows. 0: at once, and in pieces where it does not fit"),
     INT_OPTION("--threads", &opt.threads, "0", 0, 1024, 0,
         "OpenMP threads, 0: all; results do not depend on it"),
-    TEXT_OPTION("--data-dir", &opt.data_dir, "", 0,
+    TEXT_OPTION("--data-dir", &opt.data_dir, "", PAINTS,
         "where Fashion-MNIST lies (default /usr/share/datasets/fashion-mnist)"),
-    FLAG_OPTION("--benchmark", &opt.benchmark, 0,
+    FLAG_OPTION("--benchmark", &opt.benchmark, PAINTS,
         "the best time of a step (gram), or of a picture out of three"),
     FLAG_OPTION("--help", &opt.help, 0, "this text"),
     END_OF_OPTIONS
@@ -142,10 +157,10 @@ static double chosen(const char *name, double otherwise) {
 
 /* "patches, gram" */
 static const char *method_names(unsigned jobs) {
-    static const char *const names[] = { "patches", "gram", "generator", "adain" };
+    static const char *const names[] = { "patches", "gram", "generator", "adain", "draw" };
     static char text[64];
     *text = 0;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         if (jobs >> i & 1) strcat(strcat(text, *text ? ", " : ""), names[i]);
     return text;
 }
@@ -153,13 +168,17 @@ static const char *method_names(unsigned jobs) {
 static void print_help(void) {
     puts(
         "usage: ./transfer --style PICTURE --content PICTURES --output FILE [options]\n"
-        "       ./transfer --generator RUN --content GARMENTS --output FILE [options]\n\n"
+        "       ./transfer --generator RUN --content GARMENTS --output FILE [options]\n"
+        "       ./transfer --generator RUN --output FOLDER [options]\n\n"
         "Repaints pictures in the style of others, and prints patterns onto garments of any size.\n"
         "With --style every patch of the picture becomes the patch of the style that is most like\n"
-        "it: nothing to train. With --generator it is painted by what ./train has learned.\n\n"
+        "it: nothing to train. With --generator it is painted by what ./train has learned;\n"
+        "without --content, that draws new pictures.\n\n"
         "  ./transfer --style painting.jpg --content photo.jpg --output painted.png\n"
         "  ./transfer --style leopard.pat --content shirt.jpg --output print.png\n"
-        "  ./transfer --generator runs/style --content fashion-mnist:3-9 --output prints\n\n"
+        "  ./transfer --generator runs/cloth --content fashion-mnist:3-9 --output prints\n"
+        "  ./transfer --generator runs/cloth --repeat 512 --output cloth.png\n"
+        "  ./transfer --generator runs/dcgan --count 64 --seed 7 --output folder\n\n"
         "The print goes where --mask is white; without --mask, where the picture is opaque; in an\n"
         "opaque picture, on what stands out from a background of nearly one colour; where that\n"
         "is not so, on all of it. Of a folder all pictures are taken, whatever their names, in\n"
@@ -171,8 +190,8 @@ static void print_help(void) {
         "options (methods before a colon: only these use it):");
     for (Option *o = table; o->name; o++) {
         char *help;
-        if (o->jobs && asprintf(&help, "%s: %s", method_names(o->jobs), o->help) > 0)
-            o->help = help;
+        if (o->jobs && o->jobs != PAINTS &&
+            asprintf(&help, "%s: %s", method_names(o->jobs), o->help) > 0) o->help = help;
     }
     options_help(table, stdout);
 }
@@ -187,10 +206,13 @@ static struct {
     GarmentList garments, styles, results;      /* styles: of that folder; results: their names */
     Image pattern[OPTION_LIST], matched[OPTION_LIST];   /* styles, and in the colours asked for */
     Image colors;                       /* of --color-from */
-    double share[OPTION_LIST];
+    const char *style_path[OPTION_LIST];
+    double share[GENERATOR_STYLES];
+    int prints, first, mixed;           /* of a picture; this one's styles: first .. + mixed - 1 */
     StFile weights;                     /* of gram's features, if they are not random; */
     int vgg;                            /* 16 or 19 if they are VGG's */
     Generator generator;
+    Draw drawn;
     Sheet sheet;
     double began;                       /* when painting did */
 } run;
@@ -222,7 +244,8 @@ static int patches_progress(void *unused, int level, int levels, int iteration, 
 
 static int paint_patches(Image *print, const Cutout *cut, const Image *style, int prints) {
     PatchesOptions o = patches_default(prints ? PATCHES_PRINT : PATCHES_PAINT);
-    int h = cut->part.h, w = cut->part.w, styles = opt.styles.count;
+    int h = cut->part.h, w = cut->part.w, styles = run.mixed;
+    const double *share = run.share + run.first;
     double have = device_free_bytes(run.ops);
     o.content_weight = chosen("--content-weight", o.content_weight);
     o.detail = chosen("--detail", o.detail);
@@ -232,7 +255,7 @@ static int paint_patches(Image *print, const Cutout *cut, const Image *style, in
     printf("%s %d x %d pixels in %.0f MB on %s\n", prints ? "printing" : "painting", w, h,
            patches_bytes(h, w, style, styles, &o, run.ops) / 1e6, device_name(run.ops));
     fflush(stdout);
-    return patches_transfer(print, cut, style, run.share, styles, &o, run.ops);
+    return patches_transfer(print, cut, style, share, styles, &o, run.ops);
 }
 
 /* The last step, when it was, the least seconds of a step in the last level */
@@ -270,7 +293,8 @@ static GramOptions gram_options(const Image *start) {
 static int paint_gram(Image *print, const Image *part, const Image *style) {
     GramWatch watch = { .least = 0 };
     Image start = { 0 };
-    int h = part->h, w = part->w, styles = opt.styles.count;
+    int h = part->h, w = part->w, styles = run.mixed;
+    const double *share = run.share + run.first;
     if (strcmp(opt.init, "content") && strcmp(opt.init, "noise") && !image_load(&start, opt.init))
         return 0;
     GramOptions o = gram_options(&start);
@@ -283,7 +307,7 @@ static int paint_gram(Image *print, const Image *part, const Image *style) {
         printf("optimising %d x %d pixels in %.0f MB on %s\n", w, h, need / 1e6,
                device_name(run.ops));
     fflush(stdout);
-    good = good && gram_transfer(print, part, style, run.share, styles, &o, run.ops);
+    good = good && gram_transfer(print, part, style, share, styles, &o, run.ops);
     image_free(&start);
     show_progress(1, "");
     if (!good) return 0;
@@ -305,8 +329,8 @@ static int paint(Image *print, const Cutout *cut, const Image *style, int prints
         case PATCHES: return paint_patches(print, cut, style, prints);
         case GRAM: return paint_gram(print, &cut->part, style);
         case ADAIN:
-            return generator_fuse(&run.generator, print, &cut->part, style, run.share,
-                                  opt.styles.count);
+            return generator_fuse(&run.generator, print, &cut->part, style,
+                                  run.share + run.first, run.mixed);
         default: return generator_print(&run.generator, print, cut);
     }
 }
@@ -338,11 +362,12 @@ static int write_caption(char caption[SHEET_CAPTION], int width) {
     int draws = run.method == PATCHES || (run.method == GENERATOR && kind != GENERATOR_CYCLEGAN);
     *caption = 0;
     for (const Option *o = table; o->name; o++) {
-        int list = o->kind == OPTION_TEXTS, count = list ? opt.styles.count : o->given;
+        const OptionList *list = o->kind == OPTION_TEXTS ? o->value : NULL;
+        int count = list ? list->count : o->given;
         if (o->value == &opt.method || (o->value == &opt.seed && draws)) count = 1;
         for (int i = 0; i < count && !strstr(unseen, o->name); i++) {
             char number[64], word[600];
-            const char *value = list ? opt.styles.item[i] : option_text(o, number);
+            const char *value = list ? list->item[i] : option_text(o, number);
             const char *slash = strrchr(value, '/');
             int length = snprintf(word, sizeof word, "%s %.500s", o->name,
                                   slash && slash[1] ? slash + 1 : value);
@@ -374,68 +399,130 @@ static int save_sheet(void) {
 
 /* ---- one garment ---------------------------------------------------------------------------- */
 
-/* White around the garment; all: on it too, where a print is to cover it */
-static void whiten(Image *x, int all) {
-    for (long i = 0; i < 3L * x->h * x->w; i++) {
-        float m = all ? 0 : x->mask[i / 3];
-        x->pixels[i] = m * x->pixels[i] + 1 - m;
+/* What is transparent in the style gets the colour `ground`; clear: it keeps its mask */
+static void lay_on_ground(Image *style, const double ground[3], int clear) {
+    for (long i = 0; style->mask && i < 3L * style->h * style->w; i++) {
+        float m = style->mask[i / 3];
+        style->pixels[i] = m * style->pixels[i] + (1 - m) * (float)ground[i % 3];
     }
+    if (!clear) free(style->mask), style->mask = NULL;
 }
 
-/* The styles in the colours of --color-from, or of the picture (--preserve-color covariance); NULL:
- * no memory */
-static const Image *coloured_styles(const Image *picture) {
+/* This print's styles in the colours of --color-from, or of the picture (--preserve-color
+ * covariance). NULL: no memory */
+static const Image *ready_styles(const Image *picture, const double ground[3], int clear) {
     const Image *like = *opt.color_from ? &run.colors : picture;
-    if (!*opt.color_from && opt.preserve_color != COVARIANCE) return run.pattern;
-    for (int i = 0; i < opt.styles.count; i++) {
+    int match = *opt.color_from || opt.preserve_color == COVARIANCE, as_is = !match;
+    for (int i = run.first; i < run.first + run.mixed; i++) as_is &= !run.pattern[i].mask;
+    if (as_is) return run.pattern + run.first;
+    for (int i = run.first; i < run.first + run.mixed; i++) {
         image_free(&run.matched[i]);
         if (!image_copy(&run.matched[i], &run.pattern[i])) return NULL;
-        colour_match(&run.matched[i], like);
+        if (match) colour_match(&run.matched[i], like);
+        if (run.matched[i].mask && !clear)
+            tell("%s: its transparent ground is painted white", run.style_path[i]);
+        lay_on_ground(&run.matched[i], ground, clear);
     }
-    return run.matched;
+    return run.matched + run.first;
 }
 
-/* x: a copy of the photo's picture, which becomes the result */
-static int repaint(Image *x, const Photo *p) {
+/* F of a print x = a F + (1 - a) ground, where a is its mask */
+static void take_off_ground(Image *x, const double ground[3]) {
+    for (long i = 0; x->mask && i < 3L * x->h * x->w; i++) {
+        double a = x->mask[i / 3], f = (x->pixels[i] - (1 - a) * ground[i % 3]) / fmax(a, .01);
+        x->pixels[i] = image_clamp((float)f, -1, 1);
+    }
+}
+
+/* x: a copy of the photo's picture, which becomes the result; white: around the garment */
+static int repaint(Image *x, const Photo *p, int white) {
     int styled = run.method & STYLED, patches = run.method == PATCHES, kind = run.generator.kind;
     int adds = !styled && kind != GENERATOR_STYLE;      /* to the picture: nothing is shaded */
     int masked = p->mask == PHOTO_OWN || p->mask == PHOTO_GIVEN;
     int prints = opt.mode == PRINT || (opt.mode == AUTO && p->mask != PHOTO_NONE);
-    int white = opt.white || (!adds && (!p->from->path || p->mask == PHOTO_OWN));
-    double shade = opt.shade;
+    double shade = opt.shade, ground[3] = { 1, 1, 1 }, spread[9];
     if (adds || run.method == GRAM || run.method == ADAIN) shade = 0;
     else if (patches && !prints && !given("--shade")) shade = 0;
-    if (styled && white) whiten(x, 0);
+    if (styled && white) image_whiten(x, 0);
     for (long i = 0; styled && !prints && !masked && i < (long)x->h * x->w; i++) x->mask[i] = 1;
     int margin = patches ? PATCHES_MARGIN : styled ? CUTOUT_ALL : 0;
     int least = patches ? PATCHES_SMALLEST : 1, rim = patches ? 0 : (int)ceil(fmax(p->by, 1));
-    const Image *style = coloured_styles(x);
+    if (patches && prints) colour_statistics(ground, spread, x, NULL, 1);
+    const Image *style = ready_styles(x, ground, patches && prints);
     Image print;
     Cutout cut;
     if (!style) return 0;
     if (!cutout_take(&cut, x, margin, least, rim))
         return fail("%s: %s", p->from->name, error_text());
     int good = paint_often(&print, &cut, style, prints);
-    if (!styled && white) whiten(x, 1);
+    if (!styled && white) image_whiten(x, 1);
+    if (!patches) free(print.mask), print.mask = NULL;  /* the picture's */
+    take_off_ground(&print, ground);
     if (good) image_lay_print(x, &print, &cut.tones, cut.top, cut.left, shade);
     image_free(&print), cutout_free(&cut);
     if (good && opt.preserve_color == LUMINANCE) colour_keep_luminance(x, &p->picture);
     return good;
 }
 
+/* The prints of a picture one after the other, each with the styles that follow its mask. What is
+ * white around several is so around them all. */
+static int repaint_all(Image *x, const Photo *p) {
+    int adds = !(run.method & STYLED) && run.generator.kind != GENERATOR_STYLE, good = 1;
+    int white = opt.white || (!adds && (!p->from->path || p->mask == PHOTO_OWN));
+    size_t n = (size_t)x->h * (size_t)x->w;
+    Image all = { 0 };
+    run.first = 0, run.mixed = opt.styles.count;
+    if (run.prints < 2) return repaint(x, p, white);
+    good = image_new(&all, x->h, x->w, 1);
+    for (int k = 0; good && k < run.prints; k++, run.first += run.mixed) {
+        Photo q;
+        int next = k + 1 < run.prints ? opt.masks.at[k + 1] : INT_MAX;
+        for (run.mixed = 0; run.first + run.mixed < opt.styles.count; run.mixed++)
+            if (opt.styles.at[run.first + run.mixed] > next) break;
+        good = photo_open(&q, &run.garments, p->from - run.garments.item, opt.size,
+                          opt.masks.item[k]);
+        if (good) memcpy(x->mask, q.picture.mask, n * sizeof *x->mask);
+        good = good && repaint(x, &q, 0);
+        for (size_t i = 0; good && i < n; i++)
+            all.pixels[i] = fmaxf(all.pixels[i], q.picture.mask[i]);
+        photo_close(&q);
+    }
+    if (good) memcpy(x->mask, all.pixels, n * sizeof *x->mask);
+    if (good && white) image_whiten(x, 0);
+    image_free(&all);
+    return good;
+}
+
 /* ---- the program ---------------------------------------------------------------------------- */
+
+/* Several masks: each has styles of its own, behind it */
+static void check_masks(void) {
+    const OptionList *masks = &opt.masks, *styles = &opt.styles;
+    int good = !styles->count || styles->at[0] > masks->at[0];
+    run.prints = masks->count;
+    for (int k = 0; k < masks->count; k++) {
+        int next = k + 1 < masks->count ? masks->at[k + 1] : INT_MAX, own = 0;
+        for (int i = 0; i < styles->count; i++)
+            own |= styles->at[i] > masks->at[k] && styles->at[i] < next;
+        good = good && own;
+    }
+    if (run.prints > 1 && !good)
+        die(2, "--mask: of several masks each needs its --style behind it: --mask sleeves.png "
+            "--style a.pat --mask body.png --style b.pat; see --help");
+}
 
 static void check_options(void) {
     int styles = opt.styles.count, kind = picture_kind(opt.sheet);
-    if (!given("--method")) opt.method = !*opt.generator ? 0 : styles ? 3 : 2;
+    if (!given("--method"))
+        opt.method = !*opt.generator ? 0 : styles ? 3 : *opt.content || opt.repeat ? 2 : 4;
     run.method = 1u << opt.method;
     for (int i = 0; i < styles; i++) run.pairs |= is_folder(opt.styles.item[i]);
     const struct { int wrong; const char *what; } rules[] = {
         { !*opt.generator && !styles, "--style is missing: a picture (or --generator: a run's "
           "folder, made by ./train --recipe style)" },
         { !styles == !!(run.method & STYLED) ||
-          !*opt.generator == !!(run.method & (GENERATOR | ADAIN)), "--method: patches and gram "
-          "need --style, generator needs --generator, adain both" },
+          !*opt.generator == !!(run.method & (GENERATOR | ADAIN | DRAW)), "--method: patches and "
+          "gram need --style, generator and draw need --generator, adain both" },
         { !styles && opt.preserve_color == COVARIANCE, "--preserve-color covariance is for the "
           "colours of a --style, a generator learned its own" },
         { *opt.color_from && opt.preserve_color,
@@ -444,11 +531,17 @@ static void check_options(void) {
           "--data-dir is where --content fashion-mnist:N lies, not other pictures" },
         { run.pairs && (styles > 1 || *opt.style_weights), "--style: the pictures of a folder are "
           "not mixed: expected no other --style beside it, and no --style-weights" },
-        { !*opt.content,
+        { *opt.content && opt.repeat, "--repeat and --content: expected one of them" },
+        { opt.repeat % STYLE_MULTIPLE, "--repeat: expected a multiple of 8" },
+        { opt.repeat && !picture_kind(opt.output),
+          "--repeat: expected an --output that ends in .png or .jpg" },
+        { !*opt.content && !opt.repeat && run.method != DRAW,
           "--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5" },
         { !*opt.output && !*opt.sheet,
           "--output is missing: the .png or .jpg file to write, or a folder" },
         { *opt.sheet && !kind, "--sheet: expected a name that ends in .png or .jpg" },
+        { given("--seed") && *opt.interpolate,
+          "--interpolate and --seed: expected one of them" },
         { !strcmp(opt.sheet, opt.output), "--sheet and --output: expected two names" },
         { strlen(opt.generator) > 3900 || strlen(opt.content) > 3900 || strlen(opt.output) > 3900 ||
           strlen(opt.sheet) > 3900, "a path is too long" } };
@@ -456,6 +549,7 @@ static void check_options(void) {
         if (rules[i].wrong) die(2, "%s; see --help", rules[i].what);
     const Option *unused = option_not_for(table, run.method);
     char method[64];
+    check_masks();
     if (unused)
         die(2, "%s is not used by --method %s, only by %s; see --help", unused->name,
             option_text(&table[0], method), method_names(unused->jobs));
@@ -482,25 +576,36 @@ static int open_features(const char *program) {
     return 1;
 }
 
+/* What is transparent in it has the motif's colours, not yet mixed with those of a ground */
 static int open_style(int i, const char *path) {
+    static const double white[3] = { 1, 1, 1 };
     image_free(&run.pattern[i]);
-    int good = image_load(&run.pattern[i], path);
-    if (run.pattern[i].mask) tell("%s: its transparent ground is printed white", path);
+    int good = image_load(&run.pattern[i], run.style_path[i] = path);
+    if (good) take_off_ground(&run.pattern[i], white);
     return good;
 }
-static int open_styles(void) {
+/* --style-weights, of `count` styles; those of cloth may be 0, and without it the first has all */
+static int take_shares(int count, int cloth) {
     const char *at = opt.style_weights;
-    for (int i = 0, last = opt.styles.count - 1; i <= last; i++) {
+    double all = 0;
+    for (int i = 0; i < count; i++) {
         char *end = NULL;
-        if (!run.pairs && !open_style(i, opt.styles.item[i])) return 0;
-        run.share[i] = *opt.style_weights ? strtod(at, &end) : 1;
-        if (end && (end == at || !(run.share[i] > 0 && run.share[i] <= 1e6) ||
-                    *end != (i < last ? ',' : 0)))
-            return fail("--style-weights %s: expected %d numbers above 0, with commas between",
-                        opt.style_weights, last + 1);
+        run.share[i] = *opt.style_weights ? strtod(at, &end) : !cloth || !i;
+        if (end && (end == at || !(run.share[i] > 0 || (cloth && run.share[i] == 0)) ||
+                    run.share[i] > 1e6 || *end != (i < count - 1 ? ',' : 0)))
+            return fail("--style-weights %s: expected %d numbers %s 0, with commas between",
+                        opt.style_weights, count, cloth ? "from" : "above");
         if (end) at = end + 1;
+        all += run.share[i];
     }
-    return !*opt.color_from || image_load(&run.colors, opt.color_from);
+    for (int i = 0; i < count && cloth; i++) run.share[i] /= all;
+    return !count || all > 0 || fail("--style-weights %s: expected one above 0", opt.style_weights);
+}
+static int open_styles(void) {
+    for (int i = 0; i < opt.styles.count; i++)
+        if (!run.pairs && !open_style(i, opt.styles.item[i])) return 0;
+    return take_shares(opt.styles.count, 0)
+        && (!*opt.color_from || image_load(&run.colors, opt.color_from));
 }
 
 static int open_generator(void) {
@@ -510,11 +615,15 @@ static int open_generator(void) {
     if (!generator_open(g, opt.generator, opt.features, opt.styles.count)) return 0;
     int adds = g->kind == GENERATOR_CYCLEGAN || g->kind == GENERATOR_PATTERN;
     const char *idle = adds && given("--shade") ? "--shade"
-                     : g->kind == GENERATOR_CYCLEGAN && given("--seed") ? "--seed" : NULL;
+                     : g->kind == GENERATOR_CYCLEGAN && given("--seed") ? "--seed"
+                     : g->kind != GENERATOR_ADAIN && g->classes == 1 && given("--style-weights")
+                     ? "--style-weights" : NULL;
     if (idle)
         die(2, "%s is not used by a generator of --recipe %s: omit it", idle,
             st_meta(&g->checkpoint, "recipe"));
-    return 1;
+    if (g->kind != GENERATOR_CLOTH) return 1;
+    g->share = run.share;
+    return take_shares(g->classes, 1);
 }
 
 static int open_inputs(const char *program) {
@@ -527,12 +636,15 @@ static int open_inputs(const char *program) {
 /* May `path` be written? Not where it is a file that is read. garment: one of them, or NULL */
 static int safe(const char *path, const char *option, const char *garment) {
     const char *taken = garment && same_file(garment, path) ? "--content" : NULL;
-    if (same_file(run.generator.path, path)) taken = "--generator";
+    if (same_file(run.generator.path, path) || same_file(run.drawn.path, path))
+        taken = "--generator";
     for (const Option *o = table; o->name; o++)
         if (o->kind == OPTION_TEXT && o->value != &opt.output && o->value != &opt.sheet &&
             same_file(*(const char **)o->value, path)) taken = o->name;
     for (int i = 0; i < opt.styles.count; i++)
         if (same_file(opt.styles.item[i], path)) taken = "--style";
+    for (int i = 0; i < opt.masks.count; i++)
+        if (same_file(opt.masks.item[i], path)) taken = "--mask";
     for (long i = 0; i < run.styles.count; i++)
         if (same_file(run.styles.item[i].path, path)) taken = "--style";
     if (!taken) return 1;
@@ -552,20 +664,25 @@ static int writable(const char *path, const char *option) {
                 option);
 }
 
+static void die_without_folder(void) {
+    die(2, "--output: several results need a folder; --sheet is one picture of them all; see "
+        "--help");
+}
+static int make_folder(void) {
+    return ((!mkdir(opt.output, 0777) || errno == EEXIST) && !access(opt.output, W_OK | X_OK)) ||
+           fail("%s: %s: expected a folder to write into, choose another --output", opt.output,
+                strerror(errno));
+}
+
 static int plan_outputs(void) {
     int there = is_folder(opt.output), kind = there ? 0 : picture_kind(opt.output);
     run.several = run.garments.count > 1 || is_folder(opt.content) || run.pairs;
     run.folder = *opt.output && (run.several || there);
-    if (run.several && kind)
-        die(2, "--output: several results need a folder; --sheet is one picture of them all; see "
-            "--help");
+    if (run.several && kind) die_without_folder();
     if (*opt.output && !run.folder && !kind)
         die(2, "--output: expected a name that ends in .png or .jpg; see --help");
-    if (run.folder &&
-        ((mkdir(opt.output, 0777) && errno != EEXIST) || access(opt.output, W_OK | X_OK)))
-        return fail("%s: %s: expected a folder to write into, choose another --output", opt.output,
-                    strerror(errno));
-    int good = (run.folder || writable(opt.output, "--output")) && writable(opt.sheet, "--sheet");
+    int good = run.folder ? make_folder() : writable(opt.output, "--output");
+    good = good && writable(opt.sheet, "--sheet");
     for (long i = 0; good && i < run.garments.count; i++)
         good = safe(opt.sheet, "--sheet", run.garments.item[i].path);
     sheet_begin(&run.sheet, run.garments.count, opt.styles.count, run.styles.count);
@@ -595,7 +712,7 @@ static int transfer(const Photo *p, long k) {
     if (!safe(to, "--output", p->from->path) || (style && !open_style(0, style->path))) return 0;
     if ((opt.styles.count && !show(&run.pattern[0], run.pairs, k + 1)) ||
         !image_copy(&x, &p->picture)) return 0;
-    int good = repaint(&x, p) && show(&x, 0, run.pairs ? k + 1 : run.sheet.cells - 1)
+    int good = repaint_all(&x, p) && show(&x, 0, run.pairs ? k + 1 : run.sheet.cells - 1)
             && (!*to || save(&x, to, p));
     image_free(&x);
     if (good && *to) tell("%s", to);
@@ -604,11 +721,12 @@ static int transfer(const Photo *p, long k) {
 
 /* Returns how many results there are */
 static long transfer_all(void) {
+    const char *mask = opt.masks.count ? opt.masks.item[0] : "";
     long done = 0;
     for (long i = 0; i < run.garments.count; i++) {
         long before = done, styles = run.pairs ? run.styles.count : 1;
         Photo p;
-        int good = (photo_open(&p, &run.garments, i, opt.size, opt.mask) && show(&p.picture, 0, 0))
+        int good = (photo_open(&p, &run.garments, i, opt.size, mask) && show(&p.picture, 0, 0))
                 || say("%s", error_text());
         for (long k = 0; good && k < styles; k++)
             done += transfer(&p, k) || say("%s", error_text());
@@ -616,6 +734,33 @@ static long transfer_all(void) {
         if (done > before) sheet_next(&run.sheet);
     }
     return done;
+}
+
+/* New pictures: in a folder and on a sheet, or the sheet alone */
+static int draw(void) {
+    Draw *d = &run.drawn;
+    int folder = is_folder(opt.output) || (*opt.output && !picture_kind(opt.output));
+    const char *option = *opt.sheet ? "--sheet" : "--output";
+    char sheet[4300];
+    if (!folder && *opt.output && *opt.sheet) die_without_folder();
+    snprintf(sheet, sizeof sheet, "%s%s", *opt.sheet ? opt.sheet : opt.output,
+             folder && !*opt.sheet ? "/sheet.png" : "");
+    d->ops = run.ops, d->count = opt.count, d->seed[0] = opt.seed;
+    return draw_open(d, opt.generator, opt.classes, opt.interpolate)
+        && (!folder || make_folder()) && writable(sheet, option) && safe(sheet, option, NULL)
+        && draw_all(d, folder ? opt.output : "", sheet);
+}
+
+/* Cloth that repeats, alone */
+static int weave(void) {
+    Image cloth;
+    run.generator.repeats = 1;
+    return open_generator() && writable(opt.output, "--output")
+        && safe(opt.output, "--output", NULL)
+        && (run.generator.kind == GENERATOR_CLOTH
+            || fail("%s: --repeat is for runs of --recipe cloth", opt.generator))
+        && generator_weave(&run.generator, &cloth, opt.repeat, opt.repeat)
+        && image_save(&cloth, opt.output);
 }
 
 static void report_files(const GarmentList *list, const char *option) {
@@ -637,6 +782,8 @@ int main(int argc, char **argv) {
 #ifdef _OPENMP
     if (opt.threads) omp_set_num_threads(opt.threads);
 #endif
+    if (run.method == DRAW) return must(draw()), 0;
+    if (opt.repeat) return must(weave()), 0;
     must(open_inputs(argv[0]));
     must(plan_outputs());
     long done = transfer_all(), all = run.garments.count * (run.pairs ? run.styles.count : 1);

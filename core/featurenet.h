@@ -155,8 +155,8 @@ static const char *features_other(const char *path, const StFile *tensors) {
     size_t n = file ? fread(b, 1, 2, file) : 0;
     if (file) fclose(file);
     if (n == 2 && (!memcmp(b, "PK", 2) || (b[0] == 0x80 && b[1] <= 5)))
-        return "these are weights as PyTorch saves them (.pth): expected safetensors, convert them "
-               "with safetensors.torch.save_file(torch.load(FILE), 'vgg.safetensors')";
+        return "these are weights as PyTorch saves them (.pth): expected safetensors, which "
+               "python3 validation/vgg_from_torch.py FILE vgg.safetensors makes of them";
     if (tensors && st_find(tensors, "module.features.0.weight"))
         return "its tensors are called module.features.0.weight .., as DataParallel saves them: "
                "expected them without 'module.'";

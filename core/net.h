@@ -95,6 +95,7 @@ int maxpool(Net *net, int x, int factor);             /* the largest of each blo
 int moments(Net *net, int x);                         /* F16: -> (1,1,2c): deviations, then means */
 int adain(Net *net, int x, int style);                /* F16: style (1,1,2c), as moments gives it */
 int gray(Net *net, int x);                            /* mean over channels: -> c = 1 */
+int waves(Net *net, int x, int h, int w, int count);  /* F32: (1,1,count+m) -> (h,w,2 count+m) */
 
 /* Bytes that net_finish will allocate; that convolutions borrow from the table for all networks. */
 double net_bytes(const Net *net, int training);
@@ -286,6 +287,19 @@ static void shared_statistics(const Net *net, real *mean, int c) {
     }
     NET_OPS->upload(mean, host, 2 * c);
 }
+
+/* F32, the wave numbers are the weights */
+#define WAVES node->n, node->h, node->w, node->shape[1], node->c - 2 * node->shape[1]
+static void waves_node_forward(const Net *net, Node *node) {
+    NET_OPS->waves_forward(node->y, A.y, WEIGHT, BIAS, WAVES);
+}
+static void waves_node_backward(const Net *net, Node *node) {
+    int learns = net->what & NET_WEIGHTS;
+    real *dx = needs_grad(net, node->a) ? A.dy : NULL;
+    NET_OPS->waves_backward(dx, learns ? D_WEIGHT : NULL, node->dy, A.y, WEIGHT, WAVES);
+    if (learns) NET_OPS->bias_backward(D_BIAS, node->dy, node_rows(node), node->c);
+}
+KIND(waves, NULL);
 
 /* y = gamma (x - mean) / sqrt(var + eps) + beta: outside of training by the running statistics, */
 static void batchnorm_eval(const Net *net, Node *node) {
@@ -593,6 +607,13 @@ int reflect_pad(Net *net, int x, int pad) {
              "the picture is not larger than the padding");
     return net_node(net, &kind_reflect_pad, x, -1, in->h + 2 * pad, in->w + 2 * pad, in->c);
 }
+int waves(Net *net, int x, int h, int w, int count) {
+    Node *in = &net->node[x];
+    net_need(net, in->h == 1 && in->w == 1 && in->c >= count, "waves",
+             "expected numbers of the whole picture, the phases first");
+    int i = net_node(net, &kind_waves, x, -1, h, w, in->c + count), shape[] = { 2, count };
+    return net_parameters(net, i, 2, shape);
+}
 int gray(Net *net, int x) {
     return net_node(net, &kind_gray, x, -1, net->node[x].h, net->node[x].w, 1);
 }
@@ -701,7 +722,7 @@ void net_initialize(Net *net, uint64_t seed, uint64_t stream, double gain) {
         if (node->saved >= 0) {                       /* gamma and beta */
             ops->fill(WEIGHT, 1, node->weights);
         } else {
-            double fan_in = node->weights / node->c;
+            double fan_in = fmax(1, node->weights / node->c);          /* waves: 2 */
             ops->random_normal(WEIGHT, node->weights, seed, stream);
             ops->scale(WEIGHT, (real)(gain > 0 ? sqrt(gain / fan_in) : 0.02), node->weights);
         }
@@ -846,4 +867,5 @@ void net_print(const Net *net, void *file) {
 #undef IMAGE
 #undef BLOCKS
 #undef MASK
+#undef WAVES
 #endif

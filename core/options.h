@@ -14,7 +14,10 @@
 #include <stdint.h>
 
 enum { OPTION_LIST = 8 };
-typedef struct OptionList { int count; const char *item[OPTION_LIST]; } OptionList;
+typedef struct OptionList {
+    int count, at[OPTION_LIST];         /* at: where on the command line */
+    const char *item[OPTION_LIST];
+} OptionList;
 
 typedef enum OptionKind {
     OPTION_INT, OPTION_REAL, OPTION_TEXT, OPTION_FLAG, OPTION_WORD, OPTION_TEXTS, OPTION_SEED
@@ -221,6 +224,8 @@ void options_parse(Option *table, int argc, char **argv) {
                          : i + 1 < argc ? argv[++i] : "";
         if (!*text) die(2, "%s needs a value: %.*s", o->name, (int)strcspn(o->help, "\n"), o->help);
         options_set(o, text, "");
+        OptionList *list = o->kind == OPTION_TEXTS ? o->value : NULL;
+        if (list) list->at[list->count - 1] = i;
         o->given = 1;
     }
 }

@@ -19,8 +19,9 @@
  *
  * Functions that return int return 1 when all went well; else 0, and error_text() says which file,
  * what is wrong, what was expected. A file from a stranger is safe to open: everything in it is
- * checked before it is used, and it costs no more memory than a few times its size. Needs POSIX and
- * 64 bits. One .c file says #define SAFETENSORS_IMPLEMENTATION; it needs that of error.h. */
+ * checked before it is used, and it costs no more memory than a few times its size. Needs POSIX.
+ * Where long has 32 bits, a file may have 2 GB. One .c file says #define
+ * SAFETENSORS_IMPLEMENTATION; it needs that of error.h. */
 #ifndef SAFETENSORS_H
 #define SAFETENSORS_H
 #include "core/error.h"
@@ -76,6 +77,7 @@ int st_is_text(const char *text);
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -84,7 +86,7 @@ int st_is_text(const char *text);
 #include <sys/stat.h>
 #include <unistd.h>
 
-_Static_assert(sizeof(size_t) == 8 && sizeof(long) == 8, "it counts bytes in 64 bits");
+_Static_assert(sizeof(size_t) == sizeof(long), "a file that fits in memory is counted by a long");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "it copies numbers as they lie");
 
 static const struct { const char *name; size_t size; } st_dtypes[] = {
@@ -185,7 +187,7 @@ static int st_text(StReader *r, const char **text) {
     return 1;
 }
 
-/* [a, b, ...]: at most `most` whole numbers from 0 to 2^63 - 1. Returns how many, or -1. */
+/* [a, b, ...]: at most `most` whole numbers from 0 to LONG_MAX. Returns how many, or -1. */
 static int st_numbers(StReader *r, long *out, int most) {
     int n = 0;
     if (!st_expect(r, '[')) return -1;
@@ -295,19 +297,21 @@ static int st_covered(const StReader *r) {
 
 /* Asks for memory only after it has checked the length against the file's size, reads the data only
  * when the header is good. A tensor takes at least 51 bytes of header, metadata 6. */
-static int st_load(StReader *r, FILE *in, size_t size) {
+static int st_load(StReader *r, FILE *in, uint64_t size) {
     StFile *f = r->file;
-    size_t length = 0;
-    if (fread(&length, 1, 8, in) != 8 || size < 8 || length > size - 8 || length > ST_HEADER_MAX)
-        return fail("%s: its %zu bytes do not begin with the length of a header, expected at most "
-                    "%d and the rest of the file: is it a safetensors file?", r->path, size,
-                    ST_HEADER_MAX);
+    uint64_t first = 0;
+    if (fread(&first, 1, 8, in) != 8 || size < 8 || first > size - 8 || first > ST_HEADER_MAX)
+        return fail("%s: its %llu bytes do not begin with the length of a header, expected at most "
+                    "%d and the rest of the file: is it a safetensors file?", r->path,
+                    (unsigned long long)size, ST_HEADER_MAX);
+    size_t length = (size_t)first;
     r->bytes = (long)(size - 8 - length);
     f->tensors = malloc((length / 51 + 1) * sizeof(StTensor));
     f->meta = malloc((length / 6 + 1) * sizeof(StMeta));
-    f->data = malloc(size);
+    f->data = size <= LONG_MAX ? malloc((size_t)size) : NULL;
     if (!f->tensors || !f->meta || !f->data)
-        return fail("%s: not enough memory for %zu bytes: close other programs", r->path, size);
+        return fail("%s: not enough memory for %llu bytes: close other programs", r->path,
+                    (unsigned long long)size);
     r->header = r->at = f->data + r->bytes;
     r->header[length] = 0;
     if (fread(r->header, 1, length, in) != length)
@@ -331,7 +335,7 @@ int st_open(StFile *file, const char *path) {
         return fail("%s: no regular file: expected the path of a .safetensors file", path);
     FILE *in = fopen(path, "rb");
     if (!in) return fail("%s: cannot open it (%s): check the path", path, strerror(errno));
-    int ok = st_load(&r, in, (size_t)info.st_size);
+    int ok = st_load(&r, in, (uint64_t)info.st_size);
     fclose(in);
     if (!ok) st_close(file);
     return ok;
@@ -406,7 +410,8 @@ static void st_put_text(FILE *out, const char *text, char after) {
 /* Returns 0 when the disk refuses, with the reason in errno. */
 static int st_put_file(FILE *out, const StTensor *tensors, int count, const StMeta *meta,
                        int metas) {
-    size_t length = 0, offset = 0;
+    uint64_t length = 0;
+    size_t offset = 0;
     fwrite(&length, 1, 8, out);                                 /* again below, when it is known */
     fprintf(out, "{\"__metadata__\":{%s", metas ? "" : "}");
     for (int i = 0; i < metas; i++) {
@@ -423,7 +428,8 @@ static int st_put_file(FILE *out, const StTensor *tensors, int count, const StMe
         offset += t->bytes;
     }
     putc('}', out);
-    for (length = (size_t)ftell(out) - 8; length % 8; length++) putc(' ', out);    /* aligns data */
+    length = (uint64_t)ftell(out) - 8;
+    for (; length % 8; length++) putc(' ', out);                /* aligns data */
     for (int i = 0; i < count && !ferror(out); i++)
         if (tensors[i].bytes) fwrite(tensors[i].data, 1, tensors[i].bytes, out);
     if (ferror(out) || fseek(out, 0, SEEK_SET)) return 0;

@@ -11,10 +11,11 @@
  *   1. A tile of ROWS x COLS results stays in registers while the whole sum runs. Each step of the
  *      sum loads COLS numbers of b and ROWS numbers of a, and does ROWS * COLS multiply-adds:
  *      arithmetic, not memory, sets the pace.
- *   2. In NHWC the patch under one kernel row is `kernel * c` CONTIGUOUS numbers of the padded
- *      picture. So a convolution is a matrix product whose left-hand rows are pointers into the
- *      picture: they may overlap, no patch matrix is built, stride is only a distance between
- *      pointers, and after padding there is no border to test for.
+ *   2. In NHWC the patch under one kernel row is `kernel * c` CONTIGUOUS numbers of the picture.
+ *      So a convolution is a matrix product whose left-hand rows are pointers into the picture:
+ *      they may overlap, no patch matrix is built, stride is only a distance between pointers.
+ *      Pixels whose patches the border cuts alike are done together: nothing is padded, and no
+ *      zero is multiplied. The input gradient is such a product too, with the taps sorted.
  *   3. Work is cut by blocks of data, never by the number of threads, and every number is written
  *      by one task, or by two in a fixed order: the same bits for any number of threads.
  * The scratch memory only grows, to what the largest layer needs, and is shared: one network runs
@@ -44,39 +45,71 @@ enum { LANES = 4, ROWS = 4, VECS = 2 };
 enum { COLS = LANES * VECS };
 enum { PIXELS = 192 };        /* rows of a task: their patches stay in the second-level cache */
 enum { TAPS = 96, GATHER = 128 };  /* weight gradient: taps of a task, pixels gathered at a time */
+enum { THIN = 4, DOTS = 8 };  /* so few columns are computed by dots, of so many rows at once */
 enum { SEARCH = 96 };         /* search: rows of a task, they stay in the first-level cache */
 
 typedef float Vec __attribute__((vector_size(LANES * 4), aligned(4)));
+typedef float Half __attribute__((vector_size(LANES * 2), aligned(4)));
 typedef int Mask __attribute__((vector_size(LANES * 4), aligned(4)));
 
 static inline long smaller(long a, long b) { return a < b ? a : b; }
 static inline long most(long a, long b) { return a > b ? a : b; }
 static inline long blocks(long n, long size) { return (n + size - 1) / size; }
 
-/* out[i][j] = sum_{q<runs} sum_{k<length} a[i][q*jump + k*step] b[q*length + k][j]
- * for i < ROWS, j < COLS   a: ROWS pointers   b: (runs*length, COLS), one panel
+/* out[i][j] = sum_{q<runs} sum_{k<length} a[i][q*jump + k*step] b[q*(length + skip) + k][j]
+ * for i < rows, j < vecs*LANES, where rows*vecs = ROWS*VECS: ROWS x COLS, or twice as many rows and
+ * half as many columns   a: pointers to rows   b: a panel of rows of vecs*LANES numbers
  * The compiler unrolls the loops over i and v: their bounds are constant; acc stays near. */
 __attribute__((always_inline))
-static inline void tile(float out[ROWS][COLS], const float *const a[ROWS], int runs, long jump,
-                        long length, long step, const float *b) {
-    Vec acc[ROWS][VECS] = {{{0}}};
-    for (int q = 0; q < runs; q++)
-        for (long k = 0; k < length; k++, b += COLS)
-            for (int i = 0; i < ROWS; i++)
-                for (int v = 0; v < VECS; v++)
-                    acc[i][v] += a[i][q * jump + k * step] * ((const Vec *)b)[v];
+static inline void tile(float *out, const float *const *a, int rows, int vecs, int runs, long jump,
+                        long length, long step, const float *b, long skip) {
+    Vec acc[ROWS * VECS] = {{0}};
+    for (int q = 0; q < runs; q++, b += skip * vecs * LANES)
+        for (long k = 0; k < length; k++, b += vecs * LANES)
+            for (int i = 0; i < rows; i++)
+                for (int v = 0; v < vecs; v++)
+                    acc[i * vecs + v] += a[i][q * jump + k * step] * ((const Vec *)b)[v];
     memcpy(out, acc, sizeof acc);
 }
 
-/* to[i][0..cols) += acc[i][0..cols)   for i < rows, the rows of `to` being `stride` apart */
+/* out[i] = the same sum for DOTS rows and one column: its numbers b lie side by side, and the lanes
+ * run along the sum. For layers whose few results would leave most of a tile idle. */
 __attribute__((always_inline))
-static inline void add_tile(float *to, long stride, float acc[ROWS][COLS], long rows, long cols) {
-    if (rows >= ROWS && cols >= COLS)
-        for (int i = 0; i < ROWS; i++)
-            for (int v = 0; v < VECS; v++) ((Vec *)(to + i * stride))[v] += ((Vec *)acc[i])[v];
-    else
-        for (int i = 0; i < smaller(ROWS, rows); i++)
-            for (int j = 0; j < smaller(COLS, cols); j++) to[i * stride + j] += acc[i][j];
+static inline void dots(float *out, const float *const *a, int runs, long jump, long length,
+                        const float *b, long skip) {
+    Vec acc[DOTS] = {{0}};
+    Half half[DOTS][2];
+    float lane[LANES / 2];
+    for (int i = 0; i < DOTS; i++) out[i] = 0;
+    for (int q = 0; q < runs; q++, b += length + skip) {
+        long k = 0;
+        for (; k + LANES <= length; k += LANES)
+            for (int i = 0; i < DOTS; i++)
+                acc[i] += *(const Vec *)(a[i] + q * jump + k) * *(const Vec *)(b + k);
+        for (; k < length; k++)
+            for (int i = 0; i < DOTS; i++) out[i] += a[i][q * jump + k] * b[k];
+    }
+    memcpy(half, acc, sizeof half);
+    for (int i = 0; i < DOTS; i++) {
+        half[i][0] += half[i][1];
+        memcpy(lane, &half[i][0], sizeof lane);
+        for (int l = 0; l < LANES / 2; l++) out[i] += lane[l];
+    }
+}
+
+/* to[i][j] += acc[i][j], or where there is a start, to[i][j] = start[j] + acc[i][j]
+ * for i < rows, j < cols, at most width   acc: rows of `width` numbers */
+__attribute__((always_inline))
+static inline void put_tile(float *const *to, const float *start, const float *acc, long rows,
+                            long cols, int width) {
+    for (long i = 0; i < rows; i++) {
+        const float *from = start ? start : to[i], *sum = acc + i * width;
+        if (cols >= width)
+            for (int j = 0; j < width; j += LANES)
+                *(Vec *)(to[i] + j) = *(const Vec *)(from + j) + *(const Vec *)(sum + j);
+        else
+            for (long j = 0; j < cols; j++) to[i][j] = from[j] + sum[j];
+    }
 }
 
 /* -------------------------------------------------------------------------------------- scratch */
@@ -98,66 +131,340 @@ static float *scratch(int slot, long count) {
     return memory[slot];
 }
 
-/* panel (K, COLS) = `cols` columns of a matrix, element (k,j) at b[k*sk + j*sj], then zeros */
-static inline const float *pack_panel(float *panel, const float *b, long K, long cols, long sk,
-                                      long sj) {
-    if (sj == 1 && cols == COLS)
-        for (long k = 0; k < K; k++) memcpy(panel + k * COLS, b + k * sk, sizeof(float) * COLS);
-    else
-        for (long k = 0; k < K; k++)
-            for (long j = 0; j < COLS; j++) panel[k * COLS + j] = j < cols ? b[k * sk + j * sj] : 0;
-    return panel;
+/* how many columns a panel has for n results: COLS, or half of that where fewer are left over */
+static int panel_width(long n) { return blocks(n, COLS / 2) % 2 ? COLS / 2 : COLS; }
+
+/* ----------------------------------------------------------------------------- F18: convolution */
+
+/* What pixel i of an output sees of its input along one axis: `count` pixels from `from` on,
+ * through as many taps of the kernel from `tap` on. The border cuts `count` down: no padding. */
+typedef struct Span { int i, from, count, tap; } Span;
+
+/* back = 0: an output pixel p of convolution d sees the input pixels p*s - pad + u, u < kernel.
+ * back = 1: an input pixel i sees the output pixels p with p*s - pad + u = i. Their u are all of
+ * one remainder by s, and fall while p rises: so the taps are sorted, see tap_of.   in: the length
+ * of the axis that is seen */
+static Span span(const Conv *d, int back, int in, int i) {
+    int s = d->stride, first = i * s - d->pad, taps = d->kernel, base = 0;
+    if (back) {
+        int at = i + d->pad, remainder = at % s;
+        for (int r = 0; r < remainder; r++) base += (int)blocks(d->kernel - r, s);
+        taps = (int)blocks(d->kernel - remainder, s);
+        first = at / s - taps + 1;
+    }
+    int begin = (int)most(0, -first), end = (int)smaller(taps, in - first);
+    return begin < end ? (Span){ i, first + begin, end - begin, base + begin } : (Span){ .i = i };
 }
-/* a (K,N) matrix as panels (ceil(N/COLS), K, COLS) in slot 1: tile reads them front to back */
-static const float *pack(const float *b, long K, long N, long sk, long sj) {
-    float *panels = scratch(1, blocks(N, COLS) * COLS * K);
-    #pragma omp parallel for
-    for (long p = 0; p < blocks(N, COLS); p++)
-        pack_panel(panels + p * K * COLS, b + p * COLS * sj, K, smaller(COLS, N - p * COLS), sk,
-                   sj);
-    return panels;
+/* the u of tap number t of a span */
+static int tap_of(const Conv *d, int back, int t) {
+    if (!back) return t;
+    for (int r = 0;; r++) {
+        int taps = (int)blocks(d->kernel - r, d->stride);
+        if (t < taps) return r + d->stride * (taps - 1 - t);
+        t -= taps;
+    }
 }
 
-/* ------------------------------------------------------------------------------ matrix products */
-
-/* y[m,j] += sum_k a[m*sm + k*sk] b[k,j]   y: (M,N)  panels: b (K,N), packed */
-__attribute__((always_inline))
-static inline void product(float *y, const float *a, long sm, long sk, const float *panels, long M,
-                           long K, long N) {
-    long row_blocks = blocks(M, PIXELS), columns = blocks(N, COLS);
-    #pragma omp parallel for collapse(2) schedule(static)
-    for (long p = 0; p < columns; p++)
-        for (long block = 0; block < row_blocks; block++)
-            for (long m = block * PIXELS; m < smaller(M, (block + 1) * PIXELS); m += ROWS) {
-                const float *rows[ROWS];
-                float acc[ROWS][COLS];
-                /* past the end: the last row again */
-                for (int i = 0; i < ROWS; i++) rows[i] = a + smaller(m + i, M - 1) * sm;
-                tile(acc, rows, 1, 0, K, sk, panels + p * K * COLS);
-                add_tile(y + m * N + p * COLS, N, acc, M - m, N - p * COLS);
+/* the spans of all `out` pixels of an axis, those with the same taps side by side */
+static int same_taps(Span a, Span b) { return a.tap == b.tap && a.count == b.count; }
+static void sorted_spans(Span *to, const Conv *d, int back, int in, int out) {
+    for (int i = 0; i < out; i++) to[i] = span(d, back, in, i);
+    for (int begin = 0, end; begin < out; begin = end) {
+        end = begin + 1;
+        for (int j = end; j < out; j++)
+            if (same_taps(to[begin], to[j])) {
+                Span found = to[j];
+                memmove(to + end + 1, to + end, sizeof *to * (size_t)(j - end));
+                to[end++] = found;
             }
+    }
+}
+/* how many there are with the same taps as the first */
+static int alike(const Span *span, int all) {
+    int n = 1;
+    while (n < all && same_taps(span[0], span[n])) n++;
+    return n;
 }
 
-/* y = b + x w     (layers.h: dense_forward) */
+/* Pixels whose windows have the same taps: numbers `first` to first + count - 1 of those in
+ * `images` images from `image` on, rows row[0..rows), columns col[0..cols) */
+typedef struct Task { const Span *row, *col; int rows, cols, image; long first, count; } Task;
+
+/* One pass: output pictures y (n,oh,ow,o), each pixel from a window of input pictures x (n,h,w,c).
+ * width: columns of a panel */
+typedef struct Windows {
+    const Conv *d;
+    real *y;
+    const real *b, *x;
+    int back, adds, h, w, c, oh, ow, o, width;
+    float *packed;                              /* the weights: panels (K*K*c, width) */
+} Windows;
+
+/* Panel p's rows of one tap, c rows, in the order of the spans' taps: zeros past the last column */
+static void pack_tap(const Windows *g, const real *w, long p, int t) {
+    const Conv *d = g->d;
+    int K = d->kernel, u = tap_of(d, g->back, t / K), v = tap_of(d, g->back, t % K);
+    long cols = smaller(g->width, g->o - p * g->width);
+    long sk = g->back ? 1 : d->o, sj = g->back ? d->o : 1;
+    const real *from = w + ((long)u * K + v) * d->c * d->o + p * g->width * sj;
+    float *to = g->packed + (p * K * K + t) * g->c * g->width;
+    for (long k = 0; k < g->c; k++, to += g->width) {
+        for (long j = 0; j < cols; j++) to[j] = from[k * sk + j * sj];
+        for (long j = cols; j < g->width; j++) to[j] = 0;
+    }
+}
+
+/* A task's columns from j0 up to j1, panel by panel: tiles of R pixels x V vectors; V = 0: dots */
+__attribute__((always_inline))
+static inline void window_tiles(const Windows *g, const Task *t, long j0, long j1, int R, int V) {
+    const float zeros[COLS] = {0}, *in[PIXELS];
+    float *out[PIXELS];
+    long K = g->d->kernel, each = (long)t->rows * t->cols, q = t->first % t->cols;
+    long n = t->image + t->first / each, r = t->first % each / t->cols;
+    long run = (long)t->col->count * g->c, jump = (long)g->w * g->c;
+    for (long p = 0; p < t->count; q = 0, n += ++r == t->rows, r %= t->rows) {
+        const float *from = g->x + (n * g->h + t->row[r].from) * jump;
+        float *to = g->y + (n * g->oh + t->row[r].i) * g->ow * g->o;
+        for (; q < t->cols && p < t->count; q++, p++)
+            in[p] = from + (long)t->col[q].from * g->c, out[p] = to + (long)t->col[q].i * g->o;
+    }
+    for (long p = 0; p < t->count; p += R)
+        for (long j = j0; j < j1; j += g->width) {
+            const float *start = g->adds ? NULL : g->b ? g->b + j : zeros, *a[2 * ROWS];
+            const float *w = g->packed
+                             + (j * K * K + (t->row->tap * K + t->col->tap) * g->width) * g->c;
+            float acc[ROWS * COLS], *to[2 * ROWS];
+            long rows = smaller(R, t->count - p), skip = (K - t->col->count) * g->c;
+            for (int i = 0; i < R; i++) a[i] = in[smaller(p + i, t->count - 1)];
+            for (int i = 0; i < R; i++) to[i] = out[smaller(p + i, t->count - 1)] + j;
+            if (V) {
+                tile(acc, a, R, V, t->row->count, jump, run, 1, w, skip);
+                put_tile(to, start, acc, rows, g->o - j, V * LANES);
+            } else {
+                dots(acc, a, t->row->count, jump, run, w, skip);
+                for (int i = 0; i < rows; i++) *to[i] = (start ? *start : *to[i]) + acc[i];
+            }
+        }
+}
+
+/* how many reals the spans and the tasks take, at most */
+static long task_scratch(const Conv *d, long oh, long ow) {
+    long kinds = 2 * d->kernel + d->stride;
+    long tasks = d->n * smaller(oh, kinds) * smaller(ow, kinds) + blocks(d->n * oh * ow, PIXELS);
+    return ((oh + ow) * (long)sizeof(Span) + tasks * (long)sizeof(Task)) / (long)sizeof(real) + 1;
+}
+
+/* The pixels with the same taps are done together: their rows of the left-hand matrix are as long,
+ * and the taps that would fall on the border's zeros are left out. Small pictures are taken twelve
+ * at a time, which fills tiles of 6 and 12 rows */
+static Task *window_tasks(const Windows *g, long *count) {
+    const Conv *d = g->d;
+    int lot = g->h * g->w == 1 ? d->n : (long)g->h * g->w * g->c > 1 << 14 ? 1 : 12;
+    Span *row = (Span *)scratch(3, task_scratch(d, g->oh, g->ow)), *col = row + g->oh;
+    Task *task = (Task *)(col + g->ow);
+    sorted_spans(row, d, g->back, g->h, g->oh), sorted_spans(col, d, g->back, g->w, g->ow);
+    *count = 0;
+    for (int n = 0; n < d->n; n += lot)
+        for (int r = 0, rows; r < g->oh; r += rows) {
+            rows = alike(row + r, g->oh - r);
+            for (int q = 0, cols; q < g->ow; q += cols) {
+                cols = alike(col + q, g->ow - q);
+                long all = smaller(lot, d->n - n) * rows * cols;
+                for (long first = 0; first < all; first += PIXELS)
+                    task[(*count)++] = (Task){ row + r, col + q, rows, cols, n, first,
+                                               smaller(PIXELS, all - first) };
+            }
+        }
+    return task;
+}
+
+static void windows(real *y, const real *b, int adds, const real *x, const real *w, const Conv *d,
+                    int back) {
+    Windows g = { d, y, b, x, back, adds, d->h, d->w, d->c, d->oh, d->ow, d->o, 0, 0 };
+    if (back) g.h = d->oh, g.w = d->ow, g.c = d->o, g.oh = d->h, g.ow = d->w, g.o = d->c;
+    g.width = g.o <= THIN ? 1 : panel_width(g.o);
+    long panels = blocks(g.o, g.width), taps = (long)d->kernel * d->kernel, tasks;
+    long step = g.width == 1 ? g.o : g.width, steps = blocks(g.o, step);
+    g.packed = scratch(1, panels * g.width * taps * g.c);
+    const Task *task = window_tasks(&g, &tasks);
+    #pragma omp parallel
+    {
+        #pragma omp for collapse(2)
+        for (long p = 0; p < panels; p++)
+            for (long t = 0; t < taps; t++) pack_tap(&g, w, p, (int)t);
+        #pragma omp for schedule(dynamic)
+        for (long i = 0; i < tasks * steps; i++) {
+            const Task *t = task + i / steps;
+            long j0 = i % steps * step, j1 = smaller(g.o, j0 + step);
+            if (g.width == 1) window_tiles(&g, t, j0, j1, DOTS, 0);
+            else if (g.width == COLS) window_tiles(&g, t, j0, j1, ROWS, VECS);
+            else window_tiles(&g, t, j0, j1, 2 * ROWS, VECS / 2);
+        }
+    }
+}
+
+/* y = b + patches w    dx += the products whose window has the pixel    (layers.h: conv2d) */
+static void tiled_conv2d_forward(real *y, const real *x, const real *w, const real *b,
+                                 const Conv *d) {
+    windows(y, b, 0, x, w, d, 0);
+}
+static void tiled_conv2d_backward_input(real *dx, const real *dy, const real *w, const Conv *d) {
+    windows(dx, NULL, 1, dy, w, d, 1);
+}
+
+/* The weight gradient cuts dw into parts of at most TAPS rows: `length` taps of one kernel row u
+ * from `first` on, or whole rows, as many as `tall` says. The pixels that see some of them, rows x
+ * cols from (p0,q0) on in each picture, are cut into `slices`; columns: of dw, of a task */
+typedef struct Part {
+    long u, tall, first, length, columns, slice, slices, p0, q0, rows, cols;
+} Part;
+
+static void part_pixels(Part *part, const Conv *d) {
+    int s = d->stride, pad = d->pad;
+    long v = part->first / d->c, v_last = (part->first + part->length - 1) / d->c;
+    part->p0 = most(0, blocks(pad - part->u - part->tall + 1, s));
+    part->q0 = most(0, blocks(pad - v_last, s));
+    part->rows = most(0, smaller(d->oh, blocks(d->h + pad - part->u, s)) - part->p0);
+    part->cols = most(0, smaller(d->ow, blocks(d->w + pad - v, s)) - part->q0);
+}
+
+/* to: the part's taps of the patch of pixel (p,q) of picture n, with zeros where they fall on the
+ * border */
+static inline void gather_taps(float *to, const real *x, const Conv *d, const Part *part, long n,
+                               long p, long q) {
+    long edge = (long)d->w * d->c, begin = (q * d->stride - d->pad) * d->c + part->first;
+    long length = part->length, low = most(0, -begin), high = smaller(length, edge - begin);
+    for (long u = part->u; u < part->u + part->tall; u++, to += length) {
+        long i = p * d->stride - d->pad + u;
+        const real *from = x + (n * d->h + i) * edge + begin;
+        if (i < 0 || i >= d->h) memset(to, 0, sizeof *to * (size_t)length);
+        else if (low == 0 && high == length) memcpy(to, from, sizeof *to * (size_t)length);
+        else for (long k = 0; k < length; k++) to[k] = k < low || k >= high ? 0 : from[k];
+    }
+}
+
+/* dw[part] += patches^T dy: rows are taps, columns output channels, and the sum runs over pixels.
+ * GATHER pixels x TAPS taps are copied tight first, and so are their dy: the tile walks down their
+ * columns. */
+__attribute__((always_inline))
+static inline void part_tiles(real *dw, const real *x, const real *dy, const Conv *d,
+                              const Part *part, long column, int R, int V) {
+    enum { ROW = TAPS + 8 };                     /* not a power of two: cache sets */
+    long taps = part->tall * part->length, each = part->rows * part->cols, count = d->n * each;
+    long at = count * part->slice / part->slices, end = count * (part->slice + 1) / part->slices;
+    long n = at / most(1, each), p = at / most(1, part->cols) % most(1, part->rows);
+    long q = at % most(1, part->cols), last = smaller(d->o, column + part->columns);
+    float gathered[GATHER][ROW], panel[GATHER * COLS];
+    const real *from[GATHER];
+    memset(gathered, 0, sizeof gathered);
+    for (long pixels; at < end; at += pixels) {
+        pixels = smaller(GATHER, end - at);
+        for (long i = 0; i < pixels; i++) {
+            from[i] = dy + ((n * d->oh + part->p0 + p) * d->ow + part->q0 + q) * d->o;
+            gather_taps(gathered[i], x, d, part, n, part->p0 + p, part->q0 + q);
+            if (++q == part->cols) q = 0, p++;
+            if (p == part->rows) p = 0, n++;
+        }
+        for (long o = column; o < last; o += V * LANES) {
+            long wide = smaller(V * LANES, d->o - o);
+            for (long i = 0; i < pixels; i++) {
+                Vec *to = (Vec *)panel + i * V;
+                if (wide == V * LANES)
+                    for (int v = 0; v < V; v++) to[v] = ((const Vec *)(from[i] + o))[v];
+                else for (long j = 0; j < V * LANES; j++)
+                    ((float *)to)[j] = j < wide ? from[i][o + j] : 0;
+            }
+            for (long r = 0; r < taps; r += R) {
+                const float *a[2 * ROWS];
+                float acc[ROWS * COLS], *to[2 * ROWS];
+                for (int i = 0; i < R; i++) a[i] = &gathered[0][r + i];
+                for (int i = 0; i < R; i++) to[i] = dw + (r + i) * d->o + o;
+                tile(acc, a, R, V, 1, 0, pixels, ROW, panel, 0);
+                put_tile(to, NULL, acc, smaller(R, taps - r), wide, V * LANES);
+            }
+        }
+    }
+}
+
+/* in how many parts, column groups and slices: enough tasks for many threads */
+typedef struct Cut { long tall, unit, units, pieces, parts, columns, groups, slices; } Cut;
+static Cut cut(const Conv *d) {
+    long run = (long)d->kernel * d->c, width = panel_width(d->o);
+    Cut k = { .tall = smaller(d->kernel, most(1, TAPS / run)) };
+    k.unit = d->c < TAPS ? smaller(run, TAPS / d->c * d->c) : d->c;
+    k.units = blocks(run, k.unit), k.pieces = blocks(k.unit, TAPS);
+    k.parts = blocks(d->kernel, k.tall) * k.units * k.pieces;
+    k.columns = k.parts < 8 ? width : blocks(d->o, width) * width;
+    k.groups = blocks(d->o, k.columns);
+    long data = (long)d->n * ((long)d->h * d->w * d->c + (long)d->oh * d->ow * d->o);
+    k.slices = smaller(64, most(1, smaller(data >> 18, data / (d->kernel * run * d->o) / 2)));
+    if (k.parts * k.groups < 8) k.slices = most(8, k.slices);
+    return k;
+}
+
+static void tiled_conv2d_backward_weight(real *dw, const real *x, const real *dy, const Conv *d) {
+    long run = (long)d->kernel * d->c, size = d->kernel * run * d->o;
+    Cut k = cut(d);
+    float *sums = k.slices > 1 ? scratch(2, k.slices * size) : dw;
+    if (k.slices > 1) fill(sums, 0, k.slices * size);
+    #pragma omp parallel for schedule(dynamic)
+    for (long task = 0; task < k.slices * k.parts * k.groups; task++) {
+        long slice = task / (k.parts * k.groups), i = task / k.groups % k.parts;
+        long unit = i / k.pieces % k.units, u = i / k.pieces / k.units * k.tall;
+        long first = unit * k.unit + i % k.pieces * TAPS, end = smaller((unit + 1) * k.unit, run);
+        Part part = { u, smaller(k.tall, d->kernel - u), first, smaller(TAPS, end - first),
+                      k.columns, slice, k.slices, 0, 0, 0, 0 };
+        real *to = sums + slice * size + (u * run + first) * d->o;
+        part_pixels(&part, d);
+        if (panel_width(d->o) == COLS)
+            part_tiles(to, x, dy, d, &part, task % k.groups * k.columns, ROWS, VECS);
+        else part_tiles(to, x, dy, d, &part, task % k.groups * k.columns, 2 * ROWS, VECS / 2);
+    }
+    for (long i = 0; i < k.slices && k.slices > 1; i++) axpy(dw, sums + i * size, 1, size);
+}
+
+/* the transposed convolution: the same three passes with their roles exchanged (layers.h) */
+static void tiled_conv2d_transpose_forward(real *y, const real *x, const real *w, const real *b,
+                                           const Conv *d) {
+    windows(y, b, 0, x, w, d, 1);
+}
+static void tiled_conv2d_transpose_backward_input(real *dx, const real *dy, const real *w,
+                                                  const Conv *d) {
+    windows(dx, NULL, 1, dy, w, d, 0);
+}
+static void tiled_conv2d_transpose_backward_weight(real *dw, const real *x, const real *dy,
+                                                   const Conv *d) {
+    tiled_conv2d_backward_weight(dw, dy, x, d);
+}
+
+/* the packed weights, the slices, the tasks */
+static long tiled_conv_scratch(const Conv *d) {
+    long taps = (long)d->kernel * d->kernel, slices = cut(d).slices;
+    long forward = blocks(d->o, COLS) * COLS * d->c, back = blocks(d->c, COLS) * COLS * d->o;
+    return taps * (most(forward, back) + (slices > 1 ? slices * d->c * d->o : 0))
+           + task_scratch(d, most(d->h, d->oh), most(d->w, d->ow));
+}
+
+/* ---------------------------------------------------------- F6, F8: dense layers, Gram matrices */
+
+/* a dense layer is a convolution of pictures of one pixel */
+#define PIXEL &(Conv){ n, 1, 1, in, 1, 1, out, 1, 1, 0 }
 static void tiled_dense_forward(real *y, const real *x, const real *w, const real *b,
                                 int n, int in, int out) {
-    broadcast_bias(y, b, n, out);
-    product(y, x, in, 1, pack(w, in, out, out, 1), n, in, out);
+    windows(y, b, 0, x, w, PIXEL, 0);
 }
-/* dx += dy w^T    (layers.h: dense_backward_input) */
 static void tiled_dense_backward_input(real *dx, const real *dy, const real *w,
                                        int n, int in, int out) {
-    product(dx, dy, out, 1, pack(w, out, in, 1, out), n, out, in);
+    windows(dx, NULL, 1, dy, w, PIXEL, 1);
 }
-/* dw += x^T dy    (layers.h: dense_backward_weight) */
 static void tiled_dense_backward_weight(real *dw, const real *x, const real *dy,
                                         int n, int in, int out) {
-    product(dw, x, 1, in, pack(dy, n, out, out, 1), in, n, out);
+    tiled_conv2d_backward_weight(dw, x, dy, PIXEL);
 }
 
-/* the centred features, and as packed panels of columns; dG + dG^T */
+/* the centred features; dG + dG^T; what the products borrow */
 static long tiled_gram_scratch(long rows, int c) {
-    return rows * c + (long)blocks(c, COLS) * COLS * (rows > c ? rows : c) + (long)c * c;
+    return rows * c + (long)c * c + tiled_conv_scratch(&(Conv){ 1, 1, 1, c, 1, 1, c, 1, 1, 0 });
 }
 
 /* F - mu, in slot 0 */
@@ -177,7 +484,7 @@ static void tiled_gram_forward(real *g, real *mean, const real *f, long rows, in
         scale(mean, 1.f / rows, c);
     }
     const float *e = centred(f, mean, rows, c);
-    product(g, e, 1, c, pack(e, rows, c, c, 1), c, rows, c);
+    tiled_dense_backward_weight(g, e, e, (int)rows, c, c);
     scale(g, 1.f / rows, (long)c * c);
 }
 /* dF += (F - mu) (dG + dG^T) / R    (layers.h: gram_backward) */
@@ -186,7 +493,7 @@ static void tiled_gram_backward(real *df, const real *dg, const real *f, const r
     float *both = scratch(2, (long)c * c);
     for (int i = 0; i < c; i++)
         for (int j = 0; j < c; j++) both[i * c + j] = (dg[i * c + j] + dg[j * c + i]) / rows;
-    product(df, centred(f, mean, rows, c), c, 1, pack(both, c, c, c, 1), rows, c, c);
+    tiled_dense_backward_input(df, centred(f, mean, rows, c), both, (int)rows, c, c);
 }
 
 /* --------------------------------------------------------------------------------------- search */
@@ -234,7 +541,7 @@ static void tiled_nearest(real *index, real *least, const real *x, const real *y
                 Mask less = {0};
                 int lane[LANES], some = 0;
                 for (int r = 0; r < ROWS; r++) a[r] = rows + smaller(i + r, last - 1) * K;
-                tile(d, a, 1, 0, K, 1, panels + j0 * K);
+                tile(d[0], a, ROWS, VECS, 1, 0, K, 1, panels + j0 * K, 0);
                 for (int r = 0; r < ROWS; r++)
                     for (int v = 0; v < VECS; v++)                   /* less than least, or NaN */
                         less |= ~(((Vec *)d[r])[v] >= (Vec){0} + least[smaller(i + r, last - 1)]);
@@ -249,226 +556,6 @@ static void tiled_nearest(real *index, real *least, const real *x, const real *y
             }
         for (long i = first; i < last; i++) least[i] = least[i] < 0 ? 0 : least[i];
     }
-}
-
-/* ----------------------------------------------------------------------------- F18: convolution */
-
-/* the picture with room for every pixel that a kernel touches: padded height and width */
-static int padded(const Conv *d, int size, int out) {
-    return (int)most((out - 1) * d->stride + d->kernel, size + d->pad);
-}
-static int padded_height(const Conv *d) { return padded(d, d->h, d->oh); }
-static int padded_width(const Conv *d) { return padded(d, d->w, d->ow); }
-static int needs_padding(const Conv *d) {
-    return padded_height(d) != d->h || padded_width(d) != d->w;
-}
-
-/* the padded row where the patches of output row r of all images begin; past the last: the end */
-static long sum_row(const Conv *d, long r) {
-    int hp = padded_height(d);
-    return r < (long)d->n * d->oh ? r / d->oh * hp + r % d->oh * d->stride : (long)d->n * hp;
-}
-
-/* x: (N,H,W,C) -> (N,HP,WP,C) with zeros around; x itself where no padding is needed */
-static const float *pad_picture(const Conv *d, const float *x) {
-    if (!needs_padding(d)) return x;
-    long row = (long)d->w * d->c, padded_row = (long)padded_width(d) * d->c;
-    int hp = padded_height(d);
-    float *to = scratch(0, d->n * hp * padded_row);
-    #pragma omp parallel for
-    for (long r = 0; r < d->n * hp; r++) {
-        long i = r % hp - d->pad, from = (r / hp * d->h + i) * row;
-        fill(to + r * padded_row, 0, padded_row);
-        if (i >= 0 && i < d->h) copy(to + r * padded_row + d->pad * d->c, x + from, row);
-    }
-    return to;
-}
-
-/* where in the padded picture the patch of each output pixel begins   (N*OH*OW) */
-static const long *patches(const Conv *d) {
-    long rows = (long)d->n * d->oh, wp = padded_width(d);
-    long *at = (long *)scratch(3, rows * d->ow * (long)(sizeof(long) / sizeof(float)));
-    #pragma omp parallel for
-    for (long r = 0; r < rows; r++)
-        for (int q = 0; q < d->ow; q++)
-            at[r * d->ow + q] = (sum_row(d, r) * wp + q * d->stride) * d->c;
-    return at;
-}
-
-/* weight gradient: in how many slices the pixels are summed */
-static long gradient_slices(long taps) { return blocks(taps, TAPS) < 8 ? 8 : 1; }
-
-/* y += x convolved with w: rows are patches, columns are output channels    (layers.h: convolve) */
-static void tiled_convolve(real *y, const real *x, const real *w, const Conv *d) {
-    long run = (long)d->kernel * d->c, K = d->kernel * run, jump = (long)padded_width(d) * d->c;
-    long count = (long)d->n * d->oh * d->ow, panels = blocks(d->o, COLS);
-    const float *picture = pad_picture(d, x), *packed = pack(w, K, d->o, d->o, 1);
-    const long *patch = patches(d);
-    #pragma omp parallel for schedule(static)
-    for (long block = 0; block < blocks(count, PIXELS); block++)
-        for (long b = 0; b < panels; b++)
-            for (long p = block * PIXELS; p < smaller(count, (block + 1) * PIXELS); p += ROWS) {
-                const float *rows[ROWS];
-                float acc[ROWS][COLS];
-                for (int i = 0; i < ROWS; i++) rows[i] = picture + patch[smaller(p + i, count - 1)];
-                tile(acc, rows, d->kernel, jump, run, 1, packed + b * K * COLS);
-                add_tile(y + p * d->o + b * COLS, d->o, acc, count - p, d->o - b * COLS);
-            }
-}
-/* every pixel of y = b, or zero: broadcast_bias, quick for few channels too   y: (pixels,C) */
-static void start_from_bias(real *y, const real *b, long pixels, int c) {
-    #pragma omp parallel for
-    for (long p = 0; p < pixels; p += PIXELS) {
-        real *to = y + p * c;
-        long count = smaller(PIXELS, pixels - p) * c;
-        for (int j = 0; j < c; j++) to[j] = b ? b[j] : 0;
-        for (long done = c; done < count; done *= 2)
-            copy(to + done, to, smaller(done, count - done));
-    }
-}
-static void tiled_conv2d_forward(real *y, const real *x, const real *w, const real *b,
-                                 const Conv *d) {
-    start_from_bias(y, b, (long)d->n * d->oh * d->ow, d->o);
-    tiled_convolve(y, x, w, d);
-}
-
-/* Input gradient: how many rows of output pixels (of all images, one below the other) a task takes,
- * a band. Whole images of a batch; of a few images about a 64th, and enough that no band's patches
- * reach the band after the next. */
-static long band_rows(const Conv *d) {
-    if (d->n >= 16) return d->oh * smaller(blocks(PIXELS, (long)d->oh * d->ow), d->n / 8);
-    long reach = blocks(d->kernel, d->stride) - 1, wide = blocks(32, d->ow);
-    return most(most(reach, wide), blocks((long)d->n * d->oh, 64));
-}
-
-/* dx += the products dy w^T added up where their patches lie: rows are output pixels, columns the
- * K*K*C taps of a patch (layers.h: conv2d_backward_input). A band belongs to one task, and its
- * patches are added in order. Patches of neighbouring bands overlap where an image is cut: then all
- * even bands have their turn first, and all odd ones after them. */
-static void tiled_conv2d_backward_input(real *dx, const real *dy, const real *w, const Conv *d) {
-    int hp = padded_height(d), wp = padded_width(d), bordered = needs_padding(d);
-    long run = (long)d->kernel * d->c, taps = d->kernel * run, row = (long)wp * d->c, K = d->o;
-    long panels = blocks(taps, COLS), height = band_rows(d), all = (long)d->n * d->oh;
-    long turns = height % d->oh ? 2 : 1;
-    const float *packed = pack(w, K, taps, 1, K);
-    const long *patch = patches(d);
-    float *sum = bordered ? scratch(0, d->n * hp * row) : dx;
-    for (long turn = 0; turn < turns; turn++) {
-        #pragma omp parallel for schedule(static)
-        for (long band = turn * height; band < all; band += turns * height) {
-            long last = smaller(band + height, all) * d->ow;
-            long begin_row = sum_row(d, band), end_row = sum_row(d, band + turns * height);
-            if (bordered && turn == 0) fill(sum + begin_row * row, 0, (end_row - begin_row) * row);
-            for (long begin = band * d->ow; begin < last; begin += PIXELS)
-                for (long b = 0; b < panels; b++) {
-                    long end = smaller(begin + PIXELS, last);
-                    long tap = b * COLS, cols = smaller(COLS, taps - tap);
-                    /* all columns in one kernel row? */
-                    int whole = cols == COLS && tap / run == (tap + COLS - 1) / run;
-                    long offset[COLS];
-                    for (long j = 0; j < cols; j++)
-                        offset[j] = (tap + j) / run * row + (tap + j) % run;
-                    for (long p = begin; p < end; p += ROWS) {
-                        const float *rows[ROWS];
-                        float acc[ROWS][COLS];
-                        for (int i = 0; i < ROWS; i++) rows[i] = dy + smaller(p + i, end - 1) * K;
-                        tile(acc, rows, 1, 0, K, 1, packed + b * K * COLS);
-                        for (long i = 0; i < smaller(ROWS, end - p); i++) {
-                            float *to = sum + patch[p + i];
-                            if (whole)
-                                for (int v = 0; v < VECS; v++)
-                                    ((Vec *)(to + offset[0]))[v] += ((Vec *)acc[i])[v];
-                            else
-                                for (long j = 0; j < cols; j++) to[offset[j]] += acc[i][j];
-                        }
-                    }
-                }
-            /* take the border off again. The rows of an odd band and of the next even one have all
-             * that they get now, and so have the first band's, which no odd one reaches */
-            if (turn == 0 && turns > 1) end_row = band ? begin_row : sum_row(d, height);
-            for (long r = begin_row; bordered && r < end_row; r++) {
-                long i = r % hp - d->pad, width = i >= 0 && i < d->h ? (long)d->w * d->c : 0;
-                const float *from = sum + r * row + (long)d->pad * d->c;
-                float *to = dx + (r / hp * d->h + i) * d->w * d->c;
-                for (long j = 0; j < width; j++) to[j] += from[j];
-            }
-        }
-    }
-}
-
-/* dw += patches^T dy: rows are the K*K*C taps, columns the output channels, and the sum runs over
- * all pixels (layers.h: conv2d_backward_weight). GATHER pixels x TAPS taps are copied tight first:
- * the tile walks down their columns. dy is packed beforehand where several tasks read it (taps >
- * TAPS), else by the one task that does, a panel at a time. Where the taps alone make too few
- * tasks, the pixels are cut in slices too, summed apart and added up in order. */
-static void tiled_conv2d_backward_weight(real *dw, const real *x, const real *dy, const Conv *d) {
-    enum { ROW = TAPS + 8 };                     /* not a power of two: cache sets */
-    long run = (long)d->kernel * d->c, taps = d->kernel * run, size = taps * d->o;
-    long jump = (long)padded_width(d) * d->c;
-    long count = (long)d->n * d->oh * d->ow, slices = gradient_slices(taps);
-    const float *picture = pad_picture(d, x), *packed = NULL;
-    if (taps > TAPS) packed = pack(dy, count, d->o, d->o, 1);
-    const long *patch = patches(d);
-    float *sums = slices > 1 ? scratch(2, slices * size) : dw;
-    if (slices > 1) fill(sums, 0, slices * size);
-    #pragma omp parallel for collapse(2) schedule(static)
-    for (long slice = 0; slice < slices; slice++)
-        for (long tap = 0; tap < taps; tap += TAPS) {
-            float gathered[GATHER][ROW], panel[GATHER][COLS];
-            long m = smaller(TAPS, taps - tap), end = count * (slice + 1) / slices;
-            memset(gathered, 0, sizeof gathered);
-            for (long p0 = count * slice / slices; p0 < end; p0 += GATHER) {
-                long pixels = smaller(GATHER, end - p0);
-                for (long j = 0, length; j < m; j += length) {      /* kernel row by kernel row */
-                    long u = (tap + j) / run, v = (tap + j) % run;
-                    length = smaller(run - v, m - j);
-                    for (long p = 0; p < pixels; p++) {
-                        const float *from = picture + patch[p0 + p] + u * jump + v;
-                        for (long k = 0; k < length; k++) gathered[p][j + k] = from[k];
-                    }
-                }
-                for (long o = 0; o < d->o; o += COLS) {
-                    const float *b = packed ? packed + o * count + p0 * COLS
-                                            : pack_panel(panel[0], dy + p0 * d->o + o, pixels,
-                                                         smaller(COLS, d->o - o), d->o, 1);
-                    for (long r = 0; r < m; r += ROWS) {
-                        const float *rows[ROWS];
-                        float acc[ROWS][COLS];
-                        for (int i = 0; i < ROWS; i++) rows[i] = &gathered[0][r + i];
-                        tile(acc, rows, 1, 0, pixels, ROW, b);
-                        add_tile(sums + slice * size + (tap + r) * d->o + o, d->o, acc, m - r,
-                                 d->o - o);
-                    }
-                }
-            }
-        }
-    for (long i = 0; i < slices && slices > 1; i++) axpy(dw, sums + i * size, 1, size);
-}
-
-/* the transposed convolution: the same three passes with their roles exchanged (layers.h) */
-static void tiled_conv2d_transpose_forward(real *y, const real *x, const real *w, const real *b,
-                                           const Conv *d) {
-    start_from_bias(y, b, (long)d->n * d->h * d->w, d->c);
-    tiled_conv2d_backward_input(y, x, w, d);
-}
-static void tiled_conv2d_transpose_backward_input(real *dx, const real *dy, const real *w,
-                                                  const Conv *d) {
-    tiled_convolve(dx, dy, w, d);
-}
-static void tiled_conv2d_transpose_backward_weight(real *dw, const real *x, const real *dy,
-                                                   const Conv *d) {
-    tiled_conv2d_backward_weight(dw, dy, x, d);
-}
-
-/* the padded picture, the largest packed matrix, slices, the patch table */
-static long tiled_conv_scratch(const Conv *d) {
-    long picture = needs_padding(d) ? (long)d->n * padded_height(d) * padded_width(d) * d->c : 0;
-    long taps = (long)d->kernel * d->kernel * d->c, slices = gradient_slices(taps);
-    long columns = blocks(d->o, COLS) * COLS, pixels = (long)d->n * d->oh * d->ow;
-    long weights = most(taps * columns, blocks(taps, COLS) * COLS * d->o);
-    long gradient = taps > TAPS ? pixels * columns : 0;
-    long sums = slices > 1 ? slices * taps * d->o : 0;
-    return picture + most(weights, gradient) + sums + 2 * pixels;
 }
 
 #define TILED(name) .name = tiled_##name,

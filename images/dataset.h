@@ -174,7 +174,8 @@ static int im_load_labels(ImageSet *set, const char *images_path, uint32_t count
 static int im_load_idx(ImageSet *set, const char *path, long limit) {
     uint32_t size[3];
     if (!idx_read(&set->pixels, path, 3, size)) return 0;
-    set->count = limit > 0 && limit < size[0] ? limit : size[0];
+    long all = size[0];
+    set->count = limit > 0 && limit < all ? limit : all;
     set->stored_h = (int)size[1], set->stored_w = (int)size[2], set->stored_c = 1;
     size_t bytes = (size_t)set->count * size[1] * size[2];
     memmove(set->pixels, set->pixels + 16, bytes);
@@ -345,12 +346,13 @@ int imageset_get(const ImageSet *set, long index, float *pixels, float *mask) {
         raw.mask[i] = set->mask ? set->mask[index * n + i] / 255.f : b[i] > .02 * 255;
     int enlarged = raw.mask && set->h > raw.h && set->w > raw.w;
     good = good && (!enlarged || image_round_mask(&raw));
-    good = good && image_fit(&fitted, &raw, set->h, set->w);
-    image_free(&raw);
+    int fits = good && raw.h == set->h && raw.w == set->w;
+    if (fits) fitted = raw;
+    else good = good && image_fit(&fitted, &raw, set->h, set->w), image_free(&raw);
     if (!good) return 0;
     if (!set->tinted) image_channels(pixels, set->c, fitted.pixels, fitted.c, size);
     float share[3], rgb[3];
-    drawn_dye(share, index);
+    if (set->tinted) drawn_dye(share, index);
     for (size_t i = 0; set->tinted && i < size; i++) {
         float cloth = 1 - (set->inverted ? fitted.pixels[i] : -fitted.pixels[i]);   /* 0: white */
         for (int k = 0; k < 3; k++) rgb[k] = 1 - cloth * share[k];

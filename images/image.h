@@ -79,6 +79,9 @@ int image_draw_in(Image *image, int r);
  * 0 everywhere. */
 void image_mask_box(int *top, int *left, int *bottom, int *right, const Image *image);
 
+/* An RGB picture becomes white around the garment; all: on it too, where a print is to cover it */
+void image_whiten(Image *image, int all);
+
 /* tones: the garment's luminance, (h,w,1). Within `rim` pixels of its edge the garment is mixed
  * with the background. There, and outside the mask, tones are continued smoothly from further
  * inside, if there is an inside; it is their mask. Without a mask, all of the picture is inside. */
@@ -87,9 +90,10 @@ int image_tones(Image *tones, const Image *image, int rim);
 /* Lays a print on the garment, which keeps its folds and shadows. With all colours in [0,1]
  *     image = m y f + (1 - m) image
  *     f = 1 - shade + shade clamp((l + s) / (light + s), .15, 1.25)
- * m: the mask; y: the print, gray or RGB; l: the smaller of the picture's luminance and the tones
- * (a light background in the edge leaves no pale seam, but a drawn outline stays); light: the tone
- * that 80% of the garment are below; s = .15 max(1 - 2 light, 0): a dark garment's folds would
+ * m: the mask, times the print's if it has one; y: the print, gray or RGB; l: the smaller of the
+ * picture's luminance and the tones (a light background in the edge leaves no pale seam, but a
+ * drawn outline stays); light: the tone that 80% of the garment are below; s = .15 max(1 - 2
+ * light, 0): a dark garment's folds would
  * otherwise have the contrast of lacquer. print and tones have one size; their corner lies at
  * (top, left) of the image, which is RGB with a mask. */
 void image_lay_print(Image *image, const Image *print, const Image *tones, int top, int left,
@@ -313,6 +317,13 @@ void image_mask_box(int *top, int *left, int *bottom, int *right, const Image *i
     }
 }
 
+void image_whiten(Image *image, int all) {
+    for (long i = 0; i < 3L * image->h * image->w; i++) {
+        float m = all ? 0 : image->mask[i / 3];
+        image->pixels[i] = m * image->pixels[i] + 1 - m;
+    }
+}
+
 /* Outside its mask a gray picture gets the garment's tones: unknown pixels come from the picture at
  * half the size, where they were filled in the same way. Left white, the outline would be the
  * strongest edge in sight: a generator paints it dark, and instance normalization, scaled to it,
@@ -358,7 +369,8 @@ void image_lay_print(Image *image, const Image *print, const Image *tones, int t
     float soft = .15f * fmaxf(1 - 2 * light, 0);
     for (long i = 0; i < (long)print->h * print->w; i++) {
         long at = (top + i / print->w) * image->w + left + i % print->w;
-        float l, m = image->mask[at], *p = image->pixels + 3 * at;
+        float l, m = image->mask[at] * (print->mask ? print->mask[i] : 1);
+        float *p = image->pixels + 3 * at;
         if (!(m > 0)) continue;
         image_channels(&l, 1, p, 3, 1);
         l = (fminf(l, tones->pixels[i]) + 1) / 2;

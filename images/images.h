@@ -6,6 +6,7 @@
 #define FORMATS_IMPLEMENTATION
 #define COLOR_IMPLEMENTATION
 #define DRAWN_IMPLEMENTATION
+#define PERIOD_IMPLEMENTATION
 #define DATASET_IMPLEMENTATION
 #define SHEET_IMPLEMENTATION
 #endif
@@ -14,5 +15,6 @@
 #include "images/formats.h"     /* files of pictures and of whole sets */
 #include "images/color.h"       /* statistics of colours */
 #include "images/drawn.h"       /* garments and textiles drawn by the program */
+#include "images/period.h"      /* after how many pixels does a motif come again? */
 #include "images/dataset.h"     /* sets of pictures, augmentation */
 #include "images/sheet.h"       /* contact sheets, text, plots */

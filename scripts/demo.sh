@@ -1,34 +1,38 @@
 #!/bin/sh
 # demo.sh DATA PATTERN MINUTES MNIST-FOLDER: what `make demo` shows. Empty arguments are chosen here.
-data=$1 pattern=$2 minutes=${3:-2} mnist=$4
+data=$1 pattern=$2 minutes=${3:-2} mnist=$4 gimp=
 if [ -z "$data" ]; then
     data=fashion-mnist
     test -f "$mnist/train-images-idx3-ubyte.gz" || { data=synthetic; echo "demo: no Fashion-MNIST in $mnist: using the drawn synthetic garments"; }
 fi
-if [ -z "$pattern" ]; then
-    for p in /usr/share/gimp/[23].0/patterns/redrings.pat; do test -f "$p" && pattern=$p; done
-    test -n "$pattern" || { pattern=synthetic:5; echo "demo: no GIMP patterns here: using a drawn textile"; }
+for folder in /usr/share/gimp/[23].0/patterns; do test -f "$folder/leaves3.pat" && gimp=$folder; done
+if [ "$pattern" ]; then set -- "$pattern"
+elif [ "$gimp" ]; then set -- "$gimp/redrings.pat" "$gimp/leaves3.pat"
+else
+    set -- synthetic:5 synthetic:2
+    echo "demo: no GIMP patterns here: using drawn textiles"
 fi
+content=synthetic:0-5
+case $data in fashion-mnist*) content=fashion-mnist:0-5 ;; esac
 set -e
-echo "== 1 of 4: new garments out of noise: dcgan on $data, about $minutes minutes"
-# small batches and a larger rate than the defaults: more steps in the same two minutes
-./train --recipe dcgan --data "$data" --batch 32 --lr 5e-4 --steps 4000 --minutes "$minutes" --out runs/demo-dcgan --overwrite
-echo "== 2 of 4: learning the style of $pattern, about $minutes minutes"
-./train --recipe style --data "$data" --style "$pattern" --steps 4000 --minutes "$minutes" --out runs/demo-style --overwrite
-echo "== 3 of 4: printing it onto garments that neither network has seen"
-content=synthetic:0-7
-case $data in fashion-mnist*) content=fashion-mnist:0-7 ;; esac
-./transfer --generator runs/demo-style --content "$content" --output runs/demo-style/garments --sheet runs/demo-style/garments.png
-patches=''
-if test -f "$pattern"; then
-    echo "== 4 of 4: the same pattern and garments without any training: the pattern's own patches"
-    mkdir -p runs/demo-patches
-    patches=runs/demo-patches/garments.png
-    ./transfer --style "$pattern" --content "$content" --sheet "$patches"
-fi
+echo "== 1 of 3: new garments out of noise: dcgan on $data, about $minutes minutes"
+# small batches, and as many steps as two idle cores take in two minutes: the rate falls to 0 with the last
+./train --recipe dcgan --data "$data" --batch 32 --steps 2400 --minutes "$minutes" --out runs/demo-dcgan --overwrite
+pictures="runs/demo-dcgan/samples.png runs/demo-dcgan/losses.png"
+number=0
+for textile do
+    number=$((number + 1)) run=runs/demo-cloth-$number
+    echo "== 2 of 3: weaving cloth like $textile, about a minute on two cores"
+    ./train --recipe cloth --style "$textile" --steps 400 --minutes "$minutes" --out $run --overwrite
+    ./transfer --generator $run --repeat 512 --output $run/repeat.png
+    ./transfer --generator $run --content "$content" --size 256 --sheet $run/garments.png
+    pictures="$pictures $run/samples.png $run/repeat.png $run/garments.png"
+    test -f "$textile" || continue
+    echo "== 3 of 3: the same textile and garments without any training: the textile's own patches"
+    ./transfer --style "$textile" --content "$content" --size 256 --sheet $run/patches.png
+    pictures="$pictures $run/patches.png"
+done
 echo
 echo "Look at these pictures:"
-for picture in runs/demo-dcgan/samples.png runs/demo-dcgan/losses.png runs/demo-style/samples.png runs/demo-style/losses.png runs/demo-style/garments.png $patches; do
-    echo "  $picture"
-done
-echo "In a browser: runs/demo-dcgan/report.html and runs/demo-style/report.html, curves and all sheets through training."
+for picture in $pictures; do echo "  $picture"; done
+echo "In a browser: runs/demo-dcgan/report.html and runs/demo-cloth-1/report.html, curves and all sheets through training."

@@ -2,6 +2,7 @@
  * One .c file says #define GARMENTS_IMPLEMENTATION; it needs the code of cutout.h. */
 #ifndef GARMENTS_H
 #define GARMENTS_H
+#include "core/error.h"
 #include "core/files.h"
 #include "style/cutout.h"
 
@@ -49,7 +50,7 @@ void photo_close(Photo *p);
 /* Can a picture be written there? By its ending: 1: PNG, 2: JPEG, 0: no */
 int picture_kind(const char *path);
 
-/* One line on standard output. Control characters, which a file's name may hold, become '?'. */
+/* One line on standard output, as plain_text (core/error.h) */
 __attribute__((format(printf, 1, 2))) void tell(const char *format, ...);
 #endif
 
@@ -69,8 +70,7 @@ void tell(const char *format, ...) {
     va_start(list, format);
     vsnprintf(line, sizeof line, format, list);
     va_end(list);
-    for (char *c = line; *c; c++)
-        if ((unsigned char)*c < 32 || *c == 127) *c = '?';
+    plain_text(line);
     puts(line);
 }
 

@@ -8,6 +8,7 @@
  *   cyclegan   itself, made small as in training -> G; what G changes, a difference of luminance or
  *   pattern    of colours, is enlarged and added: buttons and seams stay as sharp as they were
  *   adain      itself and any style -> the encoder's features -> G (generator_fuse)
+ *   cloth      nothing: G weaves as much cloth as the print takes, or cloth alone (generator_weave)
  *
  * A picture too large for memory is painted in pieces (style/large.h). What is painted, and in how
  * much memory, goes to standard output.
@@ -21,8 +22,9 @@
 #include "style/cutout.h"
 #include "style/large.h"
 
-enum { GENERATOR_STYLE, GENERATOR_CYCLEGAN, GENERATOR_PATTERN, GENERATOR_ADAIN, GENERATOR_KINDS };
-enum { GENERATOR_CHANNELS = 4096 };                     /* at most, of the encoder's layers */
+enum { GENERATOR_STYLE, GENERATOR_CYCLEGAN, GENERATOR_PATTERN, GENERATOR_ADAIN, GENERATOR_CLOTH,
+       GENERATOR_KINDS };
+enum { GENERATOR_CHANNELS = 4096, GENERATOR_STYLES = 256 };     /* at most: of E's layers; cloth */
 
 typedef struct Generator {
     const Ops *ops;
@@ -30,6 +32,9 @@ typedef struct Generator {
     uint64_t seed;                      /* style, pattern: another seed draws another print */
     double scale;                       /* size of the motifs, 1: as in training; 0: a good one */
     double alpha;                       /* adain: how much of the style */
+    int repeats;                        /* cloth: its right edge meets its left one, its lower one
+                                           the upper one */
+    const double *share;                /* cloth: of each of `classes` styles; NULL: all of one */
     void (*progress)(double fraction);  /* or NULL */
 
     char path[4200];                    /* of the checkpoint. This and the rest: generator_open */
@@ -38,7 +43,8 @@ typedef struct Generator {
     Gan gan;                            /* only its networks g and, for adain, e are used */
     int encoding;                       /* adain: e alone is described, for a style */
     Large pieces;                       /* of the picture that is being painted */
-    Image wide, noise[3];               /* what g reads, all of it: that picture, planes of noise */
+    int classes;                        /* cloth: how many styles it learned */
+    Image wide, noise[4];               /* what g reads, all of it: that picture, planes of noise */
     real fused[2 * GENERATOR_CHANNELS]; /* adain: what g is given, deviations, then means; */
     double moments[2 * GENERATOR_CHANNELS];     /* means and variances of e's features */
 } Generator;
@@ -53,6 +59,9 @@ int generator_open(Generator *g, const char *run, const char *features, int styl
 int generator_print(Generator *g, Image *print, const Cutout *cut);
 int generator_fuse(Generator *g, Image *print, const Image *part, const Image *style,
                    const double *share, int styles);
+/* cloth of (h,w), with g->repeats multiples of STYLE_MULTIPLE: the waves are then rounded to whole
+ * periods, and the noise beyond an edge is that of the other side. */
+int generator_weave(Generator *g, Image *cloth, int h, int w);
 #endif
 
 #if defined(GENERATOR_IMPLEMENTATION) && !defined(GENERATOR_IMPLEMENTED)
@@ -68,14 +77,14 @@ enum { GENERATOR_MARGIN = 16 };         /* of mirror image around a picture */
 /* ---- the checkpoint ---------------------------------------------------------------------- */
 
 static int generator_check_recipe(Generator *g, int styles) {
-    static const char *const names[] = { "style", "cyclegan", "pattern", "adain" };
+    static const char *const names[] = { "style", "cyclegan", "pattern", "adain", "cloth" };
     const char *recipe = st_meta(&g->checkpoint, "recipe");
     while (recipe && g->kind < GENERATOR_KINDS && strcmp(recipe, names[g->kind])) g->kind++;
     int fuses = recipe && g->kind == GENERATOR_ADAIN;
     if (recipe && g->kind < GENERATOR_KINDS && fuses == (styles > 0)) return 1;
     return fail("%s: %s%s, expected a checkpoint of ./train --recipe %s%s", g->path,
                 recipe ? "made with --recipe " : "its metadata names no recipe",
-                recipe ? recipe : "", styles ? "adain" : "style, cyclegan or pattern",
+                recipe ? recipe : "", styles ? "adain" : "cloth, style, cyclegan or pattern",
                 styles ? ", or no --style" : fuses ? ", or a --style beside it" : "");
 }
 
@@ -94,6 +103,19 @@ static int generator_open_features(Generator *g, const char *features, const cha
     return g->gan.options.vgg >= 0 ||
            fail("%s (the run %s was trained with it; if it lies elsewhere: --features)",
                 error_text(), run);
+}
+
+/* How many styles cloth has learned: of the numbers that its first convolution, weight (3,3,C,O),
+ * reads, those that are no noise and no waves */
+static void generator_count_styles(Generator *g) {
+    int first = NET_MAX_NODES, node, c = 0;
+    for (int i = 0; i < g->checkpoint.count; i++) {
+        const StTensor *t = &g->checkpoint.tensors[i];
+        if (t->rank == 4 && sscanf(t->name, "g.%d.conv2d.weight", &node) == 1 && node < first)
+            first = node, c = (int)t->shape[2];
+    }
+    for (g->classes = GENERATOR_STYLES; g->classes > 1; g->classes--)
+        if (c == cloth_inputs(g->classes)) break;
 }
 
 /* How many channels its pictures have: the outputs of G's last convolution, weight (K,K,C,O). */
@@ -118,6 +140,7 @@ int generator_open(Generator *g, const char *run, const char *features, int styl
     g->gan.options.body = number;
     g->trained = side && atoi(side) > 0 && atoi(side) <= 16384 ? atoi(side) : 64;
     g->gan.ops = g->ops;
+    generator_count_styles(g);
     return g->kind != GENERATOR_ADAIN || generator_open_features(g, features, run);
 }
 
@@ -130,6 +153,10 @@ static int generator_met(const Gan *gan) { return gan->seen.layer[adain_layer(ga
 static int generator_describe(Generator *g, int h, int w) {
     Gan *gan = &g->gan;
     int reach = 0, z = g->kind == GENERATOR_PATTERN ? PATTERN_Z : 0;
+    if (g->kind == GENERATOR_CLOTH) {                    /* pieces need not overlap */
+        cloth_generator(&gan->g, g->ops, 1, h, w, g->classes, gan);
+        return 0;
+    }
     if (g->kind == GENERATOR_STYLE) style_generator(&gan->g, g->ops, 1, h, w, g->channels, gan);
     else if (g->kind != GENERATOR_ADAIN)
         translator(&gan->g, "g", g->ops, 1, h, w, g->channels, z, gan);
@@ -225,6 +252,11 @@ static int generator_upload(Generator *g, const Node *to, const Image *from, int
     return good;
 }
 
+static int generator_no_noise(const Generator *g) {
+    return fail("not enough memory for noise of %d x %d pixels: give a smaller --size", g->wide.w,
+                g->wide.h);
+}
+
 /* g->noise: planes of noise for all of the picture, or the numbers that a pattern follows from */
 static int generator_draw(Generator *g) {
     const Large *l = &g->pieces;
@@ -242,8 +274,7 @@ static int generator_draw(Generator *g) {
         }
         if (z) g->ops->release(z);
     }
-    return good || fail("not enough memory for noise of %d x %d pixels: give a smaller --size",
-                        l->w, l->h);
+    return good || generator_no_noise(g);
 }
 
 /* Large.fill of style, cyclegan and pattern; of e; of adain's g, which is given E's features of the
@@ -278,6 +309,77 @@ static int generator_fill_fused(void *generator, int y, int x) {
     return 1;
 }
 
+/* ---- cloth ------------------------------------------------------------------------------- */
+
+/* g->noise: the numbers of the whole picture, then planes, without what lies beyond the edges where
+ * these repeat */
+static int generator_draw_cloth(Generator *g) {
+    static const int grain[4] = { 1, 8, 2, 1 };
+    int good = 1;
+    for (int i = 0; good && i < 4; i++) {
+        const Node *node = &g->gan.g.node[g->gan.g_latent[i]];
+        int beyond = g->repeats ? 0 : cloth_margin(i), c = node->c;
+        int h = i ? g->wide.h / grain[i] + beyond : 1, w = i ? g->wide.w / grain[i] + beyond : c;
+        long n = i ? (long)h * w * c : c;
+        real *z = g->ops->alloc(n);
+        image_free(&g->noise[i]);
+        good = z && image_new(&g->noise[i], h, i ? w * c : w, 1);
+        if (good) {
+            g->ops->random_normal(z, n, g->seed, STREAM(STREAM_SAMPLE, i));
+            g->ops->download(g->noise[i].pixels, z, n);
+        }
+        if (z) g->ops->release(z);
+    }
+    return good || generator_no_noise(g);
+}
+
+/* The waves' weights, (2,count), become those of the nearest whole numbers of periods */
+static void generator_round_waves(Generator *g) {
+    Net *net = &g->gan.g;
+    int i = 0;
+    while (net->node[i].rank != 2) i++;
+    int count = net->node[i].shape[1];
+    real k[2 * 16];
+    net->ops->download(k, net->p + net->node[i].weight, 2 * count);
+    for (int q = 0; q < 2 * count && g->repeats; q++) {
+        double least = TURN * STYLE_MULTIPLE / (q < count ? g->wide.h : g->wide.w);
+        k[q] = (real)(least * round(k[q] / least));
+    }
+    net->ops->upload(net->p + net->node[i].weight, k, 2 * count);
+    memcpy(g->fused, k, 2 * (size_t)count * sizeof *k);
+}
+
+/* Large.fill: the piece's part of the noise, which repeats; its phases; the style */
+static int generator_fill_cloth(void *generator, int y, int x) {
+    Generator *g = generator;
+    Gan *gan = &g->gan;
+    const Image *whole = &g->noise[0];
+    int count = cloth_waves(g->classes), good = 1;
+    real z[64], given[GENERATOR_STYLES] = { 1 };
+    for (int q = 0; q < whole->w; q++) z[q] = whole->pixels[q];
+    for (int q = 0; q < count; q++)                      /* k of the place in cells, in turns */
+        z[q] += (real)((g->fused[q] * (y / 8) + g->fused[count + q] * (x / 8)) / TURN);
+    g->ops->upload(gan->g.node[gan->g_latent[0]].y, z, whole->w);
+    for (int q = 0; q < g->classes && g->share; q++) given[q] = (real)g->share[q];
+    if (g->classes > 1) g->ops->upload(gan->g.node[gan->g_given].y, given, g->classes);
+    for (int i = 1; i < 4 && good; i++) {
+        static const int grain[4] = { 1, 8, 2, 1 };
+        const Node *node = &gan->g.node[gan->g_latent[i]];
+        int c = node->c, w = g->noise[i].w / c;
+        Image part = { 0 };
+        good = image_new(&part, node->h, node->w * c, 1);
+        for (long p = 0; good && p < (long)node->h * node->w; p++) {
+            long row = (y / grain[i] + p / node->w) % g->noise[i].h;
+            long column = (x / grain[i] + p % node->w) % w;
+            memcpy(part.pixels + p * c, g->noise[i].pixels + (row * w + column) * c,
+                   (size_t)c * sizeof *part.pixels);
+        }
+        if (good) g->ops->upload(node->y, part.pixels, (long)node->h * node->w * c);
+        image_free(&part);
+    }
+    return good;
+}
+
 /* ---- painting ---------------------------------------------------------------------------- */
 
 static int generator_no_memory(void) {
@@ -286,13 +388,14 @@ static int generator_no_memory(void) {
 
 /* G's picture of all of g->wide, without its margin: (h,w) of `channels` */
 static int generator_paint(Generator *g, Image *out, int channels, int h, int w) {
+    int margin = g->kind == GENERATOR_CLOTH ? 0 : GENERATOR_MARGIN;
     Image all;
     int good = image_new(&all, g->wide.h, g->wide.w, channels)
             && (large_paint(&g->pieces, g->gan.g_picture, all.pixels) || generator_no_memory());
     const char *bad = good ? net_find_not_finite(&g->gan.g) : NULL;
     if (bad)
         good = fail("%s: %s is not finite: the training went wrong, train again", g->path, bad);
-    good = good && image_crop(out, &all, GENERATOR_MARGIN, GENERATOR_MARGIN, h, w);
+    good = good && image_crop(out, &all, margin, margin, h, w);
     image_free(&all);
     return good;
 }
@@ -307,6 +410,18 @@ static int generator_make(Generator *g, Image *print, const Image *picture) {
     return generator_paint(g, print, g->channels, picture->h, picture->w);
 }
 
+int generator_weave(Generator *g, Image *cloth, int h, int w) {
+    enum { M = STYLE_MULTIPLE };
+    *cloth = (Image){ 0 };
+    image_free(&g->wide);
+    g->wide.h = (h + M - 1) / M * M, g->wide.w = (w + M - 1) / M * M;
+    if (!generator_fit(g) || !generator_draw_cloth(g) ||
+        !net_load(&g->gan.g, &g->checkpoint, g->path, "cloth")) return 0;
+    generator_round_waves(g);
+    g->pieces.fill = generator_fill_cloth;
+    return generator_paint(g, cloth, g->channels, h, w);
+}
+
 /* An RGB picture becomes gray on black, as in training */
 static void generator_on_black(Image *x) {
     for (long i = 0; i < (long)x->h * x->w; i++) {
@@ -318,14 +433,18 @@ static void generator_on_black(Image *x) {
 
 int generator_print(Generator *g, Image *print, const Cutout *cut) {
     const Image *part = &cut->part;
-    int adds = g->kind != GENERATOR_STYLE, h = part->h, w = part->w, gray = g->channels == 1;
+    int weaves = g->kind == GENERATOR_CLOTH, adds = !weaves && g->kind != GENERATOR_STYLE;
+    int h = part->h, w = part->w, gray = g->channels == 1;
     double longer = h > w ? h : w, fit = longer / ((adds ? 2 : 4) * g->trained);
     double by = g->scale > 0 ? g->scale : fmax(1, fit);
-    Image small, made = { 0 };
+    Image small = { 0 }, made = { 0 };
     *print = (Image){ 0 };
-    int good = image_copy(&small, adds ? part : &cut->tones);
+    int good = weaves ? generator_weave(g, &made, ceil(h / by), ceil(w / by))
+                      : image_copy(&small, adds ? part : &cut->tones);
     if (good && adds && gray) generator_on_black(&small);
-    good = good && generator_resize(&small, h / by, w / by) && generator_make(g, &made, &small);
+    if (!weaves)
+        good = good && generator_resize(&small, h / by, w / by)
+            && generator_make(g, &made, &small);
     for (long i = 0; good && adds && i < (long)made.h * made.w * made.c; i++)
         made.pixels[i] -= small.pixels[i];
     image_free(&small);

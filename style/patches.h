@@ -59,9 +59,10 @@ typedef struct PatchesOptions {
 
 PatchesOptions patches_default(PatchesMode mode);
 
-/* print: a new picture of the cut-out's size, RGB. cut: with a mask; style[i]: RGB; sides of at
- * least 16 pixels; weight[i] > 0: shares of the styles (NULL: equal); ops: the table that
- * searches, in float. Returns 0 after an error, *print is empty then.
+/* print: a new picture of the cut-out's size, RGB; where a style has a mask, with the mask of the
+ * patches that it is made of. cut: with a mask; style[i]: RGB; sides of at least 16 pixels;
+ * weight[i] > 0: shares of the styles (NULL: equal); ops: the table that searches, in float.
+ * Returns 0 after an error, *print is empty then.
  * Errors: an option out of range, a picture too small or with a pixel that is not finite, a mask
  * of less than 64 pixels, memory, progress() returned 0. */
 int patches_transfer(Image *print, const Cutout *cut, const Image *style, const double *weight,
@@ -183,7 +184,7 @@ typedef struct Pm {                     /* everything a run holds; pictures are 
     const PatchesOptions *o;
     const Ops *ops;
     const Image *source;                /* the styles, as given */
-    int h, w, styles, levels, style_h[PATCHES_STYLES], style_w[PATCHES_STYLES];
+    int h, w, styles, levels, clear, style_h[PATCHES_STYLES], style_w[PATCHES_STYLES];
     double share[PATCHES_STYLES];
     float tone_weight;                  /* t above */
     PmLevel level[PATCHES_LEVELS];
@@ -230,6 +231,7 @@ static int pm_plan(Pm *m, int cut_h, int cut_w, const Image *style, int styles,
     m->o = o, m->ops = ops, m->source = style, m->styles = styles;
     m->tone_weight = (float)(o->content_weight * 7 / 6);
     m->h = h, m->w = w;
+    for (int i = 0; i < styles; i++) m->clear |= style[i].mask != NULL;
     double longer = h > w ? h : w, shorter = h < w ? h : w;
     int good = 1, most = o->levels ? o->levels : PATCHES_LEVELS;
     int least = o->levels ? PATCHES_SMALLEST : 32;
@@ -367,8 +369,8 @@ static void pm_vote(Pm *m, const PmLevel *l, const PmGrid *grid) {
     }
 }
 
-/* The styles at this level, in the atlas */
-static int pm_atlas(Pm *m, const PmLevel *l) {
+/* The styles at this level, in the atlas; opacity: their masks, in the place of their colours */
+static int pm_atlas(Pm *m, const PmLevel *l, int opacity) {
     memset(m->begins, 0, (size_t)l->atlas_h * (size_t)l->atlas_w);
     memset(m->atlas, 0, (size_t)l->atlas_h * (size_t)l->atlas_w * 4 * sizeof *m->atlas);
     for (int i = 0; i < m->styles; i++) {
@@ -379,7 +381,9 @@ static int pm_atlas(Pm *m, const PmLevel *l) {
         for (int y = 0; y < rows + PM_SIDE - 1; y++)
             for (int x = 0; x < cols + PM_SIDE - 1; x++) {
                 long at = (l->in[i].top + y) * (long)l->atlas_w + x;
-                const float *p = s.pixels + (y % s.h * (long)s.w + x % s.w) * 3;
+                long from = y % s.h * (long)s.w + x % s.w;
+                float *p = s.pixels + from * 3;
+                for (int k = 0; opacity && k < 3; k++) p[k] = s.mask ? s.mask[from] : 1;
                 memcpy(m->atlas + 4 * at, p, 3 * sizeof *p);
                 m->atlas[4 * at + 3] = m->tone_weight * pm_luminance(p);
                 m->begins[at] = y < rows && x < cols;
@@ -465,12 +469,25 @@ static long pm_queries(Pm *m, const PmLevel *l, const PmGrid *grid, const float 
     return n;
 }
 
+/* x's mask, by the same votes as its colours: those are kept in planes meanwhile */
+static int pm_vote_opacity(Pm *m, const PmLevel *l, const PmGrid *grid) {
+    size_t n = (size_t)l->h * (size_t)l->w;
+    Image *x = &m->x;
+    memcpy(m->planes, x->pixels, 3 * n * sizeof *x->pixels);
+    for (size_t i = 0; i < 3 * n; i++) x->pixels[i] = 1;
+    int good = image_add_mask(x, 1) && pm_atlas(m, l, 1);
+    if (good) pm_vote(m, l, grid);
+    for (size_t i = 0; good && i < n; i++) x->mask[i] = pm_clamp(x->pixels[3 * i], 0, 1);
+    memcpy(x->pixels, m->planes, 3 * n * sizeof *x->pixels);
+    return good;
+}
+
 /* All iterations of a level. guide: at its size, with the mask; done, all: work for the report */
 static int pm_level(Pm *m, int number, const Image *guide, double *done, double all) {
     const PmLevel *l = &m->level[number];
     const PatchesOptions *o = m->o;
     int stride = l->stride;
-    if (!pm_atlas(m, l)) return 0;
+    if (!pm_atlas(m, l, 0)) return 0;
     pm_learn(m, l, pm_keys(m, l, (uint64_t)number << 8));
     for (int it = 0; it < o->iterations; it++) {
         uint64_t stream = (uint64_t)number << 8 | (uint64_t)it;
@@ -491,6 +508,7 @@ static int pm_level(Pm *m, int number, const Image *guide, double *done, double 
         pm_vote(m, l, &grid);
 
         int last = number == m->levels - 1 && it == o->iterations - 1;
+        if (last && m->clear && !pm_vote_opacity(m, l, &grid)) return 0;
         float pull = (float)(o->content_weight * (1 - .5 * it / o->iterations)), *x = m->x.pixels;
         for (long i = 0; !last && i < (long)l->h * l->w; i++, x += 3) {
             float d = pull / (1 + pull) * (guide->pixels[i] - pm_luminance(x));
@@ -690,7 +708,7 @@ PatchesOptions patches_default(PatchesMode mode) {
 
 /* The blocks, what the table borrows, and the pictures. In floats, a pixel painted: guide 2, x and
  * its next size 6; a pixel of the styles 3, and what one needs while it is resized: itself, and one
- * axis. A smaller working size is enlarged at the end. */
+ * axis. A smaller working size is enlarged at the end. Where a style has a mask, it and x's. */
 static double pm_bytes(const Pm *m, int h, int w) {
     const Ops *ops = m->ops;
     Pm sizes = *m;
@@ -706,6 +724,7 @@ static double pm_bytes(const Pm *m, int h, int w) {
     }
     return (double)(block[0] + block[1])
          + 4 * (fmax(borrowed, ops->nearest_scratch(rows, rows, PM_KEPT)) + 8 * area + 3 * styles
+                + (m->clear ? area + styles + most : 0)
                 + fmax(3 * most, all > 1.01 * area ? 6 * all : 0));
 }
 

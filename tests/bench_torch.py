@@ -1,19 +1,20 @@
 """Our layers and whole dcgan training steps against PyTorch's, alternated in one run; prints Markdown tables.
 
-  python3 tests/bench_torch.py [--device cpu|cuda] [--threads N] [--rounds N] [--only steps|layers|ladder|gram] [--precision P] [--quick]
+  python3 tests/bench_torch.py [--device cpu|cuda] [--threads N] [--rounds N] [--only steps|graphs|layers|ladder|gram] [--precision P] [--quick]
 
 after `make build/bench`, whose `serve` does our side: it is asked through a pipe, so the two never compute at the same time.
 Every figure is a median of alternated rounds; each measurement lasts 20 ms on a GPU, 50 ms on a CPU, or one call if that is longer.
 Both sides work on the same numbers again and again, so small layers find theirs in the cache; their calls queue on the GPU, so a layer
-smaller than its call measures that. Our gradients are added to what is there (that reading counts), PyTorch's are written.
+smaller than its call measures that. graphs: the steps once more, PyTorch's captured in a CUDA graph, and one compiled by torch.compile;
+in a process of its own, because a capture that fails spoils what comes after it. Our gradients are added to what is there (that reading counts), PyTorch's are written.
 --fake goes the way of --device cuda on a CPU, to try this program where there is no GPU: then no figure means anything.
 """
-import argparse, datetime, gc, json, math, os, shlex, statistics, subprocess, sys, time, warnings
+import argparse, datetime, functools, gc, json, math, os, shlex, statistics, subprocess, sys, time, warnings
 option = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 option.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
 option.add_argument('--threads', type=int, default=os.cpu_count())
 option.add_argument('--rounds', type=int, default=0, help='5 for layers; for steps 15, or 5 where one takes half a second')
-option.add_argument('--only', choices=('steps', 'layers', 'ladder', 'gram'))
+option.add_argument('--only', choices=('steps', 'graphs', 'layers', 'ladder', 'gram'))
 option.add_argument('--precision', choices=('float32', 'tf32', 'bf16'), help='cuda: this one alone')
 option.add_argument('--quick', action='store_true', help='three layers and the smallest step')
 option.add_argument('--minutes', type=float, default=5, help='cuda: after so many, the layers that are left are left out')
@@ -203,47 +204,72 @@ class Generator(nn.Module if torch else object):
         return torch.tanh(s.t2(F.relu(s.n1(s.t1(x)))))
 
 
-def torch_step(batch, size, channels, memory_format):
-    """the dcgan of gan.c: D on real and fake pictures, then G, Adam for each; the losses are read once, at the end"""
+def torch_step(batch, size, channels, memory_format, precision='float32', peer='eager'):
+    """the dcgan of gan.c: D on real and fake pictures, then G, Adam for each; the losses are read once, at the end. bf16: autocast.
+    peer: eager; graph: all of it captured in a CUDA graph; compile: both networks by torch.compile"""
     g = Generator(size, channels)
     d = nn.Sequential(nn.Conv2d(channels, 64, 5, 2, 2), nn.LeakyReLU(.2), nn.Conv2d(64, 128, 5, 2, 2), nn.LeakyReLU(.2), nn.Flatten(),
                       nn.Linear(128 * (size // 4) ** 2, 1))
     g, d = (m.to(device=DEVICE, memory_format=memory_format) for m in (g, d))
-    og, od = (torch.optim.Adam(m.parameters(), 2e-4, betas=(.5, .999)) for m in (g, d))
+    more = dict(capturable=True) if peer == 'graph' and REAL else {}
+    og, od = (torch.optim.Adam(m.parameters(), 2e-4, betas=(.5, .999), **more) for m in (g, d))
+    if peer == 'compile':
+        g, d = torch.compile(g), torch.compile(d)
     x = torch.tanh(torch.randn(batch, channels, size, size, device=DEVICE)).to(memory_format=memory_format)
 
-    def step():
-        y = g(torch.randn(batch, 100, device=DEVICE))
-        loss_d = F.softplus(-d(x)).mean() + F.softplus(d(y.detach())).mean()
+    def mixed():
+        return torch.autocast(DEVICE.type, torch.bfloat16, enabled=precision == 'bf16', cache_enabled=peer != 'graph')
+
+    def losses():
+        with mixed():
+            y = g(torch.randn(batch, 100, device=DEVICE))
+            loss_d = F.softplus(-d(x)).mean() + F.softplus(d(y.detach())).mean()
         od.zero_grad()
         loss_d.backward()
         od.step()
         og.zero_grad()
         if o.lean:
             d.requires_grad_(False)
-        loss_g = F.softplus(-d(y)).mean()
+        with mixed():
+            loss_g = F.softplus(-d(y)).mean()
         loss_g.backward()
         if o.lean:
             d.requires_grad_(True)
         og.step()
-        return torch.stack((loss_d.detach(), loss_g.detach())).tolist()
-    return step
+        return torch.stack((loss_d.detach(), loss_g.detach()))
+
+    if peer != 'graph' or not REAL:
+        return lambda: losses().tolist()
+    side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):              # the first calls choose algorithms and make Adam's moments: not to be captured
+        for _ in range(5):
+            losses()
+    torch.cuda.current_stream().wait_stream(side)
+    with torch.cuda.graph(graph):
+        kept = losses()
+
+    def replay():
+        graph.replay()
+        return kept.tolist()
+    return replay
 
 
-def steps():
+PEERS = dict(eager='eager', graph='its step captured in a CUDA graph', compile='networks by torch.compile')
+
+
+def steps(peer='eager'):
     say('**A whole training step of `dcgan`** (D on real and fake, then G; Adam), alternated; ms are medians, in brackets the ratios of single rounds.'
-        + ('' if not CUDA else ' PyTorch eager, in the faster of its two layouts; memory is what each holds on the GPU at most, without its context.')
+        + ('' if not CUDA else ' PyTorch: %s, in the faster of its two layouts; bf16: under autocast; memory' % PEERS[peer] + ' is what each holds on the GPU at most, without its context.')
         + (" PyTorch's D computes no weight gradients in G's turn, as ours." if o.lean else '') + '\n')
     say('| %s | batch | pictures | rounds | ours | PyTorch |%s ours / PyTorch | peak memory ours / PyTorch |\n|---|---|---|---|---|---|%s---|---|' % (
         ('precision', ' its layout |', '---|') if CUDA else ('threads', '', '')))
-    sizes = [(28, 1)] if o.quick else [(28, 1), (64, 3)]
+    sizes = [(28, 1)] if o.quick or peer == 'compile' else [(28, 1), (64, 3)]        # to compile takes long
     formats = {'NCHW': torch.contiguous_format, 'NHWC': torch.channels_last} if CUDA else {'NCHW': torch.contiguous_format}
     for precision in PRECISIONS:
-        if precision == 'bf16':
-            continue                           # PyTorch's would be another program: autocast
         tf32(precision == 'tf32')
         for size, channels in sizes:
-            for batch in (64,) if o.quick or not CUDA else (64, 128):
+            for batch in (64,) if o.quick or not CUDA or peer == 'compile' else (64, 128):
                 ours, peak, memory = Ours(precision), [], []                  # a new process each time: peak memory is a process's
 
                 def mine(reps):
@@ -251,8 +277,9 @@ def steps():
                     peak.append(int(mb))
                     return float(ms)
 
-                for f in formats.values() if REAL else ():                    # each alone first, for the memory that its step takes
-                    step = torch_step(batch, size, channels, f)
+                make = functools.partial(torch_step, batch, size, channels, precision=precision, peer=peer)
+                for f in formats.values() if REAL and peer == 'eager' else ():  # each alone first, for the memory that its step takes
+                    step = make(memory_format=f)
                     for _ in range(3):
                         step()
                     gc.collect()
@@ -261,18 +288,19 @@ def steps():
                     step()
                     memory.append(torch.cuda.max_memory_allocated() >> 20)
                     del step
-                sides = [mine] + [timed(torch_step(batch, size, channels, f)) for f in formats.values()]
+                sides = [mine] + [timed(make(memory_format=f)) for f in formats.values()]
                 slow = not CUDA and mine(1) > 500
                 rows = alternate(sides, o.rounds or (5 if slow else 15))
                 ms, *theirs = medians(rows)
                 best = theirs.index(min(theirs))
-                if not REAL:                   # the whole process's: the configurations come in growing order
+                if not memory:                 # the whole process's: the configurations come in growing order
                     memory = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10] * len(formats)
                 ratios = [row[0] / row[1 + best] for row in rows]
-                say('| %s | %d | %dx%dx%d | %d | %s ms | %s ms |%s **%.2f** (%.2f to %.2f) | %d MB / %d MB = %.2f |' % (
+                held = '%d MB / %d MB = %.2f' % (peak[-1], memory[best], peak[-1] / max(memory[best], 1))
+                say('| %s | %d | %dx%dx%d | %d | %s ms | %s ms |%s **%.2f** (%.2f to %.2f) | %s |' % (
                     precision if CUDA else o.threads, batch, size, size, channels, len(rows), digits(ms), digits(theirs[best]),
-                    ' %s |' % list(formats)[best] if CUDA else '', ms / theirs[best], min(ratios), max(ratios), peak[-1], memory[best],
-                    peak[-1] / max(memory[best], 1)))
+                    ' %s |' % list(formats)[best] if CUDA else '', ms / theirs[best], min(ratios), max(ratios),
+                    held if peer == 'eager' else '%d MB, ours' % peak[-1]))
                 ours.close()
                 del sides
     say()
@@ -382,6 +410,14 @@ if torch is None and not CUDA:
     sys.exit('bench_torch.py: no PyTorch here to compare with')
 if torch and o.only in (None, 'steps'):
     steps()
+if torch and CUDA and o.only == 'graphs':
+    for peer in ('graph', 'compile'):
+        try:
+            steps(peer)
+        except Exception as error:             # another version of PyTorch, no compiler, too old a GPU
+            say('\nPyTorch, %s: left out: %s: %s\n' % (PEERS[peer], type(error).__name__, str(error).strip().split('\n')[0]))
+if torch and CUDA and o.only is None:
+    subprocess.run(['timeout', '300', sys.executable] + sys.argv + ['--only', 'graphs'], check=False)
 if torch and o.only in (None, 'gram'):
     grams()
 if CUDA and o.only in (None, 'ladder'):

@@ -58,7 +58,8 @@ paint() { what=$1; shift
     alone "$what" 60 $programs/transfer --style style/pictures/hopper.jpg --content synthetic:1 --mode paint --size $size \
         --benchmark --output "$OUT/$what.png" "$@"; }
 train train 90 $programs/train --device $device --steps $steps --sample-every $((steps / 4 + 1))
-bench steps 100 --only steps --rounds 5
+bench steps 90 --only steps --rounds 5
+bench graphs 60 --only graphs --rounds 5
 for p in float32 tf32 bf16; do bench layers-$p 50 --only layers --precision $p --rounds 3 --minutes .4; done
 bench ladder 30 --only ladder --rounds 3
 bench gram 40 --only gram --rounds 3

@@ -75,7 +75,7 @@ static const struct { const char *recipe; const Ops *ops; int batch, size, quick
     { "dcgan", &ops_naive, 5, 8, 4 }, { "dcgan", &ops_tiled, 9, 28, 8 },
     { "style", &ops_naive, 3, 16, 8 }, { "style", &ops_tiled, 3, 32, 8 },
     { "mlp", &ops_tiled, 3, 16, 8 }, { "dcgan64", &ops_tiled, 3, 32, 16 }, { "lsgan", &ops_tiled, 4, 16, 8 },
-    { "hinge", &ops_tiled, 3, 16, 8 }, { "wgan", &ops_tiled, 3, 16, 8 }, { "wgan-gp", &ops_tiled, 3, 16, 8 },
+    { "hinge", &ops_tiled, 3, 16, 8 }, { "wgan", &ops_tiled, 3, 16, 8 }, { "wgan-gp", &ops_tiled, 3, 16, 8 }, { "r3gan", &ops_tiled, 3, 16, 8 },
     { "cgan", &ops_tiled, 3, 16, 8 }, { "pattern", &ops_tiled, 4, 16, 8 }, { "adain", &ops_tiled, 3, 32, 16 }, { "features", &ops_tiled, 3, 32, 16 },
 };
 enum { RUNS = sizeof runs / sizeof *runs, STEPS = 3 };
@@ -698,7 +698,8 @@ static long guarded_nearest_scratch(long nx, long ny, int c) { return ops_tiled.
     _(5, gram_forward, Out, Out, In, long, int) _(6, gram_backward, Out, In, In, In, long, int) \
     _(4, style_loss_forward, Out, In, In, long) _(5, style_loss_backward, Out, In, In, real, long) \
     _(6, total_variation_forward, Out, In, int, int, int, int) _(7, total_variation_backward, Out, In, real, int, int, int, int) \
-    _(4, batch_std, Out, In, int, long) _(8, nearest, Out, Out, In, In, In, long, long, int) \
+    _(9, waves_forward, Out, In, In, In, int, int, int, int, int) _(10, waves_backward, Out, Out, In, In, In, int, int, int, int, int) \
+    _(6, match_ranks, Out, Out, In, In, long, int) _(4, batch_std, Out, In, int, long) _(8, nearest, Out, Out, In, In, In, long, long, int) \
     _(10, adam_step, Out, Out, Out, In, long, real, real, real, real, long)
 
 typedef real *Out;

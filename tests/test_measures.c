@@ -135,6 +135,29 @@ static void test_closed_forms(void) {
     free(p), free(q), free(r), free(s);
 }
 
+/* Pictures of 6x8 whose grain and checkerboard are known, two channels of the same brightness but for a tint that means take out */
+static void test_surface(void) {
+    enum { H = 6, W = 8 };
+    static const struct { const char *name; double grain, pixels, checker; } want[] = {
+        { "flat", 0, 24, 0 }, { "a ramp", 0, 24, 0 }, { "a checkerboard", 24 * 8 * 0.25, 24, 0.0625 },
+        { "stripes", 24 * 4 * 0.25, 24, 0 }, { "dark", 0, 0, 0 }, { "one dark corner", 0, 23, 0 } };
+    for (int kind = 0; kind < 6; kind++) {
+        float x[H * W * 2];
+        double sum[3] = { 0 };
+        for (int i = 0; i < H; i++)
+            for (int j = 0; j < W; j++) {
+                double y = kind == 1 ? 0.05 * i - 0.1 * j : kind == 2 ? 0.25 * ((i + j) % 2 * 2 - 1) : kind == 3 ? 0.25 * (i % 2 * 2 - 1)
+                         : kind == 4 ? -0.9 : 0;
+                if (kind == 5 && !i && !j) y = -1;
+                for (int k = 0; k < 2; k++) x[(i * W + j) * 2 + k] = (float)(y + (k ? 0.0625 : -0.0625));
+            }
+        measure_surface(sum, x, H, W, 2);
+        CLOSE(sum[0], want[kind].grain, 1e-6, 0, "grain of %s", want[kind].name);
+        CLOSE(sum[1], want[kind].pixels, 0, 0, "cloth of %s", want[kind].name);
+        if (kind < 5) CLOSE(sum[2], want[kind].checker, 1e-9, 0, "checkerboard of %s", want[kind].name);
+    }
+}
+
 static void test_errors(void) {
     float x[12] = {0}, bad[12] = { 0, NAN };
     double p, r;
@@ -148,6 +171,10 @@ static void test_errors(void) {
     CHECK(isnan(measure_sliced_wasserstein(x, bad, 6, 2, 16, 1, 1)) && isnan(measure_sliced_wasserstein(x, x, 1, 2, 4, 1, 1)), "nor along its own");
     CHECK(isnan(measure_ms_ssim(x, bad, 3, 4, 1)), "NaN is not lost: MS-SSIM");
     CHECK(isnan(measure_content_distance(x, 1, bad, 1, NULL, 3, 4, 2)), "NaN is not lost: content");
+    float larger[25] = { 0, NAN };
+    double sum[3] = { 0 };
+    measure_surface(sum, larger, 5, 5, 1);
+    CHECK(isnan(sum[2]), "NaN is not lost: checkerboard");
     CHECK(isnan(measure_content_distance(x, 1, x, 1, NULL, 3, 4, 4)), "a block larger than the picture");
 }
 
@@ -335,6 +362,7 @@ int main(void) {
     test_compress();
     test_golden();
     test_closed_forms();
+    test_surface();
     test_errors();
     test_orderings();
     return test_report("measures");

@@ -459,6 +459,31 @@ static void test_identity(void) {
     image_free(&c), image_free(&s);
 }
 
+/* a style's mask becomes the print's: light disks on a dark ground, opaque where they are light */
+static void test_clear_style(void) {
+    Image c = drawn(side(44), side(40), 3, 2), s, r, whole;
+    PatchesOptions o = small(PATCHES_PRINT);
+    Cutout cut;
+    int n = 0, area = c.h * c.w;
+    must(image_add_mask(&c, 1) && image_new(&s, 32, 32, 3) && image_add_mask(&s, 0));
+    for (int i = 0; i < 32 * 32; i++) {
+        s.mask[i] = hypot(i / 32 - 15.5, i % 32 - 15.5) < 10;
+        for (int k = 0; k < 3; k++) s.pixels[3 * i + k] = s.mask[i] > 0 ? .8f : -.8f;
+    }
+    WORKS(cut_out(&whole, &cut, &c, o.mode));
+    WORKS(patches_transfer(&r, &cut, &s, NULL, 1, &o, &ops));
+    CHECK(r.mask && r.h * r.w == area, "no mask");
+    for (int i = 0; i < area && r.mask; i++) {
+        n += r.mask[i] > .5f;
+        CLOSE(r.pixels[3 * i], 1.6 * r.mask[i] - .8, .02, 0, "pixel %d is as opaque as it is light", i);
+    }
+    CHECK(n > area / 8 && n < area * 3 / 4, "%d of %d pixels are opaque", n, area);
+    image_free(&r), free(s.mask), s.mask = NULL;
+    WORKS(patches_transfer(&r, &cut, &s, NULL, 1, &o, &ops));
+    CHECK(!r.mask, "a mask, where the style has none");
+    image_free(&r), image_free(&c), image_free(&s), image_free(&whole), cutout_free(&cut);
+}
+
 static int touched(const Image *before, const Image *after, const float *mask, int *inside) {
     int outside = 0;
     *inside = 0;
@@ -572,6 +597,7 @@ static void test_memory(void) {
         o.iterations = 1, o.style_scale = n == 2 ? 2 : 1, o.levels = quick;
         if (n == 4) o.size = 64;
         if (n == 5) ellipse(&c);
+        if (n == 1 || n == 6) must(image_add_mask(&s[0], 1));
         Image whole;
         Cutout cut;
         WORKS(cut_out(&whole, &cut, &c, o.mode));
@@ -704,6 +730,7 @@ int main(void) {
     test_statistics();
     test_threads_and_seeds();
     test_identity();
+    test_clear_style();
     test_print();
     test_table(&ops_naive);
     test_odd_pictures();

@@ -61,6 +61,11 @@ static void watched_absolute_error(real *loss, const real *a, const real *b, con
     ops_naive.absolute_error_forward(loss, a, b, weight, n);
     for (long i = 0; i < n; i++) branch(a[i] > b[i]);
 }
+/* the ranks: by which number of t, which stays, each stands beside */
+static void watched_match_ranks(real *y, real *sorted, const real *x, const real *t, long rows, int c) {
+    ops_naive.match_ranks(y, sorted, x, t, rows, c);
+    for (long i = 0; i < rows * c; i++) branch((int)(1e6 * y[i]));
+}
 
 static void watched_maxpool(real *y, const real *x, int n, int h, int w, int c, int f) {
     ops_naive.maxpool_forward(y, x, n, h, w, c, f);
@@ -132,7 +137,7 @@ static void make_tables(void) {
     watched.leaky_relu_forward = watched_leaky_relu;
     watched.total_variation_forward = watched_total_variation;
     watched.hinge_forward = watched_hinge, watched.maxpool_forward = watched_maxpool;
-    watched.absolute_error_forward = watched_absolute_error;
+    watched.absolute_error_forward = watched_absolute_error, watched.match_ranks = watched_match_ranks;
     watched.adam_step = keep_parameters, watched.rmsprop_step = keep_rmsprop, watched.clip = keep_clip;
     quick = watched;
     quick.dense_forward = quick_dense, quick.conv2d_forward = quick_forward;
@@ -280,7 +285,7 @@ static const char *wrong_gradient(Problem *problem, const Ops *table, Tally *tal
 /* -------------------------------------------------------------------------------------------- networks to look at */
 
 static int one_of_each(Net *net) {                    /* every builder on a path of its own, straight from an input */
-    int x = net_input(net, 4, 6, 3), z = net_input(net, 4, 6, 3), part[16], parts = 0;
+    int x = net_input(net, 4, 6, 3), z = net_input(net, 4, 6, 3), part[17], parts = 0;
     part[parts++] = dense(net, x, 4);
     part[parts++] = conv2d(net, x, 2, 3, 2, 1);
     part[parts++] = conv2d_transpose(net, x, 2, 5, 2, 2);
@@ -297,6 +302,7 @@ static int one_of_each(Net *net) {                    /* every builder on a path
     part[parts++] = avgpool(net, x, 2);
     part[parts++] = gray(net, x);
     part[parts++] = reshape(net, z, 6, 2, 6);
+    part[parts++] = waves(net, part[0], 3, 5, 2);
     int sum = dense(net, part[0], 3);
     for (int i = 1; i < parts; i++) sum = add(net, sum, dense(net, tanh_(net, part[i]), 3));
     return sum;
@@ -394,7 +400,7 @@ static void check_tally(const char *of, const char *loss, const Tally *tally) {
 static void test_networks(void) {
     static const char *const kinds[] = {
         "input", "reshape", "dense", "conv2d", "conv2d_transpose", "batchnorm", "instancenorm", "leaky_relu", "relu",
-        "tanh", "sigmoid", "add", "concat", "reflect_pad", "upsample", "avgpool", "gray",
+        "tanh", "sigmoid", "add", "concat", "reflect_pad", "upsample", "avgpool", "gray", "waves",
     };
     int seen[sizeof kinds / sizeof *kinds] = {0};
     static real above[MOST_ABOVE];
@@ -468,10 +474,11 @@ static const struct { const char *recipe; GanOptions options; int every; } trial
                  .tv_weight = 0.4 }, 0 },
     { "mlp", { .batch = 5, .size = 8, .channels = 1, .lr = 1, .seed = 13, .smoothing = 0.1 }, 0 },
     { "dcgan64", { .batch = 4, .size = 16, .channels = 1, .lr = 1, .seed = 14 }, 2 },
-    { "lsgan", { .batch = 4, .size = 8, .channels = 1, .lr = 1, .seed = 15, .diversity_weight = 0.3 }, 3 },
+    { "lsgan", { .batch = 4, .size = 8, .channels = 1, .lr = 1, .seed = 15, .diversity_weight = 0.3, .tail = 4 }, 3 },
     { "hinge", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 16, .penalty_weight = 3 }, 3 },
     { "wgan", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 17, .n_critic = 2 }, 3 },
     { "wgan-gp", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 18, .penalty_weight = 2 }, 3 },
+    { "r3gan", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 30, .penalty_weight = 2, .tail = 3 }, 0 },
     { "cgan", { .batch = 3, .size = 8, .channels = 1, .classes = INPUT_CLASSES, .lr = 1, .seed = 19, .penalty_weight = 3 }, 3 },
     { "adain", { .batch = 2, .size = 16, .channels = 3, .lr = 1, .seed = 20, .content_weight = 0.8, .style_weight = 1.7, .tv_weight = 0.4 }, 0 },
     { "features", { .batch = 3, .size = 16, .channels = 3, .classes = INPUT_CLASSES, .lr = 1, .seed = 21 }, 0 },
@@ -481,6 +488,7 @@ static const struct { const char *recipe; GanOptions options; int every; } trial
     { "pattern", { .batch = 2, .size = 8, .channels = 2, .lr = 1, .seed = 28, .content_weight = 2, .diversity_weight = 0.5, .body = INCEPTION }, 0 },
     { "pattern", { .batch = 2, .size = 8, .channels = 1, .lr = 1, .seed = 29, .content_weight = 2, .diversity_weight = 0.5, .body = SEPARABLE }, 2 },
     { "pix2pix", { .batch = 2, .size = 8, .channels = 1, .lr = 1, .seed = 26, .content_weight = 2 }, 0 },
+    { "cloth", { .batch = 2, .size = 16, .channels = 3, .classes = INPUT_CLASSES, .lr = 1, .seed = 30, .content_weight = 2, .style_weight = 0.6 }, 4 },
     { "classifier", { .batch = 3, .size = 9, .channels = 2, .classes = INPUT_CLASSES, .lr = 1, .seed = 22 }, 0 },
 };
 enum { TRIALS = sizeof trials / sizeof *trials };

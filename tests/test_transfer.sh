@@ -90,6 +90,79 @@ for body in residual inception separable; do
     check "pattern, $body: another seed, another picture" [ "$(cksum <"$tmp/a.png")" != "$(cksum <"$tmp/b.png")" ]
 done
 
+# cloth: on garments, and as a repeat; one style and two, whose shares are chosen
+mkdir -p "$tmp/cloths" && tga "$tmp/cloths/a.tga" 40 40 24 && tga "$tmp/cloths/b.tga" 50 45 24
+./train --recipe cloth --style "$tmp/cloths/a.tga" --size 16 --batch 2 --steps 2 --out "$tmp/cloth" --overwrite >"$tmp/log" 2>&1 || cat "$tmp/log"
+check "cloth: the scale is found, and told" grep -q "a.tga: its motif comes again after .* pixels: --style-scale" "$tmp/log"
+./train --recipe cloth --style "$tmp/cloths" --style-scale 1.5 --size 16 --batch 2 --steps 2 --out "$tmp/cloth2" --overwrite >"$tmp/log" 2>&1 || cat "$tmp/log"
+check "cloth: the scale that is given is taken" [ "$(grep -c "comes again" "$tmp/log")" = 0 ]
+good "cloth on a garment" --generator "$tmp/cloth" --content "$tmp/shirt.tga" --size 64 --output "$tmp/a.png" --threads 1
+good "cloth, two threads" --generator "$tmp/cloth" --content "$tmp/shirt.tga" --size 64 --output "$tmp/b.png" --threads 2
+check "cloth: the same bits" cmp -s "$tmp/a.png" "$tmp/b.png"
+check "cloth: the size" [ "$(size_of "$tmp/a.png")" = 52x64 ]
+repeat="--generator $tmp/cloth2 --repeat 64 --output"
+good "a repeat" $repeat "$tmp/a.png"
+check "a repeat has its size" [ "$(size_of "$tmp/a.png")" = 64x64 ]
+good "the first style's share" $repeat "$tmp/b.png" --style-weights 2,0
+check "is what is woven without one" cmp -s "$tmp/a.png" "$tmp/b.png"
+good "a blend" $repeat "$tmp/b.png" --style-weights 1,1
+check "is another cloth" [ "$(cmp -s "$tmp/a.png" "$tmp/b.png"; echo $?)" = 1 ]
+bad "shares of no style" 1 "expected one above 0" $repeat "$tmp/new.png" --style-weights 0,0
+bad "three shares of two styles" 1 "expected 2 numbers from 0" $repeat "$tmp/new.png" --style-weights 1,1,1
+bad "shares of one style" 2 "is not used by a generator of --recipe cloth" --generator "$tmp/cloth" --repeat 64 --output "$tmp/new.png" --style-weights 1
+bad "a repeat and garments" 2 "repeat and --content" $repeat "$tmp/new.png" --content "$tmp/shirt.tga"
+bad "a repeat of 60" 2 "multiple of 8" --generator "$tmp/cloth" --repeat 60 --output "$tmp/new.png"
+bad "a repeat in a folder" 2 "an --output that ends in" $repeat "$tmp/folder"
+bad "a repeat of another recipe" 1 "for runs of --recipe cloth" --generator "$tmp/pattern" --repeat 64 --output "$tmp/new.png"
+./train --evaluate "$tmp/cloth2" >"$tmp/log" 2>&1
+check "cloth is measured by its motifs" grep -q "m16" "$tmp/log"
+
+# new pictures out of noise
+draws="--generator $tmp/dcgan --output"
+good "new pictures" $draws "$tmp/drawn"
+check "sixty-four, and a sheet" [ "$(ls "$tmp/drawn" | wc -l)" -eq 65 ]
+check "of the training's size" [ "$(size_of "$tmp/drawn/00063.png")" = 28x28 ]
+check "with the training's seed the sheet is samples.png" cmp -s "$tmp/drawn/sheet.png" "$tmp/dcgan/samples.png"
+check "the folder and the sheet are named" [ "$(grep -c "drawn" "$tmp/log")" = 2 ]
+good "another seed, one thread" $draws "$tmp/drawn2" --seed 7 --count 20 --threads 1
+good "the sheet alone, two threads" $draws "$tmp/sheet.png" --seed 7 --count 20 --threads 2
+check "the same bits" cmp -s "$tmp/drawn2/sheet.png" "$tmp/sheet.png"
+check "other pictures" [ "$(cmp -s "$tmp/drawn/00000.png" "$tmp/drawn2/00000.png"; echo $?)" = 1 ]
+good "one picture" $draws "$tmp/a.png" --seed 7 --count 1 --device naive
+check "is that picture, without a rim" [ "$(size_of "$tmp/a.png")" = 28x28 ]
+good "a walk" $draws "$tmp/walk" --interpolate 7,1 --count 9 --sheet "$tmp/sheet.png"
+check "begins with the one seed's picture" cmp -s "$tmp/walk/00000.png" "$tmp/drawn2/00000.png"
+check "ends with the other's" cmp -s "$tmp/walk/00008.png" "$tmp/drawn/00000.png"
+check "has its sheet elsewhere" [ "$(ls "$tmp/walk" | wc -l) $(size_of "$tmp/sheet.png")" = "9 699x177" ]
+for recipe in mlp dcgan64 hinge wgan-gp cgan stylegan vaegan; do
+    [ $recipe = cgan ] && words="--classes 2,5" || words=
+    ./train --recipe $recipe $(small $recipe) $words --steps 1 --average 0.5 --out "$tmp/noisy" --overwrite >"$tmp/log" 2>&1 || cat "$tmp/log"
+    good "$recipe draws" --generator "$tmp/noisy" --output "$tmp/sheet.png" --count 64
+    case $recipe in cgan|vaegan) ;; *) check "$recipe: samples.png" cmp -s "$tmp/sheet.png" "$tmp/noisy/samples.png" ;; esac
+    [ $recipe = cgan ] || continue
+    check "a column for each class of the training" [ "$(size_of "$tmp/sheet.png")" = 57x867 ]
+    good "classes" --generator "$tmp/noisy" --classes 5 --count 2 --output "$tmp/classes"
+    check "are in the names" [ "$(ls "$tmp/classes" | tr '\n' ' ')" = "00000-class5.png 00001-class5.png sheet.png " ]
+    for classes in 3 2,12 x 2, -1 2,99999999999999999999; do
+        bad "--classes $classes" 1 "classes $classes: expected classes that .* was trained with, 2,5, with" --generator "$tmp/noisy" --classes $classes --output "$tmp/new"
+    done
+    bad "a walk of one place" 1 "from one picture to another of each class: expected --count 3 or more" --generator "$tmp/noisy" --interpolate 1,2 --count 2 --output "$tmp/new"
+done
+./train --compress "$tmp/dcgan" --out "$tmp/small.safetensors" >"$tmp/log" 2>&1
+good "a compressed generator" --generator "$tmp/small.safetensors" --output "$tmp/sheet.png"
+good "more than a sheet holds" $draws "$tmp/sheet.png" --count 1040
+check "that is said" grep -q "sheet.png: the first 1024 of 1040 pictures" "$tmp/log"
+bad "--count 0" 2 "--count 0: expected a whole number from 1" $draws "$tmp/new" --count 0
+bad "--classes of dcgan" 1 "the recipe dcgan is not told what to draw: omit it" $draws "$tmp/new" --classes 1
+bad "a walk from one seed" 1 "expected two seeds, as in 3,9" $draws "$tmp/new" --interpolate 3
+bad "a walk of one picture" 1 "from one picture to another: expected --count 2 or more" $draws "$tmp/new" --interpolate 3,4 --count 1
+bad "a walk and a seed" 2 "--interpolate and --seed: expected one of them" $draws "$tmp/new" --interpolate 3,4 --seed 2
+bad "--shade of new pictures" 2 "--shade is not used by --method draw, only by" $draws "$tmp/new" --shade 1
+bad "--count of prints" 2 "--count is not used by --method generator, only by draw" --generator "$run" --content "$tmp/shirt.tga" --output "$tmp/new.png" --count 2
+bad "a recipe that does not draw" 1 "made with --recipe style, which draws nothing out of noise (dcgan, mlp, .*vaegan do): expected --content" --generator "$run" --output "$tmp/new"
+ln "$tmp/dcgan/checkpoint.safetensors" "$tmp/linked.png"
+bad "new pictures over the checkpoint" 1 "would overwrite the file of --generator" $draws "$tmp/linked.png"
+
 # what works
 good "a file" --generator "$tmp/run" --content "$tmp/shirt.tga" --output "$tmp/a.png" --threads 1
 check "small pictures are enlarged" [ "$(size_of "$tmp/a.png")" = 210x256 ]
@@ -286,7 +359,7 @@ done
 
 ./transfer --help >"$tmp/log" 2>"$tmp/err"; status=$?
 check "--help" [ "$status" -eq 0 ]
-for option in method style pattern-from color-from style-weights mode optimizer benchmark generator content output sheet size style-scale shade content-weight detail preserve-color features style-layers content-layer pooling style-weight tv-weight steps init mask background seed device precision tile threads data-dir; do
+for option in method style pattern-from color-from style-weights mode optimizer benchmark generator content output sheet size style-scale shade content-weight detail preserve-color features style-layers content-layer pooling style-weight tv-weight steps init mask background seed device precision tile threads data-dir count classes interpolate; do
     check "--help explains --$option" grep -q -e "^  --$option " "$tmp/log"
 done
 
@@ -316,7 +389,7 @@ tga "$tmp/tiny.tga" 8 8 24
 cp "$tmp/shirt.tga" "$tmp/keep.tga"
 new=$tmp/new.png shirt=$tmp/shirt.tga
 bad "no options" 2 "style is missing"
-bad "no content" 2 "content is missing" --generator "$run" --output "$new"
+bad "no content" 2 "content is missing" --generator "$tmp/adain" --style "$shirt" --output "$new"
 bad "no output" 2 "output is missing" --generator "$run" --content "$shirt"
 bad "unknown option" 2 "did you mean '--shade'" --generator "$run" --content "$shirt" --output "$new" --shadw 1
 bad "--shade nan" 2 "expected a number" --generator "$run" --content "$shirt" --output "$new" --shade nan
@@ -360,8 +433,8 @@ bad "a weight of nothing" 1 "above 0" $patches --style "$tmp/style.tga" --style-
 bad "a weight that is none" 1 "above 0" $patches --style "$tmp/style.tga" --style-weights nan --output "$new"
 bad "nine styles" 2 "more than 8 times" $patches $(for i in 1 2 3 4 5 6 7 8 9; do echo --style "$tmp/style.tga"; done) --output "$new"
 bad "a style and a generator of one style" 1 "expected a checkpoint of ./train --recipe adain, or no --style" $patches --style "$tmp/style.tga" --generator "$run" --output "$new"
-bad "--method" 2 "patches, gram, generator or adain" $patches --method magic --style "$tmp/style.tga" --output "$new"
-bad "--method generator without one" 2 "generator needs --generator" $patches --method generator --style "$tmp/style.tga" --output "$new"
+bad "--method" 2 "patches, gram, generator, adain or draw" $patches --method magic --style "$tmp/style.tga" --output "$new"
+bad "--method generator without one" 2 "generator and draw need --generator" $patches --method generator --style "$tmp/style.tga" --output "$new"
 bad "--mode" 2 "auto, paint or print" $patches --mode draw --style "$tmp/style.tga" --output "$new"
 bad "--style-scale" 1 "style_scale\|style-scale" $patches --style "$tmp/style.tga" --style-scale 50 --output "$new"
 bad "a result over the style" 1 "overwrite the file of --style" $patches --style "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
@@ -454,10 +527,43 @@ check "is opaque" [ "$(channels "$tmp/b.png")" = 2 ]
 check "what was cut out has a mask again" grep -q "its own mask" "$tmp/log"
 good "a transparent picture and a mask" --generator "$run" --content "$tmp/alpha.tga" --mask "$tmp/alpha.tga" --size 64 --output "$tmp/c.png"
 check "stays cut out, too" [ "$(channels "$tmp/c.png")" = 6 ]
+c1=$(printf 'a\302\233\061mb \303\244\302\240c')               # CSI as one character; an umlaut and a wide space, which are none
+cp "$shirt" "$tmp/$c1.tga"
+good "C1 control characters in names" --generator "$run" --content "$tmp/$c1.tga" --output "$tmp/c.png"
+check "do not reach the terminal either, other letters do" grep -q "^$(printf 'a?1mb \303\244\302\240c'): .* pixels" "$tmp/log"
+bad "nor by an error" 1 "$(printf 'a?1mb \303\244\302\240c')" --generator "$run" --content "$tmp/none$c1.tga" --output "$new"
 good "an opaque picture" --generator "$run" --content "$shirt" --output "$tmp/c.png"
 check "stays opaque" [ "$(channels "$tmp/c.png")" = 2 ]
-good "a transparent style" --style "$tmp/alpha.tga" --content "$shirt" --size 64 --output "$tmp/c.png"
-check "says what becomes of its ground" grep -q "alpha.tga: its transparent ground is printed white" "$tmp/log"
+upper "$tmp/nothing.tga" 32 0 && upper "$tmp/band.tga" 32 30
+with="--style $tmp/style.tga --content $shirt --size 64 --mask $tmp/opaque.tga"
+good "a print" $with --output "$tmp/a.png"
+check "goes where --mask is" grep -q "garment: --mask" "$tmp/log"
+first="--content $shirt --size 64 --mask $tmp/opaque.tga --style $tmp/style.tga"
+good "a swatch of nothing over it" $first --mask "$tmp/shirt.tga" --style "$tmp/nothing.tga" --output "$tmp/b.png" --threads 1
+check "changes nothing" cmp -s "$tmp/a.png" "$tmp/b.png"
+good "a swatch of something" $first --mask "$tmp/opaque.tga" --style "$tmp/band.tga" --output "$tmp/c.png" --threads 1
+check "does" [ "$(cmp -s "$tmp/a.png" "$tmp/c.png"; echo $?)" = 1 ]
+good "the same, two threads" $first --mask "$tmp/opaque.tga" --style "$tmp/band.tga" --output "$tmp/b.png" --threads 2
+check "the same bits" cmp -s "$tmp/b.png" "$tmp/c.png"
+check "no word about white ground" [ -z "$(grep white "$tmp/log")" ]
+good "two prints, three styles" $first --style "$tmp/one.tga" --mask "$tmp/shirt.tga" --style "$tmp/two.tga" --style-weights 2,1,5 --output "$tmp/c.png" --sheet "$tmp/sheet.png" --background white
+check "print twice" [ "$(grep -c "^printing" "$tmp/log")" = 2 ]
+good "one mask before its styles" $first --style "$tmp/one.tga" --output "$tmp/b.png"
+good "or behind" --style "$tmp/style.tga" --style "$tmp/one.tga" --mask "$tmp/opaque.tga" --content "$shirt" --size 64 --output "$tmp/c.png"
+check "gets the mixture of all" cmp -s "$tmp/b.png" "$tmp/c.png"
+pairing="--mask: of several masks each needs its --style behind it"
+bad "a style before two masks" 2 "$pairing" $with --mask "$tmp/shirt.tga" --style "$tmp/one.tga" --output "$new"
+bad "two masks, then a style" 2 "$pairing" --content "$shirt" --mask "$tmp/opaque.tga" --mask "$tmp/shirt.tga" --style "$tmp/one.tga" --output "$new"
+bad "a mask at the end" 2 "$pairing" $first --mask "$tmp/shirt.tga" --output "$new"
+bad "two masks for a generator" 2 "$pairing" --generator "$run" --content "$shirt" --mask "$tmp/shirt.tga" --mask "$tmp/opaque.tga" --output "$new"
+bad "no such second mask" 1 "none.tga" $first --mask "$tmp/none.tga" --style "$tmp/one.tga" --output "$new"
+bad "a second mask of another shape" 1 "odd.tga: this mask has 131 x 7 pixels" $first --mask "$tmp/odd.tga" --style "$tmp/one.tga" --output "$new"
+cp "$tmp/a.png" "$tmp/second.png"
+bad "a result over the second mask" 1 "overwrite the file of --mask" $first --mask "$tmp/second.png" --style "$tmp/one.tga" --output "$tmp/second.png"
+good "a transparent style, painted" --mode paint --style "$tmp/alpha.tga" --content "$shirt" --size 64 --output "$tmp/c.png"
+check "says what becomes of its ground" grep -q "alpha.tga: its transparent ground is painted white" "$tmp/log"
+good "a transparent style, by gram" --method gram --steps 1 --style "$tmp/alpha.tga" --content "$shirt" --size 40 --output "$tmp/c.png"
+check "says so too" grep -q "alpha.tga: its transparent ground is painted white" "$tmp/log"
 bad "a picture over itself" 1 "choose another" --generator "$run" --content "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
 bad "too many pixels" 1 "smaller --size" --generator "$run" --content "$shirt" --output "$new" --size 16384
 bad "too many pixels to paint" 1 "larger --style-scale" --generator "$run" --content "$shirt" --output "$new" --style-scale 0.01

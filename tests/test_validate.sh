@@ -173,6 +173,55 @@ P
     done
     ./validate "$tmp/layout.safetensors" --against "$conv" --partial >"$tmp/log" 2>&1; check "other layouts: status" [ $? = 1 ]
     for words in 'matches after NCHW->NHWC' 'matches after OIHW->HWIO' ': the sign' 'expected (3,5,5,33)'; do check "says '$words'" says "$words"; done
+
+    # weights of PyTorch as ours, our generators as PyTorch's
+    $python - "$tmp" <<'P'
+import sys, json, struct, numpy as np, torch
+tmp = sys.argv[1]
+for depth in 16, 19:
+    with open(f'tests/data/vgg{depth}.safetensors', 'rb') as f:
+        header = json.loads(f.read(struct.unpack('<Q', f.read(8))[0])); data = f.read()
+    kind = {'F16': '<f2', 'F32': '<f4'}
+    w = {n: torch.tensor(np.frombuffer(data[slice(*t['data_offsets'])], kind[t['dtype']]).reshape(t['shape']).copy())
+         for n, t in header.items() if n.startswith('features.')}
+    torch.save({**w, 'classifier.0.weight': torch.zeros(2, 2)}, f'{tmp}/vgg{depth}.pth')
+    torch.save({'state_dict': {'module.' + n: x for n, x in w.items()}, 'epoch': 3}, f'{tmp}/wrapped{depth}.pth')
+torch.save({**w, 'features.1.running_mean': torch.zeros(3)}, f'{tmp}/bn.pth')
+del w['features.5.bias']
+torch.save(w, f'{tmp}/gap.pth'); torch.save([1], f'{tmp}/list.pth'); torch.save({'a': torch.zeros(1)}, f'{tmp}/other.pth')
+P
+    convert() { $python validation/vgg_from_torch.py "$tmp/$1.pth" "$tmp/$1.safetensors" >"$tmp/log" 2>&1; status=$?; }
+    for depth in 16 19; do
+        for name in vgg wrapped; do convert $name$depth; check "$name$depth.pth" [ $status = 0 ]; check "says which" says "VGG$depth, [23][62] tensors"; done
+        check "the same, whatever it was wrapped in" cmp -s "$tmp/vgg$depth.safetensors" "$tmp/wrapped$depth.safetensors"
+        for from in tests/data "$tmp"; do
+            ./transfer --method gram --steps 1 --size 40 --style tests/data/cmyk.jpg --content tests/data/gray.png --features "$from/vgg$depth.safetensors" --output "$tmp/vgg.png" >"$tmp/log" 2>&1
+            cksum <"$tmp/vgg.png" >>"$tmp/sums$depth"
+        done
+        check "transfer paints the same with it" [ "$(sort -u "$tmp/sums$depth" | wc -l)" = 1 ]
+    done
+    while read -r name words; do
+        convert $name; check "$name.pth: status $status" [ $status = 1 ]; check "$name.pth: one line" [ "$(wc -l <"$tmp/log")" = 1 ]
+        check "$name.pth: says $words" says "$words"; check "$name.pth: no file" [ ! -e "$tmp/$name.safetensors" ]
+    done <<W
+bn this is a VGG with batch normalization (vgg_bn)
+gap has no features.5.bias
+list holds a list, expected the state dict of a VGG
+other neither those of vgg16 nor of vgg19
+none PyTorch cannot read it
+W
+    for recipe in dcgan mlp dcgan64 cgan; do
+        ./train --recipe $recipe $(small $recipe) --steps 2 --average 0.5 --out "$tmp/run" --overwrite >"$tmp/log" 2>&1
+        rm -rf "$tmp/drawn" && ./transfer --generator "$tmp/run" --count 5 --seed 3 --output "$tmp/drawn" >"$tmp/log" 2>&1
+        OMP_NUM_THREADS=1 $python tests/generator_torch.py "$tmp/run" "$tmp/drawn" 3 >"$tmp/log" 2>&1; check "PyTorch draws what $recipe draws" [ $? = 0 ]
+        check "and says so" says "$recipe: 5 pictures, off by at most [01] of 255"
+    done
+    module() { $python validation/generator_to_torch.py "$1" "$tmp/module.pt" >"$tmp/log" 2>&1; status=$?; check "$2: status" [ $status = ${3:-1} ]; check "$2" says "$2"; }
+    module "$tmp/run" "reads z of 110 numbers" 0
+    ./train --compress "$tmp/run" --quantize int8 --out "$tmp/int8.safetensors" >"$tmp/log" 2>&1
+    module "$tmp/int8.safetensors" "compressed to integers"
+    module tests/data/vgg16.safetensors "made with --recipe None, expected one of dcgan"
+    module "$tmp/none" "no checkpoint of ours"
 else
     echo "no PyTorch here: it was not validated"
 fi

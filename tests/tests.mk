@@ -5,7 +5,7 @@
 # ALONE: a test that looks inside a header, or counts what it allocates, brings the code of headers itself.
 # LINKED: with gan.o and images.o, which have it. DOUBLE: the same in double precision.
 ALONE  = images safetensors corpus patches
-LINKED = measures gan mixture golden golden_dcgan ops featurenet
+LINKED = cloth measures gan mixture golden golden_dcgan ops featurenet
 DOUBLE = gradients recipes
 TESTS  = $(ALONE) $(LINKED) $(DOUBLE)
 
@@ -14,7 +14,7 @@ TESTS  = $(ALONE) $(LINKED) $(DOUBLE)
 # -Wno-pass-failed      else clang tells of each `simd` that -O1 leaves alone
 SANE   = -O1 -g1 -Wno-pass-failed -fsanitize=address,undefined -fno-sanitize=shift-base \
          -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-PARTS  = $(HEADERS) $(wildcard tests/*.h)
+PARTS  = $(HEADERS) $(wildcard page/*.h tests/*.h)
 OBJECTS = gan gan_double images train transfer
 
 # stb takes a quarter of a minute at -O3. The programs have it so, in images.o; these tests do without.
@@ -91,7 +91,7 @@ CHECKS = recipes programs-sanitized $(if $(EMULATED),$(KERNEL_CHECKS)) gan train
     $(if $(shell command -v mpicc),ranks) $(TESTS:%=%-sanitized) $(filter-out recipes gan,$(TESTS)) \
     damaged damaged-sanitized endurance validate \
     $(if $(ON_GPU),kernels-on-gpu features-on-gpu patches-on-gpu recipes-on-gpu) \
-    notebooks compilers house checks-of-notebooks formulas
+    notebooks page compilers house checks-of-notebooks formulas
 JOBS   = 2
 RUN    = @sh tests/run.sh $(@:check-%=%)
 
@@ -120,6 +120,8 @@ check-ranks: build/mpi/train
 	$(RUN) sh tests/test_mpi.sh
 check-validate: validate build/golden build/golden_float
 	$(RUN) sh tests/test_validate.sh
+check-page: all build/test_mixture $(if $(WASM_FOUND),build/page.html)
+	$(RUN) sh tests/test_page.sh
 check-compilers:
 	$(RUN) sh tests/test_compilers.sh
 check-endurance: all

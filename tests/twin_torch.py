@@ -35,5 +35,5 @@ for step in range(steps):
         print('step %d/%d  D %.3f  G %.3f  D(x) %.2f  D(G(z)) %.2f' % (step + 1, steps, *report[:4]), f' {time.time() - began:.0f} s', flush=True)
 
 write(path, {name: value for name, value in tensors_of(layers) if name[0] == 'g'},
-      {'recipe': 'dcgan', 'step': str(steps), '--data': 'fashion-mnist', '--size': str(SIZE), '--batch': str(BATCH), '--seed': str(seed),
+      {'recipe': 'dcgan', 'step': str(steps), '--data': 'fashion-mnist', '--tail': '0', '--size': str(SIZE), '--batch': str(BATCH), '--seed': str(seed),
        'made_by': 'tests/twin_torch.py'})

@@ -29,14 +29,34 @@ static void keep_apart(const Run *run, const char *source) {
             "folder", out);
 }
 
-/* One style picture, made ready for crops: patterns are repeated, others must be large enough.
- * Where styles are told apart, colours are whitened (mean 0, covariance 1): they would tell. */
+/* The scale of a style: 1, --style-scale, or of cloth what makes its motifs 16 to 32 pixels wide */
+static double style_scale(const Run *run, const Image *picture, const char *name) {
+    enum { LEAST = 16, MOST = 32 };
+    int shorter = picture->h < picture->w ? picture->h : picture->w;
+    double period, by = 1;
+    if (run->style_scale > 0) return run->style_scale;
+    if (run->recipe->feeds != FEED_CLOTH || !((period = image_period(picture)) > 0)) return 1;
+    by = period > MOST ? period / MOST : fmin(1, fmax(0.5, period / LEAST));
+    if (!picture->tileable) by = fmin(by, fmax(1, shorter / (1.5 * run->options.size)));
+    printf("%s: its motif comes again after %.0f pixels: --style-scale %.2f\n", name, period, by);
+    return by;
+}
+
+/* One style picture, made ready for crops: patterns are repeated, others must be large enough. Of
+ * cloth it gets the size that its crops are learned in. Where styles are told apart, colours are
+ * whitened (mean 0, covariance 1): they would tell. */
 static void style_add(Run *run, Image *picture, const char *name) {
-    int size = run->options.size, side = ceil(size * fmax(run->style_scale, 1) * 2);
-    Image ready = *picture;
+    double scale = style_scale(run, picture, name);
+    int size = run->options.size, side = ceil(size * fmax(scale, 1) * 2);
+    Image ready = *picture, scaled;
     if (picture->tileable) {
         must(image_tile(&ready, picture, fmax(picture->h, side), fmax(picture->w, side)));
         image_free(picture);
+    }
+    if (run->recipe->feeds == FEED_CLOTH && scale != 1) {
+        must(image_resize(&scaled, &ready, lround(ready.h / scale), lround(ready.w / scale)));
+        image_free(&ready);
+        ready = scaled;
     }
     if (ready.h < size || ready.w < size)
         die(1, "%s: the style picture is %dx%d, smaller than the %dx%d crops it is learned from: "
@@ -51,6 +71,29 @@ static void style_add(Run *run, Image *picture, const char *name) {
     run->styles = realloc(run->styles, (run->style_count + 1) * sizeof *run->styles);
     if (!run->styles) die(1, "not enough memory for the style pictures");
     run->styles[run->style_count++] = ready;
+}
+
+/* GanOptions.palette of cloth. Of the styles' pixels x: mean and root of the covariance of
+ * atanh 0.96 x, what G's last tanh is to be given; and waves of each style */
+static inline void style_palette(const Run *run, double palette[12 + 2 * 16]) {
+    int count = cloth_waves(run->style_count), each = fmax(1, count / run->style_count);
+    for (int i = 0; i < count / each; i++) {
+        double k[2 * 16];
+        image_waves(k, each, &run->styles[i]);
+        for (int q = 0; q < 2 * each; q++)
+            palette[12 + q / each * count + i * each + q % each] = k[q];
+    }
+    Image *open = room_for(run->style_count, sizeof *open);
+    double covariance[9];
+    for (int i = 0; i < run->style_count; i++) {
+        must(image_copy(&open[i], &run->styles[i]));
+        for (long p = 0; p < 3L * open[i].h * open[i].w; p++)
+            open[i].pixels[p] = atanhf(0.96f * open[i].pixels[p]);
+    }
+    colour_statistics(palette, covariance, open, NULL, run->style_count);
+    colour_power(palette + 3, covariance, 0.5);
+    for (int i = 0; i < run->style_count; i++) image_free(&open[i]);
+    free(open);
 }
 
 static void styles_open(Run *run) {
@@ -152,7 +195,9 @@ static inline void data_open(Run *run) {
         && !is_set(b, "fashion-mnist"))
         die(2, "--data-dir is where --data fashion-mnist lies, not %s", data);
     if (feeds_on_styles(r)) styles_open(run);
-    if (r->feeds == FEED_CROPS) {           /* crops of style pictures are all there is to see */
+    if (feeds_on_crops(r)) {                /* crops of style pictures are all there is to see */
+        set->classes = run->style_count;
+        for (int k = 0; k < run->style_count; k++) run->class_of_row[run->class_rows++] = k;
         set->count = run->style_count, set->h = set->w = run->options.size, set->c = 3;
         run->data = run->style;
         return;
@@ -176,19 +221,21 @@ static inline void data_open(Run *run) {
 
 /* A random square of a style picture: to, (size,size,3). u: five uniforms in [0,1): which picture
  * (its number is returned), how large, from where, mirrored. Its side is style_scale * size, or up
- * to a quarter more, where the picture is that large. */
+ * to a quarter more, where the picture is that large. For cloth, neither enlarged nor mirrored. */
 static int style_crop(const Run *run, float *to, const float u[5]) {
     int style = u[0] * run->style_count, size = run->options.size;
+    int as_is = run->recipe->feeds == FEED_CLOTH;
     const Image *from = &run->styles[style];
     Image crop, fitted;
     int shorter = from->h < from->w ? from->h : from->w;
-    int least = fmin(lround(size * run->style_scale), shorter);
-    int most = least * 5 / 4 < shorter ? least * 5 / 4 : shorter;
+    double scale = as_is || !(run->style_scale > 0) ? 1 : run->style_scale;
+    int least = fmin(lround(size * scale), shorter);
+    int most = !as_is && least * 5 / 4 < shorter ? least * 5 / 4 : as_is ? least : shorter;
     int side = least + (int)(u[1] * (most - least + 1));
     int y = u[2] * (from->h - side + 1), x = u[3] * (from->w - side + 1);
     must(image_crop(&crop, from, y, x, side, side) && image_resize(&fitted, &crop, size, size));
     for (int i = 0; i < size * size; i++) {
-        int from_pixel = u[4] < 0.5f ? i : i / size * size + size - 1 - i % size;
+        int from_pixel = as_is || u[4] < 0.5f ? i : i / size * size + size - 1 - i % size;
         memcpy(to + i * 3, fitted.pixels + from_pixel * 3, 3 * sizeof *to);
     }
     image_free(&crop);
@@ -209,27 +256,28 @@ static void draw_uniforms(const Run *run, float *u, int n, int purpose, long ste
         u[k] = philox_uniform(run->options.seed, STREAM(purpose, step), n * i + k);
 }
 
-/* picture `index` of a set into slot i of a batch */
-static void fetch(Run *run, const ImageSet *from, long index, long i, long step) {
+/* picture `index` of a set into slot i of a batch; its mask, where the recipe asks for masks */
+static void fetch(Run *run, float *to, const ImageSet *from, long index, long i, long step) {
     int size = run->options.size;
     long pixels = picture_floats(run, 1), each = pixels * from->c;
-    float u[8], *to = run->pixels + i * each, *mask = run->masks + i * pixels;
+    float u[8], *mask = run->fed[FED_MASK].from ? run->fed[FED_MASK].from + i * pixels : NULL;
+    to += i * each;
     if (!run->augmenting) {
         must(imageset_get(from, index, to, mask));
         return;
     }
-    float *raw = floats(each + pixels);
-    must(imageset_get(from, index, raw, raw + each));
+    float *raw = floats(each + pixels), *raw_mask = mask ? raw + each : NULL;
+    must(imageset_get(from, index, raw, raw_mask));
     draw_uniforms(run, u, 8, STREAM_AUGMENT, step, place(run, i));
-    image_augment(to, mask, raw, raw + each, size, size, from->c, &run->augmentation, u);
+    image_augment(to, mask, raw, raw_mask, size, size, from->c, &run->augmentation, u);
     free(raw);
 }
 
-/* a crop into slot i; its style is its label */
-static void fetch_crop(Run *run, int purpose, long i, long step) {
+/* a crop into slot i; returns the number of its style */
+static int fetch_crop(Run *run, float *to, int purpose, long i, long step) {
     float u[5];
     draw_uniforms(run, u, 5, purpose, step, place(run, i));
-    run->labels[i] = style_crop(run, run->pixels + i * picture_floats(run, 3), u);
+    return style_crop(run, to + i * picture_floats(run, 3), u);
 }
 
 /* Picture number `at` of an endless walk through the set: each epoch shows every picture once, in
@@ -274,101 +322,110 @@ static void draw_edges(const Run *run, float *picture) {
 
 /* ---------------------------------------------------------------- a batch */
 
-/* n pictures of a set to the device; where they have classes, these to run->labels. Among the
- * contents of FEED_STYLES every second one is a crop of a style too: what is learned is to be good
- * for more than garments on white. */
-static void feed(Run *run, real *to, const ImageSet *from, int purpose, long n, long step) {
+/* the class of picture i as `classes` numbers of which one is 1 */
+static void tell_class(const Run *run, float *given, long i, int class) {
+    int classes = run->gan.options.classes;
+    for (int k = 0; k < classes; k++) given[i * classes + k] = k == class;
+}
+
+/* Room on the host for all that a step is fed with */
+static inline void batch_open(Run *run) {
+    const Gan *gan = &run->gan;
+    const GanOptions *o = &gan->options;
+    long n = (long)o->batch * gan_n_critic(gan), pixels = picture_floats(run, n);
+    real *const to[FEEDS] = { gan->x_real, gan->content, gan->mask, gan->outside, gan->given,
+                            gan->labels };
+    const long count[FEEDS] = { pixels * o->channels, pixels * gan_content(gan), pixels,
+                              pixels * gan_content(gan), n * o->classes, n };
+    for (int k = 0; k < FEEDS; k++)
+        if (to[k]) run->fed[k] = (Fed){ to[k], floats(count[k]), count[k] };
+}
+
+/* n pictures of a set, and their classes where it has any. Among the contents of FEED_STYLES every
+ * second one is a crop of a style too: what is learned is to be good for more than garments on
+ * white. */
+static void feed(Run *run, int to, const ImageSet *from, int purpose, long n, long step) {
     int feeds = run->recipe->feeds;
+    float *pictures = run->fed[to].from, *labels = run->fed[FED_LABELS].from;
     for (long i = 0; i < n; i++) {
         long at = place(run, i), index;
         if (feeds == FEED_STYLES && at % 2) {
-            fetch_crop(run, STREAM_CONTENT, i, step);
+            fetch_crop(run, pictures, STREAM_CONTENT, i, step);
             continue;
         }
         if (feeds == FEED_LABELS) index = walk(run, step * run->options.batch + at);
         else index = philox_below(run->options.seed, STREAM(purpose, step), at, from->count);
-        fetch(run, from, index, i, step);
-        if (from->label) run->labels[i] = from->label[index];
+        fetch(run, pictures, from, index, i, step);
+        if (labels) labels[i] = from->label[index];
+        if (feeds == FEED_CLASSES) tell_class(run, run->fed[FED_GIVEN].from, i, from->label[index]);
     }
-    run->gan.ops->upload(to, run->pixels, n * picture_floats(run, from->c));
 }
 
 static void feed_crops(Run *run, long step) {
-    long batch = run->gan.options.batch;
-    for (long i = 0; i < batch; i++) fetch_crop(run, STREAM_CROP, i, step);
-    run->gan.ops->upload(run->gan.x_real, run->pixels, batch * picture_floats(run, 3));
-}
-
-/* Tells G and D the classes of n pictures: each as `classes` numbers of which one is 1 */
-static void feed_classes(Run *run, long n) {
-    Gan *gan = &run->gan;
-    int classes = gan->options.classes;
-    float *given = floats(n * classes);
-    for (long i = 0; i < n; i++) given[i * classes + (int)run->labels[i]] = 1;
-    gan->ops->upload(gan->given, given, n * classes);
-    free(given);
-}
-
-/* A batch of classes, from picture `first` on: those of the set in turn, `row` pictures each */
-static inline void feed_every_class(Run *run, long first, long row) {
-    long batch = run->gan.options.batch;
-    for (long i = 0; i < batch; i++)
-        run->labels[i] = run->class_of_row[(first + i) / row % run->class_rows];
-    feed_classes(run, batch);
-}
-
-/* 1 where the n pixels that were fed last are black, as around the garments of Fashion-MNIST */
-static void feed_outside(Run *run, long n) {
-    int c = run->set.c;
-    float *outside = floats(n * c);
-    for (long p = 0; p < n; p++) {
-        int black = 1;
-        for (int k = 0; k < c; k++) black &= run->pixels[p * c + k] < -0.9f;
-        for (int k = 0; k < c; k++) outside[p * c + k] = black;
+    float *labels = run->fed[FED_LABELS].from, *given = run->fed[FED_GIVEN].from;
+    for (long i = 0; i < run->gan.options.batch; i++) {
+        int style = fetch_crop(run, run->fed[FED_X_REAL].from, STREAM_CROP, i, step);
+        if (labels) labels[i] = style;
+        if (given) tell_class(run, given, i, style);
     }
-    run->gan.ops->upload(run->gan.outside, outside, n * c);
-    free(outside);
 }
 
-/* The pictures of a step onto the device. Afterwards run->pixels holds those uploaded last. */
-static inline void load_batch(Run *run, long step) {
-    Gan *gan = &run->gan;
+/* 1 where the contents are black, as around the garments of Fashion-MNIST */
+static void feed_outside(Run *run) {
+    const float *content = run->fed[FED_CONTENT].from;
+    float *outside = run->fed[FED_OUTSIDE].from;
+    int c = run->set.c;
+    for (long p = 0; p < run->fed[FED_OUTSIDE].count; p += c) {
+        int black = 1;
+        for (int k = 0; k < c; k++) black &= content[p + k] < -0.9f;
+        for (int k = 0; k < c; k++) outside[p + k] = black;
+    }
+}
+
+/* The pictures of a step, on the host */
+static inline void prepare_batch(Run *run, long step) {
     const ImageSet *set = &run->set;
-    long n = (long)gan->options.batch * gan_n_critic(gan), each = picture_floats(run, set->c);
+    const Fed *fed = run->fed, *content = &fed[FED_CONTENT];
+    long n = (long)run->gan.options.batch * gan_n_critic(&run->gan);
     switch (run->recipe->feeds) {
-        case FEED_NOISE: case FEED_PICTURES:
-            feed(run, gan->x_real, set, STREAM_DATA, n, step);
-            break;
-        case FEED_CLASSES:
-            feed(run, gan->x_real, set, STREAM_DATA, n, step);
-            feed_classes(run, n);
-            break;
-        case FEED_LABELS:
-            feed(run, gan->x_real, set, STREAM_DATA, n, step);
-            gan->ops->upload(gan->labels, run->labels, n);
+        case FEED_NOISE: case FEED_PICTURES: case FEED_CLASSES: case FEED_LABELS:
+            feed(run, FED_X_REAL, set, STREAM_DATA, n, step);
             break;
         case FEED_UNPAIRED:
-            feed(run, gan->content, set, STREAM_DATA, n, step);
-            if (gan->outside) feed_outside(run, n * picture_floats(run, 1));
-            feed(run, gan->x_real, &run->others, STREAM_CONTENT, n, step);
+            feed(run, FED_CONTENT, set, STREAM_DATA, n, step);
+            if (fed[FED_OUTSIDE].to) feed_outside(run);
+            feed(run, FED_X_REAL, &run->others, STREAM_CONTENT, n, step);
             break;
         case FEED_DRAWINGS:
-            feed(run, gan->x_real, set, STREAM_DATA, n, step);
-            for (long i = 0; i < n; i++) draw_edges(run, run->pixels + i * each);
-            gan->ops->upload(gan->content, run->pixels, n * each);
+            feed(run, FED_X_REAL, set, STREAM_DATA, n, step);
+            memcpy(content->from, fed[FED_X_REAL].from, content->count * sizeof(float));
+            for (long i = 0; i < n; i++)
+                draw_edges(run, content->from + i * picture_floats(run, set->c));
             break;
-        case FEED_GARMENTS:
-            feed(run, gan->content, set, STREAM_DATA, n, step);
-            gan->ops->upload(gan->mask, run->masks, n * picture_floats(run, 1));
+        case FEED_GARMENTS: case FEED_STYLES:
+            feed(run, FED_CONTENT, set, STREAM_DATA, n, step);
             feed_crops(run, step);
             break;
-        case FEED_STYLES:
-            feed(run, gan->content, set, STREAM_DATA, n, step);
+        case FEED_CLOTH: case FEED_CROPS:
             feed_crops(run, step);
-            break;
-        case FEED_CROPS:
-            feed_crops(run, step);
-            gan->ops->upload(gan->labels, run->labels, n);
     }
+}
+
+/* and on the device, which is done with those of the step before */
+static inline void upload_batch(Run *run) {
+    for (const Fed *f = run->fed; f < run->fed + FEEDS; f++)
+        if (f->to) run->gan.ops->upload(f->to, f->from, f->count);
+}
+
+/* Tells G the classes of a batch, from picture `first` on: those of the set in turn, `row` pictures
+ * each */
+static inline void feed_every_class(Run *run, long first, long row) {
+    Gan *gan = &run->gan;
+    long batch = gan->options.batch, n = batch * gan->options.classes;
+    float *given = floats(n);
+    for (long i = 0; i < batch; i++)
+        tell_class(run, given, i, run->class_of_row[(first + i) / row % run->class_rows]);
+    gan->ops->upload(gan->given, given, n);
+    free(given);
 }
 #endif

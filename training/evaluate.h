@@ -18,14 +18,17 @@ enum { CLASSIFIER_BATCH = 50, PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBO
        DIRECTIONS = 64, BLOCK = 4, LEAST_CLOTH = 50 };
 
 /* One row of the table: a set of pictures, measured. Not every recipe has every number: NaN */
-enum { FCD, RELATIVE, PRECISION, RECALL, KL, COVERED, PATCHWISE, SSIM, GRAM, CONTENT, L1, CLOTH,
-       MEASURES };
+enum { FCD, RELATIVE, PRECISION, RECALL, KL, COVERED, PATCHWISE, SSIM, GRAIN, CHECKER, GRAM,
+       CONTENT, L1, CLOTH, MOTIFS, MEASURES = MOTIFS + 6 };
 static const struct { const char *head, *key; int digits; } measure[MEASURES] = {
     { "FCD", "fcd", 2 }, { "relative", "fcd_relative", 4 }, { "precision", "precision", 3 },
     { "recall", "recall", 3 }, { "KL", "kl_to_uniform", 3 }, { "classes", "classes_covered", 0 },
     { "patches", "patch_wasserstein", 4 }, { "MS-SSIM", "ms_ssim", 3 },
+    { "grain", "grain", 2 }, { "checker", "checkerboard", 2 },
     { "Gram", "gram_distance", 3 }, { "content", "content_distance", 4 }, { "L1", "l1", 4 },
-    { "cloth", "cloth_wasserstein", 4 } };
+    { "cloth", "cloth_wasserstein", 4 },
+    { "coher.16", "coherence_16", 3 }, { "cover.16", "coverage_16", 3 }, { "m16", "m16", 3 },
+    { "coher.32", "coherence_32", 3 }, { "cover.32", "coverage_32", 3 }, { "m32", "m32", 3 } };
 typedef struct Row { const char *name, *key; double value[MEASURES]; } Row;
 
 static Row row_new(const char *name, const char *key) {
@@ -60,6 +63,7 @@ typedef struct Seen {
     float *feature, *patch;                 /* (n,width), (n * patches, side*side*c) */
     int *label;                             /* (n): the class that the classifier tells */
     double ssim, content, l1;               /* of pairs of one class, and of what was to be kept */
+    double surface[3];                      /* sums, see measure_surface */
 } Seen;
 
 typedef struct Evaluation {
@@ -185,6 +189,7 @@ static Seen see(Evaluation *e, int kind, long n) {
                              / n;
                 for (long p = 0; p < each; p++) s.l1 += fabs(picture[p] - keep[p]) / (n * each);
             }
+            measure_surface(s.surface, picture, size, size, c);
             measure_patches(s.patch + (first + i) * e->patches * square, picture, size, size, c,
                             e->side, e->patches, first + i);
             if (there[best] && s.pairs < PAIRS)
@@ -246,6 +251,8 @@ static Row compare(const Evaluation *e, int kind, const Seen *s) {
     v[PATCHWISE] = measure_sliced_wasserstein(s->patch, r->patch, n * e->patches, square,
                                               DIRECTIONS, 1, 0);
     if (s->pairs) v[SSIM] = s->ssim / s->pairs;
+    v[GRAIN] = s->surface[0] / s->surface[1] / (r->surface[0] / r->surface[1]);
+    v[CHECKER] = s->surface[2] / s->n / (r->surface[2] / r->n);
     if (e->repaints) v[CONTENT] = s->content, v[L1] = s->l1;
     if (e->unpaired) v[CLOTH] = cloth_distance(s, r, e->patches, square);
     else {
@@ -597,6 +604,113 @@ static void evaluate_style(Run *run) {
     net_free(&s.eyes.net);
 }
 
+/* ---------------------------------------------------------------- cloth */
+
+/* Motifs of 16 and 32 pixels, each shrunk to 8x8: MOTIF_SQUARE numbers. All squares are drawn at
+ * random from `count` pictures (h,w,3), one after the other. */
+enum { MOTIF = 8, MOTIF_SQUARE = MOTIF * MOTIF * 3, MOTIF_BANK = 12000, MOTIF_PRINT = 6000,
+       MOTIF_ASKED = 1500, WOVEN = 48 };
+static void draw_motifs(float *to, long n, int shrink, const float *from, long count, int h, int w,
+                        int stream) {
+    memset(to, 0, n * MOTIF_SQUARE * sizeof *to);
+    for (long i = 0; i < n; i++, to += MOTIF_SQUARE) {
+        int side = MOTIF * shrink;
+        uint64_t purpose = STREAM(STREAM_SAMPLE, (1L << 31) + stream);
+        const float *x = from + philox_below(1, purpose, 3 * i, count) * (long)h * w * 3;
+        long y0 = philox_below(1, purpose, 3 * i + 1, h - side + 1);
+        long x0 = philox_below(1, purpose, 3 * i + 2, w - side + 1);
+        for (int p = 0; p < side * side; p++)
+            for (int c = 0; c < 3; c++)
+                to[(p / side / shrink * MOTIF + p % side / shrink) * 3 + c] +=
+                    x[((y0 + p / side) * w + x0 + p % side) * 3 + c] / (shrink * shrink);
+    }
+}
+
+/* The mean of min |x - y|^2 over the first MOTIF_ASKED of x */
+static double motif_distance(const Ops *ops, const float *x, const float *y, long ny) {
+    enum { N = MOTIF_ASKED };
+    double sum = 0;
+    float least[N];
+    real *at = ops->alloc(N * MOTIF_SQUARE), *of = ops->alloc(ny * MOTIF_SQUARE);
+    real *index = ops->alloc(N), *near = ops->alloc(N);
+    if (!at || !of || !index || !near) die(1, "not enough memory for motifs");
+    ops->upload(at, x, N * MOTIF_SQUARE), ops->upload(of, y, ny * MOTIF_SQUARE);
+    ops->nearest(index, near, at, of, NULL, N, ny, MOTIF_SQUARE);
+    ops->download(least, near, N);
+    for (int i = 0; i < N; i++) sum += least[i] / N;
+    ops->release(at), ops->release(of), ops->release(index), ops->release(near);
+    return sum;
+}
+
+/* Of pictures x (WOVEN,size,size,3) of one style, added to the row's measures with this weight:
+ *   coherence   how far the print's motifs are from the nearest of the style; coverage the reverse
+ *   m           their sum; all in units of 2 var, the mean squared distance of two of the style's
+ * (Simakov, Caspi, Shechtman, Irani 2008: bidirectional similarity) */
+static void add_motifs(const Run *run, Row *row, int style, const float *x, double weight) {
+    const Image *from = &run->styles[style];
+    const Ops *ops = run->gan.ops;
+    float *bank = floats(MOTIF_BANK * MOTIF_SQUARE), *print = floats(MOTIF_PRINT * MOTIF_SQUARE);
+    int size = run->options.size;
+    for (int k = 0; k < 2 && 2 * MOTIF << k <= size; k++) {
+        double *v = row->value + MOTIFS + 3 * k, mean[MOTIF_SQUARE] = {0}, spread = 0;
+        draw_motifs(bank, MOTIF_BANK, 2 << k, from->pixels, 1, from->h, from->w, 2 * k);
+        draw_motifs(print, MOTIF_PRINT, 2 << k, x, WOVEN, size, size, 2 * k + 1);
+        for (long i = 0; i < (long)MOTIF_BANK * MOTIF_SQUARE; i++)
+            mean[i % MOTIF_SQUARE] += bank[i] / MOTIF_BANK;
+        for (long i = 0; i < (long)MOTIF_BANK * MOTIF_SQUARE; i++) {
+            double d = bank[i] - mean[i % MOTIF_SQUARE];
+            spread += 2 * d * d / MOTIF_BANK;
+        }
+        weight /= spread;
+        double coherence = weight * motif_distance(ops, print, bank, MOTIF_BANK);
+        double coverage = weight * motif_distance(ops, bank, print, MOTIF_PRINT);
+        if (isnan(v[0])) v[0] = v[1] = v[2] = 0;
+        v[0] += coherence, v[1] += coverage, v[2] += coherence + coverage, weight *= spread;
+    }
+    free(bank), free(print);
+}
+
+/* Pictures of one style, as the run weaves them, as its style's own crops, as noise of its colours:
+ * to (WOVEN,size,size,3) */
+static void weave(Run *run, int kind, int style, float *to) {
+    long batch = run->gan.options.batch, each = picture_floats(run, 3);
+    float *crop = floats(each);
+    for (long done = 0; done < WOVEN; done += batch) {
+        for (long i = 0; i < batch; i++) run->labels[i] = style;
+        if (run->gan.given) feed_classes(run, batch);
+        if (kind == PAINTED) gan_sample(&run->gan, done / batch, run->made);
+        for (long i = 0; i < batch && done + i < WOVEN; i++) {
+            float u[5], *at = to + (done + i) * each;
+            draw_uniforms(run, u, 5, STREAM_CROP, 1L << 30, done + i);
+            u[0] = (style + .5f) / run->style_count;
+            style_crop(run, crop, u);
+            if (kind == PAINTED) memcpy(at, run->made + i * each, each * sizeof *at);
+            else style_picture(run, kind, done + i, NULL, crop, at);
+        }
+    }
+    free(crop);
+}
+
+static void evaluate_cloth(Run *run) {
+    static const struct { int kind; const char *name, *key; } set[] = {
+        { PAINTED, "this run", "run" }, { CROPS, "crops of the style: the floor", "style" },
+        { COLOURED_NOISE, "noise of the style's colours", "noise" } };
+    Row row[3];
+    float *x = floats(WOVEN * picture_floats(run, 3));
+    run->samples = WOVEN;
+    for (int k = 0; k < 3; k++) {
+        row[k] = row_new(set[k].name, set[k].key);
+        for (int j = 0; j < run->style_count; j++) {
+            weave(run, set[k].kind, j, x);
+            add_motifs(run, &row[k], j, x, 1. / run->style_count);
+        }
+    }
+    printf("motifs of 16 and 32 pixels in %d pictures of %s against %s\n", WOVEN, run->evaluate,
+           run->style);
+    save_rows(run, NULL, row, 3);
+    free(x);
+}
+
 /* ---------------------------------------------------------------- the jobs */
 
 /* G's weights from a checkpoint, compressed or not */
@@ -618,7 +732,8 @@ static void check_measurable(const Run *run, const Recipe *r) {
 
 static inline void evaluate(Run *run) {
     load_generator(&run->gan, run->from);
-    if (!feeds_on_styles(run->recipe)) evaluate_pictures(run);
+    if (run->recipe->feeds == FEED_CLOTH) evaluate_cloth(run);
+    else if (!feeds_on_styles(run->recipe)) evaluate_pictures(run);
     else evaluate_style(run);
 }
 

@@ -222,6 +222,7 @@ static void save_plot(Run *run) {
                    && image_save(&plot, in_folder(run, path, "losses.png")));
     image_free(&plot);
     log_free(&log);
+    run->plotted = run->gan.step;
 }
 
 /* The checkpoint, sheets, plot and report of the last step; 0: not all that matters was written */

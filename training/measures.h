@@ -327,6 +327,37 @@ static inline double measure_ms_ssim(const float *a, const float *b, int h, int 
     return result;
 }
 
+/* ---------------------------------------------------------------- grain, checkerboard */
+
+/* Of a picture's brightness y, x being (h,w,c) in [-1,1], are added to sum:
+ *     [0], [1]   |4 y - four neighbours| where y and all eight are cloth, brighter than 20 of 255;
+ *                at how many pixels: their quotient is the grain
+ *     [2]        mean of the square of the fourth differences / 16 along both sides, which keep a
+ *                checkerboard whole and leave 1/256 of a pattern of twice its period */
+static inline void measure_surface(double sum[3], const float *x, int h, int w, int c) {
+    static const double high[5] = { 1 / 16., -4 / 16., 6 / 16., -4 / 16., 1 / 16. };
+    const double least = 20 / 127.5 - 1;
+    double *y = doubles((double)h * w), squares = 0;
+    for (long p = 0; p < (long)h * w; p++)
+        for (int k = 0; k < c; k++) y[p] += x[p * c + k] / c;
+    for (int i = 1; i < h - 1; i++)
+        for (int j = 1; j < w - 1; j++) {
+            const double *at = y + (long)i * w + j;
+            int cloth = 1;
+            for (int k = 0; k < 9; k++) cloth &= at[(k / 3 - 1) * w + k % 3 - 1] > least;
+            if (cloth) sum[0] += fabs(4 * *at - at[-w] - at[w] - at[-1] - at[1]), sum[1]++;
+        }
+    for (int i = 2; i < h - 2; i++)
+        for (int j = 2; j < w - 2; j++) {
+            double e = 0;
+            for (int k = 0; k < 25; k++)
+                e += high[k / 5] * high[k % 5] * y[(long)(i + k / 5 - 2) * w + j + k % 5 - 2];
+            squares += e * e;
+        }
+    if (h > 4 && w > 4) sum[2] += squares / ((h - 4.) * (w - 4));
+    free(y);
+}
+
 /* ---------------------------------------------------------------- style, content */
 
 /* G = 1/n sum_i (f_i - m)(f_i - m)^T, m the mean of f   f: (n,c), n positions of a layer; G: (c,c)

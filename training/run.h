@@ -1,8 +1,8 @@
 /* run.h: one run of the program train: its options, and what all of its parts work with.
  *
  * The parts: batch.h (what a recipe is fed with), sheets.h (what it shows), folder.h (what it
- * leaves), progress.h (what it says), evaluate.h (how good it is). Only train.c includes them; the
- * functions that it calls are static inline. */
+ * leaves), progress.h and diagnosis.h (what it says), evaluate.h (how good it is). Only train.c
+ * includes them, and page/ the diagnosis; the functions that it calls are static inline. */
 #ifndef RUN_H
 #define RUN_H
 #include "core/files.h"
@@ -10,6 +10,7 @@
 #include "core/parallel.h"
 #include "gan.h"
 #include "images/images.h"
+#include "training/diagnosis.h"
 #include "training/room.h"
 #include <errno.h>
 #include <stdio.h>
@@ -25,9 +26,14 @@ enum { TRAINS = 1, EVALUATES = 2, COMPRESSES = 4, COMPARES = 8, ONCE = 16,
 enum { FOR_STYLES = 1 << 5, FOR_DATA = 1 << 6, FOR_TWO_SETS = 1 << 7, FOR_BODY = 1 << 8,
        FOR_MAKERS = 1 << 9, FOR_FEATURES = 1 << 10, FOR_ADVERSARIAL = 1 << 11,
        FOR_TARGETS = 1 << 12, FOR_CONTENT = 1 << 13, FOR_STYLE_LOSS = 1 << 14, FOR_CYCLE = 1 << 15,
-       FOR_KL = 1 << 16, FOR_DIVERSITY = 1 << 17, FOR_SOME = -32 };
+       FOR_KL = 1 << 16, FOR_DIVERSITY = 1 << 17, FOR_TAIL = 1 << 18, FOR_SOME = -32 };
 
 enum { RUN_OPTIONS = 64, RUN_CLASSES = 4096, RUN_PATH = 4200 };
+
+/* What a step may be fed with, named as the device's arrays in Gan: where it goes, from where on
+ * the host, how many numbers. to is NULL where the recipe has no such array. */
+enum { FED_X_REAL, FED_CONTENT, FED_MASK, FED_OUTSIDE, FED_GIVEN, FED_LABELS, FEEDS };
+typedef struct Fed { real *to; float *from; long count; } Fed;
 
 typedef struct Run {
     /* the options; options.batch: of all ranks together (gan.options.batch: of this one) */
@@ -60,21 +66,26 @@ typedef struct Run {
     int *order;                             /* of the pictures in this epoch of an endless walk */
     long epoch;
 
-    /* the networks; room on the host for the pictures of a step, and for what G made */
+    /* the networks, and room on the host */
     Gan gan;
     StFile weights;                         /* of --features */
-    float *pixels, *masks, *labels, *made;
+    Fed fed[FEEDS];                         /* the batch of the next step */
+    float *pixels, *masks, *labels, *made;  /* of a batch, for sheets and evaluation */
 
     /* how it goes */
     double begin;                           /* seconds */
     long first, saved;                      /* its first step; that of the last checkpoint, or -1 */
-    double real_spread, d_real, d_fake, alike, sum_d, usual[4];      /* see diagnose */
-    long told[4];                           /* when it said so last, or 0 */
+    long plotted;                           /* the step of the last plot */
+    Diagnosis diagnosis;
 } Run;
 
 static int feeds_on_styles(const Recipe *recipe) {
     return recipe->feeds == FEED_GARMENTS || recipe->feeds == FEED_STYLES
-        || recipe->feeds == FEED_CROPS;
+        || recipe->feeds == FEED_CROPS || recipe->feeds == FEED_CLOTH;
+}
+/* Are crops of styles all that it sees? */
+static int feeds_on_crops(const Recipe *recipe) {
+    return recipe->feeds == FEED_CROPS || recipe->feeds == FEED_CLOTH;
 }
 
 /* size * size * channels */
@@ -126,8 +137,10 @@ static void run_table(Run *run) {
                 "F8: match the style's Gram matrices; adain: its means and deviations"),
     REAL_OPTION("--tv-weight", &o->tv_weight, NULL, 0, 1e6, RUNS | FOR_STYLE_LOSS,
                 "F10, total variation"),
-    REAL_OPTION("--style-scale", &run->style_scale, "1", 0.1, 32, RUNS | FOR_STYLES,
-                "above 1 shows more of the style picture, smaller"),
+    REAL_OPTION("--style-scale", &run->style_scale, "0", 0, 32, RUNS | FOR_STYLES,
+                "above 1 shows more of the style picture, smaller; 0: 1, or where cloth finds it: "
+                "motifs\n"
+                "                           of 16 to 32 pixels"),
     TEXT_OPTION("--features", &run->features, "", RUNS | FOR_FEATURES,
                 "style/features.safetensors, VGG16's or VGG19's; without it, random features"),
     REAL_OPTION("--clip", &o->clip, NULL, 0, 1e12, TRAINS, "largest gradient norm, 0: no limit"),
@@ -151,11 +164,14 @@ static void run_table(Run *run) {
                 "L2: this times the weight is added to its gradient"),
     REAL_OPTION("--diversity", &o->diversity_weight, NULL, 0, 1e6, RUNS | FOR_DIVERSITY,
                 "reward for pictures that differ when their noise does (default by recipe)"),
-    REAL_OPTION("--average", &o->ema, "0", 0, 0.99999, TRAINS | FOR_MAKERS,
+    REAL_OPTION("--average", &o->ema, NULL, 0, 0.99999, TRAINS | FOR_MAKERS,
                 "pictures by a moving average of G's weights (EMA), such as 0.999; 0: by those of "
-                "the last step"),
+                "the last step (default by recipe)"),
     WORD_OPTION("--body", &o->body, "residual inception separable", "residual", RUNS | FOR_BODY,
                 "blocks of the generators that repaint: residual, inception, separable"),
+    INT_OPTION("--tail", &o->tail, NULL, 0, 256, RUNS | FOR_TAIL,
+               "4x4 kernels, and so many channels before G's last layer, without grain; 0: 5x5 and "
+               "none, as the documents (default by recipe)"),
     WORD_OPTION("--schedule", &o->schedule, "constant linear cosine", NULL, TRAINS,
                 "of the rates: constant, linear (to 0 in the second half), cosine (default by "
                 "recipe)"),
@@ -217,9 +233,10 @@ static void run_table(Run *run) {
 static unsigned recipe_bits(const Recipe *r) {
     static const struct { const char *part; unsigned bit; } parts[] = {
         { "adversarial", FOR_ADVERSARIAL }, { "content", FOR_CONTENT }, { "l1", FOR_CONTENT },
+        { "patches", FOR_CONTENT },
         { "reconstruction", FOR_CONTENT }, { "style", FOR_STYLE_LOSS }, { "cycle", FOR_CYCLE },
         { "kl", FOR_KL }, { "diversity", FOR_DIVERSITY } };
-    unsigned bits = r->body ? FOR_BODY : 0;
+    unsigned bits = (r->body ? FOR_BODY : 0) | (r->tail ? FOR_TAIL : 0);
     for (int k = 0; r->part[k]; k++)
         for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
             if (!strcmp(r->part[k], parts[i].part)) bits |= parts[i].bit;
@@ -227,7 +244,7 @@ static unsigned recipe_bits(const Recipe *r) {
     if (feeds_on_styles(r)) bits |= FOR_STYLES;
     if (r->feeds == FEED_STYLES) bits |= FOR_FEATURES;
     if (r->feeds == FEED_UNPAIRED) bits |= FOR_TWO_SETS;
-    if (r->feeds != FEED_CROPS) bits |= FOR_DATA;
+    if (!feeds_on_crops(r)) bits |= FOR_DATA;
     if (r->feeds != FEED_CROPS && r->feeds != FEED_LABELS) bits |= FOR_MAKERS;
     return bits;
 }
@@ -347,7 +364,7 @@ static inline void run_help(Run *run) {
         "checkpoint in a folder\n\n"
         "  ./train                                        new garments from Fashion-MNIST\n"
         "  ./train --recipe style --style flowers.pat     prints that pattern onto garments\n"
-        "  ./train --resume runs/dcgan --steps 3000       goes on where a run stopped\n"
+        "  ./train --resume runs/dcgan                    goes on where a run stopped\n"
         "  mpirun -np 4 ./train --sync-batchnorm          with make MPI=1: four processes, a "
         "quarter of the batch each\n"
         "  ./train --recipe classifier                    learns the ten classes, to judge by:\n"

@@ -28,22 +28,28 @@ static void sheet_put(const Sheet *s, long at, const float *pictures, long n) {
     memcpy(cell(s, at), pictures, n * s->each * sizeof *pictures);
 }
 
-static void sheet_write(Run *run, const Image *picture, const char *name) {
-    char path[RUN_PATH];
-    snprintf(path, sizeof path, "%s/%s", run->out, name);
-    disk_took(run, image_save(picture, path));
+/* the bytes of one file into another: a sheet is compressed once */
+static int copied(const char *to, const char *from) {
+    unsigned char *bytes;
+    size_t n;
+    FileWrite w;
+    int good = file_read(&bytes, &n, from) && file_begin(&w, to);
+    if (good) fwrite(bytes, 1, n, w.file), good = file_end(&w, 1);
+    free(bytes);
+    return good;
 }
 
 /* to the file `name`; NULL: to that of this step, and to samples.png. Ends the sheet. */
 static void sheet_save(Run *run, Sheet *s, const char *name) {
     int size = run->options.size;
-    char step[60];
+    char path[RUN_PATH], newest[RUN_PATH];
     Image picture;
     must(image_grid(&picture, s->pixels, s->cells, size, size, s->channels, COLUMNS,
                     size < 48 ? 3 : 1, size < 48 ? 3 : 4));
-    snprintf(step, sizeof step, "samples/step-%06ld.png", run->gan.step);
-    sheet_write(run, &picture, name ? name : step);
-    if (!name) sheet_write(run, &picture, "samples.png");
+    snprintf(newest, sizeof newest, "%s/%s", run->out, name ? name : "samples.png");
+    snprintf(path, sizeof path, "%s/samples/step-%06ld.png", run->out, run->gan.step);
+    disk_took(run, name ? image_save(&picture, newest)
+                        : image_save(&picture, path) && copied(newest, path));
     image_free(&picture);
     free(s->pixels);
 }
@@ -60,7 +66,7 @@ static void fetch_spread(Run *run, const ImageSet *from, long first, long count)
 /* G from noise: 64 new pictures; where it is told the class, a row for each of ten */
 static void sheet_of_noise(Run *run) {
     Gan *gan = &run->gan;
-    int classes = run->recipe->feeds == FEED_CLASSES, rows = classes ? run->class_rows : 8;
+    int classes = gan->given != NULL, rows = classes ? run->class_rows : 8;
     long batch = gan->options.batch;
     Sheet s = sheet_new(run, (rows < 10 ? rows : 10) * COLUMNS, gan->options.channels);
     for (long done = 0; done < s.cells; done += batch) {
@@ -228,7 +234,7 @@ static void sheet_of_pairs(Run *run) {
 /* samples/step-N.png and samples.png; for stylegan also mixing.png */
 static inline void save_sheets(Run *run) {
     switch (run->recipe->feeds) {
-        case FEED_NOISE: case FEED_CLASSES:
+        case FEED_NOISE: case FEED_CLASSES: case FEED_CLOTH:
             sheet_of_noise(run);
             if (run->gan.scale_shifts) save_mixing(run);
             break;

@@ -208,7 +208,8 @@ static const char *formula_of(const char *group) {
         { "squared_error", "F9" }, { "absolute_error", "F15" }, { "mean", "F11" },
         { "clip", "F11" }, { "gram", "F8" }, { "style_loss", "F8" }, { "total_variation", "F10" },
         { "gradient_penalty", "F12" }, { "gaussian_sample", "F14" }, { "kl", "F14" },
-        { "adam_step", "F19" }, { "rmsprop_step", "F11's optimiser" },
+        { "adam_step", "F19" }, { "rmsprop_step", "F11's optimiser" }, { "waves", "F32" },
+        { "match_ranks", "F33" },
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         if (!strcmp(list[i][0], group)) return list[i][1];
@@ -424,7 +425,7 @@ static void write_recipe(const char *folder, const Recipe *recipe, const char *n
     Net *net, *other;
     Number number[NUMBERS] = { { .name = "loss_d" }, { .name = "norm_d" }, { .name = "penalty" },
                                { .name = "loss_g" }, { .name = "norm_g" } };
-    int size = has_word("dcgan64 adain features", recipe->name) ? 16 : 8;
+    int size = has_word("dcgan64 adain features cloth", recipe->name) ? 16 : 8;
     GanOptions o = recipe_inputs_options(recipe->name, BATCH, size);
     o.ema = 0;
     gan_begin(&gan, recipe, &o, &recording), gan_begin(&shadow, recipe, &o, &rounding);

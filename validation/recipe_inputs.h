@@ -15,6 +15,7 @@ static inline GanOptions recipe_inputs_options(const char *recipe, int batch, in
     o.batch = batch, o.size = size, o.seed = 5, o.classes = INPUT_CLASSES;
     if (!o.channels) o.channels = 1;
     if (strcmp(recipe, "dcgan")) o.ema = 0.9;   /* all others with pictures from averaged weights */
+    else o.tail = 0, o.lr = 2e-4;               /* document 001, as PyTorch has it */
     return o;
 }
 

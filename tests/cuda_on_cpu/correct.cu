@@ -2,6 +2,7 @@
 #include <cuda_runtime.h>
 #include <cuda_bf16.h>
 #include <mma.h>
+#include "ptx.h"
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -305,6 +306,35 @@ __global__ void tf32_product(const float *a, const float *b, float *c, int n, in
     }
     wmma::store_matrix_sync(c + blockIdx.y * 16 * n + blockIdx.x * 16, sum, n, wmma::mem_row_major);
 }
+/* mma.sync, its operands by cp.async, two stages; a warp: 16 x 8 */
+template <int K> __global__ void mma_product(const float *a, const float *b, float *c, int n, int k) {
+    __shared__ __align__(16) float s[2][16 * K], t[2][K * 8];
+    int g = threadIdx.x / 4, l = threadIdx.x % 4;
+    float d[4] = { 0 };
+    auto ask = [&](int at) {
+        for (int i = threadIdx.x; i < 16 * K; i += 32) __pipeline_memcpy_async(s[at / K % 2] + i, a + (blockIdx.y * 16 + i / K) * k + at + i % K, 4);
+        for (int i = threadIdx.x; i < 2 * K; i += 32) copy_four((float4 *)t[at / K % 2] + i, b + (at + i / 2) * n + blockIdx.x * 8 + i % 2 * 4);
+        __pipeline_commit();
+    };
+    auto two = [](float x, float y) { return K == 8 ? round_tf32(x) : __bfloat16_as_ushort(__float2bfloat16(x)) | (unsigned)__bfloat16_as_ushort(__float2bfloat16(y)) << 16; };
+    ask(0);
+    for (int at = 0; at < k; at += K) {
+        const float *A = s[at / K % 2], *B = t[at / K % 2];
+        if (at + K < k) ask(at + K);
+        __pipeline_wait_prior(at + K < k);
+        __syncwarp();
+        unsigned f[4], e[2];
+        for (int i = 0; i < 4; i++) {
+            int depth = K / 8 * (l + i / 2 * 4), last = depth + K / 8 - 1;
+            f[i] = two(A[(g + i % 2 * 8) * K + depth], A[(g + i % 2 * 8) * K + last]);
+            if (i % 2) e[i / 2] = two(B[depth * 8 + g], B[last * 8 + g]);
+        }
+        if (K == 8) mma_tf32(d, f, e[0], e[1]);
+        else mma_bf16(d, f, e[0], e[1]);
+        __syncwarp();
+    }
+    for (int i = 0; i < 4; i++) c[(blockIdx.y * 16 + g + i / 2 * 8) * n + blockIdx.x * 8 + l * 2 + i % 2] = d[i];
+}
 static void tensor_cores(void) {
     const int m = 32, n = 64, k = 48;
     std::vector<float> a = numbers(m * k), b = numbers(k * n), want = product_of(a, b, m, n, k), positive = want;
@@ -318,6 +348,10 @@ static void tensor_cores(void) {
     ok(down(C, m * n) == positive, "wmma bf16 8x32x16");
     cudaMalloc(&C, m * n * sizeof(float)), tf32_product<<<dim3(n / 16, m / 16), 32>>>(A, B, C, n, k, 1);
     ok(down(C, m * n) == want, "wmma tf32");
+    cudaMalloc(&C, m * n * sizeof(float)), mma_product<16><<<dim3(n / 8, m / 16), 32>>>(A, B, C, n, k);
+    ok(down(C, m * n) == want, "mma.sync bf16, cp.async");
+    cudaMalloc(&C, m * n * sizeof(float)), mma_product<8><<<dim3(n / 8, m / 16), 32>>>(A, B, C, n, k);
+    ok(down(C, m * n) == want, "mma.sync tf32, cp.async");
     cudaFree(A), cudaFree(B);
     std::vector<float> close(16 * 8, 1 + 3 * ldexpf(1, -12)), one(8 * 16, .125f);     /* 1 + 3/4 of tf32's last bit */
     A = up(close), B = up(one);

@@ -112,7 +112,7 @@ static string where(const void *pc) {
         s = s.substr(0, s.find('\n'));
         size_t slash = s.rfind('/') + 1, colon = s.find(':', slash);
         string file = s.substr(slash, colon - slash);
-        if (file == "cuda_runtime.h" || file == "cuda_bf16.h" || file == "mma.h" || file == "cuda_on_cpu.cpp" || file == "??") continue;
+        if (file == "cuda_runtime.h" || file == "cuda_bf16.h" || file == "mma.h" || file == "ptx.h" || file == "cuda_pipeline_primitives.h" || file == "cuda_on_cpu.cpp" || file == "??") continue;
         if (r.empty()) r = s;
         last = s;
     }
@@ -429,6 +429,34 @@ void cuda_on_cpu_atomic(const void *p, size_t n, const void *pc) {
     for (auto &a : acquired) if (a.flag == (uintptr_t)p && a.thread == me) return;
     acquired.push_back({ (uintptr_t)p, me, tick });
 }
+/* cp.async. From asking to waiting, the bytes are ones that nobody has written, and NaN: whoever reads them does not wait. They
+ * arrive when their thread waits, which writes them: for others they are there after a barrier. */
+struct Copy { char *to; const void *from, *pc; size_t size, zeros; unsigned group; };
+static std::vector<Copy> (&copies)[1024] = *new std::vector<Copy>[1][1024];
+static unsigned copy_group[1024];
+void cuda_on_cpu_copy(void *to, const void *from, size_t size, size_t zeros, const void *pc) {
+    if (!inside) fail(pc, "a device function called on the host");
+    if ((size != 4 && size != 8 && size != 16) || zeros > size) fail(pc, format("cp.async of %zu bytes, %zu of them zeros: 4, 8 or 16", size, zeros));
+    if (((uintptr_t)to | (zeros < size ? (uintptr_t)from : 0)) % size) fail(pc, format("misaligned: cp.async of %zu bytes from %p to %p", size, from, to));
+    if ((uintptr_t)to - BASE >= SHARED) fail(pc, "cp.async: the destination is not shared memory");
+    range(to, size, WRITE, pc), memset(to, 0xff, size);
+    for (uintptr_t o = (uintptr_t)to - BASE; o < (uintptr_t)to - BASE + size; o += 4) {
+        if (!(shadow[o / 4].flags & SPLIT)) split(o);     /* a byte's cell, once split, is looked at each time */
+        for (uintptr_t b = o; b < o + 4; b++) bytes[b].wtime = 0;
+    }
+    copies[me].push_back({ (char *)to, from, pc, size, zeros, copy_group[me] });
+}
+void cuda_on_cpu_copy_commit() { copy_group[me]++; }
+void cuda_on_cpu_copy_wait(size_t last) {
+    std::vector<Copy> &q = copies[me];
+    size_t done = 0;
+    for (; done < q.size() && q[done].group + last < copy_group[me]; done++) {
+        Copy &c = q[done];
+        range(c.from, c.size - c.zeros, READ, c.pc), range(c.to, c.size, WRITE, c.pc);
+        memset(c.to, 0, c.size), memcpy(c.to, c.from, c.size - c.zeros);
+    }
+    q.erase(q.begin(), q.begin() + (long)done);
+}
 void cuda_on_cpu_fence() { fence[me] = ++tick, fence_barrier[me] = barrier_tick; }
 
 /* ---- coroutines ---- */
@@ -464,6 +492,7 @@ static void wait(int state) { threads[me].state = state; cuda_on_cpu_switch(&con
 static void loop() {                                      /* a coroutine serves one thread after another */
     for (;;) {
         body(body_arg);
+        if (!copies[me].empty()) fail(copies[me].front().pc, "a thread returns before it has waited for this copy");
         idle.push_back(threads[me].coroutine);
         wait(DONE);
     }

@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 #include <cuda_bf16.h>
 #include <mma.h>
+#include "ptx.h"
 #include <cstdio>
 #include <cstring>
 using namespace nvcuda;
@@ -328,6 +329,53 @@ __global__ void wmma_short(float *q) {
     wmma::store_matrix_sync(q, sum, 16, wmma::mem_row_major);  // BUG wmma_short: a wmma function with 16 lanes
 }
 
+/* ---- cp.async, mma.sync ---- */
+template <int PLANTED> __global__ void copies(const float *p, float *q, int shift) {
+    __shared__ __align__(16) float t[2][128];
+    for (int i = 0; i < 2; i++) {
+        __pipeline_memcpy_async(t[i] + 4 * threadIdx.x, p + 128 * i + 4 * threadIdx.x + shift, 16);  // BUG copy_misaligned: misaligned: cp.async of 16 bytes
+        if (PLANTED != 1) __pipeline_commit();
+    }
+    __pipeline_wait_prior(PLANTED == 0 ? 1 : 0);
+    if (PLANTED != 2) __syncthreads();
+    q[threadIdx.x] = t[1][4 * threadIdx.x];               // BUG copy_group: uninitialised: reads byte 512 of shared `t`
+    q[threadIdx.x] = t[0][4 * (threadIdx.x ^ 1)];         // BUG copy_barrier: uninitialised: reads byte 16 of shared `t` (1024 bytes), which nobody has written in this block so far (or a barrier
+}
+__global__ void copy_forgotten(const float *p, float *q) {
+    __shared__ __align__(16) float t[128];
+    __pipeline_memcpy_async(t + 4 * threadIdx.x, p, 16);  // BUG copy_forgotten: a thread returns before it has waited for this copy
+    __pipeline_commit();
+    q[threadIdx.x] = 1;
+}
+__global__ void copy_overwritten(float *p, float *q) {    /* the copy is late: what it reads has been overwritten */
+    __shared__ __align__(16) float t[256];
+    __pipeline_memcpy_async(t + 4 * threadIdx.x, p + 4 * threadIdx.x, 16);
+    __pipeline_commit();
+    p[(threadIdx.x + 1) % 64] = 1;                        // BUG copy_overwritten: race: writes byte 8 of the 4000 bytes
+    __pipeline_wait_prior(0);
+    __syncthreads();
+    q[threadIdx.x] = t[threadIdx.x];
+}
+__global__ void copy_outside(const float *p, float *q) {
+    __shared__ __align__(16) float t[256];
+    __pipeline_memcpy_async(t + 4 * threadIdx.x, p + 4 * threadIdx.x + 800, 16);  // BUG copy_outside: out of bounds: reads 16 bytes
+    __pipeline_commit();
+    __pipeline_wait_prior(0);
+    q[threadIdx.x] = t[4 * threadIdx.x];
+}
+__global__ void banks(const float *p, float *q, int row) {
+    __shared__ __align__(16) float t[32 * 36];
+    for (int i = threadIdx.x; i < 32 * 36; i += 32) t[i] = p[i % 900];
+    __syncthreads();
+    q[threadIdx.x] = near_four((const float4 *)(t + row * threadIdx.x)).x;  // BUG banks: bank conflict: lanes 0 and 1 read different rows
+}
+__global__ void mma_half(float *q) {
+    float d[4] = { 0 };
+    unsigned a[4] = { 0 };
+    if (threadIdx.x < 16) mma_bf16(d, a, 0, 0);           // BUG mma_half: wmma
+    q[threadIdx.x] = d[0];
+}
+
 /* ---- shared memory, launches ---- */
 __global__ void too_much_static(float *q) {
     __shared__ float a[8000];
@@ -404,6 +452,14 @@ int main(int argc, char **argv) {
     if IS(wmma_store) wmma_store<<<1, 32>>>(y);
     if IS(wmma_half) wmma_half<<<1, 32>>>(y);
     if IS(wmma_short) wmma_short<<<1, 16>>>(y);
+    if IS(copy_misaligned) copies<3><<<1, 32>>>(x, y, 1 + zero);
+    if IS(copy_group) copies<0><<<1, 32>>>(x, y, zero);
+    if IS(copy_barrier) copies<2><<<1, 32>>>(x, y, zero);
+    if IS(copy_forgotten) copy_forgotten<<<1, 32>>>(x, y);
+    if IS(copy_overwritten) copy_overwritten<<<1, 64>>>(x, y);
+    if IS(copy_outside) copy_outside<<<1, 64>>>(x, y);
+    if IS(banks) banks<<<1, 32>>>(x, y, 36), banks<<<1, 32>>>(x, y, 32);
+    if IS(mma_half) mma_half<<<1, 32>>>(y);
     if IS(too_much_static) too_much_static<<<1, 32>>>(y);
     if IS(no_threads) nothing_else<<<1, zero>>>(y);       // BUG no_threads: the launch of nothing_else fails: a block of 0x1x1 threads; nobody asked cudaGetLastError
     if IS(many_threads) nothing_else<<<1, dim3(64, 32)>>>(y);  // BUG many_threads: fails: a block of 64x32x1 threads
