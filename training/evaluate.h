@@ -676,8 +676,7 @@ static void weave(Run *run, int kind, int style, float *to) {
     long batch = run->gan.options.batch, each = picture_floats(run, 3);
     float *crop = floats(each);
     for (long done = 0; done < WOVEN; done += batch) {
-        for (long i = 0; i < batch; i++) run->labels[i] = style;
-        if (run->gan.given) feed_classes(run, batch);
+        if (run->gan.given) feed_every_class(run, style * batch, batch);
         if (kind == PAINTED) gan_sample(&run->gan, done / batch, run->made);
         for (long i = 0; i < batch && done + i < WOVEN; i++) {
             float u[5], *at = to + (done + i) * each;
