@@ -248,7 +248,8 @@ template <class F> static void each_row(long rows, int c, F f) {
 }
 
 static void fill(float *x, float value, long n) {
-    if (value == 0) check(cudaMemsetAsync(x, 0, sizeof(float) * n, stream), "clearing memory");
+    if (value == 0 && n > 0)
+        check(cudaMemsetAsync(x, 0, sizeof(float) * n, stream), "clearing memory");
     else each(n, [=] __device__ (long i) { x[i] = value; });
 }
 static void copy(float *y, const float *x, long n) {
@@ -540,7 +541,7 @@ __device__ static inline bool last_block(unsigned *count, unsigned blocks) {
     __syncthreads();
     if (threadIdx.x + threadIdx.y == 0) last = atomicInc(count, blocks - 1) == blocks - 1;
     __syncthreads();                                  /* .. this block is counted */
-    if (last) __threadfence();                        /* and the others' parts are read after that */
+    if (last) __threadfence();                        /* the others' parts are read after that */
     return last;
 }
 /* sum_i f(i), f giving one number or Two: at most SUM_BLOCKS blocks leave a partial sum each, and
@@ -866,8 +867,10 @@ static void normalize_backward(float *dx, float *dgamma, float *dbeta, const flo
              }, [=] __device__ (int g, int j, double a, double b) {
                  sums[(long)g * c + j] = { a, b };
                  means[(long)g * c + j] = { (float)(a / rows), (float)(b / rows) };
+                 if (groups == 1 && dgamma) dgamma[j] += (float)b;
+                 if (groups == 1 && dbeta) dbeta[j] += (float)a;
              });
-    each(c, [=] __device__ (long j) {
+    if (groups > 1) each(c, [=] __device__ (long j) {
         for (int g = 0; g < groups; g++) {
             if (dgamma) dgamma[j] += (float)sums[(long)g * c + j].b;
             if (dbeta) dbeta[j] += (float)sums[(long)g * c + j].a;
@@ -1508,8 +1511,10 @@ tensor_kernel(Left left, Right right, Out out, int slices) {
     #pragma unroll 1
     for (int ahead = step, now = 0; now < RING - 1; ahead++, now++) {
         float4 *tile = near + now * STAGE;
-        if (ahead < end)
-            from_left.ask(left, ahead * 16, tile), from_right.ask(right, ahead * 16, tile + A::SIZE);
+        if (ahead < end) {
+            from_left.ask(left, ahead * 16, tile);
+            from_right.ask(right, ahead * 16, tile + A::SIZE);
+        }
         __pipeline_commit();                          /* an empty one counts too */
     }
     #pragma unroll 1
@@ -1530,9 +1535,9 @@ tensor_kernel(Left left, Right right, Out out, int slices) {
             unsigned p[4][T::N];
             A::template read<T>(p, tile, wm + 16 * i);
             #pragma unroll
-            for (int u = 0; u < T::N; u += 2)
+            for (int e = 0; e < 4; e += 2)
                 #pragma unroll
-                for (int e = 0; e < 4; e += 2) {
+                for (int u = 0; u < T::N; u += 2) {
                     const unsigned a[4] = { p[e][u], p[e + 1][u], p[e][u + 1], p[e + 1][u + 1] };
                     #pragma unroll
                     for (int j = 0; j < 4; j++)
@@ -2005,11 +2010,13 @@ static void nearest(float *index, float *least, const float *x, const float *y, 
     });
 }
 
-/* the rank of x[i,j] in column j: how many there are smaller, or equal and in an earlier row */
+/* the rank of x[i,j] in column j: how many there are smaller, or equal and in an earlier row. NaN
+ * is smaller than every number, so that no two elements have one rank. */
+__device__ static inline bool smaller(float a, float b) { return a < b || (a != a && b == b); }
 __device__ static inline long rank_of(const float *x, long i, int j, long rows, int c) {
     long rank = 0;
-    for (long k = 0; k < i; k++) rank += x[k * c + j] <= x[i * c + j];
-    for (long k = i + 1; k < rows; k++) rank += x[k * c + j] < x[i * c + j];
+    for (long k = 0; k < i; k++) rank += !smaller(x[i * c + j], x[k * c + j]);
+    for (long k = i + 1; k < rows; k++) rank += smaller(x[k * c + j], x[i * c + j]);
     return rank;
 }
 static void match_ranks(float *y, float *sorted, const float *x, const float *t, long rows, int c) {

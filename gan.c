@@ -364,7 +364,7 @@ static void dcgan_step(Gan *gan) {
     for (int k = 0; k < n_critic; k++) {
         gan->draw = gan->step * n_critic + k;
         generate(gan, gan->draw, 1);
-        gan->ops->fill(gan->numbers + LOSS, 0, 2);
+        gan->ops->fill(gan->numbers + LOSS, 0, PENALTY + 1);
         train_discriminator(gan, &gan->d, gan->x_real + k * node_count(x_fake), x_fake->y);
     }
     if (relativistic(gan))
@@ -603,14 +603,14 @@ static void style_step(Gan *gan) {
 /* ---------------------------------------------------------------------------- recipe: cloth
  * G weaves cloth, as much as you want, and no garment goes in: the garment's own light shades the
  * print afterwards. G reads a map of 1/8 of the size: noise of its own at every place, and the same
- * everywhere, numbers of the whole picture and waves (F32), by which rows and checks keep their
+ * everywhere, numbers of the whole picture and waves (F34), by which rows and checks keep their
  * distance (Jetchev, Bergmann, Vollgraf 2016; Bergmann et al. 2017). It ends with a palette: a 1x1
  * convolution that begins with the colour axes of the style, as the waves begin with its strongest
  * ones: the first pictures have the right colours, and soon the right rows. D judges patches of the
  * picture, of its half and of its quarter. Several styles: both are told which (as cgan), and what
  * lies between two styles blends them.
- *   L_G = F2 + style_weight F8 on D's features + content_weight F33
- * F33: patches of 7x7 in random directions, real and fake each sorted: mean |difference| of equal
+ *   L_G = F2 + style_weight F8 on D's features + content_weight F35
+ * F35: patches of 7x7 in random directions, real and fake each sorted: mean |difference| of equal
  * ranks, at three sizes (Rabin et al. 2011; Elnekave, Weiss 2022). */
 
 #define CLOTH_PARTS { "adversarial", "patches", "style" }
@@ -706,7 +706,7 @@ static void cloth_describe(Gan *gan) {
     gan->weight[PATCHES_LOSS] = o->content_weight, gan->weight[STYLE] = o->style_weight;
 }
 
-/* F33, in directions that this step draws: a convolution's filters of length 1, as N(0,1/147) are
+/* F35, in directions that this step draws: a convolution's filters of length 1, as N(0,1/147) are
  * on average */
 static void patch_loss(Gan *gan) {
     Net *p = &gan->blur;
@@ -1169,7 +1169,7 @@ static void classifier_describe(Gan *gan) {
 
 const Recipe recipes[] = {
     { "dcgan", "new garments out of noise", "document 001; Radford, Metz, Chintala 2015; F1-F4",
-      .defaults = { RUN(64, 28, 1500), ADAM(5e-4, 0.5, 0.999), WITHOUT_GRAIN }, DCGAN },
+      .defaults = { RUN(64, 28, 2000), ADAM(5e-4, 0.5, 0.999), WITHOUT_GRAIN }, DCGAN },
     { "mlp", "the same with dense layers only", "document 004; Goodfellow et al. 2014; F1-F6",
       .defaults = { RUN(64, 28, 3000), ADAM(2e-4, 0.5, 0.999) },
       .describe = mlp_describe, .multiple = 4, DCGAN_STEP },
@@ -1229,7 +1229,7 @@ const Recipe recipes[] = {
       .feeds = FEED_GARMENTS, .multiple = STYLE_MULTIPLE, .body = 1, .gain = 1,
       .part = STYLE_PARTS, .describe = style_describe, .step = style_step },
     { "cloth", "weaves cloth like that of pictures: a print of any size, and one that repeats",
-      "Bergmann, Jetchev, Vollgraf 2017; Elnekave, Weiss 2022; F2, F3, F8, F32, F33",
+      "Bergmann, Jetchev, Vollgraf 2017; Elnekave, Weiss 2022; F2, F3, F8, F34, F35",
       .defaults = { RUN(8, 64, 800), ADAM(1e-3, 0.5, 0.99), .channels = 3, .schedule = LINEAR,
                     .content_weight = 3, .style_weight = 0.33, .ema = 0.99 },
       .feeds = FEED_CLOTH, .multiple = 16, .gain = 1, .start = cloth_start,

@@ -128,7 +128,7 @@ typedef struct Ops {
                              int n, int h, int w, int c, int factor);
     void (*gray_forward)(real *y, const real *x, long rows, int c);
     void (*gray_backward)(real *dx, const real *dy, long rows, int c);
-    /* F32: waves, and numbers of the whole picture, at every pixel */
+    /* F34: waves, and numbers of the whole picture, at every pixel */
     void (*waves_forward)(real *y, const real *x, const real *k, const real *b, int n, int h, int w,
                           int waves, int others);
     void (*waves_backward)(real *dx, real *dk, const real *dy, const real *x, const real *k, int n,
@@ -214,7 +214,7 @@ typedef struct Ops {
 extern const Ops ops_naive;
 
 #define NORM_EPS 1e-5              /* added to a variance before its square root is taken (F17) */
-#define TURN 6.283185307179586     /* radians (F32) */
+#define TURN 6.283185307179586     /* radians (F34) */
 
 /* ---------------------------------------------------------------------- random numbers, shared
  * cuda_kernels.cu compiles the same text for the GPU: the same bits. */
@@ -925,7 +925,7 @@ static void reflect_pad_backward(real *dx, const real *dy, int n, int h, int w, 
         }
 }
 
-/* F32: what is the same at every pixel, and what comes again after a period, in all directions:
+/* F34: what is the same at every pixel, and what comes again after a period, in all directions:
  *   y[n,i,j] = b + (sin a_1 .. sin a_W, cos a_1 .. cos a_W, x[n,W], x[n,W+1] .. x[n,W+M-1])
  *   a_q = k[0,q] i + k[1,q] j + 2 pi x[n,q]
  * x: (N,W+M): phases in turns and M numbers  wave numbers k: (2,W), in radians a pixel
@@ -1369,7 +1369,7 @@ static void batch_std(real *out, const real *x, int n, long each) {
 /* ------------------------------------------------------------------------------ search, order */
 
 /* y[i,j] = that element of column j of t which has the rank, in this column, that x[i,j] has in its
- * own; of equals the one in the earlier row is the smaller   x, t, y, sorted t: (rows,C)   F33
+ * own; of equals the one in the earlier row is the smaller   x, t, y, sorted t: (rows,C)   F35
  * Each rank is counted: rows^2 C comparisons, and the order of nothing matters. */
 static void count_smaller(int rank[LINE], const real *x, long i, long rows, int c, int lanes) {
     const real *own = x + i * c;

@@ -8,8 +8,9 @@
  *        generator, adain: by a network that ./train has trained (style/generator.h)
  *   -> laid on the picture where the mask is, with folds and shadows
  *   -> the picture's own colours again, if they were asked for.
- * Around it: a list of garments (style/garments.h), each with every style of a folder, and a
- * contact sheet of what became of them. Or --method draw: new pictures out of noise (style/draw.h).
+ * Around it: the options (style/job.h), a list of garments (style/garments.h), each with every
+ * style of a folder, and a contact sheet of what became of them. Or --method draw: new pictures out
+ * of noise (style/draw.h).
  * Exit status: 0 done, 1 bad input (of several garments: at least one failed; the others are
  * done), 2 usage. Files are written whole or not at all. */
 #define _GNU_SOURCE
@@ -23,11 +24,11 @@
 #define PAGE_IMPLEMENTATION
 #include "core/device.h"
 #include "core/error.h"
-#include "core/options.h"
 #include "style/draw.h"
 #include "style/garments.h"
 #include "style/generator.h"
 #include "style/gram.h"
+#include "style/job.h"
 #include "style/patches.h"
 #include "style/page.h"
 #include <errno.h>
@@ -39,176 +40,17 @@
 #include <omp.h>
 #endif
 
-/* ---- options -------------------------------------------------------------------------------- */
-
-enum { PATCHES = 1, GRAM = 2, GENERATOR = 4, ADAIN = 8, DRAW = 16, STYLED = PATCHES | GRAM | ADAIN,
-       PAINTS = STYLED | GENERATOR };
-enum { AUTO, PAINT, PRINT };                                    /* --mode */
-enum { OFF, LUMINANCE, COVARIANCE };                            /* --preserve-color */
-
-static struct {
-    int method, mode, white, preserve_color, pooling, optimizer;
-    int size, steps, tile, repeat, count, threads, benchmark, help;
-    uint64_t seed;
-    double scale, shade, content_weight, style_weight, tv_weight, detail, alpha;
-    OptionList styles, masks;
-    const char *style_weights, *generator, *content, *output, *sheet, *color_from, *features;
-    const char *style_layers, *content_layer, *init, *device, *precision, *data_dir;
-    const char *classes, *interpolate;
-} opt;
-
-#define NEXT_LINE "\n                           "
-static Option table[] = {
-    WORD_OPTION("--method", &opt.method, "patches gram generator adain draw", NULL, 0,
-        "patches (the default), gram (optimised), generator (trained on a style)," NEXT_LINE
-        "adain (on any), draw (new pictures, by what was trained on pictures)"),
-    TEXTS_OPTION("--style", &opt.styles, STYLED,
-        "a painting, a textile, a .pat pattern; may be given several times." NEXT_LINE
-        "A folder: every picture in each of its styles, as OUTPUT/content-style.png"),
-    TEXTS_OPTION("--pattern-from", &opt.styles, STYLED, "another name for --style"),
-    TEXT_OPTION("--style-weights", &opt.style_weights, "", PAINTS,
-        "shares of several styles, as in 2,1 (default equal; cloth: the first style)"),
-    WORD_OPTION("--mode", &opt.mode, "auto paint print", "auto", STYLED,
-        "paint all of the picture, print on the garment, auto: if there is one"),
-    TEXT_OPTION("--generator", &opt.generator, "", GENERATOR | ADAIN | DRAW,
-        "a run's folder, or its checkpoint: ./train --recipe cloth, style, cyclegan," NEXT_LINE
-        "pattern, adain; without --content dcgan, cgan, and all others that draw out of noise"),
-    INT_OPTION("--repeat", &opt.repeat, "0", 0, 8192, GENERATOR,
-        "without --content: N x N pixels of cloth whose edges meet, to be printed side by side"),
-    INT_OPTION("--count", &opt.count, "64", 1, 100000, DRAW, "how many pictures are drawn"),
-    TEXT_OPTION("--classes", &opt.classes, "", DRAW,
-        "what a run of cgan draws, in turns, such as 0,3 (default: all that it learned)"),
-    TEXT_OPTION("--interpolate", &opt.interpolate, "", DRAW,
-        "two seeds, as in 3,9: pictures on the way from one to the other"),
-    TEXT_OPTION("--content", &opt.content, "", PAINTS,
-        "a picture, a folder of them, fashion-mnist:17 or :3-9, or synthetic:5"),
-    TEXT_OPTION("--output", &opt.output, "", 0,
-        "a .png or .jpg file; a folder where there are several garments, or pictures"),
-    TEXT_OPTION("--sheet", &opt.sheet, "", 0,
-        "also a contact sheet: each garment, and beside it the same with the print; of" NEXT_LINE
-        "a folder of styles a table: a line for a garment, a column for a style"),
-    INT_OPTION("--size", &opt.size, "0", 0, 16384, PAINTS,
-        "longer side of the result; 0: the picture's own, below 128 enlarged to 256"),
-    REAL_OPTION("--style-scale", &opt.scale, "0", 0, 64, PAINTS,
-        "size of the motifs, 1: as in the style or in training; 0: a good one"),
-    REAL_OPTION("--shade", &opt.shade, "0.85", 0, 1, PATCHES | GENERATOR,
-        "how strongly folds and shadows show (patches, paint: 0)"),
-    REAL_OPTION("--content-weight", &opt.content_weight, NULL, 0, 1e6, PATCHES | GRAM,
-        "patches, 0 to 1: how strongly light and dark follow the content (paint" NEXT_LINE
-        "0.5, print 0.1); gram: weight of the content loss (0.25; VGG 0.05)"),
-    REAL_OPTION("--detail", &opt.detail, NULL, 0, 1, PATCHES,
-        "fine detail of the content, added at the end (paint 0.35, print 0)"),
-    WORD_OPTION("--preserve-color", &opt.preserve_color, "off luminance covariance", "off", PAINTS,
-        "covariance: the style gets the content's colours first; luminance: the result" NEXT_LINE
-        "keeps its light and dark and takes the content's colours"),
-    TEXT_OPTION("--color-from", &opt.color_from, "", STYLED,
-        "the style gets the colours of this picture first"),
-    TEXTS_OPTION("--mask", &opt.masks, PAINTS,
-        "a picture of the content's size, white where the print belongs. Several" NEXT_LINE
-        "masks, each with its --style behind it: several prints, one after the other"),
-    WORD_OPTION("--background", &opt.white, "keep white", "keep", PAINTS,
-        "around the garment: keep the picture, of a transparent one a .png keeps that; or white"),
-    REAL_OPTION("--alpha", &opt.alpha, "1", 0, 1, ADAIN,
-        "how much of the style; 0: the content, as the generator draws it"),
-    TEXT_OPTION("--features", &opt.features, "", GRAM | ADAIN,
-        "random, or weights (.safetensors) of VGG16 or VGG19, or of ./train --recipe" NEXT_LINE
-        "features (gram: style/features.safetensors; adain: those it was trained with)"),
-    TEXT_OPTION("--style-layers", &opt.style_layers, "", GRAM,
-        "such as 'relu1_1 relu2_1' (VGG: relu1_1 .. relu5_1)"),
-    TEXT_OPTION("--content-layer", &opt.content_layer, "", GRAM,
-        "VGG's relu4_2; without --features luminance"),
-    WORD_OPTION("--pooling", &opt.pooling, "max average", "max", GRAM,
-        "of VGG's features: max or average"),
-    REAL_OPTION("--style-weight", &opt.style_weight, "1", 0, 1e6, GRAM, "weight of the style loss"),
-    REAL_OPTION("--tv-weight", &opt.tv_weight, NULL, 0, 1e6, GRAM,
-        "weight of the total variation (0.1; VGG 0.01)"),
-    INT_OPTION("--steps", &opt.steps, NULL, 0, 1000000, GRAM,
-        "of each level (60; VGG 300 in one level)"),
-    WORD_OPTION("--optimizer", &opt.optimizer, "adam lbfgs", "adam", GRAM,
-        "adam or lbfgs"),
-    TEXT_OPTION("--init", &opt.init, "content", GRAM,
-        "start from the content, from noise, or from a picture"),
-    SEED_OPTION("--seed", &opt.seed, "1", PATCHES | GRAM | GENERATOR | DRAW,
-        "another seed draws another print, or other pictures"),
-    TEXT_OPTION("--device", &opt.device, "auto", 0,
-        "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one"),
-    TEXT_OPTION("--precision", &opt.precision, "float32", 0,
-        "cuda's matrix products: float32; faster and coarser: tf32, bf16"),
-    INT_OPTION("--tile", &opt.tile, "0", 0, 16384, GENERATOR | ADAIN,
-        "in pieces of N x N pixels, for pictures larger than memory; they overlap, and" NEXT_LINE
-        "no seam shows. 0: at once, and in pieces where it does not fit"),
-    INT_OPTION("--threads", &opt.threads, "0", 0, 1024, 0,
-        "OpenMP threads, 0: all; results do not depend on it"),
-    TEXT_OPTION("--data-dir", &opt.data_dir, "", PAINTS,
-        "where Fashion-MNIST lies (default /usr/share/datasets/fashion-mnist)"),
-    FLAG_OPTION("--benchmark", &opt.benchmark, PAINTS,
-        "the best time of a step (gram), or of a picture out of three"),
-    FLAG_OPTION("--help", &opt.help, 0, "this text"),
-    END_OF_OPTIONS
-};
-
-static int given(const char *name) { return option_given(table, name); }
-
-/* The number of an option that was given, else what its method takes */
-static double chosen(const char *name, double otherwise) {
-    const Option *o = option_find(table, name);
-    return o->given ? *(const double *)o->value : otherwise;
-}
-
-/* "patches, gram" */
-static const char *method_names(unsigned jobs) {
-    static const char *const names[] = { "patches", "gram", "generator", "adain", "draw" };
-    static char text[64];
-    *text = 0;
-    for (int i = 0; i < 5; i++)
-        if (jobs >> i & 1) strcat(strcat(text, *text ? ", " : ""), names[i]);
-    return text;
-}
-
-static void print_help(void) {
-    puts(
-        "usage: ./transfer --style PICTURE --content PICTURES --output FILE [options]\n"
-        "       ./transfer --generator RUN --content GARMENTS --output FILE [options]\n"
-        "       ./transfer --generator RUN --output FOLDER [options]\n\n"
-        "Repaints pictures in the style of others, and prints patterns onto garments of any size.\n"
-        "With --style every patch of the picture becomes the patch of the style that is most like\n"
-        "it: nothing to train. With --generator it is painted by what ./train has learned;\n"
-        "without --content, that draws new pictures.\n\n"
-        "  ./transfer --style painting.jpg --content photo.jpg --output painted.png\n"
-        "  ./transfer --style leopard.pat --content shirt.jpg --output print.png\n"
-        "  ./transfer --generator runs/cloth --content fashion-mnist:3-9 --output prints\n"
-        "  ./transfer --generator runs/cloth --repeat 512 --output cloth.png\n"
-        "  ./transfer --generator runs/dcgan --count 64 --seed 7 --output folder\n\n"
-        "The print goes where --mask is white; without --mask, where the picture is opaque; in an\n"
-        "opaque picture, on what stands out from a background of nearly one colour; where that\n"
-        "is not so, on all of it. Of a folder all pictures are taken, whatever their names, in\n"
-        "subfolders too: sub/shirt.jpg becomes sub-shirt.png in the folder --output. If some\n"
-        "fail, the others are done, and the exit status is 1.\n"
-        "A generator learned its motifs in pixels of small training pictures. --style-scale 2\n"
-        "paints at half the size and enlarges the print: larger, softer motifs; 0.5 makes them\n"
-        "smaller. Garments longer than four training pictures get larger motifs by default.\n\n"
-        "options (methods before a colon: only these use it):");
-    for (Option *o = table; o->name; o++) {
-        char *help;
-        if (o->jobs && o->jobs != PAINTS &&
-            asprintf(&help, "%s: %s", method_names(o->jobs), o->help) > 0) o->help = help;
-    }
-    options_help(table, stdout);
-}
-
 /* ---- what the program holds ----------------------------------------------------------------- */
 
 static struct {
     const Ops *ops;
-    unsigned method;                    /* PATCHES, .. */
-    int pairs;                          /* --style is a folder: each garment in each style */
     int several, folder;                /* are there several results? are they in a folder? */
     GarmentList garments, styles, results;      /* styles: of that folder; results: their names */
     Image pattern[OPTION_LIST], matched[OPTION_LIST];   /* styles, and in the colours asked for */
     Image colors;                       /* of --color-from */
     const char *style_path[OPTION_LIST];
     double share[GENERATOR_STYLES];
-    int prints, first, mixed;           /* of a picture; this one's styles: first .. + mixed - 1 */
+    int first, mixed;                   /* this print's styles: first .. first + mixed - 1 */
     StFile weights;                     /* of gram's features, if they are not random; */
     int vgg;                            /* 16 or 19 if they are VGG's */
     Generator generator;
@@ -325,7 +167,7 @@ static void generator_progress(double fraction) { show_progress(fraction, "   ")
 
 static int paint(Image *print, const Cutout *cut, const Image *style, int prints) {
     run.began = seconds();
-    switch (run.method) {
+    switch (opt.job) {
         case PATCHES: return paint_patches(print, cut, style, prints);
         case GRAM: return paint_gram(print, &cut->part, style);
         case ADAIN:
@@ -337,7 +179,7 @@ static int paint(Image *print, const Cutout *cut, const Image *style, int prints
 
 /* --benchmark: three prints, all alike, and the best time */
 static int paint_often(Image *print, const Cutout *cut, const Image *style, int prints) {
-    int good = 1, times = opt.benchmark && run.method != GRAM ? 3 : 1;
+    int good = 1, times = opt.benchmark && opt.job != GRAM ? 3 : 1;
     double least = INFINITY;
     *print = (Image){ 0 };
     for (int i = 0; good && i < times; i++) {
@@ -359,7 +201,7 @@ static int write_caption(char caption[SHEET_CAPTION], int width) {
         "--pattern-from --content --output --sheet --benchmark --threads --data-dir";
     int column = width + 1, lines = 0, kind = run.generator.kind;
     /* does the picture follow from the seed, whatever else was given? */
-    int draws = run.method == PATCHES || (run.method == GENERATOR && kind != GENERATOR_CYCLEGAN);
+    int draws = opt.job == PATCHES || (opt.job == GENERATOR && kind != GENERATOR_CYCLEGAN);
     *caption = 0;
     for (const Option *o = table; o->name; o++) {
         const OptionList *list = o->kind == OPTION_TEXTS ? o->value : NULL;
@@ -387,9 +229,9 @@ static int save_sheet(void) {
     int lines = write_caption(caption, sheet_letters(s)), styles = s->cells - 1;
     int shown = s->rows - s->head;
     if (!sheet_save(s, opt.sheet, caption, lines)) return 0;
-    if (run.pairs) tell("%s: %d garments, %d styles", opt.sheet, shown, styles);
+    if (opt.pairs) tell("%s: %d garments, %d styles", opt.sheet, shown, styles);
     else tell("%s: %d garments", opt.sheet, shown);
-    if (run.pairs && styles < run.styles.count)
+    if (opt.pairs && styles < run.styles.count)
         tell("%s: %ld styles are left out, there is room for %d", opt.sheet,
              run.styles.count - styles, SHEET_COLUMNS);
     if (sheet_full(s) && shown < run.garments.count)
@@ -436,12 +278,12 @@ static void take_off_ground(Image *x, const double ground[3]) {
 
 /* x: a copy of the photo's picture, which becomes the result; white: around the garment */
 static int repaint(Image *x, const Photo *p, int white) {
-    int styled = run.method & STYLED, patches = run.method == PATCHES, kind = run.generator.kind;
+    int styled = opt.job & STYLED, patches = opt.job == PATCHES, kind = run.generator.kind;
     int adds = !styled && kind != GENERATOR_STYLE;      /* to the picture: nothing is shaded */
     int masked = p->mask == PHOTO_OWN || p->mask == PHOTO_GIVEN;
     int prints = opt.mode == PRINT || (opt.mode == AUTO && p->mask != PHOTO_NONE);
     double shade = opt.shade, ground[3] = { 1, 1, 1 }, spread[9];
-    if (adds || run.method == GRAM || run.method == ADAIN) shade = 0;
+    if (adds || opt.job == GRAM || opt.job == ADAIN) shade = 0;
     else if (patches && !prints && !given("--shade")) shade = 0;
     if (styled && white) image_whiten(x, 0);
     for (long i = 0; styled && !prints && !masked && i < (long)x->h * x->w; i++) x->mask[i] = 1;
@@ -467,16 +309,16 @@ static int repaint(Image *x, const Photo *p, int white) {
 /* The prints of a picture one after the other, each with the styles that follow its mask. What is
  * white around several is so around them all. */
 static int repaint_all(Image *x, const Photo *p) {
-    int adds = !(run.method & STYLED) && run.generator.kind != GENERATOR_STYLE, good = 1;
+    int adds = !(opt.job & STYLED) && run.generator.kind != GENERATOR_STYLE, good = 1;
     int white = opt.white || (!adds && (!p->from->path || p->mask == PHOTO_OWN));
     size_t n = (size_t)x->h * (size_t)x->w;
     Image all = { 0 };
     run.first = 0, run.mixed = opt.styles.count;
-    if (run.prints < 2) return repaint(x, p, white);
+    if (opt.prints < 2) return repaint(x, p, white);
     good = image_new(&all, x->h, x->w, 1);
-    for (int k = 0; good && k < run.prints; k++, run.first += run.mixed) {
+    for (int k = 0; good && k < opt.prints; k++, run.first += run.mixed) {
         Photo q;
-        int next = k + 1 < run.prints ? opt.masks.at[k + 1] : INT_MAX;
+        int next = k + 1 < opt.prints ? opt.masks.at[k + 1] : INT_MAX;
         for (run.mixed = 0; run.first + run.mixed < opt.styles.count; run.mixed++)
             if (opt.styles.at[run.first + run.mixed] > next) break;
         good = photo_open(&q, &run.garments, p->from - run.garments.item, opt.size,
@@ -494,66 +336,6 @@ static int repaint_all(Image *x, const Photo *p) {
 }
 
 /* ---- the program ---------------------------------------------------------------------------- */
-
-/* Several masks: each has styles of its own, behind it */
-static void check_masks(void) {
-    const OptionList *masks = &opt.masks, *styles = &opt.styles;
-    int good = !styles->count || styles->at[0] > masks->at[0];
-    run.prints = masks->count;
-    for (int k = 0; k < masks->count; k++) {
-        int next = k + 1 < masks->count ? masks->at[k + 1] : INT_MAX, own = 0;
-        for (int i = 0; i < styles->count; i++)
-            own |= styles->at[i] > masks->at[k] && styles->at[i] < next;
-        good = good && own;
-    }
-    if (run.prints > 1 && !good)
-        die(2, "--mask: of several masks each needs its --style behind it: --mask sleeves.png "
-            "--style a.pat --mask body.png --style b.pat; see --help");
-}
-
-static void check_options(void) {
-    int styles = opt.styles.count, kind = picture_kind(opt.sheet);
-    if (!given("--method"))
-        opt.method = !*opt.generator ? 0 : styles ? 3 : *opt.content || opt.repeat ? 2 : 4;
-    run.method = 1u << opt.method;
-    for (int i = 0; i < styles; i++) run.pairs |= is_folder(opt.styles.item[i]);
-    const struct { int wrong; const char *what; } rules[] = {
-        { !*opt.generator && !styles, "--style is missing: a picture (or --generator: a run's "
-          "folder, made by ./train --recipe style)" },
-        { !styles == !!(run.method & STYLED) ||
-          !*opt.generator == !!(run.method & (GENERATOR | ADAIN | DRAW)), "--method: patches and "
-          "gram need --style, generator and draw need --generator, adain both" },
-        { !styles && opt.preserve_color == COVARIANCE, "--preserve-color covariance is for the "
-          "colours of a --style, a generator learned its own" },
-        { *opt.color_from && opt.preserve_color,
-          "--color-from and --preserve-color: expected one of them" },
-        { *opt.data_dir && strncmp(opt.content, "fashion-mnist:", 14),
-          "--data-dir is where --content fashion-mnist:N lies, not other pictures" },
-        { run.pairs && (styles > 1 || *opt.style_weights), "--style: the pictures of a folder are "
-          "not mixed: expected no other --style beside it, and no --style-weights" },
-        { *opt.content && opt.repeat, "--repeat and --content: expected one of them" },
-        { opt.repeat % STYLE_MULTIPLE, "--repeat: expected a multiple of 8" },
-        { opt.repeat && !picture_kind(opt.output),
-          "--repeat: expected an --output that ends in .png or .jpg" },
-        { !*opt.content && !opt.repeat && run.method != DRAW,
-          "--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5" },
-        { !*opt.output && !*opt.sheet,
-          "--output is missing: the .png or .jpg file to write, or a folder" },
-        { *opt.sheet && !kind, "--sheet: expected a name that ends in .png or .jpg" },
-        { given("--seed") && *opt.interpolate,
-          "--interpolate and --seed: expected one of them" },
-        { !strcmp(opt.sheet, opt.output), "--sheet and --output: expected two names" },
-        { strlen(opt.generator) > 3900 || strlen(opt.content) > 3900 || strlen(opt.output) > 3900 ||
-          strlen(opt.sheet) > 3900, "a path is too long" } };
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-        if (rules[i].wrong) die(2, "%s; see --help", rules[i].what);
-    const Option *unused = option_not_for(table, run.method);
-    char method[64];
-    check_masks();
-    if (unused)
-        die(2, "%s is not used by --method %s, only by %s; see --help", unused->name,
-            option_text(&table[0], method), method_names(unused->jobs));
-}
 
 /* Of gram. Its own lie beside the program, even if that is called by a link or through PATH */
 static int open_features(const char *program) {
@@ -603,7 +385,7 @@ static int take_shares(int count, int cloth) {
 }
 static int open_styles(void) {
     for (int i = 0; i < opt.styles.count; i++)
-        if (!run.pairs && !open_style(i, opt.styles.item[i])) return 0;
+        if (!opt.pairs && !open_style(i, opt.styles.item[i])) return 0;
     return take_shares(opt.styles.count, 0)
         && (!*opt.color_from || image_load(&run.colors, opt.color_from));
 }
@@ -627,8 +409,8 @@ static int open_generator(void) {
 }
 
 static int open_inputs(const char *program) {
-    return (run.method != GRAM || open_features(program))
-        && (!run.pairs || garments_folder(&run.styles, opt.styles.item[0], opt.output, 1))
+    return (opt.job != GRAM || open_features(program))
+        && (!opt.pairs || garments_folder(&run.styles, opt.styles.item[0], opt.output, 1))
         && open_styles() && (!*opt.generator || open_generator())
         && garments_list(&run.garments, opt.content, opt.output, opt.data_dir);
 }
@@ -676,7 +458,7 @@ static int make_folder(void) {
 
 static int plan_outputs(void) {
     int there = is_folder(opt.output), kind = there ? 0 : picture_kind(opt.output);
-    run.several = run.garments.count > 1 || is_folder(opt.content) || run.pairs;
+    run.several = run.garments.count > 1 || is_folder(opt.content) || opt.pairs;
     run.folder = *opt.output && (run.several || there);
     if (run.several && kind) die_without_folder();
     if (*opt.output && !run.folder && !kind)
@@ -702,7 +484,7 @@ static int save(Image *x, const char *path, const Photo *p) {
 
 /* The photo, in style k of the folder if there is one */
 static int transfer(const Photo *p, long k) {
-    const Garment *style = run.pairs ? &run.styles.item[k] : NULL;
+    const Garment *style = opt.pairs ? &run.styles.item[k] : NULL;
     char to[9000];
     Image x;
     snprintf(to, sizeof to, "%s%s%s", p->from->name, style ? "-" : "", style ? style->name : "");
@@ -710,9 +492,9 @@ static int transfer(const Photo *p, long k) {
     snprintf(to, sizeof to, run.folder ? "%s/%s.png" : "%s", opt.output,
              run.results.item[run.results.count - 1].name);
     if (!safe(to, "--output", p->from->path) || (style && !open_style(0, style->path))) return 0;
-    if ((opt.styles.count && !show(&run.pattern[0], run.pairs, k + 1)) ||
+    if ((opt.styles.count && !show(&run.pattern[0], opt.pairs, k + 1)) ||
         !image_copy(&x, &p->picture)) return 0;
-    int good = repaint_all(&x, p) && show(&x, 0, run.pairs ? k + 1 : run.sheet.cells - 1)
+    int good = repaint_all(&x, p) && show(&x, 0, opt.pairs ? k + 1 : run.sheet.cells - 1)
             && (!*to || save(&x, to, p));
     image_free(&x);
     if (good && *to) tell("%s", to);
@@ -724,7 +506,7 @@ static long transfer_all(void) {
     const char *mask = opt.masks.count ? opt.masks.item[0] : "";
     long done = 0;
     for (long i = 0; i < run.garments.count; i++) {
-        long before = done, styles = run.pairs ? run.styles.count : 1;
+        long before = done, styles = opt.pairs ? run.styles.count : 1;
         Photo p;
         int good = (photo_open(&p, &run.garments, i, opt.size, mask) && show(&p.picture, 0, 0))
                 || say("%s", error_text());
@@ -782,11 +564,11 @@ int main(int argc, char **argv) {
 #ifdef _OPENMP
     if (opt.threads) omp_set_num_threads(opt.threads);
 #endif
-    if (run.method == DRAW) return must(draw()), 0;
+    if (opt.job == DRAW) return must(draw()), 0;
     if (opt.repeat) return must(weave()), 0;
     must(open_inputs(argv[0]));
     must(plan_outputs());
-    long done = transfer_all(), all = run.garments.count * (run.pairs ? run.styles.count : 1);
+    long done = transfer_all(), all = run.garments.count * (opt.pairs ? run.styles.count : 1);
     if (done && same_file(opt.sheet, opt.output))
         die(1, "%s: --sheet would overwrite --output, choose another", opt.sheet);
     must(!done || !*opt.sheet || save_sheet());

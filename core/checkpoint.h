@@ -191,7 +191,7 @@ static int slot_read(const Checkpoint *c, const Slot *slot, const StFile *file, 
                     expected, c->recipe);
     if (strcmp(shape_text(have, t->rank, t->shape), expected))
         return fail("%s: tensor '%s' is %s, the recipe needs %s: was it made with --recipe %s and "
-                    "these sizes, channels and --body?", path, need->name, have, expected,
+                    "these sizes, channels, --body and --tail?", path, need->name, have, expected,
                     c->recipe);
     real *host = malloc((size_t)need->count * sizeof(real) + 1);
     int good = host ? compress_read(file, t, host, need->count) : fail("not enough memory");

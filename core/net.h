@@ -95,7 +95,7 @@ int maxpool(Net *net, int x, int factor);             /* the largest of each blo
 int moments(Net *net, int x);                         /* F16: -> (1,1,2c): deviations, then means */
 int adain(Net *net, int x, int style);                /* F16: style (1,1,2c), as moments gives it */
 int gray(Net *net, int x);                            /* mean over channels: -> c = 1 */
-int waves(Net *net, int x, int h, int w, int count);  /* F32: (1,1,count+m) -> (h,w,2 count+m) */
+int waves(Net *net, int x, int h, int w, int count);  /* F34: (1,1,count+m) -> (h,w,2 count+m) */
 
 /* Bytes that net_finish will allocate; that convolutions borrow from the table for all networks. */
 double net_bytes(const Net *net, int training);
@@ -288,7 +288,7 @@ static void shared_statistics(const Net *net, real *mean, int c) {
     NET_OPS->upload(mean, host, 2 * c);
 }
 
-/* F32, the wave numbers are the weights */
+/* F34, the wave numbers are the weights */
 #define WAVES node->n, node->h, node->w, node->shape[1], node->c - 2 * node->shape[1]
 static void waves_node_forward(const Net *net, Node *node) {
     NET_OPS->waves_forward(node->y, A.y, WEIGHT, BIAS, WAVES);

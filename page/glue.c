@@ -3,7 +3,7 @@
  *
  * The game: a GAN whose training one can watch, on points in the plane or small pictures. The
  * tailor: a print on one garment. All else is public functions of gan.h, images/ and style/.
- * What is ASKED returns 0 after an error, of which page_error() tells; numbers go to page.number,
+ * What is ASKED returns 0 after an error, of which error_text() tells; numbers go to page.number,
  * pictures and points to page_room(). */
 #define CUTOUT_IMPLEMENTATION
 #define GARMENTS_IMPLEMENTATION
@@ -18,20 +18,14 @@
 #include "training/diagnosis.h"
 
 #define ASKED(type, name) __attribute__((export_name(#name))) type name
-enum { PAGE_NUMBERS = 8, PICTURE = 28 * 28 };
-enum { GARMENTS = POINTS + 1, DRAWN };  /* worlds behind those of toys.h */
-
-/* ---- between the page and the code ---------------------------------------------------------- */
+enum { PICTURE = 28 * 28, GARMENTS = POINTS + 1, DRAWN };         /* worlds behind toys.h's */
 
 static struct {
-    double number[PAGE_NUMBERS];
+    double number[8];
     void *room;                         /* for what is too large for a number, in and out */
     long bytes;
 } page;
-
 ASKED(double *, page_numbers)(void) { return page.number; }
-ASKED(const char *, page_error)(void) { return error_text(); }
-
 /* Room for so many bytes or more; what lies in it stays. NULL: no memory */
 ASKED(void *, page_room)(long bytes) {
     void *more = bytes > page.bytes ? realloc(page.room, (size_t)bytes) : page.room;
@@ -52,9 +46,7 @@ static struct {
     double recent[PLACES];              /* how much of each place was found lately */
 } game;
 
-static int no_game(void) {
-    return !game.gan.recipe && !fail("there is no game to go on with: begin one");
-}
+static int no_game(void) { return !game.gan.recipe && !fail("there is no game: begin one"); }
 static long numbers_each(void) { return game.world < GARMENTS ? 2 : PICTURE; }
 
 /* n points or pictures of the data   x: (n,2) or (n,28,28) */
@@ -67,7 +59,7 @@ static void draw_data(float *x, int n, uint64_t seed, uint64_t step) {
 }
 
 /* A game from the start. own: how many points the user drew, in page.room; lr, lr_d: rates of G and
- * D; limit: of D's weights (wgan), or weight of the penalty (wgan-gp) */
+ * D; limit: of D's weights (wgan), or weight of the penalty (wgan-gp, r3gan) */
 ASKED(int, game_begin)(const char *recipe, int world, int own, double lr, double lr_d, double limit,
                        int n_critic, int batch, int noise, double seed) {
     ImageSetOptions pictures = { .h = 28, .w = 28, .channels = 1, .fashion_mnist_dir = "/data" };
@@ -81,6 +73,7 @@ ASKED(int, game_begin)(const char *recipe, int world, int own, double lr, double
                             &pictures)) return 0;
     o.size = plane ? 1 : 28, o.channels = plane ? 2 : 1;
     o.batch = batch, o.lr = lr, o.lr_d = lr_d, o.n_critic = n_critic, o.seed = (uint64_t)seed;
+    o.schedule = CONSTANT;              /* a game has no end */
     if (o.weight_clip > 0) o.weight_clip = limit;
     if (o.penalty_weight > 0) o.penalty_weight = limit;
     return toy_begin(&game.gan, &game.toy, recipe, &o);
@@ -117,15 +110,12 @@ ASKED(int, game_map)(int through_d, int n) {
     return y ? 1 : fail("not enough memory for %d pictures: take a smaller batch", n);
 }
 
-/* To page.room: n numbers z ~ N(0,1), always the same; n of the data */
-ASKED(int, game_noise)(int n) {
-    float *z = page_room((long)sizeof *z * n * game.toy.noise);
-    if (z) ops_naive.random_normal(z, (long)n * game.toy.noise, 1, STREAM(STREAM_SAMPLE, 0));
-    return z != NULL;
-}
-ASKED(int, game_data)(int n) {
-    float *x = page_room((long)sizeof *x * n * numbers_each());
-    if (x) draw_data(x, n, 1, 1 << 20);
+/* n of the data to page.room; or n times z ~ N(0,1), always the same */
+ASKED(int, game_draw)(int data, int n) {
+    long each = data ? numbers_each() : game.toy.noise;
+    float *x = page_room((long)sizeof *x * n * each);
+    if (x && data) draw_data(x, n, 1, 1 << 20);
+    else if (x) ops_naive.random_normal(x, n * each, 1, STREAM(STREAM_SAMPLE, 0));
     return x != NULL;
 }
 
@@ -235,21 +225,23 @@ static int paint(Image *print, const Cutout *cut, const Image *cloth, double sca
 ASKED(int, tailor_print)(double shade, double scale, int colours, double seed) {
     const Photo *p = &tailor.photo;
     int run = tailor.run != NULL, kind = run ? tailor.run->kind : GENERATOR_KINDS;
-    int styled = !run || kind == GENERATOR_ADAIN, adds = !styled && kind != GENERATOR_STYLE;
+    int styled = !run || kind == GENERATOR_ADAIN;
+    int adds = kind == GENERATOR_CYCLEGAN || kind == GENERATOR_PATTERN;
     int margin = !run ? PATCHES_MARGIN : styled ? CUTOUT_ALL : 0;
     Image x = { 0 }, print = { 0 }, cloth = { 0 };
     Cutout cut = { 0 };
-    if (!p->from) return fail("there is no garment: choose one");
-    if (styled && !tailor.pattern.pixels) return fail("there is no pattern: choose one");
+    if (!p->from || (styled && !tailor.pattern.pixels)) return fail("choose a garment and a cloth");
     int white = !adds && (!p->from->path || p->mask == PHOTO_OWN);
     int good = image_copy(&x, &p->picture) && (!styled || image_copy(&cloth, &tailor.pattern));
+    free(cloth.mask), cloth.mask = NULL;                /* its transparent ground is white */
     if (good && styled && colours == 1) colour_match(&cloth, &p->picture);
     if (good && styled && white) image_whiten(&x, 0);
     good = good && cutout_take(&cut, &x, margin, run ? 1 : PATCHES_SMALLEST,
                                run ? (int)ceil(fmax(p->by, 1)) : 0)
         && paint(&print, &cut, &cloth, scale, seed);
     if (good && !styled && white) image_whiten(&x, 1);
-    if (run && kind != GENERATOR_STYLE) shade = 0;
+    if (adds || kind == GENERATOR_ADAIN) shade = 0;
+    if (run) free(print.mask), print.mask = NULL;       /* it is the garment's */
     if (good) image_lay_print(&x, &print, &cut.tones, cut.top, cut.left, shade);
     if (good && colours == 2) colour_keep_luminance(&x, &p->picture);
     image_free(&print), image_free(&cloth), cutout_free(&cut);

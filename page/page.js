@@ -40,10 +40,10 @@ function engine() {
     proc_exit: () => { throw new WebAssembly.RuntimeError(said.trim()); },
   };
   const text = s => { const b = new TextEncoder().encode(s + '\0'), at = c.malloc(b.length); bytes(at, b.length).set(b); return at; };
-  const numbers = () => Array.from(new Float64Array(memory.buffer, c.page_numbers(), 16));
+  const numbers = () => Array.from(new Float64Array(memory.buffer, c.page_numbers(), 8));
   const call = (f, ...args) => {                         // strings are copied; an error is thrown
     if (c[f](...args.map(a => typeof a === 'string' ? text(a) : a))) return numbers();
-    let at = c.page_error(), n = 0;
+    let at = c.error_text(), n = 0;
     while (bytes(at + n, 1)[0]) n++;
     throw Error(new TextDecoder().decode(bytes(at, n)));
   };
@@ -65,7 +65,7 @@ function engine() {
       if (o.points.length) give(o.points);
       call('game_begin', o.recipe, o.world, o.points.length / 2, o.lr, o.lr_d, o.limit, o.n_critic, o.batch, o.noise, o.seed);
       const plane = o.world < 4, n = plane ? 400 : 64;
-      call('game_data', n);
+      call('game_draw', 1, n);
       return take(Float32Array, n * (plane ? 2 : 784));
     },
     step({ steps, ms }) {                                // so many steps, or as many as fit into the time
@@ -77,7 +77,7 @@ function engine() {
     look({ plane, field, lines, side, n }) {             // D on the points of field, G on those of lines and on n more
       const seen = {};
       if (plane) seen.field = map(1, field, side * side, 1), seen.lines = map(0, lines.z, lines.n, 2);
-      call('game_noise', n);
+      call('game_draw', 0, n);
       seen.fake = map(0, null, n, plane ? 2 : 784);
       if (plane) seen.found = call('game_found', n);
       return seen;
@@ -211,9 +211,9 @@ const SCENES = {
   collapse: { world: 0, recipe: 'dcgan', lr: 10 ** -2.25, lr_d: 10 ** -3.25, n_critic: 1, batch: 128, noise: 2 },
   oscillation: { world: 0, recipe: 'hinge', lr: 1e-3, lr_d: 1e-3, n_critic: 1, batch: 128, noise: 2 },
   cure: { world: 0, recipe: 'hinge', lr: 1e-3, lr_d: 1e-3, n_critic: 5, batch: 128, noise: 2 },
-  garments: { world: 4, recipe: 'dcgan', lr: 1e-3, lr_d: 1e-3, n_critic: 1, batch: 32, noise: 32 },
+  garments: { world: 4, recipe: 'dcgan', lr: 1e-3, lr_d: 10 ** -3.5, n_critic: 1, batch: 32, noise: 32 },
 };
-const CRITICS = { wgan: { limit: .1, n_critic: 5 }, 'wgan-gp': { limit: 1, n_critic: 5 } };
+const CRITICS = { wgan: { limit: .1, n_critic: 5 }, 'wgan-gp': { limit: 1, n_critic: 5 }, r3gan: { limit: 1, n_critic: 1 } };
 function choose(name) { for (const key in SCENES[name]) set(key, SCENES[name][key]); }
 function adjust() {                                      // what can be seen depends on world and objective
   const wgan = CRITICS[$('recipe').value], pictures = !plane();
@@ -487,7 +487,7 @@ async function begin() {
   const stored = id => Uint8Array.from(atob($(id).textContent), x => x.charCodeAt(0));
   const packed = new Blob([stored('wasm')]).stream().pipeThrough(new DecompressionStream('gzip'));
   bundle = { wasm: await new Response(packed).arrayBuffer(), pictures: $('pictures').textContent ? stored('pictures') : null };
-  if (!bundle.pictures) $$('#world option, #scene option').filter(o => ['4', 'garments'].includes(o.value)).forEach(o => o.remove());
+  if (!bundle.pictures) SCENES.garments.world = 5, $$('#world option').find(o => o.value === '4').remove();
   game.spot = pointer($('plane'), (x, y) => { if ($('world').value !== '3' || game.points.length >= 512) return; game.points.push([EDGE * (2 * x - 1), EDGE * (1 - 2 * y)]); reset(); }, () => drawGame());
   tailor.spot = pointer($('cloth'), brush, () => drawTailor());
   for (const name of ['game', 'tailor']) { $('tab-' + name).onclick = () => enter(name);
@@ -496,7 +496,7 @@ async function begin() {
   for (const e of $$('#game .controls :is(select, input:not([type=checkbox]))')) e.addEventListener('change', () => {
     if (e.id === 'scene') choose(e.value); else $('scene').value = '';
     if (e.id === 'recipe') for (const [key, v] of Object.entries(CRITICS[e.value] || { n_critic: 1 })) set(key, v);
-    if (e.id === 'world') set('noise', plane() ? 2 : 32), set('batch', plane() ? 128 : 32);
+    if (e.id === 'world') set('noise', plane() ? 2 : 32), set('batch', plane() ? 128 : 32), set('lr_d', plane() ? 1e-3 : 10 ** -3.5);
     adjust(), reset();
   });
   for (const e of $$('#shown input')) e.addEventListener('change', drawGame);

@@ -10,8 +10,8 @@ WASM_CC    = $(firstword $(shell command -v clang clang-14) clang)
 WASM_FLAGS = --target=wasm32-wasi -msimd128 -O2 -std=gnu11 -fno-math-errno -fno-trapping-math -Wall -Wextra \
              -Wno-unknown-pragmas -D_WASI_EMULATED_GETPID -isystem $(STB_DIR) -I. -Ipage -include page/fts.h
 WASM_LINK  = --target=wasm32-wasi -mexec-model=reactor -Wl,-z,stack-size=8388608,--max-memory=2147483648 \
-             -Wl,--strip-all,--export=malloc
-WASM_FOUND = $(shell echo 'int main(void) { return 0; }' | $(WASM_CC) $(WASM_LINK) -include stdio.h -x c - \
+             -Wl,--strip-all,--export=malloc,--export=error_text
+WASM_FOUND = $(shell echo 'int main(void) { return 0; }' | $(WASM_CC) --target=wasm32-wasi -include stdio.h -x c - \
                -o /dev/null 2>/dev/null && echo yes)
 WASM       = $(addprefix build/page/,gan.o images.o glue.o)
 
@@ -20,6 +20,8 @@ build/page/gan.o:    WHAT = gan.c
 build/page/images.o: WHAT = -DIMAGES_IMPLEMENTATION images/images.h
 build/page/glue.o:   WHAT = $(IN_GAN) $(IN_IMAGES) page/glue.c
 $(WASM): gan.c page/glue.c $(wildcard page/*.h) page/page.mk $(HEADERS) | stb
+	@test -n "$(WASM_FOUND)" || { echo "make page needs clang for WebAssembly: on Debian and Ubuntu" \
+	    "apt install clang lld wasi-libc libclang-rt-14-dev-wasm32"; exit 1; }
 	@mkdir -p $(@D); echo "$(WASM_CC) $@"; $(WASM_CC) $(WASM_FLAGS) -c -o $@ -x c $(WHAT)
 build/page/gan.wasm: $(WASM)
 	@$(WASM_CC) $(WASM_LINK) -o $@ $^ -lm -lwasi-emulated-getpid

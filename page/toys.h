@@ -90,12 +90,12 @@ static inline void small_describe(Gan *gan) {
     Net *g = &gan->g, *d = &gan->d;
     int x = dense(g, toy_noise(gan), 7 * 7 * 2 * WIDTH);
     x = relu(g, batchnorm(g, reshape(g, x, 7, 7, 2 * WIDTH)));
-    x = relu(g, batchnorm(g, conv2d_transpose(g, x, WIDTH, 5, 2, 2)));
-    gan->g_picture = tanh_(g, conv2d_transpose(g, x, 1, 5, 2, 2));
+    x = relu(g, batchnorm(g, conv2d_transpose(g, x, WIDTH, 4, 2, 1)));
+    gan->g_picture = tanh_(g, conv2d_transpose(g, x, 1, 4, 2, 1));
 
     gan->d_picture = x = net_input(d, 28, 28, 1);
-    x = leaky_relu(d, toy_spectral(gan, d, conv2d(d, x, WIDTH, 5, 2, 2)), 0.2);
-    x = leaky_relu(d, toy_spectral(gan, d, conv2d(d, x, 2 * WIDTH, 5, 2, 2)), 0.2);
+    x = leaky_relu(d, toy_spectral(gan, d, conv2d(d, x, WIDTH, 4, 2, 1)), 0.2);
+    x = leaky_relu(d, toy_spectral(gan, d, conv2d(d, x, 2 * WIDTH, 4, 2, 1)), 0.2);
     gan->d_logits = toy_spectral(gan, d, dense(d, x, 1));
 }
 

@@ -92,9 +92,11 @@ static void draw_sizes(const StFile *file, GanOptions *o) {
 static int draw_describe(Draw *d, const StFile *file) {
     const Recipe *r = d->gan.recipe;
     const char *size = st_meta(file, "--size"), *batch = st_meta(file, "--batch");
+    const char *tail = st_meta(file, "--tail");
     int side = size ? atoi(size) : 0;
     GanOptions o = { .batch = DRAW_BATCH, .size = r->defaults.size };
     if (side >= 8 && side <= 1024 && side % r->multiple == 0) o.size = side;
+    if (r->tail && tail && atoi(tail) > 0 && atoi(tail) <= 256) o.tail = atoi(tail);
     d->lot = batch && atoi(batch) > 0 ? atoi(batch) : r->defaults.batch;
     draw_sizes(file, &o);
     if (o.channels != 1 && o.channels != 3)

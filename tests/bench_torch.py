@@ -355,6 +355,8 @@ def torch_gram(depth, size, memory_format):
 
 
 def grams():
+    if CUDA:
+        tf32(False)                           # PyTorch's own default for convolutions is tf32; ours is float32 here
     say('**A step of `gram`**: VGG with its real sizes and random weights up to relu5_1, one picture; loss, gradient by the pixels, Adam. Median ms of '
         'alternated rounds, in brackets the ratios of single rounds; PyTorch in the faster of its two layouts.\n')
     say('| network | picture | rounds | ours | PyTorch | its layout | ours / PyTorch | peak memory, ours |\n|---|---|---|---|---|---|---|---|')

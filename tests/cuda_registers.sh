@@ -33,6 +33,10 @@ for arch; do
         if (sm < 80 && name ~ /^tensor/) next             # empty there: tensor cores are used from 8.0 on
         match($0, /Used [0-9]+/); used = substr($0, RSTART + 5, RLENGTH - 5) + 0
         smem = match($0, /[0-9]+ bytes smem/) ? substr($0, RSTART, RLENGTH) + 0 : 0
+        if (name ~ /^tensor/) {                           # its ring is asked for at the launch: four times two tiles, 16 deep
+            split(name, size, /[<,]/)
+            smem = 4 * 64 * (size[2] + (name ~ /PatchesTransposed/ ? 8 : 0) + size[3] + (name ~ /Matrix/ ? 8 : 0))
+        }
         each = int((used * 32 + 255) / 256) * 256         # registers are given to a warp in units of 256, by one of four schedulers
         per = threads / 32
         fit = int(int(65536 / 4 / each) * 4 / per)

@@ -36,13 +36,15 @@ test=env programs=. device=cuda devices='cuda cpu' steps=10000 size=512 small=''
 if [ -n "$DRY" ]; then
     test=echo programs=build/emulated device=cpu devices=cpu steps=2 size=32 small='--size 8 --batch 4' help=--help
 fi
+build=$MAKE                                 # planned by the make that runs this: another one might not know its variables
+[ -z "$DRY" ] || if [ -n "${MAKELEVEL:-}" ]; then build="$MAKE -n"; else build=echo; fi
 data="--data ${DATA:-synthetic}"
 [ -z "$DATA" ] && [ -e /usr/share/datasets/fashion-mnist ] && data='--data fashion-mnist'
 ls "${DATA:-none}"/train-images* >/dev/null 2>&1 && data="--data fashion-mnist --data-dir $DATA"
 
 on_gpu='build/gpu/test_ops build/gpu/test_featurenet build/gpu/test_patches build/gpu/test_cuda'
 alone machine 30 sh -c 'date; nvidia-smi; nvcc --version; cc --version; lscpu | head -n 20; git log -1 --oneline; true'
-alone build 240 $MAKE ${DRY:+-n} -k -j"$cores" all build/bench $on_gpu
+alone build 240 $build -k -j"$cores" all build/bench $on_gpu
 
 few=OMP_NUM_THREADS=$(((cores + 7) / 8))    # nine at a time
 for program in $on_gpu; do beside "${program##*/}" 240 $test $few $program large; done

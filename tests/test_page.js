@@ -19,7 +19,7 @@
       [text('n-d'), text('n-g')].forEach((v, k) => { worst = Math.max(worst, Math.abs(v - LOSSES[i][k])); });
     }
     report(`50 steps of the ring: off by ${worst}, the page shows 4 digits`, worst <= 1e-4);
-    for (const recipe of ['lsgan', 'hinge', 'wgan', 'wgan-gp']) for (const world of [0, 1, 2, 4, 5]) {
+    for (const recipe of ['lsgan', 'hinge', 'wgan', 'wgan-gp', 'r3gan']) for (const world of [0, 1, 2, 4, 5]) {
       if (world > 2 && recipe !== 'hinge') continue;
       if (![...$('world').options].some(o => +o.value === world)) continue;
       change('world', world), change('recipe', recipe);

@@ -167,6 +167,10 @@ bad "--cycle-weight of pattern" 2 "one of cyclegan" --recipe pattern $quick --cy
 bad "--classes 12" 1 "'12' is no list of classes: those of synthetic:40 are 0 to 9" $quick --classes 12 --out "$tmp/new"
 bad "--classes shirt" 1 "no list of classes" $quick --recipe cgan --classes shirt --out "$tmp/new"
 bad "--classes of a folder without" 1 "no labels to choose" --data "$tmp/kept/samples.png" --size 8 --batch 2 --steps 1 --classes 1 --out "$tmp/new"
+bad "--tail of mlp" 2 "--tail: the recipe mlp has no use for it: .*one of dcgan, dcgan64, lsgan, " --recipe mlp $quick --tail 8 --out "$tmp/new"
+good "--tail 0" $quick --tail 0 --out "$tmp/tail"
+check "document 001's network: 5x5 kernels, no layer before the last" [ "$(sed -n 's/^ *g.*[.]conv2d[a-z_]* .* //p' "$tmp/tail/options.txt" | xargs)" = "204864 1601" ]
+bad "--resume with another --tail" 1 "is 5x5x64x128, the recipe needs 4x4x64x128: .*--tail?$" --resume "$tmp/tail" --steps 3 --tail 8 --out "$tmp/new"
 bad "--body of dcgan" 2 "one of cyclegan, pattern, style" $quick --body separable --out "$tmp/new"
 bad "--body round" 2 "expected residual, inception or separable" --recipe style $quick --style synthetic:1 --body round --out "$tmp/new"
 bad "--smoothing of wgan" 2 "one of dcgan, mlp" --recipe wgan $quick --smoothing 0.1 --out "$tmp/new"
@@ -301,6 +305,10 @@ check "--evaluate leaves the checkpoint as it was" [ "$(cksum <"$tmp/measured/ch
 for what in fcd patch_wasserstein; do
     order=; for row in real noise_0.1 noise_0.3 blurred noise; do order="$order $(number "$tmp/metrics1" $row $what)"; done
     check "$what: floor < noise .1 < noise .3 < blur < noise alone: $order" rising 1.2 $order
+done
+for what in grain checkerboard; do
+    order=; for row in blurred real noise_0.1 noise_0.3; do order="$order $(number "$tmp/metrics1" $row $what)"; done
+    check "$what: blur < real ones < noise .1 < noise .3: $order" rising 1.1 $order
 done
 order="$(number "$tmp/metrics1" noise precision) $(number "$tmp/metrics1" noise_0.3 precision) $(number "$tmp/metrics1" real precision)"
 check "precision: noise alone < noise .3 < real: $order" rising 1 $order

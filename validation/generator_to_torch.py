@@ -6,9 +6,10 @@
     g = torch.jit.load('dcgan.pt')                  # anywhere, without this script
     pictures = g(torch.randn(64, 100))              # (64,channels,h,w) in [-1,1]
 
-It is an nn.Sequential of PyTorch's own layers, in evaluation mode. Recipes: mlp, dcgan, dcgan64, lsgan, hinge, wgan, wgan-gp, vaegan
-(its decoder), and cgan, which reads z and behind it a one among zeros for the class: torch.cat([z, one_hot], 1). What differs from our
-files: a dense layer's weight is (in,out) here and (out,in) there; a transposed convolution's (K,K,out,in) here and (in,out,K,K) there;
+It is an nn.Sequential of PyTorch's own layers, in evaluation mode. Recipes: mlp, dcgan, dcgan64, lsgan, hinge, wgan, wgan-gp, r3gan,
+vaegan (its decoder), and cgan, which reads z and behind it a one among zeros for the class: torch.cat([z, one_hot], 1). What differs from our
+files: a dense layer's weight is (in,out) here and (out,in) there; a convolution's (K,K,in,out) here and (out,in,K,K) there, a transposed
+one's (K,K,out,in) here and (in,out,K,K) there;
 and a dense layer that makes a picture makes it (h,w,c) here and (c,h,w) there.
 """
 import json
@@ -21,9 +22,9 @@ import numpy as np
 import torch
 import torch.nn as nn
 
-# padding of the transposed convolutions, what follows each norm
-RECIPES = {name: (2, nn.ReLU()) for name in ('dcgan', 'lsgan', 'hinge', 'wgan', 'wgan-gp', 'cgan', 'vaegan')}
-RECIPES.update(mlp=(0, nn.LeakyReLU(0.2)), dcgan64=(1, nn.ReLU()))
+# what follows each norm
+RECIPES = {name: nn.ReLU() for name in ('dcgan', 'dcgan64', 'lsgan', 'hinge', 'wgan', 'wgan-gp', 'r3gan', 'cgan', 'vaegan')}
+RECIPES['mlp'] = nn.LeakyReLU(0.2)
 TYPES = {'F32': '<f4', 'F16': '<f2', 'F64': '<f8'}
 
 
@@ -55,10 +56,11 @@ def dense(w, b, picture):
     return [layer] + ([nn.Unflatten(1, (picture[2], picture[0], picture[1]))] if picture else [])
 
 
-def transposed(w, b, padding):
-    """nn.ConvTranspose2d that doubles the sides."""
-    kernel, _, out, into = w.shape
-    layer = nn.ConvTranspose2d(into, out, kernel, 2, padding, output_padding=2 + 2 * padding - kernel)
+def convolution(w, b, doubles):
+    """nn.ConvTranspose2d that doubles the sides, or nn.Conv2d that keeps them."""
+    kernel, pad = w.shape[0], (w.shape[0] - 1) // 2
+    layer = (nn.ConvTranspose2d(w.shape[3], w.shape[2], kernel, 2, pad, output_padding=2 + 2 * pad - kernel) if doubles
+             else nn.Conv2d(w.shape[2], w.shape[3], kernel, 1, pad))
     layer.weight.data, layer.bias.data = w.permute(3, 2, 0, 1).contiguous(), b
     return [layer]
 
@@ -73,7 +75,7 @@ def norm(t, node, flat):
 def load(path):
     """The module. path: a run's folder, or its checkpoint."""
     t, meta = read(path)
-    padding, activation = RECIPES[meta['recipe']]
+    activation = RECIPES[meta['recipe']]
     size, layers = int(meta['--size']), []
     nodes = list(dict.fromkeys(n.rsplit('.', 1)[0] for n in t))
     flat = meta['recipe'] == 'mlp'
@@ -87,7 +89,7 @@ def load(path):
         elif kind == 'batchnorm':
             layers += norm(t, node, flat) + [activation]
         else:
-            layers += transposed(t[node + '.weight'], t[node + '.bias'], padding)
+            layers += convolution(t[node + '.weight'], t[node + '.bias'], 'transpose' in kind)
     return nn.Sequential(*layers, nn.Tanh()).eval()
 
 

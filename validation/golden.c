@@ -208,8 +208,8 @@ static const char *formula_of(const char *group) {
         { "squared_error", "F9" }, { "absolute_error", "F15" }, { "mean", "F11" },
         { "clip", "F11" }, { "gram", "F8" }, { "style_loss", "F8" }, { "total_variation", "F10" },
         { "gradient_penalty", "F12" }, { "gaussian_sample", "F14" }, { "kl", "F14" },
-        { "adam_step", "F19" }, { "rmsprop_step", "F11's optimiser" }, { "waves", "F32" },
-        { "match_ranks", "F33" },
+        { "adam_step", "F19" }, { "rmsprop_step", "F11's optimiser" }, { "waves", "F34" },
+        { "match_ranks", "F35" },
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         if (!strcmp(list[i][0], group)) return list[i][1];
@@ -336,7 +336,7 @@ enum { START, GRADIENT, AFTER };
  * gradient is rounding, of which Adam makes steps of the learning rate. */
 static void put_network(Net *net, const Net *shadow, int what, const char *when, double step) {
     NetTensor t;
-    double most = largest(net->g, NULL, net->parameters);
+    double most = net->g ? largest(net->g, NULL, net->parameters) : 0;
     int arbitrary = 0;
     for (int i = 0; net_tensor(net, i, &t); i++) {
         int gradient = what == GRADIENT;
@@ -345,7 +345,7 @@ static void put_network(Net *net, const Net *shadow, int what, const char *when,
         real *w = (t.in_buffer ? shadow->buffer : gradient ? shadow->g : shadow->p) + t.offset;
         real some[SAMPLES];
         long n = t.count < SAMPLES ? t.count : SAMPLES, shape[ST_RANK_MAX + 1] = {0};
-        int zero = what && !t.in_buffer;
+        int zero = what && !t.in_buffer && net->g;
         if (zero) zero = largest(net->g + t.offset, NULL, t.count) <= 1e-10 * most;
         arbitrary |= zero;
         if (gradient && t.in_buffer) continue;

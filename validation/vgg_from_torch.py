@@ -40,10 +40,10 @@ def convolutions(weights, path):
     if any(re.fullmatch(r'features\.\d+\.running_mean', name) for name in weights):
         sys.exit(f'{path}: this is a VGG with batch normalization (vgg_bn): expected vgg16 or vgg19')
     found = {int(m[1]) for m in (re.fullmatch(r'features\.(\d+)\.weight', name) for name in weights) if m}
-    depth = next((d for d, numbers in CONVOLUTIONS.items() if found == set(numbers)), None)
-    if not depth:
+    depth = next((d for d, numbers in CONVOLUTIONS.items() if found == set(numbers[:len(found)])), None)
+    if not depth or len(found) < 8:                         # the deepest may be missing; the first seven are those of both
         sys.exit(f'{path}: its convolutions are features.{sorted(found)}, neither those of vgg16 nor of vgg19')
-    return depth, [f'features.{n}.{part}' for n in CONVOLUTIONS[depth] for part in ('weight', 'bias')]
+    return depth, [f'features.{n}.{part}' for n in sorted(found) for part in ('weight', 'bias')]
 
 
 def write(path, tensors, meta):
