@@ -276,10 +276,15 @@ static void take_off_ground(Image *x, const double ground[3]) {
     }
 }
 
+/* Does the generator change the picture, rather than make a print of its own? */
+static int adds_to_picture(void) {
+    return run.generator.kind == GENERATOR_CYCLEGAN || run.generator.kind == GENERATOR_PATTERN;
+}
+
 /* x: a copy of the photo's picture, which becomes the result; white: around the garment */
 static int repaint(Image *x, const Photo *p, int white) {
-    int styled = opt.job & STYLED, patches = opt.job == PATCHES, kind = run.generator.kind;
-    int adds = !styled && kind != GENERATOR_STYLE;      /* to the picture: nothing is shaded */
+    int styled = opt.job & STYLED, patches = opt.job == PATCHES;
+    int adds = adds_to_picture();                       /* then nothing is shaded */
     int masked = p->mask == PHOTO_OWN || p->mask == PHOTO_GIVEN;
     int prints = opt.mode == PRINT || (opt.mode == AUTO && p->mask != PHOTO_NONE);
     double shade = opt.shade, ground[3] = { 1, 1, 1 }, spread[9];
@@ -309,7 +314,7 @@ static int repaint(Image *x, const Photo *p, int white) {
 /* The prints of a picture one after the other, each with the styles that follow its mask. What is
  * white around several is so around them all. */
 static int repaint_all(Image *x, const Photo *p) {
-    int adds = !(opt.job & STYLED) && run.generator.kind != GENERATOR_STYLE, good = 1;
+    int adds = adds_to_picture(), good = 1;
     int white = opt.white || (!adds && (!p->from->path || p->mask == PHOTO_OWN));
     size_t n = (size_t)x->h * (size_t)x->w;
     Image all = { 0 };
@@ -395,7 +400,7 @@ static int open_generator(void) {
     g->ops = run.ops, g->tile = opt.tile, g->seed = opt.seed, g->scale = opt.scale;
     g->alpha = opt.alpha, g->progress = generator_progress;
     if (!generator_open(g, opt.generator, opt.features, opt.styles.count)) return 0;
-    int adds = g->kind == GENERATOR_CYCLEGAN || g->kind == GENERATOR_PATTERN;
+    int adds = adds_to_picture();
     const char *idle = adds && given("--shade") ? "--shade"
                      : g->kind == GENERATOR_CYCLEGAN && given("--seed") ? "--seed"
                      : g->kind != GENERATOR_ADAIN && g->classes == 1 && given("--style-weights")

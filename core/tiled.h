@@ -386,19 +386,20 @@ static inline void part_tiles(real *dw, const real *x, const real *dy, const Con
     }
 }
 
-/* in how many parts, column groups and slices: enough tasks for many threads */
+/* In how many parts, column groups and slices: enough tasks for many threads, and slices whose
+ * pixels fit a cache, as long as their sums are small beside the data. */
 typedef struct Cut { long tall, unit, units, pieces, parts, columns, groups, slices; } Cut;
 static Cut cut(const Conv *d) {
-    long run = (long)d->kernel * d->c, width = panel_width(d->o);
+    long run = (long)d->kernel * d->c, width = panel_width(d->o), size = d->kernel * run * d->o;
+    long data = (long)d->n * ((long)d->h * d->w * d->c + (long)d->oh * d->ow * d->o);
     Cut k = { .tall = smaller(d->kernel, most(1, TAPS / run)) };
     k.unit = d->c < TAPS ? smaller(run, TAPS / d->c * d->c) : d->c;
     k.units = blocks(run, k.unit), k.pieces = blocks(k.unit, TAPS);
     k.parts = blocks(d->kernel, k.tall) * k.units * k.pieces;
-    k.columns = k.parts < 8 ? width : blocks(d->o, width) * width;
+    k.slices = smaller(64, most(1, smaller(data >> 18, data / size / 2)));
+    if (k.parts < 8 && 8 * size <= data) k.slices = most(8, k.slices);
+    k.columns = k.parts * k.slices < 8 ? width : blocks(d->o, width) * width;
     k.groups = blocks(d->o, k.columns);
-    long data = (long)d->n * ((long)d->h * d->w * d->c + (long)d->oh * d->ow * d->o);
-    k.slices = smaller(64, most(1, smaller(data >> 18, data / (d->kernel * run * d->o) / 2)));
-    if (k.parts * k.groups < 8) k.slices = most(8, k.slices);
     return k;
 }
 

@@ -72,6 +72,7 @@ static inline void networks_open(Run *run, const Ops *ops) {
     double palette[12 + 2 * 16] = {0};
     GanOptions o = run->options;
     o.batch /= parallel_ranks();
+    if (run->job != TRAINS) o.ema = 0;      /* the checkpoint's G is the averaged one already */
     o.channels = styled ? 3 : run->set.c, o.classes = styled ? run->style_count : run->set.classes;
     if (*run->features) {
         o.vgg = features_open(&run->weights, run->features), o.weights = &run->weights;
