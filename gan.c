@@ -1185,7 +1185,7 @@ const Recipe recipes[] = {
     { "wgan", "dcgan whose critic estimates a distance: weights clipped", "document 001; F11",
       .defaults = { RUN(64, 28, 1500), .lr = 5e-5, .n_critic = 5, .weight_clip = 0.01 },
       .objective = WASSERSTEIN, .rmsprop = 1, DCGAN },
-    { "wgan-gp", "the same with a gradient penalty in place of clipping",
+    { "wgan-gp", "the same with a gradient penalty instead of clipping",
       "Gulrajani et al. 2017; F11, F12",
       .defaults = { RUN(64, 28, 1500), ADAM(1e-4, 0, 0.9), .n_critic = 5, .penalty_weight = 10 },
       .objective = WASSERSTEIN, DCGAN },

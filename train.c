@@ -6,7 +6,7 @@
  *                        the next batch is prepared                  (gan.c)
  *         record         log, samples, checkpoint                    (training/folder.h)
  *
- * --evaluate and --compress measure a run, or make it smaller, in place of that (evaluate.h).
+ * --evaluate and --compress measure a run, or make it smaller, instead of that (evaluate.h).
  * Exit status: 0 done, 1 bad input or failed training, 2 usage, 130 stopped by Ctrl-C (with a
  * checkpoint). */
 #define _GNU_SOURCE

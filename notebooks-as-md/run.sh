@@ -107,7 +107,7 @@ one() {                                     # one CHAPTER.md
         [ -n "$UPDATE" ] && [ -f "$work/$picture" ] && { mkdir -p "$FOLDER/pictures"; cp "$work/$picture" "$FOLDER/pictures/$picture"; }
         if [ ! -f "$FOLDER/pictures/$picture" ]; then complain "$label: pictures/$picture is not there: a cell makes it, UPDATE=1 keeps it"
         elif [ "$(wc -c < "$FOLDER/pictures/$picture")" -gt 300000 ]; then complain "$label: pictures/$picture is larger than 300 kB"
-        elif [ -n "$LONG" ] && [ ! -f "$work/$picture" ]; then complain "$label: no cell made pictures/$picture"
+        elif [ -n "$LONG" ] && [ "${picture%.svg}" = "$picture" ] && [ ! -f "$work/$picture" ]; then complain "$label: no cell made pictures/$picture"
         else check 0; fi
     done
     [ -z "$UPDATE" ] || awk -v from="$cells/" '           # the chapter with the new outputs and quotes in the place of the old ones

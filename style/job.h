@@ -88,7 +88,7 @@ static Option table[] = {
         "random, or weights (.safetensors) of VGG16 or VGG19, or of ./train --recipe" NEXT_LINE
         "features (gram: style/features.safetensors; adain: those it was trained with)"),
     TEXT_OPTION("--style-layers", &opt.style_layers, "", GRAM,
-        "as in 'relu1_1 relu2_1' (VGG: relu1_1 .. relu5_1)"),
+        "such as 'relu1_1 relu2_1' (VGG: relu1_1 .. relu5_1)"),
     TEXT_OPTION("--content-layer", &opt.content_layer, "", GRAM,
         "VGG's relu4_2; without --features luminance"),
     WORD_OPTION("--pooling", &opt.pooling, "max average", "max", GRAM,

@@ -67,6 +67,10 @@ planted "a quote of nothing" 'layers.h bias_sideward is not in the sources' 's/l
 planted "an output without a cell" 'not directly below a cell' 's/^```text tol/words\n&/'
 planted "a bad tolerance" 'expected .*tolerance=0.01' 's/tolerance=/about=/'
 planted "a missing picture" 'pictures/no.png is not there' 's/^# Planted/![no](pictures\/no.png)/'
+mkdir "$tmp/book/pictures"; touch "$tmp/book/pictures/drawn.svg" "$tmp/book/pictures/left.png"
+chapter; printf '![a](pictures/drawn.svg)\n![b](pictures/left.png)\n' >> "$md"; run LONG=1
+check "a picture that no cell makes" says 'no cell made pictures/left.png'
+check "a drawing needs no cell" [ "$(grep -c 'drawn.svg' "$tmp/log")" = 0 ]
 chapter; run LONG=1; check "a long cell, when asked for" says 'FAIL.*07-planted.md:21'
 
 index() { sed "$1" notebooks-as-md/README.md > "$tmp/index.md"; sh notebooks-as-md/formulas.sh "$tmp/index.md" > "$tmp/log"; }

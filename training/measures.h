@@ -136,7 +136,7 @@ static double measure_inside(const float *a, long n, const float *b, long m, int
     return sum / m;
 }
 
-/* A set's manifold: the balls around each of its rows that reach to its k-th nearest other row
+/* F36. A set's manifold: the balls around each of its rows that reach to its k-th nearest other row
  * (Kynkaanniemi et al. 2019; k = 3).
  *     precision: the share of `made` inside the manifold of `real`: do they look real?
  *     recall:    the share of `real` inside the manifold of `made`: is everything there?
@@ -158,7 +158,7 @@ static inline void measure_histogram(double *share, const int *label, long n, in
     for (long i = 0; i < n; i++) share[label[i]] += 1. / n;
 }
 
-/* KL(share || uniform) = sum_c share_c log(classes share_c), in nats: 0, all alike often, to
+/* F37: KL(share || uniform) = sum_c share_c log(classes share_c), in nats: 0, all alike often, to
  * log(classes), only one (as the mode count of Srivastava et al. 2017 does; they compare with
  * the training set, whose classes are equal here). */
 static inline double measure_kl_to_uniform(const double *share, int classes) {
@@ -194,8 +194,8 @@ static int measure_compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Along a direction t, |t| = 1, the distance of two sets of numbers is that of the sorted lists;
- * the mean over random directions (Rabin et al. 2011; for GANs Karras et al. 2018):
+/* F35. Along a direction t, |t| = 1, two sets of numbers are as far apart as the sorted lists; the
+ * mean over random directions (Rabin et al. 2011; for GANs Karras et al. 2018):
  *     1/T sum_t 1/n sum_i |sort(a t)_i - sort(b t)_i|     >= 0     a, b: (n,d), n >= 1
  * own 1, n >= 2: along differences of two rows of b. b varies along these, noise in all directions
  * alike. */
@@ -296,9 +296,9 @@ static void measure_halve(double *x, int h, int w) {     /* in place: (h,w) -> (
         }
 }
 
-/* MS-SSIM of two pictures (h,w,c) in [-1,1], 1: the same (Wang, Simoncelli, Bovik 2003). At each
- * scale, with means, variances and covariance under a Gaussian window of 11 x 11 (deviation 1.5) on
- * pixels mapped to [0,1], C1 = .01^2, C2 = .03^2:
+/* F38: MS-SSIM of two pictures (h,w,c) in [-1,1], 1: the same (Wang, Simoncelli, Bovik 2003). At
+ * each scale, with means, variances and covariance under a Gaussian window of 11 x 11 (deviation
+ * 1.5) on pixels mapped to [0,1], C1 = .01^2, C2 = .03^2:
  *     cs = (2 s_ab + C2) / (s_a^2 + s_b^2 + C2)     l = (2 m_a m_b + C1) / (m_a^2 + m_b^2 + C1)
  *     product over scales of mean(max(cs, 0))^w, at the last one mean(l cs)^w
  * Each scale halves the picture (means of 2 x 2; an odd last row is dropped). Scales end while 11

@@ -143,7 +143,7 @@ static void run_table(Run *run) {
                 "motifs\n"
                 "                           of 16 to 32 pixels"),
     TEXT_OPTION("--features", &run->features, "", RUNS | FOR_FEATURES,
-                "style/features.safetensors, or VGG16's or VGG19's; without, random features"),
+                "style/features.safetensors, VGG16's or VGG19's; without it, random features"),
     REAL_OPTION("--clip", &o->clip, NULL, 0, 1e12, TRAINS, "largest gradient norm, 0: no limit"),
     TEXT_OPTION("--data-b", &run->data_b, "fashion-mnist:patterned", RUNS | FOR_TWO_SETS,
                 "what the pictures of --data are to become like"),
@@ -164,7 +164,7 @@ static void run_table(Run *run) {
     REAL_OPTION("--weight-decay", &o->weight_decay, "0", 0, 1, TRAINS,
                 "L2: this times the weight is added to its gradient"),
     REAL_OPTION("--diversity", &o->diversity_weight, NULL, 0, 1e6, RUNS | FOR_DIVERSITY,
-                "reward for pictures that differ where the noise does (default by recipe)"),
+                "reward for pictures that differ when their noise does (default by recipe)"),
     REAL_OPTION("--average", &o->ema, NULL, 0, 0.99999, TRAINS | FOR_MAKERS,
                 "pictures by a moving average of G's weights (EMA), such as 0.999; 0: by those of "
                 "the last step (default by recipe)"),
@@ -210,7 +210,7 @@ static void run_table(Run *run) {
     TEXT_OPTION("--data-dir", &run->data_dir, "", RUNS | FOR_DATA,
                 "where Fashion-MNIST lies (default /usr/share/datasets/fashion-mnist)"),
     TEXT_OPTION("--evaluate", &run->evaluate, "", EVALUATES | ONCE,
-                "measure this run (its folder, its checkpoint or a compressed file) in place of "
+                "measure this run (its folder, its checkpoint or a compressed file) instead of "
                 "training"),
     TEXT_OPTION("--classifier", &run->classifier, "", EVALUATES | COMPARES | ONCE,
                 "a run of ./train --recipe classifier on the same data and size, which --evaluate "
@@ -218,7 +218,7 @@ static void run_table(Run *run) {
     INT_OPTION("--samples", &run->samples, "10000", 10, 1e6, EVALUATES | COMPARES | ONCE,
                "how many pictures --evaluate draws"),
     TEXT_OPTION("--compress", &run->compress, "", COMPRESSES | COMPARES | ONCE,
-                "write this run's generator to the file --out, smaller, in place of training"),
+                "write this run's generator to the file --out, smaller, instead of training"),
     REAL_OPTION("--prune", &run->prune, "0", 0, 0.99, COMPRESSES | COMPARES | ONCE,
                 "of --compress: this share of each weight tensor, the smallest, becomes zero"),
     WORD_OPTION("--quantize", &run->quantize, "float16 int8", "float16",
