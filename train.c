@@ -50,27 +50,6 @@ static void run_close(Run *run) {
     imageset_free(&run->set);
 }
 
-/* The weights of the run that goes on, or of that which --init-from names */
-static void load_weights(Run *run) {
-    Gan *gan = &run->gan;
-    int steps = run->options.steps;
-    if (*run->from) {
-        must(gan_load(gan, run->from));
-        printf("resumed %s at step %ld\n", run->from, gan->step);
-    } else if (*run->init_from) {
-        char path[RUN_PATH];
-        checkpoint_path(path, "--init-from", run->init_from);
-        if (!gan_load(gan, path)) die(1, "--init-from %s", error_text());
-        gan_begin_anew(gan);
-        printf("first weights from %s\n", path);
-    }
-    int killed_late = gan->step == steps && run->same && !folder_is_complete(run);
-    if (gan->step >= steps && !run->dry_run && !killed_late)
-        die(1, "--resume %s: step %ld of %d is done already: give a larger --steps (or --epochs)",
-            run->resume, gan->step, steps);
-    fflush(stdout);
-}
-
 /* ---------------------------------------------------------------- training */
 
 static volatile sig_atomic_t stop;

@@ -4,6 +4,7 @@
 #include "core/device.h"
 #include "core/featurenet.h"
 #include "training/batch.h"
+#include "training/folder.h"
 #include "training/run.h"
 
 static int has_batchnorm(const Gan *gan) {
@@ -88,5 +89,26 @@ static inline void networks_open(Run *run, const Ops *ops) {
     run->labels = floats(o.batch), run->made = floats(pixels * 3);
     if (!gan_finish(gan)) die(1, "%s (this run needs %.0f MB)", error_text(), gan_bytes(gan) / 1e6);
     batch_open(run);
+}
+
+/* The weights of the run that goes on, or of that which --init-from names */
+static inline void load_weights(Run *run) {
+    Gan *gan = &run->gan;
+    int steps = run->options.steps;
+    if (*run->from) {
+        must(gan_load(gan, run->from));
+        printf("resumed %s at step %ld\n", run->from, gan->step);
+    } else if (*run->init_from) {
+        char path[RUN_PATH];
+        checkpoint_path(path, "--init-from", run->init_from);
+        if (!gan_load(gan, path)) die(1, "--init-from %s", error_text());
+        gan_begin_anew(gan);
+        printf("first weights from %s\n", path);
+    }
+    int killed_late = gan->step == steps && run->same && !folder_is_complete(run);
+    if (gan->step >= steps && !run->dry_run && !killed_late)
+        die(1, "--resume %s: step %ld of %d is done already: give a larger --steps (or --epochs)",
+            run->resume, gan->step, steps);
+    fflush(stdout);
 }
 #endif
