@@ -16,7 +16,7 @@ check() {                                   # check WHAT CONDITION...: counts on
 recipes() { ./train --help | sed -n 's/^  \([a-z][a-z0-9-]*\) .*(.*)$/\1/p'; }          # the names of all
 small() {                                   # small RECIPE: options for a short run of it on drawn pictures
     case $1 in
-        features) echo "--style synthetic:1 --size 16 --batch 2" ;;
+        features|cloth) echo "--style synthetic:1 --size 16 --batch 2" ;;
         style|adain) echo "--data synthetic:20 --style synthetic:1 --size 16 --batch 2" ;;
         cyclegan|pattern) echo "--data synthetic:20 --data-b synthetic:9 --size 8 --batch 2" ;;
         dcgan64) echo "--data synthetic:20 --size 16 --batch 2" ;;

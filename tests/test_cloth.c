@@ -82,6 +82,7 @@ static void test_weaving(const char *path, int styles) {
         CHECK(same(&a, &b) == (k == 0), "the shares %d of the styles", k);
     }
     image_free(&a), image_free(&b), image_free(&c), image_free(&d);
+    for (int i = 0; i < 4; i++) image_free(&g.noise[i]);
     gan_free(&g.gan), st_close(&g.checkpoint);
 }
 
@@ -116,5 +117,5 @@ int main(void) {
     }
     test_period(20, 0), test_period(31, 0.5), test_period(14, 1);
     close(file), unlink(path);
-    return test_report("test_cloth");
+    return test_report("cloth");
 }

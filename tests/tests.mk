@@ -118,7 +118,7 @@ check-train check-transfer: check-%: all
 	$(RUN) sh tests/test_$*.sh
 check-ranks: build/mpi/train
 	$(RUN) sh tests/test_mpi.sh
-check-validate: validate build/golden build/golden_float
+check-validate: all build/golden build/golden_float
 	$(RUN) sh tests/test_validate.sh
 check-page: all build/test_mixture $(if $(WASM_FOUND),build/page.html)
 	$(RUN) sh tests/test_page.sh
