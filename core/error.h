@@ -104,7 +104,8 @@ void must(int good) {
     if (!good) die(1, "%s", error_text());
 }
 
-int progress_on_terminal(void) { return isatty(STDOUT_FILENO); }
+/* mpirun shows its ranks a terminal, always; only there is something to do on death */
+int progress_on_terminal(void) { return !error.on_death && isatty(STDOUT_FILENO); }
 
 void progress_line(const char *format, ...) {
     ERROR_LINE(format);
