@@ -26,6 +26,12 @@ static long test_passed, test_failed;
         printf(__VA_ARGS__); printf("\n"); } \
 } while (0)
 
+/* make test LONG=1: at full length (make passes LONG on, empty, where it is not given) */
+static inline int at_length(void) {
+    const char *wish = getenv("LONG");
+    return wish && *wish;
+}
+
 static inline int test_report(const char *name) {
     printf("%s: %ld passed, %ld failed\n", name, test_passed, test_failed);
     fflush(stdout);

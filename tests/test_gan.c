@@ -84,7 +84,7 @@ static int quick;
 /* The side of small pictures for a recipe: nothing here depends on it. LONG=1: larger ones */
 static int side(const char *name) {
     int multiple = recipe_find(name)->multiple;
-    return multiple > 8 || (multiple == 8 && strcmp(name, "style")) || getenv("LONG") ? 16 : 8;
+    return multiple > 8 || (multiple == 8 && strcmp(name, "style")) || at_length() ? 16 : 8;
 }
 
 /* under the sanitizers, which are slow, one recipe of each kind. adain, whose encoder takes most of the time, is left to

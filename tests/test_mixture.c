@@ -61,7 +61,7 @@ static void test_ring(void) {
         return;
     }
     for (int k = 0; k < 2; k++) {
-        uint64_t seeds = getenv("LONG") ? 10 : 2;
+        uint64_t seeds = at_length() ? 10 : 2;
         const char *recipe = k ? "r3gan" : "dcgan";
         for (uint64_t seed = 1; seed <= seeds; seed++) {
             Coverage c = train_ring(recipe, seed, STEPS, 0);
