@@ -191,6 +191,7 @@ static inline void check_options(void) {
     if (!given("--method"))
         opt.method = !*opt.generator ? 0 : styles ? 3 : *opt.content || opt.repeat ? 2 : 4;
     opt.job = 1u << opt.method;
+    int repeats = opt.repeat && opt.job == GENERATOR;
     for (int i = 0; i < styles; i++) opt.pairs |= is_folder(opt.styles.item[i]);
     const struct { int wrong; const char *what; } rules[] = {
         { !*opt.generator && !styles, "--style is missing: a picture (or --generator: a run's "
@@ -206,9 +207,9 @@ static inline void check_options(void) {
           "--data-dir is where --content fashion-mnist:N lies, not other pictures" },
         { opt.pairs && (styles > 1 || *opt.style_weights), "--style: the pictures of a folder are "
           "not mixed: expected no other --style beside it, and no --style-weights" },
-        { *opt.content && opt.repeat, "--repeat and --content: expected one of them" },
-        { opt.repeat % STYLE_MULTIPLE, "--repeat: expected a multiple of 8" },
-        { opt.repeat && !picture_kind(opt.output),
+        { repeats && *opt.content, "--repeat and --content: expected one of them" },
+        { repeats && opt.repeat % STYLE_MULTIPLE, "--repeat: expected a multiple of 8" },
+        { repeats && !picture_kind(opt.output),
           "--repeat: expected an --output that ends in .png or .jpg" },
         { !*opt.content && !opt.repeat && opt.job != DRAW,
           "--content is missing: a picture, a folder, fashion-mnist:17 or synthetic:5" },
