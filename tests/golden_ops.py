@@ -347,8 +347,8 @@ for n, h, w, waves, others in (2, 5, 7, 3, 2), (1, 4, 6, 2, 3):
     case('waves', dict(n=n, h=h, w=w, c=waves, o=others), x=x, k=k, b=b, y=y, dy=dy, dx=dx, dk=dk)
 
 # ---- F35: numbers so coarse that many are equal: PyTorch's stable sort leaves those in their order
-for n, h, w, c in (2, 3, 4, 3), (1, 5, 7, 2):
-    x, t = ((2 * normal(n * h * w, c)).round() / 2 for _ in range(2))
+for n, h, w, c in (3, 8, 1, 3), (5, 7, 1, 2):
+    x, t = ((2 * normal(n * h, c)).round() / 2 for _ in range(2))
     rank = x.sort(dim=0, stable=True).indices.argsort(0)
     sorted_t = t.sort(dim=0).values
     case('match_ranks', dict(n=n, h=h, w=w, c=c), x=x, t=t, sorted=sorted_t, y=sorted_t.gather(0, rank))

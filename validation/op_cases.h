@@ -145,8 +145,8 @@ typedef struct Case {
        T(IN, k, 2, C), T(IN|MAYBE, b, 2*C + O)) \
     OP(waves_backward, (P5, N, H, W, C, O), T(INOUT|MAYBE, dx, N, C + O), \
        T(INOUT|MAYBE, dk, 2, C), T(IN, dy, N, H, W, 2*C + O), T(IN, x, N, C + O), T(IN, k, 2, C)) \
-    OP(match_ranks, (P4, ROWS, C), T(OUT, y, IMAGE), T(OUT, sorted, IMAGE), T(IN, x, IMAGE), \
-       T(IN, t, IMAGE)) \
+    OP(match_ranks, (P4, N*H, C), T(OUT, y, N, H, C), T(OUT, sorted, N, H, C), T(IN, x, N, H, C), \
+       T(IN, t, N, H, C)) \
     OP(mean_sigmoid, (P2, ALL), T(OUT, out, 1), T(IN, logits, IMAGE)) \
     OP(bce_logits_forward, (P2, a, ALL), T(OUT, loss, 1), T(IN, logits, IMAGE)) \
     OP(bce_logits_backward, (P2, a, scale, ALL), T(INOUT, dlogits, IMAGE), T(IN, logits, IMAGE)) \
