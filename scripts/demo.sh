@@ -5,9 +5,9 @@ if [ -z "$data" ]; then
     data=fashion-mnist
     test -f "$mnist/train-images-idx3-ubyte.gz" || { data=synthetic; echo "demo: no Fashion-MNIST in $mnist: using the drawn synthetic garments"; }
 fi
-for folder in /usr/share/gimp/[23].0/patterns; do test -f "$folder/leaves3.pat" && gimp=$folder; done
+for folder in /usr/share/gimp/[23].0/patterns; do test -f "$folder/pj.pat" && gimp=$folder; done
 if [ "$pattern" ]; then set -- "$pattern"
-elif [ "$gimp" ]; then set -- "$gimp/redrings.pat" "$gimp/leaves3.pat"
+elif [ "$gimp" ]; then set -- "$gimp/abstract_flowers.pat" "$gimp/pj.pat"
 else
     set -- synthetic:5 synthetic:2
     echo "demo: no GIMP patterns here: using drawn textiles"
