@@ -17,7 +17,7 @@ case $data in fashion-mnist*) content=fashion-mnist:0-5 ;; esac
 set -e
 echo "== 1 of 3: new garments out of noise: dcgan on $data, about $minutes minutes"
 # small batches, and as many steps as two idle cores take in two minutes: the rate falls to 0 with the last
-./train --recipe dcgan --data "$data" --batch 32 --steps 2400 --minutes "$minutes" --out runs/demo-dcgan --overwrite
+./train --recipe dcgan --data "$data" --batch 32 --steps 1600 --minutes "$minutes" --out runs/demo-dcgan --overwrite
 pictures="runs/demo-dcgan/samples.png runs/demo-dcgan/losses.png"
 number=0
 for textile do
