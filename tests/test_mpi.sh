@@ -122,7 +122,7 @@ if ! ldd ./train | grep -q libmpi; then
 fi
 
 # ---- signals: a rank that is killed, a rank or mpirun that is told to stop ----
-long="$data --sync-batchnorm --average 0.9 --steps 1000000 --log-every 1"
+long="$data --sync-batchnorm --average 0.9 --schedule constant --steps 1000000 --log-every 1"
 stop() {                                    # stop RUN SIGNAL WHO: after five steps; WHO: the number of a rank, or mpirun
     : >"$tmp/log"                           # else `started` may see the lines of the run before
     mpirun $options -np 2 "$train" --threads 1 $long --checkpoint-every 2 --out "$tmp/$1" >"$tmp/log" 2>"$tmp/err" & job=$!
