@@ -125,11 +125,21 @@ def peer(name, size, channels):
         print(ms, int(peak.split()[1]) // 1024, flush=True)
 
 
+def version(package):
+    """TensorFlow without a GPU is a package of another name"""
+    for name in package, package + '-cpu':
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            pass
+    return '?'
+
+
 if o.peer:
     peer(o.peer[0], int(o.peer[1]), int(o.peer[2]))
     sys.exit()
 names = [name for name, module in (('TensorFlow', 'tensorflow'), ('TensorFlow, XLA', 'tensorflow'), ('JAX', 'jax')) if importlib.util.find_spec(module)]
-versions = ', '.join('%s %s' % (name, importlib.metadata.version(module)) for name, module in (('TensorFlow', 'tensorflow'), ('JAX', 'jax')) if name in names)
+versions = ', '.join('%s %s' % (name, version(name.lower())) for name in ('TensorFlow', 'JAX') if name in names)
 print('%s, %d threads, %s, `python %s`\n' % (versions or 'neither TensorFlow nor JAX here', o.threads, datetime.date.today(), shlex.join(sys.argv)))
 print('**A whole training step of `dcgan`**, batch %d; ms are medians of %d alternated rounds, in brackets the ratios of single rounds.\n' % (BATCH, o.rounds))
 print('| pictures | peer | ours | peer | ours / peer | peak memory ours / peer |\n|---|---|---|---|---|---|')
