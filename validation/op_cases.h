@@ -65,6 +65,7 @@ typedef struct Case {
 /* a depthwise convolution has as many output channels as input channels */
 #define CHANNELS(d) &(Conv){ d.n, d.h, d.w, d.c, d.oh, d.ow, d.c, d.kernel, d.stride, d.pad }
 
+/* New operations go to the end: the inputs of a case follow from its place in this list. */
 #define OP_LIST(OP) \
     OP(fill, (P1, a, ALL), T(OUT, x, IMAGE)) \
     OP(copy, (P2, ALL), T(OUT, y, IMAGE), T(IN, x, IMAGE)) \
@@ -141,12 +142,6 @@ typedef struct Case {
        T(IN, x, UNEVEN)) \
     OP(gray_forward, (P2, ROWS, C), T(OUT, y, N, H, W), T(IN, x, IMAGE)) \
     OP(gray_backward, (P2, ROWS, C), T(INOUT, dx, IMAGE), T(IN, dy, N, H, W)) \
-    OP(waves_forward, (P4, N, H, W, C, O), T(OUT, y, N, H, W, 2*C + O), T(IN, x, N, C + O), \
-       T(IN, k, 2, C), T(IN|MAYBE, b, 2*C + O)) \
-    OP(waves_backward, (P5, N, H, W, C, O), T(INOUT|MAYBE, dx, N, C + O), \
-       T(INOUT|MAYBE, dk, 2, C), T(IN, dy, N, H, W, 2*C + O), T(IN, x, N, C + O), T(IN, k, 2, C)) \
-    OP(match_ranks, (P4, N*H, C), T(OUT, y, N, H, C), T(OUT, sorted, N, H, C), T(IN, x, N, H, C), \
-       T(IN, t, N, H, C)) \
     OP(mean_sigmoid, (P2, ALL), T(OUT, out, 1), T(IN, logits, IMAGE)) \
     OP(bce_logits_forward, (P2, a, ALL), T(OUT, loss, 1), T(IN, logits, IMAGE)) \
     OP(bce_logits_backward, (P2, a, scale, ALL), T(INOUT, dlogits, IMAGE), T(IN, logits, IMAGE)) \
@@ -187,7 +182,13 @@ typedef struct Case {
     OP(adam_step, (P4, ALL, scale, a, BETA2, STEP_EPS, k->t), T(INOUT, p, IMAGE), \
        T(INOUT, m, IMAGE), T(INOUT|POSITIVE, v, IMAGE), T(IN, g, IMAGE)) \
     OP(rmsprop_step, (P3, ALL, scale, a, STEP_EPS), T(INOUT, p, IMAGE), \
-       T(INOUT|POSITIVE, v, IMAGE), T(IN, g, IMAGE))
+       T(INOUT|POSITIVE, v, IMAGE), T(IN, g, IMAGE)) \
+    OP(waves_forward, (P4, N, H, W, C, O), T(OUT, y, N, H, W, 2*C + O), T(IN, x, N, C + O), \
+       T(IN, k, 2, C), T(IN|MAYBE, b, 2*C + O)) \
+    OP(waves_backward, (P5, N, H, W, C, O), T(INOUT|MAYBE, dx, N, C + O), \
+       T(INOUT|MAYBE, dk, 2, C), T(IN, dy, N, H, W, 2*C + O), T(IN, x, N, C + O), T(IN, k, 2, C)) \
+    OP(match_ranks, (P4, N*H, C), T(OUT, y, N, H, C), T(OUT, sorted, N, H, C), T(IN, x, N, H, C), \
+       T(IN, t, N, H, C))
 
 /* to[i] = list[i], with the product of its shape as its size */
 static int sized(Tensor *to, const Tensor *list, int count) {

@@ -58,7 +58,7 @@ static double rtol_of(const Op *op, const Case *k) {
         { 8, 1, "gaussian_sample_forward gaussian_sample_backward" },
         { 4, 1, "total_variation_backward absolute_error_backward" },
         /* an angle grows with the place, and its error with it */
-        { 4, (double)((H + W) * (H + W)), "waves_forward waves_backward" },
+        { 4, (double)((H + W + 6) * (H + W + 6)), "waves_forward waves_backward" },   /* 2 pi x */
         /* a root, a quotient, and rounded corrections */
         { 8, 1, "adam_step rmsprop_step" },
     };
