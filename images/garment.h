@@ -65,6 +65,19 @@ static float quantile(MaskSearch *s, int n, double share) {
     return n ? s->room[(int)(share * (n - 1))] : 0;
 }
 
+/* Normal equations of n unknowns, with three right sides: a is (n, n + 3). By Gauss and Jordan;
+ * unknown j of right side k is then a[j][n + k] / a[j][j]. */
+static void solve(int n, double *a) {
+    int w = n + 3;
+    double ridge = 1e-6 * a[0] + 1e-12;
+    for (int j = 0; j < n; j++) a[j * w + j] += ridge;
+    for (int j = 0; j < n; j++)
+        for (int k = 0; k < n; k++) {
+            double factor = a[k * w + j] / a[j * w + j];
+            for (int l = 0; l < w && k != j; l++) a[k * w + l] -= factor * a[j * w + l];
+        }
+}
+
 /* Weighted least squares over the pixels queue[0..count), `rounds` times: pixels far from the last
  * fit count little, with weights 1 / (1 + (r / 2 sigma)^2)^2. */
 static void fit_light(MaskSearch *s, int rounds) {
@@ -83,12 +96,7 @@ static void fit_light(MaskSearch *s, int rounds) {
                     a[j][T + k] += wt * m->pixels[(long)s->queue[q] * m->c + k];
             }
         }
-        for (int j = 0; j < T; j++) a[j][j] += 1e-6 * a[0][0] + 1e-12;
-        for (int j = 0; j < T; j++)     /* Gauss, Jordan */
-            for (int k = 0; k < T; k++) {
-                double factor = a[k][j] / a[j][j];
-                for (int l = 0; l < T + 3 && k != j; l++) a[k][l] -= factor * a[j][l];
-            }
+        solve(T, a[0]);
         for (int k = 0; k < m->c; k++)
             for (int j = 0; j < T; j++) s->light[k][j] = a[j][T + k] / a[j][j];
         for (int q = 0; q < s->count; q += step)
@@ -207,7 +215,7 @@ static int is_inner(const Image *m, int i, float label) {
 }
 
 /* Is the region queue[0..size), labelled NOW, a shadow or a light? A third of its rim touches the
- * background, and the picture changes there by less than .3 of what it changes in all. */
+ * background, and the picture changes there little, and by less than .3 of what it does in all. */
 static int is_soft(MaskSearch *s, int size) {
     const Image *m = s->picture;
     int rim = 0, perimeter = 0;
@@ -225,28 +233,80 @@ static int is_soft(MaskSearch *s, int size) {
     if (rim < 4 || rim < .35 * perimeter) return 0;
     float hard = quantile(s, rim, .25);
     for (int q = 0; q < size; q++) s->room[q] = (float)unlikeness(s, &s->smooth, s->queue[q]);
-    return hard < .3f * quantile(s, size, .8);
+    return hard < fminf(.06f, .3f * quantile(s, size, .8));
 }
 
-/* Shadows and lights: the background's color, darker or brighter, without an edge inside */
-static void accept_shadows(MaskSearch *s) {
-    Image *m = s->picture;
-    int n = m->h * m->w, c = m->c;
-    for (int i = 0; i < n; i++) {
-        double low = 9, high = 0, far = unlikeness(s, &s->smooth, i);
-        for (int k = 0; k < c; k++) {
-            double ground = fmax(light_at(s, i, k) + 1, .05);
-            double ratio = (s->smooth.pixels[(long)i * c + k] + 1) / ground;
-            low = fmin(low, ratio), high = fmax(high, ratio);
-        }
-        int same_color = low > .4 && high < 1.5 && high - low < .05 + 2 * s->sigma;
-        if (m->mask[i] != BACKGROUND && same_color && s->edge[i] < fmin(.13, .05 + .35 * far))
-            m->mask[i] = SOFT;
-    }
+/* Regions of SOFT become background, unless they are nearly half of what was found, or more */
+static void judge_soft(MaskSearch *s) {
+    const Image *m = s->picture;
+    int n = m->h * m->w, found = 0;
+    for (int i = 0; i < n; i++) found += m->mask[i] != BACKGROUND;
     for (int i = 0; i < n; i++) {
         int size = flood(s, i, SOFT, NOW);
-        relabel(s, size, size > n / 2000 && is_soft(s, size) ? BACKGROUND : OTHER);
+        int soft = size > n / 2000 && size < .45 * found && is_soft(s, size);
+        relabel(s, size, soft ? BACKGROUND : OTHER);
     }
+}
+
+/* Has pixel i the background's color, darker or brighter? */
+static int same_color(const MaskSearch *s, int i) {
+    double low = 9, high = 0;
+    for (int k = 0; k < s->smooth.c; k++) {
+        double ground = fmax(light_at(s, i, k) + 1, .05);
+        double ratio = (s->smooth.pixels[(long)i * s->smooth.c + k] + 1) / ground;
+        low = fmin(low, ratio), high = fmax(high, ratio);
+    }
+    return low > .4 && high < 1.5 && high - low < .05 + 2 * s->sigma;
+}
+
+/* Does the background go on at pixel i? What it is within 4 pixels of there, a plane through it by
+ * least squares says what it is at i. A third of these pixels at least: it does not pass a gap. */
+static int goes_on(const MaskSearch *s, int i) {
+    enum { REACH = 4, T = 3 };
+    const Image *m = s->picture;
+    double a[T][T + 3] = {{0}}, far = 0;
+    int all = 0;
+    for (int v = -REACH; v <= REACH; v++)
+        for (int u = -REACH; u <= REACH; u++) {
+            int x = i % m->w + u, y = i / m->w + v, at = y * m->w + x;
+            if (x < 0 || y < 0 || x >= m->w || y >= m->h) continue;
+            all++;
+            if (m->mask[at] != BACKGROUND && m->mask[at] != SOFT) continue;
+            double t[T + 3] = { 1, u, v };
+            for (int k = 0; k < m->c; k++) t[T + k] = m->pixels[(long)at * m->c + k];
+            for (int j = 0; j < T; j++)
+                for (int k = 0; k < T + 3; k++) a[j][k] += t[j] * t[k];
+        }
+    if (a[0][0] < .37 * all) return 0;
+    solve(T, a[0]);
+    for (int k = 0; k < m->c; k++)
+        far = fmax(far, fabs(s->smooth.pixels[(long)i * m->c + k] - a[0][T + k] / a[0][0]));
+    return far < .05;
+}
+
+/* Shadows and lights: the background's color, darker or brighter. First those regions without an
+ * edge inside, then what the background goes on into. Grain would look like edges. */
+static void accept_shadows(MaskSearch *s) {
+    Image *m = s->picture;
+    int n = m->h * m->w, w = m->w, size = 0;
+    if (s->radius > 1) return;
+    for (int i = 0; i < n; i++)
+        if (m->mask[i] != BACKGROUND && same_color(s, i) &&
+            s->edge[i] < fmin(.13, .05 + .35 * unlikeness(s, &s->smooth, i))) m->mask[i] = SOFT;
+    judge_soft(s);
+    for (int i = 0; i < n; i++) if (m->mask[i] == BACKGROUND) s->queue[size++] = i;
+    for (int head = 0; head < size; head++) {
+        int i = s->queue[head], x = i % w, y = i / w;
+        int next[4] = { x > 0 ? i - 1 : i, x + 1 < w ? i + 1 : i,
+                        y > 0 ? i - w : i, y + 1 < m->h ? i + w : i };
+        for (int k = 0; k < 4; k++) {
+            float *label = &m->mask[next[k]];
+            if (*label == BACKGROUND || *label == SOFT || !same_color(s, next[k]) ||
+                !goes_on(s, next[k])) continue;
+            *label = SOFT, s->queue[size++] = next[k];
+        }
+    }
+    judge_soft(s);
 }
 
 /* What is like the background but enclosed: a hole (between a bag and its strap), if it is large,
@@ -268,8 +328,9 @@ static void judge_islands(MaskSearch *s, double limit) {
     }
 }
 
-/* Smoothing has moved the edge outwards: it goes back to where the picture itself is half way
- * between background and cloth. And JPEG has rung: within RINGING pixels of something strong, what
+/* Smoothing has moved the edge outwards: it goes back to where the picture itself is .4 of the
+ * way from the background to the cloth that is most unlike it nearby, which is half way to typical
+ * cloth. And JPEG has rung: within RINGING pixels of something strong, what
  * is unlike the background by 6% of that is background. */
 static void sharpen_edge(MaskSearch *s) {
     Image *m = s->picture;
@@ -288,7 +349,7 @@ static void sharpen_edge(MaskSearch *s) {
                 if (off < reach) most = fmaxf(most, unlike);
                 far = fmaxf(far, unlike);
             }
-        int out = s->room[i] < fmaxf(.06f * far, rim ? .5f * most : 0);
+        int out = s->room[i] < fmaxf(.06f * far, rim ? .4f * most : 0);
         s->edge[i] = (float)out;
     }
     for (int i = 0; i < h * w; i++)
