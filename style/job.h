@@ -46,14 +46,16 @@ static Option table[] = {
         "paint all of the picture, print on the garment, auto: if there is one"),
     TEXT_OPTION("--generator", &opt.generator, "", GENERATOR | ADAIN | DRAW,
         "a run's folder, or its checkpoint: ./train --recipe cloth, style, cyclegan," NEXT_LINE
-        "pattern, adain; without --content dcgan, cgan, and all others that draw out of noise"),
+        "pattern, adain; without --content dcgan, cloth and all others that draw out of noise"),
     INT_OPTION("--repeat", &opt.repeat, "0", 0, 8192, GENERATOR,
         "without --content: N x N pixels of cloth whose edges meet, to be printed side by side"),
     INT_OPTION("--count", &opt.count, "64", 1, 100000, DRAW, "how many pictures are drawn"),
     TEXT_OPTION("--classes", &opt.classes, "", DRAW,
-        "what a run of cgan draws, in turns, such as 0,3 (default: all that it learned)"),
+        "what a run of cgan draws, in turns, such as 0,3 (default: all that it learned);" NEXT_LINE
+        "or a run of cloth with a folder of styles: these, 0 being the first"),
     TEXT_OPTION("--interpolate", &opt.interpolate, "", DRAW,
-        "two seeds, as in 3,9: pictures on the way from one to the other"),
+        "two seeds, as in 3,9: pictures on the way from one to the other; of cloth two" NEXT_LINE
+        "styles, 0 being the first of its folder: what lies between them blends them"),
     TEXT_OPTION("--content", &opt.content, "", PAINTS,
         "a picture, a folder of them, fashion-mnist:17 or :3-9, or synthetic:5"),
     TEXT_OPTION("--output", &opt.output, "", 0,
