@@ -100,7 +100,7 @@ GramOptions gram_defaults(int vgg) {
                          : "relu1_1 relu1_2 relu2_1 relu2_2 relu3_1 relu3_2";
     o.content_layer = vgg ? "relu4_2" : "luminance";
     if (vgg) o.content = 0.05, o.tv = 0.01, o.lr = 0.04, o.steps = 300;
-    else o.content = 0.25, o.tv = 0.1, o.lr = 0.08, o.steps = 60;
+    else o.content = 0.25, o.tv = 0.02, o.lr = 0.03, o.steps = 60;
     if (!vgg) o.smallest = 32, o.whiten = o.centred = 1;
     return o;
 }

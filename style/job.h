@@ -97,7 +97,7 @@ static Option table[] = {
         "of VGG's features: max or average"),
     REAL_OPTION("--style-weight", &opt.style_weight, "1", 0, 1e6, GRAM, "weight of the style loss"),
     REAL_OPTION("--tv-weight", &opt.tv_weight, NULL, 0, 1e6, GRAM,
-        "weight of the total variation (0.1; VGG 0.01)"),
+        "weight of the total variation (0.02; VGG 0.01)"),
     INT_OPTION("--steps", &opt.steps, NULL, 0, 1000000, GRAM,
         "of each level (60; VGG 300 in one level)"),
     WORD_OPTION("--optimizer", &opt.optimizer, "adam lbfgs", "adam", GRAM,
