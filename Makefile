@@ -134,7 +134,7 @@ setup:
 
 demo: setup
 	@$(MAKE) --no-print-directory all
-	@sh scripts/demo.sh '$(DATA)' '$(PATTERN)' '$(MINUTES)' '$(MNIST)'
+	@CC='$(CC)' STB_DIR='$(STB_DIR)' sh scripts/demo.sh '$(DATA)' '$(PATTERN)' '$(MINUTES)' '$(MNIST)'
 
 gallery: transfer
 	@CC='$(CC)' STB_DIR='$(STB_DIR)' sh scripts/gallery.sh '$(GALLERY)'
