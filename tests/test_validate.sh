@@ -111,13 +111,16 @@ def normalize(x, eps):
     return dict(mean=mean, var=var, y=x('gamma') * h + x('beta'))
 def moments(x, eps):
     return dict(y=np.stack([np.sqrt(x('x').var((1, 2)) + eps), x('x').mean((1, 2))], 1))
+def adain(x, eps):
+    x = dict(x=x('x'), gamma=x('style')[:, 0, None, None], beta=x('style')[:, 1, None, None])
+    return normalize(x.get, eps)
 def batchnorm_inference(x, eps):
     return dict(y=x('gamma') * (x('x') - x('running_mean')) / np.sqrt(x('running_var') + eps) + x('beta'))
 def batchnorm_track(x, momentum, rows):
     mean, var, unbiased = x('running_mean.before'), x('running_var.before'), rows / (rows - 1) if rows > 1 else 1
     return dict(running_mean=mean + momentum * (x('mean') - mean), running_var=var + momentum * (x('var') * unbiased - var))
 
-for f in adam_step, rmsprop_step, clip_norm, hinge, normalize, moments, batchnorm_inference, batchnorm_track:
+for f in adam_step, rmsprop_step, clip_norm, hinge, normalize, moments, adain, batchnorm_inference, batchnorm_track:
     save(f.__name__, {f'{case}/{n}': v for case, x, constants in load(f.__name__) for n, v in f(x, **constants).items()})
 P
     check "numpy computes" [ $? = 0 ]
