@@ -89,11 +89,11 @@ check-kernels:
 # The longest first, so that the last ones to end are short.
 KERNEL_CHECKS = recipes-on-kernels programs-on-kernels kernels-on-cpu features-on-kernels patches-on-kernels \
     checker-of-kernels
-CHECKS = recipes programs-sanitized $(if $(EMULATED),$(KERNEL_CHECKS)) gan train transfer \
+CHECKS = notebooks train recipes validate programs-sanitized $(if $(EMULATED),$(KERNEL_CHECKS)) transfer gan \
     $(if $(shell command -v mpicc),ranks) $(TESTS:%=%-sanitized) $(filter-out recipes gan,$(TESTS)) \
-    damaged damaged-sanitized endurance validate \
+    damaged damaged-sanitized endurance \
     $(if $(ON_GPU),kernels-on-gpu features-on-gpu patches-on-gpu recipes-on-gpu) \
-    notebooks page compilers house checks-of-notebooks formulas
+    page compilers house checks-of-notebooks formulas
 JOBS   = 2
 RUN    = @sh tests/run.sh $(@:check-%=%)
 
