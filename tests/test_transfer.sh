@@ -582,13 +582,13 @@ check "says so too" grep -q "alpha.tga: its transparent ground is painted white"
 bad "a picture over itself" 1 "choose another" --generator "$run" --content "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
 bad "too many pixels" 1 "smaller --size" --generator "$run" --content "$shirt" --output "$new" --size 16384
 bad "too many pixels to paint" 1 "larger --style-scale" --generator "$run" --content "$shirt" --output "$new" --style-scale 0.01
-good "enough memory" --generator "$run" --content "$shirt" --output "$tmp/a.png" --threads 1 --style-scale 0.2 --device cpu
-(ulimit -v 300000; ./transfer --generator "$run" --content "$shirt" --output "$tmp/b.png" --threads 1 --style-scale 0.2 --device cpu) \
+good "enough memory" --generator "$run" --content "$shirt" --output "$tmp/a.png" --threads 1 --style-scale 0.4 --device cpu
+(ulimit -v 90000; ./transfer --generator "$run" --content "$shirt" --output "$tmp/b.png" --threads 1 --style-scale 0.4 --device cpu) \
     >"$tmp/log" 2>"$tmp/err"; status=$?
 check "memory for a piece: status $status" [ "$status" -eq 0 ]
 check "memory for a piece: it goes in pieces" grep -q "pieces of" "$tmp/log"
 check "memory for a piece: the same picture" cmp -s "$tmp/a.png" "$tmp/b.png"
-(ulimit -v 45000; ./transfer --generator "$run" --content "$shirt" --output "$new" --threads 1 --style-scale 0.2 --device cpu) \
+(ulimit -v 45000; ./transfer --generator "$run" --content "$shirt" --output "$new" --threads 1 --style-scale 0.1 --device cpu) \
     >"$tmp/log" 2>"$tmp/err"; status=$?
 check "too little memory: status $status" [ "$status" -eq 1 ]
 check "too little memory: one line" lines "$tmp/err" 1
