@@ -90,12 +90,25 @@ all: train transfer validate
 coded     = $(patsubst %,-D%,$(shell grep -ho '[A-Z]*_IMPLEMENTED' $(1) | sort -u))
 IN_GAN    := $(call coded,layers.h core/*.h)
 IN_IMAGES := $(call coded,images/*.h)
+# gan.c is compiled once in float; what the device cuda and MPI change of it is compiled apart and joined with it.
 # gan_cuda.o knows the device cuda: the programs take it where there is nvcc.
 GAN = $(if $(NVCC),build/gan_cuda.o,build/gan.o)
-build/gan_cuda.o:   EXTRA = -DWITH_CUDA
 build/gan_double.o: EXTRA = -Dreal=double
-build/gan.o build/gan_cuda.o build/gan_double.o: gan.c $(HEADERS)
+build/gan_most.o:   EXTRA = -DDEVICE_IMPLEMENTED -DPARALLEL_IMPLEMENTED
+build/gan_double.o build/gan_most.o: gan.c $(HEADERS)
 	$(CC) $(CFLAGS) $(EXTRA) -c -o $@ gan.c
+build/device.o build/device_cuda.o: EXTRA = -DDEVICE_IMPLEMENTATION
+build/device_cuda.o: EXTRA += -DWITH_CUDA
+build/parallel.o:    EXTRA = -DPARALLEL_IMPLEMENTATION
+build/device.o build/device_cuda.o: core/device.h $(HEADERS)
+build/parallel.o: core/parallel.h $(HEADERS)
+build/device.o build/device_cuda.o build/parallel.o:
+	$(CC) $(CFLAGS) $(EXTRA) -c -o $@ -x c $<
+build/gan.o: build/device.o build/parallel.o
+build/gan_cuda.o: build/device_cuda.o build/parallel.o
+build/gan_mpi.o: $(if $(NVCC),build/device_cuda.o,build/device.o) build/parallel_mpi.o
+build/gan.o build/gan_cuda.o build/gan_mpi.o: build/gan_most.o
+	$(CC) -r -nostdlib -o $@ $^
 build/images.o: images/images.h $(HEADERS) | stb
 	$(CC) $(CFLAGS) -DIMAGES_IMPLEMENTATION -c -o $@ -x c $<
 build/train.o build/transfer.o: build/%.o: %.c $(HEADERS) | stb
@@ -104,7 +117,7 @@ transfer $(if $(filter 1,$(MPI)),,train): %: build/%.o $(GAN) build/images.o $(C
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) $(CUDA_LIBS)
 validate: validation/validate.c build/gan_double.o $(HEADERS)
 	$(CC) $(CFLAGS) -Dreal=double -o $@ $(filter %.c %.o,$^) $(LDLIBS)
-build/cuda_kernels.o: cuda_kernels.cu layers.h core/device.h build/command
+build/cuda_kernels.o: cuda_kernels.cu layers.h core/device.h core/tiled.h build/command
 	$(NVCC) $(NVFLAGS) -c -o $@ $<
 
 # MPI (core/parallel.h), and with NCCL=1 from GPU to GPU. mpicc knows where MPI is and runs our compiler.
@@ -116,12 +129,14 @@ ifeq ($(MPI),1)
 train: build/mpi/train
 	cp $< $@
 endif
-build/mpi/train: train.c gan.c build/images.o $(CUDA_OBJECTS) $(HEADERS) | stb
-	@mkdir -p $(@D)
+MPICC = OMPI_CC='$(CC)' MPICH_CC='$(CC)' mpicc $(CFLAGS) -DWITH_MPI
+build/parallel_mpi.o: core/parallel.h $(HEADERS)
 	@command -v mpicc >/dev/null || { \
 	    echo "MPI=1 needs mpicc: on Debian and Ubuntu it is in openmpi-bin and libopenmpi-dev"; exit 1; }
-	OMPI_CC='$(CC)' MPICH_CC='$(CC)' mpicc $(CFLAGS) $(CUDA_FLAGS) $(NCCL_FLAGS) -DWITH_MPI \
-	    $(IN_IMAGES) -o $@ $(filter %.c %.o,$^) $(LDLIBS) $(NCCL_LIBS) $(CUDA_LIBS)
+	$(MPICC) $(NCCL_FLAGS) -DPARALLEL_IMPLEMENTATION -c -o $@ -x c $<
+build/mpi/train: build/train.o build/gan_mpi.o build/images.o $(CUDA_OBJECTS)
+	@mkdir -p $(@D)
+	$(MPICC) -o $@ $^ $(LDLIBS) $(NCCL_LIBS) $(CUDA_LIBS)
 stb:
 	@test -f $(STB_DIR)/stb_image.h && test -f $(STB_DIR)/stb_image_write.h || { echo \
 	  "stb_image.h and stb_image_write.h are not in $(STB_DIR): on Debian and Ubuntu 'make setup' installs" \
@@ -134,7 +149,7 @@ setup:
 
 demo: setup
 	@$(MAKE) --no-print-directory all
-	@sh scripts/demo.sh '$(DATA)' '$(PATTERN)' '$(MINUTES)' '$(MNIST)'
+	@CC='$(CC)' STB_DIR='$(STB_DIR)' sh scripts/demo.sh '$(DATA)' '$(PATTERN)' '$(MINUTES)' '$(MNIST)'
 
 gallery: transfer
 	@CC='$(CC)' STB_DIR='$(STB_DIR)' sh scripts/gallery.sh '$(GALLERY)'

@@ -844,20 +844,22 @@ static void variance_rows(float *mean, long step, const float *x, int groups, lo
         return e * e;
     }, finish);
 }
-static void normalize_forward(float *y, float *mean, float *var, const float *x, const float *gamma,
-                              const float *beta, int groups, long rows, int c) {
+/* gamma and beta of group g begin at g * step: 0, or AdaIN's 2 c */
+static void normalize(float *y, float *mean, float *var, const float *x, const float *gamma,
+                      const float *beta, int groups, long rows, int c, long step) {
     variance_rows(mean, c, x, groups, rows, c, [=] __device__ (int g, int j, double a, double) {
         var[(long)g * c + j] = (float)(a / rows);
     });
     each_row(groups * rows, c, [=] __device__ (long r, int j) {
-        long k = groups == 1 ? j : r / rows * c + j;
-        float scale = gamma[j] * rsqrtf(var[k] + (float)NORM_EPS);
-        y[r * c + j] = scale * (x[r * c + j] - mean[k]) + beta[j];
+        long g = groups == 1 ? 0 : r / rows, k = g * c + j, at = g * step + j;
+        float scale = gamma[at] * rsqrtf(var[k] + (float)NORM_EPS);
+        y[r * c + j] = scale * (x[r * c + j] - mean[k]) + beta[at];
     });
 }
-static void normalize_backward(float *dx, float *dgamma, float *dbeta, const float *dy,
+static void normalize_gradient(float *dx, float *dgamma, float *dbeta, const float *dy,
                                const float *x, const float *gamma, const float *mean,
-                               const float *var, int groups, long rows, int c) {
+                               const float *var, int groups, long rows, int c, long step) {
+    bool own = groups == 1 || step;                  /* nobody else adds to this group's dgamma */
     /* sums and means of dy and dy h, per group and channel */
     Two *sums = (Two *)scratch(FOR_GRAM, (size_t)groups * c * (sizeof(Two) + sizeof(Pair)));
     Pair *means = (Pair *)(sums + (long)groups * c);
@@ -867,20 +869,38 @@ static void normalize_backward(float *dx, float *dgamma, float *dbeta, const flo
              }, [=] __device__ (int g, int j, double a, double b) {
                  sums[(long)g * c + j] = { a, b };
                  means[(long)g * c + j] = { (float)(a / rows), (float)(b / rows) };
-                 if (groups == 1 && dgamma) dgamma[j] += (float)b;
-                 if (groups == 1 && dbeta) dbeta[j] += (float)a;
+                 if (own && dgamma) dgamma[g * step + j] += (float)b;
+                 if (own && dbeta) dbeta[g * step + j] += (float)a;
              });
-    if (groups > 1) each(c, [=] __device__ (long j) {
+    if (!own) each(c, [=] __device__ (long j) {
         for (int g = 0; g < groups; g++) {
             if (dgamma) dgamma[j] += (float)sums[(long)g * c + j].b;
             if (dbeta) dbeta[j] += (float)sums[(long)g * c + j].a;
         }
     });
     each_row(groups * rows, c, [=] __device__ (long r, int j) {
-        long i = r * c + j, k = groups == 1 ? j : r / rows * c + j;
+        long i = r * c + j, g = groups == 1 ? 0 : r / rows, k = g * c + j;
         float rstd = rsqrtf(var[k] + (float)NORM_EPS), h = (x[i] - mean[k]) * rstd;
-        dx[i] += gamma[j] * rstd * (dy[i] - means[k].a - h * means[k].b);
+        dx[i] += gamma[g * step + j] * rstd * (dy[i] - means[k].a - h * means[k].b);
     });
+}
+static void normalize_forward(float *y, float *mean, float *var, const float *x, const float *gamma,
+                              const float *beta, int groups, long rows, int c) {
+    normalize(y, mean, var, x, gamma, beta, groups, rows, c, 0);
+}
+static void normalize_backward(float *dx, float *dgamma, float *dbeta, const float *dy,
+                               const float *x, const float *gamma, const float *mean,
+                               const float *var, int groups, long rows, int c) {
+    normalize_gradient(dx, dgamma, dbeta, dy, x, gamma, mean, var, groups, rows, c, 0);
+}
+static void adain_forward(float *y, float *mean, float *var, const float *x, const float *style,
+                          int n, long rows, int c) {
+    normalize(y, mean, var, x, style, style + c, n, rows, c, 2L * c);
+}
+static void adain_backward(float *dx, float *dstyle, const float *dy, const float *x,
+                           const float *style, const float *mean, const float *var,
+                           int n, long rows, int c) {
+    normalize_gradient(dx, dstyle, dstyle + c, dy, x, style, mean, var, n, rows, c, 2L * c);
 }
 static void batchnorm_track(float *running_mean, float *running_var, const float *mean,
                             const float *var, float momentum, long rows, int c) {

@@ -1068,7 +1068,8 @@ static void pix2pix_step(Gan *gan) {
 /* ------------------------------------------------------------------------- recipe: stylegan
  * The small idea of it (Karras, Laine, Aila 2019): two dense layers make a style w of z; the
  * picture grows from one learned constant, and at each scale w gives scale and shift of each
- * channel (AdaIN, F16), while a plane of noise, scaled for each channel, gives details. */
+ * channel (AdaIN, F16), while a plane of noise, scaled for each channel, gives details. Losses and
+ * penalties are r3gan's (F32, F33): Huang et al. came to them by simplifying StyleGAN. */
 
 static int styled(Gan *gan, int x, int w, int out) {
     Net *g = &gan->g;
@@ -1161,15 +1162,15 @@ static void classifier_describe(Gan *gan) {
 
 #define RUN(pictures, side, long_) .batch = pictures, .size = side, .steps = long_
 #define ADAM(rate, momentum, decay) .lr = rate, .beta1 = momentum, .beta2 = decay
-#define DCGAN_DEFAULTS RUN(64, 28, 1500), ADAM(2e-4, 0.5, 0.999)
 #define WITHOUT_GRAIN .tail = 24, .schedule = LINEAR
+#define DCGAN_DEFAULTS RUN(64, 28, 2000), ADAM(5e-4, 0.5, 0.999), WITHOUT_GRAIN
 #define DCGAN_STEP .part = DCGAN_PARTS, .step = dcgan_step
 #define DCGAN .describe = dcgan_describe, .multiple = 4, .tail = 1, DCGAN_STEP
 #define UNPAIRED_DATA .feeds = FEED_UNPAIRED, .data = "fashion-mnist:plain"
 
 const Recipe recipes[] = {
     { "dcgan", "new garments out of noise", "document 001; Radford, Metz, Chintala 2015; F1-F4",
-      .defaults = { RUN(64, 28, 2000), ADAM(5e-4, 0.5, 0.999), WITHOUT_GRAIN }, DCGAN },
+      .defaults = { DCGAN_DEFAULTS }, DCGAN },
     { "mlp", "the same with dense layers only", "document 004; Goodfellow et al. 2014; F1-F6",
       .defaults = { RUN(64, 28, 3000), ADAM(2e-4, 0.5, 0.999) },
       .describe = mlp_describe, .multiple = 4, DCGAN_STEP },
@@ -1197,8 +1198,9 @@ const Recipe recipes[] = {
       "document 003; Mirza, Osindero 2014; F13",
       .feeds = FEED_CLASSES, .defaults = { DCGAN_DEFAULTS }, DCGAN },
     { "stylegan", "pictures that grow from a constant, with a style at each scale",
-      "Karras, Laine, Aila 2019; F16",
-      .defaults = { RUN(32, 28, 2000), ADAM(5e-4, 0, 0.99) }, .gain = 1, .multiple = 4,
+      "Karras, Laine, Aila 2019; F16, F32, F33",
+      .defaults = { RUN(32, 28, 2000), ADAM(1e-3, 0, 0.99), .schedule = LINEAR,
+                    .penalty_weight = 1 }, .objective = RELATIVISTIC, .gain = 1, .multiple = 4,
       .describe = stylegan_describe, .start = stylegan_start, DCGAN_STEP },
     { "vaegan", "new garments, and garments between two garments: an autoencoder beside the GAN",
       "document 001 (HDRGAN); Larsen et al. 2016; F14",

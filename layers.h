@@ -97,10 +97,14 @@ typedef struct Ops {
     void (*batchnorm_inference)(real *y, const real *x, const real *gamma, const real *beta,
                                 const real *running_mean, const real *running_var,
                                 long rows, int c);
-    /* F16: what AdaIN takes from a style */
+    /* F16: what AdaIN takes from a style, and how it gives it to a picture */
     void (*moments_forward)(real *y, const real *x, int groups, long rows, int c);
     void (*moments_backward)(real *dx, const real *dy, const real *x, const real *y,
                              int groups, long rows, int c);
+    void (*adain_forward)(real *y, real *mean, real *var, const real *x, const real *style,
+                          int n, long rows, int c);
+    void (*adain_backward)(real *dx, real *dstyle, const real *dy, const real *x, const real *style,
+                           const real *mean, const real *var, int n, long rows, int c);
     /* activations */
     void (*leaky_relu_forward)(real *y, const real *x, real slope, long n);
     void (*leaky_relu_backward)(real *dx, const real *dy, const real *y, real slope, long n);
@@ -196,8 +200,8 @@ typedef struct Ops {
     _(depthwise_conv2d_backward_input) _(depthwise_conv2d_backward_weight) _(normalize_vector) \
     _(spectral_forward) _(spectral_backward) _(normalize_forward) _(normalize_backward) \
     _(batchnorm_track) _(batchnorm_inference) _(moments_forward) _(moments_backward) \
-    _(leaky_relu_forward) _(leaky_relu_backward) _(tanh_forward) _(tanh_backward) \
-    _(sigmoid_forward) _(sigmoid_backward) _(dropout_forward) _(dropout_backward) _(add_forward) \
+    _(adain_forward) _(adain_backward) _(leaky_relu_forward) _(leaky_relu_backward) \
+    _(tanh_forward) _(tanh_backward) _(sigmoid_forward) _(sigmoid_backward) _(dropout_forward) _(dropout_backward) _(add_forward) \
     _(lerp) _(concat_forward) _(concat_backward) _(reflect_pad_forward) _(reflect_pad_backward) \
     _(upsample_forward) _(upsample_backward) _(avgpool_forward) _(avgpool_backward) \
     _(maxpool_forward) _(maxpool_backward) _(gray_forward) _(gray_backward) _(waves_forward) \
@@ -785,6 +789,25 @@ static void moments_backward(real *dx, const real *dy, const real *x, const real
         for (int j = 0; j < c; j++)
             dx[r * c + j] += (dyg[j] * (x[r * c + j] - yg[c + j]) / yg[j] + dyg[c + j]) / rows;
     }
+}
+
+/* F16, AdaIN: instance normalisation whose gamma and beta are each picture's own,
+ * y = s[i,0,c] (x - mu) / sqrt(var + eps) + s[i,1,c]   (Huang, Belongie 2017)
+ * x, y: (n,rows,C)   mean, var: (n,C)   style: (n,2,C), as moments_forward gives it */
+static void adain_forward(real *y, real *mean, real *var, const real *x, const real *style,
+                          int n, long rows, int c) {
+    #pragma omp parallel for
+    for (long i = 0; i < (long)n * c; i += c)
+        normalize_forward(y + i * rows, mean + i, var + i, x + i * rows, style + 2 * i,
+                          style + 2 * i + c, 1, rows, c);
+}
+/* dx and dstyle += those of normalize_backward, for each picture */
+static void adain_backward(real *dx, real *dstyle, const real *dy, const real *x, const real *style,
+                           const real *mean, const real *var, int n, long rows, int c) {
+    #pragma omp parallel for
+    for (long i = 0; i < (long)n * c; i += c)
+        normalize_backward(dx + i * rows, dstyle + 2 * i, dstyle + 2 * i + c, dy + i * rows,
+                           x + i * rows, style + 2 * i, mean + i, var + i, 1, rows, c);
 }
 
 /* -------------------------------------------------------------------------------- activations */

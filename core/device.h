@@ -7,7 +7,7 @@
  * program is linked with cuda_kernels.cu; without, the device cuda is known by name only. */
 #ifndef DEVICE_H
 #define DEVICE_H
-#include "layers.h"
+#include "core/tiled.h"
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -37,7 +37,6 @@ void cuda_ladder(int rung);
 #define DEVICE_IMPLEMENTED
 #include "core/error.h"
 #include "core/options.h"
-#include "core/tiled.h"
 #include <stdio.h>
 #include <string.h>
 #ifdef _OPENMP

@@ -381,22 +381,16 @@ KIND(instancenorm, NULL);
 static void adain_node_forward(const Net *net, Node *node) {
     long rows = (long)node->h * node->w, c = node->c;
     real *mean = MEAN, *var = mean + node->n * c;
-    for (long at = 0; at < node->n * c; at += c) {
-        real *y = node->y + at * rows, *x = A.y + at * rows;
-        real *gamma = B.y + 2 * at, *beta = gamma + c;
-        if (is_given(net, node))
-            NET_OPS->batchnorm_inference(y, x, gamma, beta, mean + at, var + at, rows, node->c);
-        else NET_OPS->normalize_forward(y, mean + at, var + at, x, gamma, beta, 1, rows, node->c);
-    }
+    if (!is_given(net, node))
+        NET_OPS->adain_forward(node->y, mean, var, A.y, B.y, node->n, rows, node->c);
+    else for (long at = 0; at < node->n * c; at += c)
+        NET_OPS->batchnorm_inference(node->y + at * rows, A.y + at * rows, B.y + 2 * at,
+                                     B.y + 2 * at + c, mean + at, var + at, rows, node->c);
 }
 static void adain_node_backward(const Net *net, Node *node) {
-    long rows = (long)node->h * node->w, c = node->c;
-    const real *mean = MEAN, *var = mean + node->n * c;
-    for (long at = 0; at < node->n * c; at += c) {
-        real *dgamma = B.dy + 2 * at, *dx = A.dy + at * rows, *dy = node->dy + at * rows;
-        NET_OPS->normalize_backward(dx, dgamma, dgamma + c, dy, A.y + at * rows, B.y + 2 * at,
-                                mean + at, var + at, 1, rows, node->c);
-    }
+    const real *mean = MEAN, *var = mean + (long)node->n * node->c;
+    NET_OPS->adain_backward(A.dy, B.dy, node->dy, A.y, B.y, mean, var, node->n,
+                            (long)node->h * node->w, node->c);
 }
 KIND(adain, NULL);
 

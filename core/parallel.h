@@ -10,11 +10,7 @@
 #include "core/error.h"
 #include "layers.h"
 
-#ifdef WITH_MPI
-enum { PARALLEL = 1 };
-#else
-enum { PARALLEL = 0 };
-#endif
+int parallel_possible(void);                      /* was it built with MPI? */
 int parallel_ranks(void), parallel_rank(void);    /* how many; which of them this process is */
 void parallel_begin(const char *program);         /* first in main; only rank 0 is heard then */
 int parallel_end(int status);                     /* last in main; without it all ranks end */
@@ -38,6 +34,7 @@ int parallel_rank(void) { return world.rank; }
 #ifdef WITH_MPI
 #include <mpi.h>
 
+int parallel_possible(void) { return 1; }
 static void parallel_abort(int status) {
     fflush(NULL);                       /* MPI_Abort also ends mpirun, which carries our output */
     MPI_Abort(MPI_COMM_WORLD, status);
@@ -70,6 +67,7 @@ static void parallel_all(void *x, long n, MPI_Datatype type, MPI_Op op) {
     if (world.ranks > 1) MPI_Allreduce(MPI_IN_PLACE, x, (int)n, type, op, MPI_COMM_WORLD);
 }
 #else
+int parallel_possible(void) { return 0; }
 void parallel_begin(const char *program) { error_program(program, 0, NULL); }
 int parallel_end(int status) { return status; }
 #define parallel_all(x, n, type, op) ((void)0)

@@ -19,19 +19,51 @@ echo "== 1 of 3: new garments out of noise: dcgan on $data, about $minutes minut
 # small batches, and as many steps as two idle cores take in two minutes: the rate falls to 0 with the last
 ./train --recipe dcgan --data "$data" --batch 32 --steps 1600 --minutes "$minutes" --out runs/demo-dcgan --overwrite
 pictures="runs/demo-dcgan/samples.png runs/demo-dcgan/losses.png"
-number=0
+number=0 columns=
 for textile do
     number=$((number + 1)) run=runs/demo-cloth-$number
     echo "== 2 of 3: weaving cloth like $textile, about a minute on two cores"
     ./train --recipe cloth --style "$textile" --steps 400 --minutes "$minutes" --out $run --overwrite
-    ./transfer --generator $run --repeat 512 --output $run/repeat.png
+    ./transfer --generator $run --repeat 256 --output $run/repeat.png
     ./transfer --generator $run --content "$content" --size 256 --sheet $run/garments.png
-    pictures="$pictures $run/samples.png $run/repeat.png $run/garments.png"
+    pictures="$pictures $run/samples.png $run/repeat.png" columns="$columns $run/repeat.png $run/garments.png"
     test -f "$textile" || continue
     echo "== 3 of 3: the same textile and garments without any training: the textile's own patches"
     ./transfer --style "$textile" --content "$content" --size 256 --sheet $run/patches.png
-    pictures="$pictures $run/patches.png"
+    columns="$columns $textile $run/patches.png"
 done
+
+# One sheet of these: in the first line what was woven, and the textile; the garments, and a column for each sheet's prints
+cat >build/demo.c <<'EOF'
+#define ERROR_IMPLEMENTATION
+#define FILES_IMPLEMENTATION
+#define IMAGES_IMPLEMENTATION
+#include "images/images.h"
+#include <stdio.h>
+enum { GARMENTS = 6, CELL = 256, GAP = 12, STEP = CELL + GAP };
+int main(int n, char **v) {                     /* OUT, and for each column HEAD SHEET */
+    static const float white[3] = { 1, 1, 1 };
+    Image page, head, cell, sheet;
+    int good = image_new(&page, GAP + (GARMENTS + 1) * STEP, GAP + n / 2 * STEP, 3);
+    for (int i = 0; good && i < page.h; i++) image_fill(&page, i, 0, 1, page.w, white);
+    for (int k = 1; good && k < n / 2; k++) {
+        good = image_load(&head, v[2 * k]) && image_fit(&cell, &head, CELL, CELL) && image_load(&sheet, v[2 * k + 1]);
+        if (good) image_paste(&page, &cell, GAP, GAP + k * STEP, 1);
+        int across = sheet.w / STEP, each = across == 8 ? 2 : 3;        /* of patches: with the textile */
+        for (int i = 0; good && i < 2 * GARMENTS; i++) {
+            int at = i / 2 * each + i % 2 * (each - 1);
+            good = image_crop(&cell, &sheet, GAP + at / across * STEP, GAP + at % across * STEP, CELL, CELL);
+            if (good) image_paste(&page, &cell, GAP + (i / 2 + 1) * STEP, GAP + i % 2 * k * STEP, 1);
+        }
+    }
+    good = good && image_save(&page, v[1]);
+    if (!good) fprintf(stderr, "demo: %s\n", error_text());
+    return !good;
+}
+EOF
+${CC:-cc} -std=gnu11 -O2 -w -I. -isystem "${STB_DIR:-/usr/include/stb}" -o build/demo build/demo.c -lm
+build/demo runs/demo-garments.png $columns
+pictures="$pictures runs/demo-garments.png"
 echo
 echo "Look at these pictures:"
 for picture in $pictures; do echo "  $picture"; done

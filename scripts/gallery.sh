@@ -73,7 +73,7 @@ picture scream_dress --pattern-from $g/psycho1.pat --color-from $g/scream.png --
 picture swirl_jacket --style $g/pastel2.pat --content $g/man.png --mask $g/jacket.png --size 320 --shade 0.6
 picture hopper --style $g/night.png --content $g/hopper.jpg --mode paint --preserve-color luminance --size 320
 picture scream_meadow --style $g/scream.png --content $g/meadow.jpg --mode paint --size 320
-picture scream_meadow_gram --method gram --style $g/scream.png --content $g/meadow.jpg --mode paint --tv-weight 0.02 --size 320
+picture scream_meadow_gram --method gram --style $g/scream.png --content $g/meadow.jpg --mode paint --size 320
 picture night_meadow --style $g/night.png --content $g/meadow.jpg --mode paint --size 320
 picture two_paintings_meadow --style $g/night.png --style $g/scream.png --style-weights 2,1 --content $g/meadow.jpg --mode paint --size 320
 echo "Look at the pictures in $out/"

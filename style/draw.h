@@ -9,8 +9,11 @@
  * A walk leads from z_a, the noise of picture 0 of one seed, to z_b, that of another seed:
  *   z = cos(t pi/2) z_a + sin(t pi/2) z_b     t = 0 .. 1 in equal steps
  * Each such z is N(0,1), as in training. On the straight way from z_a to z_b they would be too
- * short (White 2016). One .c file says #define DRAW_IMPLEMENTATION; it is linked with gan.c and
- * needs the code of garments.h. */
+ * short (White 2016).
+ * Of cloth: swatches, whose classes are the styles of its folder. A walk then leads from one style
+ * to another, with the same noise: G is told (1 - t) of the one and t of the other.
+ * One .c file says #define DRAW_IMPLEMENTATION; it is linked with gan.c and needs the code of
+ * garments.h and generator.h. */
 #ifndef DRAW_H
 #define DRAW_H
 #include "gan.h"
@@ -20,18 +23,19 @@ enum { DRAW_CLASSES = 256 };
 typedef struct Draw {
     const Ops *ops;
     long count;                         /* how many pictures */
-    uint64_t seed[2];                   /* the second: where a walk ends */
+    uint64_t seed[2];                   /* the second: where a walk ends (cloth: see class_of) */
 
     char path[4200];                    /* of the checkpoint. This and the rest: draw_open */
     Gan gan;                            /* only its network g is used */
-    int walks, lot;                     /* lot: the batch of the training */
-    uint64_t class_of[DRAW_CLASSES];    /* the pictures take these classes in turn */
-    int classes;                        /* how many; 0: G is not told what to draw */
+    int walks, blends, lot;             /* blends: from style to style; lot: the training's batch */
+    uint64_t class_of[DRAW_CLASSES];    /* the pictures take these classes in turn; blends: a, b */
+    int classes;                        /* how many; 0: G is not told what to draw, or blends */
 } Draw;
 
 /* run: a run's folder, or its checkpoint. classes: as in "0,3,6", or "": those of the training.
- * walk: two seeds, "3,9", or "". Errors: no checkpoint, a recipe that does not draw out of noise,
- * classes that it was not trained with, weights that do not fit, memory. */
+ * walk: two seeds, "3,9", or of cloth two styles; or "". Errors: no checkpoint, a recipe that does
+ * not draw out of noise, classes or styles that it was not trained with, weights that do not fit,
+ * memory. */
 int draw_open(Draw *d, const char *run, const char *classes, const char *walk);
 
 /* Each picture as folder/00000.png and so on, with classes as 00000-class3.png; and a sheet of
@@ -47,6 +51,7 @@ int draw_all(Draw *d, const char *folder, const char *sheet);
 #include "core/files.h"
 #include "images/images.h"
 #include "style/garments.h"
+#include "style/generator.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,7 +62,8 @@ enum { DRAW_BATCH = 16, DRAW_COLUMNS = 8, DRAW_SHEET = 1024 };
 /* ---- the checkpoint ---------------------------------------------------------------------- */
 
 static int draws(const Recipe *r) {
-    return r->feeds == FEED_NOISE || r->feeds == FEED_CLASSES || r->feeds == FEED_PICTURES;
+    return r->feeds == FEED_NOISE || r->feeds == FEED_CLASSES || r->feeds == FEED_PICTURES
+        || r->feeds == FEED_CLOTH;
 }
 static int draw_recipe(Draw *d, const StFile *file) {
     const char *name = st_meta(file, "recipe");
@@ -99,6 +105,7 @@ static int draw_describe(Draw *d, const StFile *file) {
     if (r->tail && tail && atoi(tail) > 0 && atoi(tail) <= 256) o.tail = atoi(tail);
     d->lot = batch && atoi(batch) > 0 ? atoi(batch) : r->defaults.batch;
     draw_sizes(file, &o);
+    if (r->feeds == FEED_CLOTH) o.size *= 2, o.classes = generator_styles(file);
     if (o.channels != 1 && o.channels != 3)
         return fail("%s: its generator makes no pictures of 1 or 3 channels: train it again",
                     d->path);
@@ -123,7 +130,7 @@ static int draw_classes(Draw *d, const StFile *file, const char *classes) {
     int all = d->gan.options.classes, known = 0, good = 1;
     uint64_t of[DRAW_CLASSES];
     char range[60];
-    if (d->gan.recipe->feeds != FEED_CLASSES)
+    if (!d->gan.g_given)
         return !*classes || fail("--classes: the recipe %s is not told what to draw: omit it",
                                  d->gan.recipe->name);
     if (those) known = draw_numbers(of, DRAW_CLASSES, those);
@@ -144,11 +151,25 @@ static int draw_classes(Draw *d, const StFile *file, const char *classes) {
 static int draw_turn(const Draw *d) { return d->classes ? d->classes : 1; }
 static long draw_places(const Draw *d) { return (d->count + draw_turn(d) - 1) / draw_turn(d); }
 
-static int draw_walk(Draw *d, const char *walk) {
-    d->walks = *walk != 0;
-    if (d->walks && draw_numbers(d->seed, 2, walk) != 2)
+/* Of cloth a walk leads from style to style */
+static int draw_blends(Draw *d, const char *classes, const char *walk) {
+    int most = d->gan.options.classes - 1;
+    if (!most)
+        return fail("--interpolate %s: %s has learned one style, and a walk leads from one to "
+                    "another: expected a run that was given a folder of them", walk, d->path);
+    d->blends = !*classes && draw_numbers(d->class_of, 2, walk) == 2
+             && d->class_of[0] <= (uint64_t)most && d->class_of[1] <= (uint64_t)most;
+    d->classes = 0;
+    return d->blends || fail("--interpolate %s: expected two of the styles of %s, 0 to %d, as in "
+                             "0,1, and no --classes", walk, d->path, most);
+}
+static int draw_walk(Draw *d, const char *classes, const char *walk) {
+    if (!(d->walks = *walk != 0)) return 1;
+    if (d->gan.recipe->feeds == FEED_CLOTH) {
+        if (!draw_blends(d, classes, walk)) return 0;
+    } else if (draw_numbers(d->seed, 2, walk) != 2)
         return fail("--interpolate %s: expected two seeds, as in 3,9", walk);
-    return !d->walks || draw_places(d) > 1 ||
+    return draw_places(d) > 1 ||
            fail("--interpolate %s: it leads from one picture to another%s: expected --count %d or "
                 "more", walk, d->classes ? " of each class" : "", draw_turn(d) + 1);
 }
@@ -160,7 +181,7 @@ int draw_open(Draw *d, const char *run, const char *classes, const char *walk) {
              is_folder(run) ? "/checkpoint.safetensors" : "");
     if (!gan_open(&file, d->path)) return 0;
     int good = draw_recipe(d, &file) && draw_describe(d, &file)
-            && draw_classes(d, &file, classes) && draw_walk(d, walk);
+            && draw_classes(d, &file, classes) && draw_walk(d, classes, walk);
     double need = good ? net_bytes(g, 0) + net_scratch_bytes(g) : 0;
     double have = device_free_bytes(d->ops);
     if (good && ((have > 0 && need > have) || !net_finish(g, 0)))
@@ -178,10 +199,17 @@ static float draw_noise(const Draw *d, int k, long n, long i, long j) {
     long place = i / draw_turn(d), last = draw_places(d) - 1, at = d->walks ? 0 : i;
     uint64_t stream = STREAM(STREAM_SAMPLE, at / d->lot * 4 + k), index = at % d->lot * n + j;
     float a = philox_normal(d->seed[0], stream, index);
-    if (!d->walks || !place) return a;
+    if (!d->walks || !place || d->blends) return a;
     float b = philox_normal(d->seed[1], stream, index);
     double angle = asin(1) * place / last;
     return place < last ? (float)(cos(angle) * a + sin(angle) * b) : b;
+}
+
+/* How much of the class G is to draw for picture i */
+static float draw_told(const Draw *d, long i, uint64_t class) {
+    float t = (float)i / (float)(d->count - 1);
+    if (!d->blends) return d->class_of[i % d->classes] == class;
+    return (1 - t) * (d->class_of[0] == class) + t * (d->class_of[1] == class);
 }
 
 /* What G reads for the pictures from `first` on. spare: room for the largest input */
@@ -195,10 +223,10 @@ static void draw_fill(Draw *d, long first, float *spare) {
             spare[j] = draw_noise(d, k, n, first + j / n, j % n);
         d->ops->upload(z->y, spare, DRAW_BATCH * n);
     }
-    if (d->classes) {
+    if (gan->g_given) {
         const Node *given = &gan->g.node[gan->g_given];
         for (long j = 0; j < (long)DRAW_BATCH * given->c; j++)
-            spare[j] = j % given->c == (long)d->class_of[(first + j / given->c) % d->classes];
+            spare[j] = draw_told(d, first + j / given->c, (uint64_t)(j % given->c));
         d->ops->upload(given->y, spare, (long)DRAW_BATCH * given->c);
     }
     if (gan->g_content) d->ops->fill(gan->g.node[gan->g_content].y, 1, DRAW_BATCH);   /* stylegan */

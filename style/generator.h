@@ -62,6 +62,10 @@ int generator_fuse(Generator *g, Image *print, const Image *part, const Image *s
 /* cloth of (h,w), with g->repeats multiples of STYLE_MULTIPLE: the waves are then rounded to whole
  * periods, and the noise beyond an edge is that of the other side. */
 int generator_weave(Generator *g, Image *cloth, int h, int w);
+
+/* How many styles cloth has learned: of the numbers that its first convolution, weight (3,3,C,O),
+ * reads, those that are no noise and no waves */
+int generator_styles(const StFile *checkpoint);
 #endif
 
 #if defined(GENERATOR_IMPLEMENTATION) && !defined(GENERATOR_IMPLEMENTED)
@@ -105,17 +109,15 @@ static int generator_open_features(Generator *g, const char *features, const cha
                 error_text(), run);
 }
 
-/* How many styles cloth has learned: of the numbers that its first convolution, weight (3,3,C,O),
- * reads, those that are no noise and no waves */
-static void generator_count_styles(Generator *g) {
-    int first = NET_MAX_NODES, node, c = 0;
-    for (int i = 0; i < g->checkpoint.count; i++) {
-        const StTensor *t = &g->checkpoint.tensors[i];
+int generator_styles(const StFile *checkpoint) {
+    int first = NET_MAX_NODES, node, c = 0, styles = GENERATOR_STYLES;
+    for (int i = 0; i < checkpoint->count; i++) {
+        const StTensor *t = &checkpoint->tensors[i];
         if (t->rank == 4 && sscanf(t->name, "g.%d.conv2d.weight", &node) == 1 && node < first)
             first = node, c = (int)t->shape[2];
     }
-    for (g->classes = GENERATOR_STYLES; g->classes > 1; g->classes--)
-        if (c == cloth_inputs(g->classes)) break;
+    while (styles > 1 && c != cloth_inputs(styles)) styles--;
+    return styles;
 }
 
 /* How many channels its pictures have: the outputs of G's last convolution, weight (K,K,C,O). */
@@ -140,7 +142,7 @@ int generator_open(Generator *g, const char *run, const char *features, int styl
     g->gan.options.body = number;
     g->trained = side && atoi(side) > 0 && atoi(side) <= 16384 ? atoi(side) : 64;
     g->gan.ops = g->ops;
-    generator_count_styles(g);
+    g->classes = generator_styles(&g->checkpoint);
     return g->kind != GENERATOR_ADAIN || generator_open_features(g, features, run);
 }
 

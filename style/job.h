@@ -46,14 +46,16 @@ static Option table[] = {
         "paint all of the picture, print on the garment, auto: if there is one"),
     TEXT_OPTION("--generator", &opt.generator, "", GENERATOR | ADAIN | DRAW,
         "a run's folder, or its checkpoint: ./train --recipe cloth, style, cyclegan," NEXT_LINE
-        "pattern, adain; without --content dcgan, cgan, and all others that draw out of noise"),
+        "pattern, adain; without --content dcgan, cloth and all others that draw out of noise"),
     INT_OPTION("--repeat", &opt.repeat, "0", 0, 8192, GENERATOR,
         "without --content: N x N pixels of cloth whose edges meet, to be printed side by side"),
     INT_OPTION("--count", &opt.count, "64", 1, 100000, DRAW, "how many pictures are drawn"),
     TEXT_OPTION("--classes", &opt.classes, "", DRAW,
-        "what a run of cgan draws, in turns, such as 0,3 (default: all that it learned)"),
+        "what a run of cgan draws, in turns, such as 0,3 (default: all that it learned);" NEXT_LINE
+        "or a run of cloth with a folder of styles: these, 0 being the first"),
     TEXT_OPTION("--interpolate", &opt.interpolate, "", DRAW,
-        "two seeds, as in 3,9: pictures on the way from one to the other"),
+        "two seeds, as in 3,9: pictures on the way from one to the other; of cloth two" NEXT_LINE
+        "styles, 0 being the first of its folder: what lies between them blends them"),
     TEXT_OPTION("--content", &opt.content, "", PAINTS,
         "a picture, a folder of them, fashion-mnist:17 or :3-9, or synthetic:5"),
     TEXT_OPTION("--output", &opt.output, "", 0,
@@ -95,7 +97,7 @@ static Option table[] = {
         "of VGG's features: max or average"),
     REAL_OPTION("--style-weight", &opt.style_weight, "1", 0, 1e6, GRAM, "weight of the style loss"),
     REAL_OPTION("--tv-weight", &opt.tv_weight, NULL, 0, 1e6, GRAM,
-        "weight of the total variation (0.1; VGG 0.01)"),
+        "weight of the total variation (0.02; VGG 0.01)"),
     INT_OPTION("--steps", &opt.steps, NULL, 0, 1000000, GRAM,
         "of each level (60; VGG 300 in one level)"),
     WORD_OPTION("--optimizer", &opt.optimizer, "adam lbfgs", "adam", GRAM,

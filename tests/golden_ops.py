@@ -353,4 +353,13 @@ for n, h, w, c in (3, 8, 1, 3), (5, 7, 1, 2):
     sorted_t = t.sort(dim=0).values
     case('match_ranks', dict(n=n, h=h, w=w, c=c), x=x, t=t, sorted=sorted_t, y=sorted_t.gather(0, rank))
 
+# ---- F16: instance normalisation with the deviations and means of another picture
+for n, c, h, w in (3, 4, 5, 3), (2, 19, 3, 7):
+    x, style, dy = variable(n, c, h, w), variable(n, 2, c), normal(n, c, h, w)
+    mean, var = x.mean((2, 3)), x.var((2, 3), unbiased=False)
+    of = style[..., None, None]
+    y = of[:, 0] * (x - mean[..., None, None]) / (var[..., None, None] + 1e-5).sqrt() + of[:, 1]
+    dx, dstyle = gradients(y, dy, x, style)
+    case('adain', pictures(x), x=nhwc(x), style=style, mean=mean, var=var, y=nhwc(y), dy=nhwc(dy), dx=nhwc(dx), dstyle=dstyle)
+
 write_golden('ops', tensors)

@@ -672,6 +672,8 @@ static long guarded_nearest_scratch(long nx, long ny, int c) { return ops_tiled.
     _(9, normalize_forward, Out, Out, Out, In, In, In, int, long, int) \
     _(11, normalize_backward, Out, Out, Out, In, In, In, In, In, int, long, int) \
     _(5, moments_forward, Out, In, int, long, int) _(7, moments_backward, Out, In, In, In, int, long, int) \
+    _(8, adain_forward, Out, Out, Out, In, In, int, long, int) \
+    _(10, adain_backward, Out, Out, In, In, In, In, In, int, long, int) \
     _(5, softmax_cross_entropy_forward, Out, In, In, long, int) \
     _(6, softmax_cross_entropy_backward, Out, In, In, real, long, int) \
     _(7, dropout_forward, Out, In, real, long, uint64_t, uint64_t, long) _(7, dropout_backward, Out, In, real, long, uint64_t, uint64_t, long) \

@@ -145,7 +145,7 @@ static const Op *forward_of(const Op *backward) {
 static const Case *small_cases_of(const Op *op, size_t *count) {
     const char *group = group_of(op);
     int conv = strstr(group, "conv2d") || !strcmp(group, "bias"), dense = !strcmp(group, "dense");
-    int norm = has_word("normalize moments", group);
+    int norm = has_word("normalize moments adain", group);
     size_t bytes = conv ? sizeof small_conv : dense ? sizeof small_dense
                  : norm ? sizeof norm_cases : sizeof small_images;
     *count = bytes / sizeof(Case);

@@ -241,9 +241,9 @@ static int tensor_agrees(Problem *problem, real *x, const real *gradient, long n
     long single[SINGLES] = {0};
     for (int k = 1; k < singles; k++) single[k] = philox_below(1, stream, (uint64_t)k, (int)n);
     memcpy(start, x, (size_t)n * sizeof *start);
-    ops_naive.random_normal(v, n, 2, stream);
     for (long i = 0; i < n; i++) {
-        v[i] = 2 * philox_uniform(3, stream, (uint64_t)i) * gradient[i] + (rms > 0 ? rms : 1) * v[i];
+        uint32_t word = philox_word(3, stream, (uint64_t)i);                           /* two numbers of [0,2) */
+        v[i] = (word >> 16) / 32768.0 * gradient[i] + (rms > 0 ? rms : 1) * sqrt(3) * ((word & 0xFFFF) / 32768.0 - 1);
         if (fabs(gradient[i]) > fabs(gradient[single[0]])) single[0] = i;
     }
     ops_naive.scale(v, 1 / size_of(v, n), n);

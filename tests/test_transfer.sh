@@ -114,6 +114,21 @@ bad "a repeat and garments" 2 "repeat and --content" $repeat "$tmp/new.png" --co
 bad "a repeat of 60" 2 "multiple of 8" --generator "$tmp/cloth" --repeat 60 --output "$tmp/new.png"
 bad "a repeat in a folder" 2 "an --output that ends in" $repeat "$tmp/folder"
 bad "a repeat of another recipe" 1 "for runs of --recipe cloth" --generator "$tmp/pattern" --repeat 64 --output "$tmp/new.png"
+good "swatches of two styles" --generator "$tmp/cloth2" --count 2 --output "$tmp/swatches"
+check "a file for each, of twice the training's size" [ "$(ls "$tmp/swatches" | tr '\n' ' ')$(size_of "$tmp/swatches/00001-class1.png")" = "00000-class0.png 00001-class1.png sheet.png 32x32" ]
+good "the second style" --generator "$tmp/cloth2" --classes 1 --count 1 --output "$tmp/b.png"
+good "a walk from style to style" --generator "$tmp/cloth2" --interpolate 0,1 --count 3 --output "$tmp/blends"
+check "begins with the one style" cmp -s "$tmp/blends/00000.png" "$tmp/swatches/00000-class0.png"
+check "ends with the other" cmp -s "$tmp/blends/00002.png" "$tmp/b.png"
+check "is neither in between" [ "$(cksum "$tmp"/blends/0*.png | cut -d' ' -f1 | sort -u | wc -l)" -eq 3 ]
+good "the way back" --generator "$tmp/cloth2" --interpolate 1,0 --count 3 --output "$tmp/back"
+check "is the same way" cmp -s "$tmp/back/00001.png" "$tmp/blends/00001.png"
+bad "a walk of one style" 1 "has learned one style, and a walk leads from one to another" --generator "$tmp/cloth" --interpolate 0,1 --output "$tmp/new"
+for walk in 0,2 0 0,x; do
+    bad "a walk $walk of two styles" 1 "interpolate $walk: expected two of the styles of .*, 0 to 1" --generator "$tmp/cloth2" --interpolate $walk --output "$tmp/new"
+done
+bad "a walk and classes" 1 "and no --classes" --generator "$tmp/cloth2" --interpolate 0,1 --classes 0 --output "$tmp/new"
+bad "classes of one style" 1 "the recipe cloth is not told what to draw" --generator "$tmp/cloth" --classes 0 --output "$tmp/new"
 ./train --evaluate "$tmp/cloth2" >"$tmp/log" 2>&1
 check "cloth is measured by its motifs" grep -q "m16" "$tmp/log"
 
@@ -159,7 +174,7 @@ bad "a walk of one picture" 1 "from one picture to another: expected --count 2 o
 bad "a walk and a seed" 2 "--interpolate and --seed: expected one of them" $draws "$tmp/new" --interpolate 3,4 --seed 2
 bad "--shade of new pictures" 2 "--shade is not used by --method draw, only by" $draws "$tmp/new" --shade 1
 bad "--count of prints" 2 "--count is not used by --method generator, only by draw" --generator "$run" --content "$tmp/shirt.tga" --output "$tmp/new.png" --count 2
-bad "a recipe that does not draw" 1 "made with --recipe style, which draws nothing out of noise (dcgan, mlp, .*vaegan do): expected --content" --generator "$run" --output "$tmp/new"
+bad "a recipe that does not draw" 1 "made with --recipe style, which draws nothing out of noise (dcgan, mlp, .*vaegan, cloth do): expected --content" --generator "$run" --output "$tmp/new"
 ln "$tmp/dcgan/checkpoint.safetensors" "$tmp/linked.png"
 bad "new pictures over the checkpoint" 1 "would overwrite the file of --generator" $draws "$tmp/linked.png"
 
@@ -567,13 +582,13 @@ check "says so too" grep -q "alpha.tga: its transparent ground is painted white"
 bad "a picture over itself" 1 "choose another" --generator "$run" --content "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
 bad "too many pixels" 1 "smaller --size" --generator "$run" --content "$shirt" --output "$new" --size 16384
 bad "too many pixels to paint" 1 "larger --style-scale" --generator "$run" --content "$shirt" --output "$new" --style-scale 0.01
-good "enough memory" --generator "$run" --content "$shirt" --output "$tmp/a.png" --threads 1 --style-scale 0.2 --device cpu
-(ulimit -v 300000; ./transfer --generator "$run" --content "$shirt" --output "$tmp/b.png" --threads 1 --style-scale 0.2 --device cpu) \
+good "enough memory" --generator "$run" --content "$shirt" --output "$tmp/a.png" --threads 1 --style-scale 0.4 --device cpu
+(ulimit -v 90000; ./transfer --generator "$run" --content "$shirt" --output "$tmp/b.png" --threads 1 --style-scale 0.4 --device cpu) \
     >"$tmp/log" 2>"$tmp/err"; status=$?
 check "memory for a piece: status $status" [ "$status" -eq 0 ]
 check "memory for a piece: it goes in pieces" grep -q "pieces of" "$tmp/log"
 check "memory for a piece: the same picture" cmp -s "$tmp/a.png" "$tmp/b.png"
-(ulimit -v 45000; ./transfer --generator "$run" --content "$shirt" --output "$new" --threads 1 --style-scale 0.2 --device cpu) \
+(ulimit -v 45000; ./transfer --generator "$run" --content "$shirt" --output "$new" --threads 1 --style-scale 0.1 --device cpu) \
     >"$tmp/log" 2>"$tmp/err"; status=$?
 check "too little memory: status $status" [ "$status" -eq 1 ]
 check "too little memory: one line" lines "$tmp/err" 1

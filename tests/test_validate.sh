@@ -111,13 +111,16 @@ def normalize(x, eps):
     return dict(mean=mean, var=var, y=x('gamma') * h + x('beta'))
 def moments(x, eps):
     return dict(y=np.stack([np.sqrt(x('x').var((1, 2)) + eps), x('x').mean((1, 2))], 1))
+def adain(x, eps):
+    x = dict(x=x('x'), gamma=x('style')[:, 0, None, None], beta=x('style')[:, 1, None, None])
+    return normalize(x.get, eps)
 def batchnorm_inference(x, eps):
     return dict(y=x('gamma') * (x('x') - x('running_mean')) / np.sqrt(x('running_var') + eps) + x('beta'))
 def batchnorm_track(x, momentum, rows):
     mean, var, unbiased = x('running_mean.before'), x('running_var.before'), rows / (rows - 1) if rows > 1 else 1
     return dict(running_mean=mean + momentum * (x('mean') - mean), running_var=var + momentum * (x('var') * unbiased - var))
 
-for f in adam_step, rmsprop_step, clip_norm, hinge, normalize, moments, batchnorm_inference, batchnorm_track:
+for f in adam_step, rmsprop_step, clip_norm, hinge, normalize, moments, adain, batchnorm_inference, batchnorm_track:
     save(f.__name__, {f'{case}/{n}': v for case, x, constants in load(f.__name__) for n, v in f(x, **constants).items()})
 P
     check "numpy computes" [ $? = 0 ]
@@ -133,12 +136,10 @@ fi
 python=
 for p in /usr/bin/python3 python3; do [ -n "$python" ] || { $p -c 'import torch, numpy' 2>/dev/null && python=$p; }; done
 if [ -n "$python" ]; then
-    for m in none padding variance adam; do
-        OMP_NUM_THREADS=1 $python tests/validate_torch.py "$tmp/golden" "$tmp/torch_$m" --mistake $m >"$tmp/log" 2>&1; check "PyTorch computes" [ $? = 0 ]
-    done
-    for file in "$tmp"/torch_none/*; do
+    OMP_NUM_THREADS=1 $python tests/validate_torch.py "$tmp/golden" "$tmp/torch" >"$tmp/log" 2>&1; check "PyTorch computes" [ $? = 0 ]
+    for file in "$tmp"/torch/*; do
         name=$(basename "$file" .safetensors)
-        judge "$tmp/torch_none" "$name" --partial
+        judge "$tmp/torch" "$name" --partial
         check "PyTorch's $name: status $status" [ $status = 0 ]
     done
     judge "$tmp/torch_padding" conv2d; check "PyTorch with a wrong padding" says 'with: a padding larger by one'

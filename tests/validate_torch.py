@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """validate_torch.py: PyTorch as the other implementation: computes what golden/ asks for, for ./validate to judge.
 
-    python3 tests/validate_torch.py golden theirs [--mistake padding|variance|adam]        needs torch and numpy
+    python3 tests/validate_torch.py golden theirs        needs torch and numpy
     for f in theirs/*.safetensors; do ./validate $f --against golden/$(basename $f) --partial; done
 
-Nothing is taken from gan.c but its files: inputs are read from golden/, results are written under the same names. --mistake plants one."""
+Nothing is taken from gan.c but its files: inputs are read from golden/, results are written under the same names. What three planted
+mistakes make of an operation each goes to theirs_padding, theirs_variance, theirs_adam."""
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import torch.nn.functional as F
 from golden_common import Discriminator, Generator, bce, ours, write
 
 folder, out = sys.argv[1:3]
-mistake = sys.argv[4] if len(sys.argv) > 4 else None
+mistake = None
 torch.set_default_dtype(torch.float64)
 
 
@@ -175,3 +176,7 @@ for op in OPS:
     operation(op)
 adam()
 dcgan()
+for mistake, wrong in (('padding', lambda: operation('conv2d')), ('variance', lambda: operation('normalize')), ('adam', dcgan)):
+    out = f'{sys.argv[2]}_{mistake}'
+    os.makedirs(out, exist_ok=True)
+    wrong()

@@ -51,7 +51,7 @@ for recipe in $(recipes); do
     more=; [ $recipe = dcgan ] && more="--augment all --average 0.9"
     watch "train --recipe $recipe" 0 train --recipe $recipe $(small $recipe) $more --steps 2 --device cpu --out "$tmp/$recipe"
 done
-watch "train --device naive" 0 train --data synthetic:40 --size 16 --batch 2 --steps 2 --device naive --out "$tmp/naive"
+watch "train --device naive" 0 train --data synthetic:40 --size 8 --batch 2 --steps 2 --device naive --out "$tmp/naive"
 watch "train --resume" 0 train --resume "$tmp/dcgan" --steps 4
 watch "train --evaluate" 0 train --evaluate "$tmp/dcgan" --classifier "$tmp/classifier" --samples 30
 watch "train --compress" 0 train --compress "$tmp/dcgan" --quantize int8 --prune 0.5 --out "$tmp/small.safetensors"
@@ -69,7 +69,7 @@ watch "transfer, gram, L-BFGS" 0 transfer --style "$tmp/style.png" $to --method 
 watch "transfer, gram, VGG" 0 transfer --style "$tmp/style.png" $to --method gram --steps 1 --features tests/data/vgg16.safetensors
 watch "transfer, adain" 0 transfer --generator "$tmp/adain" --style "$tmp/style.png" $to
 for recipe in style cyclegan pattern; do watch "transfer, $recipe" 0 transfer --generator "$tmp/$recipe" $to; done
-{ printf '\0\0\2\0\0\0\0\0\0\0\0\0\310\0\060\0\030\0'; head -c 28800 style/features.safetensors; } >"$tmp/strip.tga"     # 200x48
-watch "transfer, in pieces" 0 transfer --generator "$tmp/style" --content "$tmp/strip.tga" --output "$tmp/out.png" --size 200 --style-scale 1 --tile 160
+{ printf '\0\0\2\0\0\0\0\0\0\0\0\0\250\0\040\0\030\0'; head -c 16128 style/features.safetensors; } >"$tmp/strip.tga"     # 168x32
+watch "transfer, in pieces" 0 transfer --generator "$tmp/style" --content "$tmp/strip.tga" --output "$tmp/out.png" --size 168 --style-scale 1 --tile 160
 watch "transfer, bad input" 1 transfer --style "$tmp/none.png" $to
 counted watched

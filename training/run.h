@@ -352,7 +352,7 @@ static inline void run_settle(Run *run) {
     if (o->diversity_weight > 0 && o->batch < 2 * ranks && !*run->from)
         die(2, "--diversity %g: two pictures of a process's batch are compared: expected --batch "
             "%d or more, or --diversity 0", o->diversity_weight, 2 * ranks);
-    if (!PARALLEL && option_given(run->table, "--sync-batchnorm") == 1)
+    if (!parallel_possible() && option_given(run->table, "--sync-batchnorm") == 1)
         die(2, "--sync-batchnorm: this program was built for one process: make MPI=1, then mpirun "
             "-np 2 ./train ..., or omit it");
     if (run->epochs > 0 && option_given(run->table, "--steps") == 1

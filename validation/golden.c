@@ -204,6 +204,7 @@ static const char *formula_of(const char *group) {
         { "depthwise_conv2d", "F18, a filter of its own for each channel" },
         { "bias", "F6, F18: the gradient of b" }, { "normalize", "F17" },
         { "batchnorm_track", "F17" }, { "batchnorm_inference", "F17" }, { "moments", "F16" },
+        { "adain", "F16" },
         { "lerp", "F12" }, { "bce_logits", "F4; F2 and F3 with targets 1 and 0" },
         { "squared_error", "F9" }, { "absolute_error", "F15" }, { "mean", "F11" },
         { "clip", "F11" }, { "gram", "F8" }, { "style_loss", "F8" }, { "total_variation", "F10" },
@@ -311,7 +312,14 @@ static void round_to_float(real *x, long n) { for (long i = 0; i < n; i++) x[i] 
       (y, mean, var, x, gamma, beta, groups, rows, c), MEAN_AND_VAR, GROUPS * rows) \
     X(normalize_backward, (real *dx, real *dgamma, real *dbeta, const real *dy, const real *x, \
       const real *gamma, const real *mean, const real *var, int groups, long rows, int c), \
-      (dx, dgamma, dbeta, dy, x, gamma, mean, var, groups, rows, c), AFFINE, GROUPS * rows)
+      (dx, dgamma, dbeta, dy, x, gamma, mean, var, groups, rows, c), AFFINE, GROUPS * rows) \
+    X(adain_forward, (real *y, real *mean, real *var, const real *x, const real *style, \
+      int groups, long rows, int c), (y, mean, var, x, style, groups, rows, c), MEAN_AND_VAR, \
+      GROUPS * rows) \
+    X(adain_backward, (real *dx, real *dstyle, const real *dy, const real *x, const real *style, \
+      const real *mean, const real *var, int groups, long rows, int c), \
+      (dx, dstyle, dy, x, style, mean, var, groups, rows, c), \
+      (round_to_float(dstyle, 2 * GROUPS), dx), GROUPS * rows)
 #define ROUNDED(...) ROUNDED_(__VA_ARGS__)       /* FORWARD, BACKWARD: three arguments each */
 #define ROUNDED_(entry, parameters, arguments, y, n) \
     static void rounded_##entry parameters { ops_naive.entry arguments; round_to_float(y, n); }

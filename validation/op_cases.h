@@ -45,7 +45,8 @@ typedef struct Case {
 #define P4 P3, p[3]
 #define P5 P4, p[4]
 #define P6 P5, p[5]
-#define P8 P6, p[6], p[7]
+#define P7 P6, p[6]
+#define P8 P7, p[7]
 /* shapes: a picture x, what a convolution gives, its weights, a picture that S does not divide, a
  * VAE's code */
 #define IMAGE N, H, W, C
@@ -188,7 +189,12 @@ typedef struct Case {
     OP(waves_backward, (P5, N, H, W, C, O), T(INOUT|MAYBE, dx, N, C + O), \
        T(INOUT|MAYBE, dk, 2, C), T(IN, dy, N, H, W, 2*C + O), T(IN, x, N, C + O), T(IN, k, 2, C)) \
     OP(match_ranks, (P4, N*H, C), T(OUT, y, N, H, C), T(OUT, sorted, N, H, C), T(IN, x, N, H, C), \
-       T(IN, t, N, H, C))
+       T(IN, t, N, H, C)) \
+    OP(adain_forward, (P5, N, H*W, C), T(OUT, y, IMAGE), T(OUT, mean, N, C), T(OUT, var, N, C), \
+       T(IN, x, IMAGE), T(IN, style, N, 2, C)) \
+    OP(adain_backward, (P7, N, H*W, C), T(INOUT, dx, IMAGE), T(INOUT, dstyle, N, 2, C), \
+       T(IN, dy, IMAGE), T(IN, x, IMAGE), T(IN, style, N, 2, C), T(IN, mean, N, C), \
+       T(IN|POSITIVE, var, N, C))
 
 /* to[i] = list[i], with the product of its shape as its size */
 static int sized(Tensor *to, const Tensor *list, int count) {
@@ -345,7 +351,7 @@ static inline const char *constants_of(const char *group, const Case *k) {
         { "limit", a, "clip" }, { "limit", CLIP_LIMIT, "clip_norm" },
         { "slope", a, "leaky_relu" }, { "target", a, "bce_logits" }, { "rate", a, "dropout" },
         { "momentum", a, "batchnorm_track" }, { "rows", (double)(N * H * W), "batchnorm_track" },
-        { "eps", NORM_EPS, "normalize moments batchnorm_inference" },
+        { "eps", NORM_EPS, "normalize moments adain batchnorm_inference" },
         { "least", (real)1e-12, "normalize_vector gradient_penalty" },
         { "sign", HINGE_SIGN, "hinge" },
         { "scale", scale, "bce_logits softmax_cross_entropy squared_error absolute_error hinge" },

@@ -46,6 +46,7 @@ static double rtol_of(const Op *op, const Case *k) {
         /* sums over the rows of a group; the mean of K numbers is sqrt(K) smaller than they are,
          * its error is not */
         { 4, (double)(H * W), "normalize_forward normalize_backward moments_forward" },
+        { 4, (double)(H * W), "adain_forward adain_backward" },
         { 8, 1, "moments_backward batchnorm_inference" },
         /* one number, summed in double or as a tree: K hardly matters */
         { 8, 1, "sum_squares bce_logits_forward squared_error_forward absolute_error_forward" },

@@ -143,7 +143,8 @@ static void another_factor(const Result *r, const Case *k) {
     printf("    matches after division by %.9g%s", f, fabs(f + 1) < 1e-4 ? ": the sign" : "");
     double n = k ? k->d.n : 1, h = k ? k->d.h : 1, w = k ? k->d.w : 1, c = k ? k->d.c : 1;
     double area = k ? (double)k->d.kernel * k->d.kernel : 1;
-    int groups = strstr(r->name, "normalize") || strstr(r->name, "moments");
+    int groups = strstr(r->name, "normalize") || strstr(r->name, "moments")
+                 || strstr(r->name, "adain");
     const struct { const char *what; double n; } sizes[] = {
         { "the batch, n", n }, { "h w", h * w }, { "n h w", n * h * w }, { "c", c },
         { "n h w c", n * h * w * c }, { "h w c", h * w * c }, { "kernel^2", area } };
