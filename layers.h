@@ -201,11 +201,11 @@ typedef struct Ops {
     _(spectral_forward) _(spectral_backward) _(normalize_forward) _(normalize_backward) \
     _(batchnorm_track) _(batchnorm_inference) _(moments_forward) _(moments_backward) \
     _(adain_forward) _(adain_backward) _(leaky_relu_forward) _(leaky_relu_backward) \
-    _(tanh_forward) _(tanh_backward) _(sigmoid_forward) _(sigmoid_backward) _(dropout_forward) _(dropout_backward) _(add_forward) \
-    _(lerp) _(concat_forward) _(concat_backward) _(reflect_pad_forward) _(reflect_pad_backward) \
-    _(upsample_forward) _(upsample_backward) _(avgpool_forward) _(avgpool_backward) \
-    _(maxpool_forward) _(maxpool_backward) _(gray_forward) _(gray_backward) _(waves_forward) \
-    _(waves_backward) _(match_ranks) _(mean_sigmoid) \
+    _(tanh_forward) _(tanh_backward) _(sigmoid_forward) _(sigmoid_backward) _(dropout_forward) \
+    _(dropout_backward) _(add_forward) _(lerp) _(concat_forward) _(concat_backward) \
+    _(reflect_pad_forward) _(reflect_pad_backward) _(upsample_forward) _(upsample_backward) \
+    _(avgpool_forward) _(avgpool_backward) _(maxpool_forward) _(maxpool_backward) _(gray_forward) \
+    _(gray_backward) _(waves_forward) _(waves_backward) _(match_ranks) _(mean_sigmoid) \
     _(bce_logits_forward) _(bce_logits_backward) _(softmax_cross_entropy_forward) \
     _(softmax_cross_entropy_backward) _(squared_error_forward) _(squared_error_backward) \
     _(absolute_error_forward) _(absolute_error_backward) _(hinge_forward) _(hinge_backward) \

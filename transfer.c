@@ -241,15 +241,6 @@ static int save_sheet(void) {
 
 /* ---- one garment ---------------------------------------------------------------------------- */
 
-/* What is transparent in the style gets the colour `ground`; clear: it keeps its mask */
-static void lay_on_ground(Image *style, const double ground[3], int clear) {
-    for (long i = 0; style->mask && i < 3L * style->h * style->w; i++) {
-        float m = style->mask[i / 3];
-        style->pixels[i] = m * style->pixels[i] + (1 - m) * (float)ground[i % 3];
-    }
-    if (!clear) free(style->mask), style->mask = NULL;
-}
-
 /* This print's styles in the colours of --color-from, or of the picture (--preserve-color
  * covariance). NULL: no memory */
 static const Image *ready_styles(const Image *picture, const double ground[3], int clear) {
@@ -268,23 +259,10 @@ static const Image *ready_styles(const Image *picture, const double ground[3], i
     return run.matched + run.first;
 }
 
-/* F of a print x = a F + (1 - a) ground, where a is its mask */
-static void take_off_ground(Image *x, const double ground[3]) {
-    for (long i = 0; x->mask && i < 3L * x->h * x->w; i++) {
-        double a = x->mask[i / 3], f = (x->pixels[i] - (1 - a) * ground[i % 3]) / fmax(a, .01);
-        x->pixels[i] = image_clamp((float)f, -1, 1);
-    }
-}
-
-/* Does the generator change the picture, rather than make a print of its own? */
-static int adds_to_picture(void) {
-    return run.generator.kind == GENERATOR_CYCLEGAN || run.generator.kind == GENERATOR_PATTERN;
-}
-
 /* x: a copy of the photo's picture, which becomes the result; white: around the garment */
 static int repaint(Image *x, const Photo *p, int white) {
     int styled = opt.job & STYLED, patches = opt.job == PATCHES;
-    int adds = adds_to_picture();                       /* then nothing is shaded */
+    int adds = generator_repaints(&run.generator);  /* then nothing is shaded */
     int masked = p->mask == PHOTO_OWN || p->mask == PHOTO_GIVEN;
     int prints = opt.mode == PRINT || (opt.mode == AUTO && p->mask != PHOTO_NONE);
     double shade = opt.shade, ground[3] = { 1, 1, 1 }, spread[9];
@@ -314,7 +292,7 @@ static int repaint(Image *x, const Photo *p, int white) {
 /* The prints of a picture one after the other, each with the styles that follow its mask. What is
  * white around several is so around them all. */
 static int repaint_all(Image *x, const Photo *p) {
-    int adds = adds_to_picture(), good = 1;
+    int adds = generator_repaints(&run.generator), good = 1;
     int white = opt.white || (!adds && (!p->from->path || p->mask == PHOTO_OWN));
     size_t n = (size_t)x->h * (size_t)x->w;
     Image all = { 0 };
@@ -400,7 +378,7 @@ static int open_generator(void) {
     g->ops = run.ops, g->tile = opt.tile, g->seed = opt.seed, g->scale = opt.scale;
     g->alpha = opt.alpha, g->progress = generator_progress;
     if (!generator_open(g, opt.generator, opt.features, opt.styles.count)) return 0;
-    int adds = adds_to_picture();
+    int adds = generator_repaints(&run.generator);
     const char *idle = adds && given("--shade") ? "--shade"
                      : g->kind == GENERATOR_CYCLEGAN && given("--seed") ? "--seed"
                      : g->kind != GENERATOR_ADAIN && g->classes == 1 && given("--style-weights")
@@ -438,26 +416,12 @@ static int safe(const char *path, const char *option, const char *garment) {
     return fail("%s: %s would overwrite the file of %s, choose another", path, option, taken);
 }
 
-/* Can a file be written there? Asked before the work begins. */
-static int writable(const char *path, const char *option) {
-    char folder[4200];
-    const char *slash = strrchr(path, '/');
-    if (strlen(slash ? slash + 1 : path) > 230)
-        return fail("%s: %s: its name has more than 230 letters, choose a shorter one", option,
-                    path);
-    snprintf(folder, sizeof folder, "%.*s.", slash ? (int)(slash - path) + 1 : 0, path);
-    if (!*path || !access(folder, W_OK | X_OK)) return 1;
-    return fail("%s: %s: expected a folder to write into, choose another %s", path, strerror(errno),
-                option);
-}
-
 static void die_without_folder(void) {
-    die(2, "--output: several results need a folder; --sheet is one picture of them all; see "
-        "--help");
+    die(2, "--output: several results need a folder, --sheet is one picture of all; see --help");
 }
 static int make_folder(void) {
-    return ((!mkdir(opt.output, 0777) || errno == EEXIST) && !access(opt.output, W_OK | X_OK)) ||
-           fail("%s: %s: expected a folder to write into, choose another --output", opt.output,
+    if ((!mkdir(opt.output, 0777) || errno == EEXIST) && !access(opt.output, W_OK | X_OK)) return 1;
+    return fail("%s: %s: expected a folder to write into, choose another --output", opt.output,
                 strerror(errno));
 }
 
@@ -468,8 +432,8 @@ static int plan_outputs(void) {
     if (run.several && kind) die_without_folder();
     if (*opt.output && !run.folder && !kind)
         die(2, "--output: expected a name that ends in .png or .jpg; see --help");
-    int good = run.folder ? make_folder() : writable(opt.output, "--output");
-    good = good && writable(opt.sheet, "--sheet");
+    int good = run.folder ? make_folder() : file_writable(opt.output, "--output");
+    good = good && file_writable(opt.sheet, "--sheet");
     for (long i = 0; good && i < run.garments.count; i++)
         good = safe(opt.sheet, "--sheet", run.garments.item[i].path);
     sheet_begin(&run.sheet, run.garments.count, opt.styles.count, run.styles.count);
@@ -534,7 +498,7 @@ static int draw(void) {
              folder && !*opt.sheet ? "/sheet.png" : "");
     d->ops = run.ops, d->count = opt.count, d->seed[0] = opt.seed;
     return draw_open(d, opt.generator, opt.classes, opt.interpolate)
-        && (!folder || make_folder()) && writable(sheet, option) && safe(sheet, option, NULL)
+        && (!folder || make_folder()) && file_writable(sheet, option) && safe(sheet, option, NULL)
         && draw_all(d, folder ? opt.output : "", sheet);
 }
 
@@ -542,7 +506,7 @@ static int draw(void) {
 static int weave(void) {
     Image cloth;
     run.generator.repeats = 1;
-    return open_generator() && writable(opt.output, "--output")
+    return open_generator() && file_writable(opt.output, "--output")
         && safe(opt.output, "--output", NULL)
         && (run.generator.kind == GENERATOR_CLOTH
             || fail("%s: --repeat is for runs of --recipe cloth", opt.generator))

@@ -16,6 +16,8 @@
 
 int is_folder(const char *path);
 int same_file(const char *a, const char *b);    /* by any names; both must exist */
+/* Can a file be written there? Asked before the work begins; `option` has named it. */
+int file_writable(const char *path, const char *option);
 
 /* Makes the folder and the folders above it, where they are missing. Errors: a file is in the way;
  * you may not write in it. */
@@ -103,5 +105,17 @@ int file_end(FileWrite *w, int good) {
     if (good) fail("%s: %s: cannot write there", w->path, strerror(written ? errno : why));
     remove(w->fresh);
     return 0;
+}
+
+int file_writable(const char *path, const char *option) {
+    char folder[4200];
+    const char *slash = strrchr(path, '/');
+    if (strlen(slash ? slash + 1 : path) > 230)
+        return fail("%s: %s: its name has more than 230 letters, choose a shorter one", option,
+                    path);
+    snprintf(folder, sizeof folder, "%.*s.", slash ? (int)(slash - path) + 1 : 0, path);
+    if (!*path || !access(folder, W_OK | X_OK)) return 1;
+    return fail("%s: %s: expected a folder to write into, choose another %s", path, strerror(errno),
+                option);
 }
 #endif

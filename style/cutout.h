@@ -27,11 +27,17 @@ void cutout_free(Cutout *cut);
 /* The picture becomes (h,w). It grows by bilinear steps of at most `most`: 2 is smoother than one
  * large step, whose grid would show. Errors: more pixels than a picture may have, memory. */
 int resize_in_steps(Image *picture, int h, int w, double most);
+
+/* What is transparent in the style gets the colour `ground`; clear: it keeps its mask */
+void lay_on_ground(Image *style, const double ground[3], int clear);
+/* F of a print x = a F + (1 - a) ground, where a is its mask */
+void take_off_ground(Image *x, const double ground[3]);
 #endif
 
 #if defined(CUTOUT_IMPLEMENTATION) && !defined(CUTOUT_IMPLEMENTED)
 #define CUTOUT_IMPLEMENTED
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void cutout_widen(int *low, int *high, int n, int margin, int least) {    /* low..high-1 */
@@ -68,5 +74,20 @@ int resize_in_steps(Image *picture, int h, int w, double most) {
         *picture = next;
     }
     return 1;
+}
+
+void lay_on_ground(Image *style, const double ground[3], int clear) {
+    for (long i = 0; style->mask && i < 3L * style->h * style->w; i++) {
+        float m = style->mask[i / 3];
+        style->pixels[i] = m * style->pixels[i] + (1 - m) * (float)ground[i % 3];
+    }
+    if (!clear) free(style->mask), style->mask = NULL;
+}
+
+void take_off_ground(Image *x, const double ground[3]) {
+    for (long i = 0; x->mask && i < 3L * x->h * x->w; i++) {
+        double a = x->mask[i / 3], f = (x->pixels[i] - (1 - a) * ground[i % 3]) / fmax(a, .01);
+        x->pixels[i] = image_clamp((float)f, -1, 1);
+    }
 }
 #endif

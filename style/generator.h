@@ -54,6 +54,9 @@ typedef struct Generator {
  * checkpoint, another recipe, other features. */
 int generator_open(Generator *g, const char *run, const char *features, int styles);
 
+/* Does it change the picture, rather than make a print of its own? */
+int generator_repaints(const Generator *g);
+
 /* print: a new picture of the cut-out's size. Errors: memory, weights that do not fit or are not
  * finite. share[i] > 0: of the styles. */
 int generator_print(Generator *g, Image *print, const Cutout *cut);
@@ -121,6 +124,10 @@ int generator_styles(const StFile *checkpoint) {
 }
 
 /* How many channels its pictures have: the outputs of G's last convolution, weight (K,K,C,O). */
+int generator_repaints(const Generator *g) {
+    return g->kind == GENERATOR_CYCLEGAN || g->kind == GENERATOR_PATTERN;
+}
+
 int generator_open(Generator *g, const char *run, const char *features, int styles) {
     int last = -1, node;
     snprintf(g->path, sizeof g->path, "%.4000s%s", run,

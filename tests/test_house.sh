@@ -10,7 +10,7 @@
 
 # The limits. A kernel or a function that runs on the GPU may be longer than LONGEST, and so may a table.
 COLUMNS_MOST=100 ENTRIES_MOST=19 LONGEST=60
-ROOT_MOST=6000 PRODUCT_MOST=19817
+ROOT_MOST=6000 PRODUCT_MOST=19880
 ROOT_SOURCES="layers.h cuda_kernels.cu gan.h gan.c train.c transfer.c"
 
 sources() { find . -path ./build -prune -o -path ./tests -prune -o -path ./golden -prune -o -path './.*/*' -prune \
@@ -151,7 +151,7 @@ broken() {                                  # broken WORDS FILE FORMAT: with thi
 broken "gan.c:5: 1 lines of more than 100 columns" gan.c "$(printf '// %0100d' 0)\n"
 broken "main2 has 61 lines" train.c "$(printf 'int main2(void)\n{\n'; yes '    ;' | head -n 58; printf '}')\n"
 broken "six sources of the root: [0-9]* lines" layers.h "$(yes '//' | head -n 5900)\n"
-broken "the product: 1[0-9]* lines" style/gram.h "$(yes '//' | head -n $PRODUCT_MOST)\n"
+broken "the product: [0-9]* lines" style/gram.h "$(yes '//' | head -n $PRODUCT_MOST)\n"
 broken "core/error.h  does not compile alone" core/error.h 'size_t n;\n' 3
 broken "core/error.h -DE_IMPLEMENTATION does not compile alone" core/error.h '#ifdef E_IMPLEMENTATION\nint f(void) { return missing; }\n#endif\n'
 broken "layers.h includes core/error.h: that is a floor above" layers.h '#include "core/error.h"\n'
