@@ -123,11 +123,11 @@ int generator_styles(const StFile *checkpoint) {
     return styles;
 }
 
-/* How many channels its pictures have: the outputs of G's last convolution, weight (K,K,C,O). */
 int generator_repaints(const Generator *g) {
     return g->kind == GENERATOR_CYCLEGAN || g->kind == GENERATOR_PATTERN;
 }
 
+/* How many channels its pictures have: the outputs of G's last convolution, weight (K,K,C,O). */
 int generator_open(Generator *g, const char *run, const char *features, int styles) {
     int last = -1, node;
     snprintf(g->path, sizeof g->path, "%.4000s%s", run,
