@@ -30,9 +30,9 @@
 enum { REAL, FAKE, FOOL };
 
 /* What a step measures, in gan->numbers on the device, downloaded once. LOSS, D_SAYS: + REAL, +
- * FAKE. SQUARE: of the gradient's norm. TERM: of a part that is a sum. PART: of L_G. */
-enum { LOSS, D_SAYS = 2, PENALTY = 4, SQUARE_D, SQUARE_G, BATCH_STD, TERM, PART,
-       NUMBERS = PART + GAN_PARTS };
+ * FAKE. SQUARE: of the gradient's norm. + SECOND: of D2, E, F. TERM: of a sum. PART: of L_G. */
+enum { LOSS, D_SAYS = 2, SECOND = 2, PENALTY = D_SAYS + 2 * SECOND, SQUARE_D, SQUARE_G,
+       BATCH_STD = SQUARE_D + 2 * SECOND, TERM, PART, NUMBERS = PART + GAN_PARTS };
 enum { ADVERSARIAL };
 
 /* The picture that G has made; D's logits */
@@ -147,7 +147,8 @@ static void update(Gan *gan, Net *net) {
     const GanOptions *o = &gan->options;
     const Ops *ops = gan->ops;
     int judges = net == &gan->d || net == &gan->d2;
-    real *square = gan->numbers + (judges ? SQUARE_D : SQUARE_G);
+    int second = net == &gan->d2 || net == &gan->e || net == &gan->f ? SECOND : 0;
+    real *square = gan->numbers + (judges ? SQUARE_D : SQUARE_G) + second;
     double lr = (judges && o->lr_d > 0 ? o->lr_d : o->lr) * learning_rate(gan);
     long n = net->parameters;
     parallel_mean(ops, net->g, n);
@@ -232,14 +233,17 @@ static void penalize_between(Gan *gan, Net *d, const real *x_real, const real *x
 /* One step of the optimiser on D by its two losses and F12, or in every PENALTY_EVERY-th step F33;
  * D_SAYS: D(x) and D(G(z)), RELATIVISTIC: of their difference */
 static void train_discriminator(Gan *gan, Net *d, const real *x_real, const real *x_fake) {
-    Node *logits = logits_of(gan, d);
+    Node *logits = logits_of(gan, d), *x = fake(gan);
     int penalized = gan->options.penalty_weight > 0, relative = relativistic(gan);
+    int says = D_SAYS + (d == &gan->d2 ? SECOND : 0);
     net_zero_gradients(d);
+    if (d == &gan->d)
+        gan->ops->batch_std(gan->numbers + BATCH_STD, x_fake, x->n, node_count(x) / x->n);
     if (relative) judge(gan, d, FAKE, x_fake);
     for (int kind = REAL; kind <= FAKE; kind++) {
         judge(gan, d, kind, kind == REAL ? x_real : x_fake);
         adversarial_loss(gan, d, kind, LOSS + kind);
-        gan->ops->mean_sigmoid(gan->numbers + D_SAYS + kind, logits->y, node_count(logits));
+        gan->ops->mean_sigmoid(gan->numbers + says + kind, logits->y, node_count(logits));
         net_backward(d, NET_WEIGHTS);
         if (penalized && relative && gan->step % PENALTY_EVERY == 0) penalize_gradient(gan, d);
     }
@@ -284,9 +288,9 @@ static int noise_input(Gan *nodes, Net *g, int h, int w, int c) {
 
 /* ---------------------------------------------------------------------------- recipe: dcgan
  * Document 001 (9d598e07), made consistent as Radford, Metz and Chintala (2015) would: z of 100 ->
- * 7x7x128 -> 14x14x64 -> 28x28, batch norm and relu between, tanh at the end; D halves twice with
- * 5x5 kernels, leaky relu 0.2, one logit. F5: G(z; theta), D(x; phi) are the lists of nodes below.
- * F1: min_G max_D E[log D(x)] + E[log(1 - D(G(z)))], by F3 for D and the non-saturating F2 for G */
+ * 7x7x128 -> 14x14x64 -> 28x28, batch norm and relu between, tanh at the end; D halves twice (5x5
+ * kernels, see strided_kernel), leaky relu 0.2, one logit. F5: G(z; theta), D(x; phi) are the lists
+ * of nodes below. F1: min_G max_D E[log D(x)] + E[log(1 - D(G(z)))], by F3 and by F2 */
 
 /* kernels of strided layers: the stride divides 4, so that each pixel gets equally many terms */
 static int strided_kernel(const Gan *gan) { return gan->options.tail ? 4 : 5; }
@@ -1232,7 +1236,7 @@ const Recipe recipes[] = {
       .part = STYLE_PARTS, .describe = style_describe, .step = style_step },
     { "cloth", "weaves cloth like that of pictures: a print of any size, and one that repeats",
       "Bergmann, Jetchev, Vollgraf 2017; Elnekave, Weiss 2022; F2, F3, F8, F34, F35",
-      .defaults = { RUN(8, 64, 800), ADAM(1e-3, 0.5, 0.99), .channels = 3, .schedule = LINEAR,
+      .defaults = { RUN(8, 64, 3000), ADAM(1e-3, 0.5, 0.99), .channels = 3, .schedule = LINEAR,
                     .content_weight = 3, .style_weight = 0.33, .ema = 0.99 },
       .feeds = FEED_CLOTH, .multiple = 16, .gain = 1, .start = cloth_start,
       .part = CLOTH_PARTS, .describe = cloth_describe, .step = cloth_step },
@@ -1367,9 +1371,11 @@ void gan_free(Gan *gan) {
 static Report report_of(const Gan *gan) {
     real x[NUMBERS];
     gan->ops->download(x, gan->numbers, NUMBERS);
-    Report r = { .penalty = x[PENALTY], .d_real = x[D_SAYS + REAL], .d_fake = x[D_SAYS + FAKE],
-                 .norm_d = sqrt((double)x[SQUARE_D]), .norm_g = sqrt((double)x[SQUARE_G]),
-                 .batch_std = x[BATCH_STD] };
+    const real *of_d = x + D_SAYS, *of_d2 = of_d + (gan->d2.nodes ? SECOND : 0);
+    Report r = { .penalty = x[PENALTY], .batch_std = x[BATCH_STD],
+                 .d_real = (of_d[REAL] + of_d2[REAL]) / 2, .d_fake = (of_d[FAKE] + of_d2[FAKE]) / 2,
+                 .norm_d = sqrt((double)x[SQUARE_D] + x[SQUARE_D + SECOND]),
+                 .norm_g = sqrt((double)x[SQUARE_G] + x[SQUARE_G + SECOND]) };
     r.loss_d = (double)x[LOSS + REAL] + x[LOSS + FAKE] + gan->options.penalty_weight * r.penalty;
     for (int i = 0; gan->recipe->part[i]; i++)
         r.part[i] = x[PART + i], r.loss_g += gan->weight[i] * x[PART + i];
@@ -1384,13 +1390,11 @@ static void share_statistics(Gan *gan) {
 }
 
 void gan_step_begin(Gan *gan) {
-    const Node *x = fake(gan);
     gan->ops->fill(gan->numbers, 0, NUMBERS);
     gan->draw = gan->step, gan->first = (long)parallel_rank() * gan->options.batch;
     gan->recipe->step(gan);
     share_statistics(gan);
     if (gan->ema) update_ema(gan);
-    gan->ops->batch_std(gan->numbers + BATCH_STD, x->y, x->n, node_count(x) / x->n);
 }
 void gan_step_end(Gan *gan, Report *report) {
     parallel_mean(gan->ops, gan->numbers, NUMBERS);

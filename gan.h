@@ -21,7 +21,7 @@ typedef struct GanOptions {
     int classes;                        /* of recipes with labels */
     int steps;                          /* how long a run is by default */
     double lr, lr_d, beta1, beta2;      /* F19; lr_d: D's own rate, 0: lr (Heusel et al. 2017) */
-    double content_weight, style_weight, tv_weight;      /* F9, F8, F10: of the recipe `style` */
+    double content_weight, style_weight, tv_weight;      /* F9, F8, F10; others: see --help */
     double clip;                        /* gradient norm limit, 0: none */
     int n_critic;                       /* updates of D for one of G; 0 or 1: one */
     double penalty_weight, weight_clip; /* F12; limit of D's weights (F11), 0: none */
@@ -42,11 +42,12 @@ typedef struct GanOptions {
 enum { GAN_PARTS = 6, GAN_FEATURES = 18, GAN_NETS = 6, GAN_BUFFERS = 24 };
 
 /* What a step did. Losses are those before its updates; d_real and d_fake are mean sigmoid(logits):
- * D(x) and D(G(z)). loss_g = sum of weight * part. A recipe without a D leaves D's numbers 0. */
+ * D(x) and D(G(z)), of two discriminators their mean; norms are of all gradients. loss_g = sum of
+ * weight * part. A recipe without a D leaves D's numbers 0. */
 typedef struct Report {
     double loss_d, loss_g, d_real, d_fake, norm_d, norm_g;
     double penalty;                      /* F12, without its weight */
-    double batch_std;                    /* mean over G's pixels; 0: all pictures alike */
+    double batch_std;                    /* mean over pixels that D sees; 0: all alike, or no D */
     double part[GAN_PARTS];              /* named by the recipe */
 } Report;
 

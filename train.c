@@ -21,9 +21,6 @@
 #include <math.h>
 #include <signal.h>
 #include <sys/resource.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 /* ---------------------------------------------------------------- what all jobs begin with */
 
@@ -33,15 +30,13 @@ static void run_open(Run *run) {
     if (run->job != TRAINS) check_measurable(run, run->recipe);
     const Ops *ops = device_open(run->device, run->precision);
     if (!ops) die(2, "%s", error_text());
-#ifdef _OPENMP
-    if (run->threads) omp_set_num_threads(run->threads);
-#else
-    if (run->threads > 1) say("built without OpenMP: --threads %d has no effect", run->threads);
-#endif
+    if (run->threads && !device_threads(run->threads))
+        say("built without OpenMP: --threads %d has no effect", run->threads);
     folder_open(run);
     data_open(run);
     GanOptions *o = &run->options;
-    if (run->epochs > 0) o->steps = fmin(1e9, ceil(run->epochs * run->set.count / o->batch));
+    double drawn = o->batch * fmax(1, o->n_critic);                  /* pictures a step */
+    if (run->epochs > 0) o->steps = fmin(1e9, ceil(run->epochs * run->set.count / drawn));
     networks_open(run, ops);
 }
 
@@ -138,6 +133,8 @@ static int train(Run *run) {
         gan_step_begin(gan);
         if (gan->step + 1 < run->options.steps) prepare_batch(run, gan->step + 1);
         gan_step_end(gan, &report);
+        if (gan->recipe->objective == RELATIVISTIC)       /* F33 comes in every fourth step only */
+            report.loss_d -= gan->options.penalty_weight * report.penalty;
         record(run, &report);
     }
     progress_line("%s", "");
@@ -149,9 +146,10 @@ static int train(Run *run) {
         printf("stopped at step %ld; go on with: ./train --resume %s\n", gan->step, run->out);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("%ld steps in %.0f s; peak memory %ld MB\n"
-           "look at %s/samples.png, or open %s/report.html\n", gan->step - run->first,
-           now() - run->begin, usage.ru_maxrss / 1024, run->out, run->out);
+    int sheets = run->recipe->feeds < FEED_CROPS;
+    printf("%ld steps in %.0f s; peak memory %ld MB\nlook at %s%s%s/report.html\n",
+           gan->step - run->first, now() - run->begin, usage.ru_maxrss / 1024,
+           sheets ? run->out : "", sheets ? "/samples.png, or open " : "", run->out);
     return !good ? 1 : over & STOPPED ? 130 : 0;
 }
 
@@ -189,7 +187,7 @@ static int run_job(Run *run) {
 int main(int argc, char **argv) {
     static Run run;
     int status = 0;
-    patient_threads(argv);
+    program_begin(argv);
     parallel_begin("train");
     run_parse(&run, argc, argv);
     if (run.help) run_help(&run);

@@ -34,11 +34,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 /* ---- what the program holds ----------------------------------------------------------------- */
 
@@ -59,15 +55,9 @@ static struct {
     double began;                       /* when painting did */
 } run;
 
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* on a terminal: what is done, and how long the rest will take at this rate */
 static void show_progress(double fraction, const char *what) {
-    double left = (seconds() - run.began) * (1 - fraction) / fmax(fraction, 1e-9);
+    double left = (now() - run.began) * (1 - fraction) / fmax(fraction, 1e-9);
     if (!progress_on_terminal()) return;
     if (fraction >= 1) progress_line("%s", "");
     else progress_line("  %3.0f%%, %.0f:%02.0f left%s", 100 * fraction, floor(left / 60),
@@ -106,11 +96,11 @@ typedef struct GramWatch { GramStep last; double when, least; } GramWatch;
 static int gram_progress(void *context, const GramStep *step) {
     GramWatch *watch = context;
     char what[60];
-    double now = seconds(), each = (now - watch->when) / (step->number - watch->last.number);
+    double time = now(), each = (time - watch->when) / (step->number - watch->last.number);
     if (step->level != watch->last.level) watch->least = 0;
     else if (step->number > watch->last.number && !(watch->least > 0 && watch->least < each))
         watch->least = each;
-    watch->last = *step, watch->when = now;
+    watch->last = *step, watch->when = time;
     snprintf(what, sizeof what, ", %d x %d, loss %.4f   ", step->w, step->h, step->total);
     show_progress(step->fraction, what);
     return 1;
@@ -166,7 +156,7 @@ static int paint_gram(Image *print, const Image *part, const Image *style) {
 static void generator_progress(double fraction) { show_progress(fraction, "   "); }
 
 static int paint(Image *print, const Cutout *cut, const Image *style, int prints) {
-    run.began = seconds();
+    run.began = now();
     switch (opt.job) {
         case PATCHES: return paint_patches(print, cut, style, prints);
         case GRAM: return paint_gram(print, &cut->part, style);
@@ -185,7 +175,7 @@ static int paint_often(Image *print, const Cutout *cut, const Image *style, int 
     for (int i = 0; good && i < times; i++) {
         image_free(print);
         good = paint(print, cut, style, prints);
-        least = fmin(least, seconds() - run.began);
+        least = fmin(least, now() - run.began);
     }
     if (good && times > 1)
         printf("benchmark: %.4g s a picture of %d x %d pixels, the best of %d\n", least,
@@ -344,10 +334,16 @@ static int open_features(const char *program) {
 /* What is transparent in it has the motif's colours, not yet mixed with those of a ground */
 static int open_style(int i, const char *path) {
     static const double white[3] = { 1, 1, 1 };
-    image_free(&run.pattern[i]);
-    int good = image_load(&run.pattern[i], run.style_path[i] = path);
-    if (good) take_off_ground(&run.pattern[i], white);
-    return good;
+    Image *x = &run.pattern[i];
+    int top, left, bottom = 1, right;
+    image_free(x);
+    if (!image_load(x, run.style_path[i] = path)) return 0;
+    if (x->mask) image_mask_box(&top, &left, &bottom, &right, x);
+    if (!bottom) tell("%s: all of it is transparent: it prints nothing", path);
+    if (opt.job == PATCHES && fmin(x->h, x->w) < PATCHES_SMALLEST)
+        return fail("%s: %d x %d pixels, expected at least 16 x 16 of a style", path, x->w, x->h);
+    take_off_ground(x, white);
+    return 1;
 }
 /* --style-weights, of `count` styles; those of cloth may be 0, and without it the first has all */
 static int take_shares(int count, int cloth) {
@@ -504,14 +500,16 @@ static int draw(void) {
 
 /* Cloth that repeats, alone */
 static int weave(void) {
-    Image cloth;
+    Image cloth = { 0 };
     run.generator.repeats = 1;
-    return open_generator() && file_writable(opt.output, "--output")
+    int done = open_generator() && file_writable(opt.output, "--output")
         && safe(opt.output, "--output", NULL)
         && (run.generator.kind == GENERATOR_CLOTH
             || fail("%s: --repeat is for runs of --recipe cloth", opt.generator))
         && generator_weave(&run.generator, &cloth, opt.repeat, opt.repeat)
-        && image_save(&cloth, opt.output);
+        && image_save(&cloth, opt.output) && (tell("%s", opt.output), 1);
+    image_free(&cloth);
+    return done;
 }
 
 static void report_files(const GarmentList *list, const char *option) {
@@ -524,15 +522,13 @@ static void report_files(const GarmentList *list, const char *option) {
 }
 
 int main(int argc, char **argv) {
-    patient_threads(argv);
+    program_begin(argv);
     error_program("transfer", 0, NULL);
     options_parse(table, argc, argv);
     if (opt.help) return print_help(), 0;
     check_options();
     if (!(run.ops = device_open(opt.device, opt.precision))) die(2, "%s; see --help", error_text());
-#ifdef _OPENMP
-    if (opt.threads) omp_set_num_threads(opt.threads);
-#endif
+    if (opt.threads) device_threads(opt.threads);
     if (opt.job == DRAW) return must(draw()), 0;
     if (opt.repeat) return must(weave()), 0;
     must(open_inputs(argv[0]));

@@ -17,6 +17,7 @@ extern "C" {
 const Ops *device_open(const char *device, const char *precision);
 const char *device_name(const Ops *ops);
 double device_free_bytes(const Ops *ops);      /* free where the table computes; 0: unknown */
+int device_threads(int n);                     /* of the CPU. 0: there is one, without OpenMP */
 
 /* What cuda_kernels.cu defines. */
 extern const Ops ops_cuda, ops_cuda_tf32, ops_cuda_bf16;
@@ -104,6 +105,15 @@ const char *device_name(const Ops *ops) {
     else
         snprintf(text, sizeof text, "%s, %d thread%s", ops->name, threads, threads == 1 ? "" : "s");
     return text;
+}
+
+int device_threads(int n) {
+#ifdef _OPENMP
+    omp_set_num_threads(n);
+    return 1;
+#else
+    return n == 1;
+#endif
 }
 
 double device_free_bytes(const Ops *ops) {

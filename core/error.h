@@ -31,6 +31,8 @@ void plain_text(char *line);
 __attribute__((format(printf, 1, 2))) void progress_line(const char *format, ...);
 int progress_on_terminal(void);
 
+double now(void);                       /* seconds of a clock that never jumps */
+
 /* The name that say and die begin with. quiet: say says nothing and die waits two seconds
  * (parallel.h: rank 0 speaks first). on_death: what die calls after its line, or NULL. */
 void error_program(const char *name, int quiet, void (*on_death)(int status));
@@ -42,6 +44,7 @@ void error_program(const char *name, int quiet, void (*on_death)(int status));
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct {
@@ -106,6 +109,12 @@ void must(int good) {
 
 /* mpirun shows its ranks a terminal, always; only there is something to do on death */
 int progress_on_terminal(void) { return !error.on_death && isatty(STDOUT_FILENO); }
+
+double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 void progress_line(const char *format, ...) {
     ERROR_LINE(format);

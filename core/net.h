@@ -109,8 +109,8 @@ double net_scratch_bytes(const Net *net);
 int net_finish(Net *net, int training);
 void net_free(Net *net);
 
-/* Weights ~ N(0, 0.02) (Radford, Metz, Chintala 2015), or with gain > 0 N(0, gain / fan_in) (He et
- * al. 2015), from (seed, stream); biases 0, gamma 1, beta 0, running mean 0 and variance 1. */
+/* Weights ~ N(0, 0.02^2) (Radford, Metz, Chintala 2015), or with gain > 0 N(0, gain / fan_in) (He
+ * et al. 2015), from (seed, stream); biases 0, gamma 1, beta 0, running mean 0 and variance 1. */
 void net_initialize(Net *net, uint64_t seed, uint64_t stream, double gain);
 
 /* All y from node 0 up. training = 1: batch norm uses and tracks the batch's statistics; 0: the
@@ -211,7 +211,7 @@ static const Kind kind_reshape = { "reshape", nothing, nothing, nothing };     /
  * (in,out); sigma is the largest singular value, so that the layer stretches nothing. Each forward
  * pass does a round of power iteration,
  *   v = W^T u / |W^T u|,  u = W v / |W v|,  sigma = |W v|,
- * from the u of the last one, which is kept as batch norm's statistics are. */
+ * from the u of the last one in training, which is kept as batch norm's statistics are. */
 typedef struct Spectral { int in, out; real *w, *dw, *v, *sigma, *length, *u; } Spectral;
 static Spectral spectral_parts(const Net *net, const Node *node) {
     int out = node->c, in = (int)(node->weights / out);
@@ -225,9 +225,10 @@ static void spectral_node_forward(const Net *net, Node *node) {
         NET_OPS->dense_forward(s.v, s.u, WEIGHT, NULL, 1, s.in, s.out);
         NET_OPS->normalize_vector(s.v, s.length, s.out);
     }
-    NET_OPS->fill(s.u, 0, s.in);
-    NET_OPS->dense_backward_input(s.u, s.v, WEIGHT, 1, s.in, s.out);
-    NET_OPS->normalize_vector(s.u, s.sigma, s.in);
+    real *u = net->batch_statistics ? s.u : s.dw;            /* to look does not move the real u */
+    NET_OPS->fill(u, 0, s.in);
+    NET_OPS->dense_backward_input(u, s.v, WEIGHT, 1, s.in, s.out);
+    NET_OPS->normalize_vector(u, s.sigma, s.in);
     NET_OPS->spectral_forward(s.w, WEIGHT, s.sigma, node->weights);
 }
 /* where the gradient of the weight in use is gathered, and how it gets from there to W's */

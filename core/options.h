@@ -80,21 +80,28 @@ const char *did_you_mean(const char *word, const void *candidates, int count, lo
 /* First thing in main. OpenMP's threads spin while they wait for each other; where other programs
  * want the same cores, training can then take several times as long. So the program sets
  * OMP_WAIT_POLICY, if it is not set, and starts itself anew, since the library reads it before main
- * begins. Waiting passively costs 10% to 25% on an idle machine (tests/BENCHMARKS.md). */
-void patient_threads(char **argv);
+ * begins. Waiting passively costs 10% to 25% on an idle machine (tests/BENCHMARKS.md). And a file
+ * must not get the number of a closed stdout, nor a limit on files end the program in mid-write. */
+void program_begin(char **argv);
 #endif
 
 #if defined(OPTIONS_IMPLEMENTATION) && !defined(OPTIONS_IMPLEMENTED)
 #define OPTIONS_IMPLEMENTED
 #include "core/error.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-void patient_threads(char **argv) {
+void program_begin(char **argv) {
+    int open_one = 0;
+    while (open_one >= 0 && open_one < 3) open_one = open("/dev/null", O_RDWR);
+    if (open_one > 2) close(open_one);
+    signal(SIGXFSZ, SIG_IGN);
     if (getenv("OMP_WAIT_POLICY") || setenv("OMP_WAIT_POLICY", "passive", 1)) return;
     execv("/proc/self/exe", argv);      /* returns only where there is no /proc: go on as we are */
 }

@@ -373,7 +373,7 @@ static int st_read(const StTensor *t, float *f32, double *f64, long count) {
     int half = !strcmp(type, "F16"), brain = !strcmp(type, "BF16");
     size_t size = !strcmp(type, "F64") ? 8 : !strcmp(type, "F32") ? 4 : half || brain ? 2 : 0;
     if (size == 0)
-        return fail("%.200s: dtype %.50s, expected F64, F32, F16 or BF16: use its data",
+        return fail("%.200s: dtype %.50s, expected F64, F32, F16 or BF16: save it as one",
                     t->name, type);
     long have = (long)(t->bytes / size);
     if (have != count)

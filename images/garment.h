@@ -105,6 +105,19 @@ static void fit_light(MaskSearch *s, int rounds) {
     }
 }
 
+/* Where fit_light begins: the median of the pixels queue[0..count) everywhere */
+static void even_light(MaskSearch *s) {
+    const Image *m = &s->smooth;
+    memset(s->light, 0, sizeof s->light);
+    for (int k = 0; k < m->c; k++) {
+        for (int q = 0; q < s->count; q++)
+            s->room[q] = m->pixels[(long)s->queue[q] * m->c + k];
+        s->light[k][0] = quantile(s, s->count, .5);
+    }
+    for (int q = 0; q < s->count; q++) s->room[q] = (float)unlikeness(s, m, s->queue[q]);
+    s->sigma = fmax(1.2 * quantile(s, s->count, .5), .006);
+}
+
 /* The 4-connected region of label `from` around start gets the label `to`: queue[0..size) */
 static int flood(MaskSearch *s, int start, float from, float to) {
     float *mask = s->picture->mask;
@@ -162,10 +175,11 @@ static int look_at_border(MaskSearch *s, float *barrier) {
     int h = s->picture->h, w = s->picture->w, alike = 0, calm = 0;
     for (s->radius = 1;; s->radius = 3) {
         if (!smooth_picture(s)) return -1;
-        s->count = 0, s->sigma = 1e3;
+        s->count = 0;
         for (int i = 0; i < h * w; i++)
             if (i % w < 2 || i / w < 2 || i % w >= w - 2 || i / w >= h - 2)
                 s->queue[s->count++] = i;
+        even_light(s);
         fit_light(s, 6);
         if (s->radius == 3 || s->sigma < .02) break;
     }

@@ -68,6 +68,10 @@ static double period_of(const double *at, int far) {
                 for (int k = 0; k < 9 && peak; k++)
                     peak = here[(k / 3 - 1) * PERIOD_SIDE + k % 3 - 1] <= *here;
                 if (!peak || !(*here > 0.4) || *here < 0.75 * best) continue;
+                double least = *here;                     /* no ridge: on the way C is lower */
+                for (double t = 1 / r; t < 1; t += 1 / r)
+                    least = fmin(least, middle[lround(i * t) * PERIOD_SIDE + lround(j * t)]);
+                if (!(least < 0.8 * *here)) continue;
                 if (!pass) best = fmax(best, *here);
                 else if (!(period > 0) || r < period) period = r;
             }

@@ -1,29 +1,37 @@
 #!/bin/sh
 # demo.sh DATA PATTERN MINUTES MNIST-FOLDER: what `make demo` shows. Empty arguments are chosen here.
-data=$1 pattern=$2 minutes=${3:-2} mnist=$4 gimp=
+data=$1 pattern=$2 time=${3:-2} mnist=$4 gimp=
 if [ -z "$data" ]; then
     data=fashion-mnist
     test -f "$mnist/train-images-idx3-ubyte.gz" || { data=synthetic; echo "demo: no Fashion-MNIST in $mnist: using the drawn synthetic garments"; }
 fi
 for folder in /usr/share/gimp/[23].0/patterns; do test -f "$folder/pj.pat" && gimp=$folder; done
 if [ "$pattern" ]; then set -- "$pattern"
-elif [ "$gimp" ]; then set -- "$gimp/abstract_flowers.pat" "$gimp/pj.pat"
+elif [ "$gimp" ]; then set -- "$gimp/abstract_flowers.pat" "$gimp/3dweave.pat"
 else
     set -- synthetic:5 synthetic:2
     echo "demo: no GIMP patterns here: using drawn textiles"
 fi
-content=synthetic:0-5
-case $data in fashion-mnist*) content=fashion-mnist:0-5 ;; esac
+each=$(awk "BEGIN { print $time / $# }") content=synthetic:0-5
+case $data in fashion-mnist*) content=fashion-mnist:987-992 ;; esac
 set -e
-echo "== 1 of 3: new garments out of noise: dcgan on $data, about $minutes minutes"
-# small batches, and as many steps as two idle cores take in two minutes: the rate falls to 0 with the last
-./train --recipe dcgan --data "$data" --batch 32 --steps 1600 --minutes "$minutes" --out runs/demo-dcgan --overwrite
-pictures="runs/demo-dcgan/samples.png runs/demo-dcgan/losses.png"
+# learn MINUTES OUT OPTION...: trains as many steps as this machine takes in these minutes, by what 50 of them take: the
+# rate falls to 0 with the last step, so there has to be a last step
+learn() {
+    minutes=$1 out=$2; shift 2
+    ./train "$@" --steps 50 --log-every 50 --out build/demo-speed --overwrite >build/demo-speed.log
+    count=$(awk -v minutes="$minutes" 'match($0, /[0-9.]+ steps\/s/) { rate = substr($0, RSTART) }
+        END { printf "%d", minutes * 60 * rate + 1 }' build/demo-speed.log)
+    ./train "$@" --steps "$count" --out "$out" --overwrite
+}
+echo "== 1 of 3: new garments out of noise: stylegan on $data, about $time minutes"
+learn "$time" runs/demo-stylegan --recipe stylegan --data "$data"
+pictures="runs/demo-stylegan/samples.png runs/demo-stylegan/mixing.png"
 number=0 columns=
 for textile do
     number=$((number + 1)) run=runs/demo-cloth-$number
-    echo "== 2 of 3: weaving cloth like $textile, about a minute on two cores"
-    ./train --recipe cloth --style "$textile" --steps 400 --minutes "$minutes" --out $run --overwrite
+    echo "== 2 of 3: weaving cloth like $textile, about $each minutes"
+    learn "$each" $run --recipe cloth --style "$textile"
     ./transfer --generator $run --repeat 256 --output $run/repeat.png
     ./transfer --generator $run --content "$content" --size 256 --sheet $run/garments.png
     pictures="$pictures $run/samples.png $run/repeat.png" columns="$columns $run/repeat.png $run/garments.png"
@@ -67,4 +75,4 @@ pictures="$pictures runs/demo-garments.png"
 echo
 echo "Look at these pictures:"
 for picture in $pictures; do echo "  $picture"; done
-echo "In a browser: runs/demo-dcgan/report.html and runs/demo-cloth-1/report.html, curves and all sheets through training."
+echo "In a browser: runs/demo-stylegan/report.html and runs/demo-cloth-1/report.html, curves and all sheets through training."

@@ -201,11 +201,12 @@ static int generator_fit(Generator *g) {
     enum { STEP = STYLE_MULTIPLE, LEAST = 2 * STEP, PIECE = 1024 };
     int h = g->wide.h, w = g->wide.w, longer = h > w ? h : w;
     int side = g->tile && g->tile < longer ? g->tile / STEP * STEP : longer;
+    int low = g->kind == GENERATOR_CLOTH ? STEP : LEAST;         /* the network's least side */
     for (;; side = side > PIECE ? PIECE : side / 2 / STEP * STEP) {
         Net *e = &g->gan.e, *n = &g->gan.g;
         int ph = h < side ? h : side, pw = w < side ? w : side;
         net_free(e), net_free(n);
-        int reach = generator_describe(g, ph > LEAST ? ph : LEAST, pw > LEAST ? pw : LEAST);
+        int reach = generator_describe(g, ph > low ? ph : low, pw > low ? pw : low);
         int overlap = (reach + STEP - 1) / STEP * STEP, least = 2 * overlap + STEP;
         int whole = side >= longer, small = !whole && side < least;
         double scratch = fmax(net_scratch_bytes(e), net_scratch_bytes(n));

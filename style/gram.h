@@ -13,7 +13,7 @@
  * convolutions of our own (features_random: style/features.safetensors, which learned to tell
  * textures apart, or random filters) do as well only after three things, each to be seen by undoing
  * it:
- *   - coarse to fine: the picture is optimised at 43, 61, 88 .. 256 pixels, each result enlarged to
+ *   - coarse to fine: the picture is optimised at 44, 60, 88 .. 256 pixels, each result enlarged to
  *     start the next;
  *   - colours are whitened: z = A^-1 (x - m), m and A^2 being mean and covariance of the style's
  *     colours; in RGB, whose channels mostly go together, the same features give coloured noise;
@@ -160,7 +160,8 @@ static void lbfgs_direction(double *d, const double *pair, int pairs, long n) {
  * at most:
  *   f(x + s) <= f(x) + 1e-4 g.s     Armijo: f falls
  *   g(x + s).s >= 0.9 g.s           Wolfe: the slope flattens, so that s.y > 0
- * After that the pairs are forgotten, and without pairs it ends. |x| <= most: numbers at a bound
+ * If none is found, it ends at the lowest x on the way; was none lower, the pairs are forgotten,
+ * and without pairs it ends. |x| <= most: numbers at a bound
  * that g pushes outwards stay there in this step, the others move no further than the bound
  * (Bertsekas, "Projected Newton methods", 1982); INFINITY: no bounds. work: LBFGS_ROWS n doubles.
  * Returns f(x). */
@@ -337,7 +338,7 @@ static int gram_targets(Gram *g, const Image *style, const double *weight, int s
         if (!good) return 0;
         if (!g->gram) {                          /* sizes are known, for all levels */
             g->gram = g->ops->alloc(3 * g->most + g->targets + 1);
-            if (!g->gram) return fail("not enough memory for the Gram matrices");
+            if (!g->gram) return net_free(&g->net), fail("not enough memory for Gram matrices");
             g->dgram = g->gram + g->most, g->average = g->dgram + g->most;
             g->target = g->average + g->most, g->number = g->target + g->targets;
         }

@@ -157,7 +157,7 @@ static inline void print_help(void) {
         "  ./transfer --generator runs/dcgan --count 64 --seed 7 --output folder\n\n"
         "The print goes where --mask is white; without --mask, where the picture is opaque; in an\n"
         "opaque picture, on what stands out from a background of nearly one colour; where that\n"
-        "is not so, on all of it. Of a folder all pictures are taken, whatever their names, in\n"
+        "is not so, on all of it. Of a folder all pictures are taken, except hidden ones, in\n"
         "subfolders too: sub/shirt.jpg becomes sub-shirt.png in the folder --output. If some\n"
         "fail, the others are done, and the exit status is 1.\n"
         "A generator learned its motifs in pixels of small training pictures. --style-scale 2\n"

@@ -300,7 +300,7 @@ static long pm_keys(Pm *m, const PmLevel *l, uint64_t stream) {
         double step = l->in[s].step, rows = fmax(1, floor(l->in[s].rows / step));
         double cols = fmax(1, floor(l->in[s].cols / step));
         for (int i = 0; i < rows; i++)
-            for (int j = 0; j < cols; j++) {
+            for (int j = 0; j < cols && n < m->max_keys; j++) {
                 long y = pm_smaller((long)((i + uy) * step), l->in[s].rows - 1);
                 long x = pm_smaller((long)((j + ux) * step), l->in[s].cols - 1);
                 m->key_at[n++] = (int)((l->in[s].top + y) * l->atlas_w + x);
@@ -680,7 +680,8 @@ static int pm_check_mask(const Image *image) {
         inside += image->mask[i] > .5f;
     }
     return inside >= 64
-        || fail("patches: the mask holds %ld pixels, expected at least 64: is it empty?", inside);
+        || fail("patches: the mask, or what is opaque, holds %ld pixels, expected at least 64",
+                inside);
 }
 static int pm_check_options(const PatchesOptions *o, const double *weight, int styles) {
     struct { const char *name; double value, low, high; } range[] = {

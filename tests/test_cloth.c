@@ -102,6 +102,8 @@ static void test_period(double period, double direction) {
     for (int q = 0; q < 2; q++) CLOSE(hypot(k[q], k[2 + q]), want, 0.02, 0, "wave %d", q);
     for (int q = 0; q < 2; q++) least = fmin(least, fabs(k[q] - want * cos(direction)) + fabs(k[2 + q] - want * sin(direction)));
     CHECK(least < 0.04, "the direction of the waves: %g", least);
+    for (long p = 0; p < 3L * 160 * 200; p++) x.pixels[p] = (float)sin(want * (double)(p / 3 % 200));
+    CLOSE(image_period(&x), period, 1, 0.03, "stripes: a ridge along them is no peak");
     for (long p = 0; p < 3L * 160 * 200; p++) x.pixels[p] = 0.3f;
     CHECK(image_period(&x) == 0, "one colour has a period");
     image_free(&x);

@@ -921,6 +921,40 @@ static void test_adain(void) {
         }
 }
 
+/* What a step reports is of all networks: the gradients' norms of both generators and both discriminators */
+static void test_norms_of_two(void) {
+    static const char *const names[] = { "cyclegan", "vaegan", "dcgan" };
+    for (int k = 0; k < 3; k++) {
+        Gan gan;
+        Report r;
+        real square[5] = { 0 };
+        begin(&gan, names[k], 2, 8, &ops_tiled);
+        train(&gan, 1, &r);
+        const Net *nets[5] = { &gan.g, &gan.f, &gan.e, &gan.d, &gan.d2 };
+        for (int i = 0; i < 5; i++)
+            if (nets[i]->nodes) gan.ops->sum_squares(&square[i], nets[i]->g, nets[i]->parameters);
+        CLOSE(r.norm_g, sqrt((double)square[0] + square[1] + square[2]), 0, 1e-5, "%s: norm_g", names[k]);
+        CLOSE(r.norm_d, sqrt((double)square[3] + square[4]), 0, 1e-5, "%s: norm_d", names[k]);
+        CHECK(r.d_real > 0 && r.d_real < 1 && r.d_fake > 0 && r.d_fake < 1, "%s: D's means", names[k]);
+        gan_free(&gan);
+    }
+}
+
+/* To ask D what it thinks does not change what it learns: the power iteration of F23 is training's */
+static void test_judge(void) {
+    Gan gan, asked;
+    Report r;
+    begin(&gan, "hinge", 2, 8, &ops_tiled), begin(&asked, "hinge", 2, 8, &ops_tiled);
+    const Node *logit = &gan.d.node[gan.d_logits];
+    real *logits = malloc(sizeof *logits * (size_t)(logit->n * logit->h * logit->w * logit->c));
+    for (int i = 0; i < 2; i++) {
+        train(&gan, 1, &r), train(&asked, 1, &r);
+        gan_judge(&asked, asked.x_real, logits);
+    }
+    CHECK(same_state(&gan, &asked), "hinge learns something else when it is asked");
+    free(logits), gan_free(&gan), gan_free(&asked);
+}
+
 int main(void) {
     snprintf(folder, sizeof folder, "%s/test_gan.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     if (!mkdtemp(folder)) {
@@ -944,6 +978,8 @@ int main(void) {
     test_not_finite();
     test_clip();
     test_adain();
+    test_norms_of_two();
+    test_judge();
     rmdir(folder);
     return test_report("gan");
 }

@@ -528,6 +528,12 @@ static void test_garment_mask(void) {
     CHECK(image_garment_mask(&again) == 3, "a busy background");
     CHECK(again.mask[0] == 1 && again.mask[64 * 48 - 1] == 1, "all of it");
     image_free(&m), image_free(&again);
+    WORKS(image_new(&m, 60, 60, 3));
+    for (int i = 0; i < 60 * 60; i++)           /* 36% of the border are garment */
+        for (int k = 0; k < 3; k++) m.pixels[i * 3 + k] = i % 60 < 44 && i / 60 >= 14 ? (float)(k - 1) * .4f : 1;
+    CHECK(image_garment_mask(&m) == 1, "a garment that the picture's border cuts");
+    CHECK(m.mask[59 * 60] == 1 && m.mask[30 * 60 + 20] == 1 && m.mask[5] == 0 && m.mask[59 * 60 + 55] == 0, "is found");
+    image_free(&m);
     WORKS(image_new(&m, 20, 20, 1));
     CHECK(image_garment_mask(&m) == 3 && m.mask[0] == 1, "nothing stands out: all of it");
     image_free(&m);

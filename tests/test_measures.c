@@ -119,6 +119,9 @@ static void test_closed_forms(void) {
     measure_gram(h, twice, 3, 2);
     CLOSE(measure_gram_distance(h, g, 2), 9, 0, 1e-14, "features twice as large: (4 - 1)^2");
     measure_gram(h, none, 3, 2);
+    h[0] = 1e-12;
+    CLOSE(measure_gram_distance(g, h, 2), 1, 0, 0, "from a target of one colour, but for rounding");
+    h[0] = 0;
     CLOSE(measure_gram_distance(h, g, 2), 1, 0, 1e-15, "no features: 1");
 
     enum { H = 9, W = 11 };                              /* odd: the last row and the last three columns do not count */

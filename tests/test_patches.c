@@ -691,7 +691,7 @@ static void test_errors(void) {
     c.mask[3] = 2; FAILS("mask outside 0..1");
     memset(c.mask, 0, sizeof(float) * 1600); FAILS("its mask is empty");
     for (int i = 0; i < 63; i++) c.mask[i] = 1;
-    FAILS("the mask holds 63 pixels");
+    FAILS("holds 63 pixels");
     free(c.mask), c.mask = NULL;
     Image thin = drawn(600, 20, 3, 0);
     keep = c, c = thin, o.size = 64; FAILS("leave a side below 16: give a larger size");

@@ -98,6 +98,14 @@ check "--dry-run keeps a run" [ "$(seal)" = "$sealed" ]
 good "--overwrite" --out="$tmp/over" $quick
 good "--overwrite again" $data --steps 1 --out "$tmp/over" --overwrite
 check "--overwrite starts anew" logged "$tmp/over" 1
+for name in metrics.json mixing.png; do echo old >"$tmp/over/$name"; done
+good "--overwrite of measures" $data --steps 1 --out "$tmp/over" --overwrite
+check "of the old run nothing stays" [ ! -e "$tmp/over/metrics.json" ] && [ ! -e "$tmp/over/mixing.png" ]
+./train $data --steps 1 --log-every 1 --out "$tmp/over" --overwrite <&- >&- 2>&-
+check "with everything closed, the log is a log" [ "$(sed -n '2s/,.*//p' "$tmp/over/log.csv")" = 1 ]
+./train --resume "$tmp/over" --steps 3 <&- >"$tmp/log" 2>&1
+check "and the run is not in its own way" logged "$tmp/over" 3
+check "its seconds go on" awk -F, 'NR > 2 && $NF < last { exit 1 } { last = $NF }' "$tmp/over/log.csv"
 for device in cpu naive; do
     good "--device $device" $quick --device $device --out "$tmp/$device"
     check "--device $device is named" grep -q "^device $device, [0-9]* thread" "$tmp/log"
@@ -161,7 +169,7 @@ good "what keeps training healthy" $quick --smoothing 0.1 --weight-decay 1e-4 --
 good "--init-from" $quick --init-from "$tmp/health" --out "$tmp/from"
 check "--init-from says so" grep -q "first weights from $tmp/health/checkpoint" "$tmp/log"
 bad "--critic of style" 2 "the recipe style updates D once" $paint --style synthetic:1 --critic 2 --steps 1 --out "$tmp/new"
-bad "--penalty-weight of dcgan64" 2 "has batch norm" --recipe dcgan64 --data synthetic:9 --size 32 --batch 2 --penalty-weight 10 --steps 1 --out "$tmp/new"
+bad "--penalty-weight of dcgan64" 2 "such as batch norm" --recipe dcgan64 --data synthetic:9 --size 32 --batch 2 --penalty-weight 10 --steps 1 --out "$tmp/new"
 bad "--kl-weight of dcgan" 2 "--kl-weight: the recipe dcgan has no use for it: .*one of vaegan" $quick --kl-weight 1 --out "$tmp/new"
 bad "--cycle-weight of pattern" 2 "one of cyclegan" --recipe pattern $quick --cycle-weight 1 --out "$tmp/new"
 bad "--classes 12" 1 "'12' is no list of classes: those of synthetic:40 are 0 to 9" $quick --classes 12 --out "$tmp/new"
@@ -225,6 +233,9 @@ good "--resume on another device" --resume "$tmp/moved" --steps 11 --device naiv
 check "the new --device" grep -q '^--device  *naive$' "$tmp/moved/options.txt"
 good "--epochs" $data --epochs 0.5 --out "$tmp/epochs"
 check "half of 40 pictures by 4 are 5 steps" logged "$tmp/epochs" 5
+good "--epochs of wgan" $data --recipe wgan --epochs 1 --out "$tmp/over" --overwrite
+check "each step draws five batches" logged "$tmp/over" 2
+bad "Adam's option" 2 "has no use for it" $data --recipe wgan --beta1 0.5 --out "$tmp/over"
 good "--epochs, then --steps" --resume "$tmp/epochs" --steps 7
 check "are 7 steps" logged "$tmp/epochs" 7
 good "then --epochs again" --resume "$tmp/epochs" --epochs 0.8

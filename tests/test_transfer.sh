@@ -102,6 +102,8 @@ check "cloth: the same bits" cmp -s "$tmp/a.png" "$tmp/b.png"
 check "cloth: the size" [ "$(size_of "$tmp/a.png")" = 52x64 ]
 repeat="--generator $tmp/cloth2 --repeat 64 --output"
 good "a repeat" $repeat "$tmp/a.png"
+good "the smallest repeat" --generator "$tmp/cloth2" --repeat 8 --output "$tmp/b.png"
+good "in the smallest pieces" $repeat "$tmp/b.png" --tile 8
 check "a repeat has its size" [ "$(size_of "$tmp/a.png")" = 64x64 ]
 good "the first style's share" $repeat "$tmp/b.png" --style-weights 2,0
 check "is what is woven without one" cmp -s "$tmp/a.png" "$tmp/b.png"
@@ -555,6 +557,7 @@ good "a print" $with --output "$tmp/a.png"
 check "goes where --mask is" grep -q "garment: --mask" "$tmp/log"
 first="--content $shirt --size 64 --mask $tmp/opaque.tga --style $tmp/style.tga"
 good "a swatch of nothing over it" $first --mask "$tmp/shirt.tga" --style "$tmp/nothing.tga" --output "$tmp/b.png" --threads 1
+check "is told" grep -q "nothing.tga: all of it is transparent" "$tmp/log"
 check "changes nothing" cmp -s "$tmp/a.png" "$tmp/b.png"
 good "a swatch of something" $first --mask "$tmp/opaque.tga" --style "$tmp/band.tga" --output "$tmp/c.png" --threads 1
 check "does" [ "$(cmp -s "$tmp/a.png" "$tmp/c.png"; echo $?)" = 1 ]

@@ -44,8 +44,8 @@ static double style_scale(const Run *run, const Image *picture, const char *name
 
 /* One style picture, made ready for crops: patterns are repeated, others must be large enough. Of
  * cloth it gets the size that its crops are learned in. Where styles are told apart, colours are
- * whitened (mean 0, covariance 1): they would tell. */
-static void style_add(Run *run, Image *picture, const char *name) {
+ * whitened (mean 0, covariance 1): they would tell. 0: it is too small */
+static int style_add(Run *run, Image *picture, const char *name) {
     double scale = style_scale(run, picture, name);
     int size = run->options.size, side = ceil(size * fmax(scale, 1) * 2);
     Image ready = *picture, scaled;
@@ -58,9 +58,11 @@ static void style_add(Run *run, Image *picture, const char *name) {
         image_free(&ready);
         ready = scaled;
     }
-    if (ready.h < size || ready.w < size)
-        die(1, "%s: the style picture is %dx%d, smaller than the %dx%d crops it is learned from: "
-            "give a larger one, or a smaller --size", name, ready.w, ready.h, size, size);
+    if (ready.h < size || ready.w < size) {
+        fail("%s: the style picture is %dx%d, smaller than the %dx%d crops it is learned from: "
+             "give a larger one, or a smaller --size", name, ready.w, ready.h, size, size);
+        return image_free(&ready), 0;
+    }
     if (run->recipe->feeds == FEED_CROPS) {
         static const double zero[3];
         double mean[3], covariance[9], unroot[9];
@@ -71,6 +73,7 @@ static void style_add(Run *run, Image *picture, const char *name) {
     run->styles = realloc(run->styles, (run->style_count + 1) * sizeof *run->styles);
     if (!run->styles) die(1, "not enough memory for the style pictures");
     run->styles[run->style_count++] = ready;
+    return 1;
 }
 
 /* GanOptions.palette of cloth. Of the styles' pixels x: mean and root of the covariance of
@@ -112,15 +115,16 @@ static void styles_open(Run *run) {
             die(1, "--style %s: the drawn patterns are synthetic:0 to synthetic:%d", style,
                 IMAGE_PATTERNS - 1);
         must(image_pattern_synthetic(&picture, kind, 128));
-        style_add(run, &picture, style);
+        must(style_add(run, &picture, style));
         return;
     }
     keep_apart(run, style);
     must(image_list(&files, style, run->folders));
     for (long i = 0; i < files.count; i++) {
         const char *path = files.path[i], *name = strrchr(path, '/');
-        if (image_load(&picture, path)) style_add(run, &picture, path);
-        else if (!name || (strcmp(name, "/Thumbs.db") && strcmp(name, "/desktop.ini")))
+        int loaded = image_load(&picture, path), added = loaded && style_add(run, &picture, path);
+        must(added || !loaded || files.count > 1);
+        if (!added && (!name || (strcmp(name, "/Thumbs.db") && strcmp(name, "/desktop.ini"))))
             snprintf(why, sizeof why, "%.599s", error_text()), skipped++;
     }
     if (!run->style_count)

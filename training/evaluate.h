@@ -661,11 +661,11 @@ static void add_motifs(const Run *run, Row *row, int style, const float *x, doub
             double d = bank[i] - mean[i % MOTIF_SQUARE];
             spread += 2 * d * d / MOTIF_BANK;
         }
-        weight /= spread;
-        double coherence = weight * motif_distance(ops, print, bank, MOTIF_BANK);
-        double coverage = weight * motif_distance(ops, bank, print, MOTIF_PRINT);
+        double unit = weight / fmax(spread, 1e-4 * MOTIF_SQUARE);      /* of one colour: 1% */
+        double coherence = unit * motif_distance(ops, print, bank, MOTIF_BANK);
+        double coverage = unit * motif_distance(ops, bank, print, MOTIF_PRINT);
         if (isnan(v[0])) v[0] = v[1] = v[2] = 0;
-        v[0] += coherence, v[1] += coverage, v[2] += coherence + coverage, weight *= spread;
+        v[0] += coherence, v[1] += coverage, v[2] += coherence + coverage;
     }
     free(bank), free(print);
 }

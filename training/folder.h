@@ -107,10 +107,10 @@ static inline int folder_is_complete(const Run *run) {
  * files of another run, so that nothing of it can pass for the new one's */
 static void folder_clean(const Run *run, int anew, long last) {
     static const char *const old[] = { "checkpoint.safetensors", "samples.png", "losses.png",
-                                       "log.csv", "report.html" };
+                                       "log.csv", "report.html", "metrics.json", "mixing.png" };
     static const char *const subs[] = { ".", "samples" };
     char path[RUN_PATH], name[300];
-    for (int i = 0; i < 5 && anew; i++) unlink(in_folder(run, path, old[i]));
+    for (int i = 0; i < 7 && anew; i++) unlink(in_folder(run, path, old[i]));
     if (anew) numbered_count(run, -1, name);
     for (int sub = 0; sub < 2; sub++) {
         DIR *folder = opendir(in_folder(run, path, subs[sub]));
@@ -154,7 +154,10 @@ static void log_open(Run *run) {
     for (int i = 0; run->recipe->part[i]; i++) fprintf(to, ",%s", run->recipe->part[i]);
     fprintf(to, ",seconds\n");
     while (from && fgets(line, sizeof line, from))
-        if (atol(line) >= 1 && atol(line) <= run->gan.step && strchr(line, '\n')) fputs(line, to);
+        if (atol(line) >= 1 && atol(line) <= run->gan.step && strchr(line, '\n')) {
+            fputs(line, to);
+            run->before = atof(strrchr(line, ',') + 1);
+        }
     if (from) fclose(from);
     must(file_end(&w, 1));
     run->log = fopen(path, "a");
@@ -205,7 +208,7 @@ static inline void log_step(Run *run, const Report *r, double seconds) {
     fprintf(run->log, "%ld,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g", run->gan.step, r->loss_d, r->loss_g,
             r->d_real, r->d_fake, r->norm_d, r->norm_g, r->batch_std);
     for (int i = 0; run->recipe->part[i]; i++) fprintf(run->log, ",%.9g", r->part[i]);
-    fprintf(run->log, ",%.3f\n", seconds);
+    fprintf(run->log, ",%.3f\n", run->before + seconds);
 }
 
 /* losses.png from log.csv: the whole run, resumed or not */

@@ -376,12 +376,12 @@ static inline void measure_gram(double *gram, const float *f, long n, int c) {
 }
 
 /* |G - G*|^2 / |G*|^2   both: (c,c)   0: the same texture as far as the layer sees; 1: as far as
- * no texture at all */
+ * no texture at all, and from a target that has none */
 static inline double measure_gram_distance(const double *gram, const double *target, int c) {
     double difference = 0, size = 0;
     for (int i = 0; i < c * c; i++)
         difference += (gram[i] - target[i]) * (gram[i] - target[i]), size += target[i] * target[i];
-    return difference == 0 ? 0 : difference / size;
+    return difference == 0 ? 0 : size < 1e-6 * difference ? 1 : difference / size;
 }
 
 /* F9 on light and shade alone: the mean, over blocks of block x block pixels and weighted with the

@@ -39,8 +39,9 @@ static void check_networks(Run *run) {
     if (option_given(run->table, "--sync-batchnorm") == 1 && !has_batchnorm(gan))
         die(2, "--sync-batchnorm: the recipe %s has no batch norm: omit it", name);
     if (o->penalty_weight > 0 && !net_has_tangent(&gan->d))
-        die(2, "--penalty-weight %g: the discriminator of the recipe %s has batch norm, which "
-            "mixes the pictures; the penalty is of each alone", o->penalty_weight, name);
+        die(2, "--penalty-weight %g: the discriminator of the recipe %s has layers that the "
+            "penalty cannot pass, such as batch norm, which mixes the pictures",
+            o->penalty_weight, name);
     if (o->n_critic > 1 && gan_n_critic(gan) == 1)
         die(2, "--critic %d: the recipe %s updates D once in a step", o->n_critic, name);
     check_memory(gan);

@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* What the program can be asked to do; COMPARES: compress, and measure before and after.
@@ -27,7 +26,8 @@ enum { TRAINS = 1, EVALUATES = 2, COMPRESSES = 4, COMPARES = 8, ONCE = 16,
 enum { FOR_STYLES = 1 << 5, FOR_DATA = 1 << 6, FOR_TWO_SETS = 1 << 7, FOR_BODY = 1 << 8,
        FOR_MAKERS = 1 << 9, FOR_FEATURES = 1 << 10, FOR_ADVERSARIAL = 1 << 11,
        FOR_TARGETS = 1 << 12, FOR_CONTENT = 1 << 13, FOR_STYLE_LOSS = 1 << 14, FOR_CYCLE = 1 << 15,
-       FOR_KL = 1 << 16, FOR_DIVERSITY = 1 << 17, FOR_TAIL = 1 << 18, FOR_SOME = -32 };
+       FOR_KL = 1 << 16, FOR_DIVERSITY = 1 << 17, FOR_TAIL = 1 << 18,
+       FOR_TV = 1 << 19, FOR_ADAM = 1 << 20, FOR_SOME = -32 };
 
 enum { RUN_OPTIONS = 64, RUN_CLASSES = 4096, RUN_PATH = 4200 };
 
@@ -74,7 +74,7 @@ typedef struct Run {
     float *pixels, *masks, *labels, *made;  /* of a batch, for sheets and evaluation */
 
     /* how it goes */
-    double begin;                           /* seconds */
+    double begin, before;                   /* seconds: when, and of the run that is resumed */
     long first, saved;                      /* its first step; that of the last checkpoint, or -1 */
     long plotted;                           /* the step of the last plot */
     Diagnosis diagnosis;
@@ -94,13 +94,6 @@ static inline long picture_floats(const Run *run, int channels) {
     return (long)run->options.size * run->options.size * channels;
 }
 
-/* seconds of a clock that never jumps */
-static inline double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec + 1e-9 * t.tv_nsec;
-}
-
 static void run_table(Run *run) {
     GanOptions *o = &run->options;
     const Option table[] = {
@@ -113,7 +106,7 @@ static void run_table(Run *run) {
     TEXT_OPTION("--out", &run->out, "", TRAINS | COMPRESSES | COMPARES,
                 "the run's folder (default runs/RECIPE)"),
     INT_OPTION("--steps", &o->steps, NULL, 1, 1e9, TRAINS, "training steps (default by recipe)"),
-    REAL_OPTION("--epochs", &run->epochs, "0", 0, 1e6, TRAINS,
+    REAL_OPTION("--epochs", &run->epochs, "0", 0, 1e6, TRAINS | FOR_DATA,
                 "instead of --steps: how often the data set's size in pictures is drawn"),
     REAL_OPTION("--minutes", &run->minutes, "0", 0, 1e6, TRAINS | ONCE,
                 "stop after so many minutes if --steps are not done by then; 0: no limit"),
@@ -127,16 +120,16 @@ static void run_table(Run *run) {
                 "Adam's learning rate (default by recipe)"),
     REAL_OPTION("--lr-d", &o->lr_d, NULL, 0, 1e6, TRAINS | FOR_ADVERSARIAL,
                 "the discriminator's own learning rate, 0: as --lr (default by recipe)"),
-    REAL_OPTION("--beta1", &o->beta1, NULL, 0, 0.999999, TRAINS,
+    REAL_OPTION("--beta1", &o->beta1, NULL, 0, 0.999999, TRAINS | FOR_ADAM,
                 "Adam's first moment decay (default by recipe)"),
-    REAL_OPTION("--beta2", &o->beta2, NULL, 0, 0.999999, TRAINS,
+    REAL_OPTION("--beta2", &o->beta2, NULL, 0, 0.999999, TRAINS | FOR_ADAM,
                 "Adam's second moment decay (default by recipe)"),
     REAL_OPTION("--content-weight", &o->content_weight, NULL, 0, 1e6, RUNS | FOR_CONTENT,
                 "F9: keep the light and shade (style, pattern), the features (adain, vaegan), the "
                 "picture (pix2pix)"),
     REAL_OPTION("--style-weight", &o->style_weight, NULL, 0, 1e6, RUNS | FOR_STYLE_LOSS,
                 "F8: match the style's Gram matrices; adain: its means and deviations"),
-    REAL_OPTION("--tv-weight", &o->tv_weight, NULL, 0, 1e6, RUNS | FOR_STYLE_LOSS,
+    REAL_OPTION("--tv-weight", &o->tv_weight, NULL, 0, 1e6, RUNS | FOR_TV,
                 "F10, total variation"),
     REAL_OPTION("--style-scale", &run->style_scale, "0", 0, 32, RUNS | FOR_STYLES,
                 "above 1 shows more of the style picture, smaller; 0: 1, or where cloth finds it: "
@@ -234,10 +227,11 @@ static void run_table(Run *run) {
 static unsigned recipe_bits(const Recipe *r) {
     static const struct { const char *part; unsigned bit; } parts[] = {
         { "adversarial", FOR_ADVERSARIAL }, { "content", FOR_CONTENT }, { "l1", FOR_CONTENT },
-        { "patches", FOR_CONTENT },
-        { "reconstruction", FOR_CONTENT }, { "style", FOR_STYLE_LOSS }, { "cycle", FOR_CYCLE },
-        { "kl", FOR_KL }, { "diversity", FOR_DIVERSITY } };
-    unsigned bits = (r->body ? FOR_BODY : 0) | (r->tail ? FOR_TAIL : 0);
+        { "patches", FOR_CONTENT }, { "reconstruction", FOR_CONTENT }, { "tv", FOR_TV },
+        { "style", FOR_STYLE_LOSS }, { "cycle", FOR_CYCLE }, { "kl", FOR_KL },
+        { "diversity", FOR_DIVERSITY } };
+    unsigned bits = (r->body ? FOR_BODY : 0) | (r->tail ? FOR_TAIL : 0)
+                  | (r->rmsprop ? 0 : FOR_ADAM);
     for (int k = 0; r->part[k]; k++)
         for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
             if (!strcmp(r->part[k], parts[i].part)) bits |= parts[i].bit;

@@ -188,8 +188,8 @@ enum { PAD_LESS, PAD_MORE, TURNED, OIHW, IOHW, NO_BIAS, NO_SLOPE, NO_SCALE, UNCO
        UNBIASED, MISTAKES };
 static const char *const mistake_text[MISTAKES] = {
     [PAD_LESS] = "a padding smaller by one", [PAD_MORE] = "a padding larger by one",
-    [TURNED] = "the kernel turned by 180 degrees (a convolution where the formula has a "
-               "correlation, or the reverse)",
+    [TURNED] = ("the kernel turned by 180 degrees (a convolution where the formula has a "
+                "correlation, or the reverse)"),
     [OIHW] = "weights read as OIHW where they lie as HWIO",
     [IOHW] = "weights read as IOHW where they lie as HWIO",
     [NO_BIAS] = "no bias", [NO_SLOPE] = "a slope, target or rate a of 0",
