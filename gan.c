@@ -35,6 +35,10 @@ enum { LOSS, D_SAYS = 2, SECOND = 2, PENALTY = D_SAYS + 2 * SECOND, SQUARE_D, SQ
        BATCH_STD = SQUARE_D + 2 * SECOND, TERM, PART, NUMBERS = PART + GAN_PARTS };
 enum { ADVERSARIAL };
 
+static int second(const Gan *gan, const Net *net) {
+    return net == &gan->d2 || net == &gan->e || net == &gan->f ? SECOND : 0;
+}
+
 /* The picture that G has made; D's logits */
 static Node *fake(Gan *gan) { return &gan->g.node[gan->g_picture]; }
 static Node *logits_of(const Gan *gan, Net *d) { return &d->node[gan->d_logits]; }
@@ -147,8 +151,7 @@ static void update(Gan *gan, Net *net) {
     const GanOptions *o = &gan->options;
     const Ops *ops = gan->ops;
     int judges = net == &gan->d || net == &gan->d2;
-    int second = net == &gan->d2 || net == &gan->e || net == &gan->f ? SECOND : 0;
-    real *square = gan->numbers + (judges ? SQUARE_D : SQUARE_G) + second;
+    real *square = gan->numbers + (judges ? SQUARE_D : SQUARE_G) + second(gan, net);
     double lr = (judges && o->lr_d > 0 ? o->lr_d : o->lr) * learning_rate(gan);
     long n = net->parameters;
     parallel_mean(ops, net->g, n);
@@ -230,20 +233,24 @@ static void penalize_between(Gan *gan, Net *d, const real *x_real, const real *x
     penalize_gradient(gan, d);
 }
 
-/* One step of the optimiser on D by its two losses and F12, or in every PENALTY_EVERY-th step F33;
- * D_SAYS: D(x) and D(G(z)), RELATIVISTIC: of their difference */
+/* For the report: D(x) or D(G(z)), RELATIVISTIC: of their difference; how much fake ones differ */
+static void observe(Gan *gan, Net *d, int kind) {
+    const Node *x = &d->node[gan->d_picture], *logits = logits_of(gan, d);
+    real *says = gan->numbers + D_SAYS + second(gan, d) + kind;
+    gan->ops->mean_sigmoid(says, logits->y, node_count(logits));
+    if (kind == FAKE && d == &gan->d)
+        gan->ops->batch_std(gan->numbers + BATCH_STD, x->y, x->n, node_count(x) / x->n);
+}
+
+/* One step of the optimiser on D by its two losses and F12, or every PENALTY_EVERY-th time F33 */
 static void train_discriminator(Gan *gan, Net *d, const real *x_real, const real *x_fake) {
-    Node *logits = logits_of(gan, d), *x = fake(gan);
     int penalized = gan->options.penalty_weight > 0, relative = relativistic(gan);
-    int says = D_SAYS + (d == &gan->d2 ? SECOND : 0);
     net_zero_gradients(d);
-    if (d == &gan->d)
-        gan->ops->batch_std(gan->numbers + BATCH_STD, x_fake, x->n, node_count(x) / x->n);
     if (relative) judge(gan, d, FAKE, x_fake);
     for (int kind = REAL; kind <= FAKE; kind++) {
         judge(gan, d, kind, kind == REAL ? x_real : x_fake);
         adversarial_loss(gan, d, kind, LOSS + kind);
-        gan->ops->mean_sigmoid(gan->numbers + says + kind, logits->y, node_count(logits));
+        observe(gan, d, kind);
         net_backward(d, NET_WEIGHTS);
         if (penalized && relative && gan->step % PENALTY_EVERY == 0) penalize_gradient(gan, d);
     }
@@ -1258,13 +1265,6 @@ const Recipe recipes[] = {
       .part = { "cross_entropy" }, .describe = classifier_describe, .step = classify_step },
     { .name = NULL }
 };
-
-int gan_body(const char *name) {
-    static const char *const names[BODIES] = { "residual", "inception", "separable" };
-    int body = 0;
-    while (body < BODIES && strcmp(name, names[body])) body++;
-    return body;
-}
 
 int gan_content(const Gan *gan) {
     switch (gan->recipe->feeds) {

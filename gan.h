@@ -134,7 +134,6 @@ struct Gan {
 
 /* The list of recipes, ended by an entry whose name is NULL; and a recipe by name, or NULL. */
 extern const Recipe recipes[];
-int gan_body(const char *name);          /* RESIDUAL .. SEPARABLE by name; BODIES: unknown */
 const Recipe *recipe_find(const char *name);
 
 /* 0: options.weights do not fit. */

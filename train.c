@@ -27,7 +27,7 @@
 /* Everything that a job works with, up to networks with their first weights */
 static void run_open(Run *run) {
     run_settle(run);
-    if (run->job != TRAINS) check_measurable(run, run->recipe);
+    if (run->job == EVALUATES) check_measurable(run);
     const Ops *ops = device_open(run->device, run->precision);
     if (!ops) die(2, "%s", error_text());
     if (run->threads && !device_threads(run->threads))
@@ -171,11 +171,9 @@ static int dry_run(Run *run) {
 
 static int run_job(Run *run) {
     int status = 0;
-    if (run->job == COMPRESSES || run->job == COMPARES) compress(run);
-    if (run->job == COMPRESSES) return 0;
+    if (run->job == COMPRESSES) return compress(run), 0;
     run_open(run);
     if (run->job == EVALUATES) evaluate(run);
-    else if (run->job == COMPARES) compare_compressed(run);
     else {
         load_weights(run);
         status = run->dry_run ? dry_run(run) : train(run);

@@ -78,44 +78,33 @@ static void solve(int n, double *a) {
         }
 }
 
-/* Weighted least squares over the pixels queue[0..count), `rounds` times: pixels far from the last
- * fit count little, with weights 1 / (1 + (r / 2 sigma)^2)^2. */
-static void fit_light(MaskSearch *s, int rounds) {
-    enum { T = LIGHT_TERMS, SAMPLES = 4000 };
+/* Weighted least squares of the first `terms` terms over the pixels queue[0..count), `rounds` times:
+ * pixels far from the last fit count little, with weights 1 / (1 + (r / 2 sigma)^2)^2. */
+static void fit_light(MaskSearch *s, int terms, int rounds) {
+    enum { SAMPLES = 4000 };
     const Image *m = &s->smooth;
+    int wide = terms + 3;
     for (int step = s->count / SAMPLES + 1; rounds > 0; rounds--) {
-        double a[T][T + 3] = {{0}}, t[T];
+        double a[LIGHT_TERMS * (LIGHT_TERMS + 3)] = {0}, t[LIGHT_TERMS];
         int n = 0;
         for (int q = 0; q < s->count; q += step) {
             double far = unlikeness(s, m, s->queue[q]) / (2 * s->sigma), near = 1 / (1 + far * far);
             light_terms(s, s->queue[q], t);
-            for (int j = 0; j < T; j++) {
-                double wt = near * near * t[j];
-                for (int k = 0; k < T; k++) a[j][k] += wt * t[k];
+            for (int j = 0; j < terms; j++) {
+                double wt = near * near * t[j], *row = a + j * wide;
+                for (int k = 0; k < terms; k++) row[k] += wt * t[k];
                 for (int k = 0; k < m->c; k++)
-                    a[j][T + k] += wt * m->pixels[(long)s->queue[q] * m->c + k];
+                    row[terms + k] += wt * m->pixels[(long)s->queue[q] * m->c + k];
             }
         }
-        solve(T, a[0]);
+        solve(terms, a);
         for (int k = 0; k < m->c; k++)
-            for (int j = 0; j < T; j++) s->light[k][j] = a[j][T + k] / a[j][j];
+            for (int j = 0; j < terms; j++)
+                s->light[k][j] = a[j * wide + terms + k] / a[j * wide + j];
         for (int q = 0; q < s->count; q += step)
             s->room[n++] = (float)unlikeness(s, m, s->queue[q]);
         s->sigma = fmax(1.2 * quantile(s, n, .5), .006);
     }
-}
-
-/* Where fit_light begins: the median of the pixels queue[0..count) everywhere */
-static void even_light(MaskSearch *s) {
-    const Image *m = &s->smooth;
-    memset(s->light, 0, sizeof s->light);
-    for (int k = 0; k < m->c; k++) {
-        for (int q = 0; q < s->count; q++)
-            s->room[q] = m->pixels[(long)s->queue[q] * m->c + k];
-        s->light[k][0] = quantile(s, s->count, .5);
-    }
-    for (int q = 0; q < s->count; q++) s->room[q] = (float)unlikeness(s, m, s->queue[q]);
-    s->sigma = fmax(1.2 * quantile(s, s->count, .5), .006);
 }
 
 /* The 4-connected region of label `from` around start gets the label `to`: queue[0..size) */
@@ -175,12 +164,13 @@ static int look_at_border(MaskSearch *s, float *barrier) {
     int h = s->picture->h, w = s->picture->w, alike = 0, calm = 0;
     for (s->radius = 1;; s->radius = 3) {
         if (!smooth_picture(s)) return -1;
-        s->count = 0;
+        s->count = 0, s->sigma = 1e3;
+        memset(s->light, 0, sizeof s->light);
         for (int i = 0; i < h * w; i++)
             if (i % w < 2 || i / w < 2 || i % w >= w - 2 || i / w >= h - 2)
                 s->queue[s->count++] = i;
-        even_light(s);
-        fit_light(s, 6);
+        fit_light(s, 1, 8);             /* even light first: it finds what most of it is */
+        fit_light(s, LIGHT_TERMS, 6);
         if (s->radius == 3 || s->sigma < .02) break;
     }
     for (int q = 0; q < s->count; q++) s->room[q] = (float)unlikeness(s, s->picture, s->queue[q]);
@@ -211,7 +201,7 @@ static double grow_background(MaskSearch *s, float barrier) {
         s->count = 0;
         for (int i = 0; i < n; i++) if (m->mask[i] == BACKGROUND) s->queue[s->count++] = i;
         if (s->count < n / 20) return 0;
-        if (round < 3) fit_light(s, 2);
+        if (round < 3) fit_light(s, LIGHT_TERMS, 2);
     }
     return limit;
 }

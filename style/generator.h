@@ -142,7 +142,9 @@ int generator_open(Generator *g, const char *run, const char *features, int styl
         return fail("%s: its generator makes no pictures of 1 or 3 channels: train it again",
                     g->path);
     const char *body = st_meta(&g->checkpoint, "--body"), *side = st_meta(&g->checkpoint, "--size");
-    int number = body ? gan_body(body) : RESIDUAL;      /* older checkpoints do not name it */
+    static const char *const bodies[BODIES] = { "residual", "inception", "separable" };
+    int number = 0;                                     /* older checkpoints do not name it */
+    while (body && number < BODIES && strcmp(body, bodies[number])) number++;
     if (number == BODIES)
         return fail("%s: its generator's --body is '%s', which this program does not know", g->path,
                     body);

@@ -58,9 +58,7 @@ int sheet_show(Sheet *s, const Image *picture, int head, int column) {
     if (column >= s->cells || line >= s->head + SHEET_LINES) return 1;
     if (page->h < top + SHEET_CELL && !sheet_grow(page, top + SHEET_CELL)) return 0;
     if (!image_fit(&cell, picture, SHEET_CELL, SHEET_CELL)) return 0;
-    for (long y = 0; y < SHEET_CELL; y++)
-        memcpy(page->pixels + 3 * ((top + y) * page->w + left), cell.pixels + 3 * y * SHEET_CELL,
-               3 * SHEET_CELL * sizeof *cell.pixels);
+    image_paste(page, &cell, (int)top, (int)left, 1);
     image_free(&cell);
     return 1;
 }

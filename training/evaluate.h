@@ -720,11 +720,12 @@ static void load_generator(Gan *gan, const char *path) {
 }
 
 /* A classifier, or --evaluate, that the recipe has no use for is refused */
-static void check_measurable(const Run *run, const Recipe *r) {
-    if (r && feeds_on_styles(r) && *run->classifier)
+static inline void check_measurable(const Run *run) {
+    const Recipe *r = run->recipe;
+    if (feeds_on_styles(r) && *run->classifier)
         die(2, "--classifier: FCD is of recipes that draw pictures of the data set; --evaluate "
             "measures the recipe %s by its style: omit it", r->name);
-    if (r && run->job == EVALUATES && (r->feeds == FEED_CROPS || r->feeds == FEED_LABELS))
+    if (r->feeds == FEED_CROPS || r->feeds == FEED_LABELS)
         die(1, "the recipe %s cannot be measured so: it makes no pictures. --evaluate takes runs "
             "of the other recipes", r->name);
 }
@@ -738,14 +739,12 @@ static inline void evaluate(Run *run) {
 
 static inline void compress(Run *run) {
     const char *from = run->from, *out = run->out;
-    char classifier[RUN_PATH] = "";
     StFile file;
     CompressReport report;
     struct stat before, after;
     if (!*out) die(2, "--compress needs --out: the file to write, such as small.safetensors");
     if (is_folder(out)) die(1, "--out %s: is a folder, expected the name of a file", out);
-    if (*run->classifier) checkpoint_path(classifier, "--classifier", run->classifier);
-    if (same_file(out, from) || same_file(out, classifier))
+    if (same_file(out, from))
         die(1, "--out %s: would overwrite the run that is read, choose another name", out);
     if (!access(out, F_OK) && !run->overwrite)
         die(1, "--out %s: is there already: another --out keeps it, or --overwrite", out);
@@ -753,7 +752,6 @@ static inline void compress(Run *run) {
     const char *recipe = st_meta(&file, "recipe");
     if (recipe && !strcmp(recipe, "classifier"))
         die(1, "%s: the recipe %s has no generator to compress", from, recipe);
-    if (recipe) check_measurable(run, recipe_find(recipe));
     int good = compress_write(out, &file, run->prune, run->quantize, &report);
     st_close(&file);
     if (!good) die(1, "%s: %s", from, error_text());
@@ -763,18 +761,5 @@ static inline void compress(Run *run) {
            report.numbers, 4 * report.numbers / 1e3, out, after.st_size / 1e3, report.weights,
            report.zeros, report.weights ? 100. * report.zeros / report.weights : 0);
     fflush(stdout);
-}
-
-/* FCD of the run and of its compressed generator: the same classifier, noise and test pictures */
-static inline void compare_compressed(Run *run) {
-    static Evaluation e;
-    evaluation_open(&e, run);
-    for (int k = 0; k < 2; k++) {
-        load_generator(&run->gan, k ? run->out : run->from);
-        Seen s = see(&e, MADE, run->samples);
-        printf("FCD %s: %.2f\n", k ? "after" : "before", frechet(&e, &s, NULL));
-        forget(&s);
-    }
-    evaluation_close(&e);
 }
 #endif

@@ -18,11 +18,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What the program can be asked to do; COMPARES: compress, and measure before and after.
+/* What the program can be asked to do.
  * Option.jobs has the bits of the jobs that an option is for, ONCE where a checkpoint does not keep
  * it, and one of the bits below where only some recipes use it. */
-enum { TRAINS = 1, EVALUATES = 2, COMPRESSES = 4, COMPARES = 8, ONCE = 16,
-       RUNS = TRAINS | EVALUATES | COMPARES };
+enum { TRAINS = 1, EVALUATES = 2, COMPRESSES = 4, ONCE = 16,
+       RUNS = TRAINS | EVALUATES };
 enum { FOR_STYLES = 1 << 5, FOR_DATA = 1 << 6, FOR_TWO_SETS = 1 << 7, FOR_BODY = 1 << 8,
        FOR_MAKERS = 1 << 9, FOR_FEATURES = 1 << 10, FOR_ADVERSARIAL = 1 << 11,
        FOR_TARGETS = 1 << 12, FOR_CONTENT = 1 << 13, FOR_STYLE_LOSS = 1 << 14, FOR_CYCLE = 1 << 15,
@@ -103,7 +103,7 @@ static void run_table(Run *run) {
                 "file (.gz too), or a folder"),
     TEXT_OPTION("--style", &run->style, "", RUNS | FOR_STYLES,
                 "a picture, a .pat pattern, a folder of them, or synthetic[:K]"),
-    TEXT_OPTION("--out", &run->out, "", TRAINS | COMPRESSES | COMPARES,
+    TEXT_OPTION("--out", &run->out, "", TRAINS | COMPRESSES,
                 "the run's folder (default runs/RECIPE)"),
     INT_OPTION("--steps", &o->steps, NULL, 1, 1e9, TRAINS, "training steps (default by recipe)"),
     REAL_OPTION("--epochs", &run->epochs, "0", 0, 1e6, TRAINS | FOR_DATA,
@@ -196,7 +196,7 @@ static void run_table(Run *run) {
     INT_OPTION("--log-every", &run->log_every, "25", 1, 1e9, TRAINS, "steps between printed lines"),
     TEXT_OPTION("--resume", &run->resume, "", TRAINS | ONCE,
                 "continue this run (its folder or checkpoint) with the options it had"),
-    FLAG_OPTION("--overwrite", &run->overwrite, TRAINS | COMPRESSES | COMPARES | ONCE,
+    FLAG_OPTION("--overwrite", &run->overwrite, TRAINS | COMPRESSES | ONCE,
                 "start anew in a folder that holds a run already"),
     FLAG_OPTION("--dry-run", &run->dry_run, TRAINS | ONCE,
                 "two steps to see memory and speed; nothing is written"),
@@ -205,17 +205,16 @@ static void run_table(Run *run) {
     TEXT_OPTION("--evaluate", &run->evaluate, "", EVALUATES | ONCE,
                 "measure this run (its folder, its checkpoint or a compressed file) instead of "
                 "training"),
-    TEXT_OPTION("--classifier", &run->classifier, "", EVALUATES | COMPARES | ONCE,
+    TEXT_OPTION("--classifier", &run->classifier, "", EVALUATES | ONCE,
                 "a run of ./train --recipe classifier on the same data and size, which --evaluate "
                 "judges by"),
-    INT_OPTION("--samples", &run->samples, "10000", 10, 1e6, EVALUATES | COMPARES | ONCE,
+    INT_OPTION("--samples", &run->samples, "10000", 10, 1e6, EVALUATES | ONCE,
                "how many pictures --evaluate draws"),
-    TEXT_OPTION("--compress", &run->compress, "", COMPRESSES | COMPARES | ONCE,
+    TEXT_OPTION("--compress", &run->compress, "", COMPRESSES | ONCE,
                 "write this run's generator to the file --out, smaller, instead of training"),
-    REAL_OPTION("--prune", &run->prune, "0", 0, 0.99, COMPRESSES | COMPARES | ONCE,
+    REAL_OPTION("--prune", &run->prune, "0", 0, 0.99, COMPRESSES | ONCE,
                 "of --compress: this share of each weight tensor, the smallest, becomes zero"),
-    WORD_OPTION("--quantize", &run->quantize, "float16 int8", "float16",
-                COMPRESSES | COMPARES | ONCE,
+    WORD_OPTION("--quantize", &run->quantize, "float16 int8", "float16", COMPRESSES | ONCE,
                 "of --compress: float16, or int8 with a scale for each output channel"),
     FLAG_OPTION("--help", &run->help, RUNS | COMPRESSES | ONCE, "this text"),
     END_OF_OPTIONS };
@@ -251,12 +250,11 @@ static void add_name(char list[500], const char *name) {
 
 /* Options of other jobs are refused, and names that files whose text is UTF-8 cannot keep */
 static void refuse_of_other_jobs(Run *run) {
-    static const char *const jobs[] = { "training", "--evaluate", "--compress",
-                                        "--compress with --classifier" };
+    static const char *const jobs[] = { "training", "--evaluate", "--compress" };
     const Option *other = option_not_for(run->table, run->job);
     char list[500] = "";
-    for (int k = 0; other && k < 4; k++)
-        if (other->jobs >> k & 1 && !(k == 3 && other->jobs & COMPRESSES)) add_name(list, jobs[k]);
+    for (int k = 0; other && k < 3; k++)
+        if (other->jobs >> k & 1) add_name(list, jobs[k]);
     if (other) die(2, "%s: for %s only: omit it", other->name, list);
     for (const Option *o = run->table; o->name; o++)
         if (o->kind == OPTION_TEXT && !st_is_text(*(const char **)o->value))
@@ -293,8 +291,7 @@ static inline void run_parse(Run *run, int argc, char **argv) {
     const char *from[] = { run->resume, run->evaluate, run->compress };
     if (!!*from[0] + !!*from[1] + !!*from[2] > 1)
         die(2, "--resume, --evaluate and --compress: expected one of them");
-    run->job = *run->evaluate ? EVALUATES : !*run->compress ? TRAINS
-             : *run->classifier ? COMPARES : COMPRESSES;
+    run->job = *run->evaluate ? EVALUATES : *run->compress ? COMPRESSES : TRAINS;
     if (parallel_ranks() > 1 && run->job != TRAINS)
         die(2, "--evaluate and --compress are for one process: start them without mpirun");
     refuse_of_other_jobs(run);
