@@ -78,8 +78,8 @@ static void solve(int n, double *a) {
         }
 }
 
-/* Weighted least squares of the first `terms` terms over the pixels queue[0..count), `rounds` times:
- * pixels far from the last fit count little, with weights 1 / (1 + (r / 2 sigma)^2)^2. */
+/* Weighted least squares of the first terms over the pixels queue[0..count), `rounds` times: pixels
+ * far from the last fit count little, with weights 1 / (1 + (r / 2 sigma)^2)^2. */
 static void fit_light(MaskSearch *s, int terms, int rounds) {
     enum { SAMPLES = 4000 };
     const Image *m = &s->smooth;
