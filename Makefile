@@ -1,5 +1,5 @@
 # make            builds ./train, ./transfer and ./validate
-# make demo       installs what is missing, trains dcgan and, on two textiles, cloth, prints garments with both and
+# make demo       installs what is missing, trains stylegan and, on two textiles, cloth, prints garments with both and
 #                 lists the pictures to open. DATA=fashion-mnist|synthetic|folder  PATTERN=picture  MINUTES=2
 # make gallery    fetches paintings and garments and makes README's gallery in the folder GALLERY (gallery)
 # make page       writes build/page.html: the same code in a browser. It needs clang for WebAssembly
