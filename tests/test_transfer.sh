@@ -522,6 +522,8 @@ tensors module.features.0.weight module.features.0.bias
 bad "DataParallel's names" 1 "expected them without 'module.'" $gram --features "$tmp/names.safetensors" --output "$new"
 tensors features.0.weight features.1.running_mean
 bad "VGG with batch normalization" 1 "this is a VGG with batch normalization (vgg_bn)" $gram --features "$tmp/names.safetensors" --output "$new"
+tga "$tmp/eight.tga" 40 8 24
+bad "a style too small for patches" 1 "eight.tga: 40 x 8 pixels, expected at least 16 x 16" --style "$tmp/eight.tga" --content "$shirt" --output "$new"
 esc=$(printf 'a\033[31mb\nc')
 cp "$shirt" "$tmp/$esc.tga"
 good "control characters in names" --generator "$run" --content "$tmp/$esc.tga" --mask "$tmp/$esc.tga" --output "$tmp/$esc.png" --sheet "$tmp/$esc.sheet.png"
