@@ -8,7 +8,8 @@
 # -Ipage               fts.h, which wasi-libc lacks
 WASM_CC    = $(firstword $(shell command -v clang clang-14) clang)
 WASM_FLAGS = --target=wasm32-wasi -msimd128 -O2 -std=gnu11 -fno-math-errno -fno-trapping-math -Wall -Wextra \
-             -Wno-unknown-pragmas -D_WASI_EMULATED_GETPID -isystem $(STB_DIR) -I. -Ipage -include page/fts.h
+             -Wno-unknown-pragmas -D_WASI_EMULATED_GETPID -D_WASI_EMULATED_SIGNAL -isystem $(STB_DIR) -I. -Ipage \
+             -include page/fts.h
 WASM_LINK  = --target=wasm32-wasi -mexec-model=reactor -Wl,-z,stack-size=8388608,--max-memory=2147483648 \
              -Wl,--strip-all,--export=malloc,--export=error_text
 WASM_FOUND = $(shell echo 'int main(void) { return 0; }' | $(WASM_CC) --target=wasm32-wasi -include stdio.h -x c - \
@@ -24,7 +25,7 @@ $(WASM): gan.c page/glue.c $(wildcard page/*.h) page/page.mk $(HEADERS) | stb
 	    "apt install clang lld wasi-libc libclang-rt-14-dev-wasm32"; exit 1; }
 	@mkdir -p $(@D); echo "$(WASM_CC) $@"; $(WASM_CC) $(WASM_FLAGS) -c -o $@ -x c $(WHAT)
 build/page/gan.wasm: $(WASM)
-	@$(WASM_CC) $(WASM_LINK) -o $@ $^ -lm -lwasi-emulated-getpid
+	@$(WASM_CC) $(WASM_LINK) -o $@ $^ -lm -lwasi-emulated-getpid -lwasi-emulated-signal
 build/page.html: build/page/gan.wasm $(wildcard page/*)
 	@sh page/build.sh $< '$(MNIST)' >$@.new && mv $@.new $@ && ls -l $@
 .PHONY: page

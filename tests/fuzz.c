@@ -16,7 +16,7 @@ static void refuse(int status) { longjmp(refused, 1 + status); }      /* what di
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most);
 static const struct Format *format;                     /* NULL: the command line */
-static File now;
+static File input;
 
 /* words, one a line: options_parse, and what train.c reads out of them with a grammar of its own */
 static const char *load_options(int *loaded) {
@@ -35,8 +35,8 @@ static const char *load_options(int *loaded) {
     Augment a;
     unsigned char pixel[4] = {0};
     int label[4] = {0, 1, 2, 9};
-    now.bytes[now.n < ROOM ? now.n : ROOM - 1] = 0;
-    for (char *word = strtok((char *)now.bytes, "\n"); word && argc < 63; word = strtok(NULL, "\n")) argv[argc++] = word;
+    input.bytes[input.n < ROOM ? input.n : ROOM - 1] = 0;
+    for (char *word = strtok((char *)input.bytes, "\n"); word && argc < 63; word = strtok(NULL, "\n")) argv[argc++] = word;
     argv[0] = "fuzz", argv[argc] = NULL, list.count = 0, text = many = "";
     if (setjmp(refused)) return *loaded = 0, NULL;
     error_program("fuzz", 0, refuse);
@@ -57,13 +57,13 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     if (format == formats + FORMATS && strcmp(name, "options")) { fprintf(stderr, "FUZZ=%s: expected safetensors, png...\n", name); exit(2); }
     if (format == formats + FORMATS) format = NULL;
     snprintf(path, sizeof path, "%s/../a-images-idx3-ubyte", folder);
-    seed_idx(&now, 0), store(path, &now);               /* the pictures beside the labels */
+    seed_idx(&input, 0), store(path, &input);               /* the pictures beside the labels */
     for (int k = 0; k < (format ? SEEDS : 1); k++) {
         snprintf(path, sizeof path, "%s/first-%d", folder, k), counter = 5 + (uint64_t)k;
-        if (format) format->seed(&now, k);
-        else memcpy(now.bytes, first, now.n = strlen(first));
-        if (format && !strcmp(name, "png")) mend_png(&now);
-        store(path, &now);
+        if (format) format->seed(&input, k);
+        else memcpy(input.bytes, first, input.n = strlen(first));
+        if (format && !strcmp(name, "png")) mend_png(&input);
+        store(path, &input);
     }
     snprintf(folder + strlen(folder), sizeof folder - strlen(folder), "/..");
     snprintf(path, sizeof path, "%s/%s", folder, format ? format->file : "a.options");
@@ -74,24 +74,24 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed) {
     size = LLVMFuzzerMutate(data, size, most);
     if (size > ROOM || seed % 16 == 0 || !format) return size;
-    memcpy(now.bytes, data, now.n = size);
-    if (!strcmp(format->file, "a.png")) mend_png(&now);
-    size_t start = strstr(format->file, ".gz") ? im_gzip_header(now.bytes, size) : 0;
+    memcpy(input.bytes, data, input.n = size);
+    if (!strcmp(format->file, "a.png")) mend_png(&input);
+    size_t start = strstr(format->file, ".gz") ? im_gzip_header(input.bytes, size) : 0;
     int plain_size = 0;
-    char *plain = start ? stbi_zlib_decode_noheader_malloc((char *)now.bytes + start, (int)(size - start), &plain_size) : NULL;
-    if (plain) put(now.bytes + size - 8, crc32_of((unsigned char *)plain, (size_t)plain_size), 4, 0), put(now.bytes + size - 4, (uint64_t)plain_size, 4, 0);
+    char *plain = start ? stbi_zlib_decode_noheader_malloc((char *)input.bytes + start, (int)(size - start), &plain_size) : NULL;
+    if (plain) put(input.bytes + size - 8, crc32_of((unsigned char *)plain, (size_t)plain_size), 4, 0), put(input.bytes + size - 4, (uint64_t)plain_size, 4, 0);
     free(plain);
-    memcpy(data, now.bytes, size);
+    memcpy(data, input.bytes, size);
     return size;
 }
 
 /* what is wrong with how these bytes are read, or NULL */
 static const char *fuzz_one(const uint8_t *data, size_t size, int *loaded) {
-    memcpy(now.bytes, data, now.n = size);
-    if (format) store(path, &now);
+    memcpy(input.bytes, data, input.n = size);
+    if (format) store(path, &input);
     largest = 0;
     const char *bad = format ? format->load(loaded) : load_options(loaded);
-    return !bad && format && asks_too_much(format, &now) ? "asks for too much memory" : bad;
+    return !bad && format && asks_too_much(format, &input) ? "asks for too much memory" : bad;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -40,8 +40,8 @@ int main(int count, char **arguments) {
         printf("  %-20s %4d files: %4d refused, %4d readable\n", name, files, files - accepted, accepted);
         CHECK(accepted > 0 && accepted < files, "%s: %d of %d files are readable, expected some and not all", corpus, accepted, files);
     }
-    largest = (size_t)1 << 40, now.n = 0;
-    CHECK(asks_too_much(formats, &now), "a terabyte is too much");           /* the checker checked */
+    largest = (size_t)1 << 40, input.n = 0;
+    CHECK(asks_too_much(formats, &input), "a terabyte is too much");           /* the checker checked */
     snprintf(file, sizeof file, "rm -rf '%s'", own);
     CHECK(system(file) == 0, "%s is removed", own);
     return test_report("corpus");
