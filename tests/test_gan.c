@@ -129,7 +129,8 @@ static void test_threads(void) {
 }
 
 /* The two tables sum in different orders: their first losses differ by float's rounding only. (Later steps drift apart:
- * Adam divides by sqrt(v), so where a gradient is near zero its rounding decides the sign of a full step.) */
+ * Adam divides by sqrt(v), so where a gradient is near zero its rounding decides the sign of a full step. A critic takes five
+ * of them before G's loss: at a rate of at most 1e-4.) */
 static void test_tables(void) {
     for (int i = 0; recipes[i].name; i++) {
         if (left_out(recipes[i].name)) continue;
@@ -137,6 +138,7 @@ static void test_tables(void) {
         Report a, b;
         begin(&naive, recipes[i].name, 3, side(recipes[i].name), &ops_naive);
         begin(&tiled, recipes[i].name, 3, side(recipes[i].name), &ops_tiled);
+        naive.options.lr = tiled.options.lr = fmin(naive.options.lr, 1e-4);
         train(&naive, 1, &a), train(&tiled, 1, &b);
         const struct { const char *name; double want, got, rtol; } numbers[] = {
             { "loss_d", a.loss_d, b.loss_d, 1e-6 }, { "loss_g", a.loss_g, b.loss_g, 1e-5 },     /* after D's update */
