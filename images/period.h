@@ -10,10 +10,10 @@
 /* By the autocorrelation of its colours,
  *     C(d) = mean over p of <x(p) - m, x(p + d) - m> / variance,     m: the mean colour
  * A motif agrees with itself at d = 0; C falls, and rises again where the next one lies. The period
- * is the shortest d that is a peak of C beyond that fall, and at least 3/4 as high as the highest
- * one. Where no peak is higher than 0.4, or only far away, motifs are scattered, and it is 3 times
- * the distance at which C, averaged over all directions, is down to 0.1 (a third of a wave). It
- * looks at the picture's middle, a square,
+ * is the shortest d that is a peak of C beyond that fall, with a lower C on the way to it (stripes
+ * have ridges), and at least 3/4 as high as the highest one. Where no peak is higher than 0.4, or
+ * only far away, motifs are scattered, and it is 3 times the distance at which C, averaged over all
+ * directions, is down to 0.1 (a third of a wave). It looks at the picture's middle, a square,
  * shrunk to at most 256 pixels, and there at distances up to 64 and half of the side. 0: the
  * picture has one colour, or no memory. */
 double image_period(const Image *x);
