@@ -12,6 +12,7 @@ else
     set -- synthetic:5 synthetic:2
     echo "demo: no GIMP patterns here: using drawn textiles"
 fi
+awk "BEGIN { exit !($time > 0) }" 2>/dev/null || { echo "demo: MINUTES=$time: expected a number above 0, such as 2"; exit 1; }
 each=$(awk "BEGIN { print $time / $# }") content=synthetic:0-4        # drawn garments: sharp at any size
 set -e
 # learn MINUTES OUT OPTION...: trains as many steps as this machine takes in these minutes, by what 50 of them take: the

@@ -100,7 +100,7 @@ good "--overwrite again" $data --steps 1 --out "$tmp/over" --overwrite
 check "--overwrite starts anew" logged "$tmp/over" 1
 for name in metrics.json mixing.png; do echo old >"$tmp/over/$name"; done
 good "--overwrite of measures" $data --steps 1 --out "$tmp/over" --overwrite
-check "of the old run nothing stays" [ ! -e "$tmp/over/metrics.json" ] && [ ! -e "$tmp/over/mixing.png" ]
+for name in metrics.json mixing.png; do check "of the old run no $name stays" [ ! -e "$tmp/over/$name" ]; done
 ./train $data --steps 1 --log-every 1 --out "$tmp/over" --overwrite <&- >&- 2>&-
 check "with everything closed, the log is a log" [ "$(sed -n '2s/,.*//p' "$tmp/over/log.csv")" = 1 ]
 ./train --resume "$tmp/over" --steps 3 <&- >"$tmp/log" 2>&1

@@ -245,6 +245,9 @@ check "and skipped" [ "$(ls "$tmp/prints2" | wc -l)" -eq 3 ]
 if [ -e /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz ]; then
     good "Fashion-MNIST" --generator "$run" --content fashion-mnist:17 --output "$tmp/prints"
     check "named by its number" [ -s "$tmp/prints/fashion-mnist-17.png" ]
+    good "a bag that fills its picture" --generator "$run" --content fashion-mnist:34 --output "$tmp/new.png"
+    check "is found, or keeps the mask of its set" grep -qE "its own mask|what stands out" "$tmp/log"
+    rm -f "$tmp/new.png"
     bad "a picture that does not exist" 1 "0 to 9999" --generator "$run" --content fashion-mnist:10000 --output "$tmp/new.png"
 fi
 tga "$tmp/half.tga" 25 31 24
