@@ -18,16 +18,9 @@
 #include "gan.c"
 #include "core/error.h"
 #include "style/gram.h"
-#include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Multiply-adds on registers alone, in as many independent chains as the tile has, on all cores at
  * once. Returns the best GFLOP/s of three tries. */

@@ -8,7 +8,8 @@ for cc in gcc clang; do
     command -v $cc >"$tmp/log" || { echo "no $cc here"; continue; }
     openmp=$(openmp $cc)
     for with in "train.c $openmp" "train.c" "transfer.c $openmp" "transfer.c" "train.c -DWITH_CUDA" "validation/validate.c -Dreal=double" "gan.c $openmp" "gan.c" \
-                "gan.c -Dreal=double" "gan.c -DWITH_CUDA" "validation/golden.c -Dreal=double -DREFERENCE" "validation/golden.c"; do
+                "gan.c -Dreal=double" "gan.c -DWITH_CUDA" "validation/golden.c -Dreal=double -DREFERENCE" "validation/golden.c" "tests/bench.c $openmp" "tests/bench.c -DWITH_CUDA" "tests/masks.c" \
+                "tests/fuzz.c -Itests"; do
         compile $with
         check "$cc $with: status $status" [ $status -eq 0 ]
     done
