@@ -277,7 +277,9 @@ static void leaky_relu_forward(float *y, const float *x, float slope, long n) {
     each(n, [=] __device__ (long i) { y[i] = (x[i] > 0 ? 1 : slope) * x[i]; });
 }
 static void leaky_relu_backward(float *dx, const float *dy, const float *y, float slope, long n) {
-    each(n, [=] __device__ (long i) { dx[i] += (y[i] > 0 ? 1 : slope) * dy[i]; });
+    each(n, [=] __device__ (long i) {
+        dx[i] = (dx == dy ? 0 : dx[i]) + (y[i] > 0 ? 1 : slope) * dy[i];
+    });
 }
 static void tanh_forward(float *y, const float *x, long n) {
     each(n, [=] __device__ (long i) { y[i] = tanhf(x[i]); });
@@ -297,16 +299,14 @@ static void sigmoid_backward(float *dx, const float *dy, const float *y, long n)
 }
 static void dropout_forward(float *y, const float *x, float rate, long n,
                             uint64_t seed, uint64_t stream, long first) {
-    float keep = 1 / (1 - rate);
     each(n, [=] __device__ (long i) {
-        y[i] = x[i] * (philox_uniform(seed, stream, first + i) < rate ? 0 : keep);
+        y[i] = x[i] * (philox_uniform(seed, stream, first + i) < rate ? 0 : 1 / (1 - rate));
     });
 }
 static void dropout_backward(float *dx, const float *dy, float rate, long n,
                              uint64_t seed, uint64_t stream, long first) {
-    float keep = 1 / (1 - rate);
     each(n, [=] __device__ (long i) {
-        dx[i] += dy[i] * (philox_uniform(seed, stream, first + i) < rate ? 0 : keep);
+        dx[i] += dy[i] * (philox_uniform(seed, stream, first + i) < rate ? 0 : 1 / (1 - rate));
     });
 }
 static void add_forward(float *y, const float *a, const float *b, long n) {
@@ -881,7 +881,8 @@ static void normalize_gradient(float *dx, float *dgamma, float *dbeta, const flo
     each_row(groups * rows, c, [=] __device__ (long r, int j) {
         long i = r * c + j, g = groups == 1 ? 0 : r / rows, k = g * c + j;
         float rstd = rsqrtf(var[k] + (float)NORM_EPS), h = (x[i] - mean[k]) * rstd;
-        dx[i] += gamma[g * step + j] * rstd * (dy[i] - means[k].a - h * means[k].b);
+        float d = gamma[g * step + j] * rstd * (dy[i] - means[k].a - h * means[k].b);
+        dx[i] = (dx == dy ? 0 : dx[i]) + d;
     });
 }
 static void normalize_forward(float *y, float *mean, float *var, const float *x, const float *gamma,

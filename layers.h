@@ -19,7 +19,8 @@
  *   - Convolution weights are HWIO: w[u,v,c,o] at w[((u*K + v)*C + c)*O + o], dense ones w[in,out].
  *   - Outputs come first, then inputs, then sizes. dx stands for dL/dx.
  *   - Forward functions overwrite their output; backward functions ADD (+=) to the gradients they
- *     compute. A gradient may be NULL where the comment says so: then it is not computed.
+ *     compute. A gradient may be NULL where the comment says so. `In place`: dx may be dy, which
+ *     becomes what would have been added.
  *   - The same bits for any number of threads: work is split by output, each sum has a fixed order.
  *   - F-numbers name the formulas; notebooks-as-md/README.md has the index. */
 #ifndef LAYERS_H
@@ -708,7 +709,7 @@ static void normalize_forward(real *y, real *mean, real *var, const real *x, con
 }
 /* With h = (x - mu) / sqrt(var + eps) and the means taken over the rows of a group:
  * dgamma_c += sum_{g,r} dy h     dbeta_c += sum_{g,r} dy     (both may be NULL)
- * dx += gamma_c / sqrt(var + eps) (dy - mean(dy) - h mean(dy h)) */
+ * dx += gamma_c / sqrt(var + eps) (dy - mean(dy) - h mean(dy h)), also in place */
 static void normalize_backward(real *dx, real *dgamma, real *dbeta, const real *dy, const real *x,
                                const real *gamma, const real *mean, const real *var,
                                int groups, long rows, int c) {
@@ -734,7 +735,7 @@ static void normalize_backward(real *dx, real *dgamma, real *dbeta, const real *
                 if (dbeta) dbeta[c0 + j] += (real)sum[j];
             }
             for (long i = at; i < at + rows * c; i += c)
-                EACH_LANE(j, dx[i + j] += k[j] * (dy[i + j] - mean_dy[j]
+                EACH_LANE(j, dx[i + j] = (dx == dy ? 0 : dx[i + j]) + k[j] * (dy[i + j] - mean_dy[j]
                                          - (x[i + j] - mu[j]) * rstd[j] * mean_dyh[j]))
         }
     }
@@ -801,7 +802,7 @@ static void adain_forward(real *y, real *mean, real *var, const real *x, const r
         normalize_forward(y + i * rows, mean + i, var + i, x + i * rows, style + 2 * i,
                           style + 2 * i + c, 1, rows, c);
 }
-/* dx and dstyle += those of normalize_backward, for each picture */
+/* dx and dstyle += those of normalize_backward, for each picture, also in place */
 static void adain_backward(real *dx, real *dstyle, const real *dy, const real *x, const real *style,
                            const real *mean, const real *var, int n, long rows, int c) {
     #pragma omp parallel for
@@ -817,8 +818,13 @@ static void leaky_relu_forward(real *y, const real *x, real slope, long n) {
     #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) y[i] = (x[i] > 0 ? 1 : slope) * x[i];
 }
-/* dx += dy (y > 0 ? 1 : slope)   for slope >= 0 the sign of y is the sign of x */
+/* dx += dy (y > 0 ? 1 : slope), also in place   for slope >= 0 the sign of y is the sign of x */
 static void leaky_relu_backward(real *dx, const real *dy, const real *y, real slope, long n) {
+    if (dx == dy) {
+        #pragma omp parallel for simd if(n > WORTH)
+        for (long i = 0; i < n; i++) dx[i] *= y[i] > 0 ? 1 : slope;
+        return;
+    }
     #pragma omp parallel for simd if(n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += (y[i] > 0 ? 1 : slope) * dy[i];
 }
@@ -860,30 +866,26 @@ static void dropout_keeps(real k[4], real rate, uint64_t seed, uint64_t stream, 
 /* y_i = x_i k_i   k_i = 0 with probability rate, else 1 / (1 - rate)   x, y: (n), 0 <= rate < 1
  * k_i = 0 where philox_uniform(seed, stream, first + i) < rate: the backward pass draws it again.
  * first: not 0 where other processes hold the batch's beginning.   (Srivastava et al. 2014) */
-static void dropout_forward(real *y, const real *x, real rate, long n,
-                            uint64_t seed, uint64_t stream, long first) {
+static void drop(real *y, int adds, const real *x, real rate, long n, uint64_t seed,
+                 uint64_t stream, long first) {
     #pragma omp parallel for
     for (long block = first / 4; block < (first + n + 3) / 4; block++) {
         real keep[4];
         dropout_keeps(keep, rate, seed, stream, block);
         for (int j = 0; j < 4; j++) {
             long i = 4 * block + j - first;
-            if (i >= 0 && i < n) y[i] = x[i] * keep[j];
+            if (i >= 0 && i < n) y[i] = (adds ? y[i] : 0) + x[i] * keep[j];
         }
     }
+}
+static void dropout_forward(real *y, const real *x, real rate, long n,
+                            uint64_t seed, uint64_t stream, long first) {
+    drop(y, 0, x, rate, n, seed, stream, first);
 }
 /* dx_i += dy_i k_i */
 static void dropout_backward(real *dx, const real *dy, real rate, long n,
                              uint64_t seed, uint64_t stream, long first) {
-    #pragma omp parallel for
-    for (long block = first / 4; block < (first + n + 3) / 4; block++) {
-        real keep[4];
-        dropout_keeps(keep, rate, seed, stream, block);
-        for (int j = 0; j < 4; j++) {
-            long i = 4 * block + j - first;
-            if (i >= 0 && i < n) dx[i] += dy[i] * keep[j];
-        }
-    }
+    drop(dx, 1, dy, rate, n, seed, stream, first);
 }
 
 /* -------------------------------------------------------------------------------------- shape */

@@ -13,7 +13,9 @@
  * Every builder returns the number of its node. A node names its inputs, which stand before it:
  * forward walks the list up, backward walks it down. Parameters, gradients and Adam's two moments
  * are one block each: the optimiser, the checkpoint and the gradient's norm are one loop each. A
- * builder whose shapes do not fit writes one line to standard error and ends the program. */
+ * builder whose shapes do not fit writes one line to standard error and ends the program.
+ * A relu that is the only reader of a node writes over it (see in_place): a loss may read the y and
+ * add to the dy of a relu, a layer or an output, but not of the node before a relu or a norm. */
 #ifndef NET_H
 #define NET_H
 #include "layers.h"
@@ -59,7 +61,8 @@ struct Net {
     int ranks;                                        /* then one to batch norm; or NULL */
     int batch_statistics, what;                       /* the arguments of the walk under way */
     Node node[NET_MAX_NODES];
-    long parameters, buffers, saves, activations;     /* sizes of the blocks, in reals */
+    long parameters, buffers, saves;                  /* sizes of the blocks, in reals */
+    long activations, activation_gradients;
     real *p, *g, *m, *v;                              /* parameters, gradients, Adam's moments */
     real *buffer, *save;                              /* statistics: running, of this batch */
     real *y, *dy, *t;                                 /* activations, gradients, tangents */
@@ -414,7 +417,7 @@ KIND(adain, NULL);
              net->first * (node_count(node) / node->n)
 
 static void leaky_relu_tangent(const Net *net, Node *node) {
-    NET_OPS->fill(node->t, 0, COUNT);
+    if (node->t != A.t) NET_OPS->fill(node->t, 0, COUNT);
     NET_OPS->leaky_relu_backward(node->t, A.t, node->y, node->slope, COUNT);
 }
 static void concat_tangent(const Net *net, Node *node) {
@@ -637,9 +640,30 @@ int maxpool(Net *net, int x, int factor) {
 
 static long multiple_of_16(long n) { return (n + 15) / 16 * 16; }
 
-/* offset: (nodes), where each activation lies in its block, one after the other. Without training a
- * node takes the first gap left by activations that no other node reads. Returns their sum. */
-static long net_layout(const Net *net, int training, long *offset) {
+/* Has node i the memory of the node that it reads? A reshape has. If nothing else reads that node,
+ * a relu writes over it, for its gradient asks for the sign of its own output alone; and the
+ * gradient of a relu or a norm is computed in place. Not over what was given, nor over an output
+ * that a gradient asks for. */
+static int in_place(const Net *net, int i, int gradient) {
+    const Node *node = &net->node[i], *from;
+    int relu = node->kind == &kind_relu || node->kind == &kind_leaky_relu, readers = 0;
+    if (node->kind == &kind_reshape) return 1;
+    if (!relu && !(gradient && node->saved >= 0 && !net->mean)) return 0;
+    do {
+        from = &net->node[node->a];
+        for (int j = 0; j < net->nodes; j++)
+            readers += (net->node[j].a == node->a) + (net->node[j].b == node->a);
+        node = from;
+    } while (from->kind == &kind_reshape && readers == 1);
+    const Kind *kind = from->kind;
+    int keeps = kind == &kind_tanh || kind == &kind_sigmoid || kind == &kind_moments;
+    return readers == 1 && kind != &kind_input && (gradient || !keeps);
+}
+
+/* offset: (nodes), where each activation, or its gradient, lies in its block, one after the other.
+ * Without training a node takes the first gap left by activations that no other node reads. Returns
+ * their sum. */
+static long net_layout(const Net *net, int training, int gradient, long *offset) {
     int last[NET_MAX_NODES];                          /* the last node that reads i; outputs stay */
     long end = 0;
     for (int i = 0; i < net->nodes; i++) last[i] = net->nodes;
@@ -647,14 +671,13 @@ static long net_layout(const Net *net, int training, long *offset) {
         if (net->node[i].a >= 0) last[net->node[i].a] = i;
         if (net->node[i].b >= 0) last[net->node[i].b] = i;
     }
-    for (int i = net->nodes - 1; i >= 0; i--) {       /* reshape: the same memory by another name */
-        int a = net->node[i].a;
-        if (net->node[i].kind == &kind_reshape && last[i] > last[a]) last[a] = last[i];
-    }
+    for (int i = net->nodes - 1; i >= 0; i--)         /* the same memory by another name */
+        if (in_place(net, i, gradient) && last[i] > last[net->node[i].a])
+            last[net->node[i].a] = last[i];
     for (int i = 0; i < net->nodes; i++) {
         const Node *node = &net->node[i];
         long need = multiple_of_16(node_count(node)), at = 0;
-        if (node->kind == &kind_reshape) { offset[i] = offset[node->a]; continue; }
+        if (in_place(net, i, gradient)) { offset[i] = offset[node->a]; continue; }
         if (training || node->kind == &kind_input) at = end;     /* inputs are filled first */
         for (int j = 0; j < i && !training; j++) {    /* move past what is still to be read */
             long size = node_count(&net->node[j]);
@@ -668,9 +691,11 @@ static long net_layout(const Net *net, int training, long *offset) {
 }
 
 double net_bytes(const Net *net, int training) {
-    long offset[NET_MAX_NODES], activations = net_layout(net, training, offset);
-    double p = training & NET_WEIGHTS ? 4 : 1, y = training & NET_TANGENT ? 3 : training ? 2 : 1;
-    return sizeof(real) * (p * net->parameters + net->buffers + net->saves + 1 + y * activations);
+    long offset[NET_MAX_NODES];
+    double p = training & NET_WEIGHTS ? 4 : 1, y = net_layout(net, training, 0, offset);
+    if (training & NET_TANGENT) y *= 2;
+    if (training) y += net_layout(net, training, 1, offset);
+    return sizeof(real) * (p * net->parameters + net->buffers + net->saves + 1 + y);
 }
 double net_scratch_bytes(const Net *net) {
     long most = 0;
@@ -684,19 +709,20 @@ double net_scratch_bytes(const Net *net) {
 }
 
 int net_finish(Net *net, int training) {
-    long offset[NET_MAX_NODES], p = net->parameters, y = net_layout(net, training, offset);
+    long at[NET_MAX_NODES], dat[NET_MAX_NODES], p = net->parameters;
+    long y = net_layout(net, training, 0, at), dy = net_layout(net, training, 1, dat);
     int learns = training & NET_WEIGHTS;
     struct { real **at; long count; int needed; } block[] = {
         { &net->p, p, 1 }, { &net->g, p, learns }, { &net->m, p, learns }, { &net->v, p, learns },
         { &net->buffer, net->buffers, 1 }, { &net->save, net->saves, 1 }, { &net->number, 1, 1 },
-        { &net->y, y, 1 }, { &net->dy, y, training }, { &net->t, y, training & NET_TANGENT } };
-    net->activations = y;
+        { &net->y, y, 1 }, { &net->dy, dy, training }, { &net->t, y, training & NET_TANGENT } };
+    net->activations = y, net->activation_gradients = dy;
     for (int i = 0; i < 10; i++)
         if (block[i].needed && !(*block[i].at = net->ops->alloc(block[i].count))) return 0;
     for (int i = 0; i < net->nodes; i++) {
-        net->node[i].y = net->y + offset[i];
-        net->node[i].dy = net->dy ? net->dy + offset[i] : NULL;
-        net->node[i].t = net->t ? net->t + offset[i] : NULL;
+        net->node[i].y = net->y + at[i];
+        net->node[i].dy = net->dy ? net->dy + dat[i] : NULL;
+        net->node[i].t = net->t ? net->t + at[i] : NULL;
     }
     return 1;
 }
@@ -756,7 +782,7 @@ int net_receptive_field(const Net *net, int last, int h) {
     }
     return (int)ceil(reach[last]);
 }
-void net_zero_activations(Net *net) { net->ops->fill(net->dy, 0, net->activations); }
+void net_zero_activations(Net *net) { net->ops->fill(net->dy, 0, net->activation_gradients); }
 void net_backward(Net *net, int what) {
     net->what = what;
     for (int i = net->nodes - 1; i >= 0; i--) net->node[i].kind->backward(net, &net->node[i]);

@@ -8,9 +8,10 @@
  * clang make of 4-float vectors: SSE, NEON, plain C).
  *
  * Three ideas
- *   1. A tile of ROWS x COLS results stays in registers while the whole sum runs. Each step of the
- *      sum loads COLS numbers of b and ROWS numbers of a, and does ROWS * COLS multiply-adds:
- *      arithmetic, not memory, sets the pace.
+ *   1. A tile of ROWS x COLS results stays in registers while DEPTH steps of the sum run. Each step
+ *      loads COLS numbers of b and ROWS numbers of a, and does ROWS * COLS multiply-adds:
+ *      arithmetic, not memory, sets the pace, as long as these COLS x DEPTH numbers of b, which
+ *      many tiles share, stay in the first-level cache.
  *   2. In NHWC the patch under one kernel row is `kernel * c` CONTIGUOUS numbers of the picture.
  *      So a convolution is a matrix product whose left-hand rows are pointers into the picture:
  *      they may overlap, no patch matrix is built, stride is only a distance between pointers.
@@ -43,8 +44,9 @@ enum { LANES = 8, ROWS = 6, VECS = 2 };
 enum { LANES = 4, ROWS = 4, VECS = 2 };
 #endif
 enum { COLS = LANES * VECS };
+enum { DEPTH = 8192 / COLS };  /* steps of the sum with one block of b */
 enum { PIXELS = 192 };        /* rows of a task: their patches stay in the second-level cache */
-enum { TAPS = 96, GATHER = 128 };  /* weight gradient: taps of a task, pixels gathered at a time */
+enum { TAPS = 128, GATHER = 128 };  /* weight gradient: taps of a task, pixels at a time */
 enum { THIN = 4, DOTS = 8 };  /* so few columns are computed by dots, of so many rows at once */
 enum { SEARCH = 96 };         /* search: rows of a task, they stay in the first-level cache */
 
@@ -56,19 +58,33 @@ static inline long smaller(long a, long b) { return a < b ? a : b; }
 static inline long most(long a, long b) { return a > b ? a : b; }
 static inline long blocks(long n, long size) { return (n + size - 1) / size; }
 
-/* out[i][j] = sum_{q<runs} sum_{k<length} a[i][q*jump + k*step] b[q*(length + skip) + k][j]
+/* sums[i][j] = (more ? sums[i][j] : 0)
+ *              + sum_{q<runs} sum_{k<length} a[i][at + q*jump + k] b[q*(length + skip) + k][j]
  * for i < rows, j < vecs*LANES, where rows*vecs = ROWS*VECS: ROWS x COLS, or twice as many rows and
  * half as many columns   a: pointers to rows   b: a panel of rows of vecs*LANES numbers
  * The compiler unrolls the loops over i and v: their bounds are constant; acc stays near. */
 __attribute__((always_inline))
-static inline void tile(float *out, const float *const *a, int rows, int vecs, int runs, long jump,
-                        long length, long step, const float *b, long skip) {
+static inline void tile(float *sums, int more, const float *const *a, long at, int rows, int vecs,
+                        int runs, long jump, long length, const float *b, long skip) {
     Vec acc[ROWS * VECS] = {{0}};
+    if (more) memcpy(acc, sums, sizeof acc);
     for (int q = 0; q < runs; q++, b += skip * vecs * LANES)
         for (long k = 0; k < length; k++, b += vecs * LANES)
             for (int i = 0; i < rows; i++)
                 for (int v = 0; v < vecs; v++)
-                    acc[i * vecs + v] += a[i][q * jump + k * step] * ((const Vec *)b)[v];
+                    acc[i * vecs + v] += a[i][at + q * jump + k] * ((const Vec *)b)[v];
+    memcpy(sums, acc, sizeof acc);
+}
+
+/* out[i][j] = sum_{k<length} a[k][at + i] b[k][j], for the same i and j: a sum down columns of a */
+__attribute__((always_inline))
+static inline void tile_down(float *out, const float *const *a, long at, int rows, int vecs,
+                             long length, const float *b) {
+    Vec acc[ROWS * VECS] = {{0}};
+    for (long k = 0; k < length; k++, b += vecs * LANES)
+        for (int i = 0; i < rows; i++)
+            for (int v = 0; v < vecs; v++)
+                acc[i * vecs + v] += a[k][at + i] * ((const Vec *)b)[v];
     memcpy(out, acc, sizeof acc);
 }
 
@@ -214,37 +230,63 @@ static void pack_tap(const Windows *g, const real *w, long p, int t) {
     }
 }
 
-/* A task's columns from j0 up to j1, panel by panel: tiles of R pixels x V vectors; V = 0: dots */
+/* A task's columns from j on: one panel, in tiles of R pixels x V vectors. in, out: its pixels'
+ * windows and results. All tiles take a block of the panel before the next:
+ * DEPTH steps of the sum, or as many whole rows of the window. */
+enum { MARGIN = 2 * ROWS };
+__attribute__((always_inline))
+static inline void panel_tiles(const Windows *g, const Task *t, const float *const *in,
+                               float *const *out, long j, int R, int V) {
+    const float zeros[COLS] = {0}, *start = g->adds ? NULL : g->b ? g->b + j : zeros;
+    long K = g->d->kernel, jump = (long)g->w * g->c, count = t->count, rows = t->row->count;
+    long run = rows ? (long)t->col->count * g->c : 0, tall = most(1, DEPTH / most(1, run));
+    const float *w = g->packed + (j * K * K + (t->row->tap * K + t->col->tap) * g->width) * g->c;
+    float sums[(PIXELS + MARGIN) * COLS], *to[2 * ROWS];
+    for (long u = 0; u < most(1, rows); u += tall)
+        for (long k = 0; k < most(1, run); k += DEPTH) {
+            int runs = (int)smaller(tall, most(1, rows) - u), more = u + k > 0;
+            int last = u + tall >= rows && k + DEPTH >= run;
+            long length = smaller(DEPTH, run - k), at = u * jump + k, skip = K * g->c - length;
+            const float *block = w + (u * K * g->c + k) * V * LANES;
+            for (long p = 0; p < count; p += R) {
+                float *acc = more || !last ? sums + p * V * LANES : sums;
+                tile(acc, more, in + p, at, R, V, runs, jump, length, block, skip);
+                for (int i = 0; i < R && last; i++) to[i] = out[p + i] + j;
+                if (last) put_tile(to, start, acc, smaller(R, count - p), g->o - j, V * LANES);
+            }
+        }
+}
+
+/* A task's few columns, by dots: a panel is one column */
+static inline void thin_dots(const Windows *g, const Task *t, const float *const *in,
+                             float *const *out) {
+    long K = g->d->kernel, jump = (long)g->w * g->c, run = (long)t->col->count * g->c;
+    for (long p = 0; p < t->count; p += DOTS)
+        for (long j = 0; j < g->o; j++) {
+            const float *w = g->packed + (j * K * K + t->row->tap * K + t->col->tap) * g->c;
+            float sums[DOTS], start = g->b ? g->b[j] : 0;
+            dots(sums, in + p, t->row->count, jump, run, w, (K - t->col->count) * g->c);
+            for (int i = 0; i < smaller(DOTS, t->count - p); i++)
+                out[p + i][j] = (g->adds ? out[p + i][j] : start) + sums[i];
+        }
+}
+
+/* A task's columns from j0 up to j1: tiles of R pixels x V vectors; V = 0: dots */
 __attribute__((always_inline))
 static inline void window_tiles(const Windows *g, const Task *t, long j0, long j1, int R, int V) {
-    const float zeros[COLS] = {0}, *in[PIXELS];
-    float *out[PIXELS];
-    long K = g->d->kernel, each = (long)t->rows * t->cols, q = t->first % t->cols;
+    const float *in[PIXELS + MARGIN];
+    float *out[PIXELS + MARGIN];
+    long each = (long)t->rows * t->cols, q = t->first % t->cols;
     long n = t->image + t->first / each, r = t->first % each / t->cols;
-    long run = (long)t->col->count * g->c, jump = (long)g->w * g->c;
     for (long p = 0; p < t->count; q = 0, n += ++r == t->rows, r %= t->rows) {
-        const float *from = g->x + (n * g->h + t->row[r].from) * jump;
+        const float *from = g->x + (n * g->h + t->row[r].from) * g->w * g->c;
         float *to = g->y + (n * g->oh + t->row[r].i) * g->ow * g->o;
         for (; q < t->cols && p < t->count; q++, p++)
             in[p] = from + (long)t->col[q].from * g->c, out[p] = to + (long)t->col[q].i * g->o;
     }
-    for (long p = 0; p < t->count; p += R)
-        for (long j = j0; j < j1; j += g->width) {
-            const float *start = g->adds ? NULL : g->b ? g->b + j : zeros, *a[2 * ROWS];
-            const float *w = g->packed
-                             + (j * K * K + (t->row->tap * K + t->col->tap) * g->width) * g->c;
-            float acc[ROWS * COLS], *to[2 * ROWS];
-            long rows = smaller(R, t->count - p), skip = (K - t->col->count) * g->c;
-            for (int i = 0; i < R; i++) a[i] = in[smaller(p + i, t->count - 1)];
-            for (int i = 0; i < R; i++) to[i] = out[smaller(p + i, t->count - 1)] + j;
-            if (V) {
-                tile(acc, a, R, V, t->row->count, jump, run, 1, w, skip);
-                put_tile(to, start, acc, rows, g->o - j, V * LANES);
-            } else {
-                dots(acc, a, t->row->count, jump, run, w, skip);
-                for (int i = 0; i < rows; i++) *to[i] = (start ? *start : *to[i]) + acc[i];
-            }
-        }
+    for (int i = 0; i < MARGIN; i++) in[t->count + i] = in[0], out[t->count + i] = out[0];
+    for (long j = j0; j < j1 && V; j += g->width) panel_tiles(g, t, in, out, j, R, V);
+    if (!V) thin_dots(g, t, in, out);
 }
 
 /* how many reals the spans and the tasks take, at most */
@@ -296,7 +338,7 @@ static void windows(real *y, const real *b, int adds, const real *x, const real 
         for (long i = 0; i < tasks * steps; i++) {
             const Task *t = task + i / steps;
             long j0 = i % steps * step, j1 = smaller(g.o, j0 + step);
-            if (g.width == 1) window_tiles(&g, t, j0, j1, DOTS, 0);
+            if (g.width == 1) window_tiles(&g, t, j0, j1, 0, 0);
             else if (g.width == COLS) window_tiles(&g, t, j0, j1, ROWS, VECS);
             else window_tiles(&g, t, j0, j1, 2 * ROWS, VECS / 2);
         }
@@ -328,40 +370,44 @@ static void part_pixels(Part *part, const Conv *d) {
     part->cols = most(0, smaller(d->ow, blocks(d->w + pad - v, s)) - part->q0);
 }
 
-/* to: the part's taps of the patch of pixel (p,q) of picture n, with zeros where they fall on the
- * border */
-static inline void gather_taps(float *to, const real *x, const Conv *d, const Part *part, long n,
-                               long p, long q) {
+/* The part's taps of the patch of pixel (p,q) of picture n: where they lie in x, or a copy in `to`
+ * where they are of several rows, the border cuts them (zeros), or a tile would pass x's end */
+static inline const float *patch_taps(float *to, const real *x, const Conv *d, const Part *part,
+                                      long n, long p, long q) {
     long edge = (long)d->w * d->c, begin = (q * d->stride - d->pad) * d->c + part->first;
     long length = part->length, low = most(0, -begin), high = smaller(length, edge - begin);
-    for (long u = part->u; u < part->u + part->tall; u++, to += length) {
-        long i = p * d->stride - d->pad + u;
-        const real *from = x + (n * d->h + i) * edge + begin;
-        if (i < 0 || i >= d->h) memset(to, 0, sizeof *to * (size_t)length);
-        else if (low == 0 && high == length) memcpy(to, from, sizeof *to * (size_t)length);
-        else for (long k = 0; k < length; k++) to[k] = k < low || k >= high ? 0 : from[k];
+    long i = p * d->stride - d->pad + part->u, last = i + part->tall;
+    const real *from = x + (n * d->h + i) * edge + begin;
+    int inside = low == 0 && high == length;
+    if (part->tall == 1 && inside && x + d->n * d->h * edge - from >= length + MARGIN) return from;
+    float *at = to;
+    for (; i < last; i++, from += edge, at += length) {
+        if (i < 0 || i >= d->h) memset(at, 0, sizeof *at * (size_t)length);
+        else if (inside) for (long k = 0; k < length; k++) at[k] = from[k];
+        else for (long k = 0; k < length; k++) at[k] = k < low || k >= high ? 0 : from[k];
     }
+    for (int k = 0; k < MARGIN; k++) at[k] = 0;        /* is computed with, slowly if denormal */
+    return to;
 }
 
-/* dw[part] += patches^T dy: rows are taps, columns output channels, and the sum runs over pixels.
- * GATHER pixels x TAPS taps are copied tight first, and so are their dy: the tile walks down their
- * columns. */
+/* dw[part] += patches^T dy: rows are taps, columns output channels, and the sum runs over pixels,
+ * GATHER of them at a time, whose dy are copied tight first. */
 __attribute__((always_inline))
 static inline void part_tiles(real *dw, const real *x, const real *dy, const Conv *d,
                               const Part *part, long column, int R, int V) {
-    enum { ROW = TAPS + 8 };                     /* not a power of two: cache sets */
+    enum { ROW = TAPS + MARGIN };
     long taps = part->tall * part->length, each = part->rows * part->cols, count = d->n * each;
-    long at = count * part->slice / part->slices, end = count * (part->slice + 1) / part->slices;
+    long lots = blocks(count, GATHER), at = lots * part->slice / part->slices * GATHER;
+    long end = smaller(count, lots * (part->slice + 1) / part->slices * GATHER);
     long n = at / most(1, each), p = at / most(1, part->cols) % most(1, part->rows);
     long q = at % most(1, part->cols), last = smaller(d->o, column + part->columns);
     float gathered[GATHER][ROW], panel[GATHER * COLS];
-    const real *from[GATHER];
-    memset(gathered, 0, sizeof gathered);
+    const real *from[GATHER], *patch[GATHER];
     for (long pixels; at < end; at += pixels) {
         pixels = smaller(GATHER, end - at);
         for (long i = 0; i < pixels; i++) {
             from[i] = dy + ((n * d->oh + part->p0 + p) * d->ow + part->q0 + q) * d->o;
-            gather_taps(gathered[i], x, d, part, n, part->p0 + p, part->q0 + q);
+            patch[i] = patch_taps(gathered[i], x, d, part, n, part->p0 + p, part->q0 + q);
             if (++q == part->cols) q = 0, p++;
             if (p == part->rows) p = 0, n++;
         }
@@ -375,53 +421,59 @@ static inline void part_tiles(real *dw, const real *x, const real *dy, const Con
                     ((float *)to)[j] = j < wide ? from[i][o + j] : 0;
             }
             for (long r = 0; r < taps; r += R) {
-                const float *a[2 * ROWS];
                 float acc[ROWS * COLS], *to[2 * ROWS];
-                for (int i = 0; i < R; i++) a[i] = &gathered[0][r + i];
                 for (int i = 0; i < R; i++) to[i] = dw + (r + i) * d->o + o;
-                tile(acc, a, R, V, 1, 0, pixels, ROW, panel, 0);
+                tile_down(acc, patch, r, R, V, pixels, panel);
                 put_tile(to, NULL, acc, smaller(R, taps - r), wide, V * LANES);
             }
         }
     }
 }
 
-/* In how many parts, column groups and slices: enough tasks for many threads, and slices whose
- * pixels fit a cache, as long as their sums are small beside the data. */
-typedef struct Cut { long tall, unit, units, pieces, parts, columns, groups, slices; } Cut;
+/* A task adds its part of dw, `columns` wide, over its share of the pixels: all of them, or where
+ * dw is too small for many tasks an eighth, into one of eight copies. The tasks take the share in
+ * rounds, whose pixels fit a cache. */
+typedef struct Cut {
+    long tall, unit, units, length, pieces, parts, columns, groups, copies, rounds;
+} Cut;
 static Cut cut(const Conv *d) {
     long run = (long)d->kernel * d->c, width = panel_width(d->o), size = d->kernel * run * d->o;
     long data = (long)d->n * ((long)d->h * d->w * d->c + (long)d->oh * d->ow * d->o);
-    Cut k = { .tall = smaller(d->kernel, most(1, TAPS / run)) };
+    Cut k = { .tall = smaller(d->kernel, most(1, TAPS / run)), .copies = 1 };
     k.unit = d->c < TAPS ? smaller(run, TAPS / d->c * d->c) : d->c;
     k.units = blocks(run, k.unit), k.pieces = blocks(k.unit, TAPS);
+    k.length = blocks(k.unit, k.pieces);
     k.parts = blocks(d->kernel, k.tall) * k.units * k.pieces;
-    k.slices = smaller(64, most(1, smaller(data >> 18, data / size / 2)));
-    if (k.parts < 8 && 8 * size <= data) k.slices = most(8, k.slices);
-    k.columns = k.parts * k.slices < 8 ? width : blocks(d->o, width) * width;
+    if (k.parts < 8 && 8 * size <= data) k.copies = 8;
+    k.columns = k.parts * k.copies < 8 ? width : blocks(d->o, width) * width;
     k.groups = blocks(d->o, k.columns);
+    k.rounds = most(1, data / k.copies >> 18);
     return k;
 }
 
 static void tiled_conv2d_backward_weight(real *dw, const real *x, const real *dy, const Conv *d) {
     long run = (long)d->kernel * d->c, size = d->kernel * run * d->o;
     Cut k = cut(d);
-    float *sums = k.slices > 1 ? scratch(2, k.slices * size) : dw;
-    if (k.slices > 1) fill(sums, 0, k.slices * size);
-    #pragma omp parallel for schedule(dynamic)
-    for (long task = 0; task < k.slices * k.parts * k.groups; task++) {
-        long slice = task / (k.parts * k.groups), i = task / k.groups % k.parts;
-        long unit = i / k.pieces % k.units, u = i / k.pieces / k.units * k.tall;
-        long first = unit * k.unit + i % k.pieces * TAPS, end = smaller((unit + 1) * k.unit, run);
-        Part part = { u, smaller(k.tall, d->kernel - u), first, smaller(TAPS, end - first),
-                      k.columns, slice, k.slices, 0, 0, 0, 0 };
-        real *to = sums + slice * size + (u * run + first) * d->o;
-        part_pixels(&part, d);
-        if (panel_width(d->o) == COLS)
-            part_tiles(to, x, dy, d, &part, task % k.groups * k.columns, ROWS, VECS);
-        else part_tiles(to, x, dy, d, &part, task % k.groups * k.columns, 2 * ROWS, VECS / 2);
+    float *sums = k.copies > 1 ? scratch(2, k.copies * size) : dw;
+    if (k.copies > 1) fill(sums, 0, k.copies * size);
+    #pragma omp parallel
+    for (long round = 0; round < k.rounds; round++) {
+        #pragma omp for schedule(dynamic)        /* at its end all wait: rounds keep their order */
+        for (long task = 0; task < k.copies * k.parts * k.groups; task++) {
+            long copy = task / (k.parts * k.groups), i = task / k.groups % k.parts;
+            long unit = i / k.pieces % k.units, u = i / k.pieces / k.units * k.tall;
+            long first = unit * k.unit + i % k.pieces * k.length;
+            long end = smaller((unit + 1) * k.unit, run);
+            Part part = { u, smaller(k.tall, d->kernel - u), first, smaller(k.length, end - first),
+                          k.columns, copy * k.rounds + round, k.copies * k.rounds, 0, 0, 0, 0 };
+            real *to = sums + copy * size + (u * run + first) * d->o;
+            part_pixels(&part, d);
+            if (panel_width(d->o) == COLS)
+                part_tiles(to, x, dy, d, &part, task % k.groups * k.columns, ROWS, VECS);
+            else part_tiles(to, x, dy, d, &part, task % k.groups * k.columns, 2 * ROWS, VECS / 2);
+        }
     }
-    for (long i = 0; i < k.slices && k.slices > 1; i++) axpy(dw, sums + i * size, 1, size);
+    for (long i = 0; i < k.copies && k.copies > 1; i++) axpy(dw, sums + i * size, 1, size);
 }
 
 /* the transposed convolution: the same three passes with their roles exchanged (layers.h) */
@@ -438,11 +490,11 @@ static void tiled_conv2d_transpose_backward_weight(real *dw, const real *x, cons
     tiled_conv2d_backward_weight(dw, dy, x, d);
 }
 
-/* the packed weights, the slices, the tasks */
+/* the packed weights, the copies, the tasks */
 static long tiled_conv_scratch(const Conv *d) {
-    long taps = (long)d->kernel * d->kernel, slices = cut(d).slices;
+    long taps = (long)d->kernel * d->kernel, copies = cut(d).copies;
     long forward = blocks(d->o, COLS) * COLS * d->c, back = blocks(d->c, COLS) * COLS * d->o;
-    return taps * (most(forward, back) + (slices > 1 ? slices * d->c * d->o : 0))
+    return taps * (most(forward, back) + (copies > 1 ? copies * d->c * d->o : 0))
            + task_scratch(d, most(d->h, d->oh), most(d->w, d->ow));
 }
 
@@ -542,7 +594,7 @@ static void tiled_nearest(real *index, real *least, const real *x, const real *y
                 Mask less = {0};
                 int lane[LANES], some = 0;
                 for (int r = 0; r < ROWS; r++) a[r] = rows + smaller(i + r, last - 1) * K;
-                tile(d[0], a, ROWS, VECS, 1, 0, K, 1, panels + j0 * K, 0);
+                tile(d[0], 0, a, 0, ROWS, VECS, 1, 0, K, panels + j0 * K, 0);
                 for (int r = 0; r < ROWS; r++)
                     for (int v = 0; v < VECS; v++)                   /* less than least, or NaN */
                         less |= ~(((Vec *)d[r])[v] >= (Vec){0} + least[smaller(i + r, last - 1)]);

@@ -399,6 +399,36 @@ static void test_first(const Ops *table) {
     table->release(in), table->release(dz), table->release(out);
 }
 
+/* What may work in place leaves there what it would have added to zeros, or written elsewhere. */
+static void test_in_place(const Ops *table) {
+    enum { GROUPS = 2, ROWS = 37, C = 19, ALL = GROUPS * ROWS * C };
+    static real host[2][ALL], x[ALL];
+    real *dy = table->alloc(ALL), *out = table->alloc(ALL), *y = table->alloc(ALL);
+    real *few = table->alloc(6 * GROUPS * C), *gamma = few, *mean = gamma + 2 * GROUPS * C;
+    real *var = mean + GROUPS * C, *d = var + GROUPS * C;
+    ops_naive.random_normal(x, ALL, 8, 2);
+    table->upload(y, x, ALL), table->fill(few, (real)0.7, 6 * GROUPS * C);
+    for (int op = 0; op < 4; op++) {
+        for (int in = 0; in < 2; in++) {
+            real *to = in ? dy : out;
+            table->upload(dy, x + ALL / 2, ALL / 2), table->upload(dy + ALL / 2, x, ALL / 2);
+            table->fill(out, 0, ALL);
+            if (op == 0) table->leaky_relu_forward(to, dy, (real)0.2, ALL);
+            if (op == 1) table->leaky_relu_backward(to, dy, y, (real)0.2, ALL);
+            if (op == 2)
+                table->normalize_backward(to, NULL, NULL, dy, y, gamma, mean, var, GROUPS, ROWS, C);
+            if (op == 3)
+                table->adain_backward(to, d, dy, y, gamma, mean, var, GROUPS, ROWS, C);
+            table->download(host[in], to, ALL);
+        }
+        int same = 0;
+        for (int i = 0; i < ALL; i++) same += host[0][i] == host[1][i] && host[0][i] != 0;
+        CHECK(same == ALL, "%s: in place, operation %d: %d of %d numbers are right", table->name,
+              op, same, ALL);
+    }
+    table->release(dy), table->release(out), table->release(y), table->release(few);
+}
+
 /* Of equals the first row is found, wherever the search was cut; so is a NaN, and something where
  * all is infinitely far. */
 static void test_nearest(const Ops *table) {
@@ -627,6 +657,7 @@ int main(int argc, char **argv) {
         test_clip_norm(tables[i]);
         test_nearest(tables[i]);
         test_first(tables[i]);
+        test_in_place(tables[i]);
         test_random(tables[i]);
     }
 #ifdef WITH_CUDA

@@ -263,9 +263,9 @@ static const char *wrong_gradient(Problem *problem, const Ops *table, Tally *tal
     Net *net = problem->net;
     NetTensor t;
     int good = isfinite(problem->loss(problem, table));
-    real *gradient = ops_naive.alloc(net->parameters), *dy = ops_naive.alloc(net->activations);
+    real *gradient = ops_naive.alloc(net->parameters), *dy = ops_naive.alloc(net->activation_gradients);
     ops_naive.copy(gradient, net->g, net->parameters);
-    ops_naive.copy(dy, net->dy, net->activations);
+    ops_naive.copy(dy, net->dy, net->activation_gradients);
     snprintf(name, sizeof name, "the loss");
     for (int i = 0; good && net_tensor(net, i, &t); i++) {
         if (t.in_buffer || (problem->every && i % problem->every)) continue;
@@ -324,6 +324,16 @@ static int reshaped(Net *net) {                       /* a node read under two n
     return add(net, dense(net, concat(net, s, reshape(net, t, 3, 2, 2)), 4), dense(net, y, 4));
 }
 
+static int overwritten(Net *net) {                    /* where a relu or a gradient may work in place, and where not */
+    int x = net_input(net, 2, 3, 2), y = dense(net, x, 12), r = reshape(net, y, 2, 3, 2);
+    int a = relu(net, tanh_(net, conv2d(net, r, 4, 3, 1, 1)));
+    int b = leaky_relu(net, relu(net, instancenorm(net, tanh_(net, conv2d(net, r, 3, 3, 1, 1)))), 0.2);
+    int c = relu(net, conv2d(net, batchnorm(net, add(net, r, relu(net, r))), 2, 3, 1, 1));
+    int d = leaky_relu(net, moments(net, conv2d(net, r, 2, 1, 1, 0)), 0.2);
+    d = concat(net, d, leaky_relu(net, net_input(net, 1, 1, 3), 0.2));
+    return add(net, dense(net, concat(net, a, concat(net, b, c)), 3), dense(net, concat(net, d, y), 3));
+}
+
 static int normalized(Net *net) {
     int x = conv2d(net, net_input(net, 5, 4, 2), 18, 3, 1, 1);
     x = leaky_relu(net, batchnorm(net, x), 0.1);
@@ -343,8 +353,8 @@ static int skips(Net *net) {                          /* down and up again, with
 }
 
 static const struct { const char *name; int (*build)(Net *net); } networks[] = {
-    { "one of each", one_of_each }, { "twice", twice }, { "reshaped", reshaped }, { "normalized", normalized },
-    { "skips", skips },
+    { "one of each", one_of_each }, { "twice", twice }, { "reshaped", reshaped },
+    { "overwritten", overwritten }, { "normalized", normalized }, { "skips", skips },
 };
 enum { NETWORKS = sizeof networks / sizeof *networks, MOST_ABOVE = 20000 };
 
@@ -425,7 +435,7 @@ static void test_what(void) {
     for (int i = 0; i < NETWORKS; i++) {
         Net net;
         Problem problem = network_problem(&net, i, above);
-        size_t bytes = (size_t)net.parameters * sizeof(real), dbytes = (size_t)net.activations * sizeof(real);
+        size_t bytes = (size_t)net.parameters * sizeof(real), dbytes = (size_t)net.activation_gradients * sizeof(real);
         network_loss(&problem, &ops_naive);
         real *g = malloc(bytes), *dy = malloc(dbytes);
         memcpy(g, net.g, bytes), memcpy(dy, net.dy, dbytes);
