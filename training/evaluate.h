@@ -4,9 +4,9 @@
  * A generator of pictures is measured against the data set's test part, with the features of a
  * classifier (./train --recipe classifier). One that repaints pictures (cyclegan, pattern, pix2pix)
  * repaints the test part and is measured against the pictures that these are to become like; a
- * painter of styles against crops of its style, with features_random. Beside it stand yardsticks,
- * measured in the same way: other real pictures, which is the floor, and pictures that were spoiled
- * on purpose. Which pictures are drawn follows from the run's --seed and --samples alone. */
+ * printer of styles by its motifs against crops of its style. Beside it stand yardsticks, measured
+ * in the same way: other real pictures, which is the floor, and pictures that were spoiled on
+ * purpose. Which pictures are drawn follows from the run's --seed and --samples alone. */
 #ifndef EVALUATE_H
 #define EVALUATE_H
 #include "core/checkpoint.h"
@@ -18,14 +18,14 @@ enum { CLASSIFIER_BATCH = 50, PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBO
        DIRECTIONS = 64, BLOCK = 4, LEAST_CLOTH = 50 };
 
 /* One row of the table: a set of pictures, measured. Not every recipe has every number: NaN */
-enum { FCD, RELATIVE, PRECISION, RECALL, KL, COVERED, PATCHWISE, SSIM, GRAIN, CHECKER, GRAM,
+enum { FCD, RELATIVE, PRECISION, RECALL, KL, COVERED, PATCHWISE, SSIM, GRAIN, CHECKER,
        CONTENT, L1, CLOTH, MOTIFS, MEASURES = MOTIFS + 6 };
 static const struct { const char *head, *key; int digits; } measure[MEASURES] = {
     { "FCD", "fcd", 2 }, { "relative", "fcd_relative", 4 }, { "precision", "precision", 3 },
     { "recall", "recall", 3 }, { "KL", "kl_to_uniform", 3 }, { "classes", "classes_covered", 0 },
     { "patches", "patch_wasserstein", 4 }, { "MS-SSIM", "ms_ssim", 3 },
     { "grain", "grain", 2 }, { "checker", "checkerboard", 2 },
-    { "Gram", "gram_distance", 3 }, { "content", "content_distance", 4 }, { "L1", "l1", 4 },
+    { "content", "content_distance", 4 }, { "L1", "l1", 4 },
     { "cloth", "cloth_wasserstein", 4 },
     { "coher.16", "coherence_16", 3 }, { "cover.16", "coverage_16", 3 }, { "m16", "m16", 3 },
     { "coher.32", "coherence_32", 3 }, { "cover.32", "coverage_32", 3 }, { "m32", "m32", 3 } };
@@ -439,177 +439,37 @@ static inline void print_accuracy(Run *run) {
     if (test) imageset_free(&part);
 }
 
-/* ---------------------------------------------------------------- painters of styles */
+/* ---------------------------------------------------------------- prints */
 
-/* The same features for every run, features_random; of a picture the Gram matrices of the layers,
- * one after the other */
-typedef struct Eyes {
-    Net net;
-    Features f;
-    long grams;                             /* numbers of all matrices */
-    float *layer;
-    double *gram;
-} Eyes;
+/* What G prints of each style, or of MOST_STYLES of them, beside the untouched contents, crops of
+ * the style, and noise of their colours; bank: other crops, which all are compared with. */
+enum { PRINTED, UNTOUCHED, CROPS, COLOURED_NOISE, BANK, MOST_STYLES = 8 };
 
-static void eyes_open(Eyes *eyes, const Run *run) {
-    static const double gray[3] = { 0.299, 0.587, 0.114 };
-    Net *net = &eyes->net;
-    int size = run->options.size;
-    double layer = 0, gram = 0;
-    net_begin(net, "features", run->gan.ops, 1);
-    fail("not enough memory");
-    must(features_random(&eyes->f, net, size, size) && net_finish(net, NET_INPUT));
-    features_draw(&eyes->f, net, 1, gray);
-    eyes->grams = 0;
-    for (int l = 0; l < eyes->f.layers; l++) {
-        const Node *node = &net->node[eyes->f.layer[l].node];
-        eyes->grams += node->c * node->c;
-        gram = fmax(gram, node->c * node->c), layer = fmax(layer, node->h * node->w * node->c);
-    }
-    eyes->layer = floats(layer), eyes->gram = doubles(gram);
-}
-
-/* sum: the picture's matrices are added to it */
-static void eyes_see(Eyes *eyes, const float *picture, long count, double *sum) {
-    Net *net = &eyes->net;
-    net->ops->upload(net->node[eyes->f.picture].y, picture, count);
-    net_forward(net, 0);
-    for (int l = 0; l < eyes->f.layers; l++) {
-        const Node *node = &net->node[eyes->f.layer[l].node];
-        long n = node->h * node->w;
-        net->ops->download(eyes->layer, node->y, n * node->c);
-        measure_gram(eyes->gram, eyes->layer, n, node->c);
-        for (int i = 0; i < node->c * node->c; i++) *sum++ += eyes->gram[i];
-    }
-}
-
-enum { PAINTED, UNTOUCHED, OTHER_CROPS, COLOURED_NOISE, CROPS, STYLE_ROWS = CROPS, STYLE_SETS };
-
-/* The crop that picture i is painted in the style of, or another one of the same style picture */
-static int evaluation_crop(const Run *run, float *to, int other, long i) {
-    float first[5], u[5];
-    draw_uniforms(run, first, 5, STREAM_CROP, 1L << 30, i);
+/* The crop that picture i is printed in the style of, or with `other` another one of the style */
+static void evaluation_crop(const Run *run, float *to, int style, int other, long i) {
+    float u[5];
     draw_uniforms(run, u, 5, STREAM_CROP, (1L << 30) + other, i);
-    u[0] = first[0];
-    return style_crop(run, to, u);
+    u[0] = (style + .5f) / run->style_count;
+    style_crop(run, to, u);
 }
 
-/* Picture i of a yardstick to x: its content; another crop; noise of the colours of its crop */
-static void style_picture(const Run *run, int kind, long i, const float *content, const float *crop,
-                          float *x) {
-    long each = picture_floats(run, 3);
-    if (kind == OTHER_CROPS) evaluation_crop(run, x, 1, i);
-    if (kind == CROPS) memcpy(x, crop, each * sizeof *x);
-    for (long p = 0; p < each && kind == UNTOUCHED; p++)
-        x[p] = content[run->recipe->feeds == FEED_STYLES ? p : p / 3];
-    for (int c = 0; c < 3 && kind == COLOURED_NOISE; c++) {
+/* x: each numbers with the means and deviations of the crop's channels */
+static void coloured_noise(const Run *run, long i, const float *crop, long each, float *x) {
+    for (int c = 0; c < 3; c++) {
         double sum = 0, squares = 0, n = each / 3;
         for (long p = c; p < each; p += 3) sum += crop[p], squares += (double)crop[p] * crop[p];
         double deviation = sqrt(fmax(squares / n - sum / n * sum / n, 0));
         for (long p = c; p < each; p += 3) {
-            float z = evaluation_normal(run, kind, i * each + p);
+            float z = evaluation_normal(run, COLOURED_NOISE, i * each + p);
             x[p] = fmaxf(-1, fminf(1, sum / n + deviation * z));
         }
     }
 }
 
-/* Gram, patches and content of what G paints, each beside the untouched contents, other crops of
- * the same style pictures, and noise of their colours. Gram: of each style picture the mean Gram
- * matrix of the crops, against that of the pictures painted in its style; the mean over layers and
- * style pictures. Patches: all against all crops. Content: each with its own. */
-typedef struct StyleSums {
-    Eyes eyes;
-    double *grams, content[STYLE_SETS];     /* (style, set, eyes.grams) */
-    float *patch[STYLE_SETS];               /* (n * PATCHES, STYLE_SQUARE) */
-    int *times;                             /* how often a style picture was used */
-} StyleSums;
-enum { STYLE_SQUARE = PATCH_SIDE * PATCH_SIDE * 3 };
-
-static double *style_grams(const StyleSums *s, int style, int set) {
-    return s->grams + (style * STYLE_SETS + set) * s->eyes.grams;
-}
-
-/* Painted picture i of style `style`, beside its content and its crop, is measured */
-static void style_add_up(Run *run, StyleSums *s, long i, int style, const float *painted,
-                         const float *content, const float *mask, const float *crop) {
-    int size = run->options.size, c = gan_content(&run->gan);
-    long each = picture_floats(run, 3);
-    float *other = floats(each);
-    s->times[style]++;
-    for (int k = 0; k < STYLE_SETS; k++) {
-        const float *x = k == PAINTED ? painted : other;
-        style_picture(run, k, i, content, crop, other);
-        eyes_see(&s->eyes, x, each, style_grams(s, style, k));
-        measure_patches(s->patch[k] + i * PATCHES * STYLE_SQUARE, x, size, size, 3, PATCH_SIDE,
-                        PATCHES, 2 * i + (k != CROPS));
-        s->content[k] += measure_content_distance(x, 3, content, c, mask, size, size, BLOCK)
-                         / run->samples;
-    }
-    free(other);
-}
-
-static Row style_row(const Run *run, const StyleSums *s, int set) {
-    static const char *const name[] = { "this run", "the contents, untouched",
-        "other crops of the style: the floor", "noise of the style's colours" };
-    static const char *const key[] = { "run", "untouched", "style", "noise" };
-    Row row = row_new(name[set], key[set]);
-    int layers = s->eyes.f.layers, used = 0;
-    for (int j = 0; j < run->style_count; j++) used += s->times[j] > 0;
-    row.value[GRAM] = 0, row.value[CONTENT] = s->content[set];
-    for (int j = 0; j < run->style_count; j++) {
-        const double *a = style_grams(s, j, set), *b = style_grams(s, j, CROPS);
-        for (int l = 0; s->times[j] && l < layers; l++) {
-            int c = s->eyes.net.node[s->eyes.f.layer[l].node].c;
-            row.value[GRAM] += measure_gram_distance(a, b, c) / (layers * used);
-            a += c * c, b += c * c;
-        }
-    }
-    row.value[PATCHWISE] = measure_sliced_wasserstein(s->patch[set], s->patch[CROPS],
-        (long)run->samples * PATCHES, STYLE_SQUARE, DIRECTIONS, 1, 0);
-    return row;
-}
-
-static void evaluate_style(Run *run) {
-    Gan *gan = &run->gan;
-    StyleSums s = { .times = room_for(run->style_count, sizeof *s.times) };
-    Row row[STYLE_ROWS];
-    int c = gan_content(&run->gan);
-    long each = picture_floats(run, 3), pixels = each / 3, batch = gan->options.batch;
-    float *crops = floats(batch * each);
-    if (!option_given(run->table, "--samples")) run->samples = 500;      /* this takes longer */
-    eyes_open(&s.eyes, run);
-    s.grams = doubles(run->style_count * STYLE_SETS * s.eyes.grams);
-    for (int k = 0; k < STYLE_SETS; k++)
-        s.patch[k] = floats((double)run->samples * PATCHES * STYLE_SQUARE);
-    for (long done = 0; done < run->samples; done += batch) {
-        for (long i = 0; i < batch; i++) {
-            must(imageset_get(&run->set, (done + i) % run->set.count, run->pixels + i * pixels * c,
-                              run->masks + i * pixels));
-            run->labels[i] = evaluation_crop(run, crops + i * each, 0, done + i);
-        }
-        gan->ops->upload(gan->content, run->pixels, batch * pixels * c);
-        gan->ops->upload(gan->x_real, crops, batch * each);
-        gan_sample(gan, done / batch, run->made);
-        for (long i = 0; i < batch && done + i < run->samples; i++)
-            style_add_up(run, &s, done + i, run->labels[i], run->made + i * each,
-                         run->pixels + i * pixels * c, gan->mask ? run->masks + i * pixels : NULL,
-                         crops + i * each);
-    }
-    for (int k = 0; k < STYLE_ROWS; k++) row[k] = style_row(run, &s, k);
-    printf("%d pictures of %s against as many crops of %s\n", run->samples, run->evaluate,
-           run->style);
-    save_rows(run, NULL, row, STYLE_ROWS);
-    for (int k = 0; k < STYLE_SETS; k++) free(s.patch[k]);
-    free(s.times), free(s.grams), free(crops), free(s.eyes.layer), free(s.eyes.gram);
-    net_free(&s.eyes.net);
-}
-
-/* ---------------------------------------------------------------- cloth */
-
 /* Motifs of 16 and 32 pixels, each shrunk to 8x8: MOTIF_SQUARE numbers. All squares are drawn at
  * random from `count` pictures (h,w,3), one after the other. */
 enum { MOTIF = 8, MOTIF_SQUARE = MOTIF * MOTIF * 3, MOTIF_BANK = 12000, MOTIF_PRINT = 6000,
-       MOTIF_ASKED = 1500, WOVEN = 48 };
+       MOTIF_ASKED = 1500, PRINTS = 48 };
 static void draw_motifs(float *to, long n, int shrink, const float *from, long count, int h, int w,
                         int stream) {
     memset(to, 0, n * MOTIF_SQUARE * sizeof *to);
@@ -642,19 +502,20 @@ static double motif_distance(const Ops *ops, const float *x, const float *y, lon
     return sum;
 }
 
-/* Of pictures x (WOVEN,size,size,3) of one style, added to the row's measures with this weight:
+/* Of prints x (samples,size,size,3) of one style, added to the row's measures with this weight; of:
+ * the style, `count` pictures (h,w,3)
  *   coherence   how far the print's motifs are from the nearest of the style; coverage the reverse
  *   m           their sum; all in units of 2 var, the mean squared distance of two of the style's
  * (Simakov, Caspi, Shechtman, Irani 2008: bidirectional similarity) */
-static void add_motifs(const Run *run, Row *row, int style, const float *x, double weight) {
-    const Image *from = &run->styles[style];
+static void add_motifs(const Run *run, Row *row, const float *x, const float *of, long count,
+                       int h, int w, double weight) {
     const Ops *ops = run->gan.ops;
     float *bank = floats(MOTIF_BANK * MOTIF_SQUARE), *print = floats(MOTIF_PRINT * MOTIF_SQUARE);
     int size = run->options.size;
     for (int k = 0; k < 2 && 2 * MOTIF << k <= size; k++) {
         double *v = row->value + MOTIFS + 3 * k, mean[MOTIF_SQUARE] = {0}, spread = 0;
-        draw_motifs(bank, MOTIF_BANK, 2 << k, from->pixels, 1, from->h, from->w, 2 * k);
-        draw_motifs(print, MOTIF_PRINT, 2 << k, x, WOVEN, size, size, 2 * k + 1);
+        draw_motifs(bank, MOTIF_BANK, 2 << k, of, count, h, w, 2 * k);
+        draw_motifs(print, MOTIF_PRINT, 2 << k, x, run->samples, size, size, 2 * k + 1);
         for (long i = 0; i < (long)MOTIF_BANK * MOTIF_SQUARE; i++)
             mean[i % MOTIF_SQUARE] += bank[i] / MOTIF_BANK;
         for (long i = 0; i < (long)MOTIF_BANK * MOTIF_SQUARE; i++) {
@@ -670,44 +531,65 @@ static void add_motifs(const Run *run, Row *row, int style, const float *x, doub
     free(bank), free(print);
 }
 
-/* Pictures of one style, as the run weaves them, as its style's own crops, as noise of its colours:
- * to (WOVEN,size,size,3) */
-static void weave(Run *run, int kind, int style, float *to) {
-    long batch = run->gan.options.batch, each = picture_floats(run, 3);
-    float *crop = floats(each);
-    for (long done = 0; done < WOVEN; done += batch) {
-        if (run->gan.given) feed_every_class(run, style * batch, batch);
-        if (kind == PAINTED) gan_sample(&run->gan, done / batch, run->made);
-        for (long i = 0; i < batch && done + i < WOVEN; i++) {
-            float u[5], *at = to + (done + i) * each;
-            draw_uniforms(run, u, 5, STREAM_CROP, 1L << 30, done + i);
-            u[0] = (style + .5f) / run->style_count;
-            style_crop(run, crop, u);
-            if (kind == PAINTED) memcpy(at, run->made + i * each, each * sizeof *at);
-            else style_picture(run, kind, done + i, NULL, crop, at);
+/* Prints of one style to x (samples,size,size,3). Returns how far they are from their contents, the
+ * mean of measure_content_distance; NaN where there are none. */
+static double print_style(Run *run, int kind, int style, float *x) {
+    Gan *gan = &run->gan;
+    int size = run->options.size, c = gan_content(gan);
+    long each = picture_floats(run, 3), pixels = each / 3, batch = gan->options.batch;
+    double distance = c ? 0 : NAN;
+    float *crops = floats(batch * each);
+    for (long done = 0; done < run->samples; done += batch) {
+        for (long i = 0; i < batch; i++) {
+            evaluation_crop(run, crops + i * each, style, kind == BANK, done + i);
+            if (c) must(imageset_get(&run->set, (done + i) % run->set.count,
+                                     run->pixels + i * pixels * c, run->masks + i * pixels));
+        }
+        if (c) gan->ops->upload(gan->content, run->pixels, batch * pixels * c);
+        if (c) gan->ops->upload(gan->x_real, crops, batch * each);
+        if (gan->given) feed_every_class(run, style * batch, batch);
+        if (kind == PRINTED) gan_sample(gan, done / batch, run->made);
+        for (long i = 0; i < batch && done + i < run->samples; i++, x += each) {
+            const float *content = run->pixels + i * pixels * c;
+            if (kind == COLOURED_NOISE) coloured_noise(run, done + i, crops + i * each, each, x);
+            else memcpy(x, (kind == PRINTED ? run->made : crops) + i * each, each * sizeof *x);
+            for (long p = 0; p < each && kind == UNTOUCHED; p++) x[p] = content[c == 3 ? p : p / 3];
+            if (c) distance += measure_content_distance(x, 3, content, c, gan->mask ? run->masks
+                                   + i * pixels : NULL, size, size, BLOCK) / run->samples;
         }
     }
-    free(crop);
+    free(crops);
+    return distance;
 }
 
-static void evaluate_cloth(Run *run) {
-    static const struct { int kind; const char *name, *key; } set[] = {
-        { PAINTED, "this run", "run" }, { CROPS, "crops of the style: the floor", "style" },
-        { COLOURED_NOISE, "noise of the style's colours", "noise" } };
-    Row row[3];
-    float *x = floats(WOVEN * picture_floats(run, 3));
-    run->samples = WOVEN;
-    for (int k = 0; k < 3; k++) {
-        row[k] = row_new(set[k].name, set[k].key);
-        for (int j = 0; j < run->style_count; j++) {
-            weave(run, set[k].kind, j, x);
-            add_motifs(run, &row[k], j, x, 1. / run->style_count);
+static void evaluate_prints(Run *run) {
+    static const char *const name[BANK] = { "this run", "the contents, untouched",
+        "crops of the style: the floor", "noise of the style's colours" };
+    static const char *const key[BANK] = { "run", "untouched", "style", "noise" };
+    Row row[BANK];
+    int rows = 0, contents = gan_content(&run->gan), size = run->options.size;
+    int styles = fmin(run->style_count, MOST_STYLES);
+    if (!option_given(run->table, "--samples")) run->samples = PRINTS;
+    float *x = floats(run->samples * picture_floats(run, 3));
+    float *bank = floats(run->samples * picture_floats(run, 3));
+    for (int k = 0; k < BANK; k++) {
+        if (k == UNTOUCHED && !contents) continue;
+        row[rows] = row_new(name[k], key[k]);
+        for (int j = 0; j < styles; j++) {
+            int which = j * run->style_count / styles;
+            const Image *style = &run->styles[which];
+            double weight = 1. / styles, distance = print_style(run, k, which, x) * weight;
+            if (contents) print_style(run, BANK, which, bank);        /* cut out at any scale */
+            if (contents) add_motifs(run, &row[rows], x, bank, run->samples, size, size, weight);
+            else add_motifs(run, &row[rows], x, style->pixels, 1, style->h, style->w, weight);
+            row[rows].value[CONTENT] = j ? row[rows].value[CONTENT] + distance : distance;
         }
+        rows++;
     }
-    printf("motifs of 16 and 32 pixels in %d pictures of %s against %s\n", WOVEN, run->evaluate,
-           run->style);
-    save_rows(run, NULL, row, 3);
-    free(x);
+    printf("motifs of 16 and 32 pixels in %d pictures of %s in each of %d styles against %s\n",
+           run->samples, run->evaluate, styles, run->style);
+    save_rows(run, NULL, row, rows);
+    free(x), free(bank);
 }
 
 /* ---------------------------------------------------------------- the jobs */
@@ -732,9 +614,8 @@ static inline void check_measurable(const Run *run) {
 
 static inline void evaluate(Run *run) {
     load_generator(&run->gan, run->from);
-    if (run->recipe->feeds == FEED_CLOTH) evaluate_cloth(run);
-    else if (!feeds_on_styles(run->recipe)) evaluate_pictures(run);
-    else evaluate_style(run);
+    if (feeds_on_styles(run->recipe)) evaluate_prints(run);
+    else evaluate_pictures(run);
 }
 
 static inline void compress(Run *run) {

@@ -358,31 +358,7 @@ static inline void measure_surface(double sum[3], const float *x, int h, int w, 
     free(y);
 }
 
-/* ---------------------------------------------------------------- style, content */
-
-/* G = 1/n sum_i (f_i - m)(f_i - m)^T, m the mean of f   f: (n,c), n positions of a layer; G: (c,c)
- * F8, Gatys et al. 2015, without the means, which hold the colours and the brightness: with them
- * noise of a pattern's colours passes for the pattern. */
-static inline void measure_gram(double *gram, const float *f, long n, int c) {
-    memset(gram, 0, sizeof *gram * c * c);
-    for (int j = 0; j < c; j++) {
-        double mean = 0;
-        for (long i = 0; i < n; i++) mean += f[i * c + j];
-        mean /= n;
-        for (long i = 0; i < n; i++)        /* sum (f_j - m_j) f_k is sum (f_j - m_j)(f_k - m_k) */
-            for (int k = 0; k < c; k++) gram[j * c + k] += (f[i * c + j] - mean) * f[i * c + k];
-    }
-    for (int j = 0; j < c * c; j++) gram[j] /= n;
-}
-
-/* |G - G*|^2 / |G*|^2   both: (c,c)   0: the same texture as far as the layer sees; 1: as far as
- * no texture at all, and from a target that has none */
-static inline double measure_gram_distance(const double *gram, const double *target, int c) {
-    double difference = 0, size = 0;
-    for (int i = 0; i < c * c; i++)
-        difference += (gram[i] - target[i]) * (gram[i] - target[i]), size += target[i] * target[i];
-    return difference == 0 ? 0 : size < 1e-6 * difference ? 1 : difference / size;
-}
+/* ---------------------------------------------------------------- content */
 
 /* F9 on light and shade alone: the mean, over blocks of block x block pixels and weighted with the
  * mask's mean in them, of the squared difference of the blocks' mean brightness.
