@@ -47,6 +47,7 @@ enum { COLS = LANES * VECS };
 enum { DEPTH = 8192 / COLS };  /* steps of the sum with one block of b */
 enum { PIXELS = 192 };        /* rows of a task: their patches stay in the second-level cache */
 enum { TAPS = 128, GATHER = 128 };  /* weight gradient: taps of a task, pixels at a time */
+enum { MARGIN = LANES > 2 * ROWS ? LANES : 2 * ROWS };   /* what may be read past an end */
 enum { THIN = 4, DOTS = 8 };  /* so few columns are computed by dots, of so many rows at once */
 enum { SEARCH = 96 };         /* search: rows of a task, they stay in the first-level cache */
 
@@ -233,7 +234,6 @@ static void pack_tap(const Windows *g, const real *w, long p, int t) {
 /* A task's columns from j on: one panel, in tiles of R pixels x V vectors. in, out: its pixels'
  * windows and results. All tiles take a block of the panel before the next:
  * DEPTH steps of the sum, or as many whole rows of the window. */
-enum { MARGIN = 2 * ROWS };
 __attribute__((always_inline))
 static inline void panel_tiles(const Windows *g, const Task *t, const float *const *in,
                                float *const *out, long j, int R, int V) {
@@ -378,12 +378,14 @@ static inline const float *patch_taps(float *to, const real *x, const Conv *d, c
     long length = part->length, low = most(0, -begin), high = smaller(length, edge - begin);
     long i = p * d->stride - d->pad + part->u, last = i + part->tall;
     const real *from = x + (n * d->h + i) * edge + begin;
+    const real *end = x + d->n * d->h * edge - length - MARGIN;
     int inside = low == 0 && high == length;
-    if (part->tall == 1 && inside && x + d->n * d->h * edge - from >= length + MARGIN) return from;
+    if (part->tall == 1 && inside && from <= end) return from;
     float *at = to;
     for (; i < last; i++, from += edge, at += length) {
         if (i < 0 || i >= d->h) memset(at, 0, sizeof *at * (size_t)length);
-        else if (inside) for (long k = 0; k < length; k++) at[k] = from[k];
+        else if (inside && from <= end)                /* also what comes after them, for now */
+            for (long k = 0; k < length; k += LANES) *(Vec *)(at + k) = *(const Vec *)(from + k);
         else for (long k = 0; k < length; k++) at[k] = k < low || k >= high ? 0 : from[k];
     }
     for (int k = 0; k < MARGIN; k++) at[k] = 0;        /* is computed with, slowly if denormal */
