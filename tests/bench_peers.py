@@ -14,7 +14,7 @@ option.add_argument('--only', choices=('28x1', '64x3'))
 option.add_argument('--peer', nargs=3, metavar=('NAME', 'SIZE', 'CHANNELS'), help=argparse.SUPPRESS)      # the process of a peer
 o = option.parse_args()
 BATCH, LATENT = 64, 100
-os.environ.update(OMP_NUM_THREADS=str(o.threads), TF_CPP_MIN_LOG_LEVEL='3', CUDA_VISIBLE_DEVICES='', JAX_PLATFORMS='cpu')
+os.environ.update(OMP_NUM_THREADS=str(o.threads), OMP_WAIT_POLICY='passive', TF_CPP_MIN_LOG_LEVEL='3', CUDA_VISIBLE_DEVICES='', JAX_PLATFORMS='cpu')
 
 
 def tensorflow_step(size, channels, xla):
