@@ -874,7 +874,7 @@ static void drop(real *y, int adds, const real *x, real rate, long n, uint64_t s
         dropout_keeps(keep, rate, seed, stream, block);
         for (int j = 0; j < 4; j++) {
             long i = 4 * block + j - first;
-            if (i >= 0 && i < n) y[i] = (adds ? y[i] : 0) + x[i] * keep[j];
+            if (i >= 0 && i < n) y[i] = adds ? y[i] + x[i] * keep[j] : x[i] * keep[j];
         }
     }
 }
