@@ -512,7 +512,9 @@ static void add_motifs(const Run *run, Row *row, const float *x, const float *of
     const Ops *ops = run->gan.ops;
     float *bank = floats(MOTIF_BANK * MOTIF_SQUARE), *print = floats(MOTIF_PRINT * MOTIF_SQUARE);
     int size = run->options.size;
-    for (int k = 0; k < 2 && 2 * MOTIF << k <= size; k++) {
+    for (int k = 0; k < 2; k++) {
+        int side = 2 * MOTIF << k;
+        if (side > (count > 1 ? size * 2 / 3 : size)) break;      /* few crops hold few of them */
         double *v = row->value + MOTIFS + 3 * k, mean[MOTIF_SQUARE] = {0}, spread = 0;
         draw_motifs(bank, MOTIF_BANK, 2 << k, of, count, h, w, 2 * k);
         draw_motifs(print, MOTIF_PRINT, 2 << k, x, run->samples, size, size, 2 * k + 1);
