@@ -6,7 +6,7 @@
  *   x = dense(&g, x, 7*7*128);  x = reshape(&g, x, 7, 7, 128);  x = batchnorm(&g, x);
  *   x = relu(&g, x);  x = conv2d_transpose(&g, x, 64, 5, 2, 2);  ...  x = tanh_(&g, x);
  *   net_finish(&g, NET_WEIGHTS);  net_initialize(&g, seed, stream, 0);
- *   ops->upload(g.node[0].y, z, ...);  net_forward(&g, 1);     every node keeps its output y
+ *   ops->upload(g.node[0].y, z, ...);  net_forward(&g, 1);     the outputs are in node[x].y
  *   net_zero_activations(&g);  ... add dL/dy to g.node[x].dy ...
  *   net_backward(&g, NET_WEIGHTS);  net_adam(&g, ...);
  *
