@@ -232,8 +232,8 @@ static void pack_tap(const Windows *g, const real *w, long p, int t) {
 }
 
 /* A task's columns from j on: one panel, in tiles of R pixels x V vectors. in, out: its pixels'
- * windows and results. All tiles take a block of the panel before the next:
- * DEPTH steps of the sum, or as many whole rows of the window. */
+ * windows and results; a last tile may pass their end. All tiles take a block of the panel, DEPTH
+ * steps of the sum or as many whole rows of the window, before the next block. */
 __attribute__((always_inline))
 static inline void panel_tiles(const Windows *g, const Task *t, const float *const *in,
                                float *const *out, long j, int R, int V) {
