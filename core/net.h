@@ -645,19 +645,15 @@ static long multiple_of_16(long n) { return (n + 15) / 16 * 16; }
  * gradient of a relu or a norm is computed in place. Not over what was given, nor over an output
  * that a gradient asks for. */
 static int in_place(const Net *net, int i, int gradient) {
-    const Node *node = &net->node[i], *from;
+    const Node *node = &net->node[i];
     int relu = node->kind == &kind_relu || node->kind == &kind_leaky_relu, readers = 0;
     if (node->kind == &kind_reshape) return 1;
     if (!relu && !(gradient && node->saved >= 0 && !net->mean)) return 0;
-    do {
-        from = &net->node[node->a];
-        for (int j = 0; j < net->nodes; j++)
-            readers += (net->node[j].a == node->a) + (net->node[j].b == node->a);
-        node = from;
-    } while (from->kind == &kind_reshape && readers == 1);
-    const Kind *kind = from->kind;
-    int keeps = kind == &kind_tanh || kind == &kind_sigmoid || kind == &kind_moments;
-    return readers == 1 && kind != &kind_input && (gradient || !keeps);
+    for (int j = 0; j < net->nodes; j++)
+        readers += (net->node[j].a == node->a) + (net->node[j].b == node->a);
+    const Kind *from = A.kind;             /* others may read what a reshape is another name of */
+    int keeps = from == &kind_tanh || from == &kind_sigmoid || from == &kind_moments;
+    return readers == 1 && from != &kind_input && from != &kind_reshape && (gradient || !keeps);
 }
 
 /* offset: (nodes), where each activation, or its gradient, lies in its block, one after the other.
