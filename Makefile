@@ -154,7 +154,7 @@ demo: setup
 gallery: transfer
 	@CC='$(CC)' STB_DIR='$(STB_DIR)' sh scripts/gallery.sh '$(GALLERY)'
 
-include page/page.mk
+include notebooks-as-md/page/page.mk
 include tests/tests.mk
 
 clean:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # test_house.sh [--list]: the house stays small and tidy. For every source file of the product (all .c, .h and .cu
 # outside tests/) it prints tokens and lines, and checks what README promises about the layout:
-#   lines of at most 100 columns, functions of at most 60 lines, a root of at most 19 entries, a limit on all lines;
+#   lines of at most 100 columns, functions of at most 60 lines, a root of at most 18 entries, a limit on all lines;
 #   each header compiles alone; no include goes up or in a circle; no variable is shared between files.
 # Then each rule is broken once in a small made-up house, and must be reported. Runs from the top folder, before or
 # after the build. CC and STB_DIR are those of make.
@@ -9,7 +9,7 @@
 . tests/checks.sh
 
 # The limits. A kernel or a function that runs on the GPU may be longer than LONGEST, and so may a table.
-COLUMNS_MOST=100 ENTRIES_MOST=19 LONGEST=60
+COLUMNS_MOST=100 ENTRIES_MOST=18 LONGEST=60
 ROOT_MOST=6000 PRODUCT_MOST=19900
 ROOT_SOURCES="layers.h cuda_kernels.cu gan.h gan.c train.c transfer.c"
 
@@ -161,7 +161,7 @@ broken "images/images.h includes layers.h: images/ stands on error.h, files.h an
 broken "gan.c includes tests/test.h: the product needs no test" gan.c '#include "tests/test.h"\n'
 broken "gan.h is in a circle" gan.h '#ifdef NEVER\n#include "gan.c"\n#endif\n' 6
 broken "a variable that files share: extern int rank;" gan.h 'extern int rank;\n'
-build; for i in 1 2 3 4 5 6 7 8 9 10; do : >"$i"; done; house >"$tmp/log"; check "a root that is too full" grep -q "the root has 20 entries" "$tmp/log"
+build; for i in 1 2 3 4 5 6 7 8 9; do : >"$i"; done; house >"$tmp/log"; check "a root that is too full" grep -q "the root has 19 entries" "$tmp/log"
 printf 'int a = 3; /* not\n counted */ // nor this\nchar *s = "/* a string */", c = %s;\n' "'\\''" >tokens.h
 check "tokens are counted" grep -q '^tokens.h  *15 tokens  *3 lines' <<END2
 $(tokens tokens.h)

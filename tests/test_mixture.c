@@ -2,7 +2,7 @@
  *
  * The data: eight Gaussian spots on a ring. The failure to fear is mode collapse: G finds one spot
  * that D cannot tell from the data, and puts every z there. So the test counts the samples on each
- * spot, and those on none. Data and networks are those of the page's game (page/toys.h); objectives
+ * spot, and those on none. Data and networks are those of the page's game (notebooks-as-md/page/toys.h); objectives
  * and training step those of the recipes dcgan (F2, F3, F19) and r3gan (F32, F33), from their
  * entries in the table of recipes: what is tested here is the code that trains on garments. After
  * 2000 steps, of 12 seeds tried the worst had 7% of its samples on its rarest spot (fair would be
@@ -10,7 +10,7 @@
  * compiler's rounding. With TEST_QUICK in the environment (sanitizers are slow) it trains for 20
  * steps only, and passes no verdict.
  *   test_mixture losses       prints D's and G's losses of 50 steps: test_page.sh compares */
-#include "page/toys.h"
+#include "notebooks-as-md/page/toys.h"
 #include "test.h"
 #ifdef _OPENMP
 #include <omp.h>

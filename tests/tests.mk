@@ -14,7 +14,7 @@ TESTS  = $(ALONE) $(LINKED) $(DOUBLE)
 # -Wno-pass-failed      else clang tells of each `simd` that -O1 leaves alone
 SANE   = -O1 -g1 -Wno-pass-failed -fsanitize=address,undefined -fno-sanitize=shift-base \
          -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-PARTS  = $(HEADERS) $(wildcard page/*.h tests/*.h)
+PARTS  = $(HEADERS) $(wildcard $(PAGE)/*.h tests/*.h)
 OBJECTS = gan gan_double images train transfer
 
 # stb takes a quarter of a minute at -O3. The programs have it so, in images.o; these tests do without.

@@ -2,8 +2,8 @@
  *
  * The parts: networks.h (what is trained), batch.h (what a recipe is fed with), sheets.h (what it
  * shows), folder.h (what it leaves), progress.h and diagnosis.h (what it says), evaluate.h (how
- * good it is). Only train.c includes them, and page/ the diagnosis; the functions that it calls are
- * static inline. */
+ * good it is). Only train.c includes them, and the page in a browser the diagnosis; the functions
+ * that it calls are static inline. */
 #ifndef RUN_H
 #define RUN_H
 #include "core/files.h"

@@ -11,7 +11,7 @@
 #define LARGE_IMPLEMENTATION
 #define PATCHES_IMPLEMENTATION
 #include "core/tiled.h"
-#include "page/toys.h"
+#include "notebooks-as-md/page/toys.h"
 #include "style/garments.h"
 #include "style/generator.h"
 #include "style/patches.h"

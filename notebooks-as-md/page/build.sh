@@ -18,4 +18,4 @@ awk -v sample="$sample" -v folder="$folder" '
     { $0 = put($0, "@sample@", sample)
       if (index($0, "@wasm@")) $0 = put($0, "@wasm@", whole(folder "/wasm"))
       if (index($0, "@pictures@")) $0 = put($0, "@pictures@", whole(folder "/pictures"))
-      print }' page/page.html
+      print }' notebooks-as-md/page/page.html
