@@ -523,26 +523,36 @@ static void blur_describe(Gan *gan, int luminance) {
     want(gan, &gan->soft_content, node_count(&b->node[x]));
 }
 
+/* What D sees in pictures x, three features, and how it judges them: the logits */
+static int texture_judge(Gan *gan, int x) {
+    Net *d = &gan->d;
+    int *f = gan->d_feature + gan->features;
+    gan->features += 3;
+    f[0] = leaky_relu(d, conv2d(d, x, 32, 4, 2, 1), 0.2);
+    f[1] = leaky_relu(d, conv2d(d, f[0], 64, 4, 2, 1), 0.2);
+    f[2] = leaky_relu(d, conv2d(d, f[1], 64, 3, 1, 1), 0.2);
+    return conv2d(d, f[2], 1, 3, 1, 1);
+}
+
+/* The memory and the weight of style_loss. No feature has more channels than the last. */
+static void want_style(Gan *gan) {
+    int c = gan->d.node[gan->d_feature[gan->features - 1]].c;
+    for (int k = 0; k < gan->features; k++) want(gan, &gan->target[k], c * c);
+    want(gan, &gan->gram, c * c), want(gan, &gan->dgram, c * c), want(gan, &gan->mean, c);
+    gan->weight[STYLE] = gan->options.style_weight;
+}
+
 static void style_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     long pixels = (long)o->batch * o->size * o->size;
     style_generator(&gan->g, gan->ops, o->batch, o->size, o->size, o->channels, gan);
-
-    Net *d = &gan->d;
-    int c = 64, x = gan->d_picture = picture_input(gan, d);
-    gan->d_feature[0] = x = leaky_relu(d, conv2d(d, x, 32, 4, 2, 1), 0.2);
-    gan->d_feature[1] = x = leaky_relu(d, conv2d(d, x, c, 4, 2, 1), 0.2);
-    gan->d_feature[2] = x = leaky_relu(d, conv2d(d, x, c, 3, 1, 1), 0.2);
-    gan->features = 3;
-    gan->d_logits = conv2d(d, x, 1, 3, 1, 1);
-
+    gan->d_picture = picture_input(gan, &gan->d);
+    gan->d_logits = texture_judge(gan, gan->d_picture);
     blur_describe(gan, 1);
     want(gan, &gan->mask, pixels);
     want(gan, &gan->soft_mask, pixels / (CONTENT_POOL * CONTENT_POOL));
-    for (int k = 0; k < gan->features; k++) want(gan, &gan->target[k], c * c);
-    want(gan, &gan->gram, c * c), want(gan, &gan->dgram, c * c), want(gan, &gan->mean, c);
-    gan->weight[CONTENT] = o->content_weight, gan->weight[STYLE] = o->style_weight;
-    gan->weight[TV] = o->tv_weight;
+    want_style(gan);
+    gan->weight[CONTENT] = o->content_weight, gan->weight[TV] = o->tv_weight;
 }
 
 /* G's picture against the content, both averaged over 4x4 pixels: F9 inside the mask, or F15 */
@@ -675,46 +685,33 @@ static int cloth_start(Gan *gan) {
     return 1;
 }
 
-/* What one scale of D sees, and how it judges: the logits */
-static int cloth_judge(Gan *gan, int x) {
-    Net *d = &gan->d;
-    int *f = gan->d_feature + gan->features;
-    gan->features += 3;
-    f[0] = leaky_relu(d, conv2d(d, x, 32, 4, 2, 1), 0.2);
-    f[1] = leaky_relu(d, conv2d(d, f[0], 64, 4, 2, 1), 0.2);
-    f[2] = leaky_relu(d, conv2d(d, f[1], 64, 3, 1, 1), 0.2);
-    return conv2d(d, f[2], 1, 3, 1, 1);
-}
-
 static void cloth_describe(Gan *gan) {
     enum { KERNEL = 7, DIRECTIONS = 16 };
     const GanOptions *o = &gan->options;
     Net *d = &gan->d, *p = &gan->blur;
-    long most = 0;
-    int c = 64, size = o->size;
+    int size = o->size;
     cloth_generator(&gan->g, gan->ops, o->batch, size, size, o->classes, gan);
 
     int x = gan->d_picture = picture_input(gan, d);
     if (gan->g_given)
         x = concat(d, x, upsample(d, gan->d_given = net_input(d, 1, 1, o->classes), size));
-    int all = cloth_judge(gan, x);
+    int all = texture_judge(gan, x);
     for (int half = 2; half <= 4; half *= 2)             /* each scale counts alike */
-        all = concat(d, all, upsample(d, cloth_judge(gan, x = avgpool(d, x, 2)), half));
+        all = concat(d, all, upsample(d, texture_judge(gan, x = avgpool(d, x, 2)), half));
     gan->d_logits = all;
+    want_style(gan);
 
     net_begin(p, "patches", gan->ops, o->batch);
     p->training = NET_INPUT;
     x = picture_input(gan, p);
-    for (int s = 0; s < SCALES && p->node[x].h >= KERNEL; s++, x = avgpool(p, x, 2)) {
+    for (int s = 0; s < SCALES && size >> s >= KERNEL; s++) {
+        if (s) x = avgpool(p, x, 2);
         gan->e_moments[s] = conv2d(p, x, DIRECTIONS, KERNEL, 4 >> s, 0);
-        long n = node_count(&p->node[gan->e_moments[s]]);
-        want(gan, &gan->target[gan->features + s], n), most = most > n ? most : n;
-        if (p->node[x].h / 2 < KERNEL) break;
+        want(gan, &gan->target[gan->features + s], node_count(&p->node[gan->e_moments[s]]));
     }
+    long most = node_count(&p->node[gan->e_moments[0]]);
     want(gan, &gan->matched, most), want(gan, &gan->sorted, most);
-    for (int k = 0; k < gan->features; k++) want(gan, &gan->target[k], c * c);
-    want(gan, &gan->gram, c * c), want(gan, &gan->dgram, c * c), want(gan, &gan->mean, c);
-    gan->weight[PATCHES_LOSS] = o->content_weight, gan->weight[STYLE] = o->style_weight;
+    gan->weight[PATCHES_LOSS] = o->content_weight;
 }
 
 /* F35, in directions that this step draws: a convolution's filters of length 1, as N(0,1/147) are
