@@ -8,8 +8,8 @@
 #include "layers.h"
 #include "core/tiled.h"
 #include "core/safetensors.h"
-#include "validation/op_cases.h"
 #include "validation/tolerances.h"
+#include "op_calls.h"
 #include "test.h"
 
 static const Ops *const tables[] = { &ops_naive, &ops_tiled };

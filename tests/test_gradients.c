@@ -11,7 +11,7 @@
 #define ERROR_IMPLEMENTATION
 #define LAYERS_IMPLEMENTATION
 #include "layers.h"
-#include "validation/op_cases.h"
+#include "op_calls.h"
 #include "test.h"
 #ifdef _OPENMP
 #include <omp.h>

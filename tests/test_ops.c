@@ -8,8 +8,8 @@
 #define TILED_IMPLEMENTATION
 #include "layers.h"
 #include "core/tiled.h"
-#include "validation/op_cases.h"
 #include "validation/tolerances.h"
+#include "op_calls.h"
 #include "test.h"
 #ifdef _OPENMP
 #include <omp.h>

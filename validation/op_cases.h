@@ -1,9 +1,9 @@
 /* op_cases.h: every entry of struct Ops that computes, in one list: how to call it, which tensors
- * it reads and writes. With the list, a test of all operations is one loop:
+ * it reads and writes, and on which sizes it is tried. With the list, all operations are one loop:
  *
  *   for (int i = 0; i < OPS; i++) {
  *       Data x = data_random(&op_list[i], &shape, seed);      tensors of the right sizes, at random
- *       const char *wrong = run(&ops_tiled, &op_list[i], &shape, &x);      NULL, or what is wrong
+ *       op_list[i].call(&ops_tiled, x.value, &shape);
  *       ... x.tensor[0].name, x.value[0][0] ...
  *       data_free(&x);
  *   }
@@ -229,13 +229,6 @@ enum { OPS = sizeof op_list / sizeof *op_list, MOST_TENSORS = 8 };
 _Static_assert(sizeof(Ops) == offsetof(Ops, fill) + OPS * sizeof(void (*)(void)),
                "an entry of struct Ops has no line in OP_LIST, so no test");
 
-static inline const Op *find_op(const char *name) {
-    for (int i = 0; i < OPS; i++)
-        if (!strcmp(op_list[i].name, name)) return &op_list[i];
-    fprintf(stderr, "op_cases.h: no operation '%s' in the list\n", name);
-    exit(1);
-}
-
 /* The geometry of a convolution: images n x h x w x c, o output channels, kernel, stride, pad. */
 #define CONV(n, h, w, c, o, k, s, p) \
     { n, h, w, c, CONV_SIZE(h, k, s, p), CONV_SIZE(w, k, s, p), o, k, s, p }
@@ -299,19 +292,6 @@ static inline const Case *cases_of(const Op *op, size_t *count) {
     size_t bytes = conv ? sizeof conv_cases : dense ? sizeof dense_cases : sizeof image_cases;
     *count = bytes / sizeof(Case);
     return conv ? conv_cases : dense ? dense_cases : image_cases;
-}
-
-/* Choice number i of the optional tensors to pass as NULL, for case k; 0: no such choice. */
-static inline int choose_null(const Op *op, Case *k, int choice) {
-    static char names[100];
-    Tensor t[MOST_TENSORS];
-    int count = op->tensors(t, k), optional = 0;
-    names[0] = 0;
-    for (int i = 0; i < count; i++)
-        if (t[i].role & MAYBE && choice >> optional++ & 1)
-            strcat(strcat(names, names[0] ? " " : ""), t[i].name);
-    k->null = names;
-    return choice < 1 << optional;
 }
 
 /* ---------------------------------------------------------------------- the tensors of one call */
@@ -394,16 +374,6 @@ static Data data_random(const Op *op, const Case *k, uint64_t seed) {
     return x;
 }
 
-static inline Data data_copy(const Data *from) {
-    Data x = *from;
-    for (int i = 0; i < x.count; i++) {
-        if (!from->value[i]) continue;
-        x.value[i] = ops_naive.alloc(x.tensor[i].size);
-        ops_naive.copy(x.value[i], from->value[i], x.tensor[i].size);
-    }
-    return x;
-}
-
 static void data_free(Data *x) {
     for (int i = 0; i < x->count; i++) ops_naive.release(x->value[i]);
 }
@@ -413,86 +383,5 @@ static inline int data_find(const Data *x, const char *name) {
     for (int i = 0; i < x->count; i++)
         if (!strcmp(x->tensor[i].name, name)) return i;
     return -1;
-}
-
-/* ------------------------------------------------------------------------------------- one call */
-
-/* With -fsanitize=address even a read of a guard that spoils nothing ends the program, unless
- * guards_end_it is 0. */
-#ifdef __SANITIZE_ADDRESS__
-#define POISONED 1
-#elif defined __has_feature
-#if __has_feature(address_sanitizer)
-#define POISONED 1
-#endif
-#endif
-#ifdef POISONED
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(at, bytes) ((void)(at))
-#define ASAN_UNPOISON_MEMORY_REGION(at, bytes) ((void)(at))
-#endif
-static int guards_end_it = 1;
-
-/* Calls one entry of a table on copies of the tensors in the table's own memory, and brings the
- * results back to x.
- * Around each tensor lie guard zones of NaN: a read out of range spoils a result, a write out of
- * range changes a guard.
- * They are odd in length: a tensor inside a block of parameters is aligned to nothing either. With
- * guard_length = 64 tensors
- * are aligned as fresh memory is: for code that then reads faster.
- * NULL, or what the operation did that it must not do. */
-static int guard_length = 67;
-static inline const char *run(const Ops *table, const Op *op, const Case *k, Data *x) {
-    enum { MOST = 67 };
-    static char message[200];
-    real guard[MOST], back[MOST], *place[MOST_TENSORS] = {0};
-    const int GUARD = guard_length;
-    const size_t bytes = sizeof(real) * GUARD;
-    message[0] = 0;
-    for (int i = 0; i < GUARD; i++) guard[i] = (real)NAN;
-    for (int i = 0; i < x->count; i++) {
-        if (!x->value[i]) continue;
-        long n = x->tensor[i].size;
-        real *block = table->alloc(n + 2 * GUARD);
-        if (!block) return "no memory";
-        place[i] = block + GUARD;
-        table->upload(block, guard, GUARD);
-        table->upload(place[i], x->value[i], n);
-        table->upload(place[i] + n, guard, GUARD);
-        if (guards_end_it) ASAN_POISON_MEMORY_REGION(block, bytes);
-        if (guards_end_it) ASAN_POISON_MEMORY_REGION(place[i] + n, bytes);
-    }
-    op->call(table, place, k);
-    for (int i = 0; i < x->count; i++) {
-        if (!x->value[i]) continue;
-        const Tensor *t = &x->tensor[i];
-        ASAN_UNPOISON_MEMORY_REGION(place[i] - GUARD, sizeof(real) * (t->size + 2 * GUARD));
-        real *before = ops_naive.alloc(t->size);
-        memcpy(before, x->value[i], sizeof(real) * t->size);
-        table->download(x->value[i], place[i], t->size);
-        if (t->role & IN && memcmp(before, x->value[i], sizeof(real) * t->size))
-            snprintf(message, sizeof message, "changes its input %s", t->name);
-        for (int end = 0; end < 2; end++) {
-            table->download(back, end ? place[i] + t->size : place[i] - GUARD, GUARD);
-            if (memcmp(back, guard, bytes))
-                snprintf(message, sizeof message, "writes %s the end of %s", end ? "behind"
-                         : "before", t->name);
-        }
-        ops_naive.release(before);
-        table->release(place[i] - GUARD);
-    }
-    return message[0] ? message : NULL;
-}
-
-/* For messages: the sizes of a case. */
-static inline const char *sizes_of(const Case *k) {
-    static char text[200];
-    const Conv *d = &k->d;
-    snprintf(text, sizeof text,
-             "n %d, %dx%dx%d -> %dx%dx%d, kernel %d, stride %d, pad %d, a %g, NULL: %s", d->n, d->h,
-             d->w, d->c, d->oh, d->ow, d->o, d->kernel, d->stride, d->pad, (double)k->a, k->null
-                 ? k->null : "");
-    return text;
 }
 #endif
