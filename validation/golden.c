@@ -241,12 +241,12 @@ static void write_group(const char *folder, const char *group) {
 
 /* ------------------------------------------------------------------------------- a recipe */
 
-/* the table, with every draw of random numbers written down */
-static char prefix[20];
+/* the table, with every draw of random numbers written down, as PREFIX/KIND.NUMBER */
+static const char *prefix;               /* NULL: not now */
 static int draws;
 static void put_draw(const char *kind, real *x, long n, uint64_t seed, uint64_t stream) {
     typedef unsigned long long Big;
-    if (!prefix[0]) return;
+    if (!prefix) return;
     const char *name = text("%s/%s.%d", prefix, kind, draws++);
     begin_with(name, x, (long[]){ n, 0 });
     say_of(name, text("seed %llu stream %llu: purpose %llu, index %llu", (Big)seed, (Big)stream,
@@ -390,7 +390,7 @@ static int steps_held(const char *recipe) {
 }
 
 /* What step t is given: the shadow has the same */
-static void put_inputs(Gan *gan, Gan *shadow) {
+static void put_inputs(Gan *gan, Gan *shadow, const char *when) {
     const GanOptions *o = &gan->options;
     long n = o->batch, all = n * gan_n_critic(gan), side = o->size, c = gan_content(gan);
     struct { const char *name; real *v, *w; long shape[5]; } input[] = {
@@ -403,7 +403,7 @@ static void put_inputs(Gan *gan, Gan *shadow) {
     };
     for (size_t i = 0; i < sizeof input / sizeof *input; i++) {
         if (!input[i].v) continue;
-        begin_with(text("%s/%s", prefix, input[i].name), input[i].v, input[i].shape);
+        begin_with(text("%s/%s", when, input[i].name), input[i].v, input[i].shape);
         ops_naive.copy(input[i].w, input[i].v, product(input[i].shape));
     }
 }
@@ -443,15 +443,14 @@ static void write_recipe(const char *folder, const Recipe *recipe, const char *n
         ops_naive.copy(other->p, net->p, net->parameters);
     }
     for (int t = 1; t <= STEPS; t++) {
-        char when[sizeof prefix];
+        char when[20];
         recipe_inputs(&gan, (uint64_t)t);
-        snprintf(prefix, sizeof prefix, "step%d", t);
-        strcpy(when, prefix);
+        snprintf(when, sizeof when, "step%d", t);
         judged = DOUBLE && t <= steps_held(recipe->name);
-        draws = 0;
-        put_inputs(&gan, &shadow);
+        put_inputs(&gan, &shadow, when);
+        prefix = when, draws = 0;
         gan_step(&gan, &r);
-        prefix[0] = 0;
+        prefix = NULL;
         if (DOUBLE) gan_step(&shadow, &s); else s = r;
         for (int k = 0; (other = gan_net(&shadow, k)); k++)
             round_to_float(other->p, other->parameters);
@@ -462,12 +461,11 @@ static void write_recipe(const char *folder, const Recipe *recipe, const char *n
         put_results(&gan, &shadow, when, number, step);
     }
     judged = DOUBLE;
-    char *lr = kept(exact(o.lr)), *lr_d = kept(exact(o.lr_d ? o.lr_d : o.lr));
+    const char *lr = text("%s", exact(o.lr)), *lr_d = o.lr_d ? exact(o.lr_d) : lr;
     say_of("recipe", text("%s: batch %d, size %d, seed %llu, lr %s, beta1 %g, beta2 %g, eps 1e-08, "
                           "lr_d %s%s", recipe->name, o.batch, o.size, (unsigned long long)o.seed,
                           lr, o.beta1, o.beta2, lr_d,
                           recipe->rmsprop ? ", decay 0.99 of RMSprop" : ""));
-    free(lr), free(lr_d);
     say_of("formula", recipe->source);
     say_of("judged", text("steps 1 to %d: later ones have no tolerance, two right programs may be "
                           "anywhere", steps_held(recipe->name)));
@@ -483,17 +481,6 @@ static void wrong_padding(real *y, const real *x, const real *w, const real *b, 
     wrong.pad++;
     ops_naive.conv2d_forward(y, x, w, b, &wrong);
 }
-static void wrong_variance(real *y, real *mean, real *var, const real *x, const real *gamma,
-                           const real *beta, int groups, long rows, int c) {
-    double unbias = (double)rows / (double)(rows - 1);
-    ops_naive.normalize_forward(y, mean, var, x, gamma, beta, groups, rows, c);
-    for (long i = 0; i < groups * rows * c && rows > 1; i++) {
-        long g = i / (rows * c) * c + i % c;
-        double deviation = sqrt((double)var[g] * unbias + NORM_EPS);
-        y[i] = gamma[i % c] * (x[i] - mean[g]) / (real)deviation + beta[i % c];
-    }
-    ops_naive.scale(var, rows > 1 ? (real)unbias : 1, (long)groups * c);
-}
 static void wrong_adam(real *p, real *m, real *v, const real *g, long n, real lr, real beta1,
                        real beta2, real eps, long t) {
     ops_naive.adam_step(p, m, v, g, n, lr, beta1, beta2, eps, t + 100000000);
@@ -501,7 +488,7 @@ static void wrong_adam(real *p, real *m, real *v, const real *g, long n, real lr
 static Ops mistaken(const char *mistake) {
     Ops ops = *table;
     if (!strcmp(mistake, "padding")) ops.conv2d_forward = wrong_padding;
-    if (!strcmp(mistake, "variance")) ops.normalize_forward = wrong_variance;
+    if (!strcmp(mistake, "variance")) ops.normalize_forward = normalize_unbiased;
     if (!strcmp(mistake, "adam")) ops.adam_step = wrong_adam;
     return ops;
 }

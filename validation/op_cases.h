@@ -54,6 +54,12 @@ typedef struct Case {
 #define KERNEL K, K, C, O
 #define UNEVEN N, H*S + S - 1, W*S + S/2, C
 #define CODE N, H, W, 2*C
+/* the tensors that most operations have */
+#define IN_X T(IN, x, IMAGE)
+#define OUT_Y T(OUT, y, IMAGE)
+#define IN_DY T(IN, dy, IMAGE)
+#define ADD_DX T(INOUT, dx, IMAGE)
+#define OUT_LOSS T(OUT, loss, 1)
 /* constants, which constants_of gives to the golden files. These are float32 numbers, so that a
  * reference in double and one in float32 compute with the same */
 #define RANDOM_SEED 0x123456789ABCDEFu
@@ -69,115 +75,110 @@ typedef struct Case {
 /* New operations go to the end: the inputs of a case follow from its place in this list. */
 #define OP_LIST(OP) \
     OP(fill, (P1, a, ALL), T(OUT, x, IMAGE)) \
-    OP(copy, (P2, ALL), T(OUT, y, IMAGE), T(IN, x, IMAGE)) \
-    OP(axpy, (P2, a, ALL), T(INOUT, y, IMAGE), T(IN, x, IMAGE)) \
+    OP(copy, (P2, ALL), OUT_Y, IN_X) \
+    OP(axpy, (P2, a, ALL), T(INOUT, y, IMAGE), IN_X) \
     OP(scale, (P1, a, ALL), T(INOUT, x, IMAGE)) \
     OP(clip, (P1, a, ALL), T(INOUT, x, IMAGE)) \
     OP(clip_norm, (P2, CLIP_LIMIT, ALL), T(INOUT, x, IMAGE), T(IN|POSITIVE, square, 1)) \
-    OP(sum_squares, (P2, ALL), T(OUT, out, 1), T(IN, x, IMAGE)) \
+    OP(sum_squares, (P2, ALL), T(OUT, out, 1), IN_X) \
     OP(random_uniform, (P1, ALL, SEEDS), T(OUT, x, IMAGE)) \
     OP(random_normal, (P1, ALL, SEEDS), T(OUT, x, IMAGE)) \
     OP(dense_forward, (P4, N, C, O), T(OUT, y, N, O), T(IN, x, N, C), T(IN, w, C, O), \
        T(IN|MAYBE, b, O)) \
     OP(dense_backward_input, (P3, N, C, O), T(INOUT, dx, N, C), T(IN, dy, N, O), T(IN, w, C, O)) \
-    OP(dense_backward_weight, (P3, N, C, O), T(INOUT, dw, C, O), T(IN, x, N, C), T(IN, dy, N, O)) \
+    OP(dense_backward_weight, (P3, N, C, O), T(INOUT, dw, C, O), T(IN, x, N, C), \
+       T(IN, dy, N, O)) \
     OP(bias_backward, (P2, N*OH*OW, O), T(INOUT, db, O), T(IN, dy, CONVOLVED)) \
-    OP(conv2d_forward, (P4, &k->d), T(OUT, y, CONVOLVED), T(IN, x, IMAGE), T(IN, w, KERNEL), \
+    OP(conv2d_forward, (P4, &k->d), T(OUT, y, CONVOLVED), IN_X, T(IN, w, KERNEL), \
        T(IN|MAYBE, b, O)) \
-    OP(conv2d_backward_input, (P3, &k->d), T(INOUT, dx, IMAGE), T(IN, dy, CONVOLVED), \
-       T(IN, w, KERNEL)) \
-    OP(conv2d_backward_weight, (P3, &k->d), T(INOUT, dw, KERNEL), T(IN, x, IMAGE), \
-       T(IN, dy, CONVOLVED)) \
-    OP(conv2d_transpose_forward, (P4, &k->d), T(OUT, y, IMAGE), T(IN, x, CONVOLVED), \
-       T(IN, w, KERNEL), T(IN|MAYBE, b, C)) \
-    OP(conv2d_transpose_backward_input, (P3, &k->d), T(INOUT, dx, CONVOLVED), T(IN, dy, IMAGE), \
+    OP(conv2d_backward_input, (P3, &k->d), ADD_DX, T(IN, dy, CONVOLVED), T(IN, w, KERNEL)) \
+    OP(conv2d_backward_weight, (P3, &k->d), T(INOUT, dw, KERNEL), IN_X, T(IN, dy, CONVOLVED)) \
+    OP(conv2d_transpose_forward, (P4, &k->d), OUT_Y, T(IN, x, CONVOLVED), T(IN, w, KERNEL), \
+       T(IN|MAYBE, b, C)) \
+    OP(conv2d_transpose_backward_input, (P3, &k->d), T(INOUT, dx, CONVOLVED), IN_DY, \
        T(IN, w, KERNEL)) \
     OP(conv2d_transpose_backward_weight, (P3, &k->d), T(INOUT, dw, KERNEL), T(IN, x, CONVOLVED), \
-       T(IN, dy, IMAGE)) \
-    OP(depthwise_conv2d_forward, (P4, CHANNELS(k->d)), T(OUT, y, N, OH, OW, C), T(IN, x, IMAGE), \
+       IN_DY) \
+    OP(depthwise_conv2d_forward, (P4, CHANNELS(k->d)), T(OUT, y, N, OH, OW, C), IN_X, \
        T(IN, w, K, K, C), T(IN|MAYBE, b, C)) \
-    OP(depthwise_conv2d_backward_input, (P3, CHANNELS(k->d)), T(INOUT, dx, IMAGE), \
-       T(IN, dy, N, OH, OW, C), T(IN, w, K, K, C)) \
-    OP(depthwise_conv2d_backward_weight, (P3, CHANNELS(k->d)), T(INOUT, dw, K, K, C), \
-       T(IN, x, IMAGE), T(IN, dy, N, OH, OW, C)) \
+    OP(depthwise_conv2d_backward_input, (P3, CHANNELS(k->d)), ADD_DX, T(IN, dy, N, OH, OW, C), \
+       T(IN, w, K, K, C)) \
+    OP(depthwise_conv2d_backward_weight, (P3, CHANNELS(k->d)), T(INOUT, dw, K, K, C), IN_X, \
+       T(IN, dy, N, OH, OW, C)) \
     OP(normalize_vector, (P2, ALL), T(INOUT, x, IMAGE), T(OUT, norm, 1)) \
     OP(spectral_forward, (P3, C*O), T(OUT, y, C, O), T(IN, w, C, O), T(IN|POSITIVE, sigma, 1)) \
     OP(spectral_backward, (P6, C, O), T(INOUT, dw, C, O), T(IN, dy, C, O), T(IN, y, C, O), \
        T(IN, u, C), T(IN, v, O), T(IN|POSITIVE, sigma, 1)) \
-    OP(normalize_forward, (P6, N, H*W, C), T(OUT, y, IMAGE), T(OUT, mean, N, C), \
-       T(OUT, var, N, C), T(IN, x, IMAGE), T(IN, gamma, C), T(IN, beta, C)) \
-    OP(normalize_backward, (P8, N, H*W, C), T(INOUT, dx, IMAGE), T(INOUT|MAYBE, dgamma, C), \
-       T(INOUT|MAYBE, dbeta, C), T(IN, dy, IMAGE), T(IN, x, IMAGE), T(IN, gamma, C), \
-       T(IN, mean, N, C), T(IN|POSITIVE, var, N, C)) \
+    OP(normalize_forward, (P6, N, H*W, C), OUT_Y, T(OUT, mean, N, C), T(OUT, var, N, C), IN_X, \
+       T(IN, gamma, C), T(IN, beta, C)) \
+    OP(normalize_backward, (P8, N, H*W, C), ADD_DX, T(INOUT|MAYBE, dgamma, C), \
+       T(INOUT|MAYBE, dbeta, C), IN_DY, IN_X, T(IN, gamma, C), T(IN, mean, N, C), \
+       T(IN|POSITIVE, var, N, C)) \
     OP(batchnorm_track, (P4, a, ROWS, C), T(INOUT, running_mean, C), \
        T(INOUT|POSITIVE, running_var, C), T(IN, mean, C), T(IN|POSITIVE, var, C)) \
-    OP(batchnorm_inference, (P6, ROWS, C), T(OUT, y, IMAGE), T(IN, x, IMAGE), T(IN, gamma, C), \
-       T(IN, beta, C), T(IN, running_mean, C), T(IN|POSITIVE, running_var, C)) \
-    OP(moments_forward, (P2, N, H*W, C), T(OUT, y, N, 2, C), T(IN, x, IMAGE)) \
-    OP(moments_backward, (P4, N, H*W, C), T(INOUT, dx, IMAGE), T(IN, dy, N, 2, C), \
-       T(IN, x, IMAGE), T(IN|POSITIVE, y, N, 2, C)) \
-    OP(leaky_relu_forward, (P2, a, ALL), T(OUT, y, IMAGE), T(IN, x, IMAGE)) \
-    OP(leaky_relu_backward, (P3, a, ALL), T(INOUT, dx, IMAGE), T(IN, dy, IMAGE), T(IN, y, IMAGE)) \
-    OP(tanh_forward, (P2, ALL), T(OUT, y, IMAGE), T(IN, x, IMAGE)) \
-    OP(tanh_backward, (P3, ALL), T(INOUT, dx, IMAGE), T(IN, dy, IMAGE), T(IN, y, IMAGE)) \
-    OP(sigmoid_forward, (P2, ALL), T(OUT, y, IMAGE), T(IN, x, IMAGE)) \
-    OP(sigmoid_backward, (P3, ALL), T(INOUT, dx, IMAGE), T(IN, dy, IMAGE), T(IN, y, IMAGE)) \
-    OP(dropout_forward, (P2, a, ALL, SEEDS, 0), T(OUT, y, IMAGE), T(IN, x, IMAGE)) \
-    OP(dropout_backward, (P2, a, ALL, SEEDS, 0), T(INOUT, dx, IMAGE), T(IN, dy, IMAGE)) \
-    OP(add_forward, (P3, ALL), T(OUT, y, IMAGE), T(IN, a, IMAGE), T(IN, b, IMAGE)) \
-    OP(lerp, (P4, N, H*W*C), T(OUT, y, IMAGE), T(IN, a, IMAGE), T(IN, b, IMAGE), T(IN, t, N)) \
+    OP(batchnorm_inference, (P6, ROWS, C), OUT_Y, IN_X, T(IN, gamma, C), T(IN, beta, C), \
+       T(IN, running_mean, C), T(IN|POSITIVE, running_var, C)) \
+    OP(moments_forward, (P2, N, H*W, C), T(OUT, y, N, 2, C), IN_X) \
+    OP(moments_backward, (P4, N, H*W, C), ADD_DX, T(IN, dy, N, 2, C), IN_X, \
+       T(IN|POSITIVE, y, N, 2, C)) \
+    OP(leaky_relu_forward, (P2, a, ALL), OUT_Y, IN_X) \
+    OP(leaky_relu_backward, (P3, a, ALL), ADD_DX, IN_DY, T(IN, y, IMAGE)) \
+    OP(tanh_forward, (P2, ALL), OUT_Y, IN_X) \
+    OP(tanh_backward, (P3, ALL), ADD_DX, IN_DY, T(IN, y, IMAGE)) \
+    OP(sigmoid_forward, (P2, ALL), OUT_Y, IN_X) \
+    OP(sigmoid_backward, (P3, ALL), ADD_DX, IN_DY, T(IN, y, IMAGE)) \
+    OP(dropout_forward, (P2, a, ALL, SEEDS, 0), OUT_Y, IN_X) \
+    OP(dropout_backward, (P2, a, ALL, SEEDS, 0), ADD_DX, IN_DY) \
+    OP(add_forward, (P3, ALL), OUT_Y, T(IN, a, IMAGE), T(IN, b, IMAGE)) \
+    OP(lerp, (P4, N, H*W*C), OUT_Y, T(IN, a, IMAGE), T(IN, b, IMAGE), T(IN, t, N)) \
     OP(concat_forward, (P3, ROWS, C, O), T(OUT, y, N, H, W, C + O), T(IN, a, IMAGE), \
        T(IN, b, N, H, W, O)) \
     OP(concat_backward, (P3, ROWS, C, O), T(INOUT|MAYBE, da, IMAGE), \
        T(INOUT|MAYBE, db, N, H, W, O), T(IN, dy, N, H, W, C + O)) \
-    OP(reflect_pad_forward, (P2, N, H, W, C, P), T(OUT, y, N, H + 2*P, W + 2*P, C), \
-       T(IN, x, IMAGE)) \
-    OP(reflect_pad_backward, (P2, N, H, W, C, P), T(INOUT, dx, IMAGE), \
-       T(IN, dy, N, H + 2*P, W + 2*P, C)) \
-    OP(upsample_forward, (P2, N, H, W, C, S), T(OUT, y, N, H*S, W*S, C), T(IN, x, IMAGE)) \
-    OP(upsample_backward, (P2, N, H, W, C, S), T(INOUT, dx, IMAGE), T(IN, dy, N, H*S, W*S, C)) \
-    OP(avgpool_forward, (P2, N, H*S, W*S, C, S), T(OUT, y, IMAGE), T(IN, x, N, H*S, W*S, C)) \
-    OP(avgpool_backward, (P2, N, H*S, W*S, C, S), T(INOUT, dx, N, H*S, W*S, C), T(IN, dy, IMAGE)) \
-    OP(maxpool_forward, (P2, UNEVEN, S), T(OUT, y, IMAGE), T(IN, x, UNEVEN)) \
-    OP(maxpool_backward, (P3, UNEVEN, S), T(INOUT, dx, UNEVEN), T(IN, dy, IMAGE), \
-       T(IN, x, UNEVEN)) \
-    OP(gray_forward, (P2, ROWS, C), T(OUT, y, N, H, W), T(IN, x, IMAGE)) \
-    OP(gray_backward, (P2, ROWS, C), T(INOUT, dx, IMAGE), T(IN, dy, N, H, W)) \
+    OP(reflect_pad_forward, (P2, N, H, W, C, P), T(OUT, y, N, H + 2*P, W + 2*P, C), IN_X) \
+    OP(reflect_pad_backward, (P2, N, H, W, C, P), ADD_DX, T(IN, dy, N, H + 2*P, W + 2*P, C)) \
+    OP(upsample_forward, (P2, N, H, W, C, S), T(OUT, y, N, H*S, W*S, C), IN_X) \
+    OP(upsample_backward, (P2, N, H, W, C, S), ADD_DX, T(IN, dy, N, H*S, W*S, C)) \
+    OP(avgpool_forward, (P2, N, H*S, W*S, C, S), OUT_Y, T(IN, x, N, H*S, W*S, C)) \
+    OP(avgpool_backward, (P2, N, H*S, W*S, C, S), T(INOUT, dx, N, H*S, W*S, C), IN_DY) \
+    OP(maxpool_forward, (P2, UNEVEN, S), OUT_Y, T(IN, x, UNEVEN)) \
+    OP(maxpool_backward, (P3, UNEVEN, S), T(INOUT, dx, UNEVEN), IN_DY, T(IN, x, UNEVEN)) \
+    OP(gray_forward, (P2, ROWS, C), T(OUT, y, N, H, W), IN_X) \
+    OP(gray_backward, (P2, ROWS, C), ADD_DX, T(IN, dy, N, H, W)) \
     OP(mean_sigmoid, (P2, ALL), T(OUT, out, 1), T(IN, logits, IMAGE)) \
-    OP(bce_logits_forward, (P2, a, ALL), T(OUT, loss, 1), T(IN, logits, IMAGE)) \
+    OP(bce_logits_forward, (P2, a, ALL), OUT_LOSS, T(IN, logits, IMAGE)) \
     OP(bce_logits_backward, (P2, a, scale, ALL), T(INOUT, dlogits, IMAGE), T(IN, logits, IMAGE)) \
-    OP(softmax_cross_entropy_forward, (P3, ROWS, C), T(OUT, loss, 1), T(IN, logits, IMAGE), \
+    OP(softmax_cross_entropy_forward, (P3, ROWS, C), OUT_LOSS, T(IN, logits, IMAGE), \
        T(IN|LABEL, label, N, H, W)) \
     OP(softmax_cross_entropy_backward, (P3, scale, ROWS, C), T(INOUT, dlogits, IMAGE), \
        T(IN, logits, IMAGE), T(IN|LABEL, label, N, H, W)) \
-    OP(squared_error_forward, (P4, ALL), T(OUT, loss, 1), T(IN, a, IMAGE), T(IN, b, IMAGE), \
+    OP(squared_error_forward, (P4, ALL), OUT_LOSS, T(IN, a, IMAGE), T(IN, b, IMAGE), \
        T(IN|MAYBE|POSITIVE, weight, IMAGE)) \
     OP(squared_error_backward, (P4, scale, ALL), T(INOUT, da, IMAGE), T(IN, a, IMAGE), \
        T(IN, b, IMAGE), T(IN|MAYBE|POSITIVE, weight, IMAGE)) \
-    OP(absolute_error_forward, (P4, ALL), T(OUT, loss, 1), T(IN, a, IMAGE), T(IN, b, IMAGE), \
+    OP(absolute_error_forward, (P4, ALL), OUT_LOSS, T(IN, a, IMAGE), T(IN, b, IMAGE), \
        T(IN|MAYBE|POSITIVE, weight, IMAGE)) \
     OP(absolute_error_backward, (P4, scale, ALL), T(INOUT, da, IMAGE), T(IN, a, IMAGE), \
        T(IN, b, IMAGE), T(IN|MAYBE|POSITIVE, weight, IMAGE)) \
-    OP(hinge_forward, (P2, HINGE_SIGN, ALL), T(OUT, loss, 1), T(IN, x, IMAGE)) \
-    OP(hinge_backward, (P2, HINGE_SIGN, scale, ALL), T(INOUT, dx, IMAGE), \
-       T(IN, x, IMAGE)) \
-    OP(mean_forward, (P2, ALL), T(OUT, loss, 1), T(IN, x, IMAGE)) \
-    OP(mean_backward, (P1, scale, ALL), T(INOUT, dx, IMAGE)) \
+    OP(hinge_forward, (P2, HINGE_SIGN, ALL), OUT_LOSS, IN_X) \
+    OP(hinge_backward, (P2, HINGE_SIGN, scale, ALL), ADD_DX, IN_X) \
+    OP(mean_forward, (P2, ALL), OUT_LOSS, IN_X) \
+    OP(mean_backward, (P1, scale, ALL), ADD_DX) \
     OP(gram_forward, (P3, ROWS, C), T(OUT, g, C, C), T(OUT|MAYBE, mean, C), T(IN, f, IMAGE)) \
     OP(gram_backward, (P4, ROWS, C), T(INOUT, df, IMAGE), T(IN, dg, C, C), T(IN, f, IMAGE), \
        T(IN|MAYBE, mean, C)) \
-    OP(style_loss_forward, (P3, C*C), T(OUT, loss, 1), T(IN, g, C, C), T(IN, target, C, C)) \
+    OP(style_loss_forward, (P3, C*C), OUT_LOSS, T(IN, g, C, C), T(IN, target, C, C)) \
     OP(style_loss_backward, (P3, scale, C*C), T(INOUT, dg, C, C), T(IN, g, C, C), \
        T(IN, target, C, C)) \
-    OP(total_variation_forward, (P2, N, H, W, C), T(OUT, loss, 1), T(IN, x, IMAGE)) \
-    OP(total_variation_backward, (P2, scale, N, H, W, C), T(INOUT, dx, IMAGE), T(IN, x, IMAGE)) \
-    OP(gradient_penalty, (P3, N, H*W*C), T(OUT, loss, 1), T(OUT, v, IMAGE), T(IN, g, IMAGE)) \
+    OP(total_variation_forward, (P2, N, H, W, C), OUT_LOSS, IN_X) \
+    OP(total_variation_backward, (P2, scale, N, H, W, C), ADD_DX, IN_X) \
+    OP(gradient_penalty, (P3, N, H*W*C), OUT_LOSS, T(OUT, v, IMAGE), T(IN, g, IMAGE)) \
     OP(gaussian_sample_forward, (P2, ROWS, C, SEEDS, 0), T(OUT, z, IMAGE), T(IN, code, CODE)) \
     OP(gaussian_sample_backward, (P3, ROWS, C, SEEDS, 0), T(INOUT, dcode, CODE), \
        T(IN, dz, IMAGE), T(IN, code, CODE)) \
-    OP(kl_forward, (P2, ROWS, C), T(OUT, loss, 1), T(IN, code, CODE)) \
+    OP(kl_forward, (P2, ROWS, C), OUT_LOSS, T(IN, code, CODE)) \
     OP(kl_backward, (P2, scale, ROWS, C), T(INOUT, dcode, CODE), T(IN, code, CODE)) \
-    OP(batch_std, (P2, N, H*W*C), T(OUT, out, 1), T(IN, x, IMAGE)) \
+    OP(batch_std, (P2, N, H*W*C), T(OUT, out, 1), IN_X) \
     OP(nearest, (P5, N*H, ROWS, (int)C + 24), T(OUT, index, N*H), T(OUT, least, N*H), \
        T(IN, x, N*H, C + 24), T(IN, y, ROWS, C + 24), T(IN|MAYBE|POSITIVE, weight, N, H, W)) \
     OP(adam_step, (P4, ALL, scale, a, BETA2, STEP_EPS, k->t), T(INOUT, p, IMAGE), \
@@ -187,14 +188,14 @@ typedef struct Case {
     OP(waves_forward, (P4, N, H, W, C, O), T(OUT, y, N, H, W, 2*C + O), T(IN, x, N, C + O), \
        T(IN, k, 2, C), T(IN|MAYBE, b, 2*C + O)) \
     OP(waves_backward, (P5, N, H, W, C, O), T(INOUT|MAYBE, dx, N, C + O), \
-       T(INOUT|MAYBE, dk, 2, C), T(IN, dy, N, H, W, 2*C + O), T(IN, x, N, C + O), T(IN, k, 2, C)) \
-    OP(match_ranks, (P4, N*H, C), T(OUT, y, N, H, C), T(OUT, sorted, N, H, C), T(IN, x, N, H, C), \
-       T(IN, t, N, H, C)) \
-    OP(adain_forward, (P5, N, H*W, C), T(OUT, y, IMAGE), T(OUT, mean, N, C), T(OUT, var, N, C), \
-       T(IN, x, IMAGE), T(IN, style, N, 2, C)) \
-    OP(adain_backward, (P7, N, H*W, C), T(INOUT, dx, IMAGE), T(INOUT, dstyle, N, 2, C), \
-       T(IN, dy, IMAGE), T(IN, x, IMAGE), T(IN, style, N, 2, C), T(IN, mean, N, C), \
-       T(IN|POSITIVE, var, N, C))
+       T(INOUT|MAYBE, dk, 2, C), T(IN, dy, N, H, W, 2*C + O), T(IN, x, N, C + O), \
+       T(IN, k, 2, C)) \
+    OP(match_ranks, (P4, N*H, C), T(OUT, y, N, H, C), T(OUT, sorted, N, H, C), \
+       T(IN, x, N, H, C), T(IN, t, N, H, C)) \
+    OP(adain_forward, (P5, N, H*W, C), OUT_Y, T(OUT, mean, N, C), T(OUT, var, N, C), IN_X, \
+       T(IN, style, N, 2, C)) \
+    OP(adain_backward, (P7, N, H*W, C), ADD_DX, T(INOUT, dstyle, N, 2, C), IN_DY, IN_X, \
+       T(IN, style, N, 2, C), T(IN, mean, N, C), T(IN|POSITIVE, var, N, C))
 
 /* to[i] = list[i], with the product of its shape as its size */
 static int sized(Tensor *to, const Tensor *list, int count) {
@@ -294,6 +295,21 @@ static inline const Case *cases_of(const Op *op, size_t *count) {
     return conv ? conv_cases : dense ? dense_cases : image_cases;
 }
 
+/* normalize_forward with a variance of 1/(m-1), m = rows: a mistake that golden.c plants and
+ * validate.c looks for */
+static inline void normalize_unbiased(real *y, real *mean, real *var, const real *x,
+                                      const real *gamma, const real *beta, int groups, long rows,
+                                      int c) {
+    double unbias = (double)rows / (double)(rows - 1);
+    ops_naive.normalize_forward(y, mean, var, x, gamma, beta, groups, rows, c);
+    for (long i = 0; i < groups * rows * c && rows > 1; i++) {
+        long g = i / (rows * c) * c + i % c;
+        double deviation = sqrt((double)var[g] * unbias + NORM_EPS);
+        y[i] = gamma[i % c] * (x[i] - mean[g]) / (real)deviation + beta[i % c];
+    }
+    ops_naive.scale(var, rows > 1 ? (real)unbias : 1, (long)groups * c);
+}
+
 /* ---------------------------------------------------------------------- the tensors of one call */
 
 typedef struct Data { int count; Tensor tensor[MOST_TENSORS]; real *value[MOST_TENSORS]; } Data;
@@ -323,14 +339,14 @@ static inline const char *exact(double x) {
 static inline const char *constants_of(const char *group, const Case *k) {
     SIZES
     const struct { const char *name; double value; const char *groups; } list[] = {
-        { "kernel", (double)K, "conv2d conv2d_transpose depthwise_conv2d" },
-        { "stride", (double)S, "conv2d conv2d_transpose depthwise_conv2d" },
-        { "pad", (double)P, "conv2d conv2d_transpose depthwise_conv2d reflect_pad" },
-        { "factor", (double)S, "upsample avgpool maxpool" },
+        { "kernel", K, "conv2d conv2d_transpose depthwise_conv2d" },
+        { "stride", S, "conv2d conv2d_transpose depthwise_conv2d" },
+        { "pad", P, "conv2d conv2d_transpose depthwise_conv2d reflect_pad" },
+        { "factor", S, "upsample avgpool maxpool" },
         { "value", a, "fill" }, { "a", a, "axpy scale" },
         { "limit", a, "clip" }, { "limit", CLIP_LIMIT, "clip_norm" },
         { "slope", a, "leaky_relu" }, { "target", a, "bce_logits" }, { "rate", a, "dropout" },
-        { "momentum", a, "batchnorm_track" }, { "rows", (double)(N * H * W), "batchnorm_track" },
+        { "momentum", a, "batchnorm_track" }, { "rows", ROWS, "batchnorm_track" },
         { "eps", NORM_EPS, "normalize moments adain batchnorm_inference" },
         { "least", (real)1e-12, "normalize_vector gradient_penalty" },
         { "sign", HINGE_SIGN, "hinge" },
@@ -338,7 +354,7 @@ static inline const char *constants_of(const char *group, const Case *k) {
         { "scale", scale, "mean style_loss total_variation kl" },
         { "lr", scale, "adam_step rmsprop_step" }, { "beta1", a, "adam_step" },
         { "beta2", BETA2, "adam_step" }, { "decay", a, "rmsprop_step" },
-        { "eps", STEP_EPS, "adam_step rmsprop_step" }, { "t", (double)k->t, "adam_step" },
+        { "eps", STEP_EPS, "adam_step rmsprop_step" }, { "t", k->t, "adam_step" },
     };
     static char text[300];
     size_t length = 0;
