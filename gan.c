@@ -289,8 +289,15 @@ static void want(Gan *gan, real **at, long count) { keep(gan, at, count, NULL); 
 static int picture_input(const Gan *gan, Net *net) {
     return net_input(net, gan->options.size, gan->options.size, gan->options.channels);
 }
-static int noise_input(Gan *nodes, Net *g, int h, int w, int c) {
-    return nodes->g_latent[nodes->latents++] = net_input(g, h, w, c);
+static int noise_input(Gan *gan, int h, int w, int c) {
+    return gan->g_latent[gan->latents++] = net_input(&gan->g, h, w, c);
+}
+
+/* G for n pictures, before its first node */
+static Net *begin_generator(Gan *gan, int n) {
+    net_begin(&gan->g, "g", gan->ops, n);
+    gan->latents = gan->scale_shifts = gan->g_z = 0;
+    return &gan->g;
 }
 
 /* ---------------------------------------------------------------------------- recipe: dcgan
@@ -317,7 +324,7 @@ static void dcgan_generator(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *g = &gan->g;
     int kernel = strided_kernel(gan);
-    int s = o->size / 4, x = noise_input(gan, g, 1, 1, 100);
+    int s = o->size / 4, x = noise_input(gan, 1, 1, 100);
     if (gan->recipe->feeds == FEED_CLASSES)
         x = concat(g, x, gan->g_given = net_input(g, 1, 1, o->classes));
     x = reshape(g, dense(g, x, s * s * 128), s, s, 128);
@@ -393,7 +400,7 @@ static void dcgan_step(Gan *gan) {
 static void mlp_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *g = &gan->g, *d = &gan->d;
-    int x = noise_input(gan, g, 1, 1, 100);
+    int x = noise_input(gan, 1, 1, 100);
     for (int width = 256; width <= 1024; width *= 2)
         x = leaky_relu(g, batchnorm(g, dense(g, x, width)), 0.2);
     x = dense(g, x, o->size * o->size * o->channels);
@@ -410,7 +417,7 @@ static void dcgan64_describe(Gan *gan) {
     enum { WIDTH = 32 };
     const GanOptions *o = &gan->options;
     Net *g = &gan->g, *d = &gan->d;
-    int s = o->size / 16, x = noise_input(gan, g, 1, 1, 100);
+    int s = o->size / 16, x = noise_input(gan, 1, 1, 100);
     x = reshape(g, dense(g, x, s * s * 8 * WIDTH), s, s, 8 * WIDTH);
     x = relu(g, batchnorm(g, x));
     for (int width = 4 * WIDTH; width >= WIDTH; width /= 2)
@@ -436,9 +443,10 @@ static void dcgan64_describe(Gan *gan) {
 enum { CONTENT = ADVERSARIAL + 1, STYLE, TV };
 
 /* F16: scale and shift of each channel are what a dense layer makes of z */
-static int scale_and_shift(Net *g, int x, int z, Gan *nodes) {
-    int made = nodes->g_scale_shift[nodes->scale_shifts++] = dense(g, z, 2 * g->node[x].c);
-    return adain(g, x, made);
+static int scale_and_shift(Gan *gan, int x, int z) {
+    int made = dense(&gan->g, z, 2 * gan->g.node[x].c);
+    gan->g_scale_shift[gan->scale_shifts++] = made;
+    return adain(&gan->g, x, made);
 }
 /* At first with scales of 1 (biases of these layers) and shifts of 0: nothing changes */
 static int unit_scale_shift(Gan *gan) {
@@ -450,8 +458,8 @@ static int unit_scale_shift(Gan *gan) {
 }
 
 /* F17; F16 where G reads a z */
-static int norm(Net *g, int x, Gan *nodes) {
-    return nodes->g_z ? scale_and_shift(g, x, nodes->g_z, nodes) : instancenorm(g, x);
+static int norm(Gan *gan, int x) {
+    return gan->g_z ? scale_and_shift(gan, x, gan->g_z) : instancenorm(&gan->g, x);
 }
 static int padded_conv2d(Net *g, int x, int out, int kernel, int stride) {
     return conv2d(g, kernel > 1 ? reflect_pad(g, x, kernel / 2) : x, out, kernel, stride, 0);
@@ -459,8 +467,8 @@ static int padded_conv2d(Net *g, int x, int out, int kernel, int stride) {
 static int conv_relu(Net *g, int x, int out, int kernel) {
     return relu(g, padded_conv2d(g, x, out, kernel, 1));
 }
-static int conv_norm_relu(Net *g, int x, int out, int kernel, int stride, Gan *nodes) {
-    return relu(g, norm(g, padded_conv2d(g, x, out, kernel, stride), nodes));
+static int conv_norm_relu(Gan *gan, int x, int out, int kernel, int stride) {
+    return relu(&gan->g, norm(gan, padded_conv2d(&gan->g, x, out, kernel, stride)));
 }
 
 /* A block, (h,w,c) -> (h,w,c), is added to what it reads (He et al. 2016). Weights:
@@ -469,9 +477,10 @@ static int conv_norm_relu(Net *g, int x, int out, int kernel, int stride, Gan *n
  *                               (Szegedy et al. 2015, 2016)
  *   SEPARABLE   2 c^2 + 18 c    twice a 3x3 for each channel by itself, then 1x1
  *                               (Howard et al. 2017; in EfficientNet 2019) */
-static int block(Net *g, int x, Gan *nodes) {
+static int block(Gan *gan, int x) {
+    Net *g = &gan->g;
     int c = g->node[x].c, y = x, part;
-    switch (nodes->options.body) {
+    switch (gan->options.body) {
         case INCEPTION:
             y = conv_relu(g, x, c / 4, 1);
             y = concat(g, y, conv_relu(g, conv_relu(g, x, c / 2, 1), c / 2, 3));
@@ -480,36 +489,36 @@ static int block(Net *g, int x, Gan *nodes) {
             break;
         case SEPARABLE:
             y = depthwise_conv2d(g, reflect_pad(g, x, 1), 3, 1, 0);
-            y = conv_norm_relu(g, y, c, 1, 1, nodes);
+            y = conv_norm_relu(gan, y, c, 1, 1);
             y = depthwise_conv2d(g, reflect_pad(g, y, 1), 3, 1, 0);
             y = padded_conv2d(g, y, c, 1, 1);
             break;
         default:
-            y = conv_norm_relu(g, x, c, 3, 1, nodes);
+            y = conv_norm_relu(gan, x, c, 3, 1);
             y = padded_conv2d(g, y, c, 3, 1);
     }
-    return add(g, x, norm(g, y, nodes));
+    return add(g, x, norm(gan, y));
 }
 
 /* pictures to such of the same size: convolution, half the size, three blocks, back */
-static int translate(Net *g, int x, int channels, Gan *nodes) {
+static int translate(Gan *gan, int x) {
     enum { WIDTH = 24, BLOCKS = 3 };
-    x = conv_norm_relu(g, x, WIDTH, 5, 1, nodes);
-    x = conv_norm_relu(g, x, 2 * WIDTH, 3, 2, nodes);
-    for (int i = 0; i < BLOCKS; i++) x = block(g, x, nodes);
-    x = conv_norm_relu(g, upsample(g, x, 2), WIDTH, 3, 1, nodes);
-    return padded_conv2d(g, x, channels, 5, 1);
+    Net *g = &gan->g;
+    x = conv_norm_relu(gan, x, WIDTH, 5, 1);
+    x = conv_norm_relu(gan, x, 2 * WIDTH, 3, 2);
+    for (int i = 0; i < BLOCKS; i++) x = block(gan, x);
+    x = conv_norm_relu(gan, upsample(g, x, 2), WIDTH, 3, 1);
+    return padded_conv2d(g, x, gan->options.channels, 5, 1);
 }
 
-void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, Gan *nodes) {
-    net_begin(g, "g", ops, n);
-    nodes->latents = 0;
-    int x = nodes->g_content = net_input(g, h, w, 1);
+void style_generator(Gan *gan, int n, int h, int w) {
+    Net *g = begin_generator(gan, n);
+    int x = gan->g_content = net_input(g, h, w, 1);
     for (int i = 0; i < 3; i++) {                                /* grains of 1, 4 and 8 pixels */
-        int grain = i == 0 ? 1 : 4 * i, noise = noise_input(nodes, g, h / grain, w / grain, 1);
+        int grain = i == 0 ? 1 : 4 * i, noise = noise_input(gan, h / grain, w / grain, 1);
         x = concat(g, x, grain == 1 ? noise : upsample(g, noise, grain));
     }
-    nodes->g_picture = tanh_(g, translate(g, x, channels, nodes));
+    gan->g_picture = tanh_(g, translate(gan, x));
 }
 
 /* What the content loss looks through: means of 4x4 pixels, of gray or of each colour */
@@ -545,7 +554,7 @@ static void want_style(Gan *gan) {
 static void style_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     long pixels = (long)o->batch * o->size * o->size;
-    style_generator(&gan->g, gan->ops, o->batch, o->size, o->size, o->channels, gan);
+    style_generator(gan, o->batch, o->size, o->size);
     gan->d_picture = picture_input(gan, &gan->d);
     gan->d_logits = texture_judge(gan, gan->d_picture);
     blur_describe(gan, 1);
@@ -648,23 +657,22 @@ int cloth_inputs(int classes) {
 static int cloth_layer(Net *g, int x, int out) {
     return relu(g, batchnorm(g, conv2d(g, x, out, 3, 1, 0)));
 }
-void cloth_generator(Net *g, const Ops *ops, int n, int h, int w, int classes, Gan *nodes) {
-    int count = cloth_waves(classes);
-    net_begin(g, "g", ops, n);
-    nodes->latents = 0;
-    int x = noise_input(nodes, g, 1, 1, count + CLOTH_WHOLE);
-    if (classes > 1) x = concat(g, x, nodes->g_given = net_input(g, 1, 1, classes));
+void cloth_generator(Gan *gan, int n, int h, int w) {
+    int classes = gan->options.classes, count = cloth_waves(classes);
+    Net *g = begin_generator(gan, n);
+    int x = noise_input(gan, 1, 1, count + CLOTH_WHOLE);
+    if (classes > 1) x = concat(g, x, gan->g_given = net_input(g, 1, 1, classes));
     int rows = h / 8 + cloth_margin(1), columns = w / 8 + cloth_margin(1);
     x = waves(g, x, rows, columns, count);
-    x = concat(g, noise_input(nodes, g, rows, columns, CLOTH_LOCAL), x);
+    x = concat(g, noise_input(gan, rows, columns, CLOTH_LOCAL), x);
     x = cloth_layer(g, cloth_layer(g, x, 96), 96);
     x = cloth_layer(g, cloth_layer(g, upsample(g, x, 2), 64), 64);
     x = upsample(g, x, 2);
-    x = concat(g, x, noise_input(nodes, g, h / 2 + cloth_margin(2), w / 2 + cloth_margin(2), 1));
+    x = concat(g, x, noise_input(gan, h / 2 + cloth_margin(2), w / 2 + cloth_margin(2), 1));
     x = upsample(g, cloth_layer(g, x, 48), 2);
-    x = concat(g, x, noise_input(nodes, g, h + cloth_margin(3), w + cloth_margin(3), 1));
+    x = concat(g, x, noise_input(gan, h + cloth_margin(3), w + cloth_margin(3), 1));
     x = conv2d(g, cloth_layer(g, x, 24), 3, 3, 1, 0);
-    nodes->g_picture = tanh_(g, conv2d(g, x, 3, 1, 1, 0));
+    gan->g_picture = tanh_(g, conv2d(g, x, 3, 1, 1, 0));
 }
 
 /* The palette: tanh(mean + root x) of G's last three numbers x, which begin as N(0,1); the waves of
@@ -690,7 +698,7 @@ static void cloth_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *d = &gan->d, *p = &gan->blur;
     int size = o->size;
-    cloth_generator(&gan->g, gan->ops, o->batch, size, size, o->classes, gan);
+    cloth_generator(gan, o->batch, size, size);
 
     int x = gan->d_picture = picture_input(gan, d);
     if (gan->g_given)
@@ -777,8 +785,7 @@ static Node *fused_layer(Gan *gan) { return &gan->e.node[gan->seen.layer[adain_l
 
 void adain_generator(Gan *gan) {
     const Node *f = fused_layer(gan);
-    Net *g = &gan->g;
-    net_begin(g, "g", gan->ops, f->n);
+    Net *g = begin_generator(gan, f->n);
     int x = gan->g_content = net_input(g, f->h, f->w, f->c);
     gan->g_style = net_input(g, 1, 1, 2 * f->c);
     gan->g_fused = x = adain(g, x, gan->g_style);
@@ -904,9 +911,9 @@ void gan_encode(Gan *gan, real *code) {
 enum { CYCLE = ADVERSARIAL + 1, IDENTITY, POOL = 50 };
 
 /* a logit for each patch of 18x18 pixels (Isola et al. 2017) */
-static void patch_discriminator(Gan *gan, Net *d, const char *name) {
+static void patch_discriminator(Gan *gan) {
     const GanOptions *o = &gan->options;
-    net_begin(d, name, gan->ops, o->batch);
+    Net *d = &gan->d;
     int x = gan->d_picture = picture_input(gan, d);
     if (gan->recipe->feeds == FEED_DRAWINGS)
         x = concat(d, x, gan->d_given = net_input(d, o->size, o->size, gan_content(gan)));
@@ -915,23 +922,22 @@ static void patch_discriminator(Gan *gan, Net *d, const char *name) {
     gan->d_logits = conv2d(d, x, 1, 3, 1, 1);
 }
 
-void translator(Net *g, const char *name, const Ops *ops, int n, int h, int w, int channels, int z,
-                Gan *nodes) {
-    net_begin(g, name, ops, n);
-    int x = nodes->g_content = net_input(g, h, w, channels);
-    nodes->latents = nodes->scale_shifts = nodes->g_z = 0;
-    if (z) nodes->g_z = noise_input(nodes, g, 1, 1, z);
-    int y = translate(g, x, channels, nodes);
-    nodes->g_picture = tanh_(g, z ? add(g, y, x) : y);
+void translator(Gan *gan, int n, int h, int w, int z) {
+    Net *g = begin_generator(gan, n);
+    int x = gan->g_content = net_input(g, h, w, gan->options.channels);
+    if (z) gan->g_z = noise_input(gan, 1, 1, z);
+    int y = translate(gan, x);
+    gan->g_picture = tanh_(g, z ? add(g, y, x) : y);
 }
 
 static void cyclegan_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     long each = (long)o->size * o->size * o->channels;
+    translator(gan, o->batch, o->size, o->size, 0);
+    patch_discriminator(gan);
+    gan->f = gan->g, gan->f.name = "f";                  /* built alike */
+    gan->d2 = gan->d, gan->d2.name = "d2";
     for (int k = 0; k < 2; k++) {
-        translator(k ? &gan->f : &gan->g, k ? "f" : "g", gan->ops, o->batch, o->size, o->size,
-                   o->channels, 0, gan);
-        patch_discriminator(gan, k ? &gan->d2 : &gan->d, k ? "d2" : "d");
         want(gan, &gan->x_fake[k], o->batch * each);
         keep(gan, &gan->pool[k], POOL * each, k ? "pool.a" : "pool.b");
     }
@@ -1017,8 +1023,8 @@ enum { PATTERN_DIVERSITY = CONTENT + 1 };
 
 static void pattern_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
-    translator(&gan->g, "g", gan->ops, o->batch, o->size, o->size, o->channels, PATTERN_Z, gan);
-    patch_discriminator(gan, &gan->d, "d");
+    translator(gan, o->batch, o->size, o->size, PATTERN_Z);
+    patch_discriminator(gan);
     blur_describe(gan, 0);
     want(gan, &gan->outside, node_count(fake(gan)));
     gan->weight[CONTENT] = o->content_weight;
@@ -1059,7 +1065,7 @@ static void pix2pix_describe(Gan *gan) {
     x = relu(g, instancenorm(g, conv2d(g, concat(g, upsample(g, x, 2), half), 48, 3, 1, 1)));
     x = relu(g, instancenorm(g, conv2d(g, concat(g, upsample(g, x, 2), whole), 32, 3, 1, 1)));
     gan->g_picture = tanh_(g, conv2d(g, x, o->channels, 3, 1, 1));
-    patch_discriminator(gan, &gan->d, "d");
+    patch_discriminator(gan);
     gan->weight[L1] = o->content_weight;
 }
 
@@ -1081,16 +1087,16 @@ static void pix2pix_step(Gan *gan) {
 
 static int styled(Gan *gan, int x, int w, int out) {
     Net *g = &gan->g;
-    int size = g->node[x].h, noise = noise_input(gan, g, size, size, 1);
+    int size = g->node[x].h, noise = noise_input(gan, size, size, 1);
     x = conv2d(g, x, out, 3, 1, 1);
     x = leaky_relu(g, add(g, x, conv2d(g, noise, out, 1, 1, 0)), 0.2);
-    return scale_and_shift(g, x, w, gan);
+    return scale_and_shift(gan, x, w);
 }
 
 static void stylegan_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
     Net *g = &gan->g;
-    int s = o->size / 4, w = noise_input(gan, g, 1, 1, 64);
+    int s = o->size / 4, w = noise_input(gan, 1, 1, 64);
     for (int i = 0; i < 2; i++) w = leaky_relu(g, dense(g, w, 64), 0.2);
     int x = gan->g_content = net_input(g, 1, 1, 1);      /* 1: the next weights are the constant */
     x = reshape(g, dense(g, x, s * s * 64), s, s, 64);

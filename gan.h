@@ -170,10 +170,10 @@ void gan_mix(Gan *gan, const real *coarse, const real *fine, real *out);
 
 /* The style generator alone, for n pictures of any height and width (multiples of STYLE_MULTIPLE);
  * and one direction of cyclegan, for any even height and width, or with z > 0 pattern's generator,
- * which reads z numbers. Both are built with nodes->options.body. */
-void style_generator(Net *g, const Ops *ops, int n, int h, int w, int channels, Gan *nodes);
-void translator(Net *g, const char *name, const Ops *ops, int n, int h, int w, int channels, int z,
-                Gan *nodes);
+ * which reads z numbers. They and the cloth generator are built in gan->g, of gan->ops and
+ * gan->options (channels, body, classes). */
+void style_generator(Gan *gan, int n, int h, int w);
+void translator(Gan *gan, int n, int h, int w, int z);
 enum { PATTERN_Z = 8 };
 
 /* The cloth generator alone, for n pictures of any height and width (multiples of STYLE_MULTIPLE).
@@ -181,7 +181,7 @@ enum { PATTERN_Z = 8 };
  * the same way of what its inputs hold around it. Inputs: g_latent[0] (1,1,z): phases of the waves,
  * then numbers of the whole picture; g_given (1,1,classes): the style, if classes > 1; g_latent[1]
  * .. [3]: noise in grains of 8, 2, 1 pixels, (h / grain + cloth_margin(i), ..) each. */
-void cloth_generator(Net *g, const Ops *ops, int n, int h, int w, int classes, Gan *nodes);
+void cloth_generator(Gan *gan, int n, int h, int w);
 int cloth_margin(int latent);
 int cloth_waves(int classes);            /* how many waves there are, at most 16; */
 int cloth_inputs(int classes);           /* and channels that its first convolution reads */

@@ -164,13 +164,13 @@ static int generator_met(const Gan *gan) { return gan->seen.layer[adain_layer(ga
 static int generator_describe(Generator *g, int h, int w) {
     Gan *gan = &g->gan;
     int reach = 0, z = g->kind == GENERATOR_PATTERN ? PATTERN_Z : 0;
+    gan->options.channels = g->channels, gan->options.classes = g->classes;
     if (g->kind == GENERATOR_CLOTH) {                    /* pieces need not overlap */
-        cloth_generator(&gan->g, g->ops, 1, h, w, g->classes, gan);
+        cloth_generator(gan, 1, h, w);
         return 0;
     }
-    if (g->kind == GENERATOR_STYLE) style_generator(&gan->g, g->ops, 1, h, w, g->channels, gan);
-    else if (g->kind != GENERATOR_ADAIN)
-        translator(&gan->g, "g", g->ops, 1, h, w, g->channels, z, gan);
+    if (g->kind == GENERATOR_STYLE) style_generator(gan, 1, h, w);
+    else if (g->kind != GENERATOR_ADAIN) translator(gan, 1, h, w, z);
     else {
         if (!adain_encoder(gan, 1, h, w)) return -1;
         reach = net_receptive_field(&gan->e, generator_met(gan), h);

@@ -400,15 +400,14 @@ static int same_inference(Net *a, Net *b) {
 static void test_inference_of_recipes(void) {
     static const int sizes[][3] = { { 1, 8, 8 }, { 2, 24, 40 }, { 1, 40, 24 }, { 3, 16, 16 } };
     for (size_t i = 0; i < (quick ? 2 : sizeof sizes / sizeof *sizes); i++) {
-        Net a, b;
-        Gan nodes = {0};
-        style_generator(&a, &ops_tiled, sizes[i][0], sizes[i][1], sizes[i][2], 3, &nodes);
-        style_generator(&b, &ops_tiled, sizes[i][0], sizes[i][1], sizes[i][2], 3, &nodes);
-        CHECK(same_inference(&a, &b), "style generator, %dx%d: shared memory gives other bits", sizes[i][1],
+        Gan a = { .ops = &ops_tiled, .options.channels = 3 }, b = a;
+        style_generator(&a, sizes[i][0], sizes[i][1], sizes[i][2]);
+        style_generator(&b, sizes[i][0], sizes[i][1], sizes[i][2]);
+        CHECK(same_inference(&a.g, &b.g), "style generator, %dx%d: shared memory gives other bits", sizes[i][1],
               sizes[i][2]);
-        CHECK(3 * b.activations < a.activations, "style generator, %dx%d: %ld reals for inference, %ld for training",
-              sizes[i][1], sizes[i][2], b.activations, a.activations);
-        net_free(&a), net_free(&b);
+        CHECK(3 * b.g.activations < a.g.activations, "style generator, %dx%d: %ld reals for inference, %ld for training",
+              sizes[i][1], sizes[i][2], b.g.activations, a.g.activations);
+        net_free(&a.g), net_free(&b.g);
     }
     for (int size = 4; size <= 28; size += 8) {
         Gan a, b;
@@ -519,7 +518,7 @@ static double difference(const float *got, const float *want, int channels) {
 }
 
 static void style_pieces(Gan *gan, Large *l, int h, int w, int overlap) {
-    style_generator(&gan->g, gan->ops, 1, h, w, 3, gan);
+    style_generator(gan, 1, h, w);
     *l = (Large){ .net = &gan->g, .h = TALL, .w = WIDE, .piece_h = h, .piece_w = w, .overlap = overlap, .fill = fill_piece, .context = gan };
     if (!net_finish(&gan->g, 0)) exit(1);
     net_initialize(&gan->g, 3, 1, 2);
@@ -532,7 +531,7 @@ static void test_large(void) {
     static float whole[TALL * WIDE * 3], given[TALL * WIDE * 3], got[TALL * WIDE * 3];
     for (int i = 0; i < 4; i++) ops_naive.random_normal(everything[i], TALL * WIDE, 7, (uint64_t)i);
     for (int i = 0; i < TALL * WIDE; i++) everything[0][i] = (real)tanh(2. * everything[0][i] * (i % WIDE) / WIDE - 1 + 2. * i / (TALL * WIDE));
-    Gan gan = { .ops = &ops_tiled };
+    Gan gan = { .ops = &ops_tiled, .options.channels = 3 };
     Large l;
     style_pieces(&gan, &l, TALL, WIDE, 0);
     int reach = net_receptive_field(&gan.g, gan.g_picture, TALL), picture = gan.g_picture;
