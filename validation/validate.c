@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "core/options.h"
 #include "core/safetensors.h"
+#include <stdarg.h>
 
 /* After training steps a share STRAY of a tensor may be up to STRAY_FAR times further away: where a
  * gradient is nearly zero, Adam's step has its sign, which rounding decides. */
@@ -22,7 +23,7 @@
 #define STRAY_FAR 3000
 enum { MOST_RANK = 4, MOST_SHOWN = 12 };
 typedef struct Result {
-    char name[200], why[200];
+    const char *name;
     double atol, rtol;
     const StTensor *shape;               /* as the golden file has it */
     double *want, *got;                  /* (count) */
@@ -45,6 +46,16 @@ static double *numbers(long n) {
     double *at = calloc(bytes + 1, 1);
     if (!at) die(1, "not enough memory for %zu bytes of a result", bytes);
     return at;
+}
+
+/* The tensor of the golden file with this name, formatted as by printf, or NULL */
+__attribute__((format(printf, 1, 2))) static const StTensor *beside(const char *format, ...) {
+    char name[300];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(name, sizeof name, format, list);
+    va_end(list);
+    return st_find(&golden, name);
 }
 
 static double *values(const StTensor *t, long n) {
@@ -168,11 +179,9 @@ static void another_factor(const Result *r, const Case *k) {
 
 /* The sizes of the case a tensor belongs to. 0: the file has none, or a damaged one. */
 static int case_of(const Result *r, Case *k) {
-    char name[220];
     double v[13];
-    int size[10];
-    snprintf(name, sizeof name, "%.*s/case", (int)strcspn(r->name, "/"), r->name);
-    const StTensor *t = strchr(r->name, '/') ? st_find(&golden, name) : NULL;
+    int size[10], group = (int)strcspn(r->name, "/");
+    const StTensor *t = r->name[group] ? beside("%.*s/case", group, r->name) : NULL;
     if (!t || count_of(t) != 13) return 0;
     must(st_read_f64(t, v, 13));
     for (int i = 0; i < 10; size[i] = (int)v[i], i++)
@@ -204,11 +213,9 @@ static int read_inputs(const Result *r, Data *x) {
     int good = 1;
     for (int j = 0; j < x->count; j++) {
         const Tensor *size = &x->tensor[j];
-        int changed = size->role & INOUT;
-        char name[300];
-        snprintf(name, sizeof name, "%.*s/%s%s", (int)strcspn(r->name, "/"), r->name, size->name,
-                 changed ? ".before" : "");
-        const StTensor *t = st_find(&golden, name);
+        int changed = size->role & INOUT, group = (int)strcspn(r->name, "/");
+        const StTensor *t = beside("%.*s/%s%s", group, r->name, size->name,
+                                   changed ? ".before" : "");
         if (!t && changed && size->name[0] == 'd') ops_naive.fill(x->value[j], 0, size->size);
         if (t && count_of(t) == size->size) good &= st_read_f64(t, x->value[j], size->size);
     }
@@ -288,13 +295,9 @@ static int another_step(const Result *r) {
         "Adam, up the slope", "running statistics that take the variance with 1/m for 1/(m-1)" };
     const char *recipe = st_meta(&golden, "recipe"), *rates = recipe ? strstr(recipe, "lr ") : NULL;
     double lr, beta1, beta2, f = 0, square = 0;
-    char name[300];
     if (!rates || strncmp(r->name, "step1/", 6) || strstr(r->name, ".grad")
         || sscanf(rates, "lr %lf, beta1 %lf, beta2 %lf", &lr, &beta1, &beta2) != 3) return 0;
-    snprintf(name, sizeof name, "%s.grad", r->name);
-    const StTensor *gradient = st_find(&golden, name);
-    snprintf(name, sizeof name, "start/%s", r->name + 6);
-    const StTensor *start = st_find(&golden, name);
+    const StTensor *gradient = beside("%s.grad", r->name), *start = beside("start/%s", r->name + 6);
     if (!start) return 0;
     long all = count_of(start), n = r->count;
     double *p = values(start, all), *g = gradient ? values(gradient, n) : NULL, *out = numbers(n);
@@ -368,12 +371,12 @@ static int describe(const Result *r, int good, double share) {
 /* 1 right, 0 wrong. After training steps the golden file may have only some numbers of a tensor;
  * theirs may have all. */
 static int check(Result *r, const StTensor *t) {
+    char shape[100];
     Case k, *sizes = case_of(r, &k) ? &k : NULL;
-    const char *slash = strchr(r->name, '/');
-    char name[300], *end;
-    snprintf(name, sizeof name, "start/%s", slash ? slash + 1 : "");
-    if ((end = strstr(name, ".grad")) && !end[5]) *end = 0;
-    const StTensor *start = strncmp(r->name, "step", 4) ? NULL : st_find(&golden, name);
+    const char *slash = strncmp(r->name, "step", 4) ? NULL : strchr(r->name, '/');
+    const char *end = slash ? strstr(slash, ".grad") : NULL;
+    int length = end ? (int)(end - slash) : 200;
+    const StTensor *start = slash ? beside("start%.*s", length, slash) : NULL;
     long all = count_of(t), n = r->count;
     int sampled = start && all == count_of(start), fits = sampled || all == n;
     double *read = values(t, all);
@@ -388,7 +391,8 @@ static int check(Result *r, const StTensor *t) {
         printf("WRONG %s\n", r->name);
         explain_shape(r, t, sizes);
     } else if (describe(r, good, share) && !good) {
-        if (share == 0) printf("    its numbers are right, its shape is %s\n", shape_text(t, name));
+        if (share == 0)
+            printf("    its numbers are right, its shape is %s\n", shape_text(t, shape));
         else if (!another_layout(r) && !(sizes && a_known_mistake(r, sizes)) && !another_step(r))
             another_factor(r, sizes);
     }
@@ -424,18 +428,15 @@ int main(int count, char **argument) {
     must(st_open(&theirs, file) && st_open(&golden, against));
     long right = 0, wrong = 0, missing = 0;
     for (int i = 0; i < golden.count; i++) {            /* in the order of the file: step by step */
-        Result r = { .shape = &golden.tensors[i] };
-        const char *name = r.shape->name, *tolerance = st_meta(&golden, name);
+        const char *name = golden.tensors[i].name, *tolerance = st_meta(&golden, name);
+        Result r = { .name = name, .shape = &golden.tensors[i] };
         if (!tolerance || !strncmp(tolerance, "seed ", 5)) continue;     /* an input, or its draw */
-        char exact_name[210];
-        snprintf(r.name, sizeof r.name, "%.199s", name);
-        snprintf(exact_name, sizeof exact_name, "%s.f64", r.name);
-        int read = sscanf(tolerance, "atol %lf rtol %lf: %199[^\n]", &r.atol, &r.rtol, r.why);
-        if (read != 3 || strlen(name) > 150 || !(r.atol >= 0 && r.atol < 1e30)
+        int read = sscanf(tolerance, "atol %lf rtol %lf", &r.atol, &r.rtol);
+        if (read != 2 || strlen(name) > 150 || !(r.atol >= 0 && r.atol < 1e30)
             || !(r.rtol >= 0 && r.rtol < 1))
             die(1, "%s: the result '%.150s' has the tolerance '%.60s': no golden file of ours, "
-                   "make it again", against, r.name, tolerance);
-        const StTensor *t = st_find(&theirs, r.name), *exact = st_find(&golden, exact_name);
+                   "make it again", against, name, tolerance);
+        const StTensor *t = st_find(&theirs, name), *exact = beside("%s.f64", name);
         if (!t && !missing++) absent = name;
         if (!t) continue;
         r.count = count_of(r.shape);
