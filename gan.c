@@ -904,8 +904,7 @@ void gan_encode(Gan *gan, real *code) {
  * (plain garments), gan->x_real of another (patterned ones), and nothing says which belong
  * together. G: A -> B, F: B -> A, a discriminator for each kind. F15:
  *   L = F2(LSGAN) of G and of F + cycle_weight (|F(G(a)) - a| + |G(F(b)) - b|)
- *     + identity_weight (|G(b) - b| + |F(a) - a|)
- * Half of the fake pictures that D is shown are of earlier steps (Shrivastava et al. 2017). */
+ *     + identity_weight (|G(b) - b| + |F(a) - a|) */
 
 #define CYCLEGAN_PARTS { "adversarial", "cycle", "identity" }
 enum { CYCLE = ADVERSARIAL + 1, IDENTITY, POOL = 50 };
@@ -965,8 +964,9 @@ static void cycle(Gan *gan, Net *there, Net *back, Net *d, const real *x, const 
 }
 
 /* Each fake picture goes into the pool; once that is full, half of them change places with an
- * earlier one. Several ranks: all keep the same pool, through which the pictures of all go in turn;
- * a sum with zeros in the place of the others' brings them together. */
+ * earlier one, which D is shown instead (Shrivastava et al. 2017). Several ranks: all keep the same
+ * pool, through which the pictures of all go in turn; a sum with zeros in the place of the others'
+ * brings them together. */
 static void through_pool(Gan *gan, real *x_fake, real *pool, int side) {
     const Ops *ops = gan->ops;
     long own = node_count(fake(gan)), each = own / gan->options.batch;
@@ -1272,9 +1272,8 @@ const Recipe recipes[] = {
 
 int gan_content(const Gan *gan) {
     switch (gan->recipe->feeds) {
-        case FEED_UNPAIRED: case FEED_DRAWINGS: return gan->options.channels;
+        case FEED_UNPAIRED: case FEED_DRAWINGS: case FEED_STYLES: return gan->options.channels;
         case FEED_GARMENTS: return 1;
-        case FEED_STYLES: return 3;
         default: return 0;
     }
 }
@@ -1306,7 +1305,7 @@ static void want_shared(Gan *gan) {
     want(gan, &gan->numbers, NUMBERS);
     want(gan, &gan->x_real, batches * pixels * o->channels);
     if (gan_content(gan)) want(gan, &gan->content, o->batch * pixels * gan_content(gan));
-    if (feeds == FEED_CLASSES || gan->g_given) want(gan, &gan->given, batches * o->classes);
+    if (gan->g_given) want(gan, &gan->given, batches * o->classes);
     if (feeds == FEED_CROPS || feeds == FEED_LABELS) want(gan, &gan->labels, o->batch);
     if (gan->d.nodes) want(gan, &gan->d_target, 2 * node_count(logits_of(gan, &gan->d)));
     if (o->penalty_weight > 0) want(gan, &gan->t, o->batch);

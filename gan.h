@@ -168,16 +168,14 @@ void gan_sample_back(Gan *gan, real *out);
 void gan_encode(Gan *gan, real *code);
 void gan_mix(Gan *gan, const real *coarse, const real *fine, real *out);
 
-/* The style generator alone, for n pictures of any height and width (multiples of STYLE_MULTIPLE);
- * and one direction of cyclegan, for any even height and width, or with z > 0 pattern's generator,
- * which reads z numbers. They and the cloth generator are built in gan->g, of gan->ops and
- * gan->options (channels, body, classes). */
+/* A generator alone, in gan->g, for n pictures of any height and width (multiples of
+ * STYLE_MULTIPLE); gan->ops and gan->options (channels, body, classes) say of what. translator: one
+ * direction of cyclegan, or with z > 0 pattern's generator, which reads z numbers; any even size. */
 void style_generator(Gan *gan, int n, int h, int w);
 void translator(Gan *gan, int n, int h, int w, int z);
 enum { PATTERN_Z = 8 };
 
-/* The cloth generator alone, for n pictures of any height and width (multiples of STYLE_MULTIPLE).
- * No convolution is padded, so that a picture has no border: each of its pixels is made in one and
+/* No convolution is padded, so that a picture has no border: each of its pixels is made in one and
  * the same way of what its inputs hold around it. Inputs: g_latent[0] (1,1,z): phases of the waves,
  * then numbers of the whole picture; g_given (1,1,classes): the style, if classes > 1; g_latent[1]
  * .. [3]: noise in grains of 8, 2, 1 pixels, (h / grain + cloth_margin(i), ..) each. */

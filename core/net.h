@@ -616,25 +616,21 @@ int gray(Net *net, int x) {
     return net_node(net, &kind_gray, x, -1, net->node[x].h, net->node[x].w, 1);
 }
 
-static int blocks_node(Net *net, const Kind *kind, int x, int h, int w, int factor) {
-    int i = net_node(net, kind, x, -1, h, w, net->node[x].c);
-    net->node[i].factor = factor, net->node[i].reach = factor - 1;
+/* a node of up / down times the height and width; one of the two is 1 */
+static int blocks_node(Net *net, const Kind *kind, int x, int up, int down) {
+    Node *in = &net->node[x];
+    int i = net_node(net, kind, x, -1, in->h * up / down, in->w * up / down, in->c);
+    net->node[i].factor = up * down, net->node[i].reach = up * down - 1;
     return i;
 }
-int upsample(Net *net, int x, int factor) {
-    Node *in = &net->node[x];
-    return blocks_node(net, &kind_upsample, x, in->h * factor, in->w * factor, factor);
-}
+int upsample(Net *net, int x, int factor) { return blocks_node(net, &kind_upsample, x, factor, 1); }
 int avgpool(Net *net, int x, int factor) {
     Node *in = &net->node[x];
     net_need(net, in->h % factor == 0 && in->w % factor == 0, "avgpool",
              "height or width is not a multiple of the factor");
-    return blocks_node(net, &kind_avgpool, x, in->h / factor, in->w / factor, factor);
+    return blocks_node(net, &kind_avgpool, x, 1, factor);
 }
-int maxpool(Net *net, int x, int factor) {
-    Node *in = &net->node[x];
-    return blocks_node(net, &kind_maxpool, x, in->h / factor, in->w / factor, factor);
-}
+int maxpool(Net *net, int x, int factor) { return blocks_node(net, &kind_maxpool, x, 1, factor); }
 
 /* --------------------------------------------------------------------------------------- memory */
 
