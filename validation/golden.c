@@ -338,30 +338,33 @@ static double largest(const real *a, const real *b, long n) {
     return most;
 }
 
-enum { START, GRADIENT, AFTER };
-/* The tensors of a network: all numbers at the start, later at most SAMPLES of each, element j *
- * count / samples as number j. One kind has no right value: a bias that a norm takes out again. Its
- * gradient is rounding, of which Adam makes steps of the learning rate. */
-static void put_network(Net *net, const Net *shadow, int what, const char *when, double step) {
+/* The tensors of a network at the start */
+static void put_start(Net *net) {
     NetTensor t;
-    double most = net->g ? largest(net->g, NULL, net->parameters) : 0;
+    for (int i = 0; net_tensor(net, i, &t); i++) {
+        real *v = (t.in_buffer ? net->buffer : net->p) + t.offset;
+        long shape[5] = {0};
+        memcpy(shape, t.shape, sizeof t.shape);
+        begin_with(text("start/%s", t.name), v, shape);
+    }
+}
+
+/* The same after a step, or their gradients: at most SAMPLES numbers of each, element j * count /
+ * samples as number j. One kind has no right value: a bias that a norm takes out again. Its
+ * gradient is rounding, of which Adam makes steps of the learning rate. */
+static void put_network(Net *net, const Net *shadow, int gradient, const char *when, double step) {
+    NetTensor t;
+    double most = largest(net->g, NULL, net->parameters);
     int arbitrary = 0;
     for (int i = 0; net_tensor(net, i, &t); i++) {
-        int gradient = what == GRADIENT;
         const char *name = text("%s/%s%s", when, t.name, gradient ? ".grad" : "");
         real *v = (t.in_buffer ? net->buffer : gradient ? net->g : net->p) + t.offset;
         real *w = (t.in_buffer ? shadow->buffer : gradient ? shadow->g : shadow->p) + t.offset;
         real some[SAMPLES];
-        long n = t.count < SAMPLES ? t.count : SAMPLES, shape[ST_RANK_MAX + 1] = {0};
-        int zero = what && !t.in_buffer && net->g;
-        if (zero) zero = largest(net->g + t.offset, NULL, t.count) <= 1e-10 * most;
+        long n = t.count < SAMPLES ? t.count : SAMPLES;
+        int zero = !t.in_buffer && largest(net->g + t.offset, NULL, t.count) <= 1e-10 * most;
         arbitrary |= zero;
         if (gradient && t.in_buffer) continue;
-        for (int d = 0; d < t.rank; d++) shape[d] = t.shape[d];
-        if (what == START) {
-            begin_with(name, v, shape);
-            continue;
-        }
         double rtol = gradient ? 1e-5 : 1e-6, atol = TIMES * largest(v, w, t.count);
         for (long j = 0; j < n; j++) some[j] = v[j * t.count / n];
         if (gradient) atol += rtol * (rms(some, n) + 0.01 * most);
@@ -419,8 +422,8 @@ static void put_results(Gan *gan, Gan *shadow, const char *when, Number *number,
     for (int k = nets - 1; (net = k < 0 ? NULL : gan_net(gan, k)); k--) {
         for (int i = NORM_G; i >= LOSS_G && !k; i--) put_number(when, &number[i]);
         if (!(net->training & NET_WEIGHTS)) continue;
-        put_network(net, gan_net(shadow, k), GRADIENT, when, 0);
-        put_network(net, gan_net(shadow, k), AFTER, when, step);
+        put_network(net, gan_net(shadow, k), 1, when, 0);
+        put_network(net, gan_net(shadow, k), 0, when, step);
     }
 }
 
@@ -430,7 +433,7 @@ static void write_recipe(const char *folder, const Recipe *recipe, const char *n
     recording.dropout_forward = drawn_dropout, recording.gaussian_sample_forward = drawn_gaussian;
     Gan gan, shadow;
     Report r, s;
-    Net *net, *other;
+    Net *net;
     Number number[NUMBERS] = { { .name = "loss_d" }, { .name = "norm_d" }, { .name = "penalty" },
                                { .name = "loss_g" }, { .name = "norm_g" } };
     int size = has_word("dcgan64 adain features cloth", recipe->name) ? 16 : 8;
@@ -439,8 +442,8 @@ static void write_recipe(const char *folder, const Recipe *recipe, const char *n
     gan_begin(&gan, recipe, &o, &recording), gan_begin(&shadow, recipe, &o, &rounding);
     must(gan_finish(&gan) && gan_finish(&shadow));
     for (int k = 0; (net = gan_net(&gan, k)); k++) {
-        put_network(net, other = gan_net(&shadow, k), START, "start", 0);
-        ops_naive.copy(other->p, net->p, net->parameters);
+        put_start(net);
+        ops_naive.copy(gan_net(&shadow, k)->p, net->p, net->parameters);
     }
     for (int t = 1; t <= STEPS; t++) {
         char when[20];
@@ -452,8 +455,8 @@ static void write_recipe(const char *folder, const Recipe *recipe, const char *n
         gan_step(&gan, &r);
         prefix = NULL;
         if (DOUBLE) gan_step(&shadow, &s); else s = r;
-        for (int k = 0; (other = gan_net(&shadow, k)); k++)
-            round_to_float(other->p, other->parameters);
+        for (int k = 0; (net = gan_net(&shadow, k)); k++)
+            round_to_float(net->p, net->parameters);
         const double v[] = { r.loss_d, r.norm_d, r.penalty, r.loss_g, r.norm_g };
         const double w[] = { s.loss_d, s.norm_d, s.penalty, s.loss_g, s.norm_g };
         for (int i = 0; i < NUMBERS; i++) number[i].v = v[i], number[i].w = w[i];
