@@ -684,7 +684,7 @@ static int cloth_start(Gan *gan) {
     int count = 2 * cloth_waves(gan->options.classes), i = 0;
     real w[COLOURS], k[2 * 16];
     for (int j = 0; j < COLOURS; j++)
-        w[j] = (real)(palette ? palette[(j + 3) % COLOURS] : j < 9 ? j % 4 == 0 : 0);
+        w[j] = (real)(palette ? palette[(j + 3) % COLOURS] : j % 4 == 0);
     gan->ops->upload(gan->g.p + node->weight, w, COLOURS);     /* (3,3), and the bias behind it */
     if (!palette) return 1;
     while (gan->g.node[i].rank != 2) i++;
