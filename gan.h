@@ -168,9 +168,9 @@ void gan_sample_back(Gan *gan, real *out);
 void gan_encode(Gan *gan, real *code);
 void gan_mix(Gan *gan, const real *coarse, const real *fine, real *out);
 
-/* A generator alone, in gan->g, for n pictures of any height and width (multiples of
- * STYLE_MULTIPLE); gan->ops and gan->options (channels, body, classes) say of what. translator: one
- * direction of cyclegan, or with z > 0 pattern's generator, which reads z numbers; any even size. */
+/* A generator alone, in gan->g, by gan->ops and gan->options (channels, body, classes), for n
+ * pictures of any height and width that are multiples of STYLE_MULTIPLE. translator: one direction
+ * of cyclegan, or with z > 0 pattern's generator, which reads z numbers; any even size. */
 void style_generator(Gan *gan, int n, int h, int w);
 void translator(Gan *gan, int n, int h, int w, int z);
 enum { PATTERN_Z = 8 };
