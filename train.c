@@ -40,11 +40,6 @@ static void run_open(Run *run) {
     networks_open(run, ops);
 }
 
-static void run_close(Run *run) {
-    gan_free(&run->gan);
-    imageset_free(&run->set);
-}
-
 /* ---------------------------------------------------------------- training */
 
 static volatile sig_atomic_t stop;
@@ -93,7 +88,7 @@ static void check_finite(const Run *run, const Report *r) {
     for (int i = 0; !where && gan_net(&run->gan, i); i++)
         where = net_find_not_finite(gan_net(&run->gan, i));
     die(1, "step %ld: the numbers are no longer finite, first in %s: %s. A lower --lr or --clip 1 "
-        "helps.", run->gan.step, where ? where : "the losses", run->saved >= 0 ?
+        "helps.", run->gan.step, where ? where : "the losses", run->same ?
         "the last good checkpoint is kept" : "no checkpoint had been written yet");
 }
 
@@ -105,9 +100,9 @@ static void record(Run *run, const Report *report) {
     double seconds = now() - run->begin;
     check_finite(run, report);
     log_step(run, report, seconds);
-    diagnose(&run->diagnosis, &run->gan, report, run->fed[FED_X_REAL].from);
+    diagnose(&run->diagnosis, gan, report, run->fed[FED_X_REAL].from);
     if (gan->step % run->log_every == 0 || last)
-        progress(run, report, (gan->step - run->first) / seconds, seconds);
+        progress(run, report, seconds);
     if (run->writes && run->sample_every && gan->step % run->sample_every == 0) {
         save_sheets(run);
         if (4 * (gan->step - run->plotted) >= run->plotted) save_plot(run);
@@ -126,7 +121,7 @@ static int train(Run *run) {
     run->first = gan->step;
     folder_begin(run);
     catch_signals();
-    run->begin = now(), run->saved = run->same ? gan->step : -1;
+    run->begin = now();
     prepare_batch(run, gan->step);
     while (gan->step < run->options.steps && !(over = is_over(run))) {
         upload_batch(run);
@@ -178,7 +173,7 @@ static int run_job(Run *run) {
         load_weights(run);
         status = run->dry_run ? dry_run(run) : train(run);
     }
-    run_close(run);
+    gan_free(&run->gan), imageset_free(&run->set);
     return status;
 }
 

@@ -33,7 +33,7 @@ static void keep_apart(const Run *run, const char *source) {
 static double style_scale(const Run *run, const Image *picture, const char *name) {
     enum { LEAST = 16, MOST = 32 };
     int shorter = picture->h < picture->w ? picture->h : picture->w;
-    double period, by = 1;
+    double period, by;
     if (run->style_scale > 0) return run->style_scale;
     if (run->recipe->feeds != FEED_CLOTH || !((period = image_period(picture)) > 0)) return 1;
     by = period > MOST ? period / MOST : fmin(1, fmax(0.5, period / LEAST));
@@ -109,9 +109,10 @@ static void styles_open(Run *run) {
         die(2, "the recipe %s needs --style: a picture, a .pat pattern, a folder of them, or "
             "synthetic", run->recipe->name);
     if (is_set(style, "synthetic")) {
-        char *end = NULL;
-        long kind = style[9] ? strtol(style + 10, &end, 10) : 0;
-        if (kind < 0 || kind >= IMAGE_PATTERNS || (end && (end == style + 10 || *end)))
+        long kind = 0;
+        char rest;
+        int good = !style[9] || sscanf(style + 10, "%ld%c", &kind, &rest) == 1;
+        if (!good || kind < 0 || kind >= IMAGE_PATTERNS)
             die(1, "--style %s: the drawn patterns are synthetic:0 to synthetic:%d", style,
                 IMAGE_PATTERNS - 1);
         must(image_pattern_synthetic(&picture, kind, 128));
@@ -234,7 +235,7 @@ static int style_crop(const Run *run, float *to, const float u[5]) {
     int shorter = from->h < from->w ? from->h : from->w;
     double scale = as_is || !(run->style_scale > 0) ? 1 : run->style_scale;
     int least = fmin(lround(size * scale), shorter);
-    int most = !as_is && least * 5 / 4 < shorter ? least * 5 / 4 : as_is ? least : shorter;
+    int most = as_is ? least : fmin(least * 5 / 4, shorter);
     int side = least + (int)(u[1] * (most - least + 1));
     int y = u[2] * (from->h - side + 1), x = u[3] * (from->w - side + 1);
     must(image_crop(&crop, from, y, x, side, side) && image_resize(&fitted, &crop, size, size));
@@ -322,6 +323,11 @@ static void draw_edges(const Run *run, float *picture) {
         for (int k = 0; k < c; k++) picture[i * c + k] = fminf(sqrtf(square) * 1.5f, 2) - 1;
     }
     free(from);
+}
+
+/* normal number i of a stream that only sheets (part below 2) and --evaluate draw from */
+static float sample_normal(const Run *run, long part, long i) {
+    return philox_normal(run->options.seed, STREAM(STREAM_SAMPLE, part), i);
 }
 
 /* ---------------------------------------------------------------- a batch */

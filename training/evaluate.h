@@ -16,6 +16,7 @@
 
 enum { CLASSIFIER_BATCH = 50, PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBOUR = 3,
        DIRECTIONS = 64, BLOCK = 4, LEAST_CLOTH = 50 };
+enum { YARDSTICK = 1 << 30 };            /* the first stream number of the noise and crops here */
 
 /* One row of the table: a set of pictures, measured. Not every recipe has every number: NaN */
 enum { FCD, RELATIVE, PRECISION, RECALL, KL, COVERED, PATCHWISE, SSIM, GRAIN, CHECKER,
@@ -78,13 +79,6 @@ typedef struct Evaluation {
 
 static void forget(Seen *s) { free(s->feature), free(s->patch), free(s->label); }
 
-/* normal number i of a yardstick's noise */
-static float evaluation_normal(const Run *run, int kind, long i) {
-    float z[4];
-    philox_normals(z, run->options.seed, STREAM(STREAM_SAMPLE, (1L << 30) + kind), i / 4);
-    return z[i % 4];
-}
-
 /* Pictures first..first+count-1 of a kind. The reference is the test part, or one half of a set
  * that has none, in an order drawn at random; the other half is the floor. */
 static void fetch_real(Evaluation *e, int from, long first, long count, float *x) {
@@ -141,7 +135,7 @@ static void spoil(const Evaluation *e, int kind, float *x, const float *like, lo
     int contents = kinds[kind].from == CONTENTS;
     if (contents && keep < 1) from = mean_of_cloth(x, e->each), to = mean_of_cloth(like, e->each);
     for (long p = 0; p < e->each && noise > 0; p++) {
-        float z = evaluation_normal(e->run, kind, i * e->each + p);
+        float z = sample_normal(e->run, YARDSTICK + kind, i * e->each + p);
         if (!contents || is_cloth(x[p]))
             x[p] = fmaxf(-1, fminf(1, to + keep * (x[p] - from) + noise * z));
     }
@@ -229,11 +223,6 @@ static double cloth_distance(const Seen *s, const Seen *reference, int patches, 
     return distance;
 }
 
-static double frechet(const Evaluation *e, const Seen *s, double *trace) {
-    int width = e->classifier.g.node[e->classifier.g_features].c;
-    return measure_frechet(s->feature, s->n, e->reference.feature, e->reference.n, width, trace);
-}
-
 /* A set against the reference. Contents of another kind have classes of their own: no KL, no count
  * of classes */
 static Row compare(const Evaluation *e, int kind, const Seen *s) {
@@ -245,7 +234,8 @@ static Row compare(const Evaluation *e, int kind, const Seen *s) {
     double trace, share[RUN_CLASSES];
     Row row = row_new(kinds[kind].name, kinds[kind].key);
     double *v = row.value;
-    v[FCD] = frechet(e, s, &trace), v[RELATIVE] = v[FCD] / trace;
+    v[FCD] = measure_frechet(s->feature, s->n, r->feature, r->n, width, &trace);
+    v[RELATIVE] = v[FCD] / trace;
     measure_precision_recall(&v[PRECISION], &v[RECALL], r->feature, n, s->feature, n, width,
                              NEIGHBOUR);
     v[PATCHWISE] = measure_sliced_wasserstein(s->patch, r->patch, n * e->patches, square,
@@ -389,11 +379,6 @@ static void evaluation_open(Evaluation *e, Run *run) {
     e->reference = see(e, SETS, n);
 }
 
-static void evaluation_close(Evaluation *e) {
-    forget(&e->reference);
-    gan_free(&e->classifier);
-}
-
 static void evaluate_pictures(Run *run) {
     static Evaluation e;
     Row row[SETS];
@@ -412,7 +397,7 @@ static void evaluate_pictures(Run *run) {
         forget(&s);
     }
     save_rows(run, e.repaints ? e.contents.source : NULL, row, rows);
-    evaluation_close(&e);
+    forget(&e.reference), gan_free(&e.classifier);
 }
 
 /* Of the pictures that the recipe classifier has not been trained with, the share whose class it
@@ -445,14 +430,6 @@ static inline void print_accuracy(Run *run) {
  * the style, and noise of their colours; bank: other crops, which all are compared with. */
 enum { PRINTED, UNTOUCHED, CROPS, COLOURED_NOISE, BANK, MOST_STYLES = 8 };
 
-/* The crop that picture i is printed in the style of, or with `other` another one of the style */
-static void evaluation_crop(const Run *run, float *to, int style, int other, long i) {
-    float u[5];
-    draw_uniforms(run, u, 5, STREAM_CROP, (1L << 30) + other, i);
-    u[0] = (style + .5f) / run->style_count;
-    style_crop(run, to, u);
-}
-
 /* x: each numbers with the means and deviations of the crop's channels */
 static void coloured_noise(const Run *run, long i, const float *crop, long each, float *x) {
     for (int c = 0; c < 3; c++) {
@@ -460,7 +437,7 @@ static void coloured_noise(const Run *run, long i, const float *crop, long each,
         for (long p = c; p < each; p += 3) sum += crop[p], squares += (double)crop[p] * crop[p];
         double deviation = sqrt(fmax(squares / n - sum / n * sum / n, 0));
         for (long p = c; p < each; p += 3) {
-            float z = evaluation_normal(run, COLOURED_NOISE, i * each + p);
+            float z = sample_normal(run, YARDSTICK + COLOURED_NOISE, i * each + p);
             x[p] = fmaxf(-1, fminf(1, sum / n + deviation * z));
         }
     }
@@ -533,8 +510,8 @@ static void add_motifs(const Run *run, Row *row, const float *x, const float *of
     free(bank), free(print);
 }
 
-/* Prints of one style to x (samples,size,size,3). Returns how far they are from their contents, the
- * mean of measure_content_distance; NaN where there are none. */
+/* Prints of one style, each in that of a crop, to x (samples,size,size,3). Returns how far they are
+ * from their contents, the mean of measure_content_distance; NaN where there are none. */
 static double print_style(Run *run, int kind, int style, float *x) {
     Gan *gan = &run->gan;
     int size = run->options.size, c = gan_content(gan);
@@ -543,12 +520,15 @@ static double print_style(Run *run, int kind, int style, float *x) {
     float *crops = floats(batch * each);
     for (long done = 0; done < run->samples; done += batch) {
         for (long i = 0; i < batch; i++) {
-            evaluation_crop(run, crops + i * each, style, kind == BANK, done + i);
+            float u[5];
+            draw_uniforms(run, u, 5, STREAM_CROP, YARDSTICK + (kind == BANK), done + i);
+            u[0] = (style + .5f) / run->style_count;
+            style_crop(run, crops + i * each, u);
             if (c) must(imageset_get(&run->set, (done + i) % run->set.count,
                                      run->pixels + i * pixels * c, run->masks + i * pixels));
         }
         if (c) gan->ops->upload(gan->content, run->pixels, batch * pixels * c);
-        if (c) gan->ops->upload(gan->x_real, crops, batch * each);
+        gan->ops->upload(gan->x_real, crops, batch * each);
         if (gan->given) feed_every_class(run, style * batch, batch);
         if (kind == PRINTED) gan_sample(gan, done / batch, run->made);
         for (long i = 0; i < batch && done + i < run->samples; i++, x += each) {
@@ -577,14 +557,15 @@ static void evaluate_prints(Run *run) {
     for (int k = 0; k < BANK; k++) {
         if (k == UNTOUCHED && !contents) continue;
         row[rows] = row_new(name[k], key[k]);
+        row[rows].value[CONTENT] = 0;
         for (int j = 0; j < styles; j++) {
             int which = j * run->style_count / styles;
             const Image *style = &run->styles[which];
-            double weight = 1. / styles, distance = print_style(run, k, which, x) * weight;
+            double weight = 1. / styles;
+            row[rows].value[CONTENT] += print_style(run, k, which, x) * weight;
             if (contents) print_style(run, BANK, which, bank);        /* cut out at any scale */
             if (contents) add_motifs(run, &row[rows], x, bank, run->samples, size, size, weight);
             else add_motifs(run, &row[rows], x, style->pixels, 1, style->h, style->w, weight);
-            row[rows].value[CONTENT] = j ? row[rows].value[CONTENT] + distance : distance;
         }
         rows++;
     }
@@ -595,13 +576,6 @@ static void evaluate_prints(Run *run) {
 }
 
 /* ---------------------------------------------------------------- the jobs */
-
-/* G's weights from a checkpoint, compressed or not */
-static void load_generator(Gan *gan, const char *path) {
-    StFile file;
-    must(gan_open(&file, path) && net_load(&gan->g, &file, path, gan->recipe->name));
-    st_close(&file);
-}
 
 /* A classifier, or --evaluate, that the recipe has no use for is refused */
 static inline void check_measurable(const Run *run) {
@@ -615,7 +589,9 @@ static inline void check_measurable(const Run *run) {
 }
 
 static inline void evaluate(Run *run) {
-    load_generator(&run->gan, run->from);
+    StFile file;                            /* compressed or not */
+    must(gan_open(&file, run->from) && net_load(&run->gan.g, &file, run->from, run->recipe->name));
+    st_close(&file);
     if (feeds_on_styles(run->recipe)) evaluate_prints(run);
     else evaluate_pictures(run);
 }
@@ -643,6 +619,5 @@ static inline void compress(Run *run) {
            "%s: %.1f kB; of %ld weights %ld are zero (%.1f%%)\n", from, before.st_size / 1e3,
            report.numbers, 4 * report.numbers / 1e3, out, after.st_size / 1e3, report.weights,
            report.zeros, report.weights ? 100. * report.zeros / report.weights : 0);
-    fflush(stdout);
 }
 #endif

@@ -116,11 +116,9 @@ static void folder_clean(const Run *run, int anew, long last) {
         DIR *folder = opendir(in_folder(run, path, subs[sub]));
         for (struct dirent *e; folder && (e = readdir(folder));) {
             const char *n = e->d_name;
-            int half = !fnmatch("*.tmp-[0-9]*", n, 0) || !fnmatch("*.png.[0-9]*.tmp", n, 0);
             snprintf(name, sizeof name, "%s/%s", subs[sub], n);
             long step = sub && !strncmp(n, "step-", 5) ? atol(n + 5) : -1;
-            if (half || step > last)
-                unlink(in_folder(run, path, name));
+            if (!fnmatch("*.tmp-[0-9]*", n, 0) || step > last) unlink(in_folder(run, path, name));
         }
         if (folder) closedir(folder);
     }
@@ -175,7 +173,7 @@ static int save_checkpoint(Run *run) {
     for (const Option *o = run->table; o->name; o++)
         if (!(o->jobs & ONCE)) meta[n] = (StMeta){ o->name, option_text(o, text[n]) }, n++;
     int good = gan_save(gan, in_folder(run, path, "checkpoint.safetensors"), meta, n);
-    if (good) run->saved = gan->step;
+    if (good) run->same = 1;
     if (good && keep) {
         snprintf(name, sizeof name, "checkpoint-%06ld.safetensors", gan->step);
         unlink(in_folder(run, other, name));
@@ -199,7 +197,7 @@ static inline void folder_begin(Run *run) {
     folder_clean(run, !run->home, !run->home ? -1 : back ? run->gan.step : LONG_MAX);
     must(folder_make(in_folder(run, path, "samples")));
     save_options(run);
-    if (back) run->same = save_checkpoint(run);     /* before the log is cut to its step */
+    if (back) save_checkpoint(run);         /* before the log is cut to its step */
     log_open(run);
 }
 
@@ -217,7 +215,7 @@ static void save_plot(Run *run) {
     Log log;
     Image plot;
     fflush(run->log);
-    log_read(&log, run->out, 3);
+    log_read(&log, run->out);
     PlotSeries series[2] = { { "discriminator", log.value[0], log.value[1], log.rows },
                              { "generator", log.value[0], log.value[2], log.rows } };
     snprintf(title, sizeof title, "%s: losses", run->recipe->name);

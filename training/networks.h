@@ -86,8 +86,7 @@ static inline void networks_open(Run *run, const Ops *ops) {
     print_networks(run);
     check_networks(run);
     long pixels = picture_floats(run, o.batch);
-    run->pixels = floats(pixels * 3), run->masks = floats(pixels);
-    run->labels = floats(o.batch), run->made = floats(pixels * 3);
+    run->pixels = floats(pixels * 3), run->masks = floats(pixels), run->made = floats(pixels * 3);
     if (!gan_finish(gan)) die(1, "%s (this run needs %.0f MB)", error_text(), gan_bytes(gan) / 1e6);
     batch_open(run);
 }

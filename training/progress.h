@@ -5,12 +5,12 @@
 #include <math.h>
 #include <sys/ioctl.h>
 
-/* After a step: its line, one that is rewritten on a terminal. rate: steps a second */
-static inline void progress(const Run *run, const Report *r, double rate, double seconds) {
+/* After a step: its line, one that is rewritten on a terminal. seconds: since the first step */
+static inline void progress(const Run *run, const Report *r, double seconds) {
     const Gan *gan = &run->gan;
     const char *const *part = gan->recipe->part;
     int terminal = progress_on_terminal(), steps = run->options.steps, bar = 0;
-    double rest = rate > 0 ? (steps - gan->step) / rate : 0;
+    double rate = (gan->step - run->first) / seconds, rest = (steps - gan->step) / rate;
     if (run->minutes > 0) rest = fmin(rest, 60 * run->minutes - seconds);
     long left = fmax(rest, 0);
     char line[500], losses[100];
@@ -27,7 +27,7 @@ static inline void progress(const Run *run, const Report *r, double rate, double
         struct winsize w;
         int columns = ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || !w.ws_col ? 80 : w.ws_col;
         if (n > columns - 1) line[columns - 1] = 0;
-        bar = columns - n - 4 < 24 ? columns - n - 4 : 24;
+        bar = fmin(columns - n - 4, 24);
     }
     int filled = bar > 0 ? bar * gan->step / steps : 0;
     if (bar > 4) progress_line("[%.*s%.*s] %s", filled, "########################", bar - filled,

@@ -27,9 +27,8 @@ static void log_free(Log *log) {
     for (int k = 0; k < LOG_COLUMNS; k++) free(log->value[k]);
 }
 
-/* The first `most` columns of the log in a folder; without one it is empty. A line that is not
- * whole is left out. */
-static void log_read(Log *log, const char *folder, int most) {
+/* The log in a folder; without one it is empty. A line that is not whole is left out. */
+static void log_read(Log *log, const char *folder) {
     char path[4300], line[1000];
     memset(log, 0, sizeof *log);
     snprintf(path, sizeof path, "%s/log.csv", folder);
@@ -37,7 +36,7 @@ static void log_read(Log *log, const char *folder, int most) {
     for (int first = 1; from && fgets(line, sizeof line, from); first = 0) {
         double row[LOG_COLUMNS];
         int column = 0, whole = strchr(line, '\n') != NULL;
-        for (char *c = strtok(line, ",\n"); c && column < most; c = strtok(NULL, ",\n"), column++)
+        for (char *c = strtok(line, ",\n"); c && column < LOG_COLUMNS; c = strtok(NULL, ",\n"), column++)
             if (first) snprintf(log->name[column], sizeof log->name[column], "%s", c);
             else row[column] = atof(c);
         if (first) log->columns = column;
@@ -226,7 +225,7 @@ static inline int report_write(const char *folder, const char *title, const char
     FILE *page = file_begin(&w, path);
     if (!page) return 0;
     report_head(page, title);
-    log_read(&log, folder, LOG_COLUMNS);
+    log_read(&log, folder);
     if (log.rows)
         fprintf(page, "%.0f steps in %.0f s, on ", log.value[0][log.rows - 1],
                 log.value[log.columns - 1][log.rows - 1]);

@@ -52,7 +52,7 @@ typedef struct Run {
     char from[RUN_PATH], origin[RUN_PATH];  /* its first checkpoint, or "", and that one's folder */
     char own[RUN_PATH];                     /* the default of --out */
     const char *folders[4];                 /* old and new: it does not learn from pictures there */
-    int same, home;                         /* 1: it goes on from the checkpoint there; there */
+    int same, home;                         /* 1: the checkpoint there is its own; it goes on there */
     int lock, writes;                       /* of the folder; 1: this rank writes the files */
     int disk_told;                          /* the user knows that the disk refuses */
     FILE *log;
@@ -71,12 +71,11 @@ typedef struct Run {
     Gan gan;
     StFile weights;                         /* of --features */
     Fed fed[FEEDS];                         /* the batch of the next step */
-    float *pixels, *masks, *labels, *made;  /* of a batch, for sheets and evaluation */
+    float *pixels, *masks, *made;           /* of a batch, for sheets and evaluation */
 
     /* how it goes */
     double begin, before;                   /* seconds: when, and of the run that is resumed */
-    long first, saved;                      /* its first step; that of the last checkpoint, or -1 */
-    long plotted;                           /* the step of the last plot */
+    long first, plotted;                    /* its first step; that of the last plot */
     Diagnosis diagnosis;
 } Run;
 

@@ -136,13 +136,6 @@ static void sheet_of_translations(Run *run) {
     sheet_save(run, &s, NULL);
 }
 
-/* number i of the noise of the sheets of codes (part 0) and mixtures (1) */
-static float sheet_normal(const Run *run, int part, long i) {
-    float normal[4];
-    philox_normals(normal, run->options.seed, STREAM(STREAM_SAMPLE, part), i / 4);
-    return normal[i % 4];
-}
-
 /* vaegan: 8 pictures, the same by way of their codes, the ways between the codes of four pairs
  * of them, and 16 pictures out of noise */
 static void sheet_of_codes(Run *run) {
@@ -165,7 +158,7 @@ static void sheet_of_codes(Run *run) {
             const float *one = z + pair * c, *other = one + c;
             float way = i % COLUMNS / (COLUMNS - 1.f);
             z[i * c + k] = i < NOISE ? one[k] + way * (other[k] - one[k])
-                                     : sheet_normal(run, 0, i * c + k);
+                                     : sample_normal(run, 0, i * c + k);
         }
     for (long done = COLUMNS; done < CELLS; done += batch) {
         gan_decode(gan, z + done * c, run->made);
@@ -188,8 +181,8 @@ static void save_mixing(Run *run) {
             long left = (done + i) % CELLS / COLUMNS, top = (done + i) % COLUMNS;
             long from = left ? left : SIDE + top, to = top ? SIDE + top : left;
             for (long k = 0; k < c; k++) {
-                coarse[i * c + k] = sheet_normal(run, 1, from * c + k);
-                fine[i * c + k] = sheet_normal(run, 1, to * c + k);
+                coarse[i * c + k] = sample_normal(run, 1, from * c + k);
+                fine[i * c + k] = sample_normal(run, 1, to * c + k);
             }
         }
         gan_mix(gan, coarse, fine, run->made);
