@@ -20,20 +20,17 @@ static int has_the_ten(const char *source) {
 
 /* The run's pictures must not lie among those that it learns from */
 static void keep_apart(const Run *run, const char *source) {
-    const char *out = run->out;
     char samples[RUN_PATH];
-    snprintf(samples, sizeof samples, "%.4000s/samples", out);
     if (run->job != TRAINS || !is_folder(source)) return;
-    if (same_file(source, out) || same_file(source, samples))
+    if (same_file(source, run->out) || same_file(source, in_folder(run, samples, "samples")))
         die(1, "--out %s: the run's pictures would lie among those it learns from: choose another "
-            "folder", out);
+            "folder", run->out);
 }
 
 /* The scale of a style: 1, --style-scale, or of cloth what makes its motifs 16 to 32 pixels wide */
 static double style_scale(const Run *run, const Image *picture, const char *name) {
     enum { LEAST = 16, MOST = 32 };
-    int shorter = picture->h < picture->w ? picture->h : picture->w;
-    double period, by;
+    double period, by, shorter = fmin(picture->h, picture->w);
     if (run->style_scale > 0) return run->style_scale;
     if (run->recipe->feeds != FEED_CLOTH || !((period = image_period(picture)) > 0)) return 1;
     by = period > MOST ? period / MOST : fmin(1, fmax(0.5, period / LEAST));
@@ -232,7 +229,7 @@ static int style_crop(const Run *run, float *to, const float u[5]) {
     int as_is = run->recipe->feeds == FEED_CLOTH;
     const Image *from = &run->styles[style];
     Image crop, fitted;
-    int shorter = from->h < from->w ? from->h : from->w;
+    int shorter = fmin(from->h, from->w);
     double scale = as_is || !(run->style_scale > 0) ? 1 : run->style_scale;
     int least = fmin(lround(size * scale), shorter);
     int most = as_is ? least : fmin(least * 5 / 4, shorter);
@@ -338,6 +335,13 @@ static void tell_class(const Run *run, float *given, long i, int class) {
     for (int k = 0; k < classes; k++) given[i * classes + k] = k == class;
 }
 
+/* the class of picture i of the batch, where the recipe learns it or is told it */
+static void feed_class(const Run *run, long i, int class) {
+    float *labels = run->fed[FED_LABELS].from, *given = run->fed[FED_GIVEN].from;
+    if (labels) labels[i] = class;
+    if (given) tell_class(run, given, i, class);
+}
+
 /* Room on the host for all that a step is fed with */
 static inline void batch_open(Run *run) {
     const Gan *gan = &run->gan;
@@ -356,7 +360,7 @@ static inline void batch_open(Run *run) {
  * white. */
 static void feed(Run *run, int to, const ImageSet *from, int purpose, long n, long step) {
     int feeds = run->recipe->feeds;
-    float *pictures = run->fed[to].from, *labels = run->fed[FED_LABELS].from;
+    float *pictures = run->fed[to].from;
     for (long i = 0; i < n; i++) {
         long at = place(run, i), index;
         if (feeds == FEED_STYLES && at % 2) {
@@ -366,18 +370,14 @@ static void feed(Run *run, int to, const ImageSet *from, int purpose, long n, lo
         if (feeds == FEED_LABELS) index = walk(run, step * run->options.batch + at);
         else index = philox_below(run->options.seed, STREAM(purpose, step), at, from->count);
         fetch(run, pictures, from, index, i, step);
-        if (labels) labels[i] = from->label[index];
-        if (feeds == FEED_CLASSES) tell_class(run, run->fed[FED_GIVEN].from, i, from->label[index]);
+        if (from->label) feed_class(run, i, from->label[index]);
     }
 }
 
 static void feed_crops(Run *run, long step) {
-    float *labels = run->fed[FED_LABELS].from, *given = run->fed[FED_GIVEN].from;
-    for (long i = 0; i < run->gan.options.batch; i++) {
-        int style = fetch_crop(run, run->fed[FED_X_REAL].from, STREAM_CROP, i, step);
-        if (labels) labels[i] = style;
-        if (given) tell_class(run, given, i, style);
-    }
+    float *crops = run->fed[FED_X_REAL].from;
+    for (long i = 0; i < run->gan.options.batch; i++)
+        feed_class(run, i, fetch_crop(run, crops, STREAM_CROP, i, step));
 }
 
 /* 1 where the contents are black, as around the garments of Fashion-MNIST */

@@ -137,7 +137,7 @@ static void spoil(const Evaluation *e, int kind, float *x, const float *like, lo
     for (long p = 0; p < e->each && noise > 0; p++) {
         float z = sample_normal(e->run, YARDSTICK + kind, i * e->each + p);
         if (!contents || is_cloth(x[p]))
-            x[p] = fmaxf(-1, fminf(1, to + keep * (x[p] - from) + noise * z));
+            x[p] = image_clamp(to + keep * (x[p] - from) + noise * z, -1, 1);
     }
     if (kinds[kind].blur) blur(x, e->run->options.size, e->run->set.c);
 }
@@ -164,7 +164,7 @@ static Seen see(Evaluation *e, int kind, long n) {
     Seen s = { .n = n, .feature = floats((n + BATCH) * features->c),
                .patch = floats(n * e->patches * square), .label = room_for(n, sizeof(int)) };
     for (long first = 0, draw = 0, ready = 0; first < n; first += BATCH) {
-        long count = n - first < BATCH ? n - first : BATCH;
+        long count = fmin(BATCH, n - first);
         for (; kind == MADE && ready < count; ready += batch)        /* batches of G's own size */
             draw_pictures(e, draw++, x + ready * each);
         if (kind != MADE) fetch_real(e, kinds[kind].from, first, count, x);
@@ -218,7 +218,7 @@ static double cloth_distance(const Seen *s, const Seen *reference, int patches, 
     long b = cloth_patches(theirs, reference->patch, reference->n * patches, width);
     double distance = NAN;
     if (a >= LEAST_CLOTH && b >= LEAST_CLOTH)
-        distance = measure_sliced_wasserstein(mine, theirs, a < b ? a : b, width, DIRECTIONS, 1, 1);
+        distance = measure_sliced_wasserstein(mine, theirs, fmin(a, b), width, DIRECTIONS, 1, 1);
     free(mine), free(theirs);
     return distance;
 }
@@ -230,7 +230,7 @@ static Row compare(const Evaluation *e, int kind, const Seen *s) {
     const Seen *r = &e->reference;
     int classes = node[e->classifier.g_picture].c, width = node[e->classifier.g_features].c;
     int square = e->side * e->side * e->run->set.c;
-    long n = s->n < r->n ? s->n : r->n;
+    long n = fmin(s->n, r->n);
     double trace, share[RUN_CLASSES];
     Row row = row_new(kinds[kind].name, kinds[kind].key);
     double *v = row.value;
@@ -359,7 +359,7 @@ static void open_classifier(Evaluation *e) {
  * data's place), the classifier, and what it sees of the reference */
 static void evaluation_open(Evaluation *e, Run *run) {
     int size = run->options.size, feeds = run->recipe->feeds;
-    e->run = run, e->patches = PATCHES, e->side = size < PATCH_SIDE ? size : PATCH_SIDE;
+    e->run = run, e->patches = PATCHES, e->side = fmin(size, PATCH_SIDE);
     e->unpaired = feeds == FEED_UNPAIRED, e->drawings = feeds == FEED_DRAWINGS;
     e->repaints = e->unpaired || e->drawings, e->each = picture_floats(run, run->set.c);
     if (e->unpaired) {
@@ -390,7 +390,7 @@ static void evaluate_pictures(Run *run) {
     for (int kind = MADE; kind < SETS; kind++) {
         int from = kinds[kind].from, spoiled = kinds[kind].noise > 0;
         if (from == CONTENTS && !e.unpaired && (!e.drawings || spoiled)) continue;
-        Seen s = see(&e, kind, from == OTHERS && others < run->samples ? others : run->samples);
+        Seen s = see(&e, kind, from == OTHERS ? fmin(others, run->samples) : run->samples);
         row[rows] = compare(&e, kind, &s);
         if (isnan(row[rows++].value[FCD]))
             die(1, "%s: the features of %s are not finite", run->evaluate, kinds[kind].name);
@@ -410,7 +410,7 @@ static inline void print_accuracy(Run *run) {
     long batch = gan->options.batch, right = 0, each = picture_floats(run, part.c);
     float *score = floats(batch * c);
     for (long done = 0; done < part.count; done += batch) {
-        long n = part.count - done < batch ? part.count - done : batch;
+        long n = fmin(batch, part.count - done);
         for (long i = 0; i < n; i++)
             must(imageset_get(&part, done + i, run->pixels + i * each, NULL));
         gan->ops->upload(in->y, run->pixels, batch * each);
@@ -438,7 +438,7 @@ static void coloured_noise(const Run *run, long i, const float *crop, long each,
         double deviation = sqrt(fmax(squares / n - sum / n * sum / n, 0));
         for (long p = c; p < each; p += 3) {
             float z = sample_normal(run, YARDSTICK + COLOURED_NOISE, i * each + p);
-            x[p] = fmaxf(-1, fminf(1, sum / n + deviation * z));
+            x[p] = image_clamp(sum / n + deviation * z, -1, 1);
         }
     }
 }

@@ -9,7 +9,6 @@
  * one writes. */
 #ifndef FOLDER_H
 #define FOLDER_H
-#include "core/device.h"
 #include "training/report.h"
 #include "training/sheets.h"
 #include <dirent.h>
@@ -18,11 +17,6 @@
 #include <limits.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-
-static const char *in_folder(const Run *run, char path[RUN_PATH], const char *name) {
-    snprintf(path, RUN_PATH, "%s/%s", run->out, name);
-    return path;
-}
 
 /* The folder is ours alone until the program ends, however it does: another run is refused. */
 static void folder_lock(Run *run) {
@@ -215,7 +209,7 @@ static void save_plot(Run *run) {
     Log log;
     Image plot;
     fflush(run->log);
-    log_read(&log, run->out);
+    log_read(&log, run);
     PlotSeries series[2] = { { "discriminator", log.value[0], log.value[1], log.rows },
                              { "generator", log.value[0], log.value[2], log.rows } };
     snprintf(title, sizeof title, "%s: losses", run->recipe->name);
@@ -228,13 +222,12 @@ static void save_plot(Run *run) {
 
 /* The checkpoint, sheets, plot and report of the last step; 0: not all that matters was written */
 static inline int folder_end(Run *run) {
-    char path[RUN_PATH], title[200];
+    char path[RUN_PATH];
     int logged = !fflush(run->log) && !ferror(run->log), good = save_checkpoint(run);
     if (!run->sample_every || run->gan.step % run->sample_every) save_sheets(run);
     save_plot(run);
     fclose(run->log);
-    snprintf(title, sizeof title, "%s on %s", run->recipe->name, run->data);
-    disk_took(run, report_write(run->out, title, device_name(run->gan.ops)));
+    disk_took(run, report_write(run));
     if (!logged) fail("%s: lines are missing, the disk refused them: make room there",
                       in_folder(run, path, "log.csv"));
     return disk_took(run, logged) && good;

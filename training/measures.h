@@ -85,7 +85,7 @@ static inline double measure_frechet(const float *a, long n, const float *b, lon
  *     radius NULL: out[i] = the distance to the k-th nearest other row; a is b
  *     else:        out[i] = is it inside one of the balls of b, distance <= radius[j]?
  * b is turned so that WIDE of its rows lie side by side: the inner loop has no sum across lanes. */
-enum { WIDE = 16, CHUNK = 64, NEAREST = 16 };
+enum { WIDE = 64, CHUNK = 64, NEAREST = 16 };
 static void measure_neighbours(double *out, const float *a, long n, const float *b, long m, int d,
                                int k, const double *radius) {
     long blocks = (m + WIDE - 1) / WIDE;
@@ -94,32 +94,27 @@ static void measure_neighbours(double *out, const float *a, long n, const float 
         for (int i = 0; i < d; i++) turned[(j / WIDE * d + i) * WIDE + j % WIDE] = b[j * d + i];
 #pragma omp parallel for schedule(static)
     for (long first = 0; first < n; first += CHUNK) {
-        long end = n < first + CHUNK ? n : first + CHUNK;
+        long end = fmin(n, first + CHUNK);
         double nearest[CHUNK][NEAREST];
         for (long i = first; i < end; i++) {
             for (int r = 0; r < NEAREST; r++) nearest[i - first][r] = INFINITY;
             out[i] = 0;
         }
         for (long block = 0; block < blocks; block++)
-            for (long four = first; four < end; four += 4) {     /* sums that need not wait */
-                const float *y = turned + block * d * WIDE, *x[4];
-                float sum[4][WIDE] = {{0}};
-                for (int r = 0; r < 4; r++) x[r] = a + (four + r < n ? four + r : n - 1) * d;
+            for (long i = first; i < end; i++) {
+                const float *x = a + i * d, *y = turned + block * d * WIDE;
+                float sum[WIDE] = {0};
                 for (int e = 0; e < d; e++, y += WIDE)
 #pragma omp simd
-                    for (int j = 0; j < WIDE; j++)
-                        for (int r = 0; r < 4; r++)
-                            sum[r][j] += (x[r][e] - y[j]) * (x[r][e] - y[j]);
-                for (long i = four; i < end && i < four + 4; i++)
-                    for (int j = 0; j < WIDE; j++) {
-                        long row = block * WIDE + j;
-                        double distance = sum[i - four][j], *list = nearest[i - first];
-                        if (row < m && radius && distance <= radius[row]) out[i] = 1;
-                        if (row >= m || radius || row == i || !(distance < list[k - 1])) continue;
-                        int at = k - 1;
-                        for (; at > 0 && distance < list[at - 1]; at--) list[at] = list[at - 1];
-                        list[at] = distance;
-                    }
+                    for (int j = 0; j < WIDE; j++) sum[j] += (x[e] - y[j]) * (x[e] - y[j]);
+                for (long j = block * WIDE; j < m && j < (block + 1) * WIDE; j++) {
+                    double distance = sum[j % WIDE], *list = nearest[i - first];
+                    if (radius && distance <= radius[j]) out[i] = 1;
+                    if (radius || j == i || !(distance < list[k - 1])) continue;
+                    int at = k - 1;
+                    for (; at > 0 && distance < list[at - 1]; at--) list[at] = list[at - 1];
+                    list[at] = distance;
+                }
             }
         for (long i = first; !radius && i < end; i++) out[i] = nearest[i - first][k - 1];
     }
@@ -263,7 +258,7 @@ static void measure_window(double *out, const double *x, const double *y, int h,
 /* mean(cs), and mean(l cs) to *both, of one channel (h,w). room: 6 h w */
 static double measure_ssim(double *both, const double *a, const double *b, int h, int w,
                            double *room) {
-    int side = h < w ? h : w, k = side < 11 ? side : 11;
+    int k = fmin(11, fmin(h, w));
     long n = (long)h * w, out = (long)(h - k + 1) * (w - k + 1);
     double g[11], sum = 0, cs_sum = 0, deviation = 1.5 * k / 11;
     double *mean_a = room + n, *mean_b = mean_a + n, *aa = mean_b + n, *bb = aa + n, *ab = bb + n;
@@ -308,7 +303,7 @@ static void measure_halve(double *x, int h, int w) {     /* in place: (h,w) -> (
  * 2017). */
 static inline double measure_ms_ssim(const float *a, const float *b, int h, int w, int c) {
     static const double weight[5] = { .0448, .2856, .3001, .2363, .1333 };
-    int scales = 1, side = h < w ? h : w;
+    int scales = 1, side = fmin(h, w);
     long n = (long)h * w;
     double total = weight[0], result = 0, *x = doubles(8. * n), *y = x + n;
     while (scales < 5 && side >> scales >= 11) total += weight[scales++];

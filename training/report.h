@@ -4,13 +4,10 @@
  * pictures as base64, a slider to walk through training. */
 #ifndef REPORT_H
 #define REPORT_H
-#include "core/error.h"
-#include "core/files.h"
+#include "core/device.h"
+#include "training/run.h"
 #include <dirent.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { LOG_COLUMNS = 24, REPORT_POINTS = 400, REPORT_SHEETS = 40 };
 
@@ -27,12 +24,11 @@ static void log_free(Log *log) {
     for (int k = 0; k < LOG_COLUMNS; k++) free(log->value[k]);
 }
 
-/* The log in a folder; without one it is empty. A line that is not whole is left out. */
-static void log_read(Log *log, const char *folder) {
-    char path[4300], line[1000];
+/* The run's log; without one it is empty. A line that is not whole is left out. */
+static void log_read(Log *log, const Run *run) {
+    char path[RUN_PATH], line[1000];
     memset(log, 0, sizeof *log);
-    snprintf(path, sizeof path, "%s/log.csv", folder);
-    FILE *from = fopen(path, "r");
+    FILE *from = fopen(in_folder(run, path, "log.csv"), "r");
     for (int first = 1; from && fgets(line, sizeof line, from); first = 0) {
         double row[LOG_COLUMNS];
         int column = 0, whole = strchr(line, '\n') != NULL;
@@ -71,11 +67,10 @@ static void report_escaped(FILE *page, const char *text) {
         else fputc(*text, page);
 }
 
-/* a file as it stands, escaped; nothing if it is not there */
-static void report_text(FILE *page, const char *folder, const char *name, const char *title) {
-    char path[4300], line[1000];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *from = fopen(path, "r");
+/* a file of the run as it stands, escaped; nothing if it is not there */
+static void report_text(FILE *page, const Run *run, const char *name, const char *title) {
+    char path[RUN_PATH], line[1000];
+    FILE *from = fopen(in_folder(run, path, name), "r");
     if (!from) return;
     fprintf(page, "<details><summary>%s</summary><pre>", title);
     while (fgets(line, sizeof line, from)) report_escaped(page, line);
@@ -147,39 +142,39 @@ static int report_is_sheet(const struct dirent *e) {
 
 /* The sheets in the order of their steps, thinned out evenly to REPORT_SHEETS, one of them
  * visible at a time */
-static void report_sheets(FILE *page, const char *folder) {
-    char path[4300];
+static void report_sheets(FILE *page, const Run *run) {
+    char path[RUN_PATH], name[300];
     struct dirent **sheet;
-    snprintf(path, sizeof path, "%s/samples", folder);
-    int count = scandir(path, &sheet, report_is_sheet, alphasort);
-    int shown = count < REPORT_SHEETS ? count : REPORT_SHEETS;
-    if (count > 0)
-        fprintf(page, "<figure><figcaption><b>samples</b> after step <output id=\"at\"></output>"
-                "</figcaption>\n<input id=\"way\" type=\"range\" min=\"0\" max=\"%d\" value=\"%d\" "
-                "aria-label=\"step\"><div id=\"sheets\">\n", shown - 1, shown - 1);
+    int count = scandir(in_folder(run, path, "samples"), &sheet, report_is_sheet, alphasort);
+    int shown = fmin(count, REPORT_SHEETS);
+    if (count < 1) return;
+    fprintf(page, "<figure><figcaption><b>samples</b> after step <output id=\"at\"></output>"
+            "</figcaption>\n<input id=\"way\" type=\"range\" min=\"0\" max=\"%d\" value=\"%d\" "
+            "aria-label=\"step\"><div id=\"sheets\">\n", shown - 1, shown - 1);
     for (int i = 0; i < shown; i++) {
-        const char *name = sheet[shown > 1 ? (long)i * (count - 1) / (shown - 1) : 0]->d_name;
-        long step = atol(name + 5);
+        long which = shown > 1 ? (long)i * (count - 1) / (shown - 1) : 0;
+        snprintf(name, sizeof name, "samples/%s", sheet[which]->d_name);
+        long step = atol(name + strlen("samples/step-"));
         fprintf(page, "<img hidden alt=\"samples after step %ld\" data-step=\"%ld\" "
                 "src=\"data:image/png;base64,", step, step);
-        snprintf(path, sizeof path, "%s/samples/%s", folder, name);
-        report_base64(page, path);
+        report_base64(page, in_folder(run, path, name));
         fprintf(page, "\">\n");
     }
-    if (count > 0)
-        fprintf(page, "</div></figure>\n<script>\n"
-                "const way = document.getElementById('way');\n"
-                "const sheets = document.querySelectorAll('#sheets img');\n"
-                "way.oninput = () => sheets.forEach((s, i) => { s.hidden = i != way.value; "
-                "if (!s.hidden) document.getElementById('at').value = s.dataset.step; });\n"
-                "way.oninput();\n</script>\n");
+    fprintf(page, "</div></figure>\n<script>\n"
+            "const way = document.getElementById('way');\n"
+            "const sheets = document.querySelectorAll('#sheets img');\n"
+            "way.oninput = () => sheets.forEach((s, i) => { s.hidden = i != way.value; "
+            "if (!s.hidden) document.getElementById('at').value = s.dataset.step; });\n"
+            "way.oninput();\n</script>\n");
     for (int i = 0; i < count; i++) free(sheet[i]);
-    if (count >= 0) free(sheet);
+    free(sheet);
 }
 
 /* ---------------------------------------------------------------- the page */
 
-static void report_head(FILE *page, const char *title) {
+static void report_head(FILE *page, const Run *run) {
+    char title[200];
+    snprintf(title, sizeof title, "%s on %s", run->recipe->name, run->data);
     fprintf(page, "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">"
                   "<meta name=\"viewport\" content=\"width=device-width\">\n<title>");
     report_escaped(page, title);
@@ -216,23 +211,22 @@ static void report_processor(FILE *page) {
     if (cpu) fclose(cpu);
 }
 
-/* Writes folder/report.html; device: what it was computed on. 0: error_text() */
-static inline int report_write(const char *folder, const char *title, const char *device) {
+/* Writes the run's report.html. 0: error_text() */
+static inline int report_write(const Run *run) {
     Log log;
-    char path[4300];
+    char path[RUN_PATH];
     FileWrite w;
-    snprintf(path, sizeof path, "%s/report.html", folder);
-    FILE *page = file_begin(&w, path);
+    FILE *page = file_begin(&w, in_folder(run, path, "report.html"));
     if (!page) return 0;
-    report_head(page, title);
-    log_read(&log, folder);
+    report_head(page, run);
+    log_read(&log, run);
     if (log.rows)
         fprintf(page, "%.0f steps in %.0f s, on ", log.value[0][log.rows - 1],
                 log.value[log.columns - 1][log.rows - 1]);
-    report_escaped(page, device);
+    report_escaped(page, device_name(run->gan.ops));
     report_processor(page);
     fprintf(page, "</p>\n<main>\n");
-    report_sheets(page, folder);
+    report_sheets(page, run);
     fprintf(page, "<section>\n");
     log_thin(&log, 1 + log.rows / (2 * REPORT_POINTS));
     if (log.rows > 1) {                     /* the columns' numbers: see log_open in folder.h */
@@ -243,8 +237,8 @@ static inline int report_write(const char *folder, const char *title, const char
     }
     log_free(&log);
     fprintf(page, "</section>\n</main>\n");
-    report_text(page, folder, "metrics.json", "metrics.json");
-    report_text(page, folder, "options.txt", "options and networks");
+    report_text(page, run, "metrics.json", "metrics.json");
+    report_text(page, run, "options.txt", "options and networks");
     fprintf(page, "</html>\n");
     return file_end(&w, 1);
 }

@@ -88,6 +88,11 @@ static int feeds_on_crops(const Recipe *recipe) {
     return recipe->feeds == FEED_CROPS || recipe->feeds == FEED_CLOTH;
 }
 
+static const char *in_folder(const Run *run, char path[RUN_PATH], const char *name) {
+    snprintf(path, RUN_PATH, "%s/%s", run->out, name);
+    return path;
+}
+
 /* size * size * channels */
 static inline long picture_floats(const Run *run, int channels) {
     return (long)run->options.size * run->options.size * channels;

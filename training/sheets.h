@@ -24,8 +24,16 @@ static float *cell(const Sheet *s, long at) { return s->pixels + at * s->each; }
 
 /* n pictures into the cells from `at` on, as far as there are cells */
 static void sheet_put(const Sheet *s, long at, const float *pictures, long n) {
-    if (n > s->cells - at) n = s->cells - at;
-    memcpy(cell(s, at), pictures, n * s->each * sizeof *pictures);
+    memcpy(cell(s, at), pictures, (long)fmin(n, s->cells - at) * s->each * sizeof *pictures);
+}
+
+/* n pictures to row `row` of the block of `rows` rows that picture `first` stands in */
+static void put_in_row(const Sheet *s, long first, int rows, int row, const float *pictures,
+                       long n) {
+    for (long i = 0; i < n; i++) {
+        long block = (first + i) / COLUMNS, column = (first + i) % COLUMNS;
+        sheet_put(s, (block * rows + row) * COLUMNS + column, pictures + i * s->each, 1);
+    }
 }
 
 /* the bytes of one file into another: a sheet is compressed once */
@@ -46,7 +54,7 @@ static void sheet_save(Run *run, Sheet *s, const char *name) {
     Image picture;
     must(image_grid(&picture, s->pixels, s->cells, size, size, s->channels, COLUMNS,
                     size < 48 ? 3 : 1, size < 48 ? 3 : 4));
-    snprintf(newest, sizeof newest, "%s/%s", run->out, name ? name : "samples.png");
+    in_folder(run, newest, name ? name : "samples.png");
     snprintf(path, sizeof path, "%s/samples/step-%06ld.png", run->out, run->gan.step);
     disk_took(run, name ? image_save(&picture, newest)
                         : image_save(&picture, path) && copied(newest, path));
@@ -68,7 +76,7 @@ static void sheet_of_noise(Run *run) {
     Gan *gan = &run->gan;
     int classes = gan->given != NULL, rows = classes ? run->class_rows : 8;
     long batch = gan->options.batch;
-    Sheet s = sheet_new(run, (rows < 10 ? rows : 10) * COLUMNS, gan->options.channels);
+    Sheet s = sheet_new(run, fmin(rows, 10) * COLUMNS, gan->options.channels);
     for (long done = 0; done < s.cells; done += batch) {
         if (classes) feed_every_class(run, done, COLUMNS);
         gan_sample(gan, done / batch, run->made);
@@ -84,30 +92,20 @@ static void sheet_of_garments(Run *run) {
     long batch = gan->options.batch, pixels = picture_floats(run, 1);
     Sheet s = sheet_new(run, 3 * GARMENTS, 3);
     for (long done = 0; done < GARMENTS; done += batch) {
+        long n = fmin(batch, GARMENTS - done);
         fetch_spread(run, &run->set, done, GARMENTS);
         gan->ops->upload(gan->content, run->pixels, batch * pixels);
         gan_sample(gan, done / batch, run->made);
-        for (long i = 0; i < batch && done + i < GARMENTS; i++) {
-            long at = (done + i) / COLUMNS * 3 * COLUMNS + (done + i) % COLUMNS;
-            float *garment = cell(&s, at), *print = cell(&s, at + COLUMNS);
-            sheet_put(&s, at + 2 * COLUMNS, run->made + i * s.each, 1);
-            for (long p = 0; p < s.each; p++) {
-                float m = run->masks[i * pixels + p / 3];
-                garment[p] = run->pixels[i * pixels + p / 3];
-                print[p] = run->made[i * s.each + p] * m + (1 - m);
-            }
+        put_in_row(&s, done, 3, 2, run->made, n);
+        for (long p = 0; p < n * s.each; p++) {
+            float m = run->masks[p / 3];
+            run->made[p] = run->made[p] * m + (1 - m);
         }
+        put_in_row(&s, done, 3, 1, run->made, n);
+        image_channels(run->made, 3, run->pixels, 1, n * pixels);
+        put_in_row(&s, done, 3, 0, run->made, n);
     }
     sheet_save(run, &s, NULL);
-}
-
-/* n pictures to row `row` of the block of `rows` rows that picture `first` stands in */
-static void put_in_row(const Sheet *s, long first, int rows, int row, const float *pictures,
-                       long n) {
-    for (long i = 0; i < n; i++) {
-        long block = (first + i) / COLUMNS, column = (first + i) % COLUMNS;
-        sheet_put(s, (block * rows + row) * COLUMNS + column, pictures + i * s->each, 1);
-    }
 }
 
 /* Rows of pictures of the set (their drawings), and below what G makes of them; pattern: with
@@ -121,8 +119,7 @@ static void sheet_of_translations(Run *run) {
     Sheet s = sheet_new(run, rows * all, run->set.c);
     for (long done = 0; done < all; done += n) {
         int back = gan->f.nodes && done >= all / 2;
-        n = (gan->f.nodes && !back ? all / 2 : all) - done;
-        if (n > batch) n = batch;
+        n = fmin(batch, (gan->f.nodes && !back ? all / 2 : all) - done);
         fetch_spread(run, back ? &run->others : &run->set, done, all);
         if (drawings) put_in_row(&s, done, rows, rows - 1, run->pixels, n);
         for (long i = 0; i < batch && drawings; i++) draw_edges(run, run->pixels + i * s.each);
