@@ -153,14 +153,17 @@ static const char *stray_picture(const Run *run, const char *source) {
     return text;
 }
 
-/* The pictures of `source`: those of `classes` ("": all), and of these the first `most` (0: all);
- * where: begins a complaint, origin ends it */
-static void set_load(Run *run, ImageSet *to, const char *where, const char *source,
-                     const char *origin, ImageSetOptions o, const char *classes, long most) {
+/* The pictures of `source`: those of `classes` ("": all), and of these the first `most` (0: all) */
+static void set_load(Run *run, ImageSet *to, const char *source, ImageSetOptions o,
+                     const char *classes, long most) {
+    const char *where = source == run->data_b ? "--data-b: " : "";
+    int resumed = source == run->data && option_given(run->table, "--data") == 2;
     o.h = o.w = run->options.size, o.except = run->folders;
     o.fashion_mnist_dir = *run->data_dir ? run->data_dir : NULL, o.limit = *classes ? 0 : most;
     keep_apart(run, source);
-    if (!imageset_load(to, source, &o)) die(1, "%s%s%s", where, error_text(), origin);
+    if (!imageset_load(to, source, &o))
+        die(1, "%s%s%s", where, error_text(),
+            resumed ? " (the resumed run's --data: give it anew)" : "");
     if (*classes && !imageset_keep(to, classes)) {
         char why[600];
         snprintf(why, sizeof why, "%.599s", error_text());
@@ -179,44 +182,50 @@ static inline int load_test_part(Run *run, ImageSet *part) {
     if (!is_set(run->data, "fashion-mnist") || !strncmp(kind, ":test", 5)) return 0;
     if (!strncmp(kind, ":train", 6)) kind += 6;
     snprintf(name, sizeof name, "fashion-mnist:test%.40s", kind);
-    set_load(run, part, "", name, "", o, run->classes, 0);
+    set_load(run, part, name, o, run->classes, 0);
     return 1;
+}
+
+/* --data, and --data-b where the recipe has a use for it */
+static void sets_open(Run *run) {
+    const Recipe *r = run->recipe;
+    ImageSet *set = &run->set;
+    int channels = r->feeds == FEED_GARMENTS ? 1 : r->feeds == FEED_STYLES ? 3 : 0;
+    ImageSetOptions o = { .channels = channels, .photo = channels > 0 };
+    const char *data = run->data, *b = run->data_b;
+    set_load(run, set, data, o, run->classes, run->limit);
+    o.channels = set->c;
+    if (r->feeds == FEED_UNPAIRED)
+        set_load(run, &run->others, b, o, has_the_ten(data) && has_the_ten(b) ? run->classes : "",
+                 run->limit);
+    if (!set->label && (r->feeds == FEED_CLASSES || r->feeds == FEED_LABELS))
+        die(1, "--data %s: these pictures have no labels, which the recipe %s needs: expected "
+            "fashion-mnist, synthetic, an IDX file with its labels-idx1 beside it, or a folder "
+            "with a subfolder for each class%s%s%s", data, r->name, stray_picture(run, data),
+            *set->note ? "; " : "", set->note);
 }
 
 /* --data, --data-b, --style, --augment and --classes, ready to be drawn from */
 static inline void data_open(Run *run) {
     const Recipe *r = run->recipe;
     ImageSet *set = &run->set;
-    int channels = r->feeds == FEED_GARMENTS ? 1 : r->feeds == FEED_STYLES ? 3 : 0;
-    ImageSetOptions o = { .channels = channels, .photo = channels > 0 };
-    const char *data = run->data, *b = r->feeds == FEED_UNPAIRED ? run->data_b : "";
-    int data_given = option_given(run->table, "--data");
     if (!augment_parse(&run->augmentation, run->augment)) die(2, "--augment: %s", error_text());
     run->augmenting = strcmp(run->augment, "none") != 0;
-    if (option_given(run->table, "--data-dir") == 1 && !is_set(data, "fashion-mnist")
-        && !is_set(b, "fashion-mnist"))
-        die(2, "--data-dir is where --data fashion-mnist lies, not %s", data);
+    if (option_given(run->table, "--data-dir") == 1 && !is_set(run->data, "fashion-mnist")
+        && !(r->feeds == FEED_UNPAIRED && is_set(run->data_b, "fashion-mnist")))
+        die(2, "--data-dir is where --data fashion-mnist lies, not %s", run->data);
     if (feeds_on_styles(r)) styles_open(run);
-    if (feeds_on_crops(r)) {                /* crops of style pictures are all there is to see */
-        set->classes = run->style_count;
-        for (int k = 0; k < run->style_count; k++) run->class_of_row[run->class_rows++] = k;
-        set->count = run->style_count, set->h = set->w = run->options.size, set->c = 3;
-        run->data = run->style;
-        return;
+    if (!feeds_on_crops(r)) sets_open(run);
+    else {                                  /* crops of style pictures are all there is to see */
+        set->classes = set->count = run->style_count, run->data = run->style;
+        set->h = set->w = run->options.size, set->c = 3;
     }
-    set_load(run, set, "", data, data_given == 2 ? " (the resumed run's --data: give it anew)" : "",
-             o, run->classes, run->limit);
-    o.channels = set->c;
-    if (*b) set_load(run, &run->others, "--data-b: ", b, "", o,
-                     has_the_ten(data) && has_the_ten(b) ? run->classes : "", run->limit);
-    if (!set->label && (r->feeds == FEED_CLASSES || r->feeds == FEED_LABELS))
-        die(1, "--data %s: these pictures have no labels, which the recipe %s needs: expected "
-            "fashion-mnist, synthetic, an IDX file with its labels-idx1 beside it, or a folder "
-            "with a subfolder for each class%s%s%s", data, r->name, stray_picture(run, data),
-            *set->note ? "; " : "", set->note);
-    for (int k = 0; set->label && k < set->classes && k < RUN_CLASSES; k++)
+    for (int k = 0; k < set->classes && k < RUN_CLASSES; k++)
         for (long i = 0; i < set->count; i++)
-            if (set->label[i] == k) { run->class_of_row[run->class_rows++] = k; break; }
+            if (!set->label || set->label[i] == k) {
+                run->class_of_row[run->class_rows++] = k;
+                break;
+            }
 }
 
 /* ---------------------------------------------------------------- one picture of a batch */
@@ -344,15 +353,14 @@ static void feed_class(const Run *run, long i, int class) {
 
 /* Room on the host for all that a step is fed with */
 static inline void batch_open(Run *run) {
-    const Gan *gan = &run->gan;
-    const GanOptions *o = &gan->options;
-    long n = (long)o->batch * gan_n_critic(gan), pixels = picture_floats(run, n);
-    real *const to[FEEDS] = { gan->x_real, gan->content, gan->mask, gan->outside, gan->given,
-                            gan->labels };
-    const long count[FEEDS] = { pixels * o->channels, pixels * gan_content(gan), pixels,
-                              pixels * gan_content(gan), n * o->classes, n };
-    for (int k = 0; k < FEEDS; k++)
-        if (to[k]) run->fed[k] = (Fed){ to[k], floats(count[k]), count[k] };
+    Gan *gan = &run->gan;
+    real **const to[FEEDS] = { &gan->x_real, &gan->content, &gan->mask, &gan->outside, &gan->given,
+                               &gan->labels };
+    for (int i = 0; i < gan->buffers; i++)
+        for (int k = 0; k < FEEDS; k++) {
+            long count = gan->buffer[i].count;
+            if (gan->buffer[i].at == to[k]) run->fed[k] = (Fed){ *to[k], floats(count), count };
+        }
 }
 
 /* n pictures of a set, and their classes where it has any. Among the contents of FEED_STYLES every

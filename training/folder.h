@@ -97,15 +97,15 @@ static inline int folder_is_complete(const Run *run) {
                                                 : r.st_mtim.tv_nsec >= c.st_mtim.tv_nsec;
 }
 
-/* Removes what a killed run left half written, and the sheets after step `last`; anew: and the
- * files of another run, so that nothing of it can pass for the new one's */
-static void folder_clean(const Run *run, int anew, long last) {
+/* Removes what a killed run left half written, and the sheets after step `last`; -1: and the files
+ * of another run, so that nothing of it can pass for the new one's */
+static void folder_clean(const Run *run, long last) {
     static const char *const old[] = { "checkpoint.safetensors", "samples.png", "losses.png",
                                        "log.csv", "report.html", "metrics.json", "mixing.png" };
     static const char *const subs[] = { ".", "samples" };
     char path[RUN_PATH], name[300];
-    for (int i = 0; i < 7 && anew; i++) unlink(in_folder(run, path, old[i]));
-    if (anew) numbered_count(run, -1, name);
+    for (int i = 0; i < 7 && last < 0; i++) unlink(in_folder(run, path, old[i]));
+    if (last < 0) numbered_count(run, -1, name);
     for (int sub = 0; sub < 2; sub++) {
         DIR *folder = opendir(in_folder(run, path, subs[sub]));
         for (struct dirent *e; folder && (e = readdir(folder));) {
@@ -188,7 +188,7 @@ static inline void folder_begin(Run *run) {
     folder_lock(run);
     if (!run->home) keep_other(run);        /* one that has come to its end since we began */
     int back = run->home && !run->same;     /* to an older checkpoint in its folder, or a copy */
-    folder_clean(run, !run->home, !run->home ? -1 : back ? run->gan.step : LONG_MAX);
+    folder_clean(run, !run->home ? -1 : back ? run->gan.step : LONG_MAX);
     must(folder_make(in_folder(run, path, "samples")));
     save_options(run);
     if (back) save_checkpoint(run);         /* before the log is cut to its step */
