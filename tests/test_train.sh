@@ -258,6 +258,10 @@ check "10 pictures" grep -q ': 10 pictures of 8x8x1$' "$tmp/log"
 losses "$tmp/run" >"$tmp/plain"
 good "an IDX file, packed" --data "$tmp/pictures.gz" --size 8 --batch 4 --steps 2 --out "$tmp/run" --overwrite
 check "holds the same pictures" [ "$(losses "$tmp/run")" = "$(cat "$tmp/plain")" ]
+mkdir "$tmp/many" && tga "$tmp/side16" 16
+yes "$tmp/side16" | head -n 4200 | xargs cat | split -b 786 -a 4 --additional-suffix=.tga - "$tmp/many/"
+good "4,200 styles" --recipe features --style "$tmp/many" --size 16 --batch 2 --steps 1 --out "$tmp/many1"
+check "4200 pictures" grep -q ': 4200 pictures of 16x16x3$' "$tmp/log"
 good "--limit" $quick --limit 5 --out "$tmp/limit"
 check "5 pictures" grep -q ': 5 pictures' "$tmp/log"
 for style in "$tmp/styles" "$tmp/styles/dots.pat" "$tmp/kept/losses.png" synthetic synthetic:5; do

@@ -135,20 +135,20 @@ static void styles_open(Run *run) {
 /* Why a folder gave no labels, if it has class folders: the picture beside them. "" else. */
 static const char *stray_picture(const Run *run, const char *source) {
     static char text[700];
-    const char *stray = NULL, *in_class = NULL;
+    const char *found[2] = {0};             /* a picture beside the class folders, one in them */
     ImageList files;
     Image picture;
     if (!is_folder(source) || !image_list(&files, source, run->folders)) return text;
-    for (long i = 0; i < files.count && !(stray && in_class); i++) {
+    for (long i = 0; i < files.count; i++) {
         const char *below = files.path[i] + strlen(source);
-        const char **kind = strchr(below + strspn(below, "/"), '/') ? &in_class : &stray;
-        if (*kind || !image_load(&picture, files.path[i])) continue;
-        *kind = files.path[i];
+        int inside = strchr(below + strspn(below, "/"), '/') != NULL;
+        if (found[inside] || !image_load(&picture, files.path[i])) continue;
+        found[inside] = files.path[i];
         image_free(&picture);
     }
-    if (stray && in_class)
+    if (found[0] && found[1])
         snprintf(text, sizeof text, " (%.500s lies beside the class folders: move it into one of "
-                 "them)", stray);
+                 "them)", found[0]);
     image_list_free(&files);
     return text;
 }

@@ -70,8 +70,9 @@ typedef struct Seen {
 typedef struct Evaluation {
     Run *run;
     ImageSet test, contents;                /* the test part, or the set; what is repainted */
-    int split, patches, side;               /* 1: there is a test part; patches of each picture */
-    Gan classifier;
+    int split, patches, side, square;       /* 1: there is a test part; patches of each picture, */
+    Gan classifier;                         /* their sides, and numbers of one */
+    int width;                              /* numbers of a picture's features */
     Seen reference;
     int unpaired, drawings, repaints;       /* FEED_UNPAIRED; FEED_DRAWINGS; one of them */
     long each;                              /* numbers of a picture */
@@ -142,27 +143,35 @@ static void spoil(const Evaluation *e, int kind, float *x, const float *like, lo
     if (kinds[kind].blur) blur(x, e->run->options.size, e->run->set.c);
 }
 
-static int best_class(const float *score, int classes) {
-    int best = 0;
-    for (int k = 1; k < classes; k++)
-        if (score[k] > score[best]) best = k;
-    return best;
+/* What a classifier tells of a batch of pictures x: their classes (batch), and unless NULL the
+ * features (batch,width) */
+static void classify(Gan *gan, const float *x, int *class, float *feature) {
+    const Node *in = &gan->g.node[gan->g_content], *logits = &gan->g.node[gan->g_picture];
+    const Node *hidden = &gan->g.node[gan->g_features];
+    long batch = gan->options.batch;
+    float *score = floats(batch * logits->c), *at = score;
+    gan->ops->upload(in->y, x, batch * in->h * in->w * in->c);
+    net_forward(&gan->g, 0);
+    gan->ops->download(score, logits->y, batch * logits->c);
+    if (feature) gan->ops->download(feature, hidden->y, batch * hidden->c);
+    for (long i = 0; i < batch; i++, at += logits->c) {
+        class[i] = 0;
+        for (int k = 1; k < logits->c; k++)
+            if (at[k] > at[class[i]]) class[i] = k;
+    }
+    free(score);
 }
 
 /* What the classifier sees of `n` pictures of a set */
 static Seen see(Evaluation *e, int kind, long n) {
     enum { BATCH = CLASSIFIER_BATCH };
-    Net *net = &e->classifier.g;
-    const Ops *ops = net->ops;
-    Node *in = &net->node[e->classifier.g_content], *logits = &net->node[e->classifier.g_picture];
-    Node *features = &net->node[e->classifier.g_features];
-    int c = in->c, size = e->run->options.size, classes = logits->c;
-    long batch = e->run->gan.options.batch, each = e->each, square = e->side * e->side * c;
-    float *x = floats((BATCH + batch) * each), *score = floats(BATCH * classes);
-    float *kept = floats(BATCH * each);                  /* last: the last picture of each class */
-    float *last = floats(classes * each), *there = floats(classes);
-    Seen s = { .n = n, .feature = floats((n + BATCH) * features->c),
-               .patch = floats(n * e->patches * square), .label = room_for(n, sizeof(int)) };
+    int c = e->run->set.c, size = e->run->options.size, classes = e->run->set.classes;
+    long batch = e->run->gan.options.batch, each = e->each;
+    float *x = floats((BATCH + batch) * each), *kept = floats(BATCH * each);
+    float *last = floats(classes * each), *there = floats(classes);     /* the last of each class */
+    Seen s = { .n = n, .feature = floats((n + BATCH) * e->width),
+               .patch = floats(n * e->patches * e->square),
+               .label = room_for(n + BATCH, sizeof(int)) };
     for (long first = 0, draw = 0, ready = 0; first < n; first += BATCH) {
         long count = fmin(BATCH, n - first);
         for (; kind == MADE && ready < count; ready += batch)        /* batches of G's own size */
@@ -171,29 +180,26 @@ static Seen see(Evaluation *e, int kind, long n) {
         if (kinds[kind].from == CONTENTS) fetch_real(e, OTHERS, first, count, kept);
         for (long i = 0; i < count; i++) spoil(e, kind, x + i * each, kept + i * each, first + i);
         if (e->repaints) fetch_real(e, KEPT, first, count, kept);
-        ops->upload(in->y, x, BATCH * each);
-        net_forward(net, 0);
-        ops->download(s.feature + first * features->c, features->y, BATCH * features->c);
-        ops->download(score, logits->y, BATCH * classes);
+        classify(&e->classifier, x, s.label + first, s.feature + first * e->width);
         for (long i = 0; i < count; i++) {
             const float *picture = x + i * each, *keep = kept + i * each;
-            int best = s.label[first + i] = best_class(score + i * classes, classes);
+            int class = s.label[first + i];
             if (e->repaints) {
                 s.content += measure_content_distance(picture, c, keep, c, NULL, size, size, BLOCK)
                              / n;
                 for (long p = 0; p < each; p++) s.l1 += fabs(picture[p] - keep[p]) / (n * each);
             }
             measure_surface(s.surface, picture, size, size, c);
-            measure_patches(s.patch + (first + i) * e->patches * square, picture, size, size, c,
+            measure_patches(s.patch + (first + i) * e->patches * e->square, picture, size, size, c,
                             e->side, e->patches, first + i);
-            if (there[best] && s.pairs < PAIRS)
-                s.ssim += measure_ms_ssim(last + best * each, picture, size, size, c), s.pairs++;
-            memcpy(last + best * each, picture, each * sizeof *last);
-            there[best] = 1;
+            if (there[class] && s.pairs < PAIRS)
+                s.ssim += measure_ms_ssim(last + class * each, picture, size, size, c), s.pairs++;
+            memcpy(last + class * each, picture, each * sizeof *last);
+            there[class] = 1;
         }
         if (kind == MADE) memmove(x, x + count * each, (ready -= count) * each * sizeof *x);
     }
-    free(x), free(score), free(last), free(there), free(kept);
+    free(x), free(last), free(there), free(kept);
     return s;
 }
 
@@ -212,10 +218,10 @@ static long cloth_patches(float *to, const float *patch, long n, int width) {
     return found;
 }
 
-static double cloth_distance(const Seen *s, const Seen *reference, int patches, int width) {
-    float *mine = floats(s->n * patches * width), *theirs = floats(reference->n * patches * width);
+static double cloth_distance(const Seen *s, const Seen *r, int patches, int width) {
+    float *mine = floats(s->n * patches * width), *theirs = floats(r->n * patches * width);
     long a = cloth_patches(mine, s->patch, s->n * patches, width);
-    long b = cloth_patches(theirs, reference->patch, reference->n * patches, width);
+    long b = cloth_patches(theirs, r->patch, r->n * patches, width);
     double distance = NAN;
     if (a >= LEAST_CLOTH && b >= LEAST_CLOTH)
         distance = measure_sliced_wasserstein(mine, theirs, fmin(a, b), width, DIRECTIONS, 1, 1);
@@ -226,10 +232,8 @@ static double cloth_distance(const Seen *s, const Seen *reference, int patches, 
 /* A set against the reference. Contents of another kind have classes of their own: no KL, no count
  * of classes */
 static Row compare(const Evaluation *e, int kind, const Seen *s) {
-    const Node *node = e->classifier.g.node;
     const Seen *r = &e->reference;
-    int classes = node[e->classifier.g_picture].c, width = node[e->classifier.g_features].c;
-    int square = e->side * e->side * e->run->set.c;
+    int classes = e->run->set.classes, width = e->width;
     long n = fmin(s->n, r->n);
     double trace, share[RUN_CLASSES];
     Row row = row_new(kinds[kind].name, kinds[kind].key);
@@ -238,13 +242,13 @@ static Row compare(const Evaluation *e, int kind, const Seen *s) {
     v[RELATIVE] = v[FCD] / trace;
     measure_precision_recall(&v[PRECISION], &v[RECALL], r->feature, n, s->feature, n, width,
                              NEIGHBOUR);
-    v[PATCHWISE] = measure_sliced_wasserstein(s->patch, r->patch, n * e->patches, square,
+    v[PATCHWISE] = measure_sliced_wasserstein(s->patch, r->patch, n * e->patches, e->square,
                                               DIRECTIONS, 1, 0);
     if (s->pairs) v[SSIM] = s->ssim / s->pairs;
     v[GRAIN] = s->surface[0] / s->surface[1] / (r->surface[0] / r->surface[1]);
     v[CHECKER] = s->surface[2] / s->n / (r->surface[2] / r->n);
     if (e->repaints) v[CONTENT] = s->content, v[L1] = s->l1;
-    if (e->unpaired) v[CLOTH] = cloth_distance(s, r, e->patches, square);
+    if (e->unpaired) v[CLOTH] = cloth_distance(s, r, e->patches, e->square);
     else {
         measure_histogram(share, s->label, s->n, classes);
         v[KL] = measure_kl_to_uniform(share, classes), v[COVERED] = measure_covered(share, classes);
@@ -353,6 +357,7 @@ static void open_classifier(Evaluation *e) {
     e->classifier.g.training = NET_INPUT;   /* all activations stay, nothing is trained */
     if (!gan_finish(&e->classifier) || !gan_load(&e->classifier, path))
         die(1, "--classifier: %s", error_text());
+    e->width = e->classifier.g.node[e->classifier.g_features].c;
 }
 
 /* The test part (of what pictures are to become, where those are of another kind: it then takes the
@@ -360,6 +365,7 @@ static void open_classifier(Evaluation *e) {
 static void evaluation_open(Evaluation *e, Run *run) {
     int size = run->options.size, feeds = run->recipe->feeds;
     e->run = run, e->patches = PATCHES, e->side = fmin(size, PATCH_SIDE);
+    e->square = e->side * e->side * run->set.c;
     e->unpaired = feeds == FEED_UNPAIRED, e->drawings = feeds == FEED_DRAWINGS;
     e->repaints = e->unpaired || e->drawings, e->each = picture_floats(run, run->set.c);
     if (e->unpaired) {
@@ -403,24 +409,20 @@ static void evaluate_pictures(Run *run) {
 /* Of the pictures that the recipe classifier has not been trained with, the share whose class it
  * tells */
 static inline void print_accuracy(Run *run) {
-    Gan *gan = &run->gan;
     ImageSet part;
-    Node *logits = &gan->g.node[gan->g_picture], *in = &gan->g.node[gan->g_content];
-    int test = load_test_part(run, &part), c = logits->c;
-    long batch = gan->options.batch, right = 0, each = picture_floats(run, part.c);
-    float *score = floats(batch * c);
+    int test = load_test_part(run, &part);
+    long batch = run->gan.options.batch, right = 0, each = picture_floats(run, part.c);
+    int *class = room_for(batch, sizeof *class);
     for (long done = 0; done < part.count; done += batch) {
         long n = fmin(batch, part.count - done);
         for (long i = 0; i < n; i++)
             must(imageset_get(&part, done + i, run->pixels + i * each, NULL));
-        gan->ops->upload(in->y, run->pixels, batch * each);
-        net_forward(&gan->g, 0);
-        gan->ops->download(score, logits->y, batch * c);
-        for (long i = 0; i < n; i++) right += best_class(score + i * c, c) == part.label[done + i];
+        classify(&run->gan, run->pixels, class, NULL);
+        for (long i = 0; i < n; i++) right += class[i] == part.label[done + i];
     }
     printf("accuracy %.2f%% on the %ld pictures %s\n", 100. * right / part.count, part.count, test ?
            "of the test part" : "it was trained with: this data set has no test part");
-    free(score);
+    free(class);
     if (test) imageset_free(&part);
 }
 
@@ -534,8 +536,8 @@ static double print_style(Run *run, int kind, int style, float *x) {
         for (long i = 0; i < batch && done + i < run->samples; i++, x += each) {
             const float *content = run->pixels + i * pixels * c;
             if (kind == COLOURED_NOISE) coloured_noise(run, done + i, crops + i * each, each, x);
+            else if (kind == UNTOUCHED) image_channels(x, 3, content, c, pixels);
             else memcpy(x, (kind == PRINTED ? run->made : crops) + i * each, each * sizeof *x);
-            for (long p = 0; p < each && kind == UNTOUCHED; p++) x[p] = content[c == 3 ? p : p / 3];
             if (c) distance += measure_content_distance(x, 3, content, c, gan->mask ? run->masks
                                    + i * pixels : NULL, size, size, BLOCK) / run->samples;
         }

@@ -66,15 +66,14 @@ static void keep_other(const Run *run) {
 /* Chooses --out, and refuses it where it holds another run. A run that goes on in its own folder
  * locks it. */
 static inline void folder_open(Run *run) {
-    const char *from = run->from, *slash = strrchr(from, '/');
+    const char *from = run->from, *slash = strrchr(from, '/'), *file = slash ? slash + 1 : from;
     int out_given = option_given(run->table, "--out"), folders = 0;
     char path[RUN_PATH], name[NUMBERED];
-    int numbered = numbered_step(slash ? slash + 1 : from, name) >= 0;
+    int numbered = numbered_step(file, name) >= 0;
     strcpy(run->origin, slash ? from : ".");
     if (slash) run->origin[slash - from] = 0;
     if (out_given == 2) run->folders[folders++] = run->out;
-    if (numbered || !strcmp(slash ? slash + 1 : from, "checkpoint.safetensors"))
-        run->folders[folders++] = run->origin;
+    if (numbered || !strcmp(file, "checkpoint.safetensors")) run->folders[folders++] = run->origin;
     snprintf(run->own, sizeof run->own, "runs/%s", run->recipe->name);
     if (*from && out_given != 1) run->out = run->origin;
     if (!*run->out) run->out = run->own;

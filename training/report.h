@@ -32,7 +32,7 @@ static void log_read(Log *log, const Run *run) {
     for (int first = 1; from && fgets(line, sizeof line, from); first = 0) {
         double row[LOG_COLUMNS];
         int column = 0, whole = strchr(line, '\n') != NULL;
-        for (char *c = strtok(line, ",\n"); c && column < LOG_COLUMNS; c = strtok(NULL, ",\n"), column++)
+        for (char *c = line; column < LOG_COLUMNS && (c = strtok(c, ",\n")); c = NULL, column++)
             if (first) snprintf(log->name[column], sizeof log->name[column], "%s", c);
             else row[column] = atof(c);
         if (first) log->columns = column;
