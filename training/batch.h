@@ -363,11 +363,12 @@ static inline void batch_open(Run *run) {
         }
 }
 
-/* n pictures of a set, and their classes where it has any. Among the contents of FEED_STYLES every
- * second one is a crop of a style too: what is learned is to be good for more than garments on
- * white. */
-static void feed(Run *run, int to, const ImageSet *from, int purpose, long n, long step) {
+/* A step's pictures of a set, and their classes where it has any. Among the contents of FEED_STYLES
+ * every second one is a crop of a style too: what is learned is to be good for more than garments
+ * on white. */
+static void feed(Run *run, int to, const ImageSet *from, int purpose, long step) {
     int feeds = run->recipe->feeds;
+    long n = (long)run->gan.options.batch * gan_n_critic(&run->gan);
     float *pictures = run->fed[to].from;
     for (long i = 0; i < n; i++) {
         long at = place(run, i), index;
@@ -403,25 +404,24 @@ static void feed_outside(Run *run) {
 /* The pictures of a step, on the host */
 static inline void prepare_batch(Run *run, long step) {
     const ImageSet *set = &run->set;
-    const Fed *fed = run->fed, *content = &fed[FED_CONTENT];
-    long n = (long)run->gan.options.batch * gan_n_critic(&run->gan);
+    const Fed *x_real = &run->fed[FED_X_REAL], *content = &run->fed[FED_CONTENT];
     switch (run->recipe->feeds) {
         case FEED_NOISE: case FEED_PICTURES: case FEED_CLASSES: case FEED_LABELS:
-            feed(run, FED_X_REAL, set, STREAM_DATA, n, step);
+            feed(run, FED_X_REAL, set, STREAM_DATA, step);
             break;
         case FEED_UNPAIRED:
-            feed(run, FED_CONTENT, set, STREAM_DATA, n, step);
-            if (fed[FED_OUTSIDE].to) feed_outside(run);
-            feed(run, FED_X_REAL, &run->others, STREAM_CONTENT, n, step);
+            feed(run, FED_CONTENT, set, STREAM_DATA, step);
+            if (run->fed[FED_OUTSIDE].to) feed_outside(run);
+            feed(run, FED_X_REAL, &run->others, STREAM_CONTENT, step);
             break;
         case FEED_DRAWINGS:
-            feed(run, FED_X_REAL, set, STREAM_DATA, n, step);
-            memcpy(content->from, fed[FED_X_REAL].from, content->count * sizeof(float));
-            for (long i = 0; i < n; i++)
-                draw_edges(run, content->from + i * picture_floats(run, set->c));
+            feed(run, FED_X_REAL, set, STREAM_DATA, step);
+            memcpy(content->from, x_real->from, content->count * sizeof *content->from);
+            for (long at = 0; at < content->count; at += picture_floats(run, set->c))
+                draw_edges(run, content->from + at);
             break;
         case FEED_GARMENTS: case FEED_STYLES:
-            feed(run, FED_CONTENT, set, STREAM_DATA, n, step);
+            feed(run, FED_CONTENT, set, STREAM_DATA, step);
             feed_crops(run, step);
             break;
         case FEED_CLOTH: case FEED_CROPS:

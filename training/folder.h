@@ -56,9 +56,8 @@ static int numbered_count(const Run *run, long last, char first[NUMBERED]) {
 /* A run is not written over, unless the user says so */
 static void keep_other(const Run *run) {
     char path[RUN_PATH], first[NUMBERED] = "checkpoint.safetensors";
-    int there = numbered_count(run, LONG_MAX, first);
-    in_folder(run, path, first);
-    if (!run->overwrite && (there || !access(path, F_OK)))
+    numbered_count(run, LONG_MAX, first);
+    if (!run->overwrite && !access(in_folder(run, path, first), F_OK))
         die(1, "%s: this folder holds a run already: --resume %s to go on, another --out to keep "
             "it, or --overwrite", path, run->out);
 }

@@ -52,8 +52,7 @@ typedef struct Run {
     char from[RUN_PATH], origin[RUN_PATH];  /* its first checkpoint, or "", and that one's folder */
     char own[RUN_PATH];                     /* the default of --out */
     const char *folders[4];                 /* old and new: it does not learn from pictures there */
-    int same, home;                         /* 1: the checkpoint there is its own; it goes on
-                                             * there, be it from another file */
+    int same, home;                         /* 1: its own checkpoint is there; it goes on there */
     int lock, writes;                       /* of the folder; 1: this rank writes the files */
     int disk_told;                          /* the user knows that the disk refuses */
     FILE *log;
