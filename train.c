@@ -101,8 +101,7 @@ static void record(Run *run, const Report *report) {
     check_finite(run, report);
     log_step(run, report, seconds);
     diagnose(&run->diagnosis, gan, report, run->fed[FED_X_REAL].from);
-    if (gan->step % run->log_every == 0 || last)
-        progress(run, report, seconds);
+    if (gan->step % run->log_every == 0 || last) progress(run, report, seconds);
     if (run->writes && run->sample_every && gan->step % run->sample_every == 0) {
         save_sheets(run);
         if (4 * (gan->step - run->plotted) >= run->plotted) save_plot(run);

@@ -558,18 +558,18 @@ static void evaluate_prints(Run *run) {
     float *bank = floats(run->samples * picture_floats(run, 3));
     for (int k = 0; k < BANK; k++) {
         if (k == UNTOUCHED && !contents) continue;
-        row[rows] = row_new(name[k], key[k]);
-        row[rows].value[CONTENT] = 0;
+        Row *r = &row[rows++];
+        *r = row_new(name[k], key[k]);
+        r->value[CONTENT] = 0;
         for (int j = 0; j < styles; j++) {
             int which = j * run->style_count / styles;
             const Image *style = &run->styles[which];
             double weight = 1. / styles;
-            row[rows].value[CONTENT] += print_style(run, k, which, x) * weight;
+            r->value[CONTENT] += print_style(run, k, which, x) * weight;
             if (contents) print_style(run, BANK, which, bank);        /* cut out at any scale */
-            if (contents) add_motifs(run, &row[rows], x, bank, run->samples, size, size, weight);
-            else add_motifs(run, &row[rows], x, style->pixels, 1, style->h, style->w, weight);
+            if (contents) add_motifs(run, r, x, bank, run->samples, size, size, weight);
+            else add_motifs(run, r, x, style->pixels, 1, style->h, style->w, weight);
         }
-        rows++;
     }
     printf("motifs of 16 and 32 pixels in %d pictures of %s in each of %d styles against %s\n",
            run->samples, run->evaluate, styles, run->style);

@@ -79,13 +79,12 @@ typedef struct Run {
     Diagnosis diagnosis;
 } Run;
 
-static int feeds_on_styles(const Recipe *recipe) {
-    return recipe->feeds == FEED_GARMENTS || recipe->feeds == FEED_STYLES
-        || recipe->feeds == FEED_CROPS || recipe->feeds == FEED_CLOTH;
-}
 /* Are crops of styles all that it sees? */
 static int feeds_on_crops(const Recipe *recipe) {
     return recipe->feeds == FEED_CROPS || recipe->feeds == FEED_CLOTH;
+}
+static int feeds_on_styles(const Recipe *r) {
+    return feeds_on_crops(r) || r->feeds == FEED_GARMENTS || r->feeds == FEED_STYLES;
 }
 
 static const char *in_folder(const Run *run, char path[RUN_PATH], const char *name) {
