@@ -52,6 +52,7 @@ int draw_all(Draw *d, const char *folder, const char *sheet);
 #include "images/images.h"
 #include "style/garments.h"
 #include "style/generator.h"
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,33 +83,23 @@ static int draw_recipe(Draw *d, const StFile *file) {
  * mlp for each value of a picture), and its first weight a row for each number of z and class */
 static void draw_sizes(const StFile *file, GanOptions *o) {
     enum { Z = 100 };
-    int last = -1, first = NET_MAX_NODES, node;
-    for (int i = 0; i < file->count; i++) {
-        const StTensor *t = &file->tensors[i];
-        const char *end = strrchr(t->name, '.');
-        if (sscanf(t->name, "g.%d.", &node) != 1 || !end || !t->rank) continue;
-        if (!strcmp(end, ".bias") && node > last) last = node, o->channels = (int)t->shape[0];
-        if (!strcmp(end, ".weight") && node < first)
-            first = node, o->classes = (int)t->shape[0] - Z;
-    }
+    const StTensor *bias = generator_tensor(file, ".bias", 1);
+    const StTensor *weight = generator_tensor(file, ".weight", 0);
+    if (bias) o->channels = (int)bias->shape[0];
+    if (weight) o->classes = (int)weight->shape[0] - Z;
     if (o->channels % (o->size * o->size) == 0) o->channels /= o->size * o->size;
     if (o->classes < 1 || o->classes > 4096) o->classes = 1;
 }
 
 static int draw_describe(Draw *d, const StFile *file) {
     const Recipe *r = d->gan.recipe;
-    const char *size = st_meta(file, "--size"), *batch = st_meta(file, "--batch");
-    const char *tail = st_meta(file, "--tail");
-    int side = size ? atoi(size) : 0;
-    GanOptions o = { .batch = DRAW_BATCH, .size = r->defaults.size };
-    if (side >= 8 && side <= 1024 && side % r->multiple == 0) o.size = side;
-    if (r->tail && tail && atoi(tail) > 0 && atoi(tail) <= 256) o.tail = atoi(tail);
-    d->lot = batch && atoi(batch) > 0 ? atoi(batch) : r->defaults.batch;
+    int side = generator_number(file, "--size", 8, 1024, r->defaults.size);
+    GanOptions o = { .batch = DRAW_BATCH, .size = side % r->multiple ? r->defaults.size : side };
+    if (r->tail) o.tail = generator_number(file, "--tail", 1, 256, 0);
+    d->lot = generator_number(file, "--batch", 1, INT_MAX, r->defaults.batch);
     draw_sizes(file, &o);
     if (r->feeds == FEED_CLOTH) o.size *= 2, o.classes = generator_styles(file);
-    if (o.channels != 1 && o.channels != 3)
-        return fail("%s: its generator makes no pictures of 1 or 3 channels: train it again",
-                    d->path);
+    if (!generator_check_channels(o.channels, d->path)) return 0;
     return gan_begin(&d->gan, r, &o, d->ops);
 }
 
@@ -177,9 +168,7 @@ static int draw_walk(Draw *d, const char *classes, const char *walk) {
 int draw_open(Draw *d, const char *run, const char *classes, const char *walk) {
     StFile file;
     Net *g = &d->gan.g;
-    snprintf(d->path, sizeof d->path, "%.4000s%s", run,
-             is_folder(run) ? "/checkpoint.safetensors" : "");
-    if (!gan_open(&file, d->path)) return 0;
+    if (!generator_checkpoint(&file, d->path, run)) return 0;
     int good = draw_recipe(d, &file) && draw_describe(d, &file)
             && draw_classes(d, &file, classes) && draw_walk(d, classes, walk);
     double need = good ? net_bytes(g, 0) + net_scratch_bytes(g) : 0;
@@ -263,12 +252,10 @@ int draw_all(Draw *d, const char *folder, const char *sheet) {
     float *shown = malloc((size_t)(cells * each + 1) * sizeof *shown);
     float *made = malloc(DRAW_BATCH * (size_t)(each + 4096) * sizeof *made);
     int good = (shown && made) || fail("not enough memory for a sheet of %ld pictures", cells);
-    const char *bad = NULL;
     for (long first = 0; good && first < d->count; first += DRAW_BATCH) {
         draw_fill(d, first, made);
         net_forward(g, 0);
-        if ((bad = net_find_not_finite(g)))
-            good = fail("%s: %s is not finite: the training went wrong, train again", d->path, bad);
+        good = generator_check_finite(g, d->path);
         d->ops->download(made, x->y, DRAW_BATCH * each);
         for (long i = 0; good && i < DRAW_BATCH && first + i < d->count; i++) {
             const float *pixels = made + i * each;

@@ -66,9 +66,16 @@ int generator_fuse(Generator *g, Image *print, const Image *part, const Image *s
  * periods, and the noise beyond an edge is that of the other side. */
 int generator_weave(Generator *g, Image *cloth, int h, int w);
 
-/* How many styles cloth has learned: of the numbers that its first convolution, weight (3,3,C,O),
- * reads, those that are no noise and no waves */
-int generator_styles(const StFile *checkpoint);
+/* A checkpoint: that of a run, its folder or the file itself; a whole number of its metadata, or
+ * `otherwise` where there is none in least .. most; G's first or last tensor whose name ends so, or
+ * NULL; how many styles cloth has learned. And 0, with error_text(), for pictures of so many
+ * channels, or where G has computed what is not finite. */
+int generator_checkpoint(StFile *file, char path[4200], const char *run);
+int generator_number(const StFile *file, const char *key, int least, int most, int otherwise);
+const StTensor *generator_tensor(const StFile *file, const char *end, int last);
+int generator_styles(const StFile *file);
+int generator_check_channels(int channels, const char *path);
+int generator_check_finite(Net *g, const char *path);
 #endif
 
 #if defined(GENERATOR_IMPLEMENTATION) && !defined(GENERATOR_IMPLEMENTED)
@@ -82,6 +89,49 @@ int generator_styles(const StFile *checkpoint);
 enum { GENERATOR_MARGIN = 16 };         /* of mirror image around a picture */
 
 /* ---- the checkpoint ---------------------------------------------------------------------- */
+
+int generator_checkpoint(StFile *file, char path[4200], const char *run) {
+    snprintf(path, 4200, "%.4000s%s", run, is_folder(run) ? "/checkpoint.safetensors" : "");
+    return gan_open(file, path);
+}
+
+int generator_number(const StFile *file, const char *key, int least, int most, int otherwise) {
+    const char *text = st_meta(file, key);
+    int number = text ? atoi(text) : otherwise;
+    return number >= least && number <= most ? number : otherwise;
+}
+
+const StTensor *generator_tensor(const StFile *file, const char *end, int last) {
+    const StTensor *found = NULL;
+    for (int i = 0, node, best = 0; i < file->count; i++) {
+        const StTensor *t = &file->tensors[i];
+        size_t length = strlen(t->name), tail = strlen(end);
+        if (sscanf(t->name, "g.%d.", &node) != 1 || length < tail || !t->rank) continue;
+        if (strcmp(t->name + length - tail, end)) continue;
+        if (!found || (last ? node > best : node < best)) found = t, best = node;
+    }
+    return found;
+}
+
+/* Of the numbers that cloth's first convolution, weight (3,3,C,O), reads, those that are no noise
+ * and no waves */
+int generator_styles(const StFile *file) {
+    const StTensor *first = generator_tensor(file, ".conv2d.weight", 0);
+    int styles = GENERATOR_STYLES;
+    while (styles > 1 && !(first && first->rank == 4 && first->shape[2] == cloth_inputs(styles)))
+        styles--;
+    return styles;
+}
+
+int generator_check_channels(int channels, const char *path) {
+    return channels == 1 || channels == 3
+        || fail("%s: its generator makes no pictures of 1 or 3 channels: train it again", path);
+}
+
+int generator_check_finite(Net *g, const char *path) {
+    const char *bad = net_find_not_finite(g);
+    return !bad || fail("%s: %s is not finite: the training went wrong, train again", path, bad);
+}
 
 static int generator_check_recipe(Generator *g, int styles) {
     static const char *const names[] = { "style", "cyclegan", "pattern", "adain", "cloth" };
@@ -112,36 +162,18 @@ static int generator_open_features(Generator *g, const char *features, const cha
                 error_text(), run);
 }
 
-int generator_styles(const StFile *checkpoint) {
-    int first = NET_MAX_NODES, node, c = 0, styles = GENERATOR_STYLES;
-    for (int i = 0; i < checkpoint->count; i++) {
-        const StTensor *t = &checkpoint->tensors[i];
-        if (t->rank == 4 && sscanf(t->name, "g.%d.conv2d.weight", &node) == 1 && node < first)
-            first = node, c = (int)t->shape[2];
-    }
-    while (styles > 1 && c != cloth_inputs(styles)) styles--;
-    return styles;
-}
-
 int generator_repaints(const Generator *g) {
     return g->kind == GENERATOR_CYCLEGAN || g->kind == GENERATOR_PATTERN;
 }
 
-/* How many channels its pictures have: the outputs of G's last convolution, weight (K,K,C,O). */
 int generator_open(Generator *g, const char *run, const char *features, int styles) {
-    int last = -1, node;
-    snprintf(g->path, sizeof g->path, "%.4000s%s", run,
-             is_folder(run) ? "/checkpoint.safetensors" : "");
-    if (!gan_open(&g->checkpoint, g->path) || !generator_check_recipe(g, styles)) return 0;
-    for (int i = 0; i < g->checkpoint.count; i++) {
-        const StTensor *t = &g->checkpoint.tensors[i];
-        if (t->rank == 4 && sscanf(t->name, "g.%d.conv2d.weight", &node) == 1 && node > last)
-            last = node, g->channels = (int)t->shape[3];
-    }
-    if (g->channels != 1 && g->channels != 3)
-        return fail("%s: its generator makes no pictures of 1 or 3 channels: train it again",
-                    g->path);
-    const char *body = st_meta(&g->checkpoint, "--body"), *side = st_meta(&g->checkpoint, "--size");
+    const StFile *file = &g->checkpoint;
+    if (!generator_checkpoint(&g->checkpoint, g->path, run) || !generator_check_recipe(g, styles))
+        return 0;
+    const StTensor *bias = generator_tensor(file, ".bias", 1);
+    g->channels = bias ? (int)bias->shape[0] : 0;
+    if (!generator_check_channels(g->channels, g->path)) return 0;
+    const char *body = st_meta(file, "--body");
     static const char *const bodies[BODIES] = { "residual", "inception", "separable" };
     int number = 0;                                     /* older checkpoints do not name it */
     while (body && number < BODIES && strcmp(body, bodies[number])) number++;
@@ -149,9 +181,9 @@ int generator_open(Generator *g, const char *run, const char *features, int styl
         return fail("%s: its generator's --body is '%s', which this program does not know", g->path,
                     body);
     g->gan.options.body = number;
-    g->trained = side && atoi(side) > 0 && atoi(side) <= 16384 ? atoi(side) : 64;
+    g->trained = generator_number(file, "--size", 1, 16384, 64);
     g->gan.ops = g->ops;
-    g->classes = generator_styles(&g->checkpoint);
+    g->classes = generator_styles(file);
     return g->kind != GENERATOR_ADAIN || generator_open_features(g, features, run);
 }
 
@@ -256,27 +288,41 @@ static int generator_resize(Image *x, double h, double w) {
     return resize_in_steps(x, (int)fmax(1, lround(h)), (int)fmax(1, lround(w)), 2);
 }
 
-static int generator_upload(Generator *g, const Node *to, const Image *from, int y, int x) {
-    Image piece;
-    int good = image_crop(&piece, from, y, x, to->h, to->w);
-    if (good) g->ops->upload(to->y, piece.pixels, (long)to->h * to->w * to->c);
-    image_free(&piece);
+/* The part of `from` that begins at (y,x) becomes the node's output. What is beyond an edge is from
+ * the other side */
+static int generator_upload(Generator *g, const Node *to, const Image *from, long y, long x) {
+    long c = to->c, columns = (long)from->w * from->c / c, n = (long)to->h * to->w;
+    float *piece = malloc((size_t)(n * c) * sizeof *piece);
+    int good = piece != NULL;
+    for (long i = 0; good && i < n; i++) {
+        long row = (y + i / to->w) % from->h, column = (x + i % to->w) % columns;
+        const float *numbers = from->pixels + (row * columns + column) * c;
+        memcpy(piece + i * c, numbers, (size_t)c * sizeof *piece);
+    }
+    if (good) g->ops->upload(to->y, piece, n * c);
+    free(piece);
     return good;
 }
 
-static int generator_no_noise(const Generator *g) {
-    return fail("not enough memory for noise of %d x %d pixels: give a smaller --size", g->wide.w,
-                g->wide.h);
+/* Latent i: what its planes have beyond the picture's right and lower edge; pixels of a grain. A
+ * node with the numbers of the whole picture is one grain */
+static int generator_beyond(const Generator *g, int i) {
+    return g->kind == GENERATOR_CLOTH ? cloth_margin(i) : 0;
+}
+static int generator_grain(const Generator *g, int i) {
+    return g->pieces.piece_h / (g->gan.g.node[g->gan.g_latent[i]].h - generator_beyond(g, i));
 }
 
-/* g->noise: planes of noise for all of the picture, or the numbers that a pattern follows from */
+/* g->noise: each latent's numbers for all of the picture, a row of it a row. Where cloth repeats,
+ * nothing lies beyond its edges */
 static int generator_draw(Generator *g) {
     const Large *l = &g->pieces;
     int good = 1;
     for (int i = 0; good && i < g->gan.latents; i++) {
         const Node *node = &g->gan.g.node[g->gan.g_latent[i]];
-        int grain = l->piece_h / node->h, plane = node->c == 1;
-        int h = plane ? l->h / grain : 1, w = plane ? l->w / grain : node->c;
+        int grain = generator_grain(g, i), beyond = g->repeats ? 0 : generator_beyond(g, i);
+        int h = node->h == 1 ? 1 : l->h / grain + beyond;
+        int w = node->h == 1 ? node->c : (l->w / grain + beyond) * node->c;
         real *z = g->ops->alloc((long)h * w);
         image_free(&g->noise[i]);
         good = z && image_new(&g->noise[i], h, w, 1);
@@ -286,21 +332,53 @@ static int generator_draw(Generator *g) {
         }
         if (z) g->ops->release(z);
     }
-    return good || generator_no_noise(g);
+    return good || fail("not enough memory for noise of %d x %d pixels: give a smaller --size",
+                        l->w, l->h);
 }
 
-/* Large.fill of style, cyclegan and pattern; of e; of adain's g, which is given E's features of the
- * piece, and the style. Of a single piece the features are there already */
+/* Cloth's waves, their weights (2,count): where it repeats they become those of the nearest whole
+ * numbers of periods */
+static void generator_round_waves(Generator *g) {
+    Net *net = &g->gan.g;
+    int i = 0;
+    while (net->node[i].rank != 2) i++;
+    int count = net->node[i].shape[1];
+    real *k = g->fused, *weight = net->p + net->node[i].weight;
+    net->ops->download(k, weight, 2 * count);
+    for (int q = 0; q < 2 * count && g->repeats; q++) {
+        double least = TURN * STYLE_MULTIPLE / (q < count ? g->wide.h : g->wide.w);
+        k[q] = (real)(least * round(k[q] / least));
+    }
+    net->ops->upload(weight, k, 2 * count);
+}
+
+/* Cloth's phases at (y,x), and its style */
+static void generator_tell(Generator *g, int y, int x) {
+    const Gan *gan = &g->gan;
+    const Image *whole = &g->noise[0];
+    int count = cloth_waves(g->classes);
+    real z[64], given[GENERATOR_STYLES] = { 1 };
+    for (int q = 0; q < whole->w; q++) z[q] = whole->pixels[q];
+    for (int q = 0; q < count; q++)                      /* k of the place in cells, in turns */
+        z[q] += (real)((g->fused[q] * (y / 8) + g->fused[count + q] * (x / 8)) / TURN);
+    g->ops->upload(gan->g.node[gan->g_latent[0]].y, z, whole->w);
+    for (int q = 0; q < g->classes && g->share; q++) given[q] = (real)g->share[q];
+    if (g->classes > 1) g->ops->upload(gan->g.node[gan->g_given].y, given, g->classes);
+}
+
+/* Large.fill of style, cyclegan, pattern and cloth; of e; of adain's g, which is given E's features
+ * of the piece, and the style. Of a single piece the features are there already */
 static int generator_fill(void *generator, int y, int x) {
     Generator *g = generator;
     const Gan *gan = &g->gan;
-    int good = generator_upload(g, &gan->g.node[gan->g_content], &g->wide, y, x);
+    int weaves = g->kind == GENERATOR_CLOTH;
+    int good = weaves || generator_upload(g, &gan->g.node[gan->g_content], &g->wide, y, x);
     for (int i = 0; good && i < gan->latents; i++) {
-        const Node *node = &gan->g.node[gan->g_latent[i]];
-        int grain = g->wide.h / g->noise[i].h;
-        if (node->c == 1) good = generator_upload(g, node, &g->noise[i], y / grain, x / grain);
-        else g->ops->upload(node->y, g->noise[i].pixels, node->c);
+        const Node *latent = &gan->g.node[gan->g_latent[i]];
+        int grain = generator_grain(g, i);
+        good = generator_upload(g, latent, &g->noise[i], y / grain, x / grain);
     }
+    if (good && weaves) generator_tell(g, y, x);
     return good;
 }
 static int generator_fill_encoder(void *generator, int y, int x) {
@@ -321,105 +399,33 @@ static int generator_fill_fused(void *generator, int y, int x) {
     return 1;
 }
 
-/* ---- cloth ------------------------------------------------------------------------------- */
-
-/* g->noise: the numbers of the whole picture, then planes, without what lies beyond the edges where
- * these repeat */
-static int generator_draw_cloth(Generator *g) {
-    static const int grain[4] = { 1, 8, 2, 1 };
-    int good = 1;
-    for (int i = 0; good && i < 4; i++) {
-        const Node *node = &g->gan.g.node[g->gan.g_latent[i]];
-        int beyond = g->repeats ? 0 : cloth_margin(i), c = node->c;
-        int h = i ? g->wide.h / grain[i] + beyond : 1, w = i ? g->wide.w / grain[i] + beyond : c;
-        long n = i ? (long)h * w * c : c;
-        real *z = g->ops->alloc(n);
-        image_free(&g->noise[i]);
-        good = z && image_new(&g->noise[i], h, i ? w * c : w, 1);
-        if (good) {
-            g->ops->random_normal(z, n, g->seed, STREAM(STREAM_SAMPLE, i));
-            g->ops->download(g->noise[i].pixels, z, n);
-        }
-        if (z) g->ops->release(z);
-    }
-    return good || generator_no_noise(g);
-}
-
-/* The waves' weights, (2,count), become those of the nearest whole numbers of periods */
-static void generator_round_waves(Generator *g) {
-    Net *net = &g->gan.g;
-    int i = 0;
-    while (net->node[i].rank != 2) i++;
-    int count = net->node[i].shape[1];
-    real k[2 * 16];
-    net->ops->download(k, net->p + net->node[i].weight, 2 * count);
-    for (int q = 0; q < 2 * count && g->repeats; q++) {
-        double least = TURN * STYLE_MULTIPLE / (q < count ? g->wide.h : g->wide.w);
-        k[q] = (real)(least * round(k[q] / least));
-    }
-    net->ops->upload(net->p + net->node[i].weight, k, 2 * count);
-    memcpy(g->fused, k, 2 * (size_t)count * sizeof *k);
-}
-
-/* Large.fill: the piece's part of the noise, which repeats; its phases; the style */
-static int generator_fill_cloth(void *generator, int y, int x) {
-    Generator *g = generator;
-    Gan *gan = &g->gan;
-    const Image *whole = &g->noise[0];
-    int count = cloth_waves(g->classes), good = 1;
-    real z[64], given[GENERATOR_STYLES] = { 1 };
-    for (int q = 0; q < whole->w; q++) z[q] = whole->pixels[q];
-    for (int q = 0; q < count; q++)                      /* k of the place in cells, in turns */
-        z[q] += (real)((g->fused[q] * (y / 8) + g->fused[count + q] * (x / 8)) / TURN);
-    g->ops->upload(gan->g.node[gan->g_latent[0]].y, z, whole->w);
-    for (int q = 0; q < g->classes && g->share; q++) given[q] = (real)g->share[q];
-    if (g->classes > 1) g->ops->upload(gan->g.node[gan->g_given].y, given, g->classes);
-    for (int i = 1; i < 4 && good; i++) {
-        static const int grain[4] = { 1, 8, 2, 1 };
-        const Node *node = &gan->g.node[gan->g_latent[i]];
-        int c = node->c, w = g->noise[i].w / c;
-        Image part = { 0 };
-        good = image_new(&part, node->h, node->w * c, 1);
-        for (long p = 0; good && p < (long)node->h * node->w; p++) {
-            long row = (y / grain[i] + p / node->w) % g->noise[i].h;
-            long column = (x / grain[i] + p % node->w) % w;
-            memcpy(part.pixels + p * c, g->noise[i].pixels + (row * w + column) * c,
-                   (size_t)c * sizeof *part.pixels);
-        }
-        if (good) g->ops->upload(node->y, part.pixels, (long)node->h * node->w * c);
-        image_free(&part);
-    }
-    return good;
-}
-
 /* ---- painting ---------------------------------------------------------------------------- */
 
 static int generator_no_memory(void) {
     return fail("not enough memory for a piece of the picture: give a smaller --size");
 }
 
-/* G's picture of all of g->wide, without its margin: (h,w) of `channels` */
-static int generator_paint(Generator *g, Image *out, int channels, int h, int w) {
+/* G's picture of all of g->wide, without its margin: (h,w) */
+static int generator_paint(Generator *g, Image *out, int h, int w) {
     int margin = g->kind == GENERATOR_CLOTH ? 0 : GENERATOR_MARGIN;
     Image all;
-    int good = image_new(&all, g->wide.h, g->wide.w, channels)
-            && (large_paint(&g->pieces, g->gan.g_picture, all.pixels) || generator_no_memory());
-    const char *bad = good ? net_find_not_finite(&g->gan.g) : NULL;
-    if (bad)
-        good = fail("%s: %s is not finite: the training went wrong, train again", g->path, bad);
-    good = good && image_crop(out, &all, margin, margin, h, w);
+    int good = image_new(&all, g->wide.h, g->wide.w, g->channels)
+            && (large_paint(&g->pieces, g->gan.g_picture, all.pixels) || generator_no_memory())
+            && generator_check_finite(&g->gan.g, g->path)
+            && image_crop(out, &all, margin, margin, h, w);
     image_free(&all);
     return good;
 }
 
-/* What G makes of a picture of any size */
-static int generator_make(Generator *g, Image *print, const Image *picture) {
+/* What G, all of which is in the checkpoint, makes of g->wide and noise */
+static int generator_make(Generator *g, Image *out, int h, int w) {
     Large *l = &g->pieces;
-    if (!generator_widen(g, picture) || !generator_fit(g) || !generator_draw(g) ||
+    if (!generator_fit(g) || !generator_draw(g) ||
         !net_load(&g->gan.g, &g->checkpoint, g->path, st_meta(&g->checkpoint, "recipe"))) return 0;
+    if (g->kind == GENERATOR_CLOTH) generator_round_waves(g);
     l->fill = generator_fill;
     if (large_pieces(l) > 1 && !large_settle(l)) return generator_no_memory();
-    return generator_paint(g, print, g->channels, picture->h, picture->w);
+    return generator_paint(g, out, h, w);
 }
 
 int generator_weave(Generator *g, Image *cloth, int h, int w) {
@@ -427,11 +433,7 @@ int generator_weave(Generator *g, Image *cloth, int h, int w) {
     *cloth = (Image){ 0 };
     image_free(&g->wide);
     g->wide.h = (h + M - 1) / M * M, g->wide.w = (w + M - 1) / M * M;
-    if (!generator_fit(g) || !generator_draw_cloth(g) ||
-        !net_load(&g->gan.g, &g->checkpoint, g->path, "cloth")) return 0;
-    generator_round_waves(g);
-    g->pieces.fill = generator_fill_cloth;
-    return generator_paint(g, cloth, g->channels, h, w);
+    return generator_make(g, cloth, h, w);
 }
 
 /* An RGB picture becomes gray on black, as in training */
@@ -445,7 +447,7 @@ static void generator_on_black(Image *x) {
 
 int generator_print(Generator *g, Image *print, const Cutout *cut) {
     const Image *part = &cut->part;
-    int weaves = g->kind == GENERATOR_CLOTH, adds = !weaves && g->kind != GENERATOR_STYLE;
+    int weaves = g->kind == GENERATOR_CLOTH, adds = generator_repaints(g);
     int h = part->h, w = part->w, gray = g->channels == 1;
     double longer = h > w ? h : w, fit = longer / ((adds ? 2 : 4) * g->trained);
     double by = g->scale > 0 ? g->scale : fmax(1, fit);
@@ -456,14 +458,14 @@ int generator_print(Generator *g, Image *print, const Cutout *cut) {
     if (good && adds && gray) generator_on_black(&small);
     if (!weaves)
         good = good && generator_resize(&small, h / by, w / by)
-            && generator_make(g, &made, &small);
+            && generator_widen(g, &small) && generator_make(g, &made, small.h, small.w);
     for (long i = 0; good && adds && i < (long)made.h * made.w * made.c; i++)
         made.pixels[i] -= small.pixels[i];
     image_free(&small);
     good = good && resize_in_steps(&made, h, w, 2) && (!adds || image_copy(print, part));
     for (long i = 0; good && adds && i < 3L * h * w; i++) {
         float to = print->pixels[i] + made.pixels[gray ? i / 3 : i];
-        print->pixels[i] = fminf(fmaxf(to, -1), 1);
+        print->pixels[i] = image_clamp(to, -1, 1);
     }
     if (good && !adds) *print = made;
     else image_free(&made);
@@ -517,6 +519,6 @@ int generator_fuse(Generator *g, Image *print, const Image *part, const Image *s
         && net_load(&g->gan.g, &g->checkpoint, g->path, "adain")
         && (large_give(&g->pieces, g->gan.g_fused, g->moments) || generator_no_memory());
     g->pieces.fill = generator_fill_fused;
-    return good && generator_paint(g, print, 3, part->h, part->w);
+    return good && generator_paint(g, print, part->h, part->w);
 }
 #endif
