@@ -66,12 +66,10 @@ static void show_progress(double fraction, const char *what) {
 
 /* ---- painters: each makes a print for the cut-out ------------------------------------------- */
 
-static int patches_progress(void *unused, int level, int levels, int iteration, double fraction) {
+static void patches_progress(int level, int levels, double fraction) {
     char what[60];
-    (void)unused, (void)iteration;
     snprintf(what, sizeof what, ", level %d of %d   ", level, levels);
     show_progress(fraction, what);
-    return 1;
 }
 
 static int paint_patches(Image *print, const Cutout *cut, const Image *style, int prints) {
@@ -90,20 +88,19 @@ static int paint_patches(Image *print, const Cutout *cut, const Image *style, in
     return patches_transfer(print, cut, style, share, styles, &o, run.ops);
 }
 
-/* The last step, when it was, the least seconds of a step in the last level */
-typedef struct GramWatch { GramStep last; double when, least; } GramWatch;
+/* The last step, when it was, the least seconds of a step in the last level; 0: none yet */
+static struct { GramStep last; double when, least; } gram_watch;
 
-static int gram_progress(void *context, const GramStep *step) {
-    GramWatch *watch = context;
+static void gram_progress(const GramStep *step) {
+    const GramStep *last = &gram_watch.last;
     char what[60];
-    double time = now(), each = (time - watch->when) / (step->number - watch->last.number);
-    if (step->level != watch->last.level) watch->least = 0;
-    else if (step->number > watch->last.number && !(watch->least > 0 && watch->least < each))
-        watch->least = each;
-    watch->last = *step, watch->when = time;
+    double time = now(), each = (time - gram_watch.when) / (step->number - last->number);
+    if (step->level != last->level) gram_watch.least = 0;
+    else if (step->number > last->number && !(gram_watch.least > 0 && gram_watch.least < each))
+        gram_watch.least = each;
+    gram_watch.last = *step, gram_watch.when = time;
     snprintf(what, sizeof what, ", %d x %d, loss %.4f   ", step->w, step->h, step->total);
     show_progress(step->fraction, what);
-    return 1;
 }
 
 static GramOptions gram_options(const Image *start) {
@@ -117,20 +114,19 @@ static GramOptions gram_options(const Image *start) {
     if (opt.scale > 0) o.scale = opt.scale;
     if (o.steps < 50) o.every = 1 + o.steps / 5;
     o.weights = run.weights.count ? &run.weights : NULL, o.pooling = opt.pooling;
-    o.init = start->pixels ? GRAM_PICTURE : strcmp(opt.init, "noise") ? GRAM_CONTENT : GRAM_NOISE;
-    o.start = start, o.optimizer = opt.optimizer, o.seed = opt.seed, o.progress = gram_progress;
+    o.noise = !strcmp(opt.init, "noise"), o.start = start->pixels ? start : NULL;
+    o.optimizer = opt.optimizer, o.seed = opt.seed, o.progress = gram_progress;
     return o;
 }
 
 static int paint_gram(Image *print, const Image *part, const Image *style) {
-    GramWatch watch = { .least = 0 };
     Image start = { 0 };
     int h = part->h, w = part->w, styles = run.mixed;
     const double *share = run.share + run.first;
     if (strcmp(opt.init, "content") && strcmp(opt.init, "noise") && !image_load(&start, opt.init))
         return 0;
     GramOptions o = gram_options(&start);
-    o.context = &watch;
+    memset(&gram_watch, 0, sizeof gram_watch);
     double need = gram_bytes(part, style, styles, &o, run.ops), have = device_free_bytes(run.ops);
     int good = !(have > 0 && need > have)
         || fail("optimising %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a "
@@ -143,13 +139,13 @@ static int paint_gram(Image *print, const Image *part, const Image *style) {
     image_free(&start);
     show_progress(1, "");
     if (!good) return 0;
-    const GramStep *last = &watch.last;
+    const GramStep *last = &gram_watch.last;
     printf("loss %.4f: content %.4f, total variation %.4f, style", last->total, last->content,
            last->tv);
     for (int i = 0; i < last->layers; i++) printf(" %s %.4f", last->layer[i], last->style[i]);
     printf("\n");
-    if (opt.benchmark && watch.least > 0)
-        printf("benchmark: %.4g s a step of %d x %d pixels\n", watch.least, last->w, last->h);
+    if (opt.benchmark && gram_watch.least > 0)
+        printf("benchmark: %.4g s a step of %d x %d pixels\n", gram_watch.least, last->w, last->h);
     return 1;
 }
 

@@ -31,8 +31,6 @@
 #include "images/images.h"
 
 enum { GRAM_LAYERS = 8, GRAM_LEVELS = 24 };
-enum { GRAM_CONTENT, GRAM_NOISE, GRAM_PICTURE };        /* what the optimisation starts from */
-
 enum { GRAM_ADAM, GRAM_LBFGS };                         /* a step: one evaluation, for both */
 
 /* What the progress callback is shown. Losses are without their weights; Adam: before the step's
@@ -60,12 +58,11 @@ typedef struct GramOptions {
     int smallest;                        /* shorter side of the coarsest level; 0: one level */
     double scale;                        /* longer side of the styles, in that of the content */
     int whiten, centred;                 /* as above; whiten 0: z is the picture, kept in [-1,1] */
-    int init;                            /* GRAM_CONTENT, GRAM_NOISE, GRAM_PICTURE: */
-    const Image *start;                  /* .. this one */
+    int noise;                           /* it starts from: noise; */
+    const Image *start;                  /* else this picture, or NULL: the content */
     uint64_t seed;                       /* of the built-in filters, and of the noise */
     int every;                           /* steps from one call of progress to the next */
-    int (*progress)(void *context, const GramStep *step);        /* or NULL; 0: stop here */
-    void *context;
+    void (*progress)(const GramStep *step);      /* or NULL */
 } GramOptions;
 
 /* vgg 0, 16 or 19. VGG's: relu1_1 relu2_1 relu3_1 relu4_1 relu5_1, content at relu4_2, one level,
@@ -442,37 +439,39 @@ static int gram_result(Image *out, const Gram *g, const Image *z) {
     return good;
 }
 
-/* After a step: 1 go on, 2 progress said stop */
-static int gram_report(const Gram *g, GramStep *at, int look) {
+/* After a step */
+static void gram_report(const Gram *g, GramStep *at, int look) {
     at->number = at->level * g->o->steps + at->step + 1;
     at->fraction = fmin((g->done + (double)at->h * at->w * (at->step + 1)) / g->work, 1);
-    return look && g->o->progress && !g->o->progress(g->o->context, at) ? 2 : 1;
+    if (look && g->o->progress) g->o->progress(at);
 }
 
-/* Adam (F19) on the picture in the network's input, whose rate falls to a tenth, and begins 0.8
- * times as high as that of the level before: coarse levels move far, and fine ones leave neither
- * blocks nor noise. 1 done, 2 stopped by a callback, 0 failed */
-static int gram_adam(Gram *g, GramStep *at, long n) {
+/* Adam (F19) on the picture, whose rate falls to a tenth, and begins 0.8 times as high as that of
+ * the level before: coarse levels move far, and fine ones leave neither blocks nor noise. 0: no
+ * memory */
+static int gram_adam(Gram *g, Image *picture, GramStep *at, long n) {
     const GramOptions *o = g->o;
     const Ops *ops = g->ops;
     real *m = ops->alloc(2 * n), *z = g->picture->y, *dz = g->picture->dy;     /* m, then v */
-    int result = m ? 1 : gram_memory(at->h, at->w);
     double first = o->lr * pow(0.8, at->level);
-    for (at->step = 0; result == 1 && at->step < o->steps; at->step++) {
+    if (!m) return gram_memory(at->h, at->w);
+    ops->upload(z, picture->pixels, n);
+    for (at->step = 0; at->step < o->steps; at->step++) {
         int last = at->step + 1 == o->steps;
         int look = o->progress && (last || (o->every > 0 && at->step % o->every == 0));
         real rate = (real)(first * (1 - 0.9 * at->step / o->steps));
         gram_loss(g, at, look);
         ops->adam_step(z, m, m + n, dz, n, rate, 0.9f, 0.999f, 1e-8f, at->step + 1);
         if (!o->whiten) ops->clip(z, 1, n);
-        result = gram_report(g, at, look);
+        gram_report(g, at, look);
     }
-    if (m) ops->release(m);
-    return result;
+    ops->download(picture->pixels, z, n);
+    ops->release(m);
+    return 1;
 }
 
 /* What lbfgs asks: the loss of the picture x, and its gradient; z is the best picture so far */
-typedef struct GramSearch { Gram *g; GramStep *at, best; Image *z, trial; int result; } GramSearch;
+typedef struct GramSearch { Gram *g; GramStep *at, best; Image *z, trial; } GramSearch;
 static double gram_evaluate(void *context, double *dx, const double *x) {
     GramSearch *search = context;
     Gram *g = search->g;
@@ -480,7 +479,6 @@ static double gram_evaluate(void *context, double *dx, const double *x) {
     float *trial = search->trial.pixels;
     int every = g->o->every;
     long n = 3L * search->trial.h * search->trial.w;
-    if (search->result != 1) return NAN;
     for (long i = 0; i < n; i++) trial[i] = (float)x[i];
     g->ops->upload(g->picture->y, trial, n);
     gram_loss(g, at, 1);
@@ -490,43 +488,38 @@ static double gram_evaluate(void *context, double *dx, const double *x) {
     g->ops->download(trial, g->picture->dy, n);
     for (long i = 0; i < n; i++) dx[i] = trial[i];
     best->step = at->step++;
-    search->result = gram_report(g, best, every > 0 && best->step % every == 0);
+    gram_report(g, best, every > 0 && best->step % every == 0);
     return loss;
 }
 static int gram_lbfgs(Gram *g, Image *z, GramStep *at, long n) {
     const GramOptions *o = g->o;
-    GramSearch search = { .g = g, .at = at, .z = z, .result = 1 };
+    GramSearch search = { .g = g, .at = at, .z = z };
     double *x = malloc(sizeof *x * (LBFGS_ROWS + 1) * (size_t)n);
-    if (x && image_copy(&search.trial, z)) {
+    int good = (x && image_copy(&search.trial, z)) || gram_memory(z->h, z->w);
+    if (good) {
         for (long i = 0; i < n; i++) x[i] = z->pixels[i];
         at->step = 0;
         lbfgs(x, n, o->whiten ? INFINITY : 1, o->steps, o->lr, gram_evaluate, &search, x + n);
         *at = search.best;
-        if (o->progress && search.result == 1) search.result = o->progress(o->context, at) ? 1 : 2;
-    } else search.result = gram_memory(z->h, z->w);
+        if (o->progress) o->progress(at);
+    }
     image_free(&search.trial);
     free(x);
-    return search.result;
+    return good;
 }
 
-/* Optimises the picture z (h,w,3) at one level towards g->target and the content. 1 done, 2 stopped
- * by a callback, 0 failed. */
+/* Optimises the picture z (h,w,3) at one level towards g->target and the content */
 static int gram_level(Gram *g, Image *z, const Image *content, GramStep *at) {
     long n = 3L * z->h * z->w;
     double sum = 0;
-    int result = gram_begin(g, content);
-    if (result) g->ops->upload(g->picture->y, z->pixels, n);
-    if (result && g->o->optimizer == GRAM_LBFGS) result = gram_lbfgs(g, z, at, n);
-    else if (result) {
-        result = gram_adam(g, at, n);
-        g->ops->download(z->pixels, g->picture->y, n);
-    }
+    int lbfgs = g->o->optimizer == GRAM_LBFGS;
+    int good = gram_begin(g, content) && (lbfgs ? gram_lbfgs : gram_adam)(g, z, at, n);
     for (long i = 0; i < n; i++) sum += z->pixels[i];
-    if (result && !isfinite(sum))
-        result = fail("the picture of %d x %d is not finite any more: give smaller weights of the "
-                      "losses", z->w, z->h);
+    if (good && !isfinite(sum))
+        good = fail("the picture of %d x %d is not finite any more: give smaller weights of the "
+                    "losses", z->w, z->h);
     gram_end(g);
-    return result;
+    return good;
 }
 
 /* ----------------------------------------------------------------------------- the whole way */
@@ -550,18 +543,14 @@ static int gram_pictures(const Image *content, const Image *style, const double 
     static const char *const what[] = { "content", "start", "style" };
     double all = 0;
     if (styles < 1) return fail("no style picture");
-    for (int k = 0; k < styles; k++) {
-        if (weight && !(weight[k] >= 0))
-            return fail("style weight %g: expected 0 or more", weight[k]);
-        all += weight ? weight[k] : 1;
-    }
+    for (int k = 0; k < styles; k++) all += weight ? weight[k] : 1;
     if (!(all > 0 && isfinite(all)))
         return fail("the weights of the styles add up to %g: expected more than 0", all);
     for (int k = 0; k < styles + 2; k++) {
-        const Image *p = k > 1 ? &style[k - 2] : k && o->init == GRAM_PICTURE ? o->start : content;
-        if (!p || p->c != 3 || p->h < 16 || p->w < 16)
+        const Image *p = k > 1 ? &style[k - 2] : k && o->start ? o->start : content;
+        if (p->c != 3 || p->h < 16 || p->w < 16)
             return fail("a %s picture of %d x %d, %d channels: expected RGB and sides from 16 "
-                        "pixels up", what[k > 1 ? 2 : k], p ? p->w : 0, p ? p->h : 0, p ? p->c : 0);
+                        "pixels up", what[k > 1 ? 2 : k], p->w, p->h, p->c);
     }
     return 1;
 }
@@ -627,30 +616,28 @@ int gram_transfer(Image *out, const Image *content, const Image *style, const do
     int side[GRAM_LEVELS][2];
     *out = (Image){0};
     if (!gram_check(&g, o, ops) || !gram_pictures(content, style, weight, styles, o)) return 0;
-    int result = image_copy(&guide, content);
-    if (result && o->init == GRAM_PICTURE) result = image_copy(&start, o->start);
-    if (result) gram_colours(&g, &guide, &start, style, weight, styles);
+    int good = image_copy(&guide, content) && (!o->start || image_copy(&start, o->start));
+    if (good) gram_colours(&g, &guide, &start, style, weight, styles);
     g.h = content->h, g.w = content->w;
     at.levels = gram_levels(&g, content, side), at.steps = o->steps, at.layers = g.layers;
     for (int i = 0; i < at.levels; i++) g.work += (double)side[i][0] * side[i][1] * o->steps;
     for (int l = 0; l < g.layers; l++) strcpy(at.layer[l], g.name[l]);
-    for (at.level = 0; at.level < at.levels && result == 1; at.level++) {
+    for (at.level = 0; at.level < at.levels && good; at.level++) {
         Image wanted = {0}, next = {0};
         const Image *from = at.level ? &z : start.pixels ? &start : &guide;
         at.h = side[at.level][0], at.w = side[at.level][1];
-        result = image_resize(&wanted, &guide, at.h, at.w) && image_resize(&next, from, at.h, at.w);
-        if (result && at.level == 0 && o->init == GRAM_NOISE) gram_noise(&next, o->seed);
+        good = image_resize(&wanted, &guide, at.h, at.w) && image_resize(&next, from, at.h, at.w);
+        if (good && at.level == 0 && o->noise) gram_noise(&next, o->seed);
         image_free(&z);
         z = next;
-        result = result && gram_targets(&g, style, weight, styles, fmax(at.h, at.w))
-                 ? gram_level(&g, &z, &wanted, &at) : 0;
+        good = good && gram_targets(&g, style, weight, styles, fmax(at.h, at.w))
+            && gram_level(&g, &z, &wanted, &at);
         image_free(&wanted);
         g.done += (double)at.h * at.w * o->steps;
     }
-    if (result) result = gram_result(out, &g, &z);
+    good = good && gram_result(out, &g, &z);
     if (g.gram) ops->release(g.gram);
     image_free(&guide), image_free(&start), image_free(&z);
-    if (!result) image_free(out);
-    return result != 0;
+    return good;
 }
 #endif

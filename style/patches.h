@@ -53,8 +53,7 @@ typedef struct PatchesOptions {
     int iterations;         /* 1..32: matches and votes a level                      4       4 */
     uint64_t seed;          /* another seed: another result                          1       1 */
     double memory;          /* bytes that may be taken: to need more is an error   2e9     2e9 */
-    int (*progress)(void *user, int level, int levels, int iteration, double fraction);
-    void *user;             /* progress may be NULL; it returns 0 to stop */
+    void (*progress)(int level, int levels, double fraction);    /* or NULL; after each vote */
 } PatchesOptions;
 
 PatchesOptions patches_default(PatchesMode mode);
@@ -64,7 +63,7 @@ PatchesOptions patches_default(PatchesMode mode);
  * weight[i] > 0: shares of the styles (NULL: equal); ops: the table that searches, in float.
  * Returns 0 after an error, *print is empty then.
  * Errors: an option out of range, a picture too small or with a pixel that is not finite, a mask
- * of less than 64 pixels, memory, progress() returned 0. */
+ * of less than 64 pixels, memory. */
 int patches_transfer(Image *print, const Cutout *cut, const Image *style, const double *weight,
                      int styles, const PatchesOptions *o, const Ops *ops);
 
@@ -515,9 +514,7 @@ static int pm_level(Pm *m, int number, const Image *guide, double *done, double 
             for (int k = 0; k < 3; k++) x[k] += d;
         }
         *done += (double)grid.rows * grid.cols;
-        double part = fmin(*done / all, 1);
-        if (o->progress && !o->progress(o->user, number + 1, m->levels, it + 1, part))
-            return fail("patches: stopped");
+        if (o->progress) o->progress(number + 1, m->levels, fmin(*done / all, 1));
     }
     return 1;
 }

@@ -151,7 +151,7 @@ static int compare_loss(const StFile *file, const Ops *ops, int depth, int pooli
     gram_end(&g);
     ops->release(g.gram);
     if (!spoil && !centred) {
-        o.init = GRAM_PICTURE, o.start = &start;
+        o.start = &start;
         good = gram_transfer(&result, &content, &style, NULL, 1, &o, ops);
         CHECK(good, "%s", error_text());
         /* Adam divides by the gradient's size: what is rounding in a gradient near zero is a part of a step in the picture */
@@ -188,13 +188,11 @@ static Image drawn(int kind, int h, int w) {
 }
 
 static double first_total, last_total;
-static int calls, stop_after;
-static int watch(void *context, const GramStep *s) {
-    CHECK(context == &calls, "the callback gets its context");
+static int calls;
+static void watch(const GramStep *s) {
     if (!calls++) first_total = s->total;
     last_total = s->total;
     CHECK(s->fraction > 0 && s->fraction <= 1 && s->number >= 1 && s->number <= s->levels * s->steps, "step %d, %g done", s->number, s->fraction);
-    return !stop_after || calls < stop_after;
 }
 
 /* Functions with known minima, and some that have none: L-BFGS finds the first and ends on the others */
@@ -260,7 +258,7 @@ static void test_builtin(void) {
     Image content = drawn(1, 70, 50), style[2] = { drawn(2, 64, 64), drawn(4, 48, 60) }, result[3] = {{0}}, blank, twice;
     GramOptions o = gram_defaults(0);
     int quick = getenv("TEST_QUICK") != NULL;
-    o.steps = quick ? 11 : 20, o.progress = watch, o.context = &calls;
+    o.steps = quick ? 11 : 20, o.progress = watch;
     for (int threads = 1; threads <= 3 - quick; threads++) {
         omp_set_num_threads(threads);
         calls = 0;
@@ -285,14 +283,14 @@ static void test_builtin(void) {
     gram_transfer(&blank, &content, style, (double[]){ 1, 3 }, 2, &o, &ops_tiled);
     CHECK(memcmp(blank.pixels, result[0].pixels, sizeof(float) * 70 * 50 * 3), "another seed, another picture");
     image_free(&blank);
-    o.init = GRAM_NOISE, calls = 0, stop_after = 2;
-    CHECK(gram_transfer(&blank, &content, style, NULL, 1, &o, &ops_tiled) && calls == 2, "the callback stops it: %d calls", calls);
+    o.seed = 1, o.noise = 1;
+    gram_transfer(&blank, &content, style, (double[]){ 1, 3 }, 2, &o, &ops_tiled);
+    CHECK(memcmp(blank.pixels, result[0].pixels, sizeof(float) * 70 * 50 * 3), "noise starts another picture");
     image_free(&blank);
-    stop_after = 0;
 
     /* both optimizers lower the loss, the same for any number of threads */
     o = gram_defaults(0);
-    o.steps = 7, o.progress = watch, o.context = &calls;
+    o.steps = 7, o.progress = watch;
     for (int i = 0; i < 3 - quick; i++) {
         omp_set_num_threads(1 + i % 2);
         o.optimizer = i ? GRAM_LBFGS : GRAM_ADAM, calls = 0;
@@ -303,10 +301,7 @@ static void test_builtin(void) {
         image_free(&blank);
     }
     image_free(&twice);
-    o.init = GRAM_NOISE, stop_after = 2, calls = 0, o.every = 1;
-    CHECK(gram_transfer(&blank, &content, style, NULL, 1, &o, &ops_tiled) && calls == 2, "the callback stops L-BFGS: %d calls", calls);
-    image_free(&blank);
-    stop_after = 0, o = gram_defaults(0);
+    o = gram_defaults(0);
 
     /* memory: what is predicted is what is asked for at most, for both kinds of features */
     Ops counting = ops_tiled;
@@ -331,11 +326,11 @@ static void test_bounds(const StFile *file) {
     Image content = drawn(2, 48, 48), style = drawn(0, 48, 48), result, again;
     GramOptions o = golden_options(file, 16, FEATURES_MAX, 0);
     for (int i = 0; i < 48 * 48 * 3; i++) content.pixels[i] = content.pixels[i] > 0 ? 1 : -1;
-    o.optimizer = GRAM_LBFGS, o.steps = getenv("TEST_QUICK") ? 5 : 30, o.progress = watch, o.context = &calls, calls = 0;
+    o.optimizer = GRAM_LBFGS, o.steps = getenv("TEST_QUICK") ? 5 : 30, o.progress = watch, calls = 0;
     CHECK(gram_transfer(&result, &content, &style, NULL, 1, &o, &ops_tiled), "%s", error_text());
     double first = first_total, reported = last_total;
     CHECK(reported < 0.9 * first, "the loss falls from %g to %g", first, reported);
-    o.init = GRAM_PICTURE, o.start = &result, o.steps = 1, calls = 0;
+    o.start = &result, o.steps = 1, calls = 0;
     CHECK(gram_transfer(&again, &content, &style, NULL, 1, &o, &ops_tiled), "%s", error_text());
     CLOSE(first_total, reported, 0, 1e-4, "loss of the picture returned");
     image_free(&content), image_free(&style), image_free(&result), image_free(&again);
@@ -359,7 +354,7 @@ static void test_errors(const StFile *file) {
     TRY(o.steps = 0, "steps 0");
     TRY(o.optimizer = 2, "optimizer 2");
     TRY(o.lr = 1e38, "finite");
-    TRY(o.init = GRAM_PICTURE, "start");
+    TRY(o.start = &small, "start picture of 40 x 12");
     o = good;
     expect(gram_transfer(&result, &small, &content, NULL, 1, &o, &ops_tiled), "content picture of 40 x 12");
     expect(gram_transfer(&result, &content, &content, &none, 1, &o, &ops_tiled), "more than 0");

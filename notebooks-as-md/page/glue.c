@@ -202,9 +202,9 @@ ASKED(int, tailor_mask)(int give) {
     return bytes != NULL;
 }
 
-static int patches_progress(void *user, int level, int levels, int iteration, double fraction) {
-    (void)user, (void)level, (void)levels, (void)iteration;
-    return page_progress(fraction), 1;
+static void patches_progress(int level, int levels, double fraction) {
+    (void)level, (void)levels;
+    page_progress(fraction);
 }
 
 /* the print for the cut-out, by patches or by the run's generator */
