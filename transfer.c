@@ -32,7 +32,6 @@
 #include "style/patches.h"
 #include "style/page.h"
 #include <errno.h>
-#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -74,8 +73,7 @@ static void patches_progress(int level, int levels, double fraction) {
 
 static int paint_patches(Image *print, const Cutout *cut, const Image *style, int prints) {
     PatchesOptions o = patches_default(prints ? PATCHES_PRINT : PATCHES_PAINT);
-    int h = cut->part.h, w = cut->part.w, styles = run.mixed;
-    const double *share = run.share + run.first;
+    int h = cut->part.h, w = cut->part.w;
     double have = device_free_bytes(run.ops);
     o.content_weight = chosen("--content-weight", o.content_weight);
     o.detail = chosen("--detail", o.detail);
@@ -83,9 +81,9 @@ static int paint_patches(Image *print, const Cutout *cut, const Image *style, in
     if (have > 0) o.memory = have;
     o.seed = opt.seed, o.progress = patches_progress;
     printf("%s %d x %d pixels in %.0f MB on %s\n", prints ? "printing" : "painting", w, h,
-           patches_bytes(h, w, style, styles, &o, run.ops) / 1e6, device_name(run.ops));
+           patches_bytes(h, w, style, run.mixed, &o, run.ops) / 1e6, device_name(run.ops));
     fflush(stdout);
-    return patches_transfer(print, cut, style, share, styles, &o, run.ops);
+    return patches_transfer(print, cut, style, run.share + run.first, run.mixed, &o, run.ops);
 }
 
 /* The last step, when it was, the least seconds of a step in the last level; 0: none yet */
@@ -121,13 +119,13 @@ static GramOptions gram_options(const Image *start) {
 
 static int paint_gram(Image *print, const Image *part, const Image *style) {
     Image start = { 0 };
-    int h = part->h, w = part->w, styles = run.mixed;
-    const double *share = run.share + run.first;
+    int h = part->h, w = part->w;
     if (strcmp(opt.init, "content") && strcmp(opt.init, "noise") && !image_load(&start, opt.init))
         return 0;
     GramOptions o = gram_options(&start);
     memset(&gram_watch, 0, sizeof gram_watch);
-    double need = gram_bytes(part, style, styles, &o, run.ops), have = device_free_bytes(run.ops);
+    double need = gram_bytes(part, style, run.mixed, &o, run.ops);
+    double have = device_free_bytes(run.ops);
     int good = !(have > 0 && need > have)
         || fail("optimising %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a "
                 "smaller --size", w, h, need / 1e6, have / 1e6);
@@ -135,7 +133,8 @@ static int paint_gram(Image *print, const Image *part, const Image *style) {
         printf("optimising %d x %d pixels in %.0f MB on %s\n", w, h, need / 1e6,
                device_name(run.ops));
     fflush(stdout);
-    good = good && gram_transfer(print, part, style, share, styles, &o, run.ops);
+    good = good
+        && gram_transfer(print, part, style, run.share + run.first, run.mixed, &o, run.ops);
     image_free(&start);
     show_progress(1, "");
     if (!good) return 0;
@@ -231,9 +230,7 @@ static int save_sheet(void) {
  * covariance). NULL: no memory */
 static const Image *ready_styles(const Image *picture, const double ground[3], int clear) {
     const Image *like = *opt.color_from ? &run.colors : picture;
-    int match = *opt.color_from || opt.preserve_color == COVARIANCE, as_is = !match;
-    for (int i = run.first; i < run.first + run.mixed; i++) as_is &= !run.pattern[i].mask;
-    if (as_is) return run.pattern + run.first;
+    int match = *opt.color_from || opt.preserve_color == COVARIANCE;
     for (int i = run.first; i < run.first + run.mixed; i++) {
         image_free(&run.matched[i]);
         if (!image_copy(&run.matched[i], &run.pattern[i])) return NULL;
@@ -283,13 +280,11 @@ static int repaint_all(Image *x, const Photo *p) {
     size_t n = (size_t)x->h * (size_t)x->w;
     Image all = { 0 };
     run.first = 0, run.mixed = opt.styles.count;
-    if (opt.prints < 2) return repaint(x, p, white);
+    if (opt.masks.count < 2) return repaint(x, p, white);
     good = image_new(&all, x->h, x->w, 1);
-    for (int k = 0; good && k < opt.prints; k++, run.first += run.mixed) {
+    for (int k = 0; good && k < opt.masks.count; k++, run.first += run.mixed) {
         Photo q;
-        int next = k + 1 < opt.prints ? opt.masks.at[k + 1] : INT_MAX;
-        for (run.mixed = 0; run.first + run.mixed < opt.styles.count; run.mixed++)
-            if (opt.styles.at[run.first + run.mixed] > next) break;
+        run.mixed = styles_behind(k, run.first);
         good = photo_open(&q, &run.garments, p->from - run.garments.item, opt.size,
                           opt.masks.item[k]);
         if (good) memcpy(x->mask, q.picture.mask, n * sizeof *x->mask);

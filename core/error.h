@@ -16,8 +16,9 @@
 __attribute__((format(printf, 1, 2))) int fail(const char *format, ...);
 const char *error_text(void);           /* the last message of fail, "" before the first */
 
-/* One line on standard error, "program: ...". say returns 0; die ends the program; must(0) dies
- * with error_text() and status 1. */
+/* One line on standard output; on standard error, "program: ...". say returns 0; die ends the
+ * program; must(0) dies with error_text() and status 1. */
+__attribute__((format(printf, 1, 2))) void tell(const char *format, ...);
 __attribute__((format(printf, 1, 2))) int say(const char *format, ...);
 __attribute__((format(printf, 2, 3), noreturn)) void die(int status, const char *format, ...);
 void must(int good);
@@ -82,6 +83,11 @@ int fail(const char *format, ...) {
     return 0;
 }
 const char *error_text(void) { return error.text; }
+
+void tell(const char *format, ...) {
+    ERROR_LINE(format);
+    puts(line);
+}
 
 static void error_say(const char *line) {
     progress_line("%s", "");

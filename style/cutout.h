@@ -24,9 +24,9 @@ enum { CUTOUT_ALL = 1 << 14 };          /* a margin: all of the picture */
 int cutout_take(Cutout *cut, const Image *picture, int margin, int least, int rim);
 void cutout_free(Cutout *cut);
 
-/* The picture becomes (h,w). It grows by bilinear steps of at most `most`: 2 is smoother than one
- * large step, whose grid would show. Errors: more pixels than a picture may have, memory. */
-int resize_in_steps(Image *picture, int h, int w, double most);
+/* The picture becomes (h,w), rounded. It grows by bilinear steps of at most `most`: 2 is smoother
+ * than one large step, whose grid would show. Errors: more pixels than a picture has, memory. */
+int resize_in_steps(Image *picture, double h, double w, double most);
 
 /* What is transparent in the style gets the colour `ground`; clear: it keeps its mask */
 void lay_on_ground(Image *style, const double ground[3], int clear);
@@ -62,7 +62,8 @@ int cutout_take(Cutout *cut, const Image *picture, int margin, int least, int ri
 }
 void cutout_free(Cutout *cut) { image_free(&cut->part), image_free(&cut->tones); }
 
-int resize_in_steps(Image *picture, int h, int w, double most) {
+int resize_in_steps(Image *picture, double height, double width, double most) {
+    int h = (int)fmax(1, lround(height)), w = (int)fmax(1, lround(width));
     if ((double)h * w > 5e7)
         return fail("%d x %d pixels are more than a picture's 50 million: give a smaller --size "
                     "or a larger --style-scale", w, h);

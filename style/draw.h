@@ -127,8 +127,8 @@ static int draw_classes(Draw *d, const StFile *file, const char *classes) {
     if (those) known = draw_numbers(of, DRAW_CLASSES, those);
     snprintf(range, sizeof range, "0 to %d", all - 1);
     if (!known) for (those = range; known < all && known < DRAW_CLASSES; known++) of[known] = known;
-    d->classes = draw_numbers(d->class_of, DRAW_CLASSES, *classes ? classes : those);
-    if (!*classes) memcpy(d->class_of, of, sizeof of), d->classes = known;
+    if (*classes) d->classes = draw_numbers(d->class_of, DRAW_CLASSES, classes);
+    else memcpy(d->class_of, of, sizeof of), d->classes = known;
     for (int i = 0; i < d->classes; i++) {
         int k = 0;
         while (k < known && of[k] != d->class_of[i]) k++;

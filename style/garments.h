@@ -49,30 +49,16 @@ void photo_close(Photo *p);
 
 /* Can a picture be written there? By its ending: 1: PNG, 2: JPEG, 0: no */
 int picture_kind(const char *path);
-
-/* One line on standard output, as plain_text (core/error.h) */
-__attribute__((format(printf, 1, 2))) void tell(const char *format, ...);
 #endif
 
 #if defined(GARMENTS_IMPLEMENTATION) && !defined(GARMENTS_IMPLEMENTED)
 #define GARMENTS_IMPLEMENTED
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-void tell(const char *format, ...) {
-    char line[9000];
-    va_list list;
-    va_start(list, format);
-    vsnprintf(line, sizeof line, format, list);
-    va_end(list);
-    plain_text(line);
-    puts(line);
-}
 
 int picture_kind(const char *path) {
     const char *dot = strrchr(path, '.');
@@ -172,13 +158,9 @@ int garments_list(GarmentList *list, const char *content, const char *output,
 
 static int garments_load(Image *picture, const ImageSet *set, const Garment *from) {
     if (from->path) return image_load(picture, from->path);
-    if (!image_new(picture, set->h, set->w, 3)) return 0;
-    picture->mask = malloc((size_t)set->h * (size_t)set->w * sizeof *picture->mask);
-    if (!picture->mask)
-        return fail("not enough memory for a mask of %d x %d pixels", set->w, set->h);
-    if (!imageset_get(set, from->index, picture->pixels, picture->mask)) return 0;
-    image_round_mask(picture);
-    return 1;
+    return image_new(picture, set->h, set->w, 3) && image_add_mask(picture, 1)
+        && imageset_get(set, from->index, picture->pixels, picture->mask)
+        && image_round_mask(picture);
 }
 
 /* The luminance of the file, on black, takes the place of the mask that the picture came with. Of
@@ -210,18 +192,17 @@ static int photo_resize(Photo *p, int size) {
     Image *x = &p->picture;
     int longer = x->h > x->w ? x->h : x->w;
     p->by = size ? (double)size / longer : longer < 128 ? 256. / longer : 1;
-    int h = (int)fmax(1, lround(x->h * p->by)), w = (int)fmax(1, lround(x->w * p->by));
-    if (!resize_in_steps(x, h, w, 2)) return 0;
-    for (long i = 0; x->mask && i < (long)h * w; i++)   /* rounding may have passed 1, too */
-        x->mask[i] = fminf(fmaxf((x->mask[i] - .5f) * (float)fmax(p->by, 1) + .5f, 0), 1);
+    if (!resize_in_steps(x, x->h * p->by, x->w * p->by, 2)) return 0;
+    for (long i = 0; x->mask && i < (long)x->h * x->w; i++)   /* rounding may have passed 1, too */
+        x->mask[i] = image_clamp((x->mask[i] - .5f) * (float)fmax(p->by, 1) + .5f, 0, 1);
     return 1;
 }
 
 /* Of what lies more than `margin` pixels inside a mask of its own: the share that x->mask covers */
 static double photo_covered(const Image *x, const float *own, int margin) {
-    Image inner;
+    Image inner = { .h = x->h, .w = x->w };
     double both = 0, all = 1e-9;
-    int good = image_new(&inner, x->h, x->w, 1) && image_add_mask(&inner, 1);
+    int good = image_add_mask(&inner, 1);
     if (good) memcpy(inner.mask, own, sizeof *own * (size_t)x->h * (size_t)x->w);
     good = good && image_draw_in(&inner, margin);
     for (long i = 0; good && i < (long)x->h * x->w; i++)

@@ -284,9 +284,6 @@ static int generator_widen(Generator *g, const Image *from) {
     }
     return 1;
 }
-static int generator_resize(Image *x, double h, double w) {
-    return resize_in_steps(x, (int)fmax(1, lround(h)), (int)fmax(1, lround(w)), 2);
-}
 
 /* The part of `from` that begins at (y,x) becomes the node's output. What is beyond an edge is from
  * the other side */
@@ -439,8 +436,9 @@ int generator_weave(Generator *g, Image *cloth, int h, int w) {
 /* An RGB picture becomes gray on black, as in training */
 static void generator_on_black(Image *x) {
     for (long i = 0; i < (long)x->h * x->w; i++) {
-        const float *p = x->pixels + 3 * i, m = x->mask[i];
-        x->pixels[i] = m * (.299f * p[0] + .587f * p[1] + .114f * p[2]) + m - 1;
+        float l, m = x->mask[i];
+        image_channels(&l, 1, x->pixels + 3 * i, 3, 1);
+        x->pixels[i] = m * l + m - 1;
     }
     x->c = 1;
 }
@@ -457,7 +455,7 @@ int generator_print(Generator *g, Image *print, const Cutout *cut) {
                       : image_copy(&small, adds ? part : &cut->tones);
     if (good && adds && gray) generator_on_black(&small);
     if (!weaves)
-        good = good && generator_resize(&small, h / by, w / by)
+        good = good && resize_in_steps(&small, h / by, w / by, 2)
             && generator_widen(g, &small) && generator_make(g, &made, small.h, small.w);
     for (long i = 0; good && adds && i < (long)made.h * made.w * made.c; i++)
         made.pixels[i] -= small.pixels[i];
@@ -497,7 +495,7 @@ static int generator_see(Generator *g, const Image *style, double longer, double
     double by = fmin(1, longer / fmax(style->h, style->w)) * (g->scale > 0 ? g->scale : 1);
     double h = fmax(2, lround(style->h * by / STEP)), w = fmax(2, lround(style->w * by / STEP));
     image_free(&g->wide);
-    return image_copy(&g->wide, style) && generator_resize(&g->wide, h * STEP, w * STEP)
+    return image_copy(&g->wide, style) && resize_in_steps(&g->wide, h * STEP, w * STEP, 2)
         && generator_fit(g) && generator_meet(g, share);
 }
 

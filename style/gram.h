@@ -87,7 +87,6 @@ double gram_bytes(const Image *content, const Image *style, int styles, const Gr
 #if defined(GRAM_IMPLEMENTATION) && !defined(GRAM_IMPLEMENTED)
 #define GRAM_IMPLEMENTED
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -435,7 +434,7 @@ static int gram_result(Image *out, const Gram *g, const Image *z) {
     good = good && image_resize(out, &colored, g->h, g->w);
     image_free(&colored);
     for (long i = 0; good && i < 3L * out->h * out->w; i++)
-        out->pixels[i] = fminf(fmaxf(out->pixels[i], -1), 1);
+        out->pixels[i] = image_clamp(out->pixels[i], -1, 1);
     return good;
 }
 

@@ -28,7 +28,6 @@ static struct {
     /* what follows from them */
     unsigned job;                       /* PATCHES, .. */
     int pairs;                          /* --style is a folder: each garment in each style */
-    int prints;                         /* of a picture, each with its mask; 0 or 1: no such list */
 } opt;
 
 #define NEXT_LINE "\n                           "
@@ -172,18 +171,21 @@ static inline void print_help(void) {
     options_help(table, stdout);
 }
 
-/* Several masks: each has styles of its own, behind it */
-static void check_masks(void) {
+/* Several masks: each has styles of its own, behind it. How many from style `first` on belong to
+ * mask k? */
+static int styles_behind(int k, int first) {
     const OptionList *masks = &opt.masks, *styles = &opt.styles;
-    int good = !styles->count || styles->at[0] > masks->at[0];
-    opt.prints = masks->count;
-    for (int k = 0; k < masks->count; k++) {
-        int next = k + 1 < masks->count ? masks->at[k + 1] : INT_MAX, own = 0;
-        for (int i = 0; i < styles->count; i++)
-            own |= styles->at[i] > masks->at[k] && styles->at[i] < next;
-        good = good && own;
+    int next = k + 1 < masks->count ? masks->at[k + 1] : INT_MAX, i = first;
+    while (i < styles->count && styles->at[i] < next) i++;
+    return i - first;
+}
+static void check_masks(void) {
+    int good = !opt.styles.count || opt.styles.at[0] > opt.masks.at[0];
+    for (int k = 0, first = 0; k < opt.masks.count; k++) {
+        int own = styles_behind(k, first);
+        good = good && own, first += own;
     }
-    if (opt.prints > 1 && !good)
+    if (opt.masks.count > 1 && !good)
         die(2, "--mask: of several masks each needs its --style behind it: --mask sleeves.png "
             "--style a.pat --mask body.png --style b.pat; see --help");
 }

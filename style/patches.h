@@ -83,12 +83,10 @@ double patches_bytes(int h, int w, const Image *style, int styles, const Patches
  * it around x */
 enum { PM_SIDE = 7, PM_HALF = 3, PM_RUN = 4 * PM_SIDE, PM_TAPS = PM_SIDE * PM_RUN, PM_KEPT = 38 };
 enum { PM_STRIDE = 3, PM_MARGIN = PM_HALF + PM_STRIDE - 1 };
-enum { PM_QUERIES = 17000, PM_KEYS = 16000, PM_SAMPLE = 2048, PM_BINS = 1024 };
+enum { PM_QUERIES = 17000, PM_KEYS = 16000, PM_MOST_KEYS = PM_KEYS + PATCHES_STYLES };
+enum { PM_SAMPLE = 2048, PM_BINS = 1024 };
 
 static inline long pm_smaller(long a, long b) { return a < b ? a : b; }
-static inline float pm_clamp(float x, float low, float high) {
-    return x < low ? low : x > high ? high : x;
-}
 static inline float pm_luminance(const float *p) {
     return .299f * p[0] + .587f * p[1] + .114f * p[2];
 }
@@ -157,7 +155,7 @@ static void pm_blur(float *x, float *spare, long h, long w, double sigma) {
 
 /* map[b] = the tone of the style that has the same rank as tones in bin b of the content.
  * content, style: how much lies in each of PM_BINS bins of [0,1] */
-static int pm_bin(float tone) { return (int)pm_clamp(tone * PM_BINS, 0, PM_BINS - 1); }
+static int pm_bin(float tone) { return (int)image_clamp(tone * PM_BINS, 0, PM_BINS - 1); }
 static void pm_map_tones(float *map, const double *content, const double *style) {
     double all[2] = {0}, below[2] = {0};
     for (int b = 0; b < PM_BINS; b++) all[0] += content[b], all[1] += style[b];
@@ -187,15 +185,17 @@ typedef struct Pm {                     /* everything a run holds; pictures are 
     double share[PATCHES_STYLES];
     float tone_weight;                  /* t above */
     PmLevel level[PATCHES_LEVELS];
-    long max_queries, max_keys;
+    long max_queries;
+    double done, total;                 /* queries so far, and in all: for progress */
     Image style[PATCHES_STYLES], guide, x;      /* guide: (h,w,1) with the mask */
     void *memory;                       /* one block; the arrays below lie in it */
     float *planes, *atlas, *padded;     /* (4,h,w); styles; x with its margin; 4 numbers a pixel */
     unsigned char *begins;              /* may a patch begin at this pixel of the atlas? */
     int *key_at, *query_at;             /* where patches begin, in the atlas and in padded */
     int *query_of;                      /* the query at a point of the grid, or -1 */
-    int *match, *refined;               /* where in the atlas each query's patch begins */
-    float *gathered, *best, *weight, *query_weight, *basis, *covariance;
+    float *best, *weight;               /* which key each query is like; weights of the keys */
+    int *refined;                       /* where in the atlas each query's patch begins */
+    float *gathered, *basis, *covariance;
     double *work;
     struct {                            /* where ops computes, one block too: all */
         real *all, *patches, *covariance, *mean, *basis, *origin, *keys, *queries, *weight;
@@ -254,7 +254,6 @@ static int pm_plan(Pm *m, int cut_h, int cut_w, const Image *style, int styles,
         good = good && pm_plan_level(&m->level[n], m, scale);
     long all = (h + 2L) * (w + 2L), thin = (h / PM_STRIDE + 2L) * (w / PM_STRIDE + 2L);
     m->max_queries = all <= PM_QUERIES ? all : thin > PM_QUERIES ? thin : PM_QUERIES;
-    m->max_keys = PM_KEYS + PATCHES_STYLES;
     return good || fail("patches: a style has more than 40 million pixels, or 16384 on a side, at "
                         "style_scale %g: give less", o->style_scale);
 }
@@ -262,18 +261,17 @@ static int pm_plan(Pm *m, int cut_h, int cut_w, const Image *style, int styles,
 /* Places all arrays, the first ON_HOST in a block that begins at `host`, the others in one at
  * `device` (NULL: nowhere yet), and says how large the two are */
 static void pm_place(Pm *m, char *host, char *device, size_t size[2]) {
-    enum { ON_HOST = 16 };
+    enum { ON_HOST = 14 };
     const PmLevel *l = &m->level[m->levels - 1];
     size_t area = (size_t)m->h * (size_t)m->w, atlas = (size_t)l->atlas_h * (size_t)l->atlas_w;
-    size_t keys = (size_t)m->max_keys, queries = (size_t)m->max_queries;
+    size_t keys = PM_MOST_KEYS, queries = (size_t)m->max_queries;
     size_t more = keys > queries ? keys : queries;
     size_t margin = (size_t)(m->h + 2 * PM_MARGIN) * (size_t)(m->w + 2 * PM_MARGIN);
     const struct { void *array; size_t bytes; } part[] = {
         { &m->planes, 16 * area }, { &m->atlas, 16 * atlas }, { &m->begins, atlas },
         { &m->padded, 16 * margin }, { &m->gathered, 4 * PM_SAMPLE * PM_TAPS },
-        { &m->best, 4 * queries }, { &m->weight, 4 * keys }, { &m->query_weight, 4 * queries },
-        { &m->key_at, 4 * keys }, { &m->query_at, 4 * queries }, { &m->query_of, 4 * queries },
-        { &m->match, 4 * queries }, { &m->refined, 4 * queries },
+        { &m->best, 4 * queries }, { &m->weight, 4 * keys }, { &m->key_at, 4 * keys },
+        { &m->query_at, 4 * queries }, { &m->query_of, 4 * queries }, { &m->refined, 4 * queries },
         { &m->basis, 4 * PM_TAPS * PM_KEPT }, { &m->covariance, 4 * PM_TAPS * PM_TAPS },
         { &m->work, 16 * PM_TAPS * PM_KEPT }, { &m->on.patches, 4 * PM_SAMPLE * PM_TAPS },
         { &m->on.covariance, 4 * PM_TAPS * PM_TAPS }, { &m->on.mean, 4 * PM_TAPS },
@@ -299,7 +297,7 @@ static long pm_keys(Pm *m, const PmLevel *l, uint64_t stream) {
         double step = l->in[s].step, rows = fmax(1, floor(l->in[s].rows / step));
         double cols = fmax(1, floor(l->in[s].cols / step));
         for (int i = 0; i < rows; i++)
-            for (int j = 0; j < cols && n < m->max_keys; j++) {
+            for (int j = 0; j < cols && n < PM_MOST_KEYS; j++) {
                 long y = pm_smaller((long)((i + uy) * step), l->in[s].rows - 1);
                 long x = pm_smaller((long)((j + ux) * step), l->in[s].cols - 1);
                 m->key_at[n++] = (int)((l->in[s].top + y) * l->atlas_w + x);
@@ -319,9 +317,9 @@ static float pm_distance(const float *a, long ja, const float *b, long jb) {
 }
 
 /* Is what a neighbour on the grid of queries found, continued, better? A candidate is
- * match[q'] - (q' - q)   (Ashikhmin, "Synthesizing natural textures", 2001): between the keys of
- * the grid too. Cost: D in all 196 numbers, times the weight of the key that it comes from. Reads
- * match, writes refined: no order matters. */
+ * k(q') - (q' - q)   (Ashikhmin, "Synthesizing natural textures", 2001): between the keys of the
+ * grid too. Cost: D in all 196 numbers, times the weight of the key that it comes from. Reads best,
+ * writes refined: no order matters. */
 static void pm_refine(Pm *m, const PmLevel *l, const PmGrid *grid) {
     int rows = grid->rows, cols = grid->cols;
     #pragma omp parallel for schedule(dynamic, 64)
@@ -332,9 +330,11 @@ static void pm_refine(Pm *m, const PmLevel *l, const PmGrid *grid) {
             int dy = (c + 4) / 3 % 3 - 1, dx = (c + 4) % 3 - 1;         /* c = 0: q itself */
             int i = g / cols + dy, j = g % cols + dx;
             int from = i < 0 || i >= rows || j < 0 || j >= cols ? -1 : m->query_of[i * cols + j];
-            long at = from < 0 ? -1 : m->match[from] - l->stride * ((long)dy * l->atlas_w + dx);
+            if (from < 0) continue;
+            long key = (long)m->best[from];
+            long at = m->key_at[key] - l->stride * ((long)dy * l->atlas_w + dx);
             if (at < 0 || at >= (long)l->atlas_h * l->atlas_w || !m->begins[at]) continue;
-            float cost = m->query_weight[from] * pm_distance(m->padded + 4L * m->query_at[query],
+            float cost = m->weight[key] * pm_distance(m->padded + 4L * m->query_at[query],
                 4 * (l->w + 2 * PM_MARGIN), m->atlas + 4 * at, 4L * l->atlas_w);
             if (cost < least) least = cost, m->refined[query] = (int)at;
         }
@@ -476,13 +476,13 @@ static int pm_vote_opacity(Pm *m, const PmLevel *l, const PmGrid *grid) {
     for (size_t i = 0; i < 3 * n; i++) x->pixels[i] = 1;
     int good = image_add_mask(x, 1) && pm_atlas(m, l, 1);
     if (good) pm_vote(m, l, grid);
-    for (size_t i = 0; good && i < n; i++) x->mask[i] = pm_clamp(x->pixels[3 * i], 0, 1);
+    for (size_t i = 0; good && i < n; i++) x->mask[i] = image_clamp(x->pixels[3 * i], 0, 1);
     memcpy(x->pixels, m->planes, 3 * n * sizeof *x->pixels);
     return good;
 }
 
-/* All iterations of a level. guide: at its size, with the mask; done, all: work for the report */
-static int pm_level(Pm *m, int number, const Image *guide, double *done, double all) {
+/* All iterations of a level. guide: at its size, with the mask */
+static int pm_level(Pm *m, int number, const Image *guide) {
     const PmLevel *l = &m->level[number];
     const PatchesOptions *o = m->o;
     int stride = l->stride;
@@ -499,10 +499,6 @@ static int pm_level(Pm *m, int number, const Image *guide, double *done, double 
         pm_project(m, m->on.keys, m->atlas, l->atlas_w, m->key_at, keys);
         pm_project(m, m->on.queries, m->padded, l->w + 2 * PM_MARGIN, m->query_at, queries);
         pm_search(m, queries, keys);
-        for (long q = 0, k; q < queries; q++) {
-            k = (long)m->best[q];
-            m->match[q] = m->key_at[k], m->query_weight[q] = m->weight[k];
-        }
         pm_refine(m, l, &grid);
         pm_vote(m, l, &grid);
 
@@ -513,8 +509,8 @@ static int pm_level(Pm *m, int number, const Image *guide, double *done, double 
             float d = pull / (1 + pull) * (guide->pixels[i] - pm_luminance(x));
             for (int k = 0; k < 3; k++) x[k] += d;
         }
-        *done += (double)grid.rows * grid.cols;
-        if (o->progress) o->progress(number + 1, m->levels, fmin(*done / all, 1));
+        m->done += (double)grid.rows * grid.cols;
+        if (o->progress) o->progress(number + 1, m->levels, fmin(m->done / m->total, 1));
     }
     return 1;
 }
@@ -583,7 +579,7 @@ static void pm_guide(Pm *m, const double mean[3], const double covariance[9]) {
             g[i] = (map[pm_bin((g[i] + 4) / 8)] + sd * g[i] + (float)light) / 2;
     } else
         for (long i = 0; i < n; i++) g[i] = sd * g[i] + (float)light;
-    for (long i = 0; i < n; i++) g[i] = pm_clamp(g[i], 0, 1);
+    for (long i = 0; i < n; i++) g[i] = image_clamp(g[i], 0, 1);
 }
 
 /* Where print begins: the style itself, side by side; a large one is centred, a tileable one starts
@@ -609,7 +605,7 @@ static void pm_tiles(const Pm *m, float *x) {
 
 static void pm_unit(Image *x) {                                         /* from [-1,1] to [0,1] */
     for (long i = 0; i < (long)x->h * x->w * x->c; i++)
-        x->pixels[i] = pm_clamp((x->pixels[i] + 1) / 2, 0, 1);
+        x->pixels[i] = image_clamp((x->pixels[i] + 1) / 2, 0, 1);
 }
 
 /* Where paint begins: the content in the style's colours, as light as the guide */
@@ -619,14 +615,14 @@ static void pm_recolour(Image *x, const Image *guide, double mean[2][3], double 
     colour_map(x, map, mean[0], mean[1]);
     for (long i = 0; i < (long)x->h * x->w; i++) {
         float *p = x->pixels + 3 * i, d = guide->pixels[i] - pm_luminance(p);
-        for (int k = 0; k < 3; k++) p[k] = pm_clamp(p[k] + d, 0, 1);
+        for (int k = 0; k < 3; k++) p[k] = image_clamp(p[k] + d, 0, 1);
     }
 }
 
 /* m->x: the content at working size, becomes the painted picture; m->guide: its tones */
 static int pm_paint(Pm *m) {
     const PatchesOptions *o = m->o;
-    double all = 0, done = 0, mean[2][3], covariance[2][9];     /* colours of content and styles */
+    double mean[2][3], covariance[2][9];                    /* colours of content and styles */
     for (int s = 0; s < m->styles; s++) {
         if (!image_resize(&m->style[s], &m->source[s], m->style_h[s], m->style_w[s])) return 0;
         pm_unit(&m->style[s]);
@@ -639,12 +635,12 @@ static int pm_paint(Pm *m) {
     if (o->mode == PATCHES_PRINT) pm_tiles(m, m->x.pixels);
     else pm_recolour(&m->x, &m->guide, mean, covariance);
     for (const PmLevel *l = m->level; l < m->level + m->levels; l++)
-        all += o->iterations * (l->h / l->stride + 1.) * (l->w / l->stride + 1.);
+        m->total += o->iterations * (l->h / l->stride + 1.) * (l->w / l->stride + 1.);
     for (int i = 0; i < m->levels; i++) {
         int h = m->level[i].h, w = m->level[i].w;
         Image guide = { 0 };
         int good = resize_in_steps(&m->x, h, w, INFINITY) && image_resize(&guide, &m->guide, h, w)
-                && pm_level(m, i, &guide, &done, all);
+                && pm_level(m, i, &guide);
         image_free(&guide);
         if (!good) return 0;
     }
@@ -711,7 +707,7 @@ static double pm_bytes(const Pm *m, int h, int w) {
     const Ops *ops = m->ops;
     Pm sizes = *m;
     Conv layer = { PM_SAMPLE, 1, 1, PM_TAPS, 1, 1, PM_KEPT, 1, 1, 0 };
-    long rows = m->max_keys > m->max_queries ? m->max_keys : m->max_queries;
+    long rows = m->max_queries > PM_MOST_KEYS ? m->max_queries : PM_MOST_KEYS;
     double area = (double)m->h * m->w, all = (double)h * w, styles = 0, most = 0;
     double borrowed = fmax(ops->conv_scratch(&layer), ops->gram_scratch(PM_SAMPLE, PM_TAPS));
     size_t block[2];

@@ -332,7 +332,7 @@ static void test_plan(void) {
         const PmLevel *top = &m.level[m.levels - 1];
         CHECK(top->h == h && top->w == w && m.levels <= (o.levels ? o.levels : 16),
               "the finest level is the picture: %d x %d", w, h);
-        m.key_at = room(sizeof(int) * (size_t)m.max_keys);
+        m.key_at = room(sizeof(int) * PM_MOST_KEYS);
         for (int i = 0; i < m.levels; i++) {
             const PmLevel *l = &m.level[i];
             int bad = 0;
@@ -345,7 +345,7 @@ static void test_plan(void) {
                   + 2 * l->stride - 1) / l->stride + 1;
             CHECK(rows * cols <= m.max_queries, "%ld queries, room for %ld", rows * cols, m.max_queries);
             long keys = pm_keys(&m, l, (uint64_t)n);
-            CHECK(keys > 0 && keys <= m.max_keys
+            CHECK(keys > 0 && keys <= PM_MOST_KEYS
                   && (long)l->atlas_h * l->atlas_w <= (long)top->atlas_h * top->atlas_w, "%ld keys", keys);
             for (long k = 0; k < keys; k++) {
                 int y = m.key_at[k] / l->atlas_w, x = m.key_at[k] % l->atlas_w, s = 0;
