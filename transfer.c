@@ -275,13 +275,13 @@ static int repaint(Image *x, const Photo *p, int white) {
 /* The prints of a picture one after the other, each with the styles that follow its mask. What is
  * white around several is so around them all. */
 static int repaint_all(Image *x, const Photo *p) {
-    int adds = generator_repaints(&run.generator), good = 1;
-    int white = opt.white || (!adds && (!p->from->path || p->mask == PHOTO_OWN));
+    int alone = !p->from->path || p->mask == PHOTO_OWN;
+    int white = opt.white || (alone && !generator_repaints(&run.generator));
     size_t n = (size_t)x->h * (size_t)x->w;
-    Image all = { 0 };
+    Image all;
     run.first = 0, run.mixed = opt.styles.count;
     if (opt.masks.count < 2) return repaint(x, p, white);
-    good = image_new(&all, x->h, x->w, 1);
+    int good = image_new(&all, x->h, x->w, 1);
     for (int k = 0; good && k < opt.masks.count; k++, run.first += run.mixed) {
         Photo q;
         run.mixed = styles_behind(k, run.first);

@@ -259,12 +259,11 @@ int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *
     Image *x = &p->picture, *alpha = &p->alpha;
     *p = (Photo){ .from = &list->item[i] };
     if (!garments_load(x, &list->set, p->from)) return 0;
-    long n = p->from->path && x->mask ? (long)x->h * x->w : 0;
-    if (n && !image_new(alpha, x->h, x->w, 1)) return 0;
-    if (n) memcpy(alpha->pixels, x->mask, (size_t)n * sizeof *x->mask);
+    int clear = p->from->path && x->mask;
+    if (clear && !image_copy(alpha, &(Image){ x->h, x->w, 1, x->mask, NULL, 0 })) return 0;
     if ((*mask && !photo_read_mask(p, mask)) || !photo_resize(p, size) ||
-        !photo_find_mask(p, *mask) || (n && !resize_in_steps(alpha, x->h, x->w, 2))) return 0;
-    for (long j = 0; n && j < (long)x->h * x->w; j++)
+        !photo_find_mask(p, *mask) || (clear && !resize_in_steps(alpha, x->h, x->w, 2))) return 0;
+    for (long j = 0; clear && j < (long)x->h * x->w; j++)
         if (*mask) x->mask[j] *= alpha->pixels[j];
         else alpha->pixels[j] = x->mask[j];             /* with its sharper edge */
     const char *doubt = ", but its edge is partly no edge in the picture: --mask can say where";

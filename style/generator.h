@@ -170,8 +170,8 @@ int generator_open(Generator *g, const char *run, const char *features, int styl
     const StFile *file = &g->checkpoint;
     if (!generator_checkpoint(&g->checkpoint, g->path, run) || !generator_check_recipe(g, styles))
         return 0;
-    const StTensor *bias = generator_tensor(file, ".bias", 1);
-    g->channels = bias ? (int)bias->shape[0] : 0;
+    const StTensor *last = generator_tensor(file, ".conv2d.weight", 1);         /* (K,K,C,O) */
+    g->channels = last && last->rank == 4 ? (int)last->shape[3] : 0;
     if (!generator_check_channels(g->channels, g->path)) return 0;
     const char *body = st_meta(file, "--body");
     static const char *const bodies[BODIES] = { "residual", "inception", "separable" };

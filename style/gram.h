@@ -58,8 +58,8 @@ typedef struct GramOptions {
     int smallest;                        /* shorter side of the coarsest level; 0: one level */
     double scale;                        /* longer side of the styles, in that of the content */
     int whiten, centred;                 /* as above; whiten 0: z is the picture, kept in [-1,1] */
-    int noise;                           /* it starts from: noise; */
-    const Image *start;                  /* else this picture, or NULL: the content */
+    int noise;                           /* 1: it starts from noise; */
+    const Image *start;                  /* 0: from this picture, or NULL: from the content */
     uint64_t seed;                       /* of the built-in filters, and of the noise */
     int every;                           /* steps from one call of progress to the next */
     void (*progress)(const GramStep *step);      /* or NULL */
