@@ -66,10 +66,11 @@ int generator_fuse(Generator *g, Image *print, const Image *part, const Image *s
  * periods, and the noise beyond an edge is that of the other side. */
 int generator_weave(Generator *g, Image *cloth, int h, int w);
 
-/* A checkpoint: that of a run, its folder or the file itself; a whole number of its metadata, or
- * `otherwise` where there is none in least .. most; G's first or last tensor whose name ends so, or
- * NULL; how many styles cloth has learned. And 0, with error_text(), for pictures of so many
- * channels, or where G has computed what is not finite. */
+/* What a checkpoint says, for draw.h too. generator_checkpoint opens that of a run, its folder or
+ * the file itself, and keeps its path. A whole number of its metadata, `otherwise` where there is
+ * none in least .. most; G's first or last tensor whose name ends so, or NULL; how many styles
+ * cloth has learned. Two checks, 0 and error_text(): does G make pictures of 1 or 3 channels? Is
+ * all that it has computed finite? */
 int generator_checkpoint(StFile *file, char path[4200], const char *run);
 int generator_number(const StFile *file, const char *key, int least, int most, int otherwise);
 const StTensor *generator_tensor(const StFile *file, const char *end, int last);

@@ -341,10 +341,10 @@ static void pm_refine(Pm *m, const PmLevel *l, const PmGrid *grid) {
     }
 }
 
-/* x[p] = sum_q g(p - q) s[k(q) + p - q] / sum_q g(p - q)   over the patches that cover pixel p;
+/* to[p] = sum_q g(p - q) s[k(q) + p - q] / sum_q g(p - q)  over the patches that cover pixel p;
  * where there is none, p keeps its value.   g(d) = exp(-(|d - centre| / (7/3))^2): the middle of a
  * patch counts most */
-static void pm_vote(Pm *m, const PmLevel *l, const PmGrid *grid) {
+static void pm_vote(float *to, const Pm *m, const PmLevel *l, const PmGrid *grid) {
     float g[PM_SIDE];
     int stride = l->stride;
     for (int d = -PM_HALF; d <= PM_HALF; d++)
@@ -364,7 +364,7 @@ static void pm_vote(Pm *m, const PmLevel *l, const PmGrid *grid) {
                 for (int k = 0; k < 3; k++) sum[k] += weight * s[k];
                 total += weight;
             }
-        for (int k = 0; total > 0 && k < 3; k++) m->x.pixels[3L * p + k] = sum[k] / total;
+        for (int k = 0; total > 0 && k < 3; k++) to[3L * p + k] = sum[k] / total;
     }
 }
 
@@ -468,17 +468,15 @@ static long pm_queries(Pm *m, const PmLevel *l, const PmGrid *grid, const float 
     return n;
 }
 
-/* x's mask, by the same votes as its colours: those are kept in planes meanwhile */
+/* x's mask, by the same votes as its colours */
 static int pm_vote_opacity(Pm *m, const PmLevel *l, const PmGrid *grid) {
-    size_t n = (size_t)l->h * (size_t)l->w;
-    Image *x = &m->x;
-    memcpy(m->planes, x->pixels, 3 * n * sizeof *x->pixels);
-    for (size_t i = 0; i < 3 * n; i++) x->pixels[i] = 1;
-    int good = image_add_mask(x, 1) && pm_atlas(m, l, 1);
-    if (good) pm_vote(m, l, grid);
-    for (size_t i = 0; good && i < n; i++) x->mask[i] = image_clamp(x->pixels[3 * i], 0, 1);
-    memcpy(x->pixels, m->planes, 3 * n * sizeof *x->pixels);
-    return good;
+    long n = (long)l->h * l->w;
+    float *opacity = m->planes;                             /* the same in three channels */
+    if (!image_add_mask(&m->x, 1) || !pm_atlas(m, l, 1)) return 0;
+    for (long i = 0; i < 3 * n; i++) opacity[i] = 1;
+    pm_vote(opacity, m, l, grid);
+    for (long i = 0; i < n; i++) m->x.mask[i] = image_clamp(opacity[3 * i], 0, 1);
+    return 1;
 }
 
 /* All iterations of a level. guide: at its size, with the mask */
@@ -500,7 +498,7 @@ static int pm_level(Pm *m, int number, const Image *guide) {
         pm_project(m, m->on.queries, m->padded, l->w + 2 * PM_MARGIN, m->query_at, queries);
         pm_search(m, queries, keys);
         pm_refine(m, l, &grid);
-        pm_vote(m, l, &grid);
+        pm_vote(m->x.pixels, m, l, &grid);
 
         int last = number == m->levels - 1 && it == o->iterations - 1;
         if (last && m->clear && !pm_vote_opacity(m, l, &grid)) return 0;
@@ -586,7 +584,7 @@ static void pm_guide(Pm *m, const double mean[3], const double covariance[9]) {
  * anywhere. Several share the cloth in squares, about 5 across: the
  * u_i = frac(u + i (sqrt(5) - 1)/2) of the squares fill [0,1) evenly in any order, and style s gets
  * those in its share of [0,1). */
-static void pm_tiles(const Pm *m, float *x) {
+static void pm_tiles(Pm *m) {
     uint64_t seed = m->o->seed, stream = 1 << 16;
     int cell = (m->h < m->w ? m->h : m->w) / 5;
     for (long i = 0; i < (long)m->h * m->w; i++) {
@@ -599,7 +597,8 @@ static void pm_tiles(const Pm *m, float *x) {
         int any = m->source[s].tileable;
         y += any ? philox_below(seed, stream, at, h) : h > m->h ? (h - m->h) / 2 : 0;
         z += any ? philox_below(seed, stream, at + 1, w) : w > m->w ? (w - m->w) / 2 : 0;
-        memcpy(x + 3 * i, m->style[s].pixels + (y % h * (long)w + z % w) * 3, 3 * sizeof *x);
+        const float *from = m->style[s].pixels + (y % h * (long)w + z % w) * 3;
+        memcpy(m->x.pixels + 3 * i, from, 3 * sizeof *from);
     }
 }
 
@@ -632,7 +631,7 @@ static int pm_paint(Pm *m) {
     colour_statistics(mean[1], covariance[1], m->style, m->share, m->styles);
     free(m->guide.mask), m->guide.mask = m->x.mask, m->x.mask = NULL;
     pm_guide(m, mean[1], covariance[1]);
-    if (o->mode == PATCHES_PRINT) pm_tiles(m, m->x.pixels);
+    if (o->mode == PATCHES_PRINT) pm_tiles(m);
     else pm_recolour(&m->x, &m->guide, mean, covariance);
     for (const PmLevel *l = m->level; l < m->level + m->levels; l++)
         m->total += o->iterations * (l->h / l->stride + 1.) * (l->w / l->stride + 1.);

@@ -305,7 +305,7 @@ static void test_vote(void) {
         memcpy(x, before, sizeof x);
         Pm m = { .atlas = atlas, .x = { .pixels = x }, .refined = match, .query_of = slot };
         PmGrid grid = { rows, cols, py, px };
-        pm_vote(&m, &l, &grid);
+        pm_vote(m.x.pixels, &m, &l, &grid);
         double worst = worst_vote(&m, before, &l, &grid);
         CHECK(worst < 1e-5, "votes at stride %d: %g", stride, worst);
         CHECK(x[(W - 1) * 3] == before[(W - 1) * 3], "no vote: the pixel stays");
