@@ -107,16 +107,28 @@ static void fit_light(MaskSearch *s, int terms, int rounds) {
     }
 }
 
+/* The four pixels beside pixel i; where the picture ends, i itself */
+static void neighbours(const Image *m, int i, int next[4]) {
+    int w = m->w, x = i % w, y = i / w;
+    next[0] = x > 0 ? i - 1 : i, next[1] = x + 1 < w ? i + 1 : i;
+    next[2] = y > 0 ? i - w : i, next[3] = y + 1 < m->h ? i + w : i;
+}
+/* how many of them have this label */
+static int around(const Image *m, int i, float label) {
+    int next[4], n = 0;
+    neighbours(m, i, next);
+    for (int k = 0; k < 4; k++) n += m->mask[next[k]] == label;
+    return n;
+}
+
 /* The 4-connected region of label `from` around start gets the label `to`: queue[0..size) */
 static int flood(MaskSearch *s, int start, float from, float to) {
     float *mask = s->picture->mask;
-    int size = 0, w = s->picture->w, h = s->picture->h;
+    int size = 0, next[4];
     if (mask[start] != from) return 0;
     mask[start] = to, s->queue[size++] = start;
     for (int head = 0; head < size; head++) {
-        int i = s->queue[head], x = i % w, y = i / w;
-        int next[4] = { x > 0 ? i - 1 : i, x + 1 < w ? i + 1 : i,
-                        y > 0 ? i - w : i, y + 1 < h ? i + w : i };
+        neighbours(s->picture, s->queue[head], next);
         for (int k = 0; k < 4; k++)
             if (mask[next[k]] == from) mask[next[k]] = to, s->queue[size++] = next[k];
     }
@@ -206,18 +218,6 @@ static double grow_background(MaskSearch *s, float barrier) {
     return limit;
 }
 
-/* Does a neighbour of pixel i have this label? */
-static int touches(const Image *m, int i, float label) {
-    int x = i % m->w, y = i / m->w;
-    return (x > 0 && m->mask[i - 1] == label) || (x + 1 < m->w && m->mask[i + 1] == label) ||
-           (y > 0 && m->mask[i - m->w] == label) || (y + 1 < m->h && m->mask[i + m->w] == label);
-}
-static int is_inner(const Image *m, int i, float label) {
-    int x = i % m->w, y = i / m->w;
-    return (x == 0 || m->mask[i - 1] == label) && (x + 1 == m->w || m->mask[i + 1] == label) &&
-           (y == 0 || m->mask[i - m->w] == label) && (y + 1 == m->h || m->mask[i + m->w] == label);
-}
-
 /* Is the region queue[0..size), labelled NOW, a shadow or a light? A third of its rim touches the
  * background, and the picture changes there little, and by less than .3 of what it does in all. */
 static int is_soft(MaskSearch *s, int size) {
@@ -225,8 +225,8 @@ static int is_soft(MaskSearch *s, int size) {
     int rim = 0, perimeter = 0;
     for (int q = 0; q < size; q++) {
         int i = s->queue[q];
-        perimeter += !is_inner(m, i, NOW);
-        if (!touches(m, i, BACKGROUND)) continue;
+        perimeter += around(m, i, NOW) < 4;
+        if (!around(m, i, BACKGROUND)) continue;
         float edge = 0;
         for (int d = 0; d < 25; d++) {
             int x = i % m->w + d % 5 - 2, y = i / m->w + d / 5 - 2;
@@ -240,15 +240,24 @@ static int is_soft(MaskSearch *s, int size) {
     return hard < fminf(.06f, .3f * quantile(s, size, .8));
 }
 
-/* Regions of SOFT become background, unless they are nearly half of what was found, or more */
-static void judge_soft(MaskSearch *s) {
+/* Is such a region a hole? Its colour is exactly the background's. */
+static int is_hole(MaskSearch *s, int size) {
+    double sum = 0;
+    for (int q = 0; q < size; q++) sum += unlikeness(s, &s->smooth, s->queue[q]);
+    return sum < 2 * s->sigma * size;
+}
+
+/* Of this label, regions that pass the test become background, if they are larger than 1/part of
+ * the picture and smaller than the share `most` of what was found; others become OTHER. */
+static void judge(MaskSearch *s, float label, int part, double most,
+                  int (*test)(MaskSearch *s, int size)) {
     const Image *m = s->picture;
     int n = m->h * m->w, found = 0;
     for (int i = 0; i < n; i++) found += m->mask[i] != BACKGROUND;
     for (int i = 0; i < n; i++) {
-        int size = flood(s, i, SOFT, NOW);
-        int soft = size > n / 2000 && size < .45 * found && is_soft(s, size);
-        relabel(s, size, soft ? BACKGROUND : OTHER);
+        int size = flood(s, i, label, NOW);
+        int ground = size > n / part && size < most * found && test(s, size);
+        relabel(s, size, ground ? BACKGROUND : OTHER);
     }
 }
 
@@ -292,17 +301,15 @@ static int goes_on(const MaskSearch *s, int i) {
  * edge inside, then what the background goes on into. Grain would look like edges. */
 static void accept_shadows(MaskSearch *s) {
     Image *m = s->picture;
-    int n = m->h * m->w, w = m->w, size = 0;
+    int n = m->h * m->w, size = 0, next[4];
     if (s->radius > 1) return;
     for (int i = 0; i < n; i++)
         if (m->mask[i] != BACKGROUND && same_color(s, i) &&
             s->edge[i] < fmin(.13, .05 + .35 * unlikeness(s, &s->smooth, i))) m->mask[i] = SOFT;
-    judge_soft(s);
+    judge(s, SOFT, 2000, .45, is_soft);
     for (int i = 0; i < n; i++) if (m->mask[i] == BACKGROUND) s->queue[size++] = i;
     for (int head = 0; head < size; head++) {
-        int i = s->queue[head], x = i % w, y = i / w;
-        int next[4] = { x > 0 ? i - 1 : i, x + 1 < w ? i + 1 : i,
-                        y > 0 ? i - w : i, y + 1 < m->h ? i + w : i };
+        neighbours(m, s->queue[head], next);
         for (int k = 0; k < 4; k++) {
             float *label = &m->mask[next[k]];
             if (*label == BACKGROUND || *label == SOFT || !same_color(s, next[k]) ||
@@ -310,26 +317,17 @@ static void accept_shadows(MaskSearch *s) {
             *label = SOFT, s->queue[size++] = next[k];
         }
     }
-    judge_soft(s);
+    judge(s, SOFT, 2000, .45, is_soft);
 }
 
-/* What is like the background but enclosed: a hole (between a bag and its strap), if it is large,
- * of exactly the background's color, and not most of what was found; else cloth of that color */
+/* What is like the background but enclosed: a hole (between a bag and its strap), or else cloth of
+ * that color */
 static void judge_islands(MaskSearch *s, double limit) {
     Image *m = s->picture;
-    int n = m->h * m->w, found = 0;
-    for (int i = 0; i < n; i++) {
-        found += m->mask[i] != BACKGROUND;
+    for (int i = 0; i < m->h * m->w; i++)
         if (m->mask[i] != BACKGROUND)
             m->mask[i] = unlikeness(s, &s->smooth, i) < limit ? LIKE : OTHER;
-    }
-    for (int i = 0; i < n; i++) {
-        double sum = 0;
-        int size = flood(s, i, LIKE, NOW);
-        for (int q = 0; q < size; q++) sum += unlikeness(s, &s->smooth, s->queue[q]);
-        int hole = size > n / 300 && size < .7 * found && sum < 2 * s->sigma * size;
-        relabel(s, size, hole ? BACKGROUND : OTHER);
-    }
+    judge(s, LIKE, 300, .7, is_hole);
 }
 
 /* Smoothing has moved the edge outwards: it goes back to where the picture itself is .4 of the
@@ -344,7 +342,8 @@ static void sharpen_edge(MaskSearch *s) {
     for (int i = 0; i < h * w; i++) {
         float most = 0, far = 0;
         int rim = 0;
-        for (int v = -RINGING; v <= RINGING && m->mask[i] != BACKGROUND; v++)
+        if (m->mask[i] == BACKGROUND) continue;
+        for (int v = -RINGING; v <= RINGING; v++)
             for (int u = -RINGING; u <= RINGING; u++) {
                 int x = i % w + u, y = i / w + v, off = abs(u) > abs(v) ? abs(u) : abs(v);
                 if (x < 0 || y < 0 || x >= w || y >= h) continue;
@@ -354,12 +353,10 @@ static void sharpen_edge(MaskSearch *s) {
                 far = fmaxf(far, unlike);
             }
         int out = s->room[i] < fmaxf(.06f * far, rim ? .4f * most : 0);
-        s->edge[i] = (float)out;
+        m->mask[i] = out ? LIKE : OTHER;
     }
     for (int i = 0; i < h * w; i++)
-        if (m->mask[i] != BACKGROUND) m->mask[i] = s->edge[i] > 0 ? LIKE : OTHER;
-    for (int i = 0; i < h * w; i++)
-        if (m->mask[i] == LIKE && touches(m, i, BACKGROUND)) flood(s, i, LIKE, BACKGROUND);
+        if (m->mask[i] == LIKE && around(m, i, BACKGROUND)) flood(s, i, LIKE, BACKGROUND);
     for (int i = 0; i < h * w; i++)
         if (m->mask[i] == LIKE) m->mask[i] = OTHER;     /* enclosed: cloth */
 }
