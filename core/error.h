@@ -65,17 +65,14 @@ void plain_text(char *line) {
     *line = 0;
 }
 
-static void error_format(char line[9000], const char *format, va_list list) {
-    vsnprintf(line, 9000, format, list);
-    plain_text(line);
-}
 /* declares line, and formats into it the arguments behind format */
 #define ERROR_LINE(format) \
     char line[9000]; \
     va_list list; \
     va_start(list, format); \
-    error_format(line, format, list); \
-    va_end(list)
+    vsnprintf(line, sizeof line, format, list); \
+    va_end(list); \
+    plain_text(line)
 
 int fail(const char *format, ...) {
     ERROR_LINE(format);
@@ -91,7 +88,6 @@ void tell(const char *format, ...) {
 
 static void error_say(const char *line) {
     progress_line("%s", "");
-    fflush(stdout);
     fprintf(stderr, "%s: %s\n", error.program, line);
 }
 

@@ -16,6 +16,7 @@
 #ifndef FEATURENET_H
 #define FEATURENET_H
 #include "core/error.h"
+#include "core/files.h"
 #include "core/net.h"
 #include "core/safetensors.h"
 
@@ -27,7 +28,7 @@ typedef struct Features {
     int normalize;                      /* VGG: the node that subtracts ImageNet's mean; else -1 */
     int luminance;                      /* features_random: the node of that name; else -1 */
     int layers;                         /* relu1_1, ...: node, its convolution, N of features.N */
-    struct { char name[12]; int node, conv, torch; } layer[FEATURES_LAYERS];
+    struct { char name[32]; int node, conv, torch; } layer[FEATURES_LAYERS];
 } Features;
 
 /* VGG16 or VGG19 (depth) up to the layer `deepest` ("relu1_1" .. "relu5_3", VGG19: "relu5_4") for
@@ -74,8 +75,7 @@ int features_node(const Features *f, const char *name) {
 /* the next layer, called reluBLOCK_NUMBER: a relu of this convolution. Returns its node. */
 static int features_add(Features *f, Net *net, int block, int number, int conv, int torch) {
     int l = f->layers++;
-    strcpy(f->layer[l].name, "relu0_0");
-    f->layer[l].name[4] += (char)block, f->layer[l].name[6] += (char)number;
+    snprintf(f->layer[l].name, sizeof f->layer[l].name, "relu%d_%d", block, number);
     f->layer[l].conv = conv, f->layer[l].torch = torch;
     return f->layer[l].node = relu(net, conv);
 }
@@ -148,36 +148,27 @@ int features_vgg(Features *f, Net *net, int depth, const char *deepest, int h, i
     return 1;
 }
 
-/* Why a file is not one of ours, as far as its first bytes or its tensors' names tell; or NULL */
-static const char *features_other(const char *path, const StFile *tensors) {
-    unsigned char b[2] = { 0 };
-    FILE *file = tensors ? NULL : fopen(path, "rb");
-    size_t n = file ? fread(b, 1, 2, file) : 0;
-    if (file) fclose(file);
-    if (n == 2 && (!memcmp(b, "PK", 2) || (b[0] == 0x80 && b[1] <= 5)))
-        return "these are weights as PyTorch saves them (.pth): expected safetensors, which "
-               "python3 validation/vgg_from_torch.py FILE vgg.safetensors makes of them";
-    if (tensors && st_find(tensors, "module.features.0.weight"))
-        return "its tensors are called module.features.0.weight .., as DataParallel saves them: "
-               "expected them without 'module.'";
-    if (tensors && st_find(tensors, "features.1.running_mean"))
-        return "this is a VGG with batch normalization (vgg_bn): expected VGG16 or VGG19 without";
-    return NULL;
-}
-
 /* VGG16's third block ends with features.14, VGG19's with features.16 */
 int features_open(StFile *file, const char *path) {
-    const char *other = features_other(path, NULL);
-    if (other) return fail("%s: %s", path, other) - 1;
+    unsigned char b[2];
+    const char *wrong = "no tensor 'features.0.weight': expected VGG16 or VGG19 with torchvision's "
+                        "names, or a run of ./train --recipe features";
+    if (file_head(b, 2, path) == 2 && (!memcmp(b, "PK", 2) || (b[0] == 0x80 && b[1] <= 5)))
+        return fail("%s: these are weights as PyTorch saves them (.pth): expected safetensors, "
+                    "which python3 validation/vgg_from_torch.py FILE vgg.safetensors makes of them",
+                    path) - 1;
     if (!st_open(file, path)) return -1;
     const char *recipe = st_meta(file, "recipe");
     if (recipe && !strcmp(recipe, "features")) return 0;
-    other = features_other(path, file);
-    if (!other && st_find(file, "features.0.weight"))
+    if (st_find(file, "module.features.0.weight"))
+        wrong = "its tensors are called module.features.0.weight .., as DataParallel saves them: "
+                "expected them without 'module.'";
+    else if (st_find(file, "features.1.running_mean"))
+        wrong = "this is a VGG with batch normalization (vgg_bn): expected VGG16 or VGG19 without";
+    else if (st_find(file, "features.0.weight"))
         return st_find(file, "features.16.weight") ? 19 : 16;
     st_close(file);
-    return fail("%s: %s", path, other ? other : "no tensor 'features.0.weight': expected VGG16 or "
-                "VGG19 with torchvision's names, or a run of ./train --recipe features") - 1;
+    return fail("%s: %s", path, wrong) - 1;
 }
 
 static int features_upload(Net *net, real *to, const double *from, long n) {

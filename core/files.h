@@ -27,6 +27,9 @@ int folder_make(const char *path);
 enum { FILE_MOST = 1 << 30 };
 int file_read(unsigned char **data, size_t *bytes, const char *path);
 
+/* The first bytes of a regular file (a pipe would block), at most n: how many; -1 after an error */
+long file_head(unsigned char *bytes, size_t n, const char *path);
+
 /* file_begin opens `path`.tmp-PROCESS, beside path. file_end closes it and renames it to path, so
  * that path always holds the whole old file or the whole new one. If the disk refuses, or good is 0
  * because the caller has failed, file_end removes the new file and returns 0. */
@@ -89,11 +92,23 @@ int file_read(unsigned char **data, size_t *bytes, const char *path) {
     return 0;
 }
 
+long file_head(unsigned char *bytes, size_t n, const char *path) {
+    struct stat info = {0};
+    int missing = stat(path, &info);
+    if (!missing && !S_ISREG(info.st_mode)) return fail("%s: is not a regular file", path) - 1;
+    FILE *file = missing ? NULL : fopen(path, "rb");
+    if (!file) return fail("%s: %s", path, strerror(errno)) - 1;
+    n = fread(bytes, 1, n, file);
+    fclose(file);
+    return (long)n;
+}
+
 FILE *file_begin(FileWrite *w, const char *path) {
     if (strlen(path) >= sizeof w->path) return fail("%.200s...: the path is too long", path), NULL;
     strcpy(w->path, path);
     snprintf(w->fresh, sizeof w->fresh, "%s.tmp-%ld", path, (long)getpid());
-    w->file = fopen(w->fresh, "wb");
+    unlink(w->fresh);                   /* left by a dead process of our number, or a trap */
+    w->file = fopen(w->fresh, "wbx");
     if (!w->file) fail("%s: %s: cannot write there", path, strerror(errno));
     return w->file;
 }

@@ -153,17 +153,16 @@ const Option *option_not_for(const Option *table, unsigned jobs) {
 
 /* the number of the word `text`; else "--body x: expected residual, inception or separable" */
 static int option_word(const Option *option, const char *text, const char *where) {
-    enum { MOST = 12 };
-    char word[MOST][20], all[300] = "";
-    const char *names[MOST], *at = option->words;
+    char words[200], all[300] = "";
+    const char *names[12];
     int count = 0;
-    for (; *at && count < MOST; at += strspn(at, " "), count++) {
-        snprintf(word[count], sizeof word[0], "%.*s", (int)strcspn(at, " "), at);
-        if (!strcmp(text, word[count])) return count;
-        at += strlen(names[count] = word[count]);
+    snprintf(words, sizeof words, "%s", option->words);
+    for (char *word = strtok(words, " "); word; word = strtok(NULL, " ")) {
+        if (!strcmp(text, word)) return count;
+        names[count++] = word;
     }
     for (int i = 0; i < count; i++)
-        strcat(strcat(all, i == 0 ? "" : i + 1 < count ? ", " : " or "), word[i]);
+        strcat(strcat(all, i == 0 ? "" : i + 1 < count ? ", " : " or "), names[i]);
     die(*where ? 1 : 2, "%s%s %s: expected %s%s", where, option->name, *text ? text : "''", all,
         did_you_mean(text, names, count, sizeof *names));
 }

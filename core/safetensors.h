@@ -21,10 +21,11 @@
  * what is wrong, what was expected. A file from a stranger is safe to open: everything in it is
  * checked before it is used, and it costs no more memory than a few times its size. Needs POSIX.
  * Where long has 32 bits, a file may have 2 GB. One .c file says #define
- * SAFETENSORS_IMPLEMENTATION; it needs that of error.h. */
+ * SAFETENSORS_IMPLEMENTATION; it needs that of error.h, files.h. */
 #ifndef SAFETENSORS_H
 #define SAFETENSORS_H
 #include "core/error.h"
+#include "core/files.h"
 #include <stddef.h>
 
 enum { ST_RANK_MAX = 8 };               /* the most dimensions of a tensor */
@@ -441,31 +442,22 @@ int st_write(const char *path, const StTensor *tensors, int count, const StMeta 
         if (tensors[i].rank < 0 || tensors[i].rank > ST_RANK_MAX)
             return fail("%s: not written: tensor '%.200s' has %d dimensions, expected 0 to %d: "
                         "reshape it", path, tensors[i].name, tensors[i].rank, ST_RANK_MAX);
-    char *temporary = malloc(strlen(path) + 32);
+    FileWrite w;
     StFile back = {0};
     struct stat info;
-    if (!temporary) return fail("%s: not enough memory to write it: close other programs", path);
-    sprintf(temporary, "%s.tmp-%ld", path, (long)getpid());
-    unlink(temporary);                                    /* left by a dead process of our number */
     int special = stat(path, &info) == 0 && !S_ISREG(info.st_mode);
-    FILE *out = special ? NULL : fopen(temporary, "wbx");
+    FILE *out = special ? NULL : file_begin(&w, path);
     int ok = out && st_put_file(out, tensors, count, meta, metas);
     if (!ok) fail("%s", special ? "a folder or device has this name" : strerror(errno));
-    if (out) fclose(out);
-    if (ok && !(ok = st_open(&back, temporary))) fail("%s", error_text() + strlen(temporary) + 2);
+    if (ok && !(ok = st_open(&back, w.fresh))) fail("%s", error_text() + strlen(w.fresh) + 2);
     st_close(&back);
-    if (ok && rename(temporary, path)) ok = fail("%s", strerror(errno));
-    if (!ok) {
-        unlink(temporary);
-        fail("%s: not written (%.500s); what was there is as it was: check the folder, the room on "
-             "the disk, and the tensors", path, error_text());
-    } else {                            /* a synced folder keeps the new name through a power cut */
-        char *slash = strrchr(temporary, '/');
-        if (slash) slash[slash == temporary] = 0;
-        int folder = open(slash ? temporary : ".", O_RDONLY);
-        if (folder >= 0) { fsync(folder); close(folder); }
-    }
-    free(temporary);
-    return ok;
+    if (!out || !file_end(&w, ok))
+        return fail("%s: not written (%.500s); what was there is as it was: check the folder, the "
+                    "room on the disk, and the tensors", path, error_text());
+    char *slash = strrchr(w.fresh, '/');    /* a synced folder keeps its names in a power cut */
+    if (slash) slash[slash == w.fresh] = 0;
+    int folder = open(slash ? w.fresh : ".", O_RDONLY);
+    if (folder >= 0) { fsync(folder); close(folder); }
+    return 1;
 }
 #endif

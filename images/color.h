@@ -1,5 +1,4 @@
-/* color.h: the colours of RGB pictures (c = 3), their mean and covariance, and maps between them.
- * One .c file says #define COLOR_IMPLEMENTATION. */
+/* color.h: the colours of RGB pictures (c = 3), their mean and covariance, and maps between them. */
 #ifndef COLOR_H
 #define COLOR_H
 #include "images/image.h"
@@ -10,7 +9,6 @@ void colour_statistics(double mean[3], double covariance[9], const Image *pictur
                        const double *weight, int count);
 
 void colour_power(double out[9], const double s[9], double p);  /* s^p, eigenvalues from 1e-8 up */
-void colour_product(double out[9], const double a[9], const double b[9]);
 
 /* T = C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2: of all linear maps that turn the covariance C (from) into
  * S (to), T C T = S, it moves the colours least (Monge's problem for Gaussians; Olkin, Pukelsheim
@@ -70,18 +68,14 @@ void colour_power(double out[9], const double s[9], double p) {     /* V diag(e^
     }
 }
 
-void colour_product(double out[9], const double a[9], const double b[9]) {
-    matrix_product(out, a, b, 3);
-}
-
 void colour_monge(double t[9], const double from[9], const double to[9]) {
     double c[9], s[9], root[9], whiten[9], a[9], b[9];
     memcpy(c, from, sizeof c), memcpy(s, to, sizeof s);
     for (int i = 0; i < 9; i += 4) c[i] += COLOUR_RIDGE, s[i] += COLOUR_RIDGE;
     colour_power(root, c, .5), colour_power(whiten, c, -.5);
-    colour_product(a, root, s), colour_product(b, a, root);
+    matrix_product(a, root, s, 3), matrix_product(b, a, root, 3);
     colour_power(a, b, .5);
-    colour_product(b, whiten, a), colour_product(t, b, whiten);
+    matrix_product(b, whiten, a, 3), matrix_product(t, b, whiten, 3);
 }
 
 void colour_map(Image *x, const double m[9], const double from[3], const double to[3]) {

@@ -1,5 +1,4 @@
-/* dataset.h: sets of pictures, from folders, IDX files or drawn; and their augmentation.
- * DATASET_IMPLEMENTATION needs the code of image.h, formats.h, drawn.h and files.h. */
+/* dataset.h: sets of pictures, from folders, IDX files or drawn; and their augmentation. */
 #ifndef DATASET_H
 #define DATASET_H
 #include "images/image.h"
@@ -50,6 +49,7 @@ typedef struct ImageSet {
  *   "synthetic", "synthetic:N"   N (2000) drawn garments, light on black, in ten classes (drawn.h)
  * options may be NULL. Errors: no such source, a damaged file, sizes that disagree, no picture. */
 int imageset_load(ImageSet *out, const char *source, const ImageSetOptions *options);
+int imageset_named(const char *source, const char *name);           /* name, or name:part? */
 
 /* Picture index -> pixels (h,w,c) in [-1,1] and, unless NULL, mask (h,w) in [0,1] (1: no mask) */
 int imageset_get(const ImageSet *set, long index, float *pixels, float *mask);
@@ -85,6 +85,7 @@ void image_augment(float *out, float *out_mask, const float *in, const float *in
 #include "images/garment.h"
 #include <errno.h>
 #include <fts.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -152,7 +153,7 @@ static int im_load_labels(ImageSet *set, const char *images_path, uint32_t count
     for (int i = 0; i < 2 && !found; i++) {                             /* -idx1 or .idx1 */
         snprintf(path, sizeof path, "%.*slabels%cidx1%s", (int)(at - images_path), images_path,
                  (at[6] == '-') == (i == 0) ? '-' : '.', at + 11);
-        found = idx_find(path, sizeof path);
+        found = idx_find(path);
     }
     if (!found) {
         snprintf(set->note, sizeof set->note, "no labels: %.450s is not there", path);
@@ -175,7 +176,7 @@ static int im_load_idx(ImageSet *set, const char *path, long limit) {
     uint32_t size[3];
     if (!idx_read(&set->pixels, path, 3, size)) return 0;
     long all = size[0];
-    set->count = limit > 0 && limit < all ? limit : all;
+    set->count = limit < all ? limit : all;
     set->stored_h = (int)size[1], set->stored_w = (int)size[2], set->stored_c = 1;
     size_t bytes = (size_t)set->count * size[1] * size[2];
     memmove(set->pixels, set->pixels + 16, bytes);
@@ -210,15 +211,15 @@ static int im_load_fashion(ImageSet *set, const char *which, const ImageSetOptio
         return fail("fashion-mnist%s: unknown part; there are fashion-mnist:train, :test, :plain, "
                     ":patterned and :tinted; :test:plain and so on are of the test part", which);
     snprintf(path, sizeof path, "%.4000s/%s-images-idx3-ubyte", dir, test ? "t10k" : "train");
-    if (!idx_find(path, sizeof path))
+    if (!idx_find(path))
         return fail("%s: not found: install Debian's dataset-fashion-mnist, say where it is, or "
                     "use \"synthetic\"", path);
-    if (!im_load_idx(set, path, choose ? 0 : o->limit)) return 0;
+    if (!im_load_idx(set, path, choose ? LONG_MAX : o->limit)) return 0;
     if (!choose) return 1;
     if (set->stored_h < 5 || set->stored_w < 5 || !set->label)
         return fail("%s: expected Fashion-MNIST's pictures and labels", path);
     long kept = 0, each = (long)set->stored_h * set->stored_w;
-    for (long i = 0; i < set->count && (o->limit <= 0 || kept < o->limit); i++) {
+    for (long i = 0; i < set->count && kept < o->limit; i++) {
         int label = set->label[i];
         if (label != 0 && label != 3 && label != 6) continue;           /* T-shirt, dress, shirt */
         double t = im_texture(set->pixels + i * each, set->stored_h, set->stored_w);
@@ -248,7 +249,7 @@ static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptio
     int flat = 0, told = 0;                                     /* flat: it holds pictures itself */
     int good = image_list(&list, source, o->except);
     const char *last = NULL;                                    /* the picture before, in source */
-    long room = o->limit > 0 && o->limit < list.count ? o->limit : list.count;
+    long room = o->limit < list.count ? o->limit : list.count;
     for (long i = 0; good && i < list.count && set->count < room; i++) {
         Image image;
         if (!image_load(&image, list.path[i])) {        /* a damaged picture is told first */
@@ -286,7 +287,7 @@ static int im_load_synthetic(ImageSet *set, const char *which, const ImageSetOpt
     if (*end || n < 1 || n > 1000000)
         return fail("synthetic%s: expected \"synthetic\" or \"synthetic:N\" with N = 1..1000000",
                     which);
-    set->count = o->limit > 0 && o->limit < n ? o->limit : n, set->classes = 10;
+    set->count = o->limit < n ? o->limit : n, set->classes = 10;
     if (!im_room(set, set->count, o->h ? o->h : 28, o->w ? o->w : 28, 1, 0)) return 0;
     long each = (long)set->stored_h * set->stored_w;
     for (long i = 0; i < set->count; i++) {
@@ -296,26 +297,28 @@ static int im_load_synthetic(ImageSet *set, const char *which, const ImageSetOpt
     return 1;
 }
 
+int imageset_named(const char *source, const char *name) {
+    size_t n = strlen(name);
+    return !strncmp(source, name, n) && (!source[n] || source[n] == ':');
+}
+
 static int im_load_source(ImageSet *set, const char *source, const ImageSetOptions *o) {
     struct stat info;
-    unsigned char head[4] = {0};
-    if (!strncmp(source, "fashion-mnist", 13) && (source[13] == 0 || source[13] == ':'))
-        return im_load_fashion(set, source + 13, o);
-    if (!strncmp(source, "synthetic", 9) && (source[9] == 0 || source[9] == ':'))
-        return im_load_synthetic(set, source + 9, o);
+    unsigned char head[4];                  /* gzip's or IDX' */
+    if (imageset_named(source, "fashion-mnist")) return im_load_fashion(set, source + 13, o);
+    if (imageset_named(source, "synthetic")) return im_load_synthetic(set, source + 9, o);
     if (stat(source, &info))
         return fail("%s: %s; expected a folder of pictures, an IDX file, \"fashion-mnist\" or "
                     "\"synthetic\"", source, strerror(errno));
-    FILE *file = S_ISREG(info.st_mode) ? fopen(source, "rb") : NULL;
-    size_t n = file ? fread(head, 1, 4, file) : 0;
-    if (file) fclose(file);
-    int idx = n == 4 && (!memcmp(head, "\x1f\x8b", 2) || !memcmp(head, "\0\0\x08", 3));
+    int idx = file_head(head, 4, source) == 4 &&
+              (!memcmp(head, "\x1f\x8b", 2) || !memcmp(head, "\0\0\x08", 3));
     return idx ? im_load_idx(set, source, o->limit) : im_load_folder(set, source, o);
 }
 
 int imageset_load(ImageSet *out, const char *source, const ImageSetOptions *options) {
     ImageSetOptions o = {0};
     if (options) o = *options;
+    if (o.limit <= 0) o.limit = LONG_MAX;
     memset(out, 0, sizeof *out);
     if (strlen(source) >= sizeof out->source)
         return fail("%.100s...: the name is too long", source);
@@ -346,9 +349,8 @@ int imageset_get(const ImageSet *set, long index, float *pixels, float *mask) {
         raw.mask[i] = set->mask ? set->mask[index * n + i] / 255.f : b[i] > .02 * 255;
     int enlarged = raw.mask && set->h > raw.h && set->w > raw.w;
     good = good && (!enlarged || image_round_mask(&raw));
-    int fits = good && raw.h == set->h && raw.w == set->w;
-    if (fits) fitted = raw;
-    else good = good && image_fit(&fitted, &raw, set->h, set->w), image_free(&raw);
+    good = good && image_fit(&fitted, &raw, set->h, set->w);
+    image_free(&raw);
     if (!good) return 0;
     if (!set->tinted) image_channels(pixels, set->c, fitted.pixels, fitted.c, size);
     float share[3], rgb[3];
@@ -367,11 +369,11 @@ int imageset_get(const ImageSet *set, long index, float *pixels, float *mask) {
 }
 
 int imageset_keep(ImageSet *set, const char *classes) {
-    char *wanted = calloc((size_t)set->classes + 1, 1), *end;
+    if (!set->label)
+        return fail("%s: these pictures have no labels to choose classes by", set->source);
+    char *wanted = calloc((size_t)set->classes, 1), *end;
     long kept = 0;
-    int good = wanted && set->label;
-    if (!wanted) fail("%s: out of memory", set->source);
-    else if (!good) fail("%s: these pictures have no labels to choose classes by", set->source);
+    int good = wanted || fail("%s: out of memory", set->source);
     for (const char *c = classes; good; c = end + 1) {
         long k = strtol(c, &end, 10);
         good = end > c && (*end == ',' || !*end) && k >= 0 && k < set->classes;
@@ -445,7 +447,7 @@ void image_augment(float *out, float *out_mask, const float *in, const float *in
         float sy = shift_y + dy - sinf(shear) * dx, sx = shift_x + cosf(shear) * dx;
         float y = cy + (cosine * sy - sine * sx), x = cx + (sine * sy + cosine * sx);
         im_sample(out + ((size_t)i * w + j) * c, in, h, w, c, y, x);
-        if (out_mask && in_mask) im_sample(out_mask + (size_t)i * w + j, in_mask, h, w, 1, y, x);
+        if (out_mask) im_sample(out_mask + (size_t)i * w + j, in_mask, h, w, 1, y, x);
     }
 }
 #endif

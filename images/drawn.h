@@ -1,5 +1,5 @@
 /* drawn.h: garments and textiles drawn by the program, for use without any data: the same index
- * gives the same picture everywhere. One .c file says #define DRAWN_IMPLEMENTATION. */
+ * gives the same picture everywhere. */
 #ifndef DRAWN_H
 #define DRAWN_H
 #include "images/image.h"

@@ -30,18 +30,17 @@ int image_save_cutout(const Image *image, const char *path);
  * The values begin at (*data)[4 + 4 dims]; free(*data) afterwards. After an error it is NULL. */
 int idx_read(unsigned char **data, const char *path, int dims, uint32_t size[3]);
 
-/* Adds .gz to the path in path[room] or takes it off, if only that file exists. 0: neither does. */
-int idx_find(char *path, size_t room);
+/* Adds .gz to the path, which has room for it, or takes it off, if only that file exists. 0: none
+ * does. */
+int idx_find(char *path);
 #endif
 
 #if defined(FORMATS_IMPLEMENTATION) && !defined(FORMATS_IMPLEMENTED)
 #define FORMATS_IMPLEMENTED
 #include "core/files.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define STB_IMAGE_IMPLEMENTATION
@@ -168,35 +167,32 @@ static const char *im_check_pat(unsigned char *b, size_t n, long long *h, long l
     return header + (unsigned long long)*w * *h * channels > n ? im_cut : NULL;
 }
 
-/* The bytes that a format begins with (TGA has none, its name must do), and its check */
+/* The bytes that a format has from `at` on (TGA has none: the file's name must do), and its check;
+ * NULL: it is not read, and the message names it */
 static const struct ImFormat {
-    size_t at, length;
-    const char *magic, *ending;
+    size_t at;
+    const char *magic, *name;
     const char *(*check)(unsigned char *, size_t, long long *h, long long *w);
 } im_format[] = {
-    { 0, 8, "\x89PNG\r\n\x1a\n", "", im_check_png }, { 0, 3, "\xff\xd8\xff", "", im_check_jpeg },
-    { 20, 4, "GPAT", "", im_check_pat }, { 0, 2, "BM", "", im_check_bmp },
-    { 0, 0, "", ".tga", im_check_tga },
+    { 0, "\x89PNG\r\n\x1a\n", "PNG", im_check_png }, { 0, "\xff\xd8\xff", "JPEG", im_check_jpeg },
+    { 20, "GPAT", "a pattern", im_check_pat }, { 0, "BM", "BMP", im_check_bmp },
+    { 0, "", "TGA", im_check_tga }, { 8, "WEBP", "WebP", NULL }, { 4, "ftyphei", "HEIC", NULL },
+    { 4, "ftyphev", "HEIC", NULL }, { 4, "ftypmif", "HEIF", NULL }, { 4, "ftypavi", "AVIF", NULL },
+    { 4, "ftyp", "a video", NULL }, { 0, "GIF8", "GIF", NULL }, { 0, "II*", "TIFF", NULL },
+    { 0, "MM", "TIFF", NULL }, { 4, "JXL ", "JPEG XL", NULL }, { 0, "\xff\x0a", "JPEG XL", NULL },
+    { 0, "8BPS", "Photoshop's PSD", NULL }, { 0, "%PDF", "PDF", NULL }, { 0, "<svg", "SVG", NULL },
+    { 0, "<?xml", "XML, perhaps SVG", NULL }, { 0, "PK", "a ZIP archive", NULL },
 };
-/* Formats that are not read, for the message */
-static const struct { size_t at; const char *magic, *name; } im_other[] = {
-    { 8, "WEBP", "WebP" }, { 4, "ftyphei", "HEIC" }, { 4, "ftyphev", "HEIC" },
-    { 4, "ftypmif", "HEIF" }, { 4, "ftypavi", "AVIF" }, { 4, "ftyp", "a video" },
-    { 0, "GIF8", "GIF" }, { 0, "II*", "TIFF" }, { 0, "MM", "TIFF" }, { 4, "JXL ", "JPEG XL" },
-    { 0, "\xff\x0a", "JPEG XL" }, { 0, "8BPS", "Photoshop's PSD" }, { 0, "%PDF", "PDF" },
-    { 0, "<svg", "SVG" }, { 0, "<?xml", "XML, perhaps SVG" }, { 0, "PK", "a ZIP archive" } };
 
 static const struct ImFormat *im_find_format(const char *path, const unsigned char *b, size_t n) {
     for (size_t i = 0; i < sizeof im_format / sizeof *im_format; i++) {
         const struct ImFormat *f = &im_format[i];
-        if (n >= f->at + f->length && !memcmp(b + f->at, f->magic, f->length) &&
-            im_ends_with(path, f->ending)) return f;
-    }
-    for (size_t i = 0; i < sizeof im_other / sizeof *im_other; i++) {
-        size_t length = strlen(im_other[i].magic), at = im_other[i].at;
-        if (n >= at + length && !memcmp(b + at, im_other[i].magic, length))
-            return fail("%s: is %s, which is not read: convert it to PNG or JPEG", path,
-                        im_other[i].name), NULL;
+        size_t length = strlen(f->magic);
+        if (n < f->at + length || memcmp(b + f->at, f->magic, length)) continue;
+        if (!f->check)
+            return fail("%s: is %s, which is not read: convert it to PNG or JPEG", path, f->name),
+                   NULL;
+        if (length || im_ends_with(path, ".tga")) return f;
     }
     return fail("%s: not a known picture; known are " IMAGE_FORMATS, path), NULL;
 }
@@ -283,8 +279,7 @@ static int im_decode(Image *out, const char *path, unsigned char *b, size_t n) {
     int good = x == w && y == h ? im_from_bytes(out, rgba, y, x, 4)
                                 : fail("%s: contradictory header", path);
     stbi_image_free(rgba);
-    int may_turn = f->check == im_check_png || f->check == im_check_jpeg;
-    return good && im_turn(out, may_turn ? im_orientation(b, n) : 1);
+    return good && im_turn(out, f->check == im_check_tga ? 1 : im_orientation(b, n));
 }
 
 int image_load(Image *out, const char *path) {
@@ -298,14 +293,8 @@ int image_load(Image *out, const char *path) {
 
 int image_known(const char *path) {
     unsigned char b[32];
-    struct stat info = {0};
-    int missing = stat(path, &info);
-    if (!missing && !S_ISREG(info.st_mode)) return fail("%s: is not a regular file", path);
-    FILE *file = missing ? NULL : fopen(path, "rb");                    /* a pipe would block */
-    if (!file) return fail("%s: %s", path, strerror(errno));
-    size_t n = fread(b, 1, sizeof b, file);
-    fclose(file);
-    return im_find_format(path, b, n) != NULL;
+    long n = file_head(b, sizeof b, path);
+    return n >= 0 && im_find_format(path, b, (size_t)n);
 }
 
 static void im_write(void *file, void *data, int n) { fwrite(data, 1, (size_t)n, file); }
@@ -398,11 +387,10 @@ int idx_read(unsigned char **data, const char *path, int dims, uint32_t size[3])
     return good;
 }
 
-int idx_find(char *path, size_t room) {
-    size_t n = strlen(path);
+int idx_find(char *path) {
     if (access(path, F_OK) == 0) return 1;
-    if (im_ends_with(path, ".gz")) path[n - 3] = 0;
-    else if (n + 4 <= room) strcpy(path + n, ".gz");
+    if (im_ends_with(path, ".gz")) path[strlen(path) - 3] = 0;
+    else strcat(path, ".gz");
     return access(path, F_OK) == 0;
 }
 #endif

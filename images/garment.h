@@ -4,8 +4,7 @@
  * per channel, so that a table may be lit from one side; where the background has grain, the
  * picture is smoothed more. From the border inwards everything is background that has this color
  * and shows no edge. What is left is then judged: shadows begin softly, garments do not; enclosed
- * background is a hole if it has exactly the background's color, else it is white cloth.
- * The code needs that of image.h. */
+ * background is a hole if it has exactly the background's color, else it is white cloth. */
 #ifndef GARMENT_H
 #define GARMENT_H
 #include "images/image.h"

@@ -236,15 +236,8 @@ int image_resize(Image *dst, const Image *src, int h, int w) {
     return fail("out of memory for a picture of %d x %d pixels", w, h);
 }
 
-static int im_near(const float *pixel, const float *colour, int c) {
-    for (int k = 0; k < c; k++)
-        if (!(fabsf(pixel[k] - colour[k]) <= .18f)) return 0;       /* .09 of 0..1 */
-    return 1;
-}
-
-/* colour = the border's median in each channel, and 1, if 60% of the border is near it; else colour
- * is white, and 0. */
-static int im_border_colour(const Image *m, float *colour) {
+/* colour = the border's median in each channel, if 60% of the border is near it; else white */
+static void im_border_colour(const Image *m, float *colour) {
     int n = 2 * (m->h + m->w), near = 0;
     for (int k = 0; k < m->c; k++) {
         int histogram[256] = {0}, level = 0;
@@ -253,11 +246,13 @@ static int im_border_colour(const Image *m, float *colour) {
         for (int seen = histogram[0]; seen < (n + 1) / 2; seen += histogram[++level]) {}
         colour[k] = image_from_byte((unsigned char)level);
     }
-    for (int i = 0; i < n; i++)
-        near += im_near(m->pixels + image_border_pixel(m, i) * m->c, colour, m->c);
-    if (near * 10LL >= n * 6LL) return 1;
-    for (int k = 0; k < m->c; k++) colour[k] = 1;
-    return 0;
+    for (int i = 0; i < n; i++) {
+        const float *pixel = m->pixels + image_border_pixel(m, i) * m->c;
+        int alike = 1;
+        for (int k = 0; k < m->c; k++) alike &= fabsf(pixel[k] - colour[k]) <= .18f;
+        near += alike;
+    }
+    for (int k = 0; k < m->c && near * 10 < n * 6; k++) colour[k] = 1;
 }
 
 int image_fit(Image *dst, const Image *src, int h, int w) {

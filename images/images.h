@@ -1,5 +1,5 @@
 /* images.h: all of images/. IMAGES_IMPLEMENTATION, in one .c file, brings the code of all parts;
- * each part also works alone, with a macro of its own. The code needs that of core/files.h. */
+ * each part also has a macro of its own, and then needs the code of what it includes. */
 #ifdef IMAGES_IMPLEMENTATION
 #define IMAGE_IMPLEMENTATION
 #define GARMENT_IMPLEMENTATION

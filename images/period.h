@@ -1,8 +1,6 @@
 /* period.h: after how many pixels does a textile's motif come again?
  *
- *     double p = image_period(&textile);      24.5: about 24 pixels from motif to motif
- *
- * One .c file says #define PERIOD_IMPLEMENTATION; it needs the code of image.h. */
+ *     double p = image_period(&textile);      24.5: about 24 pixels from motif to motif */
 #ifndef PERIOD_H
 #define PERIOD_H
 #include "images/image.h"
@@ -150,17 +148,18 @@ void image_waves(double *k, int count, const Image *from) {
     Image x;
     double by;
     memset(k, 0, 2 * (size_t)count * sizeof *k);
-    int good = period_middle(&x, &by, from), side = x.h, most = 2 * side / SHORTEST;
-    int wide = 2 * most + 1;                              /* steps of half a period in the square */
-    double k0 = turn / (2 * side + !side);
+    if (!period_middle(&x, &by, from)) return;
+    int side = x.h, most = 2 * side / SHORTEST, wide = 2 * most + 1;
+    double k0 = turn / (2 * side);                        /* steps of half a period in the square */
     double *power = calloc((size_t)(most + 1) * wide, sizeof *power);
     double *across = calloc(2 * (size_t)side * wide, sizeof *across);
-    for (long p = 0; good && p < (long)side * side; p++)
+    int good = power && across;
+    for (long p = 0; p < (long)side * side; p++)
         for (int c = 0; c < x.c; c++)
             x.pixels[p * x.c + c] *= (float)((1 - cos(turn * (p / side + .5) / side))
                                              * (1 - cos(turn * (p % side + .5) / side)));
-    if (good && power && across) waves_power(power, across, &x, most, k0);
-    for (int n = 0; n < count && power && across; n++) {
+    if (good) waves_power(power, across, &x, most, k0);
+    for (int n = 0; n < count && good; n++) {
         int best = -1;
         for (int p = 0; p < (most + 1) * wide; p++) {
             double r = hypot(p / wide, p % wide - most) * k0 / turn;

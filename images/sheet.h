@@ -1,5 +1,4 @@
-/* sheet.h: contact sheets, text on pictures, and line plots.
- * SHEET_IMPLEMENTATION, in one .c file, needs the code of image.h. */
+/* sheet.h: contact sheets, text on pictures, and line plots. */
 #ifndef SHEET_H
 #define SHEET_H
 #include "images/image.h"

@@ -86,6 +86,7 @@ double gram_bytes(const Image *content, const Image *style, int styles, const Gr
 
 #if defined(GRAM_IMPLEMENTATION) && !defined(GRAM_IMPLEMENTED)
 #define GRAM_IMPLEMENTED
+#include "core/matrix.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -588,7 +589,7 @@ static void gram_colours(Gram *g, Image *content, Image *start, const Image *sty
         colour_monge(a, c, s);
         for (int i = 0; i < 9; i += 4) s[i] += COLOUR_RIDGE;     /* one flat colour has a root */
         colour_power(g->root, s, 0.5), colour_power(g->unroot, s, -0.5);
-        colour_product(b, g->unroot, a);
+        matrix_product(b, g->unroot, a, 3);
         colour_map(content, b, mean, gram_zero);
         if (start->pixels) colour_map(start, g->unroot, g->mean, gram_zero);
     }

@@ -1072,14 +1072,14 @@ static void test_colours(void) {
     const double s[9] = { 2, .5, -.3, .5, 1, .2, -.3, .2, .5 }, c[9] = { .7, .1, .2, .1, .3, -.1, .2, -.1, 1.5 };
     double half[9], unhalf[9], a[9], b[9], mean[2][3], covariance[2][9];
     colour_power(half, s, .5), colour_power(unhalf, s, -.5);
-    colour_product(a, half, half);
+    matrix_product(a, half, half, 3);
     for (int i = 0; i < 9; i++) CLOSE(a[i], s[i], 1e-12, 0, "root squared, element %d", i);
-    colour_product(a, unhalf, s), colour_product(b, a, unhalf);
+    matrix_product(a, unhalf, s, 3), matrix_product(b, a, unhalf, 3);
     for (int i = 0; i < 9; i++) CLOSE(b[i], i % 4 ? 0 : 1, 1e-12, 0, "whitened, element %d", i);
     colour_monge(half, c, c);
     for (int i = 0; i < 9; i++) CLOSE(half[i], i % 4 ? 0 : 1, 1e-12, 0, "nothing moves, element %d", i);
     colour_monge(half, c, s);
-    colour_product(a, half, c), colour_product(b, a, half);
+    matrix_product(a, half, c, 3), matrix_product(b, a, half, 3);
     for (int i = 0; i < 9; i++) {
         CLOSE(b[i], s[i], .005, 0, "T C T = S but for the ridge, element %d", i);
         CLOSE(half[i], half[i % 3 * 3 + i / 3], 1e-12, 0, "Monge's map is symmetric, element %d", i);

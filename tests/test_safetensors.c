@@ -4,6 +4,7 @@
  *   test_safetensors           all checks
  *   test_safetensors PATH      only writes the file that `python3 tests/safetensors_check.py read PATH` checks */
 #define ERROR_IMPLEMENTATION
+#define FILES_IMPLEMENTATION
 #define SAFETENSORS_IMPLEMENTATION
 #include "core/safetensors.h"
 #include "test.h"

@@ -8,14 +8,9 @@
 
 /* ---------------------------------------------------------------- the pictures */
 
-/* name, or name:part? */
-static int is_set(const char *source, const char *name) {
-    size_t n = strlen(name);
-    return !strncmp(source, name, n) && (!source[n] || source[n] == ':');
-}
 /* Classes are the same ten, T-shirt to boot, in these sets alone; a folder has its own. */
 static int has_the_ten(const char *source) {
-    return is_set(source, "fashion-mnist") || is_set(source, "synthetic");
+    return imageset_named(source, "fashion-mnist") || imageset_named(source, "synthetic");
 }
 
 /* The run's pictures must not lie among those that it learns from */
@@ -105,7 +100,7 @@ static void styles_open(Run *run) {
     if (!*style)
         die(2, "the recipe %s needs --style: a picture, a .pat pattern, a folder of them, or "
             "synthetic", run->recipe->name);
-    if (is_set(style, "synthetic")) {
+    if (imageset_named(style, "synthetic")) {
         long kind = 0;
         char rest;
         int good = !style[9] || sscanf(style + 10, "%ld%c", &kind, &rest) == 1;
@@ -179,7 +174,7 @@ static inline int load_test_part(Run *run, ImageSet *part) {
     ImageSetOptions o = { .channels = run->set.c };
     char name[64];
     *part = run->set;
-    if (!is_set(run->data, "fashion-mnist") || !strncmp(kind, ":test", 5)) return 0;
+    if (!imageset_named(run->data, "fashion-mnist") || !strncmp(kind, ":test", 5)) return 0;
     if (!strncmp(kind, ":train", 6)) kind += 6;
     snprintf(name, sizeof name, "fashion-mnist:test%.40s", kind);
     set_load(run, part, name, o, run->classes, 0);
@@ -211,8 +206,8 @@ static inline void data_open(Run *run) {
     ImageSet *set = &run->set;
     if (!augment_parse(&run->augmentation, run->augment)) die(2, "--augment: %s", error_text());
     run->augmenting = strcmp(run->augment, "none") != 0;
-    if (option_given(run->table, "--data-dir") == 1 && !is_set(run->data, "fashion-mnist")
-        && !(r->feeds == FEED_UNPAIRED && is_set(run->data_b, "fashion-mnist")))
+    if (option_given(run->table, "--data-dir") == 1 && !imageset_named(run->data, "fashion-mnist")
+        && !(r->feeds == FEED_UNPAIRED && imageset_named(run->data_b, "fashion-mnist")))
         die(2, "--data-dir is where --data fashion-mnist lies, not %s", run->data);
     if (feeds_on_styles(r)) styles_open(run);
     if (!feeds_on_crops(r)) sets_open(run);

@@ -316,8 +316,8 @@ static void save_rows(const Run *run, const char *contents, const Row *row, int 
 
 /* What two runs must share: any part of Fashion-MNIST, but its colours; any number of drawings */
 static const char *set_of(const char *source) {
-    if (is_set(source, "synthetic")) return "synthetic";
-    if (!is_set(source, "fashion-mnist")) return source;
+    if (imageset_named(source, "synthetic")) return "synthetic";
+    if (!imageset_named(source, "fashion-mnist")) return source;
     return strstr(source, ":tinted") ? "fashion-mnist:tinted" : "fashion-mnist";
 }
 
