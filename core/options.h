@@ -71,7 +71,7 @@ const Option *option_not_for(const Option *table, unsigned jobs);
 
 /* The value in force, as the command line would give it. */
 const char *option_text(const Option *option, char text[64]);
-void options_help(const Option *table, void *file);
+void options_help(const Option *table);                  /* on stdout */
 
 /* ", did you mean 'X'?" for the nearest of `count` strings, `stride` bytes apart, by edit distance;
  * "" where none is near. */
@@ -257,13 +257,13 @@ const char *option_text(const Option *option, char text[64]) {
     return text;
 }
 
-void options_help(const Option *table, void *file) {
+void options_help(const Option *table) {
     for (const Option *o = table; o->name; o++) {
         int shown = o->fallback && *o->fallback && o->kind != OPTION_FLAG;
         char left[40];
         snprintf(left, sizeof left, "%s%s", o->name, option_kinds[o->kind].shown);
-        fprintf(file, "  %-24s %s%s%s%s\n", left, o->help, shown ? " (default " : "",
-                shown ? o->fallback : "", shown ? ")" : "");
+        printf("  %-24s %s%s%s%s\n", left, o->help, shown ? " (default " : "",
+               shown ? o->fallback : "", shown ? ")" : "");
     }
 }
 #endif

@@ -32,6 +32,7 @@ typedef struct ImageSet {
     int tinted;                         /* 1: stored gray; imageset_get dyes it */
     long skipped;                       /* files of the folder that were no readable pictures, */
     char note[512];                     /* and why the first of them was not */
+    char stray[600];                    /* why a folder of class folders gave no labels; else "" */
     char source[512];                   /* as given */
 } ImageSet;
 
@@ -246,9 +247,9 @@ static int im_append(ImageSet *set, Image *image, const ImageSetOptions *o) {
 
 static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptions *o) {
     ImageList list;
-    int flat = 0, told = 0;                                     /* flat: it holds pictures itself */
+    int nested = 0, told = 0;                                   /* nested: pictures in subfolders */
     int good = image_list(&list, source, o->except);
-    const char *last = NULL;                                    /* the picture before, in source */
+    const char *last = NULL, *stray = NULL;     /* the picture before, in source; one beside them */
     long room = o->limit < list.count ? o->limit : list.count;
     for (long i = 0; good && i < list.count && set->count < room; i++) {
         Image image;
@@ -264,7 +265,8 @@ static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptio
         const char *below = list.path[i] + strlen(source);
         while (*below == '/') below++;
         size_t length = strcspn(below, "/");
-        flat |= !below[length];
+        if (below[length]) nested = 1;
+        else if (!stray) stray = list.path[i];
         if (!last || strncmp(last, below, length + 1)) set->classes++;
         last = below;
         good = (set->pixels || im_room(set, room, o->h ? o->h : image.h, o->w ? o->w : image.w,
@@ -276,7 +278,10 @@ static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptio
     if (good && !set->count)
         good = fail("%s: none of the %ld files seen is a readable picture; known are " IMAGE_FORMATS
                     "%s%.300s", source, list.count, set->skipped ? "; the first: " : "", set->note);
-    if (flat) free(set->label), set->label = NULL, set->classes = 0;
+    if (stray) free(set->label), set->label = NULL, set->classes = 0;
+    if (stray && nested)
+        snprintf(set->stray, sizeof set->stray, " (%.500s lies beside the class folders: move it "
+                 "into one of them)", stray);
     image_list_free(&list);
     return good;
 }

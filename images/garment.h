@@ -138,11 +138,10 @@ static void relabel(MaskSearch *s, int size, float to) {
 }
 
 /* Means over 2 radius + 1 pixels, twice each way, edges repeated; then their range in 3x3 */
-static int smooth_picture(MaskSearch *s) {
+static void smooth_picture(MaskSearch *s) {
     Image *m = &s->smooth;
-    int h = s->picture->h, w = s->picture->w, c = s->picture->c, r = s->radius;
-    image_free(m);
-    if (!image_copy(m, s->picture)) return 0;
+    int h = m->h, w = m->w, c = m->c, r = s->radius;
+    memcpy(m->pixels, s->picture->pixels, sizeof(float) * h * w * c);
     for (int pass = 0; pass < 4 * c; pass++) {
         int k = pass / 4, down = pass % 2;
         for (int i = 0; i < h * w; i++) s->room[i] = m->pixels[(long)i * c + k];
@@ -166,15 +165,14 @@ static int smooth_picture(MaskSearch *s) {
         }
         *edge = i % c ? fmaxf(*edge, high - low) : high - low;
     }
-    return 1;
 }
 
 /* The light of the border, two pixels wide. barrier: the range in 3x3 that is an edge there.
- * 0: less than 60% of the border are alike, or its grain is too coarse; -1: out of memory */
+ * 0: less than 60% of the border are alike, or its grain is too coarse */
 static int look_at_border(MaskSearch *s, float *barrier) {
     int h = s->picture->h, w = s->picture->w, alike = 0, calm = 0;
     for (s->radius = 1;; s->radius = 3) {
-        if (!smooth_picture(s)) return -1;
+        smooth_picture(s);
         s->count = 0, s->sigma = 1e3;
         memset(s->light, 0, sizeof s->light);
         for (int i = 0; i < h * w; i++)
@@ -360,14 +358,13 @@ static void sharpen_edge(MaskSearch *s) {
         if (m->mask[i] == LIKE) m->mask[i] = OTHER;     /* enclosed: cloth */
 }
 
-/* Labels GARMENT and BACKGROUND; returns how many pixels the garment has, -1: out of memory */
+/* Labels GARMENT and BACKGROUND; returns how many pixels the garment has */
 static int search_garment(MaskSearch *s) {
     Image *m = s->picture;
     int n = m->h * m->w, garment = 0, speck = n / 500 > 2 ? n / 500 : 2;
     float barrier;
-    int found = look_at_border(s, &barrier);
-    double limit = found > 0 ? grow_background(s, barrier) : 0;
-    if (!(limit > 0)) return found < 0 ? -1 : 0;
+    double limit = look_at_border(s, &barrier) ? grow_background(s, barrier) : 0;
+    if (!(limit > 0)) return 0;
     accept_shadows(s);
     judge_islands(s, limit);
     sharpen_edge(s);
@@ -386,9 +383,10 @@ int image_garment_mask(Image *image) {
     if (!image_add_mask(image, 1)) return 0;
     MaskSearch s = { .picture = image, .edge = malloc(n * sizeof(float)),
                      .room = malloc(n * sizeof(float)), .queue = malloc(n * sizeof(int)) };
-    int garment = s.edge && s.room && s.queue ? search_garment(&s) : -1;
-    for (size_t i = 0; garment == 0 && i < n; i++) image->mask[i] = 1;
-    int good = garment >= 0 && image_round_mask(image);
+    int good = s.edge && s.room && s.queue && image_copy(&s.smooth, image);
+    int garment = good ? search_garment(&s) : 0;
+    for (size_t i = 0; !garment && i < n; i++) image->mask[i] = 1;
+    good = good && image_round_mask(image);
     free(s.edge), free(s.room), free(s.queue), image_free(&s.smooth);
     if (good) return garment ? 1 : 3;
     free(image->mask), image->mask = NULL;

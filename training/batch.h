@@ -127,27 +127,6 @@ static void styles_open(Run *run) {
     image_list_free(&files);
 }
 
-/* Why a folder gave no labels, if it has class folders: the picture beside them. "" else. */
-static const char *stray_picture(const Run *run, const char *source) {
-    static char text[700];
-    const char *found[2] = {0};             /* a picture beside the class folders, one in them */
-    ImageList files;
-    Image picture;
-    if (!is_folder(source) || !image_list(&files, source, run->folders)) return text;
-    for (long i = 0; i < files.count; i++) {
-        const char *below = files.path[i] + strlen(source);
-        int inside = strchr(below + strspn(below, "/"), '/') != NULL;
-        if (found[inside] || !image_load(&picture, files.path[i])) continue;
-        found[inside] = files.path[i];
-        image_free(&picture);
-    }
-    if (found[0] && found[1])
-        snprintf(text, sizeof text, " (%.500s lies beside the class folders: move it into one of "
-                 "them)", found[0]);
-    image_list_free(&files);
-    return text;
-}
-
 /* The pictures of `source`: those of `classes` ("": all), and of these the first `most` (0: all) */
 static void set_load(Run *run, ImageSet *to, const char *source, ImageSetOptions o,
                      const char *classes, long most) {
@@ -159,11 +138,8 @@ static void set_load(Run *run, ImageSet *to, const char *source, ImageSetOptions
     if (!imageset_load(to, source, &o))
         die(1, "%s%s%s", where, error_text(),
             resumed ? " (the resumed run's --data: give it anew)" : "");
-    if (*classes && !imageset_keep(to, classes)) {
-        char why[600];
-        snprintf(why, sizeof why, "%.599s", error_text());
-        die(1, "--classes: %s%s%s", where, why, to->label ? "" : stray_picture(run, source));
-    }
+    if (*classes && !imageset_keep(to, classes))
+        die(1, "--classes: %s%s%s", where, error_text(), to->stray);
     if (most && to->count > most) to->count = most;
     if (to->skipped) say("%s: %ld files skipped: %s", source, to->skipped, to->note);
 }
@@ -196,7 +172,7 @@ static void sets_open(Run *run) {
     if (!set->label && (r->feeds == FEED_CLASSES || r->feeds == FEED_LABELS))
         die(1, "--data %s: these pictures have no labels, which the recipe %s needs: expected "
             "fashion-mnist, synthetic, an IDX file with its labels-idx1 beside it, or a folder "
-            "with a subfolder for each class%s%s%s", data, r->name, stray_picture(run, data),
+            "with a subfolder for each class%s%s%s", data, r->name, set->stray,
             *set->note ? "; " : "", set->note);
 }
 

@@ -381,6 +381,6 @@ static inline void run_help(Run *run) {
         printf(r->data ? " --data %s\n" : "\n", r->data);
     }
     printf("\noptions:\n");
-    options_help(run->table, stdout);
+    options_help(run->table);
 }
 #endif
