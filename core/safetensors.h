@@ -63,10 +63,9 @@ const char *st_meta(const StFile *file, const char *key);
 int st_read_f32(const StTensor *tensor, float *out, long count);
 int st_read_f64(const StTensor *tensor, double *out, long count);
 
-/* Writes all of a file or nothing: the bytes go to PATH.tmp-PROCESS, which is read back and then
- * takes the name `path`. Whatever happens, `path` is the whole old file or the whole new one. The
- * tensors keep their order. Fails if the disk refuses or st_open would. A symbolic link at `path`
- * is replaced, not followed. */
+/* Writes all of a file or nothing (file_begin, file_end), and reads it back before it takes the
+ * name `path`. The tensors keep their order. Fails if the disk refuses or st_open would. A symbolic
+ * link at `path` is replaced, not followed. */
 int st_write(const char *path, const StTensor *tensors, int count, const StMeta *meta, int metas);
 
 /* Is it UTF-8, as names and metadata must be? */
