@@ -217,7 +217,7 @@ int net_load(Net *net, const StFile *file, const char *path, const char *recipe)
 
 /* ---------------------------------------------------------------------------------- compression */
 
-/* Which side of a weight is its output channel: the last, or the third of conv2d_transpose's */
+/* The side of a weight that is its output channel, the last or conv2d_transpose's third; < 0: none */
 static int compress_axis(const StTensor *t) {
     return t->rank - 1 - (strstr(t->name, "conv2d_transpose") != NULL);
 }
@@ -350,7 +350,7 @@ int compress_read(const StFile *file, const StTensor *t, real *out, long count) 
     char name[300];
     snprintf(name, sizeof name, "%.200s.scale", t->name);
     const StTensor *s = st_find(file, name);
-    int axis = t->rank ? compress_axis(t) : -1;
+    int axis = compress_axis(t);
     int fits = s && axis >= 0 && (long)t->bytes == count && s->rank == t->rank;
     for (int k = 0; fits && k < t->rank; k++) fits = s->shape[k] == (k == axis ? t->shape[k] : 1);
     if (!fits)

@@ -101,18 +101,16 @@ static const StTensor *features_tensor(const StFile *file, int number, const cha
     char name[40];
     snprintf(name, sizeof name, "features.%d.%s", number, part);
     const StTensor *t = st_find(file, name);
-    if (!t) {
-        fail("the file has no tensor '%s': expected torchvision's or timm's VGG16 or VGG19", name);
-        return NULL;
-    }
+    if (!t)
+        return fail("the file has no tensor '%s': expected torchvision's or timm's VGG16 or VGG19",
+                    name), NULL;
     long side[4] = { 1, 1, 1, 1 };
     for (int k = 0; k < t->rank && k < 4; k++) side[k] = t->shape[k];
     if (t->rank == (in ? 4 : 1) && (out < 0 ? side[0] >= 1 && side[0] <= 4096 : side[0] == out) &&
         (!in || (side[1] == in && side[2] == 3 && side[3] == 3))) return t;
-    fail("tensor '%s' is %ldx%ldx%ldx%ld of rank %d, expected %s%ld%s: is this the right depth of "
-         "VGG?", name, side[0], side[1], side[2], side[3], t->rank, in ? "(out, " : "(",
-         in ? in : out, in ? ", 3, 3)" : ")");
-    return NULL;
+    return fail("tensor '%s' is %ldx%ldx%ldx%ld of rank %d, expected %s%ld%s: is this the right "
+                "depth of VGG?", name, side[0], side[1], side[2], side[3], t->rank,
+                in ? "(out, " : "(", in ? in : out, in ? ", 3, 3)" : ")"), NULL;
 }
 
 int features_vgg(Features *f, Net *net, int depth, const char *deepest, int h, int w, int pooling,

@@ -1,5 +1,4 @@
-/* color.h: the colours of RGB pictures (c = 3), their mean and covariance, and maps between
- * them. */
+/* color.h: the colours of RGB pictures (c = 3): mean and covariance, and maps between them. */
 #ifndef COLOR_H
 #define COLOR_H
 #include "images/image.h"

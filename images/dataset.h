@@ -321,8 +321,7 @@ static int im_load_source(ImageSet *set, const char *source, const ImageSetOptio
 }
 
 int imageset_load(ImageSet *out, const char *source, const ImageSetOptions *options) {
-    ImageSetOptions o = {0};
-    if (options) o = *options;
+    ImageSetOptions o = options ? *options : (ImageSetOptions){0};
     if (o.limit <= 0) o.limit = LONG_MAX;
     memset(out, 0, sizeof *out);
     if (strlen(source) >= sizeof out->source)
