@@ -217,7 +217,7 @@ int net_load(Net *net, const StFile *file, const char *path, const char *recipe)
 
 /* ---------------------------------------------------------------------------------- compression */
 
-/* The side of a weight that is its output channel, the last or conv2d_transpose's third; < 0: none */
+/* Which side of a weight is its output channel: the last, or conv2d_transpose's third; < 0: none */
 static int compress_axis(const StTensor *t) {
     return t->rank - 1 - (strstr(t->name, "conv2d_transpose") != NULL);
 }
