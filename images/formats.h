@@ -12,6 +12,8 @@
  * its name. Always RGB, c = 3. Transparency is composited on white, alpha*rgb + (1 - alpha)*white,
  * and alpha becomes the mask if any of it is below 250/255. EXIF's orientation is applied. */
 int image_load(Image *out, const char *path);
+/* The same from n bytes in memory, which it changes; path: what messages call them, and .tga */
+int image_decode(Image *out, const char *path, unsigned char *bytes, size_t n);
 
 /* Does the file begin like one that image_load reads? If not, error_text() names what it is. */
 int image_known(const char *path);
@@ -257,7 +259,7 @@ static int im_from_bytes(Image *out, const unsigned char *bytes, int h, int w, i
     return 1;
 }
 
-static int im_decode(Image *out, const char *path, unsigned char *b, size_t n) {
+int image_decode(Image *out, const char *path, unsigned char *b, size_t n) {
     const struct ImFormat *f = im_find_format(path, b, n);
     if (!f) return 0;
     long long h = 1, w = 1;
@@ -286,7 +288,7 @@ int image_load(Image *out, const char *path) {
     unsigned char *data;
     size_t n;
     memset(out, 0, sizeof *out);
-    int good = file_read(&data, &n, path) && im_decode(out, path, data, n);
+    int good = file_read(&data, &n, path) && image_decode(out, path, data, n);
     free(data);
     return good;
 }

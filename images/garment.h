@@ -246,8 +246,8 @@ static int is_hole(MaskSearch *s, int size) {
 
 /* Of this label, regions that pass the test become background, if they are larger than 1/part of
  * the picture and smaller than the share `most` of what was found; others become OTHER. */
-static void judge(MaskSearch *s, float label, int part, double most,
-                  int (*test)(MaskSearch *s, int size)) {
+static void judge_regions(MaskSearch *s, float label, int part, double most,
+                          int (*test)(MaskSearch *s, int size)) {
     const Image *m = s->picture;
     int n = m->h * m->w, found = 0;
     for (int i = 0; i < n; i++) found += m->mask[i] != BACKGROUND;
@@ -303,7 +303,7 @@ static void accept_shadows(MaskSearch *s) {
     for (int i = 0; i < n; i++)
         if (m->mask[i] != BACKGROUND && same_color(s, i) &&
             s->edge[i] < fmin(.13, .05 + .35 * unlikeness(s, &s->smooth, i))) m->mask[i] = SOFT;
-    judge(s, SOFT, 2000, .45, is_soft);
+    judge_regions(s, SOFT, 2000, .45, is_soft);
     for (int i = 0; i < n; i++) if (m->mask[i] == BACKGROUND) s->queue[size++] = i;
     for (int head = 0; head < size; head++) {
         neighbours(m, s->queue[head], next);
@@ -314,7 +314,7 @@ static void accept_shadows(MaskSearch *s) {
             *label = SOFT, s->queue[size++] = next[k];
         }
     }
-    judge(s, SOFT, 2000, .45, is_soft);
+    judge_regions(s, SOFT, 2000, .45, is_soft);
 }
 
 /* What is like the background but enclosed: a hole (between a bag and its strap), or else cloth of
@@ -324,7 +324,7 @@ static void judge_islands(MaskSearch *s, double limit) {
     for (int i = 0; i < m->h * m->w; i++)
         if (m->mask[i] != BACKGROUND)
             m->mask[i] = unlikeness(s, &s->smooth, i) < limit ? LIKE : OTHER;
-    judge(s, LIKE, 300, .7, is_hole);
+    judge_regions(s, LIKE, 300, .7, is_hole);
 }
 
 /* Smoothing has moved the edge outwards: it goes back to where the picture itself is .4 of the

@@ -70,6 +70,16 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     return 0;
 }
 
+/* what is wrong with how these bytes are read, or NULL */
+static const char *fuzz_one(const uint8_t *data, size_t size, int *loaded) {
+    memcpy(input.bytes, data, input.n = size);
+    if (format) store(path, &input);
+    largest = 0;
+    const char *bad = format ? format->load(loaded) : load_options(loaded);
+    return !bad && format && asks_too_much(format, &input) ? "asks for too much memory" : bad;
+}
+
+#ifndef WITHOUT_LIBFUZZER
 /* Checksums are mended after most mutations: else they would refuse everything, and the code behind them would see no damaged byte. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed) {
     size = LLVMFuzzerMutate(data, size, most);
@@ -85,18 +95,10 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned
     return size;
 }
 
-/* what is wrong with how these bytes are read, or NULL */
-static const char *fuzz_one(const uint8_t *data, size_t size, int *loaded) {
-    memcpy(input.bytes, data, input.n = size);
-    if (format) store(path, &input);
-    largest = 0;
-    const char *bad = format ? format->load(loaded) : load_options(loaded);
-    return !bad && format && asks_too_much(format, &input) ? "asks for too much memory" : bad;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int loaded;
     const char *bad = size < ROOM ? fuzz_one(data, size, &loaded) : NULL;
     if (bad) fprintf(stderr, "%s\n", bad), abort();
     return 0;
 }
+#endif

@@ -8,6 +8,7 @@
 #ifndef TEST_H
 #define TEST_H
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,5 +37,13 @@ static inline int test_report(const char *name) {
     printf("%s: %ld passed, %ld failed\n", name, test_passed, test_failed);
     fflush(stdout);
     return test_failed != 0;
+}
+
+/* CRC-32 of n bytes, as PNG and gzip have it */
+static inline uint32_t crc32_of(const unsigned char *b, size_t n) {
+    uint32_t crc = ~0u;
+    for (size_t i = 0; i < n; i++)
+        for (int k = (crc ^= b[i], 0); k < 8; k++) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320 : 0);
+    return ~crc;
 }
 #endif

@@ -1,10 +1,9 @@
 /* test_corpus.c: the files that `make fuzz` found worth keeping, tests/corpus/FORMAT, each read once more, by any compiler. What is checked
  * is fuzz.c's: refused in one line or sane, no more memory than the format may ask for, and under the sanitizers no wrong step. */
 #include <dirent.h>
+#define WITHOUT_LIBFUZZER
 #include "fuzz.c"
 #undef main
-
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most) { return (void)data, (void)most, size; }
 
 int main(int count, char **arguments) {
     if (count > 1 && !strcmp(arguments[1], "damaged")) return damaged_main(count - 1, arguments + 1);

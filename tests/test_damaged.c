@@ -18,15 +18,18 @@
 /* The headers below ask for memory here, and the largest request is noted. */
 static size_t largest;
 
-static void *noted_malloc(size_t size) { if (size > largest) largest = size; return malloc(size); }
-static void *noted_calloc(size_t n, size_t size) { if (n * size > largest) largest = n * size; return calloc(n, size); }
-static void *noted_realloc(void *old, size_t size) { if (size > largest) largest = size; return realloc(old, size); }
-#define malloc noted_malloc
-#define calloc noted_calloc
-#define realloc noted_realloc
+void *counted_malloc(size_t size) { if (size > largest) largest = size; return malloc(size); }
+void *counted_calloc(size_t n, size_t size) { if (n * size > largest) largest = n * size; return calloc(n, size); }
+void *counted_realloc(void *old, size_t size) { if (size > largest) largest = size; return realloc(old, size); }
+void counted_free(void *p) { free(p); }
+#define malloc counted_malloc
+#define calloc counted_calloc
+#define realloc counted_realloc
+#include "stb_image_write.h"
+unsigned char *stbi_zlib_compress(unsigned char *data, int length, int *packed, int quality);
+#define FILES_IMPLEMENTATION
 #define SAFETENSORS_IMPLEMENTATION
 #include "core/safetensors.h"
-#define FILES_IMPLEMENTATION
 #define IMAGES_IMPLEMENTATION
 #include "images/images.h"
 #undef malloc
@@ -93,13 +96,6 @@ static uint64_t get(const unsigned char *from, int bytes, int big_endian) {
     uint64_t value = 0;
     for (int i = 0; i < bytes; i++) value |= (uint64_t)from[big_endian ? bytes - 1 - i : i] << 8 * i;
     return value;
-}
-
-static uint32_t crc32_of(const unsigned char *b, size_t n) {
-    uint32_t crc = ~0u;
-    for (size_t i = 0; i < n; i++)
-        for (int k = (crc ^= b[i], 0); k < 8; k++) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320 : 0);
-    return ~crc;
 }
 
 /* Replaces `old` bytes at `at` by `new` ones (which do not lie in f). */

@@ -1,14 +1,15 @@
 /* test_images.c: every promise of images.h, on pictures made here and written to a folder that is removed again.
  * Debian's Fashion-MNIST and GIMP's patterns are looked at too where they are installed. */
 #define _DEFAULT_SOURCE
-#define ERROR_IMPLEMENTATION
-#define FILES_IMPLEMENTATION
-#define IMAGES_IMPLEMENTATION
+#include "stb_image_write.h"
+#include "core/files.h"
+#include "core/matrix.h"
 #include "images/images.h"
 #include "test.h"
 #include <dirent.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -50,6 +51,11 @@ static void check_error(int result, const char *first, const char *second, int l
     CHECK(strstr(error, first) && strstr(error, second), "line %d: \"%s\" names not both %s and %s", line, error,
           first, second);
     CHECK(!strchr(error, '\n') && *error, "line %d: not one line: %s", line, error);
+}
+/* an integer, mixed, as a number in [0,1) */
+static float hash(uint32_t x) {
+    x ^= x >> 16, x *= 0x7feb352du, x ^= x >> 15, x *= 0x846ca68bu, x ^= x >> 16;
+    return (float)(x >> 8) / 16777216.f;
 }
 #define FAILS(call, first, second) check_error((call) != 0, first, second, __LINE__)
 #define WORKS(call) do { int ok_ = (call) != 0; CHECK(ok_, "%s: %s", #call, error_text()); } while (0)
@@ -144,7 +150,7 @@ static int decode(const char *name, const Bytes *file, size_t n) {
     unsigned char *bytes = malloc(n);
     Image image = {0};
     memcpy(bytes, file->b, n);
-    int ok = im_decode(&image, name, bytes, n);
+    int ok = image_decode(&image, name, bytes, n);
     CHECK(ok || (!image.pixels && !image.mask), "%s: a failed load leaves an empty picture", name);
     image_free(&image);
     free(bytes);
@@ -186,7 +192,7 @@ static void png_of_size(Bytes *file, uint32_t w, uint32_t h) {
     sample_bytes(b, 3);
     encode(file, PNG, b, 3);
     set_be32(file->b + 16, w), set_be32(file->b + 20, h);
-    set_be32(file->b + 29, im_crc32(file->b + 12, 17));
+    set_be32(file->b + 29, crc32_of(file->b + 12, 17));
 }
 
 /* A TIFF file with one entry, the orientation: what EXIF holds. big: bytes in the order MM */
@@ -205,7 +211,7 @@ static void insert(Bytes *out, const Bytes *file, int kind, const char *name, co
     if (kind == JPEG) put_be32(out, 0xffe10000 + (uint32_t)data->n + 8), put(out, (char[]){ 'E', 'x', 'i', 'f', 0, 0 }, 6);
     else put_be32(out, (uint32_t)data->n), put(out, (void *)(uintptr_t)name, 4);
     put(out, (void *)(uintptr_t)data->b, (int)data->n);
-    if (kind == PNG) put_be32(out, im_crc32(out->b + at + 4, data->n + 4));
+    if (kind == PNG) put_be32(out, crc32_of(out->b + at + 4, data->n + 4));
     put(out, (void *)(uintptr_t)(file->b + at), (int)(file->n - at));
 }
 
@@ -360,7 +366,7 @@ static void test_save(void) {
     image_free(&image);
 
     WORKS(image_new(&image, 64, 64, 3));
-    for (int i = 0; i < 64 * 64 * 3; i++) image.pixels[i] = im_hash((uint32_t)i) * 2 - 1;
+    for (int i = 0; i < 64 * 64 * 3; i++) image.pixels[i] = hash((uint32_t)i) * 2 - 1;
     if (mkdir(in_folder("save"), 0777)) perror("mkdir");
     WORKS(image_save(&image, in_folder("save/a.png")));
     CHECK(files_in_folder(in_folder("save")) == 1, "only the picture is in the folder");
@@ -510,7 +516,7 @@ static void test_garment_mask(void) {
     Image m;
     WORKS(image_new(&m, 64, 48, 3));
     for (int y = 0; y < 64; y++) for (int x = 0; x < 48; x++) for (int k = 0; k < 3; k++) {
-        float noise = .08f * (im_hash((uint32_t)(y * 48 + x)) - .5f);
+        float noise = .08f * (hash((uint32_t)(y * 48 + x)) - .5f);
         int garment = y >= 10 && y < 60 && x >= 12 && x < 36, hole = y >= 30 && y < 36 && x >= 20 && x < 28;
         int speck = y == 4 && x == 4;
         m.pixels[(y * 48 + x) * 3 + k] = (garment && !hole ? -.5f + .2f * k : speck ? -1 : .9f) + noise;
@@ -524,7 +530,7 @@ static void test_garment_mask(void) {
     CLOSE(m.mask[30 * 48 + 11], .25, 1e-6, 0, "the edge outside");
     CHECK(m.mask[30 * 48 + 13] == 1 && m.mask[30 * 48 + 10] == 0, "the feather is a pixel wide");
     CHECK(image_garment_mask(&m) == 2, "the second time it is there already");
-    for (int i = 0; i < 64 * 48; i++) again.pixels[i * 3] = im_hash((uint32_t)i) * 2 - 1;
+    for (int i = 0; i < 64 * 48; i++) again.pixels[i * 3] = hash((uint32_t)i) * 2 - 1;
     CHECK(image_garment_mask(&again) == 3, "a busy background");
     CHECK(again.mask[0] == 1 && again.mask[64 * 48 - 1] == 1, "all of it");
     image_free(&m), image_free(&again);
@@ -561,7 +567,7 @@ static void make_gz(Bytes *gz, const Bytes *plain, int flags) {
         put_byte(gz, at + n == plain->n), put_byte(gz, n & 255), put_byte(gz, (int)(n >> 8));
         put_byte(gz, ~n & 255), put_byte(gz, (int)(~n >> 8) & 255), put(gz, (void *)(plain->b + at), (int)n);
     }
-    put_le32(gz, im_crc32(plain->b, plain->n)), put_le32(gz, (uint32_t)plain->n);
+    put_le32(gz, crc32_of(plain->b, plain->n)), put_le32(gz, (uint32_t)plain->n);
 }
 
 static void check_idx(const char *path, int labels) {
@@ -936,8 +942,8 @@ static void test_augment(void) {
     enum { N = 9 };
     float in[N * N * 3], mask[N * N], out[N * N * 3], out_mask[N * N], middle[8];
     const float any[8] = { .9f, .1f, .8f, .7f, .2f, .7f, .1f, .6f };
-    for (int i = 0; i < N * N * 3; i++) in[i] = im_hash((uint32_t)i) * 2 - 1;
-    for (int i = 0; i < N * N; i++) mask[i] = im_hash((uint32_t)i + 1000);
+    for (int i = 0; i < N * N * 3; i++) in[i] = hash((uint32_t)i) * 2 - 1;
+    for (int i = 0; i < N * N; i++) mask[i] = hash((uint32_t)i + 1000);
     for (int i = 0; i < 8; i++) middle[i] = .5f;
     Augment none = {0}, all = { 40, .2f, .2f, .2f, .2f, 1 }, a;
     CHECK(all.rotation == 40 && all.shift_x == .2f && all.shift_y == .2f && all.shear == .2f && all.zoom == .2f
@@ -1088,8 +1094,8 @@ static void test_colours(void) {
     Image x, like, was;
     WORKS(image_new(&x, 40, 30, 3));
     WORKS(image_new(&like, 20, 50, 3));
-    for (int i = 0; i < 3600; i++) x.pixels[i] = .3f * im_hash((uint32_t)i) + .2f * im_hash((uint32_t)(i / 3 + 9000)) - .1f * (float)(i % 3);
-    for (int i = 0; i < 3000; i++) like.pixels[i] = .4f * im_hash((uint32_t)(i / 3 + 20000)) * (float)(i % 3) - .2f * im_hash((uint32_t)(i + 30000));
+    for (int i = 0; i < 3600; i++) x.pixels[i] = .3f * hash((uint32_t)i) + .2f * hash((uint32_t)(i / 3 + 9000)) - .1f * (float)(i % 3);
+    for (int i = 0; i < 3000; i++) like.pixels[i] = .4f * hash((uint32_t)(i / 3 + 20000)) * (float)(i % 3) - .2f * hash((uint32_t)(i + 30000));
     WORKS(image_add_mask(&like, 1));
     for (int i = 0; i < 500; i++) like.mask[i] = .2f, like.pixels[3 * i] = -1;                  /* outside: not counted */
     WORKS(image_copy(&was, &x));
@@ -1108,7 +1114,7 @@ static void test_colours(void) {
     colour_match(&like, &(Image){ .h = 1, .w = 1, .c = 3, .pixels = (float[]){ .5f, .5f, .5f } });
     for (int i = 0; i < 3000; i++) CHECK(isfinite(like.pixels[i]), "a flat colour and an empty mask: %g", like.pixels[i]);
 
-    for (int i = 0; i < 3600; i++) x.pixels[i] = 2 * im_hash((uint32_t)(i + 50000)) - 1, was.pixels[i] = 2 * im_hash((uint32_t)(i + 60000)) - 1;
+    for (int i = 0; i < 3600; i++) x.pixels[i] = 2 * hash((uint32_t)(i + 50000)) - 1, was.pixels[i] = 2 * hash((uint32_t)(i + 60000)) - 1;
     memcpy(was.pixels, x.pixels, 30 * sizeof(float));
     Image kept;
     WORKS(image_copy(&kept, &x));
@@ -1164,7 +1170,7 @@ static void plot_works(const PlotSeries *series, int count, const char *what) {
 
 static void test_plot(void) {
     static double x[20000], y[20000], z[20000];
-    for (int i = 0; i < 20000; i++) x[i] = i * 10, y[i] = exp(-i / 4000.), z[i] = y[i] + im_hash((uint32_t)i);
+    for (int i = 0; i < 20000; i++) x[i] = i * 10, y[i] = exp(-i / 4000.), z[i] = y[i] + hash((uint32_t)i);
     Image p;
     WORKS(image_plot(&p, (PlotSeries[]){ { "a", x, y, 200 } }, 1, "title", "step"));
     long blue = count_colour(&p, -1, -.106f, .396f);

@@ -1,17 +1,13 @@
 /* test_patches.c: patches.h: the fused search against a double loop, components, votes, the pyramid, memory and failures,
  * and what a user sees: the same bits for any number of threads, a style that is the content gives the content back, print
  * changes nothing outside its mask. Each checker also sees a planted error. TEST_QUICK=1: smaller pictures, fewer of them. */
-#define ERROR_IMPLEMENTATION
-#define FILES_IMPLEMENTATION
-#define LAYERS_IMPLEMENTATION
-#define TILED_IMPLEMENTATION
 #include "layers.h"
 #include "core/tiled.h"
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* every allocation of the two headers is counted, and the fail_at-th one fails; so are those of the table, but not what it borrows */
+/* every allocation of images.o and of the two headers is counted, and the fail_at-th one fails; so are those of the table, but not what it borrows */
 static size_t live, peak;
 static long allocations, fail_at;
 static void *counted(void *p) {
@@ -20,14 +16,14 @@ static void *counted(void *p) {
     return p;
 }
 static int refused(void) { return ++allocations == fail_at; }
-static void *counted_malloc(size_t n) { return refused() ? NULL : counted(malloc(n)); }
-static void *counted_calloc(size_t n, size_t each) { return refused() ? NULL : counted(calloc(n, each)); }
+void *counted_malloc(size_t n) { return refused() ? NULL : counted(malloc(n)); }
+void *counted_calloc(size_t n, size_t each) { return refused() ? NULL : counted(calloc(n, each)); }
 static void *counted_aligned(size_t to, size_t n) { return refused() ? NULL : counted(aligned_alloc(to, n)); }
-static void counted_free(void *p) {
+void counted_free(void *p) {
     live -= p ? malloc_usable_size(p) : 0;
     free(p);
 }
-static inline void *counted_realloc(void *p, size_t n) {
+void *counted_realloc(void *p, size_t n) {
     live -= p ? malloc_usable_size(p) : 0;
     return counted(realloc(p, n));
 }
@@ -36,7 +32,6 @@ static inline void *counted_realloc(void *p, size_t n) {
 #define realloc counted_realloc
 #define aligned_alloc counted_aligned
 #define free counted_free
-#define IMAGES_IMPLEMENTATION
 #define CUTOUT_IMPLEMENTATION
 #define PATCHES_IMPLEMENTATION
 #include "images/images.h"

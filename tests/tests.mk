@@ -2,12 +2,13 @@
 
 # ---- the test programs: each is built twice, the second time under AddressSanitizer and UBSan ----
 
-# ALONE: a test that looks inside a header, or counts what it allocates, brings the code of headers itself.
-# LINKED: with gan.o and images.o, which have it. DOUBLE: the same in double precision.
-ALONE  = images safetensors corpus patches
-LINKED = cloth measures gan mixture golden golden_dcgan ops featurenet
-DOUBLE = gradients recipes
-TESTS  = $(ALONE) $(LINKED) $(DOUBLE)
+# ALONE: a test that looks inside a header brings its code itself. LINKED: with gan.o and images.o, which have
+# the code. DOUBLE: the same in double precision. COUNTED: what images.o allocates is counted.
+ALONE   = safetensors
+LINKED  = images cloth measures gan mixture golden golden_dcgan ops featurenet
+DOUBLE  = gradients recipes
+COUNTED = corpus patches
+TESTS   = $(ALONE) $(LINKED) $(DOUBLE) $(COUNTED)
 
 # -O1, -g1              compile fast; a report names the line. Loops over numbers run in half of the time at -O2
 # -fno-sanitize=shift-base   stb's JPEG writer shifts negative numbers left, which every compiler defines
@@ -17,8 +18,6 @@ SANE   = -O1 -g1 -Wno-pass-failed -fsanitize=address,undefined -fno-sanitize=shi
 PARTS  = $(HEADERS) $(wildcard $(PAGE)/*.h tests/*.h)
 OBJECTS = gan gan_double images train transfer
 
-# stb takes a quarter of a minute at -O3. The programs have it so, in images.o; these tests do without.
-build/test_images build/test_corpus:    EXTRA = -O1
 build/asan/%:                           EXTRA = $(SANE)
 build/asan/gan_double.o build/asan/validate: EXTRA = $(SANE) -Dreal=double
 build/asan/images.o:                    EXTRA = $(SANE) -DIMAGES_IMPLEMENTATION -x c
@@ -50,7 +49,11 @@ $(2:%=$(1)/test_%): $(4:%=$(1)/%)
 endef
 $(foreach folder,build build/asan,\
     $(eval $(call KIND,$(folder),$(LINKED),$(IN_GAN) $(IN_IMAGES),gan.o images.o))\
-    $(eval $(call KIND,$(folder),$(DOUBLE),$(IN_GAN) -Dreal=double,gan_double.o)))
+    $(eval $(call KIND,$(folder),$(DOUBLE),$(IN_GAN) -Dreal=double,gan_double.o))\
+    $(eval $(call KIND,$(folder),corpus,$(IN_IMAGES),images_counted.o))\
+    $(eval $(call KIND,$(folder),patches,$(IN_GAN) $(IN_IMAGES),gan.o images_counted.o)))
+%/images_counted.o: %/images.o
+	@objcopy $(foreach call,malloc calloc realloc free,--redefine-sym $(call)=counted_$(call)) $< $@
 BUILD_TEST = @mkdir -p $(@D); echo "$(CC) $@"; \
     $(CC) $(CFLAGS) $(EXTRA) $(WITH) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 $(TESTS:%=build/test_%): build/test_%: tests/test_%.c $(PARTS) | stb
