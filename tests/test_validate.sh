@@ -136,7 +136,25 @@ fi
 python=
 for p in /usr/bin/python3 python3; do [ -n "$python" ] || { $p -c 'import torch, numpy' 2>/dev/null && python=$p; }; done
 if [ -n "$python" ]; then
-    OMP_NUM_THREADS=1 $python tests/validate_torch.py "$tmp/golden" "$tmp/torch" >"$tmp/log" 2>&1; check "PyTorch computes" [ $? = 0 ]
+    # To import torch takes a second: one process has done it, and each script runs in a child of it.
+    # torch SCRIPT ARGUMENTS...: $status, and what it says in log
+    mkfifo "$tmp/ask" "$tmp/answer"
+    OMP_NUM_THREADS=1 $python -c '
+import os, runpy, sys, torch, numpy
+folder = sys.argv[1]
+ask, answer = open(folder + "/ask"), open(folder + "/answer", "w")
+for line in ask:
+    child = os.fork()
+    if child == 0:
+        log = os.open(folder + "/log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(log, 1), os.dup2(log, 2)
+        sys.argv = line.rstrip("\n").split("\t")
+        sys.path[0] = os.path.dirname(sys.argv[0])
+        sys.exit(runpy.run_path(sys.argv[0], run_name="__main__") and 0)
+    print(os.waitpid(child, 0)[1] >> 8, file=answer, flush=True)' "$tmp" &
+    exec 3>"$tmp/ask" 4<"$tmp/answer"
+    torch() { (IFS='	'; echo "$*") >&3; read -r status <&4; }
+    torch tests/validate_torch.py "$tmp/golden" "$tmp/torch"; check "PyTorch computes" [ $status = 0 ]
     for file in "$tmp"/torch/*; do
         name=$(basename "$file" .safetensors)
         judge "$tmp/torch" "$name" --partial
@@ -145,7 +163,7 @@ if [ -n "$python" ]; then
     judge "$tmp/torch_padding" conv2d; check "PyTorch with a wrong padding" says 'with: a padding larger by one'
     judge "$tmp/torch_variance" normalize; check "PyTorch with the other variance" says 'with: a variance with 1/(m-1)'
     judge "$tmp/torch_adam" train_dcgan --partial; check "PyTorch without Adam's correction" says 'what comes of: Adam without its bias correction'
-    $python - "$tmp" <<'P'
+    cat >"$tmp/layouts.py" <<'P'
 import sys
 sys.path.insert(0, 'tests'); sys.argv = ['x', sys.argv[1] + '/golden', sys.argv[1]]
 import json, struct, numpy as np, torch
@@ -168,6 +186,7 @@ write(sys.argv[2] + '/nan.safetensors', changed(_5=math.nan, _77=math.inf), {})
 write(sys.argv[2] + '/far.safetensors', changed(_5=1e30), {})
 write(sys.argv[2] + '/long.safetensors', {'step1/loss_d': np.full(1000, get('step1/loss_d').reshape(-1)[0])}, {})
 P
+    torch "$tmp/layouts.py" "$tmp"
     for file in nan far long; do
         ./validate "$tmp/$file.safetensors" --against "$tmp/golden/train_dcgan.safetensors" --partial >"$tmp/log" 2>&1; check "$file: status" [ $? = 1 ]
         [ $file = nan ] && check "nan: counted" says '2 of 4096 are no numbers, the first at \[5\]'
@@ -176,7 +195,7 @@ P
     for words in 'matches after NCHW->NHWC' 'matches after OIHW->HWIO' ': the sign' 'expected (3,5,5,33)'; do check "says '$words'" says "$words"; done
 
     # weights of PyTorch as ours, our generators as PyTorch's
-    $python - "$tmp" <<'P'
+    cat >"$tmp/weights.py" <<'P'
 import sys, json, struct, numpy as np, torch
 tmp = sys.argv[1]
 for depth in 16, 19:
@@ -191,7 +210,8 @@ torch.save({**w, 'features.1.running_mean': torch.zeros(3)}, f'{tmp}/bn.pth')
 del w['features.5.bias']
 torch.save(w, f'{tmp}/gap.pth'); torch.save([1], f'{tmp}/list.pth'); torch.save({'a': torch.zeros(1)}, f'{tmp}/other.pth')
 P
-    convert() { $python validation/vgg_from_torch.py "$tmp/$1.pth" "$tmp/$1.safetensors" >"$tmp/log" 2>&1; status=$?; }
+    torch "$tmp/weights.py" "$tmp"
+    convert() { torch validation/vgg_from_torch.py "$tmp/$1.pth" "$tmp/$1.safetensors"; }
     for depth in 16 19; do
         for name in vgg wrapped; do convert $name$depth; check "$name$depth.pth" [ $status = 0 ]; check "says which" says "VGG$depth, 2[26] tensors"; done
         check "the same, whatever it was wrapped in" cmp -s "$tmp/vgg$depth.safetensors" "$tmp/wrapped$depth.safetensors"
@@ -214,10 +234,10 @@ W
     for recipe in dcgan mlp dcgan64 cgan; do
         ./train --recipe $recipe $(small $recipe) --steps 2 --average 0.5 --out "$tmp/run" --overwrite >"$tmp/log" 2>&1
         rm -rf "$tmp/drawn" && ./transfer --generator "$tmp/run" --count 5 --seed 3 --output "$tmp/drawn" >"$tmp/log" 2>&1
-        OMP_NUM_THREADS=1 $python tests/generator_torch.py "$tmp/run" "$tmp/drawn" 3 >"$tmp/log" 2>&1; check "PyTorch draws what $recipe draws" [ $? = 0 ]
+        torch tests/generator_torch.py "$tmp/run" "$tmp/drawn" 3; check "PyTorch draws what $recipe draws" [ $status = 0 ]
         check "and says so" says "$recipe: 5 pictures, off by at most [01] of 255"
     done
-    module() { $python validation/generator_to_torch.py "$1" "$tmp/module.pt" >"$tmp/log" 2>&1; status=$?; check "$2: status" [ $status = ${3:-1} ]; check "$2" says "$2"; }
+    module() { torch validation/generator_to_torch.py "$1" "$tmp/module.pt"; check "$2: status" [ $status = ${3:-1} ]; check "$2" says "$2"; }
     module "$tmp/run" "reads z of 110 numbers" 0
     ./train --compress "$tmp/run" --quantize int8 --out "$tmp/int8.safetensors" >"$tmp/log" 2>&1
     module "$tmp/int8.safetensors" "compressed to integers"
