@@ -25,19 +25,18 @@ build/asan/train.o build/asan/transfer.o: EXTRA = $(SANE) $(IN_IMAGES)
 # In loops over numbers the check for pointers that wrap around takes more than half of the time, and sees nothing
 # that AddressSanitizer does not: the readers of files keep it.
 NUMERIC = $(filter-out images safetensors corpus,$(TESTS))
-$(addprefix build/asan/,gan.o gan_double.o gan_plain.o train.o transfer.o \
+$(addprefix build/asan/,gan.o gan_double.o train.o transfer.o \
     $(NUMERIC:%=test_%)): SANE += -O2 -fno-sanitize=pointer-overflow
+# A stack that remembers what has returned (detect_stack_use_after_return) is not aligned for the AVX-512 of the tile:
+# gan.o does without, and gan_double.o, which has no tile, is watched so.
+build/asan/gan.o: SANE += --param=asan-use-after-return=0 -Wno-unused-command-line-argument
 build/asan/gan.o build/asan/gan_double.o: gan.c $(HEADERS)
 build/asan/images.o: images/images.h $(HEADERS)
 build/asan/train.o: train.c $(HEADERS)
 build/asan/transfer.o: transfer.c $(HEADERS)
 $(OBJECTS:%=build/asan/%.o): | stb
 	@mkdir -p $(@D); echo "$(CC) $@"; $(CC) $(CFLAGS) $(EXTRA) -c -o $@ $<
-# The programs are watched with detect_stack_use_after_return, whose stack gcc does not align for AVX-512: their
-# tile is built without $(ARCH). The test programs keep it.
-build/asan/gan_plain.o: gan.c $(HEADERS)
-	@mkdir -p $(@D); echo "$(CC) $@"; $(CC) $(filter-out $(ARCH),$(CFLAGS)) $(SANE) -c -o $@ $<
-build/asan/train build/asan/transfer: %: %.o build/asan/gan_plain.o build/asan/images.o
+build/asan/train build/asan/transfer: %: %.o build/asan/gan.o build/asan/images.o
 	@echo "$(CC) $@"; $(CC) $(CFLAGS) $(EXTRA) -o $@ $^ $(LDLIBS)
 build/asan/validate: validation/validate.c build/asan/gan_double.o $(HEADERS)
 	@echo "$(CC) $@"; $(CC) $(CFLAGS) $(EXTRA) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
@@ -114,7 +113,7 @@ export CC STB_DIR LONG
 $(TESTS:%=check-%): check-%: build/test_%
 	$(RUN) $<
 $(TESTS:%=check-%-sanitized): check-%-sanitized: build/asan/test_%
-	$(RUN) env TEST_QUICK=1 $<
+	$(RUN) env TEST_QUICK=1 $(if $(filter $*,$(DOUBLE)),ASAN_OPTIONS=detect_stack_use_after_return=1) $<
 check-damaged: build/test_corpus
 	$(RUN) $< damaged
 check-damaged-sanitized: build/asan/test_corpus
