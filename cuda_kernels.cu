@@ -75,14 +75,7 @@ int cuda_devices(void) {
     return count;
 }
 
-/* The generation (80: Ampere) whose kernels this GPU runs; an error when there are none for it. */
-__global__ void empty_kernel() {}
-static cudaError_t compiled_for(int *generation) {
-    cudaFuncAttributes attributes;
-    cudaError_t error = cudaFuncGetAttributes(&attributes, empty_kernel);
-    if (error == cudaSuccess) *generation = attributes.ptxVersion;
-    return error;
-}
+__global__ void empty_kernel() {}            /* tells for which generation this was compiled */
 
 /* what stops cuda_open, in one line */
 static const char *refuse(const char *format, ...) {
@@ -94,7 +87,8 @@ static const char *refuse(const char *format, ...) {
     return message;
 }
 const char *cuda_open(int precision) {
-    int count = 0, driver = 0, runtime = 0, code = 0;
+    int count = 0, driver = 0, runtime = 0;
+    cudaFuncAttributes compiled = {};         /* for this GPU; its ptxVersion 80 is Ampere */
     const char *local = getenv("OMPI_COMM_WORLD_LOCAL_RANK");     /* parallel.h: a GPU a rank */
     const char *word = precision == 1 ? "tf32" : "bf16", *wish = getenv("CUDA_CHECK");
     cudaError_t error = cudaGetDeviceCount(&count);
@@ -117,11 +111,11 @@ const char *cuda_open(int precision) {
         return refuse("--precision %s needs tensor cores of compute capability 8.0 (Ampere) or "
                       "newer, %s has %d.%d: use --precision float32",
                       word, device.name, device.major, device.minor);
-    if (error == cudaSuccess) error = compiled_for(&code);
-    if (error == cudaSuccess && precision && code < 80)
+    if (error == cudaSuccess) error = cudaFuncGetAttributes(&compiled, empty_kernel);
+    if (error == cudaSuccess && precision && compiled.ptxVersion < 80)
         return refuse("--precision %s: the kernels were compiled for compute capability %d.%d, "
                       "before its tensor cores: make again on this machine, or use --precision "
-                      "float32", word, code / 10, code % 10);
+                      "float32", word, compiled.ptxVersion / 10, compiled.ptxVersion % 10);
     if (error == cudaSuccess && !stream) {
         error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
         for (int i = 0; i < STAGES && error == cudaSuccess; i++) {
@@ -287,8 +281,8 @@ static void tanh_forward(float *y, const float *x, long n) {
 static void tanh_backward(float *dx, const float *dy, const float *y, long n) {
     each(n, [=] __device__ (long i) { dx[i] += dy[i] * (1 - y[i] * y[i]); });
 }
-__device__ static inline float sigmoid(float x) {
-    float e = expf(-fabsf(x));
+template <class T> __device__ static inline T sigmoid(T x) {
+    T e = exp(-fabs(x));
     return x >= 0 ? 1 / (1 + e) : e / (1 + e);
 }
 static void sigmoid_forward(float *y, const float *x, long n) {
@@ -508,9 +502,15 @@ static void gaussian_sample_backward(float *dcode, const float *dz, const float 
 
 /* ----------------------------------------------------------------------------------------- sums */
 
-struct Two { double a, b; };          /* two sums at once; in double, so their order hardly shows */
-__device__ static inline Two two(double a) { return { a, 0 }; }
-__device__ static inline Two two(Two v) { return v; }
+/* two sums at once, or one */
+template <class T> struct Sums {
+    T a, b;
+    Sums() = default;
+    __device__ Sums(T a_, T b_ = 0) : a(a_), b(b_) {}
+    template <class U> __device__ void operator+=(Sums<U> v) { a += v.a, b += v.b; }
+};
+typedef Sums<double> Two;                     /* in double, so that their order hardly shows */
+typedef Sums<float> Pair;
 
 /* The sum over the 32 threads of a warp, in thread 0: registers are passed from lane to lane, no
  * memory, no barrier. */
@@ -551,10 +551,7 @@ template <class F, class Finish>
 __global__ void sum_kernel(Two *partial, unsigned *count, F f, long n, Finish finish) {
     Two total = { 0, 0 };
     long i = (long)blockIdx.x * THREADS + threadIdx.x;
-    for (; i < n; i += (long)gridDim.x * THREADS) {
-        Two v = two(f(i));
-        total.a += v.a, total.b += v.b;
-    }
+    for (; i < n; i += (long)gridDim.x * THREADS) total += Two(f(i));
     total = block_sum(total);
     if (threadIdx.x == 0) partial[blockIdx.x] = total;
     if (!last_block(count, gridDim.x)) return;
@@ -587,12 +584,8 @@ template <class F> static const double *total_of(long n, F f) {
 static void sum_squares(float *out, const float *x, long n) {
     mean_of(out, n, 1, [=] __device__ (long i) { return (double)x[i] * x[i]; });
 }
-__device__ static inline double sigmoid_double(double x) {
-    double e = exp(-fabs(x));
-    return x >= 0 ? 1 / (1 + e) : e / (1 + e);
-}
 static void mean_sigmoid(float *out, const float *logits, long n) {
-    mean_of(out, n, n, [=] __device__ (long i) { return sigmoid_double(logits[i]); });
+    mean_of(out, n, n, [=] __device__ (long i) { return sigmoid((double)logits[i]); });
 }
 static void bce_logits_forward(float *loss, const float *logits, float target, long n) {
     mean_of(loss, n, n, [=] __device__ (long i) {
@@ -760,15 +753,6 @@ static void batch_std(float *out, const float *x, int n, long each_) {
 
 /* ------------------------------------------------------------------ sums over rows, per channel */
 
-/* f(row, channel, group), one number or a Pair, over the rows of each group and channel of a
- * (groups,rows,c) tensor. Block (tile, slice, group): `lanes` channels wide as in each_row, its
- * threads go down the rows of their slice. A thread adds 16 numbers in float, and such sums in
- * double, which most GPUs have few units for: the error stays below 16 * 2^-24 of the largest of
- * those sums, whatever the number of rows.
- * The last block of a tile's slices adds them, hands the sums to finish(group, channel, a, b). */
-struct Pair { float a, b; };
-__device__ static inline Pair pair(float a) { return { a, 0 }; }
-__device__ static inline Pair pair(Pair v) { return v; }
 /* The sum of a block's column of threads, in its uppermost thread: rows are folded in halves.
  * shared: a Two per thread */
 __device__ static inline Two fold(Two v) {
@@ -778,10 +762,16 @@ __device__ static inline Two fold(Two v) {
     for (int half = (int)blockDim.y / 2; half > 0; half /= 2) {
         __syncthreads();
         if ((int)threadIdx.y >= half) continue;
-        part[t].a += part[t + half * lanes].a, part[t].b += part[t + half * lanes].b;
+        part[t] += part[t + half * lanes];
     }
     return part[t];
 }
+/* f(row, channel, group), one number or a Pair, over the rows of each group and channel of a
+ * (groups,rows,c) tensor. Block (tile, slice, group): `lanes` channels wide as in each_row, its
+ * threads go down the rows of their slice. A thread adds 16 numbers in float, and such sums in
+ * double, which most GPUs have few units for: the error stays below 16 * 2^-24 of the largest of
+ * those sums, whatever the number of rows.
+ * The last block of a tile's slices adds them, hands the sums to finish(group, channel, a, b). */
 template <class F, class Finish>
 __global__ void sum_rows_kernel(Two *partial, unsigned *count, F f, long rows, int c,
                                 Finish finish) {
@@ -791,11 +781,8 @@ __global__ void sum_rows_kernel(Two *partial, unsigned *count, F f, long rows, i
     Two total = { 0, 0 };
     for (long r = rows * blockIdx.y / slices + threadIdx.y; r < end && j < c; ) {
         Pair few = { 0, 0 };
-        for (int k = 0; k < 16 && r < end; k++, r += high) {
-            Pair v = pair(f(r, j, g));
-            few.a += v.a, few.b += v.b;
-        }
-        total.a += few.a, total.b += few.b;
+        for (int k = 0; k < 16 && r < end; k++, r += high) few += Pair(f(r, j, g));
+        total += few;
     }
     total = fold(total);
     bool first = threadIdx.y == 0 && j < c;
@@ -804,8 +791,7 @@ __global__ void sum_rows_kernel(Two *partial, unsigned *count, F f, long rows, i
     if (!last_block(count + g * gridDim.x + blockIdx.x, slices)) return;
     total = { 0, 0 };
     #pragma unroll 4
-    for (int s = (int)threadIdx.y; s < slices && j < c; s += high)
-        total.a += partial[(long)s * c].a, total.b += partial[(long)s * c].b;
+    for (int s = (int)threadIdx.y; s < slices && j < c; s += high) total += partial[(long)s * c];
     total = fold(total);
     if (first) finish(g, j, total.a, total.b);
 }
@@ -844,17 +830,23 @@ static void variance_rows(float *mean, long step, const float *x, int groups, lo
         return e * e;
     }, finish);
 }
-/* gamma and beta of group g begin at g * step: 0, or AdaIN's 2 c */
-static void normalize(float *y, float *mean, float *var, const float *x, const float *gamma,
-                      const float *beta, int groups, long rows, int c, long step) {
-    variance_rows(mean, c, x, groups, rows, c, [=] __device__ (int g, int j, double a, double) {
-        var[(long)g * c + j] = (float)(a / rows);
-    });
+/* y = gamma (x - mean) / sqrt(var + eps) + beta, where gamma and beta of group g begin at g * step:
+ * 0, or AdaIN's 2 c */
+static void standardize(float *y, const float *x, const float *mean, const float *var,
+                        const float *gamma, const float *beta, int groups, long rows, int c,
+                        long step) {
     each_row(groups * rows, c, [=] __device__ (long r, int j) {
         long g = groups == 1 ? 0 : r / rows, k = g * c + j, at = g * step + j;
         float scale = gamma[at] * rsqrtf(var[k] + (float)NORM_EPS);
         y[r * c + j] = scale * (x[r * c + j] - mean[k]) + beta[at];
     });
+}
+static void normalize(float *y, float *mean, float *var, const float *x, const float *gamma,
+                      const float *beta, int groups, long rows, int c, long step) {
+    variance_rows(mean, c, x, groups, rows, c, [=] __device__ (int g, int j, double a, double) {
+        var[(long)g * c + j] = (float)(a / rows);
+    });
+    standardize(y, x, mean, var, gamma, beta, groups, rows, c, step);
 }
 static void normalize_gradient(float *dx, float *dgamma, float *dbeta, const float *dy,
                                const float *x, const float *gamma, const float *mean,
@@ -914,10 +906,7 @@ static void batchnorm_track(float *running_mean, float *running_var, const float
 static void batchnorm_inference(float *y, const float *x, const float *gamma, const float *beta,
                                 const float *running_mean, const float *running_var,
                                 long rows, int c) {
-    each_row(rows, c, [=] __device__ (long r, int j) {
-        float scale = gamma[j] * rsqrtf(running_var[j] + (float)NORM_EPS);
-        y[r * c + j] = scale * (x[r * c + j] - running_mean[j]) + beta[j];
-    });
+    standardize(y, x, running_mean, running_var, gamma, beta, 1, rows, c, 0);
 }
 
 /* the rows of a picture are its numbers, its only channel: sum_rows sums each picture */
@@ -1032,20 +1021,20 @@ __device__ static inline int operator/(int n, const Div &v) {
 constexpr int NOWHERE = -(1 << 30);           /* a coordinate that is outside of every picture */
 
 /* The input x of a convolution: pixels (n,p,q) by taps (u,v,c). Lines are pixels. */
-struct Patches {
+struct Patches : Conv {
     /* the patch's corner; 32 bits reach 4 thousand million numbers */
     struct Line { int i, j; unsigned at; };
     struct Depth { int u, v; unsigned at; };
     static constexpr bool ALONG_DEPTH = true;
     const float *x;
-    int h, w, c, kernel, stride, pad, lines, depths, quads;
+    int lines, depths, quads;
     Div by_picture, by_row, by_c, by_kernel;
     __device__ void select(int) {}
     __device__ Line line(int m) const {
-        int n = m / by_picture, r = m - n * (int)by_picture.d;
+        int picture = m / by_picture, r = m - picture * (int)by_picture.d;
         int p = r / by_row, q = r - p * (int)by_row.d;
         int i = m < lines ? p * stride - pad : NOWHERE, j = q * stride - pad;
-        return { i, j, (unsigned)(((unsigned)n * h + i) * w + j) * c };
+        return { i, j, (unsigned)(((unsigned)picture * h + i) * w + j) * c };
     }
     __device__ Depth depth(int k) const {
         int uv = k / by_c, u = uv / by_kernel, v = uv - u * kernel;
@@ -1068,35 +1057,38 @@ struct PatchesTransposed {
     __device__ Depth depth(int k) const { return p.line(k); }
     __device__ const float *at(Line l, Depth d) const { return p.at(d, l); }
 };
-/* The gradient dy as the input pixels (n,i,j) of one phase see it, by taps (u,v,o): pixel number t
- * of phase a is i = first + s t, and tap number r is u = a + s r, so
- * p = (i + pad - u)/s = base + t - r. */
-struct Phase {
-    int a, first, base, count, taps;
-    __device__ void select(int a_, int size, int kernel, int stride, int pad) {
-        a = a_, first = (a - pad % stride + stride) % stride, base = (first + pad - a) / stride;
-        count = first < size ? (size - first - 1) / stride + 1 : 0;
-        taps = a < kernel ? (kernel - a - 1) / stride + 1 : 0;
+/* One phase of a convolution, down its rows or along them: pixel number t of phase a is
+ * i = first + s t, and tap number r is u = a + s r, so p = (i + pad - u)/s = base + t - r. */
+struct Axis { int a, first, base, count, taps; };
+struct Phase : Conv {
+    Axis down, along;
+    __device__ Axis axis(int a, int size) const {
+        int first = (a - pad % stride + stride) % stride;
+        return { a, first, (first + pad - a) / stride,
+                 first < size ? (size - first - 1) / stride + 1 : 0,
+                 a < kernel ? (kernel - a - 1) / stride + 1 : 0 };
+    }
+    __device__ void select(int phase) {
+        down = axis(phase / stride, h), along = axis(phase % stride, w);
     }
 };
-struct Sources {
+/* The gradient dy as the input pixels (n,i,j) of one phase see it, by taps (u,v,o). */
+struct Sources : Phase {
     struct Line { int p, q; unsigned at; };
     struct Depth { int u, v; unsigned at; };
     static constexpr bool ALONG_DEPTH = true;
     const float *dy;
-    int n, h, w, oh, ow, o, kernel, stride, pad, lines, depths, quads;
-    Div by_o, by_taps[2];             /* by col.taps: kernel/stride rounded up, or down */
-    Phase row, col;
+    int lines, depths, quads;                 /* of phase 0, the largest, until one is selected */
+    Div by_o, by_taps[2];             /* by along.taps: kernel/stride rounded up, or down */
     __device__ void select(int phase) {
-        row.select(phase / stride, h, kernel, stride, pad);
-        col.select(phase % stride, w, kernel, stride, pad);
-        lines = n * row.count * col.count, depths = row.taps * col.taps * o;
-        if (col.taps != (int)by_taps[0].d) by_taps[0] = by_taps[1];
+        Phase::select(phase);
+        lines = n * down.count * along.count, depths = down.taps * along.taps * o;
+        if (along.taps != (int)by_taps[0].d) by_taps[0] = by_taps[1];
     }
     __device__ Line line(int m) const {
         if (m >= lines) return { NOWHERE, 0, 0 };
-        int r = m / col.count, p = row.base + r % row.count, q = col.base + m % col.count;
-        return { p, q, ((unsigned)(r / row.count * oh + p) * ow + q) * o };
+        int r = m / along.count, p = down.base + r % down.count, q = along.base + m % along.count;
+        return { p, q, ((unsigned)(r / down.count * oh + p) * ow + q) * o };
     }
     __device__ Depth depth(int k) const {
         if (k >= depths) return { -NOWHERE, 0, 0 };
@@ -1124,26 +1116,25 @@ struct Matrix {
     }
 };
 /* w for the input gradient: lines are c, depth the taps (u,v,o) of one phase. */
-struct PhaseOfWeights {
+struct PhaseOfWeights : Phase {
     struct Depth { long at; };
     typedef int Line;
     static constexpr bool ALONG_DEPTH = true;
-    const float *w;
-    int o, kernel, stride, lines, depths, quads, a, b;
+    const float *weights;
+    int lines, depths, quads;
     Div by_o, by_taps;
     __device__ void follow(const Sources &left) {     /* the same phase, the same depths */
-        a = left.row.a, b = left.col.a, o = left.o, stride = left.stride, kernel = left.kernel;
-        by_o = left.by_o, by_taps = left.by_taps[0], depths = left.depths;
+        down = left.down, along = left.along, depths = left.depths, by_taps = left.by_taps[0];
     }
     __device__ Line line(int m) const { return m < lines ? m : -1; }
     __device__ Depth depth(int k) const {
         if (k >= depths) return { -1 };
         int uv = k / by_o, r = uv / by_taps;
-        int u = a + stride * r, v = b + stride * (uv - r * (int)by_taps.d);
+        int u = down.a + stride * r, v = along.a + stride * (uv - r * (int)by_taps.d);
         return { (long)(u * kernel + v) * lines * o + k - uv * o };
     }
     __device__ const float *at(Line l, Depth d) const {
-        return l >= 0 && d.at >= 0 ? w + d.at + (long)l * o : NULL;
+        return l >= 0 && d.at >= 0 ? weights + d.at + (long)l * o : NULL;
     }
 };
 
@@ -1151,11 +1142,12 @@ struct PhaseOfWeights {
  * (when a product has too few tiles for the GPU), each slice leaves its part in a copy of y of its
  * own, and add_slices adds those in order. */
 struct Out {
-    float *y, *parts;
+    float *y;
     const float *bias;
     float scale;
     int accumulate, columns, quads;
     long count;                                       /* numbers in y */
+    float *parts;                                     /* NULL: not cut */
     __device__ void put(long row, int n, int slice, float sum) const {
         if (parts) parts[slice * count + row + n] = sum;
         else y[row + n] = (accumulate ? y[row + n] : bias ? bias[n] : 0) + scale * sum;
@@ -1173,10 +1165,7 @@ struct Out {
         *to = sum;
     }
     __device__ void put_four(long row, int n, int slice, float4 sum) const {
-        if (quads) {
-            put_quad(row, n, slice, sum);
-            return;
-        }
+        if (quads) return put_quad(row, n, slice, sum);
         put(row, n, slice, sum.x);
         if (n + 1 < columns) put(row, n + 1, slice, sum.y);
         if (n + 2 < columns) put(row, n + 2, slice, sum.z);
@@ -1187,26 +1176,21 @@ struct OutRows : Out {                                /* y[m,n] */
     __device__ void select(int) {}
     __device__ long row(int m) const { return (long)m * columns; }
 };
-struct OutPhase : Out {                               /* y[n,i,j,c]: the pixels of one phase */
-    int h, w, kernel, stride, pad;
-    Phase p, q;
-    __device__ void select(int phase) {
-        p.select(phase / stride, h, kernel, stride, pad);
-        q.select(phase % stride, w, kernel, stride, pad);
-    }
+struct OutPhase : Out, Phase {                        /* y[n,i,j,c]: the pixels of one phase */
     __device__ long row(int m) const {
-        int r = m / q.count;
-        int i = p.first + stride * (r % p.count), j = q.first + stride * (m % q.count);
-        return (((long)(r / p.count) * h + i) * w + j) * columns;
+        int r = m / along.count;
+        int i = down.first + stride * (r % down.count);
+        int j = along.first + stride * (m % along.count);
+        return (((long)(r / down.count) * h + i) * w + j) * columns;
     }
 };
-static void add_slices(const Out &o, int slices) {
-    Out out = o;
+static void add_slices(Out out, int slices) {
+    const float *parts = out.parts;
+    out.parts = NULL;
     each_row(out.count / out.columns, out.columns, [=] __device__ (long r, int n) {
-        long i = r * out.columns + n;
         float sum = 0;
-        for (int s = 0; s < slices; s++) sum += out.parts[s * out.count + i];
-        out.y[i] = (out.accumulate ? out.y[i] : out.bias ? out.bias[n] : 0) + out.scale * sum;
+        for (int s = 0; s < slices; s++) sum += parts[s * out.count + r * out.columns + n];
+        out.put(r * out.columns, n, 0, sum);
     });
 }
 
@@ -1598,7 +1582,6 @@ tensor_kernel(Left left, Right right, Out out, int slices) {
 constexpr int THIN = 4, THIN_DEPTH = 8, THIN_THREADS = 128;
 struct Thin {
     const float *dy, *w;
-    Conv d;
     OutPhase out;
     int turned, high, groups;                 /* a block: high rows of groups * THIN pixels */
     int down, across, reach, rows, wide, pitch;
@@ -1606,9 +1589,9 @@ struct Thin {
 };
 template <int C> __global__ void __launch_bounds__(THIN_THREADS, 4) thin_kernel(Thin a) {
     extern __shared__ float4 near[];                  /* dy[rows][pitch], w[taps][C][2] */
-    const Conv &d = a.d;
+    const Conv &d = a.out;
     a.out.select((int)blockIdx.z);
-    const Phase p = a.out.p, q = a.out.q;
+    const Axis p = a.out.down, q = a.out.along;
     int tile = (int)blockIdx.x % (a.down * a.across), n = (int)blockIdx.x / (a.down * a.across);
     int t0 = tile / a.across * a.high, u0 = tile % a.across * a.groups * THIN;
     if (t0 >= p.count || u0 >= q.count) return;       /* the whole block */
@@ -1668,7 +1651,7 @@ template <int C> __global__ void __launch_bounds__(THIN_THREADS, 4) thin_kernel(
 
 /* How a product is cut: the tile, and the slices of its depth. Follows from the sizes alone. */
 struct Plan { int bm, bn, slices; };
-static Plan plan(long lines, int columns, long depths, int phases, double count, int tensor) {
+static Plan plan(long lines, long columns, long depths, long phases, long count, int tensor) {
     const int ENOUGH = tensor ? 128 : 256;            /* blocks that keep a large GPU busy */
     Plan p = { 128, 64, 1 };
     if (lines <= 0 || columns <= 0) return p;
@@ -1677,7 +1660,7 @@ static Plan plan(long lines, int columns, long depths, int phases, double count,
         p.bn = 128;
     long tiles = up(lines, p.bm) * up(columns, p.bn) * phases, most = depths / 128;
     if (tiles <= ENOUGH / 2) p.slices = (int)(ENOUGH / tiles < most ? ENOUGH / tiles : most);
-    while (p.slices > 1 && p.slices * count > 64e6) p.slices--;
+    while (p.slices > 1 && (double)p.slices * count > 64e6) p.slices--;
     if (p.slices < 1) p.slices = 1;
     return p;
 }
@@ -1697,10 +1680,10 @@ static void launch_tensor(dim3 grid, Left left, Right right, Out out, int slices
 
 enum { FLOAT32, TF32, BF16 };                         /* --precision */
 template <int PRECISION, class Left, class Right, class Out>
-static void product(Left left, Right right, Out out, int phases, int lines, int depths) {
-    if (lines <= 0 || right.lines <= 0) return;       /* nothing to compute: an empty batch */
+static void product(Left left, Right right, Out out, int phases) {
+    if (left.lines <= 0 || right.lines <= 0) return;  /* nothing to compute: an empty batch */
     if (ladder == 1 || ladder == 2) {
-        dim3 grid(up(lines, 16), up(right.lines, 16), phases), block(16, 16);
+        dim3 grid(up(left.lines, 16), up(right.lines, 16), phases), block(16, 16);
         void (*plain)(Left, Right, Out) = ladder == 1 ? naive_kernel<Left, Right, Out>
                                                       : shared_tile_kernel<Left, Right, Out>;
         plain<<<grid, block, 0, stream>>>(left, right, out);
@@ -1708,12 +1691,12 @@ static void product(Left left, Right right, Out out, int phases, int lines, int 
     }
     const int tensor = PRECISION != FLOAT32 && ladder != 3 && left.quads && right.quads
                        && out.quads && (right.lines > 16 || ladder == 4);
-    Plan p = plan(lines, right.lines, depths, phases, (double)out.count, tensor);
+    Plan p = plan(left.lines, right.lines, left.depths, phases, out.count, tensor);
     size_t bytes = sizeof(float) * out.count * p.slices;
     out.parts = p.slices > 1 ? (float *)scratch(FOR_SLICES, bytes) : NULL;
     if (ladder == 4 && p.bn == 64) p.bn = 128;
     if (p.bn == 128 && !(left.quads && right.quads)) p.bn = 64;
-    dim3 grid(up(lines, p.bm), up(right.lines, p.bn), phases * p.slices);
+    dim3 grid(up(left.lines, p.bm), up(right.lines, p.bn), phases * p.slices);
     if constexpr (PRECISION != FLOAT32) {
         typedef std::conditional_t<PRECISION == BF16, Bf16, Tf32> T;
         if (tensor && p.bn == 128) launch_tensor<128, 128, T>(grid, left, right, out, p.slices);
@@ -1749,31 +1732,18 @@ static void check_size(const Conv &d) {
 }
 
 static Patches patches(const float *x, const Conv &d) {
-    Patches p;
     check_size(d);
-    p.x = x, p.h = d.h, p.w = d.w, p.c = d.c;
-    p.kernel = d.kernel, p.stride = d.stride, p.pad = d.pad;
-    p.lines = (int)pixels_out(d), p.depths = d.kernel * d.kernel * d.c, p.quads = aligned(x, d.c);
-    p.by_picture = div_by(d.oh * d.ow), p.by_row = div_by(d.ow);
-    p.by_c = div_by(d.c), p.by_kernel = div_by(d.kernel);
-    return p;
+    return { d, x, (int)pixels_out(d), d.kernel * d.kernel * d.c, aligned(x, d.c),
+             div_by(d.oh * d.ow), div_by(d.ow), div_by(d.c), div_by(d.kernel) };
 }
 static Matrix matrix(const float *x, int lines, int depths) {
     return { x, lines, depths, aligned(x, lines) };
 }
-template <class O>
-static O output(float *y, const float *bias, float scale, int accumulate, long rows, int columns) {
-    O out;
-    out.y = y, out.parts = NULL, out.bias = bias, out.scale = scale, out.accumulate = accumulate;
-    out.columns = columns, out.quads = aligned(y, columns), out.count = rows * columns;
-    return out;
+static Out output(float *y, const float *bias, float scale, int accumulate, long rows,
+                  int columns) {
+    return { y, bias, scale, accumulate, columns, aligned(y, columns), rows * columns, NULL };
 }
 
-static OutPhase output_phases(float *y, const float *bias, int accumulate, const Conv &d) {
-    OutPhase out = output<OutPhase>(y, bias, 1, accumulate, pixels_in(d), d.c);
-    out.h = d.h, out.w = d.w, out.kernel = d.kernel, out.stride = d.stride, out.pad = d.pad;
-    return out;
-}
 /* 0 when the thin kernel is not for this convolution, or has too few blocks to keep a GPU busy */
 static int thin(float *dx, const float *dy, const float *w, const float *b, int accumulate,
                 const Conv &d, int turned) {
@@ -1782,8 +1752,8 @@ static int thin(float *dx, const float *dy, const float *w, const float *b, int 
     if (d.c > 4 || !aligned(dy, d.o) || (ladder && ladder != 4)) return 0;
     Thin a;
     int s = d.stride, high = (int)up(d.h, s), wide = (int)up(up(d.w, s), THIN);
-    a.dy = dy, a.w = w, a.d = d, a.turned = turned;
-    a.out = output_phases(dx, b, accumulate, d);
+    a.dy = dy, a.w = w, a.turned = turned;
+    a.out = { output(dx, b, 1, accumulate, pixels_in(d), d.c), { d, {}, {} } };
     a.groups = wide < 8 ? wide : 8;
     a.high = THIN_THREADS / a.groups < high ? THIN_THREADS / a.groups : high;
     a.down = (int)up(high, a.high), a.across = (int)up(wide, a.groups);
@@ -1798,109 +1768,93 @@ static int thin(float *dx, const float *dy, const float *w, const float *b, int 
     return 1;
 }
 
-/* y = b + sum x w, or y += sum x w: forward, and a transposed convolution's input gradient */
-template <int PRECISION>
-static void convolve(float *y, const float *x, const float *w, const float *b, int accumulate,
-                     const Conv &d) {
-    Patches left = patches(x, d);
-    const Conv turned = { d.n, d.oh, d.ow, d.o, d.h, d.w, d.c, d.kernel, 1, d.kernel - 1 - d.pad };
-    if (d.stride == 1 && thin(y, x, w, b, accumulate, turned, 1)) return;
-    OutRows out = output<OutRows>(y, b, 1, accumulate, pixels_out(d), d.o);
-    product<PRECISION>(left, matrix(w, d.o, left.depths), out, 1, left.lines, left.depths);
-}
-/* dx = b + sum dy w, or dx += sum dy w: input gradient, and a transposed convolution's forward */
-template <int PRECISION>
-static void convolve_back(float *dx, const float *dy, const float *w, const float *b,
-                          int accumulate, const Conv &d) {
-    Sources left;
-    PhaseOfWeights right;
-    check_size(d);
-    if (thin(dx, dy, w, b, accumulate, d, 0)) return;
-    left.dy = dy, left.n = d.n, left.h = d.h, left.w = d.w, left.oh = d.oh, left.ow = d.ow;
-    left.o = d.o, left.kernel = d.kernel, left.stride = d.stride, left.pad = d.pad;
-    left.quads = aligned(dy, d.o), left.by_o = div_by(d.o);
-    left.by_taps[0] = div_by((int)up(d.kernel, d.stride));
-    left.by_taps[1] = div_by(d.kernel > d.stride ? d.kernel / d.stride : 1);
-    right.w = w, right.lines = d.c, right.quads = aligned(w, d.o);
-    OutPhase out = output_phases(dx, b, accumulate, d);
-    int s = d.stride, taps = (int)up(d.kernel, s);
-    product<PRECISION>(left, right, out, s * s, (int)(d.n * up(d.h, s) * up(d.w, s)),
-                       taps * taps * d.o);
-}
-/* dw = scale sum x dy, or dw += */
-template <int PRECISION>
-static void correlate(float *dw, const float *x, const float *dy, float scale, int accumulate,
-                      const Conv &d) {
-    PatchesTransposed left;
-    left.p = patches(x, d), left.quads = left.p.quads;
-    left.lines = left.p.depths, left.depths = left.p.lines;
-    OutRows out = output<OutRows>(dw, NULL, scale, accumulate, left.lines, d.o);
-    product<PRECISION>(left, matrix(dy, d.o, left.depths), out, 1, left.lines, left.depths);
-}
-
 static long conv_scratch(const Conv *of) {
     const Conv d = *of;
     long taps = (long)d.kernel * d.kernel * d.c, s = d.stride, few = up(d.kernel, s), need = 0;
-    struct { long lines; int columns; long depths, phases; } const p[] = {
-        { pixels_out(d), d.o, taps, 1 },
-        { d.n * up(d.h, s) * up(d.w, s), d.c, few * few * d.o, s * s },
-        { taps, d.o, pixels_out(d), 1 } };
-    long count[] = { pixels_out(d) * d.o, pixels_in(d) * d.c, taps * d.o };
-    for (int i = 0; i < 6; i++) {                     /* on tensor cores or not */
-        int k = i / 2;
-        Plan cut = plan(p[k].lines, p[k].columns, p[k].depths, (int)p[k].phases, (double)count[k],
-                        i % 2);
-        if (cut.slices > 1 && cut.slices * count[k] > need) need = cut.slices * count[k];
-    }
+    struct { long lines, columns, depths, phases, count; } const products[] = {
+        { pixels_out(d), d.o, taps, 1, pixels_out(d) * d.o },
+        { d.n * up(d.h, s) * up(d.w, s), d.c, few * few * d.o, s * s, pixels_in(d) * d.c },
+        { taps, d.o, pixels_out(d), 1, taps * d.o } };
+    for (auto &p : products)
+        for (int tensor = 0; tensor < 2; tensor++) {
+            long slices = plan(p.lines, p.columns, p.depths, p.phases, p.count, tensor).slices;
+            if (slices > 1 && slices * p.count > need) need = slices * p.count;
+        }
     return need;
-}
-
-template <int PRECISION>
-static void conv2d_forward(float *y, const float *x, const float *w, const float *b,
-                           const Conv *d) {
-    convolve<PRECISION>(y, x, w, b, 0, *d);
-}
-template <int PRECISION>
-static void conv2d_backward_input(float *dx, const float *dy, const float *w, const Conv *d) {
-    convolve_back<PRECISION>(dx, dy, w, NULL, 1, *d);
-}
-template <int PRECISION>
-static void conv2d_backward_weight(float *dw, const float *x, const float *dy, const Conv *d) {
-    correlate<PRECISION>(dw, x, dy, 1, 1, *d);
-}
-template <int PRECISION>
-static void conv2d_transpose_forward(float *y, const float *x, const float *w, const float *b,
-                                     const Conv *d) {
-    convolve_back<PRECISION>(y, x, w, b, 0, *d);
-}
-template <int PRECISION>
-static void conv2d_transpose_backward_input(float *dx, const float *dy, const float *w,
-                                            const Conv *d) {
-    convolve<PRECISION>(dx, dy, w, NULL, 1, *d);
-}
-template <int PRECISION>
-static void conv2d_transpose_backward_weight(float *dw, const float *x, const float *dy,
-                                             const Conv *d) {
-    correlate<PRECISION>(dw, dy, x, 1, 1, *d);
 }
 
 /* a dense layer: 1x1 pictures, 1x1 kernel */
 static Conv as_conv(long n, int in, int out) { return { (int)n, 1, 1, in, 1, 1, out, 1, 1, 0 }; }
-template <int PRECISION>
-static void dense_forward(float *y, const float *x, const float *w, const float *b, int n, int in,
-                          int out) {
-    convolve<PRECISION>(y, x, w, b, 0, as_conv(n, in, out));
-}
-template <int PRECISION>
-static void dense_backward_input(float *dx, const float *dy, const float *w, int n, int in,
-                                 int out) {
-    convolve_back<PRECISION>(dx, dy, w, NULL, 1, as_conv(n, in, out));
-}
-template <int PRECISION>
-static void dense_backward_weight(float *dw, const float *x, const float *dy, int n, int in,
-                                  int out) {
-    correlate<PRECISION>(dw, x, dy, 1, 1, as_conv(n, in, out));
-}
+template <int PRECISION> struct Products {
+    /* y = b + sum x w, or y +=: forward, and a transposed convolution's input gradient */
+    static void convolve(float *y, const float *x, const float *w, const float *b, int accumulate,
+                         const Conv &d) {
+        Patches left = patches(x, d);
+        int pad = d.kernel - 1 - d.pad;
+        const Conv turned = { d.n, d.oh, d.ow, d.o, d.h, d.w, d.c, d.kernel, 1, pad };
+        if (d.stride == 1 && thin(y, x, w, b, accumulate, turned, 1)) return;
+        OutRows out = { output(y, b, 1, accumulate, pixels_out(d), d.o) };
+        product<PRECISION>(left, matrix(w, d.o, left.depths), out, 1);
+    }
+    /* dx = b + sum dy w, or dx +=: input gradient, and a transposed convolution's forward */
+    static void convolve_back(float *dx, const float *dy, const float *w, const float *b,
+                              int accumulate, const Conv &d) {
+        check_size(d);
+        if (thin(dx, dy, w, b, accumulate, d, 0)) return;
+        int s = d.stride, taps = (int)up(d.kernel, s);
+        Phase phase = { d, {}, {} };
+        Sources left = { phase, dy, (int)(d.n * up(d.h, s) * up(d.w, s)), taps * taps * d.o,
+                         aligned(dy, d.o), div_by(d.o),
+                         { div_by(taps), div_by(d.kernel > s ? d.kernel / s : 1) } };
+        PhaseOfWeights right = { phase, w, d.c, left.depths, aligned(w, d.o), left.by_o, {} };
+        OutPhase out = { output(dx, b, 1, accumulate, pixels_in(d), d.c), phase };
+        product<PRECISION>(left, right, out, s * s);
+    }
+    /* dw = scale sum x dy, or dw += */
+    static void correlate(float *dw, const float *x, const float *dy, float scale, int accumulate,
+                          const Conv &d) {
+        Patches p = patches(x, d);
+        PatchesTransposed left = { p, p.depths, p.lines, p.quads };
+        OutRows out = { output(dw, NULL, scale, accumulate, left.lines, d.o) };
+        product<PRECISION>(left, matrix(dy, d.o, left.depths), out, 1);
+    }
+
+    static void conv2d_forward(float *y, const float *x, const float *w, const float *b,
+                               const Conv *d) {
+        convolve(y, x, w, b, 0, *d);
+    }
+    static void conv2d_backward_input(float *dx, const float *dy, const float *w, const Conv *d) {
+        convolve_back(dx, dy, w, NULL, 1, *d);
+    }
+    static void conv2d_backward_weight(float *dw, const float *x, const float *dy, const Conv *d) {
+        correlate(dw, x, dy, 1, 1, *d);
+    }
+    static void conv2d_transpose_forward(float *y, const float *x, const float *w, const float *b,
+                                         const Conv *d) {
+        convolve_back(y, x, w, b, 0, *d);
+    }
+    static void conv2d_transpose_backward_input(float *dx, const float *dy, const float *w,
+                                                const Conv *d) {
+        convolve(dx, dy, w, NULL, 1, *d);
+    }
+    static void conv2d_transpose_backward_weight(float *dw, const float *x, const float *dy,
+                                                 const Conv *d) {
+        correlate(dw, dy, x, 1, 1, *d);
+    }
+
+    static void dense_forward(float *y, const float *x, const float *w, const float *b,
+                              int n, int in, int out) {
+        convolve(y, x, w, b, 0, as_conv(n, in, out));
+    }
+    static void dense_backward_input(float *dx, const float *dy, const float *w, int n, int in,
+                                     int out) {
+        convolve_back(dx, dy, w, NULL, 1, as_conv(n, in, out));
+    }
+    static void dense_backward_weight(float *dw, const float *x, const float *dy, int n, int in,
+                                      int out) {
+        correlate(dw, x, dy, 1, 1, as_conv(n, in, out));
+    }
+};
 
 /* F - mu in borrowed memory, or F itself where mean is NULL: then a Gram matrix is a weight
  * gradient of F with itself, and its gradient a 1x1 convolution of F with (dG + dG^T)/R. In float32
@@ -1920,7 +1874,7 @@ static void gram_forward(float *g, float *mean, const float *f, long rows, int c
     float *memory = (float *)scratch(FOR_GRAM, mean ? sizeof(float) * (rows * c) : 0);
     if (mean) mean_rows(mean, 0, f, 1, rows, c);
     const float *e = centred(f, mean, rows, c, memory);
-    correlate<FLOAT32>(g, e, e, 1 / (float)rows, 0, as_conv(rows, c, c));
+    Products<FLOAT32>::correlate(g, e, e, 1 / (float)rows, 0, as_conv(rows, c, c));
 }
 static void gram_backward(float *df, const float *dg, const float *f, const float *mean, long rows,
                           int c) {
@@ -1930,7 +1884,7 @@ static void gram_backward(float *df, const float *dg, const float *f, const floa
     each_row(c, c, [=] __device__ (long i, int j) {
         w[i * c + j] = (dg[i * c + j] + dg[(long)j * c + i]) / rows;
     });
-    convolve<FLOAT32>(df, e, w, NULL, 1, as_conv(rows, c, c));
+    Products<FLOAT32>::convolve(df, e, w, NULL, 1, as_conv(rows, c, c));
 }
 
 /* ------------------------------------------------------------------------------------------ search
@@ -2057,7 +2011,7 @@ template <int PRECISION> static constexpr Ops table(const char *name_) {
     ops.name = name_, ops.alloc = alloc, ops.release = release;
     ops.upload = upload, ops.download = download;
 #define ENTRY(name) ops.name = name;
-#define PRODUCT(name) ops.name = name<PRECISION>;
+#define PRODUCT(name) ops.name = Products<PRECISION>::name;
     OPS_SIMPLE(ENTRY) OPS_TILED(ENTRY) OPS_PRODUCTS(PRODUCT)
     return ops;
 }
