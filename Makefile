@@ -117,7 +117,7 @@ transfer $(if $(filter 1,$(MPI)),,train): %: build/%.o $(GAN) build/images.o $(C
 	$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS) $(CUDA_LIBS)
 validate: validation/validate.c build/gan_double.o $(HEADERS)
 	$(CC) $(CFLAGS) -Dreal=double -o $@ $(filter %.c %.o,$^) $(LDLIBS)
-build/cuda_kernels.o: cuda_kernels.cu layers.h core/device.h core/tiled.h build/command
+build/cuda_kernels.o: cuda_kernels.cu layers.h core/device.h core/tiled.h core/error.h build/command
 	$(NVCC) $(NVFLAGS) -c -o $@ $<
 
 # MPI (core/parallel.h), and with NCCL=1 from GPU to GPU. mpicc knows where MPI is and runs our compiler.

@@ -26,11 +26,13 @@
  * any other that rounds alike. tests/cuda_on_cpu compiles this same file with g++ and runs it,
  * checked, without a GPU. */
 #include "core/device.h"
+extern "C" {
+#include "core/error.h"
+}
 #include <cuda_bf16.h>
 #include <cuda_pipeline_primitives.h>
 #include <cuda_runtime.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,9 +46,9 @@ static long up(long a, long b) { return (a + b - 1) / b; }        /* a / b round
 
 constexpr int OLDEST = 75;                            /* compute capability times ten: Turing */
 constexpr int STAGES = 2;
-constexpr size_t STAGE_BYTES = 1 << 20;
+constexpr long STAGED = 1 << 18;                      /* floats: a megabyte */
 static cudaStream_t stream;
-static char *stage[STAGES];               /* pinned host memory: copies run while the CPU goes on */
+static float *stage[STAGES];              /* pinned host memory: copies run while the CPU goes on */
 static cudaEvent_t stage_free[STAGES];                /* when the copy from a stage is done */
 static int stage_next;
 static cudaDeviceProp device;
@@ -77,16 +79,8 @@ int cuda_devices(void) {
 
 __global__ void empty_kernel() {}            /* tells for which generation this was compiled */
 
-/* what stops cuda_open, in one line */
-static const char *refuse(const char *format, ...) {
-    static char message[400];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
-    va_end(arguments);
-    return message;
-}
-const char *cuda_open(int precision) {
+/* 1, or 0 and the message of fail */
+static int opened(int precision) {
     int count = 0, driver = 0, runtime = 0;
     cudaFuncAttributes compiled = {};         /* for this GPU; its ptxVersion 80 is Ampere */
     const char *local = getenv("OMPI_COMM_WORLD_LOCAL_RANK");     /* parallel.h: a GPU a rank */
@@ -95,41 +89,42 @@ const char *cuda_open(int precision) {
     cudaDriverGetVersion(&driver), cudaRuntimeGetVersion(&runtime);
     checks = wish && !strcmp(wish, "1");
     if (error == cudaErrorInsufficientDriver && driver > 0)
-        return refuse("the NVIDIA driver knows CUDA up to %d.%d, this program was built with "
-                      "%d.%d: update the driver, or build with an older toolkit",
-                      driver / 1000, driver % 100 / 10, runtime / 1000, runtime % 100 / 10);
+        return fail("the NVIDIA driver knows CUDA up to %d.%d, this program was built with "
+                    "%d.%d: update the driver, or build with an older toolkit",
+                    driver / 1000, driver % 100 / 10, runtime / 1000, runtime % 100 / 10);
     if (error != cudaSuccess || count == 0)
-        return refuse("no NVIDIA GPU found (%s)", driver == 0 ? "there is no driver"
-                      : cudaGetErrorString(error == cudaSuccess ? cudaErrorNoDevice : error));
+        return fail("no NVIDIA GPU found (%s)", driver == 0 ? "there is no driver"
+                    : cudaGetErrorString(error == cudaSuccess ? cudaErrorNoDevice : error));
     int which = local ? atoi(local) % count : 0;
     error = cudaSetDevice(which);
     if (error == cudaSuccess) error = cudaGetDeviceProperties(&device, which);
     if (error == cudaSuccess && device.major * 10 + device.minor < OLDEST)
-        return refuse("%s has compute capability %d.%d, the kernels need 7.5 (Turing) or newer",
-                      device.name, device.major, device.minor);
+        return fail("%s has compute capability %d.%d, the kernels need 7.5 (Turing) or newer",
+                    device.name, device.major, device.minor);
     if (error == cudaSuccess && precision && device.major < 8)
-        return refuse("--precision %s needs tensor cores of compute capability 8.0 (Ampere) or "
-                      "newer, %s has %d.%d: use --precision float32",
-                      word, device.name, device.major, device.minor);
+        return fail("--precision %s needs tensor cores of compute capability 8.0 (Ampere) or "
+                    "newer, %s has %d.%d: use --precision float32",
+                    word, device.name, device.major, device.minor);
     if (error == cudaSuccess) error = cudaFuncGetAttributes(&compiled, empty_kernel);
     if (error == cudaSuccess && precision && compiled.ptxVersion < 80)
-        return refuse("--precision %s: the kernels were compiled for compute capability %d.%d, "
-                      "before its tensor cores: make again on this machine, or use --precision "
-                      "float32", word, compiled.ptxVersion / 10, compiled.ptxVersion % 10);
+        return fail("--precision %s: the kernels were compiled for compute capability %d.%d, "
+                    "before its tensor cores: make again on this machine, or use --precision "
+                    "float32", word, compiled.ptxVersion / 10, compiled.ptxVersion % 10);
     if (error == cudaSuccess && !stream) {
         error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
         for (int i = 0; i < STAGES && error == cudaSuccess; i++) {
-            error = cudaMallocHost((void **)&stage[i], STAGE_BYTES);
+            error = cudaMallocHost((void **)&stage[i], sizeof(float) * STAGED);
             if (error == cudaSuccess)
                 error = cudaEventCreateWithFlags(&stage_free[i], cudaEventDisableTiming);
         }
         if (error != cudaSuccess) stream = NULL;      /* a later call tries everything again */
     }
-    if (error == cudaSuccess) return NULL;
+    if (error == cudaSuccess) return 1;
     cudaGetLastError();
-    return refuse("the GPU cannot be used: %s (%s)", cudaGetErrorString(error),
-                  cudaGetErrorName(error));
+    return fail("the GPU cannot be used: %s (%s)", cudaGetErrorString(error),
+                cudaGetErrorName(error));
 }
+const char *cuda_open(int precision) { return opened(precision) ? NULL : error_text(); }
 
 const char *cuda_name(void) { return device.name; }
 double cuda_free_bytes(void) {
@@ -156,15 +151,13 @@ static void release(float *x) {
 
 /* Through the stages in turn: the GPU copies one while the CPU fills the other. Returns at once. */
 static void upload(float *here, const float *host, long n) {
-    const char *from = (const char *)host;
-    char *to = (char *)here;
-    size_t left = sizeof(float) * n, part;
-    for (; left; left -= part, from += part, to += part) {
+    for (long i = 0; i < n; i += STAGED) {
         int s = stage_next++ % STAGES;
-        part = left < STAGE_BYTES ? left : STAGE_BYTES;
+        size_t bytes = sizeof(float) * (n - i < STAGED ? n - i : STAGED);
         check(cudaEventSynchronize(stage_free[s]), "uploading");
-        memcpy(stage[s], from, part);
-        check(cudaMemcpyAsync(to, stage[s], part, cudaMemcpyHostToDevice, stream), "uploading");
+        memcpy(stage[s], host + i, bytes);
+        check(cudaMemcpyAsync(here + i, stage[s], bytes, cudaMemcpyHostToDevice, stream),
+              "uploading");
         check(cudaEventRecord(stage_free[s], stream), "uploading");
     }
 }
@@ -1597,9 +1590,7 @@ template <int C> __global__ void __launch_bounds__(THIN_THREADS, 4) thin_kernel(
     if (t0 >= p.count || u0 >= q.count) return;       /* the whole block */
     int t = (int)threadIdx.x % a.high, g = (int)threadIdx.x / a.high, far = a.reach - 1;
     float4 *w = near + a.rows * a.pitch;
-    float sum[THIN][C];
-    #pragma unroll
-    for (int i = 0; i < THIN * C; i++) sum[i / C][i % C] = 0;
+    float sum[THIN][C] = {};
 
     for (int o = 0; o < d.o; o += THIN_DEPTH) {
         for (int i = (int)threadIdx.x; i < a.rows * a.wide * 2; i += (int)blockDim.x) {

@@ -69,7 +69,7 @@ ON_CUDA   = test_ops test_featurenet test_patches test_cuda
 EMULATED := $(if $(shell command -v g++),$(addprefix build/emulated/,$(ON_CUDA) train transfer))
 ON_GPU   := $(if $(GPU),$(addprefix build/gpu/,$(ON_CUDA)))
 
-build/emulated/cuda_kernels.o: cuda_kernels.cu layers.h core/device.h build/command $(CUDA_ON_CPU_TOOLS)
+build/emulated/cuda_kernels.o: cuda_kernels.cu layers.h core/device.h core/error.h build/command $(CUDA_ON_CPU_TOOLS)
 	@mkdir -p $(@D); echo "$(CXX) $@"
 	@$(cuda_on_cpu_compile)
 $(EMULATED): build/emulated/cuda_kernels.o $(CUDA_ON_CPU_O)
