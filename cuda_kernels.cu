@@ -175,8 +175,7 @@ enum { FOR_SUMS, FOR_COUNTS, FOR_SLICES, FOR_GRAM, SCRATCHES };
 static void *scratch_memory[SCRATCHES];
 static size_t scratch_size[SCRATCHES];
 static void drop_scratch(int which) {
-    cuda_synchronize();
-    check(cudaFree(scratch_memory[which]), "releasing memory");
+    release((float *)scratch_memory[which]);
     scratch_memory[which] = NULL, scratch_size[which] = 0;
 }
 static void *scratch(int which, size_t bytes) {
@@ -916,10 +915,12 @@ static void gradient_penalty(float *loss, float *v, const float *g, int n, long 
     each(n * each_, [=] __device__ (long i) { v[i] = (float)of[i / each_].b * g[i]; });
 }
 
+static long pixels_in(const Conv &d) { return (long)d.n * d.h * d.w; }
+static long pixels_out(const Conv &d) { return (long)d.n * d.oh * d.ow; }
 static void depthwise_conv2d_forward(float *y, const float *x, const float *w, const float *b,
                                      const Conv *conv) {
     Conv d = *conv;
-    each_row((long)d.n * d.oh * d.ow, d.c, [=] __device__ (long r, int c) {
+    each_row(pixels_out(d), d.c, [=] __device__ (long r, int c) {
         const float *image = x + r / d.ow / d.oh * d.h * d.w * d.c + c;
         int p = (int)(r / d.ow % d.oh) * d.stride - d.pad, q = (int)(r % d.ow) * d.stride - d.pad;
         float sum = b ? b[c] : 0;
@@ -934,7 +935,7 @@ static void depthwise_conv2d_forward(float *y, const float *x, const float *w, c
 static void depthwise_conv2d_backward_input(float *dx, const float *dy, const float *w,
                                             const Conv *conv) {
     Conv d = *conv;
-    each_row((long)d.n * d.h * d.w, d.c, [=] __device__ (long r, int c) {
+    each_row(pixels_in(d), d.c, [=] __device__ (long r, int c) {
         const float *image = dy + r / d.w / d.h * d.oh * d.ow * d.c + c;
         int i = (int)(r / d.w % d.h) + d.pad, j = (int)(r % d.w) + d.pad;
         float sum = 0;
@@ -953,8 +954,7 @@ static void depthwise_conv2d_backward_input(float *dx, const float *dy, const fl
 static void depthwise_conv2d_backward_weight(float *dw, const float *x, const float *dy,
                                              const Conv *conv) {
     Conv d = *conv;
-    long rows = (long)d.n * d.oh * d.ow;
-    sum_rows(d.kernel * d.kernel, rows, d.c, [=] __device__ (long r, int c, int tap) {
+    sum_rows(d.kernel * d.kernel, pixels_out(d), d.c, [=] __device__ (long r, int c, int tap) {
         int i = (int)(r / d.ow % d.oh) * d.stride + tap / d.kernel - d.pad;
         int j = (int)(r % d.ow) * d.stride + tap % d.kernel - d.pad;
         if ((unsigned)i >= (unsigned)d.h || (unsigned)j >= (unsigned)d.w) return 0.f;
@@ -1366,12 +1366,9 @@ register_tile_kernel(Left left, Right right, Out out, int slices) {
  * float32's range, so no loss needs scaling. Tensor cores have these types since Ampere: for an
  * older GPU the kernel is compiled empty, and cuda_open refuses the precision.
  * CUDA C++ has no functions for these instructions; tests/cuda_on_cpu has them on the CPU. */
-#if !defined __CUDA_ARCH__ || __CUDA_ARCH__ >= 800
-#define TENSOR_CORES
-#endif
 #ifdef CUDA_ON_CPU
 #include "ptx.h"
-#elif defined TENSOR_CORES
+#else
 __device__ static inline unsigned round_tf32(float x) {              /* to nearest */
     unsigned bits;
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
@@ -1393,32 +1390,29 @@ MMA(mma_tf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
 MMA(mma_bf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
 /* cp.async: 16 bytes from far to near, past the registers, while the thread goes on; NULL: zeros.
  * They are there when the thread has waited, and for the others after a barrier. */
-__device__ static inline void copy_four(float4 *to, const float *from) {
+__device__ inline void copy_four(float4 *to, const float *from) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  :: "r"((unsigned)__cvta_generic_to_shared(to)), "l"(from), "r"(from ? 16 : 0)
                  : "memory");
 }
 /* a load from shared memory by the whole warp, eight lanes at a time: cuda_on_cpu reports those
  * that want the same banks */
-__device__ static inline float4 near_four(const float4 *p) { return *p; }
+__device__ inline float4 near_four(const float4 *p) { return *p; }
 #endif
 
 /* What a lane multiplies: four numbers of a line, neighbours along the depth, in N registers. The
  * order of the depths is the same for both factors, so it need not be the instruction's. */
 struct Tf32 {
     static constexpr int N = 4;
-#ifdef TENSOR_CORES
     __device__ static void round(unsigned (&r)[N], const float (&f)[4]) {
         #pragma unroll
         for (int i = 0; i < 4; i++) r[i] = round_tf32(f[i]);
     }
     __device__ static void multiply(float (&d)[4], const unsigned (&a)[4], unsigned b0,
                                     unsigned b1) { mma_tf32(d, a, b0, b1); }
-#endif
 };
 struct Bf16 {
     static constexpr int N = 2;
-#ifdef TENSOR_CORES
     __device__ static void round(unsigned (&r)[N], const float (&f)[4]) {
         #pragma unroll
         for (int i = 0; i < 2; i++) {
@@ -1428,7 +1422,6 @@ struct Bf16 {
     }
     __device__ static void multiply(float (&d)[4], const unsigned (&a)[4], unsigned b0,
                                     unsigned b1) { mma_bf16(d, a, b0, b1); }
-#endif
 };
 
 /* A tile in shared memory, 16 deep, in rows of pieces of four neighbours, as they come from far:
@@ -1487,7 +1480,7 @@ constexpr int RING = 4;
 template <int BM, int BN, class T, class Left, class Right, class Out>
 __global__ void __launch_bounds__(THREADS, 2)
 tensor_kernel(Left left, Right right, Out out, int slices) {
-#ifdef TENSOR_CORES
+#if __CUDA_ARCH__ >= 800
     typedef Near<Left, BM> A;
     typedef Near<Right, BN> B;
     constexpr int WM = BM * BN / 32 / (THREADS / 32), STAGE = A::SIZE + B::SIZE;
@@ -1558,7 +1551,7 @@ tensor_kernel(Left left, Right right, Out out, int slices) {
             if (n + 4 * c < right.lines) out.put_quad(row, n + 4 * c, slice, four);
         }
     }
-#elif defined __CUDA_ARCH__
+#else
     __trap();                                         /* cuda_open refuses such a GPU */
 #endif
 }
@@ -1707,9 +1700,6 @@ static void product(Left left, Right right, Out out, int phases) {
 static int aligned(const void *x, int neighbours) {
     return (uintptr_t)x % 16 == 0 && neighbours % 4 == 0;
 }
-static long pixels_in(const Conv &d) { return (long)d.n * d.h * d.w; }
-static long pixels_out(const Conv &d) { return (long)d.n * d.oh * d.ow; }
-
 /* Operands count numbers in 32 bits and pixels in 31: half the registers, 16 GB for a tensor. */
 static void check_size(const Conv &d) {
     double in = (double)pixels_in(d) * d.c, out = (double)pixels_out(d) * d.o;
