@@ -29,6 +29,7 @@
 extern "C" {
 #include "core/error.h"
 }
+#include <algorithm>
 #include <cuda_bf16.h>
 #include <cuda_pipeline_primitives.h>
 #include <cuda_runtime.h>
@@ -153,7 +154,7 @@ static void release(float *x) {
 static void upload(float *here, const float *host, long n) {
     for (long i = 0; i < n; i += STAGED) {
         int s = stage_next++ % STAGES;
-        size_t bytes = sizeof(float) * (n - i < STAGED ? n - i : STAGED);
+        size_t bytes = sizeof(float) * std::min(n - i, STAGED);
         check(cudaEventSynchronize(stage_free[s]), "uploading");
         memcpy(stage[s], host + i, bytes);
         check(cudaMemcpyAsync(here + i, stage[s], bytes, cudaMemcpyHostToDevice, stream),
@@ -227,14 +228,13 @@ template <class F> __global__ void each_row_kernel(F f, long rows, int c) {
 }
 template <class F> static void each_row(long rows, int c, F f) {
     int lanes = lanes_for(c), high = THREADS / lanes;
-    long blocks = up(rows, high);
-    dim3 grid((unsigned)(blocks < 1 << 20 ? blocks : 1 << 20), up(c, lanes));
+    dim3 grid((unsigned)std::min(up(rows, high), 1L << 20), up(c, lanes));
     if (rows > 0 && c > 0) each_row_kernel<<<grid, dim3(lanes, high), 0, stream>>>(f, rows, c);
     launched(__PRETTY_FUNCTION__);
 }
 
 static void fill(float *x, float value, long n) {
-    if (value == 0 && n > 0)
+    if (value == 0)
         check(cudaMemsetAsync(x, 0, sizeof(float) * n, stream), "clearing memory");
     else each(n, [=] __device__ (long i) { x[i] = value; });
 }
@@ -407,45 +407,47 @@ static void gray_backward(float *dx, const float *dy, long rows, int c) {
     each_row(rows, c, [=] __device__ (long r, int j) { dx[r * c + j] += dy[r] / c; });
 }
 
-/* the angle of wave q at pixel p of a row of pictures (h,w): layers.h, wave_angle */
-__device__ static inline float wave_angle(const float *x, const float *k, long p, int h, int w,
-                                          int q, int waves, int others) {
-    const float *of = x + p / w / h * (waves + others);
-    return k[q] * (float)(p / w % h) + k[waves + q] * (float)(p % w) + (float)TURN * of[q];
-}
+/* F34 at pixel p of a row of pictures (h,w): layers.h, wave_angle */
+struct Waves {
+    const float *x, *k;
+    int h, w, waves, others;
+    __device__ float angle(long p, int q) const {
+        const float *of = x + p / w / h * (waves + others);
+        return k[q] * (float)(p / w % h) + k[waves + q] * (float)(p % w) + (float)TURN * of[q];
+    }
+    /* what dy says of the angle of wave q, or of number q */
+    __device__ float slope(const float *dy, long p, int q) const {
+        const float *from = dy + p * (2 * waves + others);
+        if (q >= waves) return from[waves + q];
+        float a = angle(p, q);
+        return from[q] * cosf(a) - from[waves + q] * sinf(a);
+    }
+};
 static void waves_forward(float *y, const float *x, const float *k, const float *b, int n, int h,
                           int w, int waves, int others) {
+    Waves at = { x, k, h, w, waves, others };
     int c = 2 * waves + others;
     each_row((long)n * h * w, c, [=] __device__ (long p, int j) {
-        float a = j < 2 * waves ? wave_angle(x, k, p, h, w, j % waves, waves, others) : 0;
+        float a = j < 2 * waves ? at.angle(p, j % waves) : 0;
         float z = j >= 2 * waves ? x[p / w / h * (waves + others) + j - waves]
                 : j < waves ? sinf(a) : cosf(a);
         y[p * c + j] = z + (b ? b[j] : 0);
     });
 }
-/* what dy says of the angle of wave q, or of number q, at pixel p */
-__device__ static inline float wave_slope(const float *dy, const float *x, const float *k, long p,
-                                          int h, int w, int q, int waves, int others) {
-    const float *from = dy + p * (2 * waves + others);
-    if (q >= waves) return from[waves + q];
-    float a = wave_angle(x, k, p, h, w, q, waves, others);
-    return from[q] * cosf(a) - from[waves + q] * sinf(a);
-}
 static void waves_backward(float *dx, float *dk, const float *dy, const float *x, const float *k,
                            int n, int h, int w, int waves, int others) {
+    Waves at = { x, k, h, w, waves, others };
     int numbers = waves + others;
     long all = (long)h * w;
     if (dx) each_row(n, numbers, [=] __device__ (long m, int q) {
         double sum = 0;
-        for (long p = m * all; p < (m + 1) * all; p++)
-            sum += wave_slope(dy, x, k, p, h, w, q, waves, others);
+        for (long p = m * all; p < (m + 1) * all; p++) sum += at.slope(dy, p, q);
         dx[m * numbers + q] += (float)(q < waves ? TURN * sum : sum);
     });
     if (dk) each_row(2, waves, [=] __device__ (long side, int q) {
         double sum = 0;
         for (long p = 0; p < n * all; p++)
-            sum += (double)(side ? p % w : p / w % h)
-                   * wave_slope(dy, x, k, p, h, w, q, waves, others);
+            sum += (double)(side ? p % w : p / w % h) * at.slope(dy, p, q);
         dk[side * waves + q] += (float)sum;
     });
 }
@@ -538,7 +540,7 @@ __device__ static inline bool last_block(unsigned *count, unsigned blocks) {
 }
 /* sum_i f(i), f giving one number or Two: at most SUM_BLOCKS blocks leave a partial sum each, and
  * the last of them adds those and hands them to finish(a, b). */
-constexpr int SUM_BLOCKS = 256;
+constexpr long SUM_BLOCKS = 256;
 template <class F, class Finish>
 __global__ void sum_kernel(Two *partial, unsigned *count, F f, long n, Finish finish) {
     Two total = { 0, 0 };
@@ -553,8 +555,8 @@ __global__ void sum_kernel(Two *partial, unsigned *count, F f, long n, Finish fi
 template <class F, class Finish> static void sum(long n, F f, Finish finish) {
     Two *partial = (Two *)scratch(FOR_SUMS, SUM_BLOCKS * sizeof(Two));
     unsigned *count = (unsigned *)scratch(FOR_COUNTS, sizeof(unsigned));
-    int blocks = n < SUM_BLOCKS * THREADS ? (int)up(n, THREADS) : SUM_BLOCKS;
-    sum_kernel<<<blocks < 1 ? 1 : blocks, THREADS, 0, stream>>>(partial, count, f, n, finish);
+    long blocks = std::clamp(up(n, THREADS), 1L, SUM_BLOCKS);
+    sum_kernel<<<blocks, THREADS, 0, stream>>>(partial, count, f, n, finish);
     launched(__PRETTY_FUNCTION__);
 }
 /* out = sum_i f(i) / count */
@@ -790,10 +792,8 @@ __global__ void sum_rows_kernel(Two *partial, unsigned *count, F f, long rows, i
 template <class F, class Finish>
 static void sum_rows(int groups, long rows, int c, F f, Finish finish) {
     int lanes = lanes_for(c), high = THREADS / lanes, tiles = (int)up(c, lanes);
-    long slices = rows / (high * 8L);                 /* work enough for a thread, */
-    long most = 512L / tiles / groups;                /* blocks enough, parts few enough to add */
-    if (slices > most) slices = most;
-    if (slices < 1) slices = 1;
+    /* work enough for a thread; blocks enough, and parts few enough to add */
+    long slices = std::max(1L, std::min(rows / (high * 8L), 512L / tiles / groups));
     Two *partial = (Two *)scratch(FOR_SUMS, slices * groups * c * sizeof(Two));
     unsigned *count = (unsigned *)scratch(FOR_COUNTS, sizeof(unsigned) * groups * tiles);
     dim3 grid(tiles, (unsigned)slices, groups), block(lanes, high);
@@ -1636,16 +1636,15 @@ template <int C> __global__ void __launch_bounds__(THIN_THREADS, 4) thin_kernel(
 /* How a product is cut: the tile, and the slices of its depth. Follows from the sizes alone. */
 struct Plan { int bm, bn, slices; };
 static Plan plan(long lines, long columns, long depths, long phases, long count, int tensor) {
-    const int ENOUGH = tensor ? 128 : 256;            /* blocks that keep a large GPU busy */
+    const long ENOUGH = tensor ? 128 : 256;           /* blocks that keep a large GPU busy */
     Plan p = { 128, 64, 1 };
     if (lines <= 0 || columns <= 0) return p;
     if (columns <= 16 && !tensor) p.bm = 256, p.bn = 16;
     else if (columns > 64 && (tensor || (double)lines * columns * phases >= 128. * 128 * ENOUGH))
         p.bn = 128;
-    long tiles = up(lines, p.bm) * up(columns, p.bn) * phases, most = depths / 128;
-    if (tiles <= ENOUGH / 2) p.slices = (int)(ENOUGH / tiles < most ? ENOUGH / tiles : most);
-    while (p.slices > 1 && (double)p.slices * count > 64e6) p.slices--;
-    if (p.slices < 1) p.slices = 1;
+    long tiles = up(lines, p.bm) * up(columns, p.bn) * phases;
+    long slices = std::min({ ENOUGH / tiles, depths / 128, 64000000 / count });
+    if (tiles <= ENOUGH / 2) p.slices = (int)std::max(1L, slices);
     return p;
 }
 
@@ -1673,13 +1672,14 @@ static void product(Left left, Right right, Out out, int phases) {
         plain<<<grid, block, 0, stream>>>(left, right, out);
         return launched(__PRETTY_FUNCTION__);
     }
-    const int tensor = PRECISION != FLOAT32 && ladder != 3 && left.quads && right.quads
-                       && out.quads && (right.lines > 16 || ladder == 4);
+    const int quads = left.quads && right.quads;
+    const int tensor = PRECISION != FLOAT32 && ladder != 3 && quads && out.quads
+                       && (right.lines > 16 || ladder == 4);
     Plan p = plan(left.lines, right.lines, left.depths, phases, out.count, tensor);
     size_t bytes = sizeof(float) * out.count * p.slices;
     out.parts = p.slices > 1 ? (float *)scratch(FOR_SLICES, bytes) : NULL;
     if (ladder == 4 && p.bn == 64) p.bn = 128;
-    if (p.bn == 128 && !(left.quads && right.quads)) p.bn = 64;
+    if (p.bn == 128 && !quads) p.bn = 64;
     dim3 grid(up(left.lines, p.bm), up(right.lines, p.bn), phases * p.slices);
     if constexpr (PRECISION != FLOAT32) {
         typedef std::conditional_t<PRECISION == BF16, Bf16, Tf32> T;
@@ -1702,8 +1702,7 @@ static int aligned(const void *x, int neighbours) {
 }
 /* Operands count numbers in 32 bits and pixels in 31: half the registers, 16 GB for a tensor. */
 static void check_size(const Conv &d) {
-    double in = (double)pixels_in(d) * d.c, out = (double)pixels_out(d) * d.o;
-    double most = in > out ? in : out;
+    double most = std::max((double)pixels_in(d) * d.c, (double)pixels_out(d) * d.o);
     if (most <= UINT32_MAX && pixels_in(d) <= INT32_MAX && pixels_out(d) <= INT32_MAX
         && d.stride < 256) return;
     fprintf(stderr, "cuda: a convolution of %.0f numbers, stride %d: expected at most %.0f "
@@ -1735,8 +1734,7 @@ static int thin(float *dx, const float *dy, const float *w, const float *b, int 
     int s = d.stride, high = (int)up(d.h, s), wide = (int)up(up(d.w, s), THIN);
     a.dy = dy, a.w = w, a.turned = turned;
     a.out = { output(dx, b, 1, accumulate, pixels_in(d), d.c), { d, {}, {} } };
-    a.groups = wide < 8 ? wide : 8;
-    a.high = THIN_THREADS / a.groups < high ? THIN_THREADS / a.groups : high;
+    a.groups = std::min(wide, 8), a.high = std::min(THIN_THREADS / a.groups, high);
     a.down = (int)up(high, a.high), a.across = (int)up(wide, a.groups);
     a.reach = (int)up(d.kernel, s), a.rows = a.high + a.reach - 1;
     a.wide = a.groups * THIN + a.reach - 1, a.pitch = a.wide * 2 | 1, a.by_wide = div_by(a.wide);
@@ -1939,8 +1937,7 @@ __global__ void __launch_bounds__(THREADS) nearest_kernel(Least *part, const flo
 }
 /* as many slices of y as make a thousand blocks, of 256 rows at least: by the sizes alone */
 static long nearest_slices(long nx, long ny) {
-    long slices = 1024 / up(nx, NEAR), most = up(ny, 256);
-    return slices > most ? most : slices < 1 ? 1 : slices;
+    return std::max(1L, std::min(1024 / up(nx, NEAR), up(ny, 256)));
 }
 static long nearest_scratch(long nx, long ny, int) {
     return nx > 0 ? nearest_slices(nx, ny) * nx * 2 : 0;

@@ -315,6 +315,10 @@ struct Range { uintptr_t from, to; };
 static std::vector<Range> &constants = *new std::vector<Range>;      /* what the program cannot write, a kernel may read */
 static Cell *device_cells;
 static Places *device_places;
+static bool is_pinned(const void *p) {
+    auto h = pinned.upper_bound((uintptr_t)p);
+    return h != pinned.begin() && (--h, (uintptr_t)p < h->first + h->second);
+}
 /* everything that is neither device memory nor on the thread's own stack */
 __attribute__((noinline)) static void outside(const void *q, size_t n, int kind, const void *pc) {
     uintptr_t p = (uintptr_t)q;
@@ -323,7 +327,6 @@ __attribute__((noinline)) static void outside(const void *q, size_t n, int kind,
         if (p - BASE < WINDOW) fail(pc, format("%s device memory, %s", verb, describe(p - BASE).c_str()));
         return;
     }
-    if (p - my_stack < STACK) return;
     if (q >= __start_cuda_device && q < __stop_cuda_device) {
         size_t from = (size_t)((const char *)q - __start_cuda_device), cells = (size_t)(__stop_cuda_device - __start_cuda_device);
         if (!device_cells) {
@@ -337,10 +340,8 @@ __attribute__((noinline)) static void outside(const void *q, size_t n, int kind,
     for (auto &r : constants) constant |= p >= r.from && p < r.to;
     if (constant && kind == READ) return;
     if (p - (uintptr_t)stacks < 1024 * STACK) fail(pc, format("%s a local variable of another thread (%p)", verb, q));
-    auto h = pinned.upper_bound(p);
-    bool is_pinned = h != pinned.begin() && (--h, p < h->first + h->second);
     fail(pc, constant ? format("writes constant memory (%p)", q) : p < 4096 ? format("%s %zu bytes through a null pointer (%p)", verb, n, q)
-             : format("%s %zu bytes of %shost memory at %p", verb, n, is_pinned ? "pinned " : "", q));
+             : format("%s %zu bytes of %shost memory at %p", verb, n, is_pinned(q) ? "pinned " : "", q));
 }
 
 /* ---- the hooks ---- */
@@ -517,7 +518,7 @@ unsigned cuda_on_cpu_barrier(int line, int value) {
     wait(AT_BLOCK);
     return (unsigned)T.mask;
 }
-static const char *const op_names[] = { "__syncthreads", "__syncwarp", "a shuffle", "a vote", "a match", "a wmma function" };
+static const char *const op_names[] = { "__syncthreads", "__syncwarp", "a shuffle", "a vote", "a wmma function" };
 const uint64_t *cuda_on_cpu_warp(int op, unsigned mask, uint64_t value, const void *pc) {
     device_only(op_names[op]);
     Thread &T = threads[me];
@@ -923,10 +924,6 @@ cudaError_t cudaFreeHost(void *p) {
     if (p && !pinned.erase((uintptr_t)p)) fail(__builtin_return_address(0), format("cudaFreeHost of %p, which is not from cudaMallocHost", p));
     free(p);
     return cudaSuccess;
-}
-static bool is_pinned(const void *p) {
-    auto h = pinned.upper_bound((uintptr_t)p);
-    return h != pinned.begin() && (--h, (uintptr_t)p < h->first + h->second);
 }
 static void copy(void *to, const void *from, size_t n) {
     Open window;

@@ -57,7 +57,7 @@ constexpr int warpSize = 32;
 
 /* ---- threads of a block: every operation at which a thread waits for others ---- */
 
-enum CudaOnCpuOp { CPU_SYNCTHREADS, CPU_SYNCWARP, CPU_SHFL, CPU_VOTE, CPU_MATCH, CPU_WMMA };
+enum CudaOnCpuOp { CPU_SYNCTHREADS, CPU_SYNCWARP, CPU_SHFL, CPU_VOTE, CPU_WMMA };
 void cuda_on_cpu_kernel(const char *name, unsigned bound = 1024, unsigned = 0);  /* the first thing a kernel does */
 unsigned cuda_on_cpu_barrier(int line, int value);                               /* how many threads came with value != 0 */
 /* waits for the lanes in mask; lane i's value is then at [i] until this lane's next operation. pc: where, if not the caller */
