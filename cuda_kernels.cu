@@ -114,7 +114,7 @@ static int opened(int precision) {
     if (error == cudaSuccess && !stream) {
         error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
         for (int i = 0; i < STAGES && error == cudaSuccess; i++) {
-            error = cudaMallocHost((void **)&stage[i], sizeof(float) * STAGED);
+            error = cudaMallocHost(&stage[i], sizeof(float) * STAGED);
             if (error == cudaSuccess)
                 error = cudaEventCreateWithFlags(&stage_free[i], cudaEventDisableTiming);
         }
@@ -139,7 +139,7 @@ static float *alloc(long count) {
     float *x = NULL;
     size_t bytes = sizeof(float) * (count ? count : 1);
     check(cudaGetLastError(), "starting a kernel");
-    cudaError_t error = count < 0 ? cudaErrorMemoryAllocation : cudaMalloc((void **)&x, bytes);
+    cudaError_t error = count < 0 ? cudaErrorMemoryAllocation : cudaMalloc(&x, bytes);
     if (error == cudaErrorMemoryAllocation) return cudaGetLastError(), nullptr;
     check(error, "computing");            /* a kernel's error that cudaMalloc is the first to see */
     check(cudaMemsetAsync(x, 0, bytes, stream), "clearing memory");
@@ -179,7 +179,8 @@ static void drop_scratch(int which) {
     release((float *)scratch_memory[which]);
     scratch_memory[which] = NULL, scratch_size[which] = 0;
 }
-static void *scratch(int which, size_t bytes) {
+template <class T> static T *scratch(int which, long count) {
+    size_t bytes = sizeof(T) * count;
     if (bytes > scratch_size[which]) {
         drop_scratch(which);
         check(cudaMalloc(&scratch_memory[which], bytes),
@@ -187,7 +188,7 @@ static void *scratch(int which, size_t bytes) {
         check(cudaMemsetAsync(scratch_memory[which], 0, bytes, stream), "clearing memory");
         scratch_size[which] = bytes;
     }
-    return scratch_memory[which];
+    return (T *)scratch_memory[which];
 }
 
 void cuda_close(void) {
@@ -553,8 +554,8 @@ __global__ void sum_kernel(Two *partial, unsigned *count, F f, long n, Finish fi
     if (threadIdx.x == 0) finish(total.a, total.b);
 }
 template <class F, class Finish> static void sum(long n, F f, Finish finish) {
-    Two *partial = (Two *)scratch(FOR_SUMS, SUM_BLOCKS * sizeof(Two));
-    unsigned *count = (unsigned *)scratch(FOR_COUNTS, sizeof(unsigned));
+    Two *partial = scratch<Two>(FOR_SUMS, SUM_BLOCKS);
+    unsigned *count = scratch<unsigned>(FOR_COUNTS, 1);
     long blocks = std::clamp(up(n, THREADS), 1L, SUM_BLOCKS);
     sum_kernel<<<blocks, THREADS, 0, stream>>>(partial, count, f, n, finish);
     launched(__PRETTY_FUNCTION__);
@@ -569,8 +570,7 @@ template <class F> static void ratio_of(float *out, long n, F f) {
 }
 /* sum_i f(i) where the next kernels can read it */
 template <class F> static const double *total_of(long n, F f) {
-    Two *partial = (Two *)scratch(FOR_SUMS, (SUM_BLOCKS + 1) * sizeof(Two));
-    double *total = &partial[SUM_BLOCKS].a;
+    double *total = &scratch<Two>(FOR_SUMS, SUM_BLOCKS + 1)[SUM_BLOCKS].a;
     sum(n, f, [=] __device__ (double a, double) { *total = a; });
     return total;
 }
@@ -794,8 +794,8 @@ static void sum_rows(int groups, long rows, int c, F f, Finish finish) {
     int lanes = lanes_for(c), high = THREADS / lanes, tiles = (int)up(c, lanes);
     /* work enough for a thread; blocks enough, and parts few enough to add */
     long slices = std::max(1L, std::min(rows / (high * 8L), 512L / tiles / groups));
-    Two *partial = (Two *)scratch(FOR_SUMS, slices * groups * c * sizeof(Two));
-    unsigned *count = (unsigned *)scratch(FOR_COUNTS, sizeof(unsigned) * groups * tiles);
+    Two *partial = scratch<Two>(FOR_SUMS, slices * groups * c);
+    unsigned *count = scratch<unsigned>(FOR_COUNTS, (long)groups * tiles);
     dim3 grid(tiles, (unsigned)slices, groups), block(lanes, high);
     sum_rows_kernel<<<grid, block, 0, stream>>>(partial, count, f, rows, c, finish);
     launched(__PRETTY_FUNCTION__);
@@ -845,7 +845,7 @@ static void normalize_gradient(float *dx, float *dgamma, float *dbeta, const flo
                                const float *var, int groups, long rows, int c, long step) {
     bool own = groups == 1 || step;                  /* nobody else adds to this group's dgamma */
     /* sums and means of dy and dy h, per group and channel */
-    Two *sums = (Two *)scratch(FOR_GRAM, (size_t)groups * c * (sizeof(Two) + sizeof(Pair)));
+    Two *sums = scratch<Two>(FOR_GRAM, 2L * groups * c);
     Pair *means = (Pair *)(sums + (long)groups * c);
     sum_rows(groups, rows, c, [=] __device__ (long r, int j, int g) -> Pair {
                  long i = (g * rows + r) * c + j, k = (long)g * c + j;
@@ -904,7 +904,7 @@ static void batchnorm_inference(float *y, const float *x, const float *gamma, co
 /* the rows of a picture are its numbers, its only channel: sum_rows sums each picture */
 static void gradient_penalty(float *loss, float *v, const float *g, int n, long each_) {
     /* (|g_i| - 1)^2, and what g_i is multiplied with */
-    Two *of = (Two *)scratch(FOR_GRAM, n * sizeof(Two));
+    Two *of = scratch<Two>(FOR_GRAM, n);
     sum_rows(n, each_, 1, [=] __device__ (long k, int, int i) {
         return g[i * each_ + k] * g[i * each_ + k];
     }, [=] __device__ (int i, int, double square, double) {
@@ -1381,10 +1381,10 @@ __device__ static inline unsigned round_tf32(float x) {              /* to neare
 #define MMA(name, shape)                                                                       \
     __device__ static inline void name(float (&d)[4], const unsigned (&a)[4], unsigned b0,     \
                                        unsigned b1) {                                          \
-        asm("mma.sync.aligned." shape " {%0, %1, %2, %3}, {%4, %5, %6, %7}, "         \
-                     "{%8, %9}, {%0, %1, %2, %3};"                                             \
-                     : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                          \
-                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));          \
+        asm("mma.sync.aligned." shape " {%0, %1, %2, %3}, {%4, %5, %6, %7}, "                  \
+            "{%8, %9}, {%0, %1, %2, %3};"                                                      \
+            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                   \
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));                   \
     }
 MMA(mma_tf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
 MMA(mma_bf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
@@ -1676,8 +1676,7 @@ static void product(Left left, Right right, Out out, int phases) {
     const int tensor = PRECISION != FLOAT32 && ladder != 3 && quads && out.quads
                        && (right.lines > 16 || ladder == 4);
     Plan p = plan(left.lines, right.lines, left.depths, phases, out.count, tensor);
-    size_t bytes = sizeof(float) * out.count * p.slices;
-    out.parts = p.slices > 1 ? (float *)scratch(FOR_SLICES, bytes) : NULL;
+    out.parts = p.slices > 1 ? scratch<float>(FOR_SLICES, out.count * p.slices) : NULL;
     if (ladder == 4 && p.bn == 64) p.bn = 128;
     if (p.bn == 128 && !quads) p.bn = 64;
     dim3 grid(up(left.lines, p.bm), up(right.lines, p.bn), phases * p.slices);
@@ -1850,7 +1849,7 @@ static long gram_scratch(long rows, int c) {
     return rows * c + up((long)c * c, 4) * 4 + conv_scratch(&d);
 }
 static void gram_forward(float *g, float *mean, const float *f, long rows, int c) {
-    float *memory = (float *)scratch(FOR_GRAM, mean ? sizeof(float) * (rows * c) : 0);
+    float *memory = scratch<float>(FOR_GRAM, mean ? rows * c : 0);
     if (mean) mean_rows(mean, 0, f, 1, rows, c);
     const float *e = centred(f, mean, rows, c, memory);
     Products<FLOAT32>::correlate(g, e, e, 1 / (float)rows, 0, as_conv(rows, c, c));
@@ -1858,7 +1857,7 @@ static void gram_forward(float *g, float *mean, const float *f, long rows, int c
 static void gram_backward(float *df, const float *dg, const float *f, const float *mean, long rows,
                           int c) {
     long square = up((long)c * c, 4) * 4;             /* e, if any, is aligned as w is */
-    float *w = (float *)scratch(FOR_GRAM, sizeof(float) * (square + (mean ? rows * c : 0)));
+    float *w = scratch<float>(FOR_GRAM, square + (mean ? rows * c : 0));
     const float *e = centred(f, mean, rows, c, w + square);
     each_row(c, c, [=] __device__ (long i, int j) {
         w[i * c + j] = (dg[i * c + j] + dg[(long)j * c + i]) / rows;
@@ -1951,7 +1950,7 @@ static void nearest(float *index, float *least, const float *x, const float *y, 
     }
     if (nx <= 0) return;
     int slices = (int)nearest_slices(nx, ny);
-    Least *part = (Least *)scratch(FOR_SLICES, slices * nx * sizeof(Least));
+    Least *part = scratch<Least>(FOR_SLICES, slices * nx);
     dim3 grid(up(nx, NEAR), slices);
     nearest_kernel<<<grid, THREADS, 0, stream>>>(part, x, y, weight, nx, ny, c);
     launched(__PRETTY_FUNCTION__);
