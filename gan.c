@@ -1190,7 +1190,7 @@ const Recipe recipes[] = {
       .describe = mlp_describe, .multiple = 4, DCGAN_STEP },
     { "dcgan64", "the same for pictures of 64x64 and more, in colour",
       "document 003; Radford et al. 2015", .data = "fashion-mnist:tinted",
-      .defaults = { RUN(32, 64, 1500), ADAM(5e-4, 0.5, 0.999), WITHOUT_GRAIN },
+      .defaults = { RUN(32, 64, 4000), ADAM(5e-4, 0.5, 0.999), .lr_d = 2e-4, WITHOUT_GRAIN },
       .describe = dcgan64_describe, .multiple = 16, .tail = 1, DCGAN_STEP },
     { "lsgan", "dcgan with squared errors for its losses", "Mao et al. 2017",
       .defaults = { DCGAN_DEFAULTS }, .objective = LEAST_SQUARES, DCGAN },

@@ -227,7 +227,7 @@ golden: build/golden
 	  echo "as in validation/SHA256SUMS" || echo "other bytes than in validation/SHA256SUMS: another C library" \
 	  "rounds exp and tanh in another way; ./validate compares within tolerances"; }
 build/golden: validation/golden.c gan.c $(PARTS)
-	@echo "$(CC) $@"; $(CC) -std=gnu11 -O3 -ffp-contract=off $(WARN) $(OPENMP) -I. -Dreal=double -DREFERENCE \
+	@echo "$(CC) $@"; $(CC) -std=gnu11 -O2 -ffp-contract=off $(WARN) $(OPENMP) -I. -Dreal=double -DREFERENCE \
 	    -o $@ validation/golden.c gan.c $(LDLIBS)
 build/golden_float: validation/golden.c build/gan.o $(PARTS)
 	@echo "$(CC) $@"; $(CC) $(CFLAGS) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
