@@ -265,5 +265,6 @@ void options_help(const Option *table) {
         printf("  %-24s %s%s%s%s\n", left, o->help, shown ? " (default " : "",
                shown ? o->fallback : "", shown ? ")" : "");
     }
+    if (fflush(stdout)) die(1, "standard output: %s", strerror(errno));
 }
 #endif

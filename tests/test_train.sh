@@ -90,6 +90,12 @@ for option in $(names); do
     check "options.txt tells $option" grep -q -e "^$option " "$tmp/kept/options.txt"
 done
 for recipe in dcgan style; do check "--help explains $recipe" grep -q "^  $recipe .*(.*)" "$tmp/help"; done
+for program in train transfer validate; do
+    ./$program --help >/dev/full 2>"$tmp/err"; status=$?
+    check "$program --help to a full disk: status $status" [ $status = 1 ]
+    check "$program --help to a full disk: one line" lines "$tmp/err" 1
+    check "$program --help to a full disk: says so" grep -q "^$program: standard output: No space left" "$tmp/err"
+done
 good "--dry-run" $data --dry-run --out "$tmp/new"
 check "--dry-run leaves no file" [ ! -e "$tmp/new" ]
 check "--dry-run takes two steps" [ "$(grep -c '^dry run: step' "$tmp/log")" = 2 ]
