@@ -3,7 +3,7 @@
  *   Gan gan;
  *   gan_begin(&gan, recipe_find("dcgan"), &options, &ops_tiled);     describes the networks
  *   gan_finish(&gan);                                allocates and draws the first weights
- *   for (...) { fill gan.x_real (and .content, .mask);  gan_step(&gan, &report); }
+ *   for (...) { ops->upload to gan.x_real (.content, .given, ..);  gan_step(&gan, &report); }
  *   gan_save(&gan, "checkpoint.safetensors", ...);
  *
  * Everything random is drawn from (options.seed, purpose, step): a resumed run draws what the
@@ -31,7 +31,7 @@ typedef struct GanOptions {
     int schedule;                       /* of the rates: CONSTANT, LINEAR, COSINE */
     int tail;                           /* channels before dcgan's last layer; 0: no such layer */
     int body;                           /* of G's blocks: RESIDUAL, INCEPTION, SEPARABLE */
-    double ema;                         /* in (0,1): mean of G's weights, a mean + (1 - a) w */
+    double ema;                         /* F26: a of mean <- a mean + (1 - a) w, of G; 0: none */
     int sync_batchnorm;                 /* 1: batch norm's statistics are those of all ranks */
     uint64_t seed;
     int vgg; const StFile *weights;     /* adain: see features_open; 0, NULL: random features */
@@ -41,13 +41,13 @@ typedef struct GanOptions {
 
 enum { GAN_PARTS = 6, GAN_FEATURES = 18, GAN_NETS = 6, GAN_BUFFERS = 24 };
 
-/* What a step did. Losses are those before its updates; d_real and d_fake are mean sigmoid(logits):
- * D(x) and D(G(z)), of two discriminators their mean; norms are of all gradients. loss_g = sum of
- * weight * part. A recipe without a D leaves D's numbers 0. */
+/* What a step did. Each loss is that before the update of its own network. d_real, d_fake: the mean
+ * sigmoid of D's logits (RELATIVISTIC: of their differences), of two Ds their mean; norms: before
+ * clipping. loss_g = sum of weight * part. A recipe without a D leaves D's numbers 0. */
 typedef struct Report {
     double loss_d, loss_g, d_real, d_fake, norm_d, norm_g;
-    double penalty;                      /* F12, without its weight */
-    double batch_std;                    /* mean over pixels that D sees; 0: all alike, or no D */
+    double penalty;                      /* F12 or F33, without its weight */
+    double batch_std;                    /* how much the fakes differ, a pixel; 0: alike, or no D */
     double part[GAN_PARTS];              /* named by the recipe */
 } Report;
 
@@ -145,7 +145,7 @@ int gan_content(const Gan *gan);         /* channels of gan->content */
 int gan_n_critic(const Gan *gan);        /* how many batches gan->x_real takes for one step */
 Net *gan_net(const Gan *gan, int i);     /* network i of those that there are; NULL past the last */
 
-/* One training step on gan->x_real (content, mask): D's update, then G's. */
+/* One training step on gan->x_real (content, mask): D's update, then G's; cyclegan: G's first. */
 void gan_step(Gan *gan, Report *report);
 /* Its halves: a GPU is asked for everything; it is waited for. Between them the next batch can be
  * prepared, on the host. */

@@ -2,7 +2,7 @@
  * all else is tested against.
  *
  * What is here
- *   struct Ops      the table of operations. A network holds a `const Ops *`, and no other.
+ *   struct Ops      the table of operations. A network computes by one `const Ops *` alone.
  *   ops_naive       this file's table: one loop per sum sign, OpenMP over independent outputs.
  *   philox4x32      counter-based random numbers: a function of (seed, stream, index) alone.
  * tiled.h (fast on the CPU) and cuda_kernels.cu (the GPU) fill the same table: tiled_NAME and NAME.
@@ -15,12 +15,12 @@
  *
  * Conventions
  *   - Activations are NHWC: x[n,h,w,c] stands at x[((n*H + h)*W + w)*C + c]. `rows` means N*H*W:
- *     all pixels of a batch.
+ *     all pixels of a batch; beside `groups` those of one group, in adain those of one picture.
  *   - Convolution weights are HWIO: w[u,v,c,o] at w[((u*K + v)*C + c)*O + o], dense ones w[in,out].
  *   - Outputs come first, then inputs, then sizes. dx stands for dL/dx.
  *   - Forward functions overwrite their output; backward functions ADD (+=) to the gradients they
- *     compute. A gradient may be NULL where the comment says so. `In place`: dx may be dy, which
- *     becomes what would have been added.
+ *     compute. A gradient may be NULL where the comment says so. `In place`: dx may be dy; then
+ *     the gradient takes dy's place and is not added.
  *   - The same bits for any number of threads: work is split by output, each sum has a fixed order.
  *   - F-numbers name the formulas; notebooks-as-md/README.md has the index. */
 #ifndef LAYERS_H

@@ -2,8 +2,8 @@
  *
  *     options -> data -> networks -> folder, then for each step:
  *         upload_batch   the pictures of the step                    (training/batch.h)
- *         gan_step       D's update, then G's; while a GPU computes,
- *                        the next batch is prepared                  (gan.c)
+ *         gan_step_begin, gan_step_end   D's update, then G's (cyclegan: G's first);
+ *                        between them the next batch is prepared     (gan.c)
  *         record         log, samples, checkpoint                    (training/folder.h)
  *
  * --evaluate and --compress measure a run, or make it smaller, instead of that (evaluate.h).
@@ -22,9 +22,9 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-/* ---------------------------------------------------------------- what all jobs begin with */
+/* ---------------------------------------------------- what training and --evaluate begin with */
 
-/* Everything that a job works with, up to networks with their first weights */
+/* Opens all that both work with, up to networks with their first weights */
 static void run_open(Run *run) {
     run_settle(run);
     if (run->job == EVALUATES) check_measurable(run);
@@ -127,7 +127,7 @@ static int train(Run *run) {
         gan_step_begin(gan);
         if (gan->step + 1 < run->options.steps) prepare_batch(run, gan->step + 1);
         gan_step_end(gan, &report);
-        if (gan->recipe->objective == RELATIVISTIC)       /* F33 comes in every fourth step only */
+        if (gan->recipe->objective == RELATIVISTIC)   /* without F33, which every fourth step has */
             report.loss_d -= gan->options.penalty_weight * report.penalty;
         record(run, &report);
     }

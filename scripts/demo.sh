@@ -30,7 +30,7 @@ pictures="runs/demo-stylegan/samples.png runs/demo-stylegan/mixing.png"
 number=0 columns=
 for textile do
     number=$((number + 1)) run=runs/demo-cloth-$number
-    echo "== 2 of 3: weaving cloth like $textile, about $each minutes (README: 3,000 steps)"
+    echo "== 2 of 3: weaving cloth like $textile, about $each minutes (README: 2,000 or 3,000 steps)"
     learn "$each" $run --recipe cloth --style "$textile"
     ./transfer --generator $run --repeat 256 --output $run/repeat.png
     ./transfer --generator $run --content "$content" --size 256 --sheet $run/garments.png
