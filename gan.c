@@ -1305,7 +1305,7 @@ static void want_shared(Gan *gan) {
     want(gan, &gan->numbers, NUMBERS);
     want(gan, &gan->x_real, batches * pixels * o->channels);
     if (gan_content(gan)) want(gan, &gan->content, o->batch * pixels * gan_content(gan));
-    if (gan->g_given) want(gan, &gan->given, batches * o->classes);
+    if (feeds == FEED_CLASSES || gan->g_given) want(gan, &gan->given, batches * o->classes);
     if (feeds == FEED_CROPS || feeds == FEED_LABELS) want(gan, &gan->labels, o->batch);
     if (gan->d.nodes) want(gan, &gan->d_target, 2 * node_count(logits_of(gan, &gan->d)));
     if (o->penalty_weight > 0) want(gan, &gan->t, o->batch);
