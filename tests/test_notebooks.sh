@@ -35,7 +35,7 @@ not run
 left alone
 ```
 END
-env FOLDER="$tmp/book" SCRATCH="$tmp/scratch" UPDATE=1 sh notebooks-as-md/run.sh > "$tmp/log" 2>&1; }
+env FOLDER="$tmp/book" SCRATCH="$tmp/scratch" LONG= UPDATE=1 sh notebooks-as-md/run.sh > "$tmp/log" 2>&1; }
 
 planted() { # planted WHAT COMPLAINT SED: with this change the chapter fails, says so, and names the place
     what=$1 complaint=$2; shift 2
