@@ -3,7 +3,7 @@
 #                 lists the pictures to open. DATA=fashion-mnist|synthetic|folder  PATTERN=picture  MINUTES=2
 # make gallery    fetches paintings and garments and makes README's gallery in the folder GALLERY (gallery)
 # make page       writes build/page.html: the same code in a browser. It needs clang for WebAssembly
-# make test       checks everything; the last line is 'N passed, N failed'. LONG=1: at full length
+# make test       runs the tests; the last line is 'N passed, N failed'. LONG=1: at full length
 # make endurance  kills a run N=200 times, fills disks, runs for long: tests/endurance.sh
 # make fuzz       lets libFuzzer (clang) try every reader of files, MINUTES=10 each
 # make tsan       finds threads that use the same number in no order (clang, libomp-dev)
