@@ -234,6 +234,18 @@ template <class F> static void each_row(long rows, int c, F f) {
     launched(__PRETTY_FUNCTION__);
 }
 
+/* n / d for 0 <= n < 2^31 as a multiplication and a shift   (Granlund, Montgomery 1994) */
+struct Div { unsigned d, multiplier, shift; };
+static Div div_by(int d) {
+    Div v = { (unsigned)d, 0, 0 };
+    while (v.shift < 31 && 1u << v.shift < v.d) v.shift++;
+    v.multiplier = (unsigned)((((uint64_t)1 << 32) * (((uint64_t)1 << v.shift) - v.d)) / v.d + 1);
+    return v;
+}
+__device__ static inline int operator/(int n, const Div &v) {
+    return (int)(((unsigned)((uint64_t)(unsigned)n * v.multiplier >> 32) + (unsigned)n) >> v.shift);
+}
+
 static void fill(float *x, float value, long n) {
     if (value == 0)
         check(cudaMemsetAsync(x, 0, sizeof(float) * n, stream), "clearing memory");
@@ -338,18 +350,18 @@ __device__ static inline int copy_of(int which, int i, int size, int pad) {
 static void reflect_pad_backward(float *dx, const float *dy, int n, int h, int w, int c, int pad) {
     int hp = h + 2 * pad, wp = w + 2 * pad;
     each_row((long)n * h * w, c, [=] __device__ (long r, int k) {
+        long picture = r / w / h, p = r / w % h, q = r % w;
         float sum = 0;
-        for (int a = 0; a < 3; a++)
-            for (int b = 0; b < 3; b++) {
-                int i = copy_of(a, (int)(r / w % h), h, pad), j = copy_of(b, (int)(r % w), w, pad);
-                if (i >= 0 && j >= 0) sum += dy[((r / w / h * hp + i) * wp + j) * c + k];
-            }
+        for (int which = 0; which < 9; which++) {
+            int i = copy_of(which / 3, (int)p, h, pad), j = copy_of(which % 3, (int)q, w, pad);
+            if (i >= 0 && j >= 0) sum += dy[((picture * hp + i) * wp + j) * c + k];
+        }
         dx[r * c + k] += sum;
     });
 }
 static void upsample_forward(float *y, const float *x, int n, int h, int w, int c, int f) {
-    each_row((long)n * h * f * w * f, c, [=] __device__ (long r, int k) {
-        y[r * c + k] = x[(r / (w * f) / f * w + r % (w * f) / f) * c + k];
+    each_row((long)n * h * f * w * f, c, [=, by = div_by(f)] __device__ (long r, int k) {
+        y[r * c + k] = x[(r / (w * f) / f * w + (int)(r % (w * f)) / by) * c + k];
     });
 }
 /* the sum of the f x f block at pixel r of an (n,h,w) picture, in the picture (n, h f, w f) */
@@ -371,8 +383,8 @@ static void avgpool_forward(float *y, const float *x, int n, int h, int w, int c
     });
 }
 static void avgpool_backward(float *dx, const float *dy, int n, int h, int w, int c, int f) {
-    each_row((long)n * h * w, c, [=] __device__ (long r, int k) {
-        dx[r * c + k] += dy[(r / w / f * (w / f) + r % w / f) * c + k] / (f * f);
+    each_row((long)n * h * w, c, [=, by = div_by(f)] __device__ (long r, int k) {
+        dx[r * c + k] += dy[(r / w / f * (w / f) + (int)(r % w) / by) * c + k] / (f * f);
     });
 }
 /* where the first maximum of channel k of the f x f block r of an (n,h,w) picture stands, or NaN */
@@ -935,17 +947,16 @@ static void depthwise_conv2d_forward(float *y, const float *x, const float *w, c
 static void depthwise_conv2d_backward_input(float *dx, const float *dy, const float *w,
                                             const Conv *conv) {
     Conv d = *conv;
-    each_row(pixels_in(d), d.c, [=] __device__ (long r, int c) {
+    each_row(pixels_in(d), d.c, [=, by = div_by(d.stride)] __device__ (long r, int c) {
         const float *image = dy + r / d.w / d.h * d.oh * d.ow * d.c + c;
         int i = (int)(r / d.w % d.h) + d.pad, j = (int)(r % d.w) + d.pad;
         float sum = 0;
         for (int u = 0; u < d.kernel; u++)
             for (int v = 0; v < d.kernel; v++) {
-                int p = i - u, q = j - v;
-                if (p < 0 || q < 0 || p % d.stride || q % d.stride || p / d.stride >= d.oh
-                    || q / d.stride >= d.ow) continue;
-                sum += image[((long)(p / d.stride) * d.ow + q / d.stride) * d.c]
-                    * w[(u * d.kernel + v) * d.c + c];
+                int p = (i - u) / by, q = (j - v) / by;
+                if (i < u || j < v || p * d.stride != i - u || q * d.stride != j - v
+                    || p >= d.oh || q >= d.ow) continue;
+                sum += image[((long)p * d.ow + q) * d.c] * w[(u * d.kernel + v) * d.c + c];
             }
         dx[r * d.c + c] += sum;
     });
@@ -998,18 +1009,6 @@ static void moments_backward(float *dx, const float *dy, const float *x, const f
  * every number. Kernel 5, stride 2, pad 2: phase 0 is pixels 0, 2, 4 .., reached by taps 0, 2, 4;
  * phase 1 is pixels 1, 3, 5 .., by taps 1 and 3; pixel i = 2t sees through tap u = 2r what stands
  * at p = t + 1 - r. */
-
-/* n / d for 0 <= n < 2^31 as a multiplication and a shift   (Granlund, Montgomery 1994) */
-struct Div { unsigned d, multiplier, shift; };
-static Div div_by(int d) {
-    Div v = { (unsigned)d, 0, 0 };
-    while (v.shift < 31 && 1u << v.shift < v.d) v.shift++;
-    v.multiplier = (unsigned)((((uint64_t)1 << 32) * (((uint64_t)1 << v.shift) - v.d)) / v.d + 1);
-    return v;
-}
-__device__ static inline int operator/(int n, const Div &v) {
-    return (int)(((unsigned)((uint64_t)(unsigned)n * v.multiplier >> 32) + (unsigned)n) >> v.shift);
-}
 
 constexpr int NOWHERE = -(1 << 30);           /* a coordinate that is outside of every picture */
 
