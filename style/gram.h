@@ -131,22 +131,22 @@ static void lbfgs_hold(double *d, const double *x, const double *g, double most,
  * g_i+1 - g_i alone, in two loops over them (Nocedal, Wright: Numerical Optimization, 7.4):
  *   newest to oldest:  a_i = s_i.d / s_i.y_i,  d -= a_i y_i;    d *= s.y / y.y of the newest;
  *   oldest to newest:  d += (a_i - y_i.d / s_i.y_i) s_i
- * pair: s_i (n) and y_i (n), oldest first */
-static void lbfgs_direction(double *d, const double *pair, int pairs, long n) {
+ * pair: s_i (n) and y_i (n), oldest first; sy: s_i.y_i */
+static void lbfgs_direction(double *d, const double *pair, const double *sy, int pairs, long n) {
     double a[LBFGS_PAIRS];
     for (int i = pairs - 1; i >= 0; i--) {
         const double *s = pair + 2 * i * n, *y = s + n;
-        a[i] = lbfgs_dot(s, d, n) / lbfgs_dot(s, y, n);
+        a[i] = lbfgs_dot(s, d, n) / sy[i];
         lbfgs_add(d, -a[i], y, n);
     }
     if (pairs) {
-        const double *s = pair + 2 * (pairs - 1) * n, *y = s + n;
-        double scale = lbfgs_dot(s, y, n) / lbfgs_dot(y, y, n);
+        const double *y = pair + (2 * pairs - 1) * n;
+        double scale = sy[pairs - 1] / lbfgs_dot(y, y, n);
         for (long j = 0; j < n; j++) d[j] *= scale;
     }
     for (int i = 0; i < pairs; i++) {
         const double *s = pair + 2 * i * n, *y = s + n;
-        lbfgs_add(d, a[i] - lbfgs_dot(y, d, n) / lbfgs_dot(s, y, n), s, n);
+        lbfgs_add(d, a[i] - lbfgs_dot(y, d, n) / sy[i], s, n);
     }
 }
 
@@ -158,20 +158,19 @@ static void lbfgs_direction(double *d, const double *pair, int pairs, long n) {
  *   f(x + s) <= f(x) + 1e-4 g.s     Armijo: f falls
  *   g(x + s).s >= 0.9 g.s           Wolfe: the slope flattens, so that s.y > 0
  * If none is found, it ends at the lowest x on the way; was none lower, the pairs are forgotten,
- * and without pairs it ends. |x| <= most: numbers at a bound
- * that g pushes outwards stay there in this step, the others move no further than the bound
- * (Bertsekas, "Projected Newton methods", 1982); INFINITY: no bounds. work: LBFGS_ROWS n doubles.
- * Returns f(x). */
+ * and without pairs it ends. |x| <= most: numbers at a bound that g pushes outwards stay there in
+ * this step, the others move no further than the bound (Bertsekas, "Projected Newton methods",
+ * 1982); INFINITY: no bounds. work: LBFGS_ROWS n doubles. Returns f(x). */
 static double lbfgs(double *x, long n, double most, int evaluations, double first, LbfgsLoss *loss,
                     void *context, double *work) {
     double *pair = work, *g = pair + 2 * LBFGS_PAIRS * n, *d = g + n, *to = d + n, *g_to = to + n;
-    double f = loss(context, g, x);
+    double f = loss(context, g, x), sy[LBFGS_PAIRS];
     size_t row = sizeof *x * (size_t)n;
     int pairs = 0;
     for (evaluations--; evaluations > 0; ) {
         memcpy(d, g, row);
         lbfgs_hold(d, x, g, most, n);
-        lbfgs_direction(d, pair, pairs, n);
+        lbfgs_direction(d, pair, sy, pairs, n);
         lbfgs_hold(d, x, g, most, n);
         double slope = lbfgs_dot(g, d, n), low = 0, high = INFINITY, f_to = f, f_low = f;
         double t = pairs ? 1 : first * sqrt((double)n / slope);
@@ -193,10 +192,12 @@ static double lbfgs(double *x, long n, double most, int evaluations, double firs
         }
         if (!found && !pairs) break;
         if (!found) { pairs = 0; continue; }
-        if (pairs == LBFGS_PAIRS) memmove(pair, pair + 2 * n, 2 * row * (size_t)--pairs);
+        if (pairs == LBFGS_PAIRS)
+            memmove(pair, pair + 2 * n, 2 * row * (size_t)--pairs),
+            memmove(sy, sy + 1, sizeof sy - sizeof *sy);
         double *s = pair + 2 * pairs * n, *y = s + n;
         for (long j = 0; j < n; j++) s[j] = to[j] - x[j], y[j] = g_to[j] - g[j];
-        pairs += lbfgs_dot(s, y, n) > 0;                 /* 0 by rounding only */
+        pairs += (sy[pairs] = lbfgs_dot(s, y, n)) > 0;   /* 0 by rounding only */
         memcpy(x, to, row), memcpy(g, g_to, row);
         f = f_to;
     }
