@@ -1,6 +1,7 @@
 /* tiled.h: the table of layers.h with its matrix products done fast on the CPU: dense layers, the
  * convolution passes, the Gram matrix and the search for nearest rows, all of them on ONE small
- * matrix product that lives in registers, `tile`.
+ * matrix product that lives in registers, `tile` (tile.h). Where a convolution can do with fewer
+ * multiplications, winograd.h does it.
  *
  * How to use it: #define LAYERS_IMPLEMENTATION and TILED_IMPLEMENTATION in one .c file, include
  * layers.h, then tiled.h, and hand &ops_tiled to the network. Compile with -O3 -march=native: the
@@ -32,124 +33,13 @@ extern const Ops ops_tiled;
 #define TILED_IMPLEMENTED
 #define LAYERS_IMPLEMENTATION       /* what is not worth a tile is done by the textbook loops */
 #include "layers.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "core/tile.h"
+#include "core/winograd.h"
 
-#if defined(__AVX512F__)              /* 32 registers of 16 floats: 6 x 64 results in 24 of them */
-enum { LANES = 16, ROWS = 6, VECS = 4 };
-#elif defined(__AVX2__) && defined(__FMA__)  /* 16 registers of 8: 6 x 16 results in 12 */
-enum { LANES = 8, ROWS = 6, VECS = 2 };
-#else                                     /* 16 registers of 4 or more: 4 x 8 results in 8 */
-enum { LANES = 4, ROWS = 4, VECS = 2 };
-#endif
-enum { COLS = LANES * VECS };
-enum { DEPTH = 8192 / COLS };  /* steps of the sum with one block of b */
 enum { PIXELS = 192 };        /* rows of a task: their patches stay in the second-level cache */
 enum { TAPS = 128, GATHER = 128 };  /* weight gradient: taps of a task, pixels at a time */
-enum { MARGIN = LANES > 2 * ROWS ? LANES : 2 * ROWS };   /* what may be read past an end */
-enum { THIN = 4, DOTS = 8 };  /* so few columns are computed by dots, of so many rows at once */
+enum { THIN = 4 };            /* so few columns are computed by dots */
 enum { SEARCH = 96 };         /* search: rows of a task, they stay in the first-level cache */
-
-typedef float Vec __attribute__((vector_size(LANES * 4), aligned(4)));
-typedef float Half __attribute__((vector_size(LANES * 2), aligned(4)));
-typedef int Mask __attribute__((vector_size(LANES * 4), aligned(4)));
-
-static inline long smaller(long a, long b) { return a < b ? a : b; }
-static inline long most(long a, long b) { return a > b ? a : b; }
-static inline long blocks(long n, long size) { return (n + size - 1) / size; }
-
-/* sums[i][j] = (more ? sums[i][j] : 0)
- *              + sum_{q<runs} sum_{k<length} a[i][at + q*jump + k] b[q*(length + skip) + k][j]
- * for i < rows, j < vecs*LANES, where rows*vecs = ROWS*VECS: ROWS x COLS, or twice as many rows and
- * half as many columns   a: pointers to rows   b: a panel of rows of vecs*LANES numbers
- * The compiler unrolls the loops over i and v: their bounds are constant; acc stays near. */
-__attribute__((always_inline))
-static inline void tile(float *sums, int more, const float *const *a, long at, int rows, int vecs,
-                        int runs, long jump, long length, const float *b, long skip) {
-    Vec acc[ROWS * VECS] = {{0}};
-    if (more) memcpy(acc, sums, sizeof acc);
-    for (int q = 0; q < runs; q++, b += skip * vecs * LANES)
-        for (long k = 0; k < length; k++, b += vecs * LANES)
-            for (int i = 0; i < rows; i++)
-                for (int v = 0; v < vecs; v++)
-                    acc[i * vecs + v] += a[i][at + q * jump + k] * ((const Vec *)b)[v];
-    memcpy(sums, acc, sizeof acc);
-}
-
-/* out[i][j] = sum_{k<length} a[k][at + i] b[k][j], for the same i and j: a sum down columns of a */
-__attribute__((always_inline))
-static inline void tile_down(float *out, const float *const *a, long at, int rows, int vecs,
-                             long length, const float *b) {
-    Vec acc[ROWS * VECS] = {{0}};
-    for (long k = 0; k < length; k++, b += vecs * LANES)
-        for (int i = 0; i < rows; i++)
-            for (int v = 0; v < vecs; v++)
-                acc[i * vecs + v] += a[k][at + i] * ((const Vec *)b)[v];
-    memcpy(out, acc, sizeof acc);
-}
-
-/* out[i] = the same sum for DOTS rows and one column: its numbers b lie side by side, and the lanes
- * run along the sum. For layers whose few results would leave most of a tile idle. */
-__attribute__((always_inline))
-static inline void dots(float *out, const float *const *a, int runs, long jump, long length,
-                        const float *b, long skip) {
-    Vec acc[DOTS] = {{0}};
-    Half half[DOTS][2];
-    float lane[LANES / 2];
-    for (int i = 0; i < DOTS; i++) out[i] = 0;
-    for (int q = 0; q < runs; q++, b += length + skip) {
-        long k = 0;
-        for (; k + LANES <= length; k += LANES)
-            for (int i = 0; i < DOTS; i++)
-                acc[i] += *(const Vec *)(a[i] + q * jump + k) * *(const Vec *)(b + k);
-        for (; k < length; k++)
-            for (int i = 0; i < DOTS; i++) out[i] += a[i][q * jump + k] * b[k];
-    }
-    memcpy(half, acc, sizeof half);
-    for (int i = 0; i < DOTS; i++) {
-        half[i][0] += half[i][1];
-        memcpy(lane, &half[i][0], sizeof lane);
-        for (int l = 0; l < LANES / 2; l++) out[i] += lane[l];
-    }
-}
-
-/* to[i][j] += acc[i][j], or where there is a start, to[i][j] = start[j] + acc[i][j]
- * for i < rows, j < cols, at most width   acc: rows of `width` numbers */
-__attribute__((always_inline))
-static inline void put_tile(float *const *to, const float *start, const float *acc, long rows,
-                            long cols, int width) {
-    for (long i = 0; i < rows; i++) {
-        const float *from = start ? start : to[i], *sum = acc + i * width;
-        if (cols >= width)
-            for (int j = 0; j < width; j += LANES)
-                *(Vec *)(to[i] + j) = *(const Vec *)(from + j) + *(const Vec *)(sum + j);
-        else
-            for (long j = 0; j < cols; j++) to[i][j] = from[j] + sum[j];
-    }
-}
-
-/* -------------------------------------------------------------------------------------- scratch */
-
-/* `count` floats (aligned for Vec) in slot 0..3, kept until a larger request; contents undefined */
-static float *scratch(int slot, long count) {
-    static float *memory[4];
-    static long capacity[4];
-    if (count > capacity[slot]) {
-        free(memory[slot]);
-        memory[slot] = aligned_alloc(64, ((size_t)count * sizeof(float) + 63) / 64 * 64);
-        if (!memory[slot]) {
-            fprintf(stderr, "tiled.h: no memory for %ld MB of scratch: use a smaller --batch or "
-                    "--size\n", count >> 18);
-            exit(1);
-        }
-        capacity[slot] = count;
-    }
-    return memory[slot];
-}
-
-/* how many columns a panel has for n results: COLS, or half of that where fewer are left over */
-static int panel_width(long n) { return blocks(n, COLS / 2) % 2 ? COLS / 2 : COLS; }
 
 /* ----------------------------------------------------------------------------- F18: convolution */
 
@@ -206,16 +96,6 @@ static int alike(const Span *span, int all) {
 /* Pixels whose windows have the same taps: numbers `first` to first + count - 1 of those in
  * `images` images from `image` on, rows row[0..rows), columns col[0..cols) */
 typedef struct Task { const Span *row, *col; int rows, cols, image; long first, count; } Task;
-
-/* One pass: output pictures y (n,oh,ow,o), each pixel from a window of input pictures x (n,h,w,c).
- * width: columns of a panel */
-typedef struct Windows {
-    const Conv *d;
-    real *y;
-    const real *b, *x;
-    int back, adds, h, w, c, oh, ow, o, width;
-    float *packed;                              /* the weights: panels (K*K*c, width) */
-} Windows;
 
 /* Panel p's rows of one tap, c rows, in the order of the spans' taps: zeros past the last column */
 static void pack_tap(const Windows *g, const real *w, long p, int t) {
@@ -322,8 +202,12 @@ static Task *window_tasks(const Windows *g, long *count) {
 
 static void windows(real *y, const real *b, int adds, const real *x, const real *w, const Conv *d,
                     int back) {
-    Windows g = { d, y, b, x, back, adds, d->h, d->w, d->c, d->oh, d->ow, d->o, 0, 0 };
-    if (back) g.h = d->oh, g.w = d->ow, g.c = d->o, g.oh = d->h, g.ow = d->w, g.o = d->c;
+    Windows g = back ? *BACK(y, b, x) : *FORWARD(y, b, x);
+    g.adds = adds;
+    if (winograd_pays(d, WINDOWS)) {
+        winograd_windows(&g, w);
+        return;
+    }
     g.width = g.o <= THIN ? 1 : panel_width(g.o);
     long panels = blocks(g.o, g.width), taps = (long)d->kernel * d->kernel, tasks;
     long step = g.width == 1 ? g.o : g.width, steps = blocks(g.o, step);
@@ -453,7 +337,38 @@ static Cut cut(const Conv *d) {
     return k;
 }
 
+static void tiled_conv2d_backward_weight(real *dw, const real *x, const real *dy, const Conv *d);
+
+/* Few output channels would leave most columns of a tile idle. With stride 1 x and dy can exchange
+ * their roles: dw[u,v,c,o] is the [K-1-u,K-1-v,o,c] of a layer from dy to x. */
+static int is_thin(const Conv *d) {
+    return d->o <= THIN && d->c > THIN && d->stride == 1 && d->pad < d->kernel;
+}
+static Conv turned(const Conv *d) {
+    int pad = d->kernel - 1 - d->pad;
+    return (Conv){ d->n, d->oh, d->ow, d->o, d->h, d->w, d->c, d->kernel, 1, pad };
+}
+static void thin_backward_weight(real *dw, const real *x, const real *dy, const Conv *d) {
+    const Conv swapped = turned(d);
+    long taps = (long)d->kernel * d->kernel;
+    real *sums = scratch(1, taps * d->c * d->o);
+    fill(sums, 0, taps * d->c * d->o);
+    tiled_conv2d_backward_weight(sums, dy, x, &swapped);
+    for (long t = 0; t < taps; t++)
+        for (long c = 0; c < d->c; c++)
+            for (long o = 0; o < d->o; o++)
+                dw[(t * d->c + c) * d->o + o] += sums[((taps - 1 - t) * d->o + o) * d->c + c];
+}
+
 static void tiled_conv2d_backward_weight(real *dw, const real *x, const real *dy, const Conv *d) {
+    if (winograd_pays(d, WEIGHTS)) {
+        winograd_backward_weight(dw, x, dy, d);
+        return;
+    }
+    if (is_thin(d)) {
+        thin_backward_weight(dw, x, dy, d);
+        return;
+    }
     long run = (long)d->kernel * d->c, size = d->kernel * run * d->o;
     Cut k = cut(d);
     float *sums = k.copies > 1 ? scratch(2, k.copies * size) : dw;
@@ -494,10 +409,13 @@ static void tiled_conv2d_transpose_backward_weight(real *dw, const real *x, cons
 
 /* the packed weights, the copies, the tasks */
 static long tiled_conv_scratch(const Conv *d) {
-    long taps = (long)d->kernel * d->kernel, copies = cut(d).copies;
+    long winograd = winograd_pays(d, WEIGHTS) ? winograd_scratch(d) : 0;
+    const Conv swapped = turned(d);
+    long taps = (long)d->kernel * d->kernel, copies = cut(is_thin(d) ? &swapped : d).copies;
     long forward = blocks(d->o, COLS) * COLS * d->c, back = blocks(d->c, COLS) * COLS * d->o;
-    return taps * (most(forward, back) + (copies > 1 ? copies * d->c * d->o : 0))
-           + task_scratch(d, most(d->h, d->oh), most(d->w, d->ow));
+    long windows = taps * (most(forward, back) + (copies > 1 ? copies * d->c * d->o : 0))
+                   + task_scratch(d, most(d->h, d->oh), most(d->w, d->ow));
+    return most(winograd, windows);
 }
 
 /* ---------------------------------------------------------- F6, F8: dense layers, Gram matrices */

@@ -1,0 +1,137 @@
+/* tile.h: the small matrix product that lives in registers, on which tiled.h and winograd.h stand.
+ * It is as wide as the processor's vectors; memory for what is packed comes from `scratch`. */
+#ifndef TILE_H
+#define TILE_H
+#include "layers.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__AVX512F__)              /* 32 registers of 16 floats: 6 x 64 results in 24 of them */
+enum { LANES = 16, ROWS = 6, VECS = 4 };
+#elif defined(__AVX2__) && defined(__FMA__)  /* 16 registers of 8: 6 x 16 results in 12 */
+enum { LANES = 8, ROWS = 6, VECS = 2 };
+#else                                     /* 16 registers of 4 or more: 4 x 8 results in 8 */
+enum { LANES = 4, ROWS = 4, VECS = 2 };
+#endif
+enum { COLS = LANES * VECS };
+enum { DEPTH = 8192 / COLS };  /* steps of the sum with one block of b */
+enum { MARGIN = LANES > 2 * ROWS ? LANES : 2 * ROWS };   /* what may be read past an end */
+enum { DOTS = 8 };            /* rows whose sums are done at once where there is no tile */
+
+typedef float Vec __attribute__((vector_size(LANES * 4), aligned(4)));
+typedef float Half __attribute__((vector_size(LANES * 2), aligned(4)));
+typedef int Mask __attribute__((vector_size(LANES * 4), aligned(4)));
+
+static inline long smaller(long a, long b) { return a < b ? a : b; }
+static inline long most(long a, long b) { return a > b ? a : b; }
+static inline long blocks(long n, long size) { return (n + size - 1) / size; }
+
+/* sums[i][j] = (more ? sums[i][j] : 0)
+ *              + sum_{q<runs} sum_{k<length} a[i][at + q*jump + k] b[q*(length + skip) + k][j]
+ * for i < rows, j < vecs*LANES, where rows*vecs = ROWS*VECS: ROWS x COLS, or twice as many rows and
+ * half as many columns   a: pointers to rows   b: a panel of rows of vecs*LANES numbers
+ * The compiler unrolls the loops over i and v: their bounds are constant; acc stays near. */
+__attribute__((always_inline))
+static inline void tile(float *sums, int more, const float *const *a, long at, int rows, int vecs,
+                        int runs, long jump, long length, const float *b, long skip) {
+    Vec acc[ROWS * VECS] = {{0}};
+    if (more) memcpy(acc, sums, sizeof acc);
+    for (int q = 0; q < runs; q++, b += skip * vecs * LANES)
+        for (long k = 0; k < length; k++, b += vecs * LANES)
+            for (int i = 0; i < rows; i++)
+                for (int v = 0; v < vecs; v++)
+                    acc[i * vecs + v] += a[i][at + q * jump + k] * ((const Vec *)b)[v];
+    memcpy(sums, acc, sizeof acc);
+}
+
+/* out[i][j] = sum_{k<length} a[k][at + i] b[k][j], for the same i and j: a sum down columns of a */
+__attribute__((always_inline))
+static inline void tile_down(float *out, const float *const *a, long at, int rows, int vecs,
+                             long length, const float *b) {
+    Vec acc[ROWS * VECS] = {{0}};
+    for (long k = 0; k < length; k++, b += vecs * LANES)
+        for (int i = 0; i < rows; i++)
+            for (int v = 0; v < vecs; v++)
+                acc[i * vecs + v] += a[k][at + i] * ((const Vec *)b)[v];
+    memcpy(out, acc, sizeof acc);
+}
+
+/* out[i] = the same sum for DOTS rows and one column: its numbers b lie side by side, and the lanes
+ * run along the sum. For layers whose few results would leave most of a tile idle. */
+__attribute__((always_inline))
+static inline void dots(float *out, const float *const *a, int runs, long jump, long length,
+                        const float *b, long skip) {
+    Vec acc[DOTS] = {{0}};
+    Half half[DOTS][2], last[DOTS] = {{0}};
+    float lane[LANES / 2];
+    for (int i = 0; i < DOTS; i++) out[i] = 0;
+    for (int q = 0; q < runs; q++, b += length + skip) {
+        long k = 0;
+        for (; k + LANES <= length; k += LANES)
+            for (int i = 0; i < DOTS; i++)
+                acc[i] += *(const Vec *)(a[i] + q * jump + k) * *(const Vec *)(b + k);
+        for (; k + LANES / 2 <= length; k += LANES / 2)
+            for (int i = 0; i < DOTS; i++)
+                last[i] += *(const Half *)(a[i] + q * jump + k) * *(const Half *)(b + k);
+        for (; k < length; k++)
+            for (int i = 0; i < DOTS; i++) out[i] += a[i][q * jump + k] * b[k];
+    }
+    memcpy(half, acc, sizeof half);
+    for (int i = 0; i < DOTS; i++) {
+        half[i][0] += half[i][1] + last[i];
+        memcpy(lane, &half[i][0], sizeof lane);
+        for (int l = 0; l < LANES / 2; l++) out[i] += lane[l];
+    }
+}
+
+/* to[i][j] += acc[i][j], or where there is a start, to[i][j] = start[j] + acc[i][j]
+ * for i < rows, j < cols, at most width   acc: rows of `width` numbers */
+__attribute__((always_inline))
+static inline void put_tile(float *const *to, const float *start, const float *acc, long rows,
+                            long cols, int width) {
+    for (long i = 0; i < rows; i++) {
+        const float *from = start ? start : to[i], *sum = acc + i * width;
+        if (cols >= width)
+            for (int j = 0; j < width; j += LANES)
+                *(Vec *)(to[i] + j) = *(const Vec *)(from + j) + *(const Vec *)(sum + j);
+        else
+            for (long j = 0; j < cols; j++) to[i][j] = from[j] + sum[j];
+    }
+}
+
+/* -------------------------------------------------------------------------------------- scratch */
+
+/* `count` floats (aligned for Vec) in slot 0..3, kept until a larger request; contents undefined */
+static inline float *scratch(int slot, long count) {
+    static float *memory[4];
+    static long capacity[4];
+    if (count > capacity[slot]) {
+        free(memory[slot]);
+        memory[slot] = aligned_alloc(64, ((size_t)count * sizeof(float) + 63) / 64 * 64);
+        if (!memory[slot]) {
+            fprintf(stderr, "tiled.h: no memory for %ld MB of scratch: use a smaller --batch or "
+                    "--size\n", count >> 18);
+            exit(1);
+        }
+        capacity[slot] = count;
+    }
+    return memory[slot];
+}
+
+/* how many columns a panel has for n results: COLS, or half of that where fewer are left over */
+static inline int panel_width(long n) { return blocks(n, COLS / 2) % 2 ? COLS / 2 : COLS; }
+
+/* One pass: output pictures y (n,oh,ow,o), each pixel from a window of input pictures x (n,h,w,c).
+ * width: columns of a panel */
+typedef struct Windows {
+    const Conv *d;
+    real *y;
+    const real *b, *x;
+    int back, adds, h, w, c, oh, ow, o, width;
+    float *packed;                              /* the weights: panels (K*K*c, width) */
+} Windows;
+#define FORWARD(y, b, x) &(Windows){ d, y, b, x, 0, 0, d->h, d->w, d->c, d->oh, d->ow, d->o, 0, 0 }
+#define BACK(y, b, x) &(Windows){ d, y, b, x, 1, 0, d->oh, d->ow, d->o, d->h, d->w, d->c, 0, 0 }
+
+#endif
