@@ -195,25 +195,24 @@ typedef struct Ops {
     _(conv2d_transpose_forward) _(conv2d_transpose_backward_input) \
     _(conv2d_transpose_backward_weight)
 #define OPS_TILED(_) _(conv_scratch) _(gram_scratch) _(nearest_scratch) _(gram_forward) \
-    _(gram_backward) _(nearest)
+    _(gram_backward) _(nearest) _(bias_backward) _(normalize_forward) _(normalize_backward)
 #define OPS_SIMPLE(_) _(fill) _(copy) _(axpy) _(scale) _(clip) _(clip_norm) _(sum_squares) \
-    _(random_uniform) _(random_normal) _(bias_backward) _(depthwise_conv2d_forward) \
+    _(random_uniform) _(random_normal) _(depthwise_conv2d_forward) \
     _(depthwise_conv2d_backward_input) _(depthwise_conv2d_backward_weight) _(normalize_vector) \
-    _(spectral_forward) _(spectral_backward) _(normalize_forward) _(normalize_backward) \
-    _(batchnorm_track) _(batchnorm_inference) _(moments_forward) _(moments_backward) \
-    _(adain_forward) _(adain_backward) _(leaky_relu_forward) _(leaky_relu_backward) \
-    _(tanh_forward) _(tanh_backward) _(sigmoid_forward) _(sigmoid_backward) _(dropout_forward) \
-    _(dropout_backward) _(add_forward) _(lerp) _(concat_forward) _(concat_backward) \
-    _(reflect_pad_forward) _(reflect_pad_backward) _(upsample_forward) _(upsample_backward) \
-    _(avgpool_forward) _(avgpool_backward) _(maxpool_forward) _(maxpool_backward) _(gray_forward) \
-    _(gray_backward) _(waves_forward) _(waves_backward) _(match_ranks) _(mean_sigmoid) \
-    _(bce_logits_forward) _(bce_logits_backward) _(softmax_cross_entropy_forward) \
-    _(softmax_cross_entropy_backward) _(squared_error_forward) _(squared_error_backward) \
-    _(absolute_error_forward) _(absolute_error_backward) _(hinge_forward) _(hinge_backward) \
-    _(mean_forward) _(mean_backward) _(style_loss_forward) _(style_loss_backward) \
-    _(total_variation_forward) _(total_variation_backward) _(gradient_penalty) \
-    _(gaussian_sample_forward) _(gaussian_sample_backward) _(kl_forward) _(kl_backward) \
-    _(batch_std) _(adam_step) _(rmsprop_step)
+    _(spectral_forward) _(spectral_backward) _(batchnorm_track) _(batchnorm_inference) \
+    _(moments_forward) _(moments_backward) _(adain_forward) _(adain_backward) \
+    _(leaky_relu_forward) _(leaky_relu_backward) _(tanh_forward) _(tanh_backward) \
+    _(sigmoid_forward) _(sigmoid_backward) _(dropout_forward) _(dropout_backward) _(add_forward) \
+    _(lerp) _(concat_forward) _(concat_backward) _(reflect_pad_forward) _(reflect_pad_backward) \
+    _(upsample_forward) _(upsample_backward) _(avgpool_forward) _(avgpool_backward) \
+    _(maxpool_forward) _(maxpool_backward) _(gray_forward) _(gray_backward) _(waves_forward) \
+    _(waves_backward) _(match_ranks) _(mean_sigmoid) _(bce_logits_forward) _(bce_logits_backward) \
+    _(softmax_cross_entropy_forward) _(softmax_cross_entropy_backward) _(squared_error_forward) \
+    _(squared_error_backward) _(absolute_error_forward) _(absolute_error_backward) \
+    _(hinge_forward) _(hinge_backward) _(mean_forward) _(mean_backward) _(style_loss_forward) \
+    _(style_loss_backward) _(total_variation_forward) _(total_variation_backward) \
+    _(gradient_penalty) _(gaussian_sample_forward) _(gaussian_sample_backward) _(kl_forward) \
+    _(kl_backward) _(batch_std) _(adam_step) _(rmsprop_step)
 #define OPS(_) OPS_PRODUCTS(_) OPS_TILED(_) OPS_SIMPLE(_)
 
 extern const Ops ops_naive;
@@ -442,10 +441,12 @@ static void dense_backward_weight(real *dw, const real *x, const real *dy, int n
  * neighbouring channels of a (rows,C) matrix */
 enum { LINE = 16 };
 static int lanes_at(int c0, int c) { return c - c0 < LINE ? c - c0 : LINE; }
-/* for each lane j < lanes: LINE of them nearly always, a constant, so that vectors do it */
+/* for each lane j < lanes: nearly always LINE or half, constants, so that vectors do it */
 #define EACH_LANE(j, statement) \
-    if (lanes == LINE) for (int j = 0; j < LINE; j++) { statement; } \
-    else for (int j = 0; j < lanes; j++) { statement; }
+    if (lanes == LINE) { _Pragma("omp simd") for (int j = 0; j < LINE; j++) { statement; } } \
+    else if (lanes == LINE / 2) { \
+        _Pragma("omp simd") for (int j = 0; j < LINE / 2; j++) { statement; } \
+    } else for (int j = 0; j < lanes; j++) { statement; }
 static void add_rows(double sum[LINE], const real *x, long rows, int c, int lanes) {
     for (long r = 0; r < rows; r++) EACH_LANE(j, sum[j] += x[r * c + j])
 }

@@ -469,6 +469,132 @@ static void tiled_gram_backward(real *df, const real *dg, const real *f, const r
     tiled_dense_backward_input(df, centred(f, mean, rows, c), both, (int)rows, c, c);
 }
 
+/* ------------------------------------------------------------------------- F17: sums over rows */
+
+/* The rows of each of `groups` (rows,C) matrices are cut into bands, which stay in the second-level
+ * cache while they are read twice. part: two sums of each band (groups, bands, 2, C) */
+typedef struct Bands { long rows, count; int c; double *part; } Bands;
+static Bands cut_bands(int groups, long rows, int c) {
+    long size = most(256, blocks(rows, 64)), count = blocks(rows, size);
+    return (Bands){ size, count, c, (double *)scratch(0, groups * count * 2 * c * 2) };
+}
+static double *band_part(const Bands *b, long g, long band) {
+    return b->part + (g * b->count + band) * 2 * b->c;
+}
+#define EACH_LINE(c) for (int c0 = 0, lanes; lanes = lanes_at(c0, c), c0 < c; c0 += LINE)
+
+/* (layers.h: bias_backward) */
+static void tiled_bias_backward(real *db, const real *dy, long rows, int c) {
+    Bands b = cut_bands(1, rows, c);
+    #pragma omp parallel for
+    for (long band = 0; band < b.count; band++)
+        EACH_LINE(c) {
+            double sum[LINE] = {0};
+            long first = band * b.rows;
+            add_rows(sum, dy + first * c + c0, smaller(b.rows, rows - first), c, lanes);
+            memcpy(band_part(&b, 0, band) + c0, sum, (size_t)lanes * sizeof *sum);
+        }
+    for (int j = 0; j < c; j++) {
+        double sum = 0;
+        for (long band = 0; band < b.count; band++) sum += band_part(&b, 0, band)[j];
+        db[j] += (real)sum;
+    }
+}
+
+/* (layers.h: normalize_forward)   Each band has its mean m and its squares s about it. Two sets of
+ * n and k numbers make one with  s = s1 + s2 + (m2 - m1)^2 n k / (n + k)  (Chan, Golub, LeVeque
+ * 1979). */
+static void tiled_normalize_forward(real *y, real *mean, real *var, const real *x,
+                                    const real *gamma, const real *beta, int groups, long rows,
+                                    int c) {
+    Bands b = cut_bands(groups, rows, c);
+    #pragma omp parallel
+    {
+        #pragma omp for collapse(2)
+        for (int g = 0; g < groups; g++)
+            for (long band = 0; band < b.count; band++) {
+                long first = band * b.rows, n = smaller(b.rows, rows - first);
+                double *part = band_part(&b, g, band);
+                EACH_LINE(c) {
+                    const real *from = x + (g * rows + first) * c + c0;
+                    double m[LINE] = {0}, s[LINE] = {0};
+                    add_rows(m, from, n, c, lanes);
+                    for (int j = 0; j < lanes; j++) part[c0 + j] = m[j] /= n;
+                    add_squares(s, m, from, n, c, lanes);
+                    memcpy(part + c + c0, s, (size_t)lanes * sizeof *s);
+                }
+            }
+        #pragma omp for collapse(2)
+        for (int g = 0; g < groups; g++)
+            for (int j = 0; j < c; j++) {
+                double m = band_part(&b, g, 0)[j], s = band_part(&b, g, 0)[c + j];
+                for (long band = 1; band < b.count; band++) {
+                    double n = band * b.rows, k = smaller(b.rows, rows - band * b.rows);
+                    double *part = band_part(&b, g, band), more = part[j] - m;
+                    m += more * k / (n + k), s += part[c + j] + more * more * n * k / (n + k);
+                }
+                mean[(long)g * c + j] = (real)m, var[(long)g * c + j] = (real)(s / rows);
+            }
+        #pragma omp for collapse(2)
+        for (int g = 0; g < groups; g++)
+            for (long band = 0; band < b.count; band++)
+                EACH_LINE(c) {
+                    long at = (g * rows + band * b.rows) * c + c0;
+                    long end = at + smaller(b.rows, rows - band * b.rows) * c;
+                    real a[LINE], shift[LINE], mu[LINE];
+                    for (int j = 0; j < lanes; j++) {
+                        double v = var[(long)g * c + c0 + j];
+                        a[j] = gamma[c0 + j] / (real)sqrt(v + NORM_EPS), shift[j] = beta[c0 + j];
+                        mu[j] = mean[(long)g * c + c0 + j];
+                    }
+                    for (long i = at; i < end; i += c)
+                        EACH_LANE(j, y[i + j] = a[j] * (x[i + j] - mu[j]) + shift[j])
+                }
+    }
+}
+/* (layers.h: normalize_backward) */
+static void tiled_normalize_backward(real *dx, real *dgamma, real *dbeta, const real *dy,
+                                     const real *x, const real *gamma, const real *mean,
+                                     const real *var, int groups, long rows, int c) {
+    Bands b = cut_bands(groups, rows, c);
+    #pragma omp parallel
+    for (int add = 0; add < 2; add++) {        /* the sums of the bands; with them, the gradients */
+        #pragma omp for collapse(2)
+        for (int g = 0; g < groups; g++)
+            for (long band = 0; band < b.count; band++)
+                EACH_LINE(c) {
+                    long at = (g * rows + band * b.rows) * c + c0, channel = (long)g * c + c0;
+                    long end = at + smaller(b.rows, rows - band * b.rows) * c;
+                    double sum[LINE] = {0}, dot[LINE] = {0}, *part = band_part(&b, g, band) + c0;
+                    const double *total = band_part(&b, g, 0) + c0;
+                    real k[LINE], mu[LINE], rstd[LINE], mean_dy[LINE] = {0}, mean_dyh[LINE] = {0};
+                    for (int j = 0; j < lanes; j++) {
+                        mu[j] = mean[channel + j];
+                        rstd[j] = (real)(1 / sqrt((double)var[channel + j] + NORM_EPS));
+                        k[j] = gamma[c0 + j] * rstd[j];
+                        if (!add) continue;
+                        mean_dy[j] = (real)(total[j] / rows);
+                        mean_dyh[j] = (real)(total[c + j] / rows);
+                    }
+                    for (long i = at; i < end && !add; i += c)
+                        EACH_LANE(j, sum[j] += dy[i + j];
+                                  dot[j] += dy[i + j] * ((x[i + j] - mu[j]) * rstd[j]))
+                    for (int j = 0; j < lanes && !add; j++) part[j] = sum[j], part[c + j] = dot[j];
+                    for (long i = at; i < end && add; i += c)
+                        EACH_LANE(j, dx[i + j] = (dx == dy ? 0 : dx[i + j]) + k[j] * (dy[i + j]
+                                         - mean_dy[j] - (x[i + j] - mu[j]) * rstd[j] * mean_dyh[j]))
+                }
+        #pragma omp for
+        for (int j = 0; j < 2 * c; j++)
+            for (int g = 0; g < groups && !add; g++) {
+                double *total = band_part(&b, g, 0) + j;
+                real *to = j < c ? dbeta : dgamma;
+                for (long band = 1; band < b.count; band++) *total += band_part(&b, g, band)[j];
+                if (to) to[j % c] += (real)*total;
+            }
+    }
+}
+
 /* --------------------------------------------------------------------------------------- search */
 
 /* the rows of x, and the panels of y */

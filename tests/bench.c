@@ -6,8 +6,9 @@
  *     layer I PASS RUNG REPS      layer I, pass 0 forward, 1 grad input, 2 grad weight, REPS times:
  *                                 milliseconds of one. RUNG 0 the fast kernels of this precision;
  *                                 1 naive; cuda: 2 shared-memory tile, 3 register tile
- *     step RECIPE BATCH SIZE CHANNELS REPS    REPS training steps: milliseconds of one, peak
- *                                 memory in MB (cuda: the GPU's, without its context)
+ *     step RECIPE BATCH SIZE CHANNELS REPS [TAIL]    REPS training steps: milliseconds of one,
+ *                                 peak memory in MB (cuda: the GPU's, without its context). TAIL
+ *                                 as in ./train; 0 unless told: the documents' networks
  *     gram DEPTH SIZE REPS        REPS steps of gram.h on a picture of SIZE x SIZE, with VGG16's or
  *                                 VGG19's sizes, random weights
  *   A line that begins with "error" says what cannot be answered. The first asking allocates and
@@ -253,7 +254,7 @@ static int answer_layer(const Ops *ops, int i, int pass, int rung, long reps) {
 }
 
 static int answer_step(const Ops *ops, const char *name, int batch, int size, int channels,
-                       long reps) {
+                       int tail, long reps) {
     static Gan gan;                                       /* of the configuration asked for last */
     static char held[100];
     static double gpu;                                    /* what it took of the GPU's memory */
@@ -264,14 +265,14 @@ static int answer_step(const Ops *ops, const char *name, int batch, int size, in
         channels > 4 || reps < 1)
         return fail("no such recipe, batch, size (a multiple of 4; style: 8), channels or count");
     climb(ops, 0);
-    snprintf(wanted, sizeof wanted, "%s %d %d %d", name, batch, size, channels);
+    snprintf(wanted, sizeof wanted, "%s %d %d %d %d", name, batch, size, channels, tail);
     if (strcmp(held, wanted)) {
         long pixels = (long)batch * size * size;
         GanOptions o = recipe->defaults;
         if (*held) gan_free(&gan);
         *held = 0;
         o.batch = batch, o.size = size, o.channels = channels, o.seed = 1;
-        o.tail = 0;                             /* documents' networks, as PyTorch's twin has them */
+        o.tail = tail;
         double before = device_free_bytes(ops);
         gan_begin(&gan, recipe, &o, ops);
         if (!gan_finish(&gan)) return gan_free(&gan), fail("not enough memory for %s", wanted);
@@ -367,18 +368,18 @@ static int answer_gram(const Ops *ops, int depth, int size, long reps) {
 static void serve(const char *device, const char *precision) {
     const Ops *ops = device_open(device, precision);
     char line[200], name[100];
-    int a, b, c, good;
+    int a, b, c, tail, good;
     long n;
     must(ops != NULL);
-    while (fgets(line, sizeof line, stdin)) {
+    while (tail = 0, fgets(line, sizeof line, stdin)) {
         if (!strcmp(line, "list\n")) good = answer_list(ops);
         else if (sscanf(line, "layer %d %d %d %ld", &a, &b, &c, &n) == 4)
             good = answer_layer(ops, a, b, c, n);
-        else if (sscanf(line, "step %99s %d %d %d %ld", name, &a, &b, &c, &n) == 5)
-            good = answer_step(ops, name, a, b, c, n);
+        else if (sscanf(line, "step %99s %d %d %d %ld %d", name, &a, &b, &c, &n, &tail) >= 5)
+            good = answer_step(ops, name, a, b, c, tail, n);
         else if (sscanf(line, "gram %d %d %ld", &a, &b, &n) == 3) good = answer_gram(ops, a, b, n);
         else good = fail("expected list, layer I PASS RUNG REPS, step RECIPE BATCH SIZE CHANNELS "
-                         "REPS or gram DEPTH SIZE REPS");
+                         "REPS [TAIL] or gram DEPTH SIZE REPS");
         if (!good) printf("error: %s\n", error_text());
         fflush(stdout);
     }

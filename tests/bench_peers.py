@@ -1,6 +1,6 @@
-"""Our dcgan training step against TensorFlow's and JAX's, alternated in one run; prints a Markdown table.
+"""Our training step of dcgan and dcgan64 against TensorFlow's and JAX's, alternated in one run; prints a Markdown table.
 
-  venv/bin/python tests/bench_peers.py [--threads N] [--rounds N] [--only 28x1|64x3]
+  venv/bin/python tests/bench_peers.py [--threads N] [--rounds N] [--only 'dcgan 28 1 0']
 
 after `make build/bench`, whose `serve` does our side. Each peer that this Python can import takes part, each in a process of its own: peak
 memory is a process's. TensorFlow runs the step as one graph (tf.function), and once more compiled by XLA; JAX compiles it (jit). All wait
@@ -10,26 +10,32 @@ import argparse, datetime, importlib.metadata, importlib.util, os, shlex, statis
 option = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 option.add_argument('--threads', type=int, default=os.cpu_count())
 option.add_argument('--rounds', type=int, default=9)
-option.add_argument('--only', choices=('28x1', '64x3'))
-option.add_argument('--peer', nargs=3, metavar=('NAME', 'SIZE', 'CHANNELS'), help=argparse.SUPPRESS)      # the process of a peer
+# recipe, size, channels, --tail: 0 for the documents' networks with kernels of 5, 24 is what ./train takes
+NETWORKS = 'dcgan 28 1 24', 'dcgan64 64 3 24', 'dcgan 28 1 0', 'dcgan 64 3 0'
+option.add_argument('--only', choices=NETWORKS)
+option.add_argument('--peer', nargs=2, metavar=('NAME', 'NETWORK'), help=argparse.SUPPRESS)      # the process of a peer
 o = option.parse_args()
 BATCH, LATENT = 64, 100
 os.environ.update(OMP_NUM_THREADS=str(o.threads), OMP_WAIT_POLICY='passive', TF_CPP_MIN_LOG_LEVEL='3', CUDA_VISIBLE_DEVICES='', JAX_PLATFORMS='cpu')
 
 
-def tensorflow_step(size, channels, xla):
-    """the dcgan of gan.c: D on real and fake pictures, then G, Adam for each"""
+def tensorflow_step(network, xla):
+    """the step of gan.c: D on real and fake pictures, then G, Adam for each"""
     import tensorflow as tf
     tf.config.threading.set_intra_op_parallelism_threads(o.threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    layers, side = tf.keras.layers, size // 4
-    g = tf.keras.Sequential([
-        layers.Input((LATENT,)), layers.Dense(side * side * 128), layers.Reshape((side, side, 128)), layers.BatchNormalization(), layers.ReLU(),
-        layers.Conv2DTranspose(64, 5, 2, 'same'), layers.BatchNormalization(), layers.ReLU(),
-        layers.Conv2DTranspose(channels, 5, 2, 'same', activation='tanh')])
-    d = tf.keras.Sequential([
-        layers.Input((size, size, channels)), layers.Conv2D(64, 5, 2, 'same'), layers.LeakyReLU(negative_slope=.2),
-        layers.Conv2D(128, 5, 2, 'same'), layers.LeakyReLU(negative_slope=.2), layers.Flatten(), layers.Dense(1)])
+    recipe, size, channels, tail = [int(word) if word.isdigit() else word for word in network.split()]
+    layers, deep = tf.keras.layers, recipe == 'dcgan64'
+    widths, kernel, side = ([256, 128, 64, 32] if deep else [128, 64]), 4 if tail else 5, size // (16 if deep else 4)
+    norm = lambda: [layers.BatchNormalization(), layers.ReLU()]
+    g = [layers.Input((LATENT,)), layers.Dense(side * side * widths[0]), layers.Reshape((side, side, widths[0]))] + norm()
+    for width in widths[1:] + ([tail] if tail else []):
+        g += [layers.Conv2DTranspose(width, kernel, 2, 'same')] + norm()
+    g += [layers.Conv2D(channels, 3, 1, 'same', activation='tanh') if tail else layers.Conv2DTranspose(channels, 5, 2, 'same', activation='tanh')]
+    d = [layers.Input((size, size, channels))]
+    for i, width in enumerate(widths[::-1]):
+        d += [layers.Conv2D(width, kernel, 2, 'same')] + [layers.BatchNormalization()] * (deep and i > 0) + [layers.LeakyReLU(negative_slope=.2)]
+    g, d = tf.keras.Sequential(g), tf.keras.Sequential(d + [layers.Flatten(), layers.Dense(1)])
     adam_g, adam_d = (tf.keras.optimizers.Adam(2e-4, .5, .999) for _ in range(2))
     adam_g.build(g.trainable_variables), adam_d.build(d.trainable_variables)
     x = tf.tanh(tf.random.normal((BATCH, size, size, channels)))
@@ -113,8 +119,8 @@ class Side:
         return float(line[0])
 
 
-def peer(name, size, channels):
-    step = jax_step(size, channels) if name == 'JAX' else tensorflow_step(size, channels, name == 'TensorFlow, XLA')
+def peer(name, network):
+    step = jax_step(*map(int, network.split()[1:3])) if name == 'JAX' else tensorflow_step(network, name == 'TensorFlow, XLA')
     for _ in range(3):
         step()
     for _ in sys.stdin:
@@ -136,27 +142,29 @@ def version(package):
 
 
 if o.peer:
-    peer(o.peer[0], int(o.peer[1]), int(o.peer[2]))
+    peer(*o.peer)
     sys.exit()
 names = [name for name, module in (('TensorFlow', 'tensorflow'), ('TensorFlow, XLA', 'tensorflow'), ('JAX', 'jax')) if importlib.util.find_spec(module)]
 versions = ', '.join('%s %s' % (name, version(name.lower())) for name in ('TensorFlow', 'JAX') if name in names)
 print('%s, %d threads, %s, `python %s`\n' % (versions or 'neither TensorFlow nor JAX here', o.threads, datetime.date.today(), shlex.join(sys.argv)))
-print('**A whole training step of `dcgan`**, batch %d; ms are medians of %d alternated rounds, in brackets the ratios of single rounds.\n' % (BATCH, o.rounds))
-print('| pictures | peer | ours | peer | ours / peer | peak memory ours / peer |\n|---|---|---|---|---|---|')
-for size, channels in ((28, 1), (64, 3)):
-    if not names or o.only not in (None, '%dx%d' % (size, channels)):
+print('**A whole training step**, batch %d; ms are medians of %d alternated rounds, in brackets the ratios of single rounds.\n' % (BATCH, o.rounds))
+print('| network | peer | ours | peer | ours / peer | peak memory ours / peer |\n|---|---|---|---|---|---|')
+for network in NETWORKS:
+    peers = [name for name in names if name != 'JAX' or network.endswith(' 0')]       # JAX's twin has the documents' networks alone
+    if not peers or o.only not in (None, network):
         continue
-    question = 'step dcgan %d %d %d 1' % (BATCH, size, channels)
+    recipe, size, channels, tail = network.split()
+    question = ' '.join(('step', recipe, str(BATCH), size, channels, '1', tail))
     sides = [Side(os.environ.get('BENCH', 'build/bench'), 'serve')]
-    sides += [Side(sys.executable, sys.argv[0], '--threads', str(o.threads), '--peer', name, str(size), str(channels)) for name in names]
+    sides += [Side(sys.executable, sys.argv[0], '--threads', str(o.threads), '--peer', name, network) for name in peers]
     for side in sides:
         side.ask(question)                     # the first answer comes after warming up
     rows = [[side.ask(question) for side in sides] for _ in range(o.rounds)]
     ms = [statistics.median(column) for column in zip(*rows)]
-    for i, name in enumerate(names, 1):
+    for i, name in enumerate(peers, 1):
         ratios = [row[0] / row[i] for row in rows]
-        print('| %dx%dx%d | %s | %.0f ms | %.0f ms | **%.2f** (%.2f to %.2f) | %d MB / %d MB = %.2f |' % (
-            size, size, channels, name, ms[0], ms[i], ms[0] / ms[i], min(ratios), max(ratios), sides[0].mb, sides[i].mb, sides[0].mb / sides[i].mb), flush=True)
+        print('| %s %sx%sx%s%s | %s | %.0f ms | %.0f ms | **%.2f** (%.2f to %.2f) | %d MB / %d MB = %.2f |' % (
+            recipe, size, size, channels, ', kernels of %d' % (4 if int(tail) else 5), name, ms[0], ms[i], ms[0] / ms[i], min(ratios), max(ratios), sides[0].mb, sides[i].mb, sides[0].mb / sides[i].mb), flush=True)
     for side in sides:
         side.program.stdin.close()
         side.program.wait()
