@@ -179,7 +179,9 @@ static double best_of(const Ops *ops, const Layer *l, const Tensors *t, int pass
 static void layers(void) {
     const char *pass_name[3] = { "forward", "grad input", "grad weight" };
     double top = peak();
-    printf("multiply-add peak measured here: %.0f GFLOP/s; tile %d x %d\n\n", top, ROWS, COLS);
+    printf("multiply-add peak measured here: %.0f GFLOP/s; tile %d x %d. Operations are those of the "
+           "definition;\nwhere core/winograd.h does with fewer, more than 100%% is possible.\n\n",
+           top, ROWS, COLS);
     printf("| layer (batch 64; 256x256: 1) | pass | naive GFLOP/s | tiled GFLOP/s | tiled / naive "
            "| of peak |\n|---|---|---|---|---|---|\n");
     for (int i = 0; i < LISTED; i++) {
