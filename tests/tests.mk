@@ -10,7 +10,7 @@ DOUBLE  = gradients recipes
 COUNTED = corpus patches
 TESTS   = $(ALONE) $(LINKED) $(DOUBLE) $(COUNTED)
 
-# -O1, -g1              compile fast; a report names the line. Loops over numbers run in half of the time at -O2
+# -O1, -g1              compile fast; a report names the line. Where there are many loops over numbers: -O2, they run in half of the time
 # -fno-sanitize=shift-base   stb's JPEG writer shifts negative numbers left, which every compiler defines
 # -Wno-pass-failed      else clang tells of each `simd` that -O1 leaves alone
 SANE   = -O1 -g1 -Wno-pass-failed -fsanitize=address,undefined -fno-sanitize=shift-base \
@@ -26,7 +26,8 @@ build/asan/train.o build/asan/transfer.o: EXTRA = $(SANE) $(IN_IMAGES)
 # that AddressSanitizer does not: the readers of files keep it.
 NUMERIC = $(filter-out images safetensors corpus,$(TESTS))
 $(addprefix build/asan/,gan.o gan_double.o train.o transfer.o \
-    $(NUMERIC:%=test_%)): SANE += -O2 -fno-sanitize=pointer-overflow
+    $(NUMERIC:%=test_%)): SANE += -fno-sanitize=pointer-overflow
+$(addprefix build/asan/,gan.o gan_double.o train.o transfer.o test_measures test_ops test_recipes): SANE += -O2
 # A stack that remembers what has returned (detect_stack_use_after_return) is not aligned for the AVX-512 of the tile:
 # gan.o does without, and gan_double.o, which has no tile, is watched so.
 build/asan/gan.o: SANE += --param=asan-use-after-return=0 -Wno-unused-command-line-argument
@@ -53,8 +54,10 @@ $(foreach folder,build build/asan,\
     $(eval $(call KIND,$(folder),patches,$(IN_GAN) $(IN_IMAGES),gan.o images_counted.o)))
 %/images_counted.o: %/images.o
 	@objcopy $(foreach call,malloc calloc realloc free,--redefine-sym $(call)=counted_$(call)) $< $@
+# The code under test is in gan.o and images.o, as the programs have it. What a test adds itself is compiled faster than
+# it would run faster; but test_ops and test_recipes have loops of their own.
 BUILD_TEST = @mkdir -p $(@D); echo "$(CC) $@"; \
-    $(CC) $(CFLAGS) $(EXTRA) $(WITH) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
+    $(CC) $(CFLAGS) $(if $(filter %_ops %_recipes,$@),,-O1) $(EXTRA) $(WITH) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 $(TESTS:%=build/test_%): build/test_%: tests/test_%.c $(PARTS) | stb
 	$(BUILD_TEST)
 $(TESTS:%=build/asan/test_%): build/asan/test_%: tests/test_%.c $(PARTS) | stb
