@@ -81,7 +81,7 @@ static void watched_maxpool(real *y, const real *x, int n, int h, int w, int c, 
 static Ops watched;
 
 /* The same for the losses at h, -h, 2h, -2h, which are most of the work. First: loops in an order that the compiler makes
- * vectors of. `quick` needs its gradients: for a penalty on them. */
+ * vectors of, also of the passes back to the inputs, which a penalty on gradients takes. */
 static void quick_dense(real *y, const real *x, const real *w, const real *b, int n, int in, int out) {
     for (int r = 0; r < n; r++) {
         real *to = y + (long)r * out;
@@ -92,7 +92,7 @@ static void quick_dense(real *y, const real *x, const real *w, const real *b, in
 }
 
 /* For each pair of pixels that a tap of the kernel joins: `from` in the larger picture, `to` in the smaller one, the tap's (C,O) weights */
-typedef enum Pass { FORWARD, INPUT, WEIGHT } Pass;
+typedef enum Pass { FORWARD, INPUT } Pass;
 static void quick_convolution(Pass pass, real *x, real *w, real *y, const Conv *d) {
     int s = d->stride, K = d->kernel, C = d->c, O = d->o;
     for (int n = 0; n < d->n; n++)
@@ -106,7 +106,6 @@ static void quick_convolution(Pass pass, real *x, real *w, real *y, const Conv *
                         for (int c = 0; c < C; c++) {
                             real *tap = w + (((long)u * K + v) * C + c) * O, sum = 0;
                             if (pass == FORWARD) for (int o = 0; o < O; o++) to[o] += from[c] * tap[o];
-                            if (pass == WEIGHT) for (int o = 0; o < O; o++) tap[o] += from[c] * to[o];
                             if (pass != INPUT) continue;
                             #pragma omp simd reduction(+:sum)
                             for (int o = 0; o < O; o++) sum += to[o] * tap[o];
@@ -115,14 +114,22 @@ static void quick_convolution(Pass pass, real *x, real *w, real *y, const Conv *
                     }
 }
 #define IN(x) ((real *)(uintptr_t)(x))                /* only read, whatever its type says */
+static void quick_bias(real *y, const real *b, long rows, int c) {
+    for (long i = 0; i < rows; i++)
+        for (int k = 0; k < c; k++) y[i * c + k] = b ? b[k] : 0;
+}
 static void quick_forward(real *y, const real *x, const real *w, const real *b, const Conv *d) {
-    for (long i = 0, all = (long)d->n * d->oh * d->ow * d->o; i < all; i++) y[i] = b ? b[i % d->o] : 0;
+    quick_bias(y, b, (long)d->n * d->oh * d->ow, d->o);
     quick_convolution(FORWARD, IN(x), IN(w), y, d);
 }
 static void quick_input(real *dx, const real *dy, const real *w, const Conv *d) { quick_convolution(INPUT, dx, IN(w), IN(dy), d); }
-static void quick_weight(real *dw, const real *x, const real *dy, const Conv *d) { quick_convolution(WEIGHT, IN(x), dw, IN(dy), d); }
+static void quick_transpose_forward(real *y, const real *x, const real *w, const real *b, const Conv *d) {
+    quick_bias(y, b, (long)d->n * d->h * d->w, d->c);
+    quick_input(y, x, w, d);
+}
+static void quick_transpose_input(real *dx, const real *dy, const real *w, const Conv *d) { quick_convolution(FORWARD, IN(dy), IN(w), dx, d); }
 
-/* Second: where no loss needs them, without the costly backward passes; nobody looks at those gradients */
+/* Second: without the gradients of weights, which no loss looks at; and without any backward pass where no penalty needs it */
 static void no_product(real *to, const real *a, const real *b, int n, int in, int out) {
     (void)to, (void)a, (void)b, (void)n, (void)in, (void)out;
 }
@@ -141,30 +148,34 @@ static void make_tables(void) {
     watched.adam_step = keep_parameters, watched.rmsprop_step = keep_rmsprop, watched.clip = keep_clip;
     quick = watched;
     quick.dense_forward = quick_dense, quick.conv2d_forward = quick_forward;
-    quick.conv2d_backward_input = quick_input, quick.conv2d_backward_weight = quick_weight;
+    quick.conv2d_backward_input = quick_input;
+    quick.conv2d_transpose_forward = quick_transpose_forward, quick.conv2d_transpose_backward_input = quick_transpose_input;
+    quick.dense_backward_weight = no_product;
+    quick.conv2d_backward_weight = quick.conv2d_transpose_backward_weight = no_convolution;
+    quick.depthwise_conv2d_backward_weight = no_convolution;
     losses = quick;
-    losses.dense_backward_input = losses.dense_backward_weight = no_product;
-    losses.conv2d_backward_input = losses.conv2d_backward_weight = no_convolution;
-    losses.depthwise_conv2d_backward_input = losses.depthwise_conv2d_backward_weight = no_convolution;
-    losses.conv2d_transpose_backward_input = losses.conv2d_transpose_backward_weight = no_convolution;
+    losses.dense_backward_input = no_product;
+    losses.conv2d_backward_input = losses.depthwise_conv2d_backward_input = no_convolution;
+    losses.conv2d_transpose_backward_input = no_convolution;
 }
 
 /* The quick loops compute what the textbook's do: an odd shape, padding, stride 2 */
 static void test_quick(void) {
     const Conv d = { .n = 2, .h = 7, .w = 5, .c = 3, .oh = 4, .ow = 3, .o = 5, .kernel = 3, .stride = 2, .pad = 1 };
-    enum { X = 2 * 7 * 5 * 3, W = 3 * 3 * 3 * 5, Y = 2 * 4 * 3 * 5 };
-    real in[X + W + Y + 5], out[2][2 * Y + X + W];
+    enum { X = 2 * 7 * 5 * 3, W = 3 * 3 * 3 * 5, Y = 2 * 4 * 3 * 5, ALL = 3 * Y + 2 * X };
+    real in[X + W + Y + 5], out[2][ALL];
     const Ops *tables[2] = { &ops_naive, &quick };
     ops_naive.random_normal(in, X + W + Y + 5, 1, 1);
     for (int t = 0; t < 2; t++) {
-        real *y = out[t], *dx = y + Y, *dw = dx + X;
+        real *y = out[t], *dx = y + Y, *up = dx + X, *back = up + X;
         memset(y, 0, sizeof out[t]);
         tables[t]->conv2d_forward(y, in, in + X, in + X + W + Y, &d);
         tables[t]->conv2d_backward_input(dx, in + X + W, in + X, &d);
-        tables[t]->conv2d_backward_weight(dw, in, in + X + W, &d);
-        tables[t]->dense_forward(dw + W, in, in + X, in + X + W + Y, Y / 5, 6, 5);
+        tables[t]->conv2d_transpose_forward(up, in + X + W, in + X, in, &d);
+        tables[t]->conv2d_transpose_backward_input(back, in, in + X, &d);
+        tables[t]->dense_forward(back + Y, in, in + X, in + X + W + Y, Y / 5, 6, 5);
     }
-    for (int i = 0; i < 2 * Y + X + W; i++) CLOSE(out[1][i], out[0][i], 1e-13, 0, "the quick loops, number %d", i);
+    for (int i = 0; i < ALL; i++) CLOSE(out[1][i], out[0][i], 1e-13, 0, "the quick loops, number %d", i);
 }
 
 /* --------------------------------------------------------------------------------------------------- the checker */
