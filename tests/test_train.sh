@@ -669,7 +669,7 @@ bad "--resume a compressed file" 1 "compressed (prune 0.5, int8), it holds a gen
 bad "more memory than there is" 1 "needs [0-9]* MB, [0-9]* MB are free (cpu, .*): .*--batch [0-9]* fits" --batch 4096 --size 1024 \
     --data synthetic:1 --device cpu --out "$kept" --overwrite
 name="too little memory"
-(ulimit -v 400000; ./train --batch 4 --size 256 --data synthetic:40 $new --threads 1 --device cpu) >"$tmp/log" 2>"$tmp/err"; status=$?
+(ulimit -v 400000; ./train --batch 4 --size 256 --data synthetic:4 $new --threads 1 --device cpu) >"$tmp/log" 2>"$tmp/err"; status=$?
 judge 1 "not enough memory: .*this run needs .* MB"
 
 # ---- a disk that is full, numbers that run away: the last good checkpoint stays ----
