@@ -320,12 +320,13 @@ static long gram_scratch(long rows, int c) { (void)rows, (void)c; return 0; }
 static long nearest_scratch(long nx, long ny, int c) { (void)nx, (void)ny, (void)c; return 0; }
 
 /* Large sums are cut into 64 slices whatever the number of threads: that fixes their order. A loop
- * of fewer than WORTH rounds is not worth waking another thread. */
+ * of fewer than WORTH rounds is not worth waking another thread: if(parallel: ..), because a bare
+ * if(..) would also take the vectors from its simd. */
 enum { SLICES = 64, WORTH = 1 << 13 };
 
 /* x = value   x: (n) */
 static void fill(real *x, real value, long n) {
-    #pragma omp parallel for simd if(n > WORTH)
+    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) x[i] = value;
 }
 
@@ -339,13 +340,13 @@ static void copy(real *y, const real *x, long n) {
 
 /* y += a x   x, y: (n) */
 static void axpy(real *y, const real *x, real a, long n) {
-    #pragma omp parallel for simd if(n > WORTH)
+    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) y[i] += a * x[i];
 }
 
 /* x *= a   x: (n) */
 static void scale(real *x, real a, long n) {
-    #pragma omp parallel for simd if(n > WORTH)
+    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) x[i] *= a;
 }
 
@@ -648,14 +649,14 @@ static void normalize_vector(real *x, real *norm, long n) {
     sum_squares(norm, x, n);
     *norm = (real)sqrt((double)*norm);
     real length = *norm < (real)1e-12 ? (real)1e-12 : *norm;
-    #pragma omp parallel for simd if(n > WORTH)
+    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) x[i] /= length;
 }
 
 /* F23: y = w / sigma   w, y: (n), sigma: (1)
  * (Miyato, Kataoka, Koyama, Yoshida 2018: a dense layer so divided is 1-Lipschitz) */
 static void spectral_forward(real *y, const real *w, const real *sigma, long n) {
-    #pragma omp parallel for simd if(n > WORTH)
+    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) y[i] = w[i] / *sigma;
 }
 /* dw[i,o] += (dy[i,o] - u[i] v[o] sum_{k,l} dy[k,l] y[k,l]) / sigma
@@ -816,17 +817,17 @@ static void adain_backward(real *dx, real *dstyle, const real *dy, const real *x
 
 /* y = x > 0 ? x : slope x   slope 0 is relu   x, y: (n) */
 static void leaky_relu_forward(real *y, const real *x, real slope, long n) {
-    #pragma omp parallel for simd if(n > WORTH)
+    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) y[i] = (x[i] > 0 ? 1 : slope) * x[i];
 }
 /* dx += dy (y > 0 ? 1 : slope), also in place   for slope >= 0 the sign of y is the sign of x */
 static void leaky_relu_backward(real *dx, const real *dy, const real *y, real slope, long n) {
     if (dx == dy) {
-        #pragma omp parallel for simd if(n > WORTH)
+        #pragma omp parallel for simd if(parallel: n > WORTH)
         for (long i = 0; i < n; i++) dx[i] *= y[i] > 0 ? 1 : slope;
         return;
     }
-    #pragma omp parallel for simd if(n > WORTH)
+    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += (y[i] > 0 ? 1 : slope) * dy[i];
 }
 
@@ -838,7 +839,7 @@ static void tanh_forward(real *y, const real *x, long n) {
 }
 /* dx += dy (1 - y^2) */
 static void tanh_backward(real *dx, const real *dy, const real *y, long n) {
-    #pragma omp parallel for simd if(n > WORTH)
+    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += dy[i] * (1 - y[i] * y[i]);
 }
 
@@ -853,7 +854,7 @@ static void sigmoid_forward(real *y, const real *x, long n) {
 }
 /* dx += dy y (1 - y) */
 static void sigmoid_backward(real *dx, const real *dy, const real *y, long n) {
-    #pragma omp parallel for simd if(n > WORTH)
+    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += dy[i] * y[i] * (1 - y[i]);
 }
 
@@ -893,7 +894,7 @@ static void dropout_backward(real *dx, const real *dy, real rate, long n,
 
 /* y = a + b   all: (n)   (its backward is two axpy) */
 static void add_forward(real *y, const real *a, const real *b, long n) {
-    #pragma omp parallel for simd if(n > WORTH)
+    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
 
@@ -1227,7 +1228,7 @@ static void mean_forward(real *loss, const real *x, long n) {
 }
 /* dx_i += scale/n */
 static void mean_backward(real *dx, real scale, long n) {
-    #pragma omp parallel for simd if(n > WORTH)
+    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += scale / n;
 }
 
@@ -1455,7 +1456,7 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n,
                       real lr, real beta1, real beta2, real eps, long t) {
     real step = (real)(lr / (1 - pow((double)beta1, (double)t)));
     real unbias = (real)(1 / (1 - pow((double)beta2, (double)t)));
-    #pragma omp parallel for simd if(n > WORTH)
+    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) {
         m[i] = beta1 * m[i] + (1 - beta1) * g[i];
         v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
@@ -1467,7 +1468,7 @@ static void adam_step(real *p, real *m, real *v, const real *g, long n,
  * F11's optimiser: a critic whose target moves with every step is no place for momentum.
  * (Tieleman, Hinton 2012; as PyTorch, no momentum) */
 static void rmsprop_step(real *p, real *v, const real *g, long n, real lr, real decay, real eps) {
-    #pragma omp parallel for simd if(n > WORTH)
+    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) {
         v[i] = decay * v[i] + (1 - decay) * g[i] * g[i];
         p[i] -= lr * g[i] / ((real)sqrt((double)v[i]) + eps);
