@@ -270,6 +270,30 @@ static void test_threads(const Ops *table, size_t every) {
     omp_set_num_threads(threads);
 }
 
+#ifndef WITH_CUDA
+/* core/winograd.h and thin_backward_weight: odd sizes, every padding, channels that leave a rest,
+ * more squares than are done at a time; with 1, 2 and 3 threads. */
+static void test_winograd(const Ops *table) {
+    static const Case cases[] = {
+        { .d = CONV(1, 29, 30, 18, 33, 4, 2, 0) }, { .d = CONV(1, 21, 26, 17, 16, 4, 2, 2) },
+        { .d = CONV(1, 17, 20, 16, 70, 3, 1, 0) }, { .d = CONV(1, 12, 15, 40, 16, 3, 1, 2) },
+        { .d = CONV(1, 64, 64, 16, 16, 3, 1, 1) }, { .d = CONV(2, 13, 9, 24, 3, 3, 1, 1) },
+    };
+    int threads = omp_get_max_threads();
+    for (int i = 0; i < OPS; i++)
+        for (size_t j = 0; j < sizeof cases / sizeof *cases; j++) {
+            if (strncmp(op_list[i].name, "conv2d", 6)) continue;
+            const char *wrong = compare(table, &op_list[i], &cases[j]);
+            const char *other = thread_difference(table, &op_list[i], &cases[j]);
+            CHECK(!wrong, "%s %s: %s (%s)", table->name, op_list[i].name, wrong,
+                  sizes_of(&cases[j]));
+            CHECK(!other, "%s %s: %s has other bits with 2 or 3 threads (%s)", table->name,
+                  op_list[i].name, other, sizes_of(&cases[j]));
+        }
+    omp_set_num_threads(threads);
+}
+#endif
+
 /* ------------------------------------------------------------------------------------ constants */
 
 /* The golden files must have every constant: where another a, scale or t makes another result,
@@ -652,6 +676,7 @@ int main(int argc, char **argv) {
         test_threads(tables[i], thin);
 #else
         test_threads(tables[i], 1);
+        if (tables[i] == &ops_tiled) test_winograd(tables[i]);
 #endif
         test_nan(tables[i]);
         test_clip_norm(tables[i]);

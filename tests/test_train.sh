@@ -698,7 +698,7 @@ ill="$data --steps 220 --sample-every 0 --checkpoint-every 0 --log-every 500 --o
 ./train $ill --lr 1e-5 --lr-d 0.01 >"$tmp/log" 2>"$tmp/err"; status=$?
 check "a discriminator that wins: status $status" [ "$status" -eq 0 ]
 check "is told, once" [ "$(grep -c '^train: step [0-9]*: the discriminator wins' "$tmp/err")" = 1 ]
-./train $ill --lr 0.05 --lr-d 0.0002 >"$tmp/log" 2>"$tmp/err"; status=$?
+./train $ill --lr 0.2 --lr-d 0.0002 >"$tmp/log" 2>"$tmp/err"; status=$?
 check "samples that collapse: status $status" [ "$status" -eq 0 ]
 check "are told, once" [ "$(grep -c '^train: step [0-9]*: the samples collapse' "$tmp/err")" = 1 ]
 good "a healthy run of as many steps" $ill --lr 2e-4

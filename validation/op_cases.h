@@ -266,11 +266,6 @@ static const Case conv_cases[] = {
     { .d = CONV(1, 40, 9, 5, 6, 3, 1, 1) },         /* one picture: many bands */
     { .d = CONV(1, 33, 18, 3, 4, 5, 2, 2) },
     { .d = CONV(19, 6, 5, 4, 6, 3, 1, 1) },         /* a batch, and not a round number */
-    { .d = CONV(2, 13, 9, 24, 3, 3, 1, 1) },        /* few output channels */
-    /* fewer multiplications: odd sizes, all borders, more squares than are done at a time */
-    { .d = CONV(1, 29, 30, 18, 33, 4, 2, 0) }, { .d = CONV(1, 21, 26, 17, 16, 4, 2, 2) },
-    { .d = CONV(1, 17, 20, 16, 70, 3, 1, 0) }, { .d = CONV(1, 12, 15, 40, 16, 3, 1, 2) },
-    { .d = CONV(3, 64, 62, 16, 18, 4, 2, 1) },
     /* TensorFlow's "same": pads 1 above and left, 2 below and right */
     { .d = { 2, 28, 28, 3, 14, 14, 20, 5, 2, 1 } },
 };
