@@ -102,18 +102,21 @@ static inline void put_tile(float *const *to, const float *start, const float *a
 
 /* -------------------------------------------------------------------------------------- scratch */
 
-/* `count` floats (aligned for Vec) in slot 0..3, kept until a larger request; contents undefined */
+/* `count` floats, aligned for Vec; contents undefined; give back with free */
+static inline float *floats(long count) {
+    float *memory = aligned_alloc(64, ((size_t)count * sizeof(float) + 63) / 64 * 64);
+    if (memory) return memory;
+    fprintf(stderr, "tiled.h: no memory for %ld MB of scratch: use a smaller --batch or --size\n",
+            count >> 18);
+    exit(1);
+}
+/* the same in slot 0..3, kept until a larger request */
 static inline float *scratch(int slot, long count) {
     static float *memory[4];
     static long capacity[4];
     if (count > capacity[slot]) {
         free(memory[slot]);
-        memory[slot] = aligned_alloc(64, ((size_t)count * sizeof(float) + 63) / 64 * 64);
-        if (!memory[slot]) {
-            fprintf(stderr, "tiled.h: no memory for %ld MB of scratch: use a smaller --batch or "
-                    "--size\n", count >> 18);
-            exit(1);
-        }
+        memory[slot] = floats(count);
         capacity[slot] = count;
     }
     return memory[slot];

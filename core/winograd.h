@@ -166,7 +166,7 @@ static inline void row_weights(const Winograd *f, const real *w, long p, int q, 
     }
 }
 
-/* S' of products m (products, SQUARES + MARGIN, width) into y: `count` squares from `first` on */
+/* S' of products m (products, SQUARES, width) into y: `count` squares from `first` on */
 __attribute__((always_inline))
 static inline void put_results(const Winograd *f, const float *m, long first, long count, long p,
                                int q, int r) {
@@ -188,7 +188,7 @@ static inline void put_results(const Winograd *f, const float *m, long first, lo
         for (long k = 0; k < g->width; k += LANES) {
             Vec v[16];
             for (int a = 0; a < (r + 1) * (r + 1); a++)
-                v[a] = *(const Vec *)(m + (a * (SQUARES + MARGIN) + t) * g->width + k);
+                v[a] = *(const Vec *)(m + (a * SQUARES + t) * g->width + k);
             map_both(v, r, ST_M, r + 1, 2);
             for (int a = 0; a < inside; a++) *(Vec *)(sums + a * g->width + k) = v[which[a]];
         }
@@ -198,15 +198,14 @@ static inline void put_results(const Winograd *f, const float *m, long first, lo
 
 /* the results of SQUARES squares of a lot, of one panel: in tiles of R squares x V vectors */
 __attribute__((always_inline))
-static inline void lot_results(const Winograd *f, long begin, long block, long p, int q, int R,
-                               int V) {
+static inline void lot_results(const Winograd *f, float *m, long begin, long block, long p, int q,
+                               int R, int V) {
     long first = begin + block * SQUARES, count = smaller(SQUARES, f->squares - first);
-    float m[16 * (SQUARES + MARGIN) * COLS];
     const float *in[SQUARES + MARGIN], *w = f->weights
         + (p * f->out * f->out + q) * f->products * f->depth * V * LANES;
     for (int a = 0; a < f->products; a++, w += f->depth * V * LANES) {
         const float *data = f->data + ((q * f->products + a) * f->lot + block * SQUARES) * f->next;
-        float *sums = m + a * (SQUARES + MARGIN) * V * LANES;
+        float *sums = m + a * SQUARES * V * LANES;
         for (long t = 0; t < count + R; t++) in[t] = data + smaller(t, count - 1) * f->next;
         for (long k = 0; k < f->depth; k += DEPTH)
             for (long t = 0; t < count; t += R)
@@ -223,6 +222,7 @@ static inline void winograd_windows(const Windows *g, const real *w) {
     winograd_memory(&f, 1);
     #pragma omp parallel
     {
+        float *m = floats(16 * SQUARES * COLS);    /* too much for the stack of some C libraries */
         #pragma omp for collapse(3)
         for (long p = 0; p < f.panels; p++)
             for (int q = 0; q < phases; q++)
@@ -236,9 +236,10 @@ static inline void winograd_windows(const Windows *g, const real *w) {
             for (int q = 0; q < phases; q++)
                 for (long p = 0; p < f.panels; p++)
                     for (long block = 0; block < blocks(count, SQUARES); block++)
-                        if (f.g.width == COLS) lot_results(&f, begin, block, p, q, ROWS, VECS);
-                        else lot_results(&f, begin, block, p, q, 2 * ROWS, VECS / 2);
+                        if (f.g.width == COLS) lot_results(&f, m, begin, block, p, q, ROWS, VECS);
+                        else lot_results(&f, m, begin, block, p, q, 2 * ROWS, VECS / 2);
         }
+        free(m);
     }
 }
 

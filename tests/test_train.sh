@@ -287,6 +287,10 @@ if [ -e /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz ]; then
     check "are in colour" grep -q '^data fashion-mnist:tinted: 9 pictures of 16x16x3' "$tmp/log"
 fi
 
+# threads get 128 KB of stack from musl, and 512 KB from macOS
+env OMP_STACKSIZE=128k ./train --data synthetic:40 --size 32 --batch 2 --steps 1 --threads 3 --overwrite --out "$tmp/run" >"$tmp/log" 2>"$tmp/err"
+check "threads with a small stack" [ $? -eq 0 ]
+
 # ---- a classifier: labels; the same bits for any number of threads; in two parts as in one ----
 rm -rf "$tmp/run"
 judge_of="--recipe classifier --data synthetic:200 --size 13 --batch 16"
