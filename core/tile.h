@@ -31,7 +31,8 @@ static inline long blocks(long n, long size) { return (n + size - 1) / size; }
  *              + sum_{q<runs} sum_{k<length} a[i][at + q*jump + k] b[q*(length + skip) + k][j]
  * for i < rows, j < vecs*LANES, where rows*vecs = ROWS*VECS: ROWS x COLS, or twice as many rows and
  * half as many columns   a: pointers to rows   b: a panel of rows of vecs*LANES numbers
- * The compiler unrolls the loops over i and v: their bounds are constant; acc stays near. */
+ * The compiler unrolls the loops over i and v: their bounds are constant; acc stays in
+ * registers. */
 __attribute__((always_inline))
 static inline void tile(float *sums, int more, const float *const *a, long at, int rows, int vecs,
                         int runs, long jump, long length, const float *b, long skip) {
@@ -122,7 +123,7 @@ static inline float *scratch(int slot, long count) {
     return memory[slot];
 }
 
-/* how many columns a panel has for n results: COLS, or half of that where fewer are left over */
+/* how many columns a panel has for n results: COLS, or half where the last would be half empty */
 static inline int panel_width(long n) { return blocks(n, COLS / 2) % 2 ? COLS / 2 : COLS; }
 
 /* One pass: output pictures y (n,oh,ow,o), each pixel from a window of input pictures x (n,h,w,c).

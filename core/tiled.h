@@ -1,7 +1,7 @@
 /* tiled.h: the table of layers.h with its matrix products done fast on the CPU: dense layers, the
  * convolution passes, the Gram matrix and the search for nearest rows, all of them on ONE small
  * matrix product that lives in registers, `tile` (tile.h). Where a convolution can do with fewer
- * multiplications, winograd.h does it.
+ * multiplications, winograd.h does it. The sums of a normalisation stand here too.
  *
  * How to use it: #define LAYERS_IMPLEMENTATION and TILED_IMPLEMENTATION in one .c file, include
  * layers.h, then tiled.h, and hand &ops_tiled to the network. Compile with -O3 -march=native: the
@@ -339,8 +339,8 @@ static Cut cut(const Conv *d) {
 
 static void tiled_conv2d_backward_weight(real *dw, const real *x, const real *dy, const Conv *d);
 
-/* Few output channels would leave most columns of a tile idle. With stride 1 x and dy can exchange
- * their roles: dw[u,v,c,o] is the [K-1-u,K-1-v,o,c] of a layer from dy to x. */
+/* With few output channels most columns of a tile would be idle. With stride 1, x and dy can
+ * exchange their roles: dw[u,v,c,o] is dw[K-1-u,K-1-v,o,c] of a layer from dy to x. */
 static int is_thin(const Conv *d) {
     return d->o <= THIN && d->c > THIN && d->stride == 1 && d->pad < d->kernel;
 }
@@ -471,8 +471,9 @@ static void tiled_gram_backward(real *df, const real *dg, const real *f, const r
 
 /* ------------------------------------------------------------------------- F17: sums over rows */
 
-/* The rows of each of `groups` (rows,C) matrices are cut into bands, which stay in the second-level
- * cache while they are read twice. part: two sums of each band (groups, bands, 2, C) */
+/* The rows of each of `groups` (rows,C) matrices are cut into at most 64 bands of 256 rows or more.
+ * A band is read twice, 16 channels at a time: these usually stay in the second-level cache.
+ * part: two sums of each band (groups, bands, 2, C) */
 typedef struct Bands { long rows, count; int c; double *part; } Bands;
 static Bands cut_bands(int groups, long rows, int c) {
     long size = most(256, blocks(rows, 64)), count = blocks(rows, size);
@@ -558,7 +559,7 @@ static void tiled_normalize_backward(real *dx, real *dgamma, real *dbeta, const 
                                      const real *var, int groups, long rows, int c) {
     Bands b = cut_bands(groups, rows, c);
     #pragma omp parallel
-    for (int add = 0; add < 2; add++) {        /* the sums of the bands; with them, the gradients */
+    for (int add = 0; add < 2; add++) {        /* 0: the sums of each band; 1: dx, from all sums */
         #pragma omp for collapse(2)
         for (int g = 0; g < groups; g++)
             for (long band = 0; band < b.count; band++)

@@ -12,11 +12,12 @@
 #define WINOGRAD_H
 #include "core/tile.h"
 
-enum { SQUARES = 48, LOT = 1 << 19 };    /* squares of a task; numbers of B x at a time */
-enum { WINDOWS = 70, WEIGHTS = 90 };     /* used where the products are so many percent or fewer */
+enum { SQUARES = 48, LOT = 1 << 19 };  /* squares of a task; about so much of B x is kept */
+enum { WINDOWS = 70, WEIGHTS = 90 };   /* the products may be so many percent of multiplications */
 enum Map { B_X, G_W, GT_M, ST_M, S_DY };
 
-/* one of the five matrices times v[0], v[step], ..., in place: r + 1 numbers, or what there is */
+/* in place: one of the five matrices times v[0], v[step], ... It takes and gives 2, r or r + 1
+ * numbers; the rest of v may hold anything. */
 __attribute__((always_inline))
 static inline void map_axis(Vec *v, int step, int r, enum Map map) {
     const Vec a = v[0], b = v[step], c = v[2 * step], d = v[r * step];
@@ -43,8 +44,8 @@ typedef struct Axis { int from, step, to, stride, count; } Axis;
  *   product: the (r+1)^2 of them    depth: in*in*c, the length of their sums
  *   rows, cols: squares of a picture; `squares` in all, `lot` of them at a time
  *   zeros (c): stands for pixels outside    data: B x (out*out, products, lot, next)
- *   weights: G w (panels, out*out, products, depth, width); of a weight gradient, its sums
- *   sums: S dy of a weight gradient (products, panels, lot, width) */
+ *   weights: G w (panels, out*out, products, depth, width), or the sums of a weight gradient
+ *   (products, panels, depth, width)    sums: its S dy (products, panels, lot, width) */
 typedef struct Winograd {
     Windows g;
     int r, products, in, out;
@@ -52,14 +53,15 @@ typedef struct Winograd {
     float *zeros, *data, *weights, *sums;
 } Winograd;
 
-/* phase b: tap s a + b of output pixel i sees x[s (i + a) - pad + b] */
+/* Forward, tap s a + b of output pixel i sees x[s (i + a) - pad + b]. Backward, phase b is the
+ * pixels s k - pad + b of dx, which see dy[k - r + 1] to dy[k]. */
 static inline Axis axis(const Conv *d, int back, int b, int length) {
     int s = d->stride, first = (int)most(0, blocks(d->pad - b, s)), to = first * s - d->pad + b;
     if (!back) return (Axis){ -d->pad, 2 * s, 0, 1, length };
     return (Axis){ first - d->kernel / s + 1, 2, to, s, (int)most(0, blocks(length - to, s)) };
 }
 
-/* of all pixels along an axis */
+/* how many taps of all output pixels along one axis lie inside the input */
 static inline long taps_inside(const Conv *d, int out, int in) {
     long sum = 0;
     for (int i = 0; i < out; i++)
@@ -67,13 +69,16 @@ static inline long taps_inside(const Conv *d, int out, int in) {
             sum += at >= 0 && at < in;
     return sum;
 }
-/* Does it pay? For kernels of 4 with stride 2 and of 3 with stride 1, where there are channels for
- * a tile, and pictures so large that neither the border nor half-used squares eat the gain up. */
+/* Does it pay? Only for kernels of 4 with stride 2 and of 3 with stride 1, with 16 channels or more
+ * on both sides, where the products are at most `percent` of the multiplications inside the border:
+ * small pictures have a large border, and squares that are half used. */
 static inline int winograd_pays(const Conv *d, int percent) {
     int s = d->stride, r = d->kernel / s;
-    long products = blocks(d->oh, 2) * blocks(d->ow, 2) * s * s * (r + 1) * (r + 1);
+    long rows = blocks(most(d->oh, blocks(d->h, s)), 2);
+    long cols = blocks(most(d->ow, blocks(d->w, s)), 2);
     if (r * s != d->kernel || r + s != 4 || r < 2 || smaller(d->c, d->o) < 16) return 0;
-    return 100 * products <= percent * taps_inside(d, d->oh, d->h) * taps_inside(d, d->ow, d->w);
+    return 100 * rows * cols * s * s * (r + 1) * (r + 1)
+           <= percent * taps_inside(d, d->oh, d->h) * taps_inside(d, d->ow, d->w);
 }
 
 static inline Winograd winograd(const Windows *g) {
@@ -107,7 +112,7 @@ static inline void winograd_memory(Winograd *f, int slot) {
     memset(f->zeros, 0, (size_t)f->g.c * sizeof *f->zeros);
 }
 
-/* B x of square number `at` for phase q of the output, to to[product * lot * next] */
+/* B x of square number `at` for phase q of the output: its number a goes to to[a * lot * next] */
 __attribute__((always_inline))
 static inline void square_data(const Winograd *f, float *to, long at, int q, int r) {
     const Windows *g = &f->g;
@@ -123,7 +128,7 @@ static inline void square_data(const Winograd *f, float *to, long at, int q, int
             pixel[a] = inside ? g->x + ((n * g->h + i) * g->w + j) * g->c : f->zeros;
         }
         for (long k0 = 0; k0 < g->c; k0 += LANES) {
-            long k = smaller(k0, g->c - LANES);            /* the last lanes: some a second time */
+            long k = smaller(k0, g->c - LANES);            /* the last vector overlaps */
             Vec v[16];
             for (int a = 0; a < (r + 1) * (r + 1); a++) v[a] = *(const Vec *)(pixel[a] + k);
             map_both(v, r, B_X, r + 1, r + 1);
@@ -142,7 +147,7 @@ static inline void lot_data(const Winograd *f, long begin, long count) {
         }
 }
 
-/* G w: row e of panel p for phase q of the output. Backwards the taps turn round. */
+/* G w: row e of panel p for phase q of the output. Backward, the taps are in reverse order. */
 __attribute__((always_inline))
 static inline void row_weights(const Winograd *f, const real *w, long p, int q, long e, int r) {
     const Conv *d = f->g.d;

@@ -275,7 +275,8 @@ static void test_threads(const Ops *table, size_t every) {
  * more squares than are done at a time; with 1, 2 and 3 threads. */
 static void test_winograd(const Ops *table) {
     static const Case cases[] = {
-        { .d = CONV(1, 29, 30, 18, 33, 4, 2, 0) }, { .d = CONV(1, 21, 26, 17, 16, 4, 2, 2) },
+        { .d = CONV(1, 61, 62, 16, 17, 4, 2, 0) }, { .d = CONV(1, 37, 42, 18, 33, 4, 2, 2) },
+        { .d = CONV(2, 31, 34, 17, 16, 4, 2, 1) },
         { .d = CONV(1, 17, 20, 16, 70, 3, 1, 0) }, { .d = CONV(1, 12, 15, 40, 16, 3, 1, 2) },
         { .d = CONV(1, 64, 64, 16, 16, 3, 1, 1) }, { .d = CONV(2, 13, 9, 24, 3, 3, 1, 1) },
     };
