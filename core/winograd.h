@@ -11,8 +11,11 @@
 #ifndef WINOGRAD_H
 #define WINOGRAD_H
 #include "core/tile.h"
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
-enum { SQUARES = 48, LOT = 1 << 19 };  /* squares of a task; about so much of B x is kept */
+enum { SQUARES = 48, LOT = 1 << 16 };  /* squares of a task; so much of B x stays in a cache */
 enum { WINDOWS = 70, WEIGHTS = 90 };   /* the products may be so many percent of multiplications */
 enum Map { B_X, G_W, GT_M, ST_M, S_DY };
 
@@ -81,7 +84,8 @@ static inline int winograd_pays(const Conv *d, int percent) {
            <= percent * taps_inside(d, d->oh, d->h) * taps_inside(d, d->ow, d->w);
 }
 
-static inline Winograd winograd(const Windows *g) {
+/* lots: how many LOTs of B x are there at a time */
+static inline Winograd winograd(const Windows *g, int lots) {
     const Conv *d = g->d;
     Winograd f = { .g = *g, .r = d->kernel / d->stride, .in = g->back ? 1 : d->stride,
                    .out = g->back ? d->stride : 1 };
@@ -93,9 +97,19 @@ static inline Winograd winograd(const Windows *g) {
         f.cols = most(f.cols, blocks(axis(d, g->back, b, g->ow).count, 2));
     }
     f.squares = d->n * f.rows * f.cols;
-    f.lot = most(1, LOT / (f.out * f.out * f.products * f.next * SQUARES)) * SQUARES;
+    f.lot = most(1, lots * (long)LOT / (f.out * f.out * f.products * f.next * SQUARES)) * SQUARES;
     f.lot = smaller(f.lot, blocks(f.squares, SQUARES) * SQUARES);
     return f;
+}
+
+/* A weight gradient sums lot by lot: it takes two of them, whatever the number of threads. */
+enum { GRADIENT_LOTS = 2 };
+static inline int thread_count(void) {
+#ifdef _OPENMP
+    return omp_get_max_threads();
+#else
+    return 1;
+#endif
 }
 
 /* how many floats: zeros, data and sums; weights */
@@ -222,7 +236,7 @@ static inline void lot_results(const Winograd *f, float *m, long begin, long blo
 }
 
 static inline void winograd_windows(const Windows *g, const real *w) {
-    Winograd f = winograd(g);
+    Winograd f = winograd(g, thread_count());
     int phases = f.out * f.out;
     winograd_memory(&f, 1);
     #pragma omp parallel
@@ -313,7 +327,7 @@ static inline void row_gradients(const Winograd *f, real *dw, long p, long e, in
 
 static inline void winograd_backward_weight(real *dw, const real *x, const real *dy,
                                             const Conv *d) {
-    Winograd f = winograd(FORWARD(NULL, NULL, x));
+    Winograd f = winograd(FORWARD(NULL, NULL, x), GRADIENT_LOTS);
     winograd_memory(&f, 2);
     #pragma omp parallel
     {
@@ -340,7 +354,9 @@ static inline void winograd_backward_weight(real *dw, const real *x, const real 
 
 /* zeros, data and sums; the weights of the largest pass; the sums of the weight gradient */
 static inline long winograd_scratch(const Conv *d) {
-    Winograd f = winograd(FORWARD(NULL, NULL, NULL)), back = winograd(BACK(NULL, NULL, NULL));
+    int lots = thread_count() > GRADIENT_LOTS ? thread_count() : GRADIENT_LOTS;
+    Winograd f = winograd(FORWARD(NULL, NULL, NULL), lots);
+    Winograd back = winograd(BACK(NULL, NULL, NULL), lots);
     long weights = winograd_weights(&f);
     return most(winograd_data(&f), winograd_data(&back)) + weights
            + most(weights, winograd_weights(&back));
