@@ -14,16 +14,6 @@
  * Exit status: 0 done, 1 bad input (of several garments: at least one failed; the others are
  * done), 2 usage. Files are written whole or not at all. */
 #define _GNU_SOURCE
-#define CUTOUT_IMPLEMENTATION
-#define DRAW_IMPLEMENTATION
-#define GARMENTS_IMPLEMENTATION
-#define GENERATOR_IMPLEMENTATION
-#define GRAM_IMPLEMENTATION
-#define LARGE_IMPLEMENTATION
-#define PATCHES_IMPLEMENTATION
-#define PAGE_IMPLEMENTATION
-#include "core/device.h"
-#include "core/error.h"
 #include "style/draw.h"
 #include "style/garments.h"
 #include "style/generator.h"

@@ -11,14 +11,14 @@
  * Each such z is N(0,1), as in training. On the straight way from z_a to z_b they would be too
  * short (White 2016).
  * Of cloth: swatches, whose classes are the styles of its folder. A walk then leads from one style
- * to another, with the same noise: G is told (1 - t) of the one and t of the other.
- * One .c file says #define DRAW_IMPLEMENTATION; it is linked with gan.c and needs the code of
- * garments.h and generator.h. */
+ * to another, with the same noise: G is told (1 - t) of the one and t of the other. */
 #ifndef DRAW_H
 #define DRAW_H
-#include "gan.h"
+#include "images/images.h"
+#include "style/generator.h"
+#include <limits.h>
 
-enum { DRAW_CLASSES = 256 };
+enum { DRAW_CLASSES = 256, DRAW_BATCH = 16, DRAW_COLUMNS = 8, DRAW_SHEET = 1024 };
 
 typedef struct Draw {
     const Ops *ops;
@@ -31,34 +31,6 @@ typedef struct Draw {
     uint64_t class_of[DRAW_CLASSES];    /* the pictures take these classes in turn; blends: a, b */
     int classes;                        /* how many; 0: G is not told what to draw, or blends */
 } Draw;
-
-/* run: a run's folder, or its checkpoint. classes: as in "0,3,6", or "": those of the training.
- * walk: two seeds, "3,9", or of cloth two styles; or "". Errors: no checkpoint, a recipe that does
- * not draw out of noise, classes or styles that it was not trained with, weights that do not fit,
- * memory. */
-int draw_open(Draw *d, const char *run, const char *classes, const char *walk);
-
-/* Each picture as folder/00000.png and so on, with classes as 00000-class3.png; and a sheet of
- * them, with a column for each class. A sheet of one picture is that picture. "": not wanted.
- * Errors: pictures that are not finite, files that cannot be written, memory. */
-int draw_all(Draw *d, const char *folder, const char *sheet);
-#endif
-
-#if defined(DRAW_IMPLEMENTATION) && !defined(DRAW_IMPLEMENTED)
-#define DRAW_IMPLEMENTED
-#include "core/checkpoint.h"
-#include "core/device.h"
-#include "core/files.h"
-#include "images/images.h"
-#include "style/garments.h"
-#include "style/generator.h"
-#include <limits.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum { DRAW_BATCH = 16, DRAW_COLUMNS = 8, DRAW_SHEET = 1024 };
 
 /* ---- the checkpoint ---------------------------------------------------------------------- */
 
@@ -165,7 +137,11 @@ static int draw_walk(Draw *d, const char *classes, const char *walk) {
                 "more", walk, d->classes ? " of each class" : "", draw_turn(d) + 1);
 }
 
-int draw_open(Draw *d, const char *run, const char *classes, const char *walk) {
+/* run: a run's folder, or its checkpoint. classes: as in "0,3,6", or "": those of the training.
+ * walk: two seeds, "3,9", or of cloth two styles; or "". Errors: no checkpoint, a recipe that does
+ * not draw out of noise, classes or styles that it was not trained with, weights that do not fit,
+ * memory. */
+static inline int draw_open(Draw *d, const char *run, const char *classes, const char *walk) {
     StFile file;
     Net *g = &d->gan.g;
     if (!generator_checkpoint(&file, d->path, run)) return 0;
@@ -243,7 +219,10 @@ static int draw_sheet(const Draw *d, const char *name, float *pixels, long cells
     return good;
 }
 
-int draw_all(Draw *d, const char *folder, const char *sheet) {
+/* Each picture as folder/00000.png and so on, with classes as 00000-class3.png; and a sheet of
+ * them, with a column for each class. A sheet of one picture is that picture. "": not wanted.
+ * Errors: pictures that are not finite, files that cannot be written, memory. */
+static inline int draw_all(Draw *d, const char *folder, const char *sheet) {
     Gan *gan = &d->gan;
     Net *g = &gan->g;
     const Node *x = &g->node[gan->g_picture];

@@ -1,10 +1,12 @@
-/* garments.h: lists of pictures, what their results are called, and where the garment is in one.
- * One .c file says #define GARMENTS_IMPLEMENTATION; it needs the code of cutout.h. */
+/* garments.h: lists of pictures, what their results are called, and where the garment is in one. */
 #ifndef GARMENTS_H
 #define GARMENTS_H
 #include "core/error.h"
 #include "core/files.h"
 #include "style/cutout.h"
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
 
 typedef struct Garment {
     char *path;                         /* its file, or NULL: picture `index` of the list's set */
@@ -19,18 +21,6 @@ typedef struct GarmentList {
     char *first;                        /* the first that was left out, and why */
 } GarmentList;
 
-/* content: a picture; a folder, of which all files are taken that begin like a picture, in
- * subfolders too, but not those in the folder `output`; fashion-mnist:17 or :3-9 of the test set;
- * synthetic:5. data_dir: where Fashion-MNIST lies, or "". Errors: no such picture, none that can be
- * read, memory. */
-int garments_list(GarmentList *list, const char *content, const char *output,
-                  const char *data_dir);
-
-/* The pictures of a folder. Of styles those that can be read; a damaged one is reported by say() */
-int garments_folder(GarmentList *list, const char *folder, const char *output, int styles);
-/* Named after `below`: sub/a.png is "sub-a", and if sub-a.jpg comes too, that is "sub-a-2". */
-int garments_add(GarmentList *list, const char *path, const char *below, long index);
-
 typedef enum PhotoMask { PHOTO_FOUND = 1, PHOTO_OWN, PHOTO_NONE, PHOTO_GIVEN } PhotoMask;
 typedef struct Photo {
     const Garment *from;
@@ -40,34 +30,18 @@ typedef struct Photo {
     PhotoMask mask;                     /* the first three as image_garment_mask says */
 } Photo;
 
-/* Picture i of the list. size: its longer side, or 0: its own, below 128 enlarged to 256. mask: a
- * picture that is white where the garment is, or ""; what is transparent in it counts as black.
- * Prints the size, and what the mask is. Errors: a file that cannot be read, a mask of another
- * shape, memory. */
-int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *mask);
-void photo_close(Photo *p);
+/* ---- lists ---------------------------------------------------------------------------------- */
 
 /* Can a picture be written there? By its ending: 1: PNG, 2: JPEG, 0: no */
-int picture_kind(const char *path);
-#endif
-
-#if defined(GARMENTS_IMPLEMENTATION) && !defined(GARMENTS_IMPLEMENTED)
-#define GARMENTS_IMPLEMENTED
-#include <errno.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-int picture_kind(const char *path) {
+static inline int picture_kind(const char *path) {
     const char *dot = strrchr(path, '.');
     if (!dot || dot == path) return 0;
     if (!strcasecmp(dot, ".png")) return 1;
     return strcasecmp(dot, ".jpg") && strcasecmp(dot, ".jpeg") ? 0 : 2;
 }
 
-int garments_add(GarmentList *list, const char *path, const char *below, long index) {
+/* Named after `below`: sub/a.png is "sub-a", and if sub-a.jpg comes too, that is "sub-a-2". */
+static int garments_add(GarmentList *list, const char *path, const char *below, long index) {
     char name[4200], unique[4300];
     snprintf(name, sizeof name, "%.4000s", below);
     char *dot = strrchr(name, '.');
@@ -94,7 +68,9 @@ static int garments_readable(const char *path) {
     return good || say("%s", error_text());
 }
 
-int garments_folder(GarmentList *list, const char *folder, const char *output, int styles) {
+/* The pictures of a folder, not those in the folder `output`. Of styles those that can be read; a
+ * damaged one is reported by say() */
+static int garments_folder(GarmentList *list, const char *folder, const char *output, int styles) {
     const char *what = styles ? "styles" : "garments";
     ImageList files;
     if (same_file(folder, output))
@@ -144,8 +120,12 @@ static int garments_of_set(GarmentList *list, const char *content, const char *d
     return 1;
 }
 
-int garments_list(GarmentList *list, const char *content, const char *output,
-                  const char *data_dir) {
+/* content: a picture; a folder, of which all files are taken that begin like a picture, in
+ * subfolders too, but not those in the folder `output`; fashion-mnist:17 or :3-9 of the test set;
+ * synthetic:5. data_dir: where Fashion-MNIST lies, or "". Errors: no such picture, none that can be
+ * read, memory. */
+static inline int garments_list(GarmentList *list, const char *content, const char *output,
+                                const char *data_dir) {
     const char *slash = strrchr(content, '/');
     if (!strncmp(content, "fashion-mnist:", 14) || !strncmp(content, "synthetic:", 10))
         return garments_of_set(list, content, data_dir);
@@ -155,6 +135,8 @@ int garments_list(GarmentList *list, const char *content, const char *output,
     return is_folder(content) ? garments_folder(list, content, output, 0)
                               : garments_add(list, content, slash ? slash + 1 : content, 0);
 }
+
+/* ---- one of them ---------------------------------------------------------------------------- */
 
 static int garments_load(Image *picture, const ImageSet *set, const Garment *from) {
     if (from->path) return image_load(picture, from->path);
@@ -253,7 +235,12 @@ static double photo_doubt(const Photo *p) {
     return edge ? doubtful / edge : 0;
 }
 
-int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *mask) {
+/* Picture i of the list. size: its longer side, or 0: its own, below 128 enlarged to 256. mask: a
+ * picture that is white where the garment is, or ""; what is transparent in it counts as black.
+ * Prints the size, and what the mask is. Errors: a file that cannot be read, a mask of another
+ * shape, memory. */
+static inline int photo_open(Photo *p, const GarmentList *list, long i, int size,
+                             const char *mask) {
     static const char *const where[] = { "", "what stands out from the background", "its own mask",
         "all of it: no mask, and no background of one colour: --mask can say where", "--mask" };
     Image *x = &p->picture, *alpha = &p->alpha;
@@ -271,5 +258,5 @@ int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *
     tell("%s: %d x %d pixels; garment: %s%s", p->from->name, x->w, x->h, where[p->mask], doubt);
     return 1;
 }
-void photo_close(Photo *p) { image_free(&p->picture), image_free(&p->alpha); }
+static inline void photo_close(Photo *p) { image_free(&p->picture), image_free(&p->alpha); }
 #endif

@@ -11,20 +11,21 @@
  *   cloth      nothing: G weaves as much cloth as the print takes, or cloth alone (generator_weave)
  *
  * A picture too large for memory is painted in pieces (style/large.h). What is painted, and in how
- * much memory, goes to standard output.
- * One .c file says #define GENERATOR_IMPLEMENTATION; it is linked with gan.c and needs the code of
- * cutout.h and large.h. */
+ * much memory, goes to standard output. */
 #ifndef GENERATOR_H
 #define GENERATOR_H
 #include "core/checkpoint.h"
+#include "core/device.h"
 #include "core/files.h"
 #include "gan.h"
 #include "style/cutout.h"
 #include "style/large.h"
+#include <stdio.h>
 
 enum { GENERATOR_STYLE, GENERATOR_CYCLEGAN, GENERATOR_PATTERN, GENERATOR_ADAIN, GENERATOR_CLOTH,
        GENERATOR_KINDS };
 enum { GENERATOR_CHANNELS = 4096, GENERATOR_STYLES = 256 };     /* at most: of E's layers; cloth */
+enum { GENERATOR_MARGIN = 16 };         /* of mirror image around a picture */
 
 typedef struct Generator {
     const Ops *ops;
@@ -49,60 +50,24 @@ typedef struct Generator {
     double moments[2 * GENERATOR_CHANNELS];     /* means and variances of e's features */
 } Generator;
 
-/* run: a run's folder, or its checkpoint. features: adain: where the encoder's weights are,
- * "random", or "": where they were in training. styles: will it be given any? Errors: no
- * checkpoint, another recipe, other features. */
-int generator_open(Generator *g, const char *run, const char *features, int styles);
+/* ---- the checkpoint, for draw.h too ------------------------------------------------------ */
 
-/* Does it change the picture, rather than make a print of its own? */
-int generator_repaints(const Generator *g);
-
-/* print: a new picture of the cut-out's size. Errors: memory, weights that do not fit or are not
- * finite. share[i] > 0: of the styles. */
-int generator_print(Generator *g, Image *print, const Cutout *cut);
-int generator_fuse(Generator *g, Image *print, const Image *part, const Image *style,
-                   const double *share, int styles);
-/* cloth of (h,w), with g->repeats multiples of STYLE_MULTIPLE: the waves are then rounded to whole
- * periods, and the noise beyond an edge is that of the other side. */
-int generator_weave(Generator *g, Image *cloth, int h, int w);
-
-/* What a checkpoint says, for draw.h too. generator_checkpoint opens that of a run, its folder or
- * the file itself, and keeps its path. A whole number of its metadata, `otherwise` where there is
- * none in least .. most; G's first or last tensor whose name ends so, or NULL; how many styles
- * cloth has learned. Two checks, 0 and error_text(): does G make pictures of 1 or 3 channels? Is
- * all that it has computed finite? */
-int generator_checkpoint(StFile *file, char path[4200], const char *run);
-int generator_number(const StFile *file, const char *key, int least, int most, int otherwise);
-const StTensor *generator_tensor(const StFile *file, const char *end, int last);
-int generator_styles(const StFile *file);
-int generator_check_channels(int channels, const char *path);
-int generator_check_finite(Net *g, const char *path);
-#endif
-
-#if defined(GENERATOR_IMPLEMENTATION) && !defined(GENERATOR_IMPLEMENTED)
-#define GENERATOR_IMPLEMENTED
-#include "core/device.h"
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum { GENERATOR_MARGIN = 16 };         /* of mirror image around a picture */
-
-/* ---- the checkpoint ---------------------------------------------------------------------- */
-
-int generator_checkpoint(StFile *file, char path[4200], const char *run) {
+/* Opens that of a run, its folder or the file itself, and keeps its path */
+static int generator_checkpoint(StFile *file, char path[4200], const char *run) {
     snprintf(path, 4200, "%.4000s%s", run, is_folder(run) ? "/checkpoint.safetensors" : "");
     return gan_open(file, path);
 }
 
-int generator_number(const StFile *file, const char *key, int least, int most, int otherwise) {
+/* A whole number of its metadata; `otherwise` where there is none in least .. most */
+static int generator_number(const StFile *file, const char *key, int least, int most,
+                            int otherwise) {
     const char *text = st_meta(file, key);
     int number = text ? atoi(text) : otherwise;
     return number >= least && number <= most ? number : otherwise;
 }
 
-const StTensor *generator_tensor(const StFile *file, const char *end, int last) {
+/* G's first or last tensor whose name ends so, or NULL */
+static const StTensor *generator_tensor(const StFile *file, const char *end, int last) {
     const StTensor *found = NULL;
     for (int i = 0, node, best = 0; i < file->count; i++) {
         const StTensor *t = &file->tensors[i];
@@ -114,9 +79,9 @@ const StTensor *generator_tensor(const StFile *file, const char *end, int last) 
     return found;
 }
 
-/* Of the numbers that cloth's first convolution, weight (3,3,C,O), reads, those that are no noise
- * and no waves */
-int generator_styles(const StFile *file) {
+/* How many styles cloth has learned: of the numbers that its first convolution, weight (3,3,C,O),
+ * reads, those that are no noise and no waves */
+static int generator_styles(const StFile *file) {
     const StTensor *first = generator_tensor(file, ".conv2d.weight", 0);
     int styles = GENERATOR_STYLES;
     while (styles > 1 && !(first && first->rank == 4 && first->shape[2] == cloth_inputs(styles)))
@@ -124,12 +89,13 @@ int generator_styles(const StFile *file) {
     return styles;
 }
 
-int generator_check_channels(int channels, const char *path) {
+static int generator_check_channels(int channels, const char *path) {
     return channels == 1 || channels == 3
         || fail("%s: its generator makes no pictures of 1 or 3 channels: train it again", path);
 }
 
-int generator_check_finite(Net *g, const char *path) {
+/* all that G has computed */
+static int generator_check_finite(Net *g, const char *path) {
     const char *bad = net_find_not_finite(g);
     return !bad || fail("%s: %s is not finite: the training went wrong, train again", path, bad);
 }
@@ -163,11 +129,15 @@ static int generator_open_features(Generator *g, const char *features, const cha
                 error_text(), run);
 }
 
-int generator_repaints(const Generator *g) {
+/* Does it change the picture, rather than make a print of its own? */
+static inline int generator_repaints(const Generator *g) {
     return g->kind == GENERATOR_CYCLEGAN || g->kind == GENERATOR_PATTERN;
 }
 
-int generator_open(Generator *g, const char *run, const char *features, int styles) {
+/* run: a run's folder, or its checkpoint. features: adain: where the encoder's weights are,
+ * "random", or "": where they were in training. styles: will it be given any? Errors: no
+ * checkpoint, another recipe, other features. */
+static inline int generator_open(Generator *g, const char *run, const char *features, int styles) {
     const StFile *file = &g->checkpoint;
     if (!generator_checkpoint(&g->checkpoint, g->path, run) || !generator_check_recipe(g, styles))
         return 0;
@@ -426,7 +396,9 @@ static int generator_make(Generator *g, Image *out, int h, int w) {
     return generator_paint(g, out, h, w);
 }
 
-int generator_weave(Generator *g, Image *cloth, int h, int w) {
+/* cloth of (h,w), with g->repeats multiples of STYLE_MULTIPLE: the waves are then rounded to whole
+ * periods, and the noise beyond an edge is that of the other side. */
+static inline int generator_weave(Generator *g, Image *cloth, int h, int w) {
     enum { M = STYLE_MULTIPLE };
     *cloth = (Image){ 0 };
     image_free(&g->wide);
@@ -444,7 +416,9 @@ static void generator_on_black(Image *x) {
     x->c = 1;
 }
 
-int generator_print(Generator *g, Image *print, const Cutout *cut) {
+/* print: a new picture of the cut-out's size. Errors, also of generator_fuse: memory, weights that
+ * do not fit or are not finite. */
+static inline int generator_print(Generator *g, Image *print, const Cutout *cut) {
     const Image *part = &cut->part;
     int weaves = g->kind == GENERATOR_CLOTH, adds = generator_repaints(g);
     int h = part->h, w = part->w, gray = g->channels == 1;
@@ -501,10 +475,10 @@ static int generator_see(Generator *g, const Image *style, double longer, double
 }
 
 /* F16 and G: x = G(t), t: the content's features with (1 - alpha) of their own moments and alpha of
- * the styles', each with its share. (The moments of (1 - alpha) f_c + alpha AdaIN(f_c, f_s) are
+ * the styles', share[i] > 0 of style i. (The moments of (1 - alpha) f_c + alpha AdaIN(f_c, f_s) are
  * that.) alpha 0: the picture, as G draws it. In pieces: the moments are of the whole pictures. */
-int generator_fuse(Generator *g, Image *print, const Image *part, const Image *style,
-                   const double *share, int styles) {
+static inline int generator_fuse(Generator *g, Image *print, const Image *part, const Image *style,
+                                 const double *share, int styles) {
     double all = 0;
     int good = generator_widen(g, part), h = g->wide.h, w = g->wide.w;
     *print = (Image){ 0 };

@@ -21,14 +21,15 @@
  *     + |mu_l - mu_l*|^2 / |mu_l*|^2.
  *
  *   GramOptions o = gram_defaults(0);
- *   if (!gram_transfer(&result, &content, &style, NULL, 1, &o, ops)) puts(error_text());
- *
- * One .c file says #define GRAM_IMPLEMENTATION; it needs the code of featurenet.h, net.h,
- * safetensors.h, images.h. */
+ *   if (!gram_transfer(&result, &content, &style, NULL, 1, &o, ops)) puts(error_text()); */
 #ifndef GRAM_H
 #define GRAM_H
 #include "core/featurenet.h"
+#include "core/matrix.h"
 #include "images/images.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { GRAM_LAYERS = 8, GRAM_LEVELS = 24 };
 enum { GRAM_ADAM, GRAM_LBFGS };                         /* a step: one evaluation, for both */
@@ -65,34 +66,8 @@ typedef struct GramOptions {
     void (*progress)(const GramStep *step);      /* or NULL */
 } GramOptions;
 
-/* vgg 0, 16 or 19. VGG's: relu1_1 relu2_1 relu3_1 relu4_1 relu5_1, content at relu4_2, one level,
- * RGB, as in the paper. */
-GramOptions gram_defaults(int vgg);
-
-/* out: a new picture (h,w,3) of the content's size in [-1,1]. content, style[0..styles): RGB
- * pictures (c = 3) in [-1,1], sides from 16 pixels up. weight: of each style, >= 0, NULL: all
- * alike; the targets are the weighted means of the styles' Gram matrices and means. The same bits
- * for the same options on one table, whatever the number of threads. 0, and a line in error_text():
- * bad options, VGG's file does not fit, no memory, numbers that are not finite. *out is then
- * empty. */
-int gram_transfer(Image *out, const Image *content, const Image *style, const double *weight,
-                  int styles, const GramOptions *o, const Ops *ops);
-
-/* Memory gram_transfer needs where ops computes, in bytes, with scratch; pictures on the host are
- * not counted, L-BFGS's 25 doubles for each of their numbers are. 0: bad options. */
-double gram_bytes(const Image *content, const Image *style, int styles, const GramOptions *o,
-                  const Ops *ops);
-#endif
-
-#if defined(GRAM_IMPLEMENTATION) && !defined(GRAM_IMPLEMENTED)
-#define GRAM_IMPLEMENTED
-#include "core/matrix.h"
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-GramOptions gram_defaults(int vgg) {
+/* vgg 0, 16 or 19. VGG's: as in the paper, one level, RGB. */
+static inline GramOptions gram_defaults(int vgg) {
     GramOptions o = { .vgg = vgg, .style = 1, .scale = 1, .seed = 1, .every = 10 };
     o.style_layers = vgg ? "relu1_1 relu2_1 relu3_1 relu4_1 relu5_1"
                          : "relu1_1 relu1_2 relu2_1 relu2_2 relu3_1 relu3_2";
@@ -556,10 +531,12 @@ static int gram_pictures(const Image *content, const Image *style, const double 
     return 1;
 }
 
-/* The networks live one after the other. That of the content has Adam's moments or L-BFGS's pairs
- * beside it, the content's features, ones */
-double gram_bytes(const Image *content, const Image *style, int styles, const GramOptions *o,
-                  const Ops *ops) {
+/* Memory gram_transfer needs where ops computes, in bytes, with scratch; pictures on the host are
+ * not counted, L-BFGS's 25 doubles for each of their numbers are. 0: bad options. The networks live
+ * one after the other. That of the content has Adam's moments or L-BFGS's pairs beside it, the
+ * content's features, ones. */
+static inline double gram_bytes(const Image *content, const Image *style, int styles,
+                                const GramOptions *o, const Ops *ops) {
     Gram g;
     double most = 0, each = o->optimizer == GRAM_LBFGS ? (LBFGS_ROWS + 1) * sizeof(double)
                                                        : 2 * sizeof(real);
@@ -609,8 +586,15 @@ static void gram_noise(Image *z, uint64_t seed) {
     }
 }
 
-int gram_transfer(Image *out, const Image *content, const Image *style, const double *weight,
-                  int styles, const GramOptions *o, const Ops *ops) {
+/* out: a new picture (h,w,3) of the content's size in [-1,1]. content, style[0..styles): RGB
+ * pictures (c = 3) in [-1,1], sides from 16 pixels up. weight: of each style, >= 0, NULL: all
+ * alike; the targets are the weighted means of the styles' Gram matrices and means. The same bits
+ * for the same options on one table, whatever the number of threads. 0, and a line in error_text():
+ * bad options, VGG's file does not fit, no memory, numbers that are not finite. *out is then
+ * empty. */
+static inline int gram_transfer(Image *out, const Image *content, const Image *style,
+                                const double *weight, int styles, const GramOptions *o,
+                                const Ops *ops) {
     Gram g;
     GramStep at = {0};
     Image guide = {0}, start = {0}, z = {0};

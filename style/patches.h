@@ -25,14 +25,11 @@
  *
  * Deterministic: the same bits for any number of threads, and again on the same GPU. Another
  * processor rounds in another way, and where two patches are equally like x it takes the other one:
- * its pixels differ, the mean distance of its patches to the style's does so by less than 3%.
- *
- * One .c file says #define PATCHES_IMPLEMENTATION; it needs the code of cutout.h. */
+ * its pixels differ, the mean distance of its patches to the style's does so by less than 3%. */
 #ifndef PATCHES_H
 #define PATCHES_H
 #include "layers.h"
 #include "style/cutout.h"
-#include <stdint.h>
 
 typedef enum PatchesMode { PATCHES_PAINT, PATCHES_PRINT } PatchesMode;
 enum { PATCHES_STYLES = 8, PATCHES_LEVELS = 16 };
@@ -56,28 +53,12 @@ typedef struct PatchesOptions {
     void (*progress)(int level, int levels, double fraction);    /* or NULL; after each vote */
 } PatchesOptions;
 
-PatchesOptions patches_default(PatchesMode mode);
-
-/* print: a new picture of the cut-out's size, RGB; where a style has a mask, with the mask of the
- * patches that it is made of. cut: with a mask; style[i]: RGB; sides of at least 16 pixels;
- * weight[i] > 0: shares of the styles (NULL: equal); ops: the table that searches, in float.
- * Returns 0 after an error, *print is empty then.
- * Errors: an option out of range, a picture too small or with a pixel that is not finite, a mask
- * of less than 64 pixels, memory. */
-int patches_transfer(Image *print, const Cutout *cut, const Image *style, const double *weight,
-                     int styles, const PatchesOptions *o, const Ops *ops);
-
-/* The most memory, in bytes, that patches_transfer takes for a cut-out of (h,w), with the print and
- * what the table borrows; exact within a few percent. 0: it would refuse these sizes. */
-double patches_bytes(int h, int w, const Image *style, int styles, const PatchesOptions *o,
-                     const Ops *ops);
-#endif
-
-#if defined(PATCHES_IMPLEMENTATION) && !defined(PATCHES_IMPLEMENTED)
-#define PATCHES_IMPLEMENTED
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
+static inline PatchesOptions patches_default(PatchesMode mode) {
+    PatchesOptions o = { .mode = mode, .content_weight = .5, .style_scale = 1, .detail = .35,
+                         .size = 1024, .iterations = 4, .seed = 1, .memory = 2e9 };
+    if (mode == PATCHES_PRINT) o.content_weight = .1, o.detail = 0;
+    return o;
+}
 
 /* A patch: 7 runs of 28 contiguous floats, 38 components. The widest grid of queries, and room for
  * it around x */
@@ -692,13 +673,6 @@ static int pm_check_options(const PatchesOptions *o, const double *weight, int s
     return 1;
 }
 
-PatchesOptions patches_default(PatchesMode mode) {
-    PatchesOptions o = { .mode = mode, .content_weight = .5, .style_scale = 1, .detail = .35,
-                         .size = 1024, .iterations = 4, .seed = 1, .memory = 2e9 };
-    if (mode == PATCHES_PRINT) o.content_weight = .1, o.detail = 0;
-    return o;
-}
-
 /* The blocks, what the table borrows, and the pictures. In floats, a pixel painted: guide 2, x and
  * its next size 6; a pixel of the styles 3, and what one needs while it is resized: itself, and one
  * axis. A smaller working size is enlarged at the end. Where a style has a mask, it and x's. */
@@ -721,8 +695,10 @@ static double pm_bytes(const Pm *m, int h, int w) {
                 + fmax(3 * most, all > 1.01 * area ? 6 * all : 0));
 }
 
-double patches_bytes(int h, int w, const Image *style, int styles, const PatchesOptions *o,
-                     const Ops *ops) {
+/* The most memory, in bytes, that patches_transfer takes for a cut-out of (h,w), with the print and
+ * what the table borrows; exact within a few percent. 0: it would refuse these sizes. */
+static inline double patches_bytes(int h, int w, const Image *style, int styles,
+                                   const PatchesOptions *o, const Ops *ops) {
     Pm m;
     int good = pm_check_options(o, NULL, styles) && h >= 1 && w >= 1
             && pm_plan(&m, h, w, style, styles, NULL, o, ops);
@@ -744,8 +720,15 @@ static int pm_allocate(Pm *m, double need) {
     return 1;
 }
 
-int patches_transfer(Image *print, const Cutout *cut, const Image *style, const double *weight,
-                     int styles, const PatchesOptions *o, const Ops *ops) {
+/* print: a new picture of the cut-out's size, RGB; where a style has a mask, with the mask of the
+ * patches that it is made of. cut: with a mask; style[i]: RGB; sides of at least 16 pixels;
+ * weight[i] > 0: shares of the styles (NULL: equal); ops: the table that searches, in float.
+ * Returns 0 after an error, *print is empty then.
+ * Errors: an option out of range, a picture too small or with a pixel that is not finite, a mask
+ * of less than 64 pixels, memory. */
+static inline int patches_transfer(Image *print, const Cutout *cut, const Image *style,
+                                   const double *weight, int styles, const PatchesOptions *o,
+                                   const Ops *ops) {
     const Image *part = &cut->part;
     int h = part->h, w = part->w;
     Pm m = { .x = { 0 } };

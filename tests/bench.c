@@ -15,7 +15,6 @@
  *   warms up; that is not timed. */
 #define IMAGES_IMPLEMENTATION
 #define FEATURENET_IMPLEMENTATION
-#define GRAM_IMPLEMENTATION
 #include "gan.c"
 #include "core/error.h"
 #include "style/gram.h"

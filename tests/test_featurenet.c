@@ -12,7 +12,6 @@
 #define SAFETENSORS_IMPLEMENTATION
 #define IMAGES_IMPLEMENTATION
 #define FEATURENET_IMPLEMENTATION
-#define GRAM_IMPLEMENTATION
 #include "layers.h"
 #include "core/tiled.h"
 #include "core/net.h"

@@ -32,8 +32,6 @@ void *counted_realloc(void *p, size_t n) {
 #define realloc counted_realloc
 #define aligned_alloc counted_aligned
 #define free counted_free
-#define CUTOUT_IMPLEMENTATION
-#define PATCHES_IMPLEMENTATION
 #include "images/images.h"
 #include "style/patches.h"
 #include "test.h"

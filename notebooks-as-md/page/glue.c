@@ -5,11 +5,6 @@
  * tailor: a print on one garment. All else is public functions of gan.h, images/ and style/.
  * What is ASKED returns 0 after an error, of which error_text() tells; numbers go to page.number,
  * pictures and points to page_room(). */
-#define CUTOUT_IMPLEMENTATION
-#define GARMENTS_IMPLEMENTATION
-#define GENERATOR_IMPLEMENTATION
-#define LARGE_IMPLEMENTATION
-#define PATCHES_IMPLEMENTATION
 #include "core/tiled.h"
 #include "notebooks-as-md/page/toys.h"
 #include "style/garments.h"
