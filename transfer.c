@@ -52,27 +52,26 @@ static void show_progress(double fraction, const char *what) {
     else progress_line("  %3.0f%%, %.0f:%02.0f left%s", 100 * fraction, floor(left / 60),
                        floor(fmod(left, 60)), what);
 }
+static void paint_progress(double fraction) { show_progress(fraction, ""); }
 
 /* ---- painters: each makes a print for the cut-out ------------------------------------------- */
 
-static void patches_progress(int level, int levels, double fraction) {
-    char what[60];
-    snprintf(what, sizeof what, ", level %d of %d   ", level, levels);
-    show_progress(fraction, what);
+static void tell_work(const char *what, const Image *part, double bytes) {
+    printf("%s %d x %d pixels in %.0f MB on %s\n", what, part->w, part->h, bytes / 1e6,
+           device_name(run.ops));
+    fflush(stdout);
 }
 
 static int paint_patches(Image *print, const Cutout *cut, const Image *style, int prints) {
     PatchesOptions o = patches_default(prints ? PATCHES_PRINT : PATCHES_PAINT);
-    int h = cut->part.h, w = cut->part.w;
     double have = device_free_bytes(run.ops);
     o.content_weight = chosen("--content-weight", o.content_weight);
     o.detail = chosen("--detail", o.detail);
     if (opt.scale > 0) o.style_scale = opt.scale;
     if (have > 0) o.memory = have;
-    o.seed = opt.seed, o.progress = patches_progress;
-    printf("%s %d x %d pixels in %.0f MB on %s\n", prints ? "printing" : "painting", w, h,
-           patches_bytes(h, w, style, run.mixed, &o, run.ops) / 1e6, device_name(run.ops));
-    fflush(stdout);
+    o.seed = opt.seed, o.progress = paint_progress;
+    tell_work(prints ? "printing" : "painting", &cut->part,
+              patches_bytes(cut->part.h, cut->part.w, style, run.mixed, &o, run.ops));
     return patches_transfer(print, cut, style, run.share + run.first, run.mixed, &o, run.ops);
 }
 
@@ -87,7 +86,7 @@ static void gram_progress(const GramStep *step) {
     else if (step->number > last->number && !(gram_watch.least > 0 && gram_watch.least < each))
         gram_watch.least = each;
     gram_watch.last = *step, gram_watch.when = time;
-    snprintf(what, sizeof what, ", %d x %d, loss %.4f   ", step->w, step->h, step->total);
+    snprintf(what, sizeof what, ", %d x %d, loss %.4f", step->w, step->h, step->total);
     show_progress(step->fraction, what);
 }
 
@@ -100,7 +99,6 @@ static GramOptions gram_options(const Image *start) {
     if (*opt.content_layer) o.content_layer = opt.content_layer;
     if (opt.steps) o.steps = opt.steps;
     if (opt.scale > 0) o.scale = opt.scale;
-    if (o.steps < 50) o.every = 1 + o.steps / 5;
     o.weights = run.weights.count ? &run.weights : NULL, o.pooling = opt.pooling;
     o.noise = !strcmp(opt.init, "noise"), o.start = start->pixels ? start : NULL;
     o.optimizer = opt.optimizer, o.seed = opt.seed, o.progress = gram_progress;
@@ -109,20 +107,17 @@ static GramOptions gram_options(const Image *start) {
 
 static int paint_gram(Image *print, const Image *part, const Image *style) {
     Image start = { 0 };
-    int h = part->h, w = part->w;
     if (strcmp(opt.init, "content") && strcmp(opt.init, "noise") && !image_load(&start, opt.init))
         return 0;
     GramOptions o = gram_options(&start);
     memset(&gram_watch, 0, sizeof gram_watch);
-    double need = gram_bytes(part, style, run.mixed, &o, run.ops);
     double have = device_free_bytes(run.ops);
-    int good = !(have > 0 && need > have)
-        || fail("optimising %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a "
-                "smaller --size", w, h, need / 1e6, have / 1e6);
-    if (good && need > 0)
-        printf("optimising %d x %d pixels in %.0f MB on %s\n", w, h, need / 1e6,
-               device_name(run.ops));
-    fflush(stdout);
+    double need = gram_bytes(part, style, run.mixed, &o, run.ops);
+    int good = need > 0;
+    if (have > 0 && need > have)
+        good = fail("optimising %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a "
+                    "smaller --size", part->w, part->h, need / 1e6, have / 1e6);
+    if (good) tell_work("optimising", part, need);
     good = good
         && gram_transfer(print, part, style, run.share + run.first, run.mixed, &o, run.ops);
     image_free(&start);
@@ -137,8 +132,6 @@ static int paint_gram(Image *print, const Image *part, const Image *style) {
         printf("benchmark: %.4g s a step of %d x %d pixels\n", gram_watch.least, last->w, last->h);
     return 1;
 }
-
-static void generator_progress(double fraction) { show_progress(fraction, "   "); }
 
 static int paint(Image *print, const Cutout *cut, const Image *style, int prints) {
     run.began = now();
@@ -235,12 +228,11 @@ static const Image *ready_styles(const Image *picture, const double ground[3], i
 /* x: a copy of the photo's picture, which becomes the result; white: around the garment */
 static int repaint(Image *x, const Photo *p, int white) {
     int styled = opt.job & STYLED, patches = opt.job == PATCHES;
-    int adds = generator_repaints(&run.generator);  /* then nothing is shaded */
+    int adds = generator_repaints(&run.generator);
     int masked = p->mask == PHOTO_OWN || p->mask == PHOTO_GIVEN;
     int prints = opt.mode == PRINT || (opt.mode == AUTO && p->mask != PHOTO_NONE);
-    double shade = opt.shade, ground[3] = { 1, 1, 1 }, spread[9];
-    if (adds || opt.job == GRAM || opt.job == ADAIN) shade = 0;
-    else if (patches && !prints && !given("--shade")) shade = 0;
+    int flat = patches ? !prints && !given("--shade") : styled || adds;
+    double ground[3] = { 1, 1, 1 }, spread[9];
     if (styled && white) image_whiten(x, 0);
     for (long i = 0; styled && !prints && !masked && i < (long)x->h * x->w; i++) x->mask[i] = 1;
     int margin = patches ? PATCHES_MARGIN : styled ? CUTOUT_ALL : 0;
@@ -256,7 +248,7 @@ static int repaint(Image *x, const Photo *p, int white) {
     if (!styled && white) image_whiten(x, 1);
     if (!patches) free(print.mask), print.mask = NULL;  /* the picture's */
     take_off_ground(&print, ground);
-    if (good) image_lay_print(x, &print, &cut.tones, cut.top, cut.left, shade);
+    if (good) image_lay_print(x, &print, &cut.tones, cut.top, cut.left, flat ? 0 : opt.shade);
     image_free(&print), cutout_free(&cut);
     if (good && opt.preserve_color == LUMINANCE) colour_keep_luminance(x, &p->picture);
     return good;
@@ -353,7 +345,7 @@ static int open_styles(void) {
 static int open_generator(void) {
     Generator *g = &run.generator;
     g->ops = run.ops, g->tile = opt.tile, g->seed = opt.seed, g->scale = opt.scale;
-    g->alpha = opt.alpha, g->progress = generator_progress;
+    g->alpha = opt.alpha, g->progress = paint_progress;
     if (!generator_open(g, opt.generator, opt.features, opt.styles.count)) return 0;
     int adds = generator_repaints(&run.generator);
     const char *idle = adds && given("--shade") ? "--shade"
@@ -380,15 +372,15 @@ static int safe(const char *path, const char *option, const char *garment) {
     const char *taken = garment && same_file(garment, path) ? "--content" : NULL;
     if (same_file(run.generator.path, path) || same_file(run.drawn.path, path))
         taken = "--generator";
-    for (const Option *o = table; o->name; o++)
-        if (o->kind == OPTION_TEXT && o->value != &opt.output && o->value != &opt.sheet &&
-            same_file(*(const char **)o->value, path)) taken = o->name;
-    for (int i = 0; i < opt.styles.count; i++)
-        if (same_file(opt.styles.item[i], path)) taken = "--style";
-    for (int i = 0; i < opt.masks.count; i++)
-        if (same_file(opt.masks.item[i], path)) taken = "--mask";
     for (long i = 0; i < run.styles.count; i++)
         if (same_file(run.styles.item[i].path, path)) taken = "--style";
+    for (const Option *o = table; o->name && !taken; o++) {
+        const OptionList *list = o->kind == OPTION_TEXTS ? o->value : NULL;
+        const char *const *file = list ? list->item : o->value;
+        int reads = o->kind == OPTION_TEXT && o->value != &opt.output && o->value != &opt.sheet;
+        for (int i = 0; i < (list ? list->count : reads); i++)
+            if (same_file(file[i], path)) taken = o->name;
+    }
     if (!taken) return 1;
     return fail("%s: %s would overwrite the file of %s, choose another", path, option, taken);
 }

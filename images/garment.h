@@ -106,31 +106,35 @@ static void fit_light(MaskSearch *s, int terms, int rounds) {
     }
 }
 
-/* The four pixels beside pixel i; where the picture ends, i itself */
-static void neighbours(const Image *m, int i, int next[4]) {
-    int w = m->w, x = i % w, y = i / w;
-    next[0] = x > 0 ? i - 1 : i, next[1] = x + 1 < w ? i + 1 : i;
-    next[2] = y > 0 ? i - w : i, next[3] = y + 1 < m->h ? i + w : i;
+/* The pixel v rows below pixel i and u columns right of it; -1: outside of the picture */
+static int near_pixel(const Image *m, int i, int v, int u) {
+    int x = i % m->w + u, y = i / m->w + v;
+    return x < 0 || y < 0 || x >= m->w || y >= m->h ? -1 : y * m->w + x;
+}
+/* Neighbour k = 0..3 of pixel i; where the picture ends, i itself */
+static int neighbour(const Image *m, int i, int k) {
+    static const int down[] = { 0, 0, -1, 1 }, right[] = { -1, 1, 0, 0 };
+    int at = near_pixel(m, i, down[k], right[k]);
+    return at < 0 ? i : at;
 }
 /* how many of them have this label */
 static int around(const Image *m, int i, float label) {
-    int next[4], n = 0;
-    neighbours(m, i, next);
-    for (int k = 0; k < 4; k++) n += m->mask[next[k]] == label;
+    int n = 0;
+    for (int k = 0; k < 4; k++) n += m->mask[neighbour(m, i, k)] == label;
     return n;
 }
 
 /* The 4-connected region of label `from` around start gets the label `to`: queue[0..size) */
 static int flood(MaskSearch *s, int start, float from, float to) {
     float *mask = s->picture->mask;
-    int size = 0, next[4];
+    int size = 0;
     if (mask[start] != from) return 0;
     mask[start] = to, s->queue[size++] = start;
-    for (int head = 0; head < size; head++) {
-        neighbours(s->picture, s->queue[head], next);
-        for (int k = 0; k < 4; k++)
-            if (mask[next[k]] == from) mask[next[k]] = to, s->queue[size++] = next[k];
-    }
+    for (int head = 0; head < size; head++)
+        for (int k = 0; k < 4; k++) {
+            int at = neighbour(s->picture, s->queue[head], k);
+            if (mask[at] == from) mask[at] = to, s->queue[size++] = at;
+        }
     return size;
 }
 static void relabel(MaskSearch *s, int size, float to) {
@@ -158,9 +162,8 @@ static void smooth_picture(MaskSearch *s) {
     for (long i = 0; i < (long)h * w * c; i++) {
         float low = 2, high = -2, *edge = &s->edge[i / c];
         for (int d = 0; d < 9; d++) {
-            long x = i / c % w + d % 3 - 1, y = i / c / w + d / 3 - 1;
-            if (x < 0 || y < 0 || x >= w || y >= h) continue;
-            float v = m->pixels[(y * w + x) * c + i % c];
+            long at = near_pixel(m, i / c, d / 3 - 1, d % 3 - 1);
+            float v = at < 0 ? m->pixels[i] : m->pixels[at * c + i % c];
             low = fminf(low, v), high = fmaxf(high, v);
         }
         *edge = i % c ? fmaxf(*edge, high - low) : high - low;
@@ -226,8 +229,8 @@ static int is_soft(MaskSearch *s, int size) {
         if (!around(m, i, BACKGROUND)) continue;
         float edge = 0;
         for (int d = 0; d < 25; d++) {
-            int x = i % m->w + d % 5 - 2, y = i / m->w + d / 5 - 2;
-            if (x >= 0 && y >= 0 && x < m->w && y < m->h) edge = fmaxf(edge, s->edge[y * m->w + x]);
+            int at = near_pixel(m, i, d / 5 - 2, d % 5 - 2);
+            if (at >= 0) edge = fmaxf(edge, s->edge[at]);
         }
         s->room[rim++] = edge;
     }
@@ -278,8 +281,8 @@ static int goes_on(const MaskSearch *s, int i) {
     int all = 0;
     for (int v = -REACH; v <= REACH; v++)
         for (int u = -REACH; u <= REACH; u++) {
-            int x = i % m->w + u, y = i / m->w + v, at = y * m->w + x;
-            if (x < 0 || y < 0 || x >= m->w || y >= m->h) continue;
+            int at = near_pixel(m, i, v, u);
+            if (at < 0) continue;
             all++;
             if (m->mask[at] != BACKGROUND && m->mask[at] != SOFT) continue;
             double t[T + 3] = { 1, u, v };
@@ -298,22 +301,20 @@ static int goes_on(const MaskSearch *s, int i) {
  * edge inside, then what the background goes on into. Grain would look like edges. */
 static void accept_shadows(MaskSearch *s) {
     Image *m = s->picture;
-    int n = m->h * m->w, size = 0, next[4];
+    int n = m->h * m->w, size = 0;
     if (s->radius > 1) return;
     for (int i = 0; i < n; i++)
         if (m->mask[i] != BACKGROUND && same_color(s, i) &&
             s->edge[i] < fmin(.13, .05 + .35 * unlikeness(s, &s->smooth, i))) m->mask[i] = SOFT;
     judge_regions(s, SOFT, 2000, .45, is_soft);
     for (int i = 0; i < n; i++) if (m->mask[i] == BACKGROUND) s->queue[size++] = i;
-    for (int head = 0; head < size; head++) {
-        neighbours(m, s->queue[head], next);
+    for (int head = 0; head < size; head++)
         for (int k = 0; k < 4; k++) {
-            float *label = &m->mask[next[k]];
-            if (*label == BACKGROUND || *label == SOFT || !same_color(s, next[k]) ||
-                !goes_on(s, next[k])) continue;
-            *label = SOFT, s->queue[size++] = next[k];
+            int at = neighbour(m, s->queue[head], k);
+            float *label = &m->mask[at];
+            if (*label != BACKGROUND && *label != SOFT && same_color(s, at) && goes_on(s, at))
+                *label = SOFT, s->queue[size++] = at;
         }
-    }
     judge_regions(s, SOFT, 2000, .45, is_soft);
 }
 
@@ -334,27 +335,26 @@ static void judge_islands(MaskSearch *s, double limit) {
 static void sharpen_edge(MaskSearch *s) {
     Image *m = s->picture;
     enum { RINGING = 8 };
-    int h = m->h, w = m->w, reach = s->radius == 1 ? 3 : 5;
-    for (int i = 0; i < h * w; i++) s->room[i] = (float)unlikeness(s, m, i);
-    for (int i = 0; i < h * w; i++) {
+    int n = m->h * m->w, reach = s->radius == 1 ? 3 : 5;
+    for (int i = 0; i < n; i++) s->room[i] = (float)unlikeness(s, m, i);
+    for (int i = 0; i < n; i++) {
         float most = 0, far = 0;
         int rim = 0;
         if (m->mask[i] == BACKGROUND) continue;
         for (int v = -RINGING; v <= RINGING; v++)
             for (int u = -RINGING; u <= RINGING; u++) {
-                int x = i % w + u, y = i / w + v, off = abs(u) > abs(v) ? abs(u) : abs(v);
-                if (x < 0 || y < 0 || x >= w || y >= h) continue;
-                float unlike = s->room[y * w + x];
-                rim |= off <= reach && m->mask[y * w + x] == BACKGROUND;
-                if (off < reach) most = fmaxf(most, unlike);
-                far = fmaxf(far, unlike);
+                int at = near_pixel(m, i, v, u), off = abs(u) > abs(v) ? abs(u) : abs(v);
+                if (at < 0) continue;
+                rim |= off <= reach && m->mask[at] == BACKGROUND;
+                if (off < reach) most = fmaxf(most, s->room[at]);
+                far = fmaxf(far, s->room[at]);
             }
         int out = s->room[i] < fmaxf(.06f * far, rim ? .4f * most : 0);
         m->mask[i] = out ? LIKE : OTHER;
     }
-    for (int i = 0; i < h * w; i++)
+    for (int i = 0; i < n; i++)
         if (m->mask[i] == LIKE && around(m, i, BACKGROUND)) flood(s, i, LIKE, BACKGROUND);
-    for (int i = 0; i < h * w; i++)
+    for (int i = 0; i < n; i++)
         if (m->mask[i] == LIKE) m->mask[i] = OTHER;     /* enclosed: cloth */
 }
 

@@ -85,14 +85,13 @@ static int garments_folder(GarmentList *list, const char *folder, const char *ou
         else good = garments_add(list, path, below, 0);
     }
     image_list_free(&files);
-    if (good && list->damaged && !list->count)
+    if (!good || list->count) return good;
+    if (list->damaged)
         return fail("%s: none of its %ld pictures can be read", folder, list->damaged);
-    if (good && !list->count && list->first)
+    if (list->first)
         return fail("%s: expected pictures of %s; %ld files left out, the first: %s", folder, what,
                     list->left_out, list->first);
-    if (good && !list->count)
-        return fail("%s: no file in it, expected pictures of %s", folder, what);
-    return good;
+    return fail("%s: no file in it, expected pictures of %s", folder, what);
 }
 
 /* Of a set, as in a shop: on white */

@@ -31,7 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GRAM_LAYERS = 8, GRAM_LEVELS = 24 };
+enum { GRAM_LAYERS = 8, GRAM_LEVELS = 24, GRAM_EVERY = 10 };
 enum { GRAM_ADAM, GRAM_LBFGS };                         /* a step: one evaluation, for both */
 
 /* What the progress callback is shown. Losses are without their weights; Adam: before the step's
@@ -62,13 +62,12 @@ typedef struct GramOptions {
     int noise;                           /* 1: it starts from noise; */
     const Image *start;                  /* 0: from this picture, or NULL: from the content */
     uint64_t seed;                       /* of the built-in filters, and of the noise */
-    int every;                           /* steps from one call of progress to the next */
-    void (*progress)(const GramStep *step);      /* or NULL */
+    void (*progress)(const GramStep *step);      /* every ten steps, and the last; or NULL */
 } GramOptions;
 
 /* vgg 0, 16 or 19. VGG's: as in the paper, one level, RGB. */
 static inline GramOptions gram_defaults(int vgg) {
-    GramOptions o = { .vgg = vgg, .style = 1, .scale = 1, .seed = 1, .every = 10 };
+    GramOptions o = { .vgg = vgg, .style = 1, .scale = 1, .seed = 1 };
     o.style_layers = vgg ? "relu1_1 relu2_1 relu3_1 relu4_1 relu5_1"
                          : "relu1_1 relu1_2 relu2_1 relu2_2 relu3_1 relu3_2";
     o.content_layer = vgg ? "relu4_2" : "luminance";
@@ -93,10 +92,11 @@ static void lbfgs_add(double *d, double k, const double *a, long n) {
     for (long i = 0; i < n; i++) d[i] += k * a[i];
 }
 
-/* to = x - t d, kept in [-most, most]; d = 0 where x is at a bound that -g points out of */
+/* to = x - t d, kept in [-most, most] */
 static void lbfgs_move(double *to, const double *x, double t, double *d, double most, long n) {
     for (long i = 0; i < n; i++) to[i] = fmin(fmax(x[i] - t * d[i], -most), most);
 }
+/* d = 0 where x is at a bound that -g points out of */
 static void lbfgs_hold(double *d, const double *x, const double *g, double most, long n) {
     for (long i = 0; i < n; i++)
         if (g[i] < 0 ? x[i] >= most : x[i] <= -most) d[i] = 0;
@@ -198,7 +198,6 @@ typedef struct Gram {
     real *wanted, *ones;                                 /* what they are to be; ones (rows) */
     double size;                                         /* mean square of wanted */
     double work, done;                                   /* pixels times steps: all; so far */
-    int h, w;                                            /* of the result */
 } Gram;
 
 static const double gram_zero[3] = { 0 };
@@ -403,18 +402,6 @@ static void gram_loss(Gram *g, GramStep *at, int look) {
     at->total += o->content * at->content + o->tv * at->tv;
 }
 
-/* The result from the picture z of a level: its colours, its size, kept in [-1,1] */
-static int gram_result(Image *out, const Gram *g, const Image *z) {
-    Image colored;
-    int good = image_copy(&colored, z);
-    if (good && g->o->whiten) colour_map(&colored, g->root, gram_zero, g->mean);
-    good = good && image_resize(out, &colored, g->h, g->w);
-    image_free(&colored);
-    for (long i = 0; good && i < 3L * out->h * out->w; i++)
-        out->pixels[i] = image_clamp(out->pixels[i], -1, 1);
-    return good;
-}
-
 /* After a step */
 static void gram_report(const Gram *g, GramStep *at, int look) {
     at->number = at->level * g->o->steps + at->step + 1;
@@ -433,8 +420,7 @@ static int gram_adam(Gram *g, Image *picture, GramStep *at, long n) {
     if (!m) return gram_memory(at->h, at->w);
     ops->upload(z, picture->pixels, n);
     for (at->step = 0; at->step < o->steps; at->step++) {
-        int last = at->step + 1 == o->steps;
-        int look = o->progress && (last || (o->every > 0 && at->step % o->every == 0));
+        int look = o->progress && (at->step % GRAM_EVERY == 0 || at->step + 1 == o->steps);
         real rate = (real)(first * (1 - 0.9 * at->step / o->steps));
         gram_loss(g, at, look);
         ops->adam_step(z, m, m + n, dz, n, rate, 0.9f, 0.999f, 1e-8f, at->step + 1);
@@ -453,7 +439,6 @@ static double gram_evaluate(void *context, double *dx, const double *x) {
     Gram *g = search->g;
     GramStep *at = search->at, *best = &search->best;
     float *trial = search->trial.pixels;
-    int every = g->o->every;
     long n = 3L * search->trial.h * search->trial.w;
     for (long i = 0; i < n; i++) trial[i] = (float)x[i];
     g->ops->upload(g->picture->y, trial, n);
@@ -464,7 +449,7 @@ static double gram_evaluate(void *context, double *dx, const double *x) {
     g->ops->download(trial, g->picture->dy, n);
     for (long i = 0; i < n; i++) dx[i] = trial[i];
     best->step = at->step++;
-    gram_report(g, best, every > 0 && best->step % every == 0);
+    gram_report(g, best, best->step % GRAM_EVERY == 0);
     return loss;
 }
 static int gram_lbfgs(Gram *g, Image *z, GramStep *at, long n) {
@@ -500,17 +485,15 @@ static int gram_level(Gram *g, Image *z, const Image *content, GramStep *at) {
 
 /* ----------------------------------------------------------------------------- the whole way */
 
-/* The sides of each level, coarsest first, and how many levels. */
+/* The sides of each level, finest first, and how many levels. */
 static int gram_levels(const Gram *g, const Image *content, int side[GRAM_LEVELS][2]) {
-    int shorter = content->h < content->w ? content->h : content->w, levels = 1;
-    int least = g->o->smallest;
-    double ratio[GRAM_LEVELS] = { 1 };
-    while (least > 0 && levels < GRAM_LEVELS && shorter * ratio[levels - 1] * 0.7 >= least)
-        ratio[levels] = ratio[levels - 1] * 0.7, levels++;
-    for (int i = 0; i < levels; i++) {
-        side[i][0] = gram_side(g, content->h * ratio[levels - 1 - i]);
-        side[i][1] = gram_side(g, content->w * ratio[levels - 1 - i]);
-    }
+    int levels = 0, least = g->o->smallest;
+    double ratio = 1, shorter = fmin(content->h, content->w);
+    do {
+        side[levels][0] = gram_side(g, content->h * ratio);
+        side[levels++][1] = gram_side(g, content->w * ratio);
+        ratio *= 0.7;
+    } while (least > 0 && levels < GRAM_LEVELS && shorter * ratio >= least);
     return levels;
 }
 
@@ -577,13 +560,8 @@ static void gram_colours(Gram *g, Image *content, Image *start, const Image *sty
 
 /* ~ N(0, 0.3^2) */
 static void gram_noise(Image *z, uint64_t seed) {
-    for (long i = 0; i < 3L * z->h * z->w; i++) {
-        uint32_t k[4];
-        float normal[2];
-        philox4x32(k, seed, 1 << 20, (uint64_t)i);
-        box_muller(normal, k[0], k[1]);
-        z->pixels[i] = 0.3f * normal[0];
-    }
+    for (long i = 0; i < 3L * z->h * z->w; i++)
+        z->pixels[i] = 0.3f * philox_normal(seed, 1 << 20, 4 * (uint64_t)i);
 }
 
 /* out: a new picture (h,w,3) of the content's size in [-1,1]. content, style[0..styles): RGB
@@ -603,14 +581,13 @@ static inline int gram_transfer(Image *out, const Image *content, const Image *s
     if (!gram_check(&g, o, ops) || !gram_pictures(content, style, weight, styles, o)) return 0;
     int good = image_copy(&guide, content) && (!o->start || image_copy(&start, o->start));
     if (good) gram_colours(&g, &guide, &start, style, weight, styles);
-    g.h = content->h, g.w = content->w;
     at.levels = gram_levels(&g, content, side), at.steps = o->steps, at.layers = g.layers;
     for (int i = 0; i < at.levels; i++) g.work += (double)side[i][0] * side[i][1] * o->steps;
     for (int l = 0; l < g.layers; l++) strcpy(at.layer[l], g.name[l]);
     for (at.level = 0; at.level < at.levels && good; at.level++) {
         Image wanted = {0}, next = {0};
         const Image *from = at.level ? &z : start.pixels ? &start : &guide;
-        at.h = side[at.level][0], at.w = side[at.level][1];
+        at.h = side[at.levels - 1 - at.level][0], at.w = side[at.levels - 1 - at.level][1];
         good = image_resize(&wanted, &guide, at.h, at.w) && image_resize(&next, from, at.h, at.w);
         if (good && at.level == 0 && o->noise) gram_noise(&next, o->seed);
         image_free(&z);
@@ -620,7 +597,10 @@ static inline int gram_transfer(Image *out, const Image *content, const Image *s
         image_free(&wanted);
         g.done += (double)at.h * at.w * o->steps;
     }
-    good = good && gram_result(out, &g, &z);
+    if (good && o->whiten) colour_map(&z, g.root, gram_zero, g.mean);
+    good = good && image_resize(out, &z, content->h, content->w);
+    for (long i = 0; good && i < 3L * out->h * out->w; i++)
+        out->pixels[i] = image_clamp(out->pixels[i], -1, 1);
     if (g.gram) ops->release(g.gram);
     image_free(&guide), image_free(&start), image_free(&z);
     return good;

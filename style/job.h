@@ -132,11 +132,11 @@ static inline double chosen(const char *name, double otherwise) {
 
 /* "patches, gram" */
 static inline const char *method_names(unsigned jobs) {
-    static const char *const names[] = { "patches", "gram", "generator", "adain", "draw" };
     static char text[64];
-    *text = 0;
-    for (int i = 0; i < 5; i++)
-        if (jobs >> i & 1) strcat(strcat(text, *text ? ", " : ""), names[i]);
+    char *end = text;
+    for (const char *name = table->words; jobs; jobs >>= 1, name += strcspn(name, " ") + 1)
+        if (jobs & 1)
+            end += sprintf(end, "%s%.*s", end > text ? ", " : "", (int)strcspn(name, " "), name);
     return text;
 }
 
@@ -180,7 +180,7 @@ static int styles_behind(int k, int first) {
     return i - first;
 }
 static void check_masks(void) {
-    int good = !opt.styles.count || opt.styles.at[0] > opt.masks.at[0];
+    int good = opt.styles.at[0] > opt.masks.at[0];
     for (int k = 0, first = 0; k < opt.masks.count; k++) {
         int own = styles_behind(k, first);
         good = good && own, first += own;

@@ -50,7 +50,7 @@ typedef struct PatchesOptions {
     int iterations;         /* 1..32: matches and votes a level                      4       4 */
     uint64_t seed;          /* another seed: another result                          1       1 */
     double memory;          /* bytes that may be taken: to need more is an error   2e9     2e9 */
-    void (*progress)(int level, int levels, double fraction);    /* or NULL; after each vote */
+    void (*progress)(double fraction);                           /* or NULL; after each vote */
 } PatchesOptions;
 
 static inline PatchesOptions patches_default(PatchesMode mode) {
@@ -489,7 +489,7 @@ static int pm_level(Pm *m, int number, const Image *guide) {
             for (int k = 0; k < 3; k++) x[k] += d;
         }
         m->done += (double)grid.rows * grid.cols;
-        if (o->progress) o->progress(number + 1, m->levels, fmin(m->done / m->total, 1));
+        if (o->progress) o->progress(fmin(m->done / m->total, 1));
     }
     return 1;
 }

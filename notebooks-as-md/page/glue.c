@@ -197,17 +197,12 @@ ASKED(int, tailor_mask)(int give) {
     return bytes != NULL;
 }
 
-static void patches_progress(int level, int levels, double fraction) {
-    (void)level, (void)levels;
-    page_progress(fraction);
-}
-
 /* the print for the cut-out, by patches or by the run's generator */
 static int paint(Image *print, const Cutout *cut, const Image *cloth, double scale, double seed) {
     Generator *g = tailor.run;
     PatchesOptions o = patches_default(PATCHES_PRINT);
     double one = 1;
-    o.progress = patches_progress, o.memory = 1.5e9;
+    o.progress = page_progress, o.memory = 1.5e9;
     o.style_scale = scale, o.seed = (uint64_t)seed;
     if (!g) return patches_transfer(print, cut, cloth, NULL, 1, &o, &ops_tiled);
     g->seed = o.seed, g->alpha = 1, g->progress = page_progress;
