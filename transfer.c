@@ -21,9 +21,6 @@
 #include "style/job.h"
 #include "style/patches.h"
 #include "style/page.h"
-#include <errno.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* ---- what the program holds ----------------------------------------------------------------- */
 
@@ -138,10 +135,8 @@ static int paint(Image *print, const Cutout *cut, const Image *style, int prints
     switch (opt.job) {
         case PATCHES: return paint_patches(print, cut, style, prints);
         case GRAM: return paint_gram(print, &cut->part, style);
-        case ADAIN:
-            return generator_fuse(&run.generator, print, &cut->part, style,
-                                  run.share + run.first, run.mixed);
-        default: return generator_print(&run.generator, print, cut);
+        default: return generator_print(&run.generator, print, cut, style, run.share + run.first,
+                                        run.mixed);
     }
 }
 
@@ -234,9 +229,9 @@ static int repaint(Image *x, const Photo *p, int white) {
     int flat = patches ? !prints && !given("--shade") : styled || adds;
     double ground[3] = { 1, 1, 1 }, spread[9];
     if (styled && white) image_whiten(x, 0);
-    for (long i = 0; styled && !prints && !masked && i < (long)x->h * x->w; i++) x->mask[i] = 1;
+    for (long i = 0; styled && !prints && !masked && i < x->h * x->w; i++) x->mask[i] = 1;
     int margin = patches ? PATCHES_MARGIN : styled ? CUTOUT_ALL : 0;
-    int least = patches ? PATCHES_SMALLEST : 1, rim = patches ? 0 : (int)ceil(fmax(p->by, 1));
+    int least = patches ? PATCHES_SMALLEST : 1, rim = patches ? 0 : ceil(fmax(p->by, 1));
     if (patches && prints) colour_statistics(ground, spread, x, NULL, 1);
     const Image *style = ready_styles(x, ground, patches && prints);
     Image print;
@@ -259,7 +254,7 @@ static int repaint(Image *x, const Photo *p, int white) {
 static int repaint_all(Image *x, const Photo *p) {
     int alone = !p->from->path || p->mask == PHOTO_OWN;
     int white = opt.white || (alone && !generator_repaints(&run.generator));
-    size_t n = (size_t)x->h * (size_t)x->w;
+    size_t n = x->h * x->w;
     Image all;
     run.first = 0, run.mixed = opt.styles.count;
     if (opt.masks.count < 2) return repaint(x, p, white);
@@ -389,9 +384,7 @@ static void die_without_folder(void) {
     die(2, "--output: several results need a folder, --sheet is one picture of all; see --help");
 }
 static int make_folder(void) {
-    if ((!mkdir(opt.output, 0777) || errno == EEXIST) && !access(opt.output, W_OK | X_OK)) return 1;
-    return fail("%s: %s: expected a folder to write into, choose another --output", opt.output,
-                strerror(errno));
+    return folder_make(opt.output) || fail("--output %s, choose another folder", error_text());
 }
 
 static int plan_outputs(void) {
@@ -410,13 +403,13 @@ static int plan_outputs(void) {
 }
 
 static int show(const Image *picture, int head, long column) {
-    return !*opt.sheet || sheet_show(&run.sheet, picture, head, (int)column);
+    return !*opt.sheet || sheet_show(&run.sheet, picture, head, column);
 }
 
 /* A PNG keeps the transparency that its picture came with */
 static int save(Image *x, const char *path, const Photo *p) {
     if (!p->alpha.pixels || opt.white || picture_kind(path) != 1) return image_save(x, path);
-    memcpy(x->mask, p->alpha.pixels, (size_t)x->h * x->w * sizeof *x->mask);
+    memcpy(x->mask, p->alpha.pixels, x->h * x->w * sizeof *x->mask);
     return image_save_cutout(x, path);
 }
 

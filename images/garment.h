@@ -50,7 +50,7 @@ static double light_at(const MaskSearch *s, int i, int k) {
 static double unlikeness(const MaskSearch *s, const Image *image, int i) {
     double most = 0;
     for (int k = 0; k < image->c; k++)
-        most = fmax(most, fabs(image->pixels[(long)i * image->c + k] - light_at(s, i, k)));
+        most = fmax(most, fabs(image->pixels[i * image->c + k] - light_at(s, i, k)));
     return most;
 }
 
@@ -60,7 +60,7 @@ static int compare_floats(const void *a, const void *b) {
 }
 /* the number of room[0..n) that `share` of them are below; sorts them */
 static float quantile(MaskSearch *s, int n, double share) {
-    qsort(s->room, (size_t)n, sizeof *s->room, compare_floats);
+    qsort(s->room, n, sizeof *s->room, compare_floats);
     return n ? s->room[(int)(share * (n - 1))] : 0;
 }
 
@@ -93,7 +93,7 @@ static void fit_light(MaskSearch *s, int terms, int rounds) {
                 double wt = near * near * t[j], *row = a + j * wide;
                 for (int k = 0; k < terms; k++) row[k] += wt * t[k];
                 for (int k = 0; k < m->c; k++)
-                    row[terms + k] += wt * m->pixels[(long)s->queue[q] * m->c + k];
+                    row[terms + k] += wt * m->pixels[s->queue[q] * m->c + k];
             }
         }
         solve(terms, a);
@@ -101,7 +101,7 @@ static void fit_light(MaskSearch *s, int terms, int rounds) {
             for (int j = 0; j < terms; j++)
                 s->light[k][j] = a[j * wide + terms + k] / a[j * wide + j];
         for (int q = 0; q < s->count; q += step)
-            s->room[n++] = (float)unlikeness(s, m, s->queue[q]);
+            s->room[n++] = unlikeness(s, m, s->queue[q]);
         s->sigma = fmax(1.2 * quantile(s, n, .5), .006);
     }
 }
@@ -148,7 +148,7 @@ static void smooth_picture(MaskSearch *s) {
     memcpy(m->pixels, s->picture->pixels, sizeof(float) * h * w * c);
     for (int pass = 0; pass < 4 * c; pass++) {
         int k = pass / 4, down = pass % 2;
-        for (int i = 0; i < h * w; i++) s->room[i] = m->pixels[(long)i * c + k];
+        for (int i = 0; i < h * w; i++) s->room[i] = m->pixels[i * c + k];
         for (int i = 0; i < h * w; i++) {
             float sum = 0;
             for (int d = -r; d <= r; d++) {
@@ -156,10 +156,10 @@ static void smooth_picture(MaskSearch *s) {
                 x = x < 0 ? 0 : x >= w ? w - 1 : x, y = y < 0 ? 0 : y >= h ? h - 1 : y;
                 sum += s->room[y * w + x];
             }
-            m->pixels[(long)i * c + k] = sum / (float)(2 * r + 1);
+            m->pixels[i * c + k] = sum / (2 * r + 1);
         }
     }
-    for (long i = 0; i < (long)h * w * c; i++) {
+    for (long i = 0; i < h * w * c; i++) {
         float low = 2, high = -2, *edge = &s->edge[i / c];
         for (int d = 0; d < 9; d++) {
             long at = near_pixel(m, i / c, d / 3 - 1, d % 3 - 1);
@@ -185,7 +185,7 @@ static int look_at_border(MaskSearch *s, float *barrier) {
         fit_light(s, LIGHT_TERMS, 6);
         if (s->radius == 3 || s->sigma < .02) break;
     }
-    for (int q = 0; q < s->count; q++) s->room[q] = (float)unlikeness(s, s->picture, s->queue[q]);
+    for (int q = 0; q < s->count; q++) s->room[q] = unlikeness(s, s->picture, s->queue[q]);
     float grain = quantile(s, s->count, .5);
     for (int q = 0; q < s->count; q++) {
         double far = unlikeness(s, &s->smooth, s->queue[q]);
@@ -209,7 +209,7 @@ static double grow_background(MaskSearch *s, float barrier) {
             m->mask[i] = like ? LIKE : OTHER;
         }
         for (int i = 0; i < 2 * (m->h + m->w); i++)
-            flood(s, (int)image_border_pixel(m, i), LIKE, BACKGROUND);
+            flood(s, image_border_pixel(m, i), LIKE, BACKGROUND);
         s->count = 0;
         for (int i = 0; i < n; i++) if (m->mask[i] == BACKGROUND) s->queue[s->count++] = i;
         if (s->count < n / 20) return 0;
@@ -236,7 +236,7 @@ static int is_soft(MaskSearch *s, int size) {
     }
     if (rim < 4 || rim < .35 * perimeter) return 0;
     float hard = quantile(s, rim, .25);
-    for (int q = 0; q < size; q++) s->room[q] = (float)unlikeness(s, &s->smooth, s->queue[q]);
+    for (int q = 0; q < size; q++) s->room[q] = unlikeness(s, &s->smooth, s->queue[q]);
     return hard < fminf(.06f, .3f * quantile(s, size, .8));
 }
 
@@ -266,7 +266,7 @@ static int same_color(const MaskSearch *s, int i) {
     double low = 9, high = 0;
     for (int k = 0; k < s->smooth.c; k++) {
         double ground = fmax(light_at(s, i, k) + 1, .05);
-        double ratio = (s->smooth.pixels[(long)i * s->smooth.c + k] + 1) / ground;
+        double ratio = (s->smooth.pixels[i * s->smooth.c + k] + 1) / ground;
         low = fmin(low, ratio), high = fmax(high, ratio);
     }
     return low > .4 && high < 1.5 && high - low < .05 + 2 * s->sigma;
@@ -286,14 +286,14 @@ static int goes_on(const MaskSearch *s, int i) {
             all++;
             if (m->mask[at] != BACKGROUND && m->mask[at] != SOFT) continue;
             double t[T + 3] = { 1, u, v };
-            for (int k = 0; k < m->c; k++) t[T + k] = m->pixels[(long)at * m->c + k];
+            for (int k = 0; k < m->c; k++) t[T + k] = m->pixels[at * m->c + k];
             for (int j = 0; j < T; j++)
                 for (int k = 0; k < T + 3; k++) a[j][k] += t[j] * t[k];
         }
     if (a[0][0] < .37 * all) return 0;
     solve(T, a[0]);
     for (int k = 0; k < m->c; k++)
-        far = fmax(far, fabs(s->smooth.pixels[(long)i * m->c + k] - a[0][T + k] / a[0][0]));
+        far = fmax(far, fabs(s->smooth.pixels[i * m->c + k] - a[0][T + k] / a[0][0]));
     return far < .05;
 }
 
@@ -336,7 +336,7 @@ static void sharpen_edge(MaskSearch *s) {
     Image *m = s->picture;
     enum { RINGING = 8 };
     int n = m->h * m->w, reach = s->radius == 1 ? 3 : 5;
-    for (int i = 0; i < n; i++) s->room[i] = (float)unlikeness(s, m, i);
+    for (int i = 0; i < n; i++) s->room[i] = unlikeness(s, m, i);
     for (int i = 0; i < n; i++) {
         float most = 0, far = 0;
         int rim = 0;
@@ -377,7 +377,7 @@ static int search_garment(MaskSearch *s) {
 }
 
 int image_garment_mask(Image *image) {
-    size_t n = (size_t)image->h * (size_t)image->w;
+    size_t n = image->h * image->w;
     if (image->mask) return 2;
     if (!image->pixels) return fail("an empty picture has no garment");
     if (!image_add_mask(image, 1)) return 0;

@@ -22,9 +22,9 @@ typedef struct Cutout {
 enum { CUTOUT_ALL = 1 << 14 };          /* a margin: all of the picture */
 
 static void cutout_widen(int *low, int *high, int n, int margin, int least) {    /* low..high-1 */
-    *low = (int)fmax(0, *low - margin);
-    *high = (int)fmin(n, fmax(*high + margin, *low + least));
-    *low = (int)fmax(0, fmin(*low, *high - least));
+    *low = fmax(0, *low - margin);
+    *high = fmin(n, fmax(*high + margin, *low + least));
+    *low = fmax(0, fmin(*low, *high - least));
 }
 
 static inline void cutout_free(Cutout *cut) { image_free(&cut->part), image_free(&cut->tones); }
@@ -42,7 +42,7 @@ static inline int cutout_take(Cutout *cut, const Image *picture, int margin, int
     cutout_widen(&cut->left, &right, picture->w, margin, least);
     int h = bottom - cut->top, w = right - cut->left;
     int good = image_crop(&cut->part, picture, cut->top, cut->left, h, w)
-            && image_tones(&cut->tones, &cut->part, rim ? rim : (int)ceil(.01 * fmax(h, w)));
+            && image_tones(&cut->tones, &cut->part, rim ? rim : ceil(.01 * fmax(h, w)));
     if (!good) cutout_free(cut);
     return good;
 }
@@ -50,13 +50,13 @@ static inline int cutout_take(Cutout *cut, const Image *picture, int margin, int
 /* The picture becomes (h,w), rounded. It grows by bilinear steps of at most `most`: 2 is smoother
  * than one large step, whose grid would show. Errors: more pixels than a picture has, memory. */
 static inline int resize_in_steps(Image *picture, double height, double width, double most) {
-    int h = (int)fmax(1, lround(height)), w = (int)fmax(1, lround(width));
+    int h = fmax(1, lround(height)), w = fmax(1, lround(width));
     if ((double)h * w > 5e7)
         return fail("%d x %d pixels are more than a picture's 50 million: give a smaller --size "
                     "or a larger --style-scale", w, h);
     while (picture->h != h || picture->w != w) {
         Image next;
-        int next_h = (int)fmin(h, most * picture->h), next_w = (int)fmin(w, most * picture->w);
+        int next_h = fmin(h, most * picture->h), next_w = fmin(w, most * picture->w);
         if (!image_resize(&next, picture, next_h, next_w)) return 0;
         image_free(picture);
         *picture = next;
@@ -77,7 +77,7 @@ static inline void lay_on_ground(Image *style, const double ground[3], int clear
 static inline void take_off_ground(Image *x, const double ground[3]) {
     for (long i = 0; x->mask && i < 3L * x->h * x->w; i++) {
         double a = x->mask[i / 3], f = (x->pixels[i] - (1 - a) * ground[i % 3]) / fmax(a, .01);
-        x->pixels[i] = image_clamp((float)f, -1, 1);
+        x->pixels[i] = image_clamp(f, -1, 1);
     }
 }
 #endif

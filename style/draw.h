@@ -57,8 +57,8 @@ static void draw_sizes(const StFile *file, GanOptions *o) {
     enum { Z = 100 };
     const StTensor *bias = generator_tensor(file, ".bias", 1);
     const StTensor *weight = generator_tensor(file, ".weight", 0);
-    if (bias) o->channels = (int)bias->shape[0];
-    if (weight) o->classes = (int)weight->shape[0] - Z;
+    if (bias) o->channels = bias->shape[0];
+    if (weight) o->classes = weight->shape[0] - Z;
     if (o->channels % (o->size * o->size) == 0) o->channels /= o->size * o->size;
     if (o->classes < 1 || o->classes > 4096) o->classes = 1;
 }
@@ -167,7 +167,7 @@ static float draw_noise(const Draw *d, int k, long n, long i, long j) {
     if (!d->walks || !place || d->blends) return a;
     float b = philox_normal(d->seed[1], stream, index);
     double angle = asin(1) * place / last;
-    return place < last ? (float)(cos(angle) * a + sin(angle) * b) : b;
+    return place < last ? cos(angle) * a + sin(angle) * b : b;
 }
 
 /* How much of the class G is to draw for picture i */
@@ -190,9 +190,9 @@ static void draw_fill(Draw *d, long first, float *spare) {
     }
     if (gan->g_given) {
         const Node *given = &gan->g.node[gan->g_given];
-        for (long j = 0; j < (long)DRAW_BATCH * given->c; j++)
-            spare[j] = draw_told(d, first + j / given->c, (uint64_t)(j % given->c));
-        d->ops->upload(given->y, spare, (long)DRAW_BATCH * given->c);
+        for (long j = 0; j < DRAW_BATCH * given->c; j++)
+            spare[j] = draw_told(d, first + j / given->c, j % given->c);
+        d->ops->upload(given->y, spare, DRAW_BATCH * given->c);
     }
     if (gan->g_content) d->ops->fill(gan->g.node[gan->g_content].y, 1, DRAW_BATCH);   /* stylegan */
 }
@@ -212,8 +212,8 @@ static int draw_sheet(const Draw *d, const char *name, float *pixels, long cells
     int enlarge = x->h < 48 ? 3 : 1, gap = x->h < 48 ? 3 : 4;
     Image sheet;
     if (d->count == 1) return image_save(&(Image){ x->h, x->w, x->c, pixels, NULL, 0 }, name);
-    if (cells < columns) columns = (int)cells;
-    int good = image_grid(&sheet, pixels, (int)cells, x->h, x->w, x->c, columns, enlarge, gap)
+    if (cells < columns) columns = cells;
+    int good = image_grid(&sheet, pixels, cells, x->h, x->w, x->c, columns, enlarge, gap)
             && image_save(&sheet, name);
     image_free(&sheet);
     return good;
@@ -226,10 +226,10 @@ static inline int draw_all(Draw *d, const char *folder, const char *sheet) {
     Gan *gan = &d->gan;
     Net *g = &gan->g;
     const Node *x = &g->node[gan->g_picture];
-    long each = (long)x->h * x->w * x->c, most = 30000000 / ((long)x->h * x->w);
-    long cells = (long)fmin(*sheet ? d->count : 0, fmin(DRAW_SHEET, most));
-    float *shown = malloc((size_t)(cells * each + 1) * sizeof *shown);
-    float *made = malloc(DRAW_BATCH * (size_t)(each + 4096) * sizeof *made);
+    long each = x->h * x->w * x->c, most = 30000000 / (x->h * x->w);
+    long cells = fmin(*sheet ? d->count : 0, fmin(DRAW_SHEET, most));
+    float *shown = malloc((cells * each + 1) * sizeof *shown);
+    float *made = malloc(DRAW_BATCH * (each + 4096) * sizeof *made);
     int good = (shown && made) || fail("not enough memory for a sheet of %ld pictures", cells);
     for (long first = 0; good && first < d->count; first += DRAW_BATCH) {
         draw_fill(d, first, made);
@@ -239,7 +239,7 @@ static inline int draw_all(Draw *d, const char *folder, const char *sheet) {
         for (long i = 0; good && i < DRAW_BATCH && first + i < d->count; i++) {
             const float *pixels = made + i * each;
             if (first + i < cells)
-                memcpy(shown + (first + i) * each, pixels, (size_t)each * sizeof *pixels);
+                memcpy(shown + (first + i) * each, pixels, each * sizeof *pixels);
             good = !*folder || draw_save(d, folder, first + i, pixels);
         }
     }

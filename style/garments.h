@@ -52,7 +52,7 @@ static int garments_add(GarmentList *list, const char *path, const char *below, 
     for (long i = 0, copy = 2; i < list->count; i++)
         if (!strcasecmp(list->item[i].name, unique))
             snprintf(unique, sizeof unique, "%s-%ld", name, copy++), i = -1;
-    Garment *more = realloc(list->item, (size_t)(list->count + 1) * sizeof *more);
+    Garment *more = realloc(list->item, (list->count + 1) * sizeof *more);
     if (more) list->item = more, more += list->count;
     if (more) *more = (Garment){ path ? strdup(path) : NULL, strdup(unique), index };
     if (!more || !more->name || (path && !more->path))
@@ -68,8 +68,8 @@ static int garments_readable(const char *path) {
     return good || say("%s", error_text());
 }
 
-/* The pictures of a folder, not those in the folder `output`. Of styles those that can be read; a
- * damaged one is reported by say() */
+/* The pictures of a folder, not those in the folder `output`. Of styles those that can be read; each
+ * damaged one is reported */
 static int garments_folder(GarmentList *list, const char *folder, const char *output, int styles) {
     const char *what = styles ? "styles" : "garments";
     ImageList files;
@@ -100,7 +100,7 @@ static int garments_of_set(GarmentList *list, const char *content, const char *d
                           .fashion_mnist_dir = *data_dir ? data_dir : NULL };
     char source[64], name[64];
     long from, to;
-    int end = 0, fashion = content[0] == 'f', colon = (int)strcspn(content, ":");
+    int end = 0, fashion = content[0] == 'f', colon = strcspn(content, ":");
     int n = sscanf(content + colon, ":%6ld%n-%6ld%n", &from, &end, &to, &end);
     if (n == 1) to = from;
     if (n < 1 || content[colon + end] || from < 0 || to < from)
@@ -149,7 +149,7 @@ static int garments_load(Image *picture, const ImageSet *set, const Garment *fro
 static int photo_read_mask(Photo *p, const char *file) {
     Image *x = &p->picture, white, gray = { 0 };
     if (!image_load(&white, file)) return 0;
-    double off = fabs((double)white.h * x->w - (double)x->h * white.w);
+    int off = abs(white.h * x->w - x->h * white.w);
     int alike = off <= fmax(fmax(x->h, x->w), fmax(white.h, white.w));
     if (!alike)
         fail("%s: this mask has %d x %d pixels, %s has %d x %d: expected the same shape, draw the "
@@ -161,7 +161,7 @@ static int photo_read_mask(Photo *p, const char *file) {
         white.pixels[i] -= 2 * (1 - white.mask[i / 3]);
     free(white.mask), white.mask = NULL;
     int good = alike && resize_in_steps(&white, x->h, x->w, 2) && image_tones(&gray, &white, 0);
-    for (long i = 0; i < (long)gray.h * gray.w; i++) gray.pixels[i] = (gray.pixels[i] + 1) / 2;
+    for (long i = 0; i < gray.h * gray.w; i++) gray.pixels[i] = (gray.pixels[i] + 1) / 2;
     image_free(&white);
     free(gray.mask);
     if (good) free(x->mask), x->mask = gray.pixels;
@@ -174,7 +174,7 @@ static int photo_resize(Photo *p, int size) {
     int longer = x->h > x->w ? x->h : x->w;
     p->by = size ? (double)size / longer : longer < 128 ? 256. / longer : 1;
     if (!resize_in_steps(x, x->h * p->by, x->w * p->by, 2)) return 0;
-    for (long i = 0; x->mask && i < (long)x->h * x->w; i++)   /* rounding may have passed 1, too */
+    for (long i = 0; x->mask && i < x->h * x->w; i++)   /* rounding may have passed 1, too */
         x->mask[i] = image_clamp((x->mask[i] - .5f) * (float)fmax(p->by, 1) + .5f, 0, 1);
     return 1;
 }
@@ -184,9 +184,9 @@ static double photo_covered(const Image *x, const float *own, int margin) {
     Image inner = { .h = x->h, .w = x->w };
     double both = 0, all = 1e-9;
     int good = image_add_mask(&inner, 1);
-    if (good) memcpy(inner.mask, own, sizeof *own * (size_t)x->h * (size_t)x->w);
+    if (good) memcpy(inner.mask, own, sizeof *own * x->h * x->w);
     good = good && image_draw_in(&inner, margin);
-    for (long i = 0; good && i < (long)x->h * x->w; i++)
+    for (long i = 0; good && i < x->h * x->w; i++)
         all += inner.mask[i], both += fminf(inner.mask[i], x->mask[i]);
     image_free(&inner);
     return good ? both / all : 0;
@@ -201,7 +201,7 @@ static int photo_find_mask(Photo *p, int given) {
     if (own) x->mask = NULL;
     int found = image_garment_mask(x);
     if (found && own
-        && (found == PHOTO_NONE || photo_covered(x, own, (int)ceil(1.5 * p->by)) < .99)) {
+        && (found == PHOTO_NONE || photo_covered(x, own, ceil(1.5 * p->by)) < .99)) {
         float *other = x->mask;
         x->mask = own, own = other, found = PHOTO_OWN;
     }
@@ -209,24 +209,24 @@ static int photo_find_mask(Photo *p, int given) {
     if (!found) return 0;
     p->mask = given ? PHOTO_GIVEN : (PhotoMask)found;
     int widened = p->by > 1 && (p->mask == PHOTO_FOUND || of_set);   /* its edge: the middle */
-    return !widened || image_draw_in(x, (int)(p->by / 2));
+    return !widened || image_draw_in(x, p->by / 2);
 }
 
 /* Of the mask's edge, the share where the picture has none: its luminance keeps within .06 (of
  * 0..1) for 3 pixels around. A mask that leaks into a lit table ends there. */
 static double photo_doubt(const Photo *p) {
     const Image *x = &p->picture;
-    int h = x->h, w = x->w, reach = (int)ceil(3 * fmax(p->by, 1));
+    int h = x->h, w = x->w, reach = ceil(3 * fmax(p->by, 1));
     double edge = 0, doubtful = 0;
-    for (long i = w; i < (long)h * w; i++) {
+    for (long i = w; i < h * w; i++) {
         const float *m = x->mask + i;
         int inside = *m > .5f;
         if (i % w == 0 || (inside == (m[-1] > .5f) && inside == (m[-w] > .5f))) continue;
-        int top = (int)fmax(i / w - reach, 0), bottom = (int)fmin(i / w + reach + 1, h);
-        int left = (int)fmax(i % w - reach, 0), right = (int)fmin(i % w + reach + 1, w);
+        int top = fmax(i / w - reach, 0), bottom = fmin(i / w + reach + 1, h);
+        int left = fmax(i % w - reach, 0), right = fmin(i % w + reach + 1, w);
         float l, low = 1, high = -1;
         for (int y = top; y < bottom; y++) for (int z = left; z < right; z++) {
-            image_channels(&l, 1, x->pixels + 3 * ((long)y * w + z), 3, 1);
+            image_channels(&l, 1, x->pixels + 3 * (y * w + z), 3, 1);
             low = fminf(low, l), high = fmaxf(high, l);
         }
         edge++, doubtful += high - low < .12f;
@@ -249,7 +249,7 @@ static inline int photo_open(Photo *p, const GarmentList *list, long i, int size
     if (clear && !image_copy(alpha, &(Image){ x->h, x->w, 1, x->mask, NULL, 0 })) return 0;
     if ((*mask && !photo_read_mask(p, mask)) || !photo_resize(p, size) ||
         !photo_find_mask(p, *mask) || (clear && !resize_in_steps(alpha, x->h, x->w, 2))) return 0;
-    for (long j = 0; clear && j < (long)x->h * x->w; j++)
+    for (long j = 0; clear && j < x->h * x->w; j++)
         if (*mask) x->mask[j] *= alpha->pixels[j];
         else alpha->pixels[j] = x->mask[j];             /* with its sharper edge */
     const char *doubt = ", but its edge is partly no edge in the picture: --mask can say where";

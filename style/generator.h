@@ -2,7 +2,7 @@
  *
  *   Generator g = { .ops = ops, .seed = 1 };
  *   generator_open(&g, "runs/style", "", 0);
- *   generator_print(&g, &print, &cut);
+ *   generator_print(&g, &print, &cut, NULL, NULL, 0);
  *
  *   style      its luminance, continued smoothly around it -> G -> a print, gray or RGB
  *   cyclegan   itself, made small as in training -> G; what G changes, a difference of luminance or
@@ -142,7 +142,7 @@ static inline int generator_open(Generator *g, const char *run, const char *feat
     if (!generator_checkpoint(&g->checkpoint, g->path, run) || !generator_check_recipe(g, styles))
         return 0;
     const StTensor *last = generator_tensor(file, ".conv2d.weight", 1);         /* (K,K,C,O) */
-    g->channels = last && last->rank == 4 ? (int)last->shape[3] : 0;
+    g->channels = last && last->rank == 4 ? last->shape[3] : 0;
     if (!generator_check_channels(g->channels, g->path)) return 0;
     const char *body = st_meta(file, "--body");
     static const char *const bodies[BODIES] = { "residual", "inception", "separable" };
@@ -188,7 +188,7 @@ static int generator_finish(Generator *g, double need, double scratch) {
     Gan *gan = &g->gan;
     Large *l = &g->pieces;
     double have = device_free_bytes(g->ops);
-    real *probe = have > 0 && need > have ? NULL : g->ops->alloc((long)(scratch / sizeof(real)));
+    real *probe = have > 0 && need > have ? NULL : g->ops->alloc(scratch / sizeof(real));
     int room = probe && (!gan->e.nodes || net_finish(&gan->e, 0))
             && (!gan->g.nodes || net_finish(&gan->g, 0));
     if (probe) g->ops->release(probe);
@@ -245,10 +245,10 @@ static int generator_widen(Generator *g, const Image *from) {
     enum { M = STYLE_MULTIPLE };
     int h = (from->h + 2 * GENERATOR_MARGIN + M - 1) / M * M;
     int w = (from->w + 2 * GENERATOR_MARGIN + M - 1) / M * M;
-    size_t c = (size_t)from->c;
+    size_t c = from->c;
     image_free(&g->wide);
     if (!image_new(&g->wide, h, w, from->c)) return 0;
-    for (long i = 0; i < (long)h * w; i++) {
+    for (long i = 0; i < h * w; i++) {
         long y = generator_mirrored(i / w - GENERATOR_MARGIN, from->h);
         long x = generator_mirrored(i % w - GENERATOR_MARGIN, from->w);
         memcpy(g->wide.pixels + c * i, from->pixels + c * (y * from->w + x), c * sizeof(float));
@@ -260,12 +260,12 @@ static int generator_widen(Generator *g, const Image *from) {
  * the other side */
 static int generator_upload(Generator *g, const Node *to, const Image *from, long y, long x) {
     long c = to->c, columns = (long)from->w * from->c / c, n = (long)to->h * to->w;
-    float *piece = malloc((size_t)(n * c) * sizeof *piece);
+    float *piece = malloc(n * c * sizeof *piece);
     int good = piece != NULL;
     for (long i = 0; good && i < n; i++) {
         long row = (y + i / to->w) % from->h, column = (x + i % to->w) % columns;
         const float *numbers = from->pixels + (row * columns + column) * c;
-        memcpy(piece + i * c, numbers, (size_t)c * sizeof *piece);
+        memcpy(piece + i * c, numbers, c * sizeof *piece);
     }
     if (good) g->ops->upload(to->y, piece, n * c);
     free(piece);
@@ -291,12 +291,12 @@ static int generator_draw(Generator *g) {
         int grain = generator_grain(g, i), beyond = g->repeats ? 0 : generator_beyond(g, i);
         int h = node->h == 1 ? 1 : l->h / grain + beyond;
         int w = node->h == 1 ? node->c : (l->w / grain + beyond) * node->c;
-        real *z = g->ops->alloc((long)h * w);
+        real *z = g->ops->alloc(h * w);
         image_free(&g->noise[i]);
         good = z && image_new(&g->noise[i], h, w, 1);
         if (good) {
-            g->ops->random_normal(z, (long)h * w, g->seed, STREAM(STREAM_SAMPLE, i));
-            g->ops->download(g->noise[i].pixels, z, (long)h * w);
+            g->ops->random_normal(z, h * w, g->seed, STREAM(STREAM_SAMPLE, i));
+            g->ops->download(g->noise[i].pixels, z, h * w);
         }
         if (z) g->ops->release(z);
     }
@@ -315,7 +315,7 @@ static void generator_round_waves(Generator *g) {
     net->ops->download(k, weight, 2 * count);
     for (int q = 0; q < 2 * count && g->repeats; q++) {
         double least = TURN * STYLE_MULTIPLE / (q < count ? g->wide.h : g->wide.w);
-        k[q] = (real)(least * round(k[q] / least));
+        k[q] = least * round(k[q] / least);
     }
     net->ops->upload(weight, k, 2 * count);
 }
@@ -330,7 +330,7 @@ static void generator_tell(Generator *g, int y, int x) {
     for (int q = 0; q < count; q++)                      /* k of the place in cells, in turns */
         z[q] += (real)((g->fused[q] * (y / 8) + g->fused[count + q] * (x / 8)) / TURN);
     g->ops->upload(gan->g.node[gan->g_latent[0]].y, z, whole->w);
-    for (int q = 0; q < g->classes && g->share; q++) given[q] = (real)g->share[q];
+    for (int q = 0; q < g->classes && g->share; q++) given[q] = g->share[q];
     if (g->classes > 1) g->ops->upload(gan->g.node[gan->g_given].y, given, g->classes);
 }
 
@@ -406,45 +406,6 @@ static inline int generator_weave(Generator *g, Image *cloth, int h, int w) {
     return generator_make(g, cloth, h, w);
 }
 
-/* An RGB picture becomes gray on black, as in training */
-static void generator_on_black(Image *x) {
-    for (long i = 0; i < (long)x->h * x->w; i++) {
-        float l, m = x->mask[i];
-        image_channels(&l, 1, x->pixels + 3 * i, 3, 1);
-        x->pixels[i] = m * l + m - 1;
-    }
-    x->c = 1;
-}
-
-/* print: a new picture of the cut-out's size. Errors, also of generator_fuse: memory, weights that
- * do not fit or are not finite. */
-static inline int generator_print(Generator *g, Image *print, const Cutout *cut) {
-    const Image *part = &cut->part;
-    int weaves = g->kind == GENERATOR_CLOTH, adds = generator_repaints(g);
-    int h = part->h, w = part->w, gray = g->channels == 1;
-    double longer = h > w ? h : w, fit = longer / ((adds ? 2 : 4) * g->trained);
-    double by = g->scale > 0 ? g->scale : fmax(1, fit);
-    Image small = { 0 }, made = { 0 };
-    *print = (Image){ 0 };
-    int good = weaves ? generator_weave(g, &made, ceil(h / by), ceil(w / by))
-                      : image_copy(&small, adds ? part : &cut->tones);
-    if (good && adds && gray) generator_on_black(&small);
-    if (!weaves)
-        good = good && resize_in_steps(&small, h / by, w / by, 2)
-            && generator_widen(g, &small) && generator_make(g, &made, small.h, small.w);
-    for (long i = 0; good && adds && i < (long)made.h * made.w * made.c; i++)
-        made.pixels[i] -= small.pixels[i];
-    image_free(&small);
-    good = good && resize_in_steps(&made, h, w, 2) && (!adds || image_copy(print, part));
-    for (long i = 0; good && adds && i < 3L * h * w; i++) {
-        float to = print->pixels[i] + made.pixels[gray ? i / 3 : i];
-        print->pixels[i] = image_clamp(to, -1, 1);
-    }
-    if (good && !adds) *print = made;
-    else image_free(&made);
-    return good;
-}
-
 /* ---- feature fusion ---------------------------------------------------------------------- */
 
 /* g->moments: E's means and variances of all of g->wide; share of its deviations and means is added
@@ -477,8 +438,8 @@ static int generator_see(Generator *g, const Image *style, double longer, double
 /* F16 and G: x = G(t), t: the content's features with (1 - alpha) of their own moments and alpha of
  * the styles', share[i] > 0 of style i. (The moments of (1 - alpha) f_c + alpha AdaIN(f_c, f_s) are
  * that.) alpha 0: the picture, as G draws it. In pieces: the moments are of the whole pictures. */
-static inline int generator_fuse(Generator *g, Image *print, const Image *part, const Image *style,
-                                 const double *share, int styles) {
+static int generator_fuse(Generator *g, Image *print, const Image *part, const Image *style,
+                          const double *share, int styles) {
     double all = 0;
     int good = generator_widen(g, part), h = g->wide.h, w = g->wide.w;
     *print = (Image){ 0 };
@@ -493,5 +454,48 @@ static inline int generator_fuse(Generator *g, Image *print, const Image *part, 
         && (large_give(&g->pieces, g->gan.g_fused, g->moments) || generator_no_memory());
     g->pieces.fill = generator_fill_fused;
     return good && generator_paint(g, print, part->h, part->w);
+}
+
+/* ---- prints ------------------------------------------------------------------------------ */
+
+/* An RGB picture becomes gray on black, as in training */
+static void generator_on_black(Image *x) {
+    for (long i = 0; i < x->h * x->w; i++) {
+        float l, m = x->mask[i];
+        image_channels(&l, 1, x->pixels + 3 * i, 3, 1);
+        x->pixels[i] = m * l + m - 1;
+    }
+    x->c = 1;
+}
+
+/* print: a new picture of the cut-out's size. adain alone reads the styles. Errors: memory, weights
+ * that do not fit or are not finite. */
+static inline int generator_print(Generator *g, Image *print, const Cutout *cut,
+                                  const Image *style, const double *share, int styles) {
+    const Image *part = &cut->part;
+    if (g->kind == GENERATOR_ADAIN) return generator_fuse(g, print, part, style, share, styles);
+    int weaves = g->kind == GENERATOR_CLOTH, adds = generator_repaints(g);
+    int h = part->h, w = part->w, gray = g->channels == 1;
+    double longer = h > w ? h : w, fit = longer / ((adds ? 2 : 4) * g->trained);
+    double by = g->scale > 0 ? g->scale : fmax(1, fit);
+    Image small = { 0 }, made = { 0 };
+    *print = (Image){ 0 };
+    int good = weaves ? generator_weave(g, &made, ceil(h / by), ceil(w / by))
+                      : image_copy(&small, adds ? part : &cut->tones);
+    if (good && adds && gray) generator_on_black(&small);
+    if (!weaves)
+        good = good && resize_in_steps(&small, h / by, w / by, 2)
+            && generator_widen(g, &small) && generator_make(g, &made, small.h, small.w);
+    for (long i = 0; good && adds && i < made.h * made.w * made.c; i++)
+        made.pixels[i] -= small.pixels[i];
+    image_free(&small);
+    good = good && resize_in_steps(&made, h, w, 2) && (!adds || image_copy(print, part));
+    for (long i = 0; good && adds && i < 3L * h * w; i++) {
+        float to = print->pixels[i] + made.pixels[gray ? i / 3 : i];
+        print->pixels[i] = image_clamp(to, -1, 1);
+    }
+    if (good && !adds) *print = made;
+    else image_free(&made);
+    return good;
 }
 #endif

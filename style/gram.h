@@ -140,7 +140,7 @@ static double lbfgs(double *x, long n, double most, int evaluations, double firs
                     void *context, double *work) {
     double *pair = work, *g = pair + 2 * LBFGS_PAIRS * n, *d = g + n, *to = d + n, *g_to = to + n;
     double f = loss(context, g, x), sy[LBFGS_PAIRS];
-    size_t row = sizeof *x * (size_t)n;
+    size_t row = sizeof *x * n;
     int pairs = 0;
     for (evaluations--; evaluations > 0; ) {
         memcpy(d, g, row);
@@ -148,7 +148,7 @@ static double lbfgs(double *x, long n, double most, int evaluations, double firs
         lbfgs_direction(d, pair, sy, pairs, n);
         lbfgs_hold(d, x, g, most, n);
         double slope = lbfgs_dot(g, d, n), low = 0, high = INFINITY, f_to = f, f_low = f;
-        double t = pairs ? 1 : first * sqrt((double)n / slope);
+        double t = pairs ? 1 : first * sqrt(n / slope);
         int found = 0, trials = slope > 0 ? LBFGS_TRIALS : 0;
         for (; trials > 0 && evaluations > 0 && !found; trials--, evaluations--) {
             double fall = 0, flat = 0;                   /* -g(x).s, -g(x + s).s */
@@ -168,7 +168,7 @@ static double lbfgs(double *x, long n, double most, int evaluations, double firs
         if (!found && !pairs) break;
         if (!found) { pairs = 0; continue; }
         if (pairs == LBFGS_PAIRS)
-            memmove(pair, pair + 2 * n, 2 * row * (size_t)--pairs),
+            memmove(pair, pair + 2 * n, 2 * row * --pairs),
             memmove(sy, sy + 1, sizeof sy - sizeof *sy);
         double *s = pair + 2 * pairs * n, *y = s + n;
         for (long j = 0; j < n; j++) s[j] = to[j] - x[j], y[j] = g_to[j] - g[j];
@@ -237,7 +237,7 @@ static int gram_check(Gram *g, const GramOptions *o, const Ops *ops) {
 static int gram_side(const Gram *g, double size) {
     int average = g->o->pooling == FEATURES_AVERAGE;
     int multiple = !g->o->vgg ? 4 : average ? features_multiple(g->deepest) : 1;
-    int n = (int)(size / multiple + 0.5), least = (16 + multiple - 1) / multiple;
+    int n = size / multiple + 0.5, least = (16 + multiple - 1) / multiple;
     return (n < least ? least : n) * multiple;
 }
 
@@ -318,7 +318,7 @@ static int gram_targets(Gram *g, const Image *style, const double *weight, int s
         net_forward(&g->net, 0);
         for (int l = 0; l < g->layers; l++) {
             long c = g->layer[l]->c;
-            real share = (real)((weight ? weight[k] : 1) / all), *target = g->target + g->offset[l];
+            real share = (weight ? weight[k] : 1) / all, *target = g->target + g->offset[l];
             gram_measure(g, l);
             g->ops->axpy(target, g->gram, share, c * c);
             if (g->o->centred) g->ops->axpy(target + c * c, g->average, share, c);
@@ -332,7 +332,7 @@ static int gram_targets(Gram *g, const Image *style, const double *weight, int s
 static double gram_difference(Gram *g, const real *x, const real *target, double scale, long n,
                               int look) {
     g->ops->fill(g->dgram, 0, n);
-    g->ops->style_loss_backward(g->dgram, x, target, (real)scale, n);
+    g->ops->style_loss_backward(g->dgram, x, target, scale, n);
     if (look) g->ops->style_loss_forward(g->number, x, target, n);
     return look ? gram_number(g) : 0;
 }
@@ -345,10 +345,10 @@ static double gram_style(Gram *g, int l, double scale, int look) {
     const real *target = g->target + g->offset[l], *mean = g->o->centred ? g->average : NULL;
     gram_measure(g, l);
     double loss = gram_difference(g, g->gram, target, scale, c * c, look);
-    g->ops->gram_backward(node->dy, g->dgram, node->y, mean, rows, (int)c);
+    g->ops->gram_backward(node->dy, g->dgram, node->y, mean, rows, c);
     if (!mean) return loss;
-    loss += gram_difference(g, mean, target + c * c, scale / (double)rows, c, look);
-    g->ops->dense_backward_input(node->dy, g->ones, g->dgram, (int)rows, (int)c, 1);
+    loss += gram_difference(g, mean, target + c * c, scale / rows, c, look);
+    g->ops->dense_backward_input(node->dy, g->ones, g->dgram, rows, c, 1);
     return loss;
 }
 
@@ -365,7 +365,7 @@ static int gram_begin(Gram *g, const Image *content) {
     net_forward(&g->net, 0);
     g->ops->copy(g->wanted, g->seen->y, g->features);
     g->ops->sum_squares(g->number, g->wanted, g->features);
-    g->size = fmax(gram_number(g) / (double)g->features, 1e-12);
+    g->size = fmax(gram_number(g) / g->features, 1e-12);
     return 1;
 }
 static void gram_end(Gram *g) {
@@ -380,7 +380,7 @@ static void gram_loss(Gram *g, GramStep *at, int look) {
     const GramOptions *o = g->o;
     const Ops *ops = g->ops;
     const Node *z = g->picture, *seen = g->seen;
-    real content = (real)(o->content / g->size);
+    real content = o->content / g->size;
     long n = g->features;
     net_forward(&g->net, 0);
     net_zero_activations(&g->net);
@@ -390,7 +390,7 @@ static void gram_loss(Gram *g, GramStep *at, int look) {
         at->total += o->style / g->layers * at->style[l];
     }
     if (seen) ops->squared_error_backward(seen->dy, seen->y, g->wanted, NULL, content, n);
-    if (o->tv > 0) ops->total_variation_backward(z->dy, z->y, (real)o->tv, 1, z->h, z->w, 3);
+    if (o->tv > 0) ops->total_variation_backward(z->dy, z->y, o->tv, 1, z->h, z->w, 3);
     net_backward(&g->net, NET_INPUT);
     if (!look) return;
     if (seen) {
@@ -421,7 +421,7 @@ static int gram_adam(Gram *g, Image *picture, GramStep *at, long n) {
     ops->upload(z, picture->pixels, n);
     for (at->step = 0; at->step < o->steps; at->step++) {
         int look = o->progress && (at->step % GRAM_EVERY == 0 || at->step + 1 == o->steps);
-        real rate = (real)(first * (1 - 0.9 * at->step / o->steps));
+        real rate = first * (1 - 0.9 * at->step / o->steps);
         gram_loss(g, at, look);
         ops->adam_step(z, m, m + n, dz, n, rate, 0.9f, 0.999f, 1e-8f, at->step + 1);
         if (!o->whiten) ops->clip(z, 1, n);
@@ -440,12 +440,12 @@ static double gram_evaluate(void *context, double *dx, const double *x) {
     GramStep *at = search->at, *best = &search->best;
     float *trial = search->trial.pixels;
     long n = 3L * search->trial.h * search->trial.w;
-    for (long i = 0; i < n; i++) trial[i] = (float)x[i];
+    for (long i = 0; i < n; i++) trial[i] = x[i];
     g->ops->upload(g->picture->y, trial, n);
     gram_loss(g, at, 1);
     double loss = at->total;
     if (at->step == 0 || loss < best->total)
-        *best = *at, memcpy(search->z->pixels, trial, sizeof *trial * (size_t)n);
+        *best = *at, memcpy(search->z->pixels, trial, sizeof *trial * n);
     g->ops->download(trial, g->picture->dy, n);
     for (long i = 0; i < n; i++) dx[i] = trial[i];
     best->step = at->step++;
@@ -455,7 +455,7 @@ static double gram_evaluate(void *context, double *dx, const double *x) {
 static int gram_lbfgs(Gram *g, Image *z, GramStep *at, long n) {
     const GramOptions *o = g->o;
     GramSearch search = { .g = g, .at = at, .z = z };
-    double *x = malloc(sizeof *x * (LBFGS_ROWS + 1) * (size_t)n);
+    double *x = malloc(sizeof *x * (LBFGS_ROWS + 1) * n);
     int good = (x && image_copy(&search.trial, z)) || gram_memory(z->h, z->w);
     if (good) {
         for (long i = 0; i < n; i++) x[i] = z->pixels[i];
@@ -532,7 +532,7 @@ static inline double gram_bytes(const Image *content, const Image *style, int st
         double bytes = net_bytes(&g.net, NET_INPUT) + net_scratch_bytes(&g.net);
         long numbers = g.targets + 3 * g.most + 1 + (k < 0 ? g.rows + g.features : 0);
         if (k < 0) bytes += 3.0 * h * w * each;
-        most = fmax(most, bytes + (double)numbers * sizeof(real));
+        most = fmax(most, bytes + numbers * sizeof(real));
     }
     return most;
 }
@@ -561,7 +561,7 @@ static void gram_colours(Gram *g, Image *content, Image *start, const Image *sty
 /* ~ N(0, 0.3^2) */
 static void gram_noise(Image *z, uint64_t seed) {
     for (long i = 0; i < 3L * z->h * z->w; i++)
-        z->pixels[i] = 0.3f * philox_normal(seed, 1 << 20, 4 * (uint64_t)i);
+        z->pixels[i] = 0.3f * philox_normal(seed, 1 << 20, 4 * i);
 }
 
 /* out: a new picture (h,w,3) of the content's size in [-1,1]. content, style[0..styles): RGB

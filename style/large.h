@@ -55,7 +55,7 @@ static int large_walk(Large *l, int i, float *out, double *sums) {
     const Node *node = &l->net->node[i];
     int pieces = large_pieces(l), across = large_across(l), c = node->c, good = 1;
     long count = (long)node->h * node->w * c, width = (long)l->w * node->h / l->piece_h;
-    real *host = malloc((size_t)count * sizeof *host);
+    real *host = malloc(count * sizeof *host);
     for (int piece = 0; host && good && piece < pieces; piece++) {
         LargeSpan y = large_span(piece / across, l->h, l->piece_h, l->overlap);
         LargeSpan x = large_span(piece % across, l->w, l->piece_w, l->overlap);
@@ -67,7 +67,7 @@ static int large_walk(Large *l, int i, float *out, double *sums) {
             for (int u = x.from; u < x.to; u++) {
                 const real *from = host + ((long)(v - y.start) * node->w + u - x.start) * c;
                 for (int k = 0; k < c; k++)
-                    if (out) out[(v * width + u) * c + k] = (float)from[k];
+                    if (out) out[(v * width + u) * c + k] = from[k];
                     else sums[k] += from[k], sums[c + k] += (double)from[k] * from[k];
             }
         l->done++;
@@ -84,8 +84,8 @@ static inline int large_paint(Large *l, int i, float *out) { return large_walk(l
 static inline int large_moments(Large *l, int i, double *moments) {
     const Node *node = &l->net->node[i];
     double *mean = moments, *var = moments + node->c;
-    double count = (double)(l->h * node->h / l->piece_h) * (l->w * node->h / l->piece_h);
-    memset(moments, 0, 2 * (size_t)node->c * sizeof *moments);
+    double count = (l->h * node->h / l->piece_h) * (l->w * node->h / l->piece_h);
+    memset(moments, 0, 2 * node->c * sizeof *moments);
     if (!large_walk(l, i, NULL, moments)) return 0;
     for (int k = 0; k < node->c; k++) {
         mean[k] /= count;
@@ -99,8 +99,8 @@ static inline int large_moments(Large *l, int i, double *moments) {
 static inline int large_give(Large *l, int i, const double *moments) {
     Net *net = l->net;
     long n = 2L * net->node[i].c;
-    real *host = malloc((size_t)n * sizeof *host);
-    for (long k = 0; host && k < n; k++) host[k] = (real)moments[k];
+    real *host = malloc(n * sizeof *host);
+    for (long k = 0; host && k < n; k++) host[k] = moments[k];
     if (host) net->ops->upload(net->save + net->node[i].saved, host, n);
     free(host);
     net->given = i + 1;
@@ -117,7 +117,7 @@ static inline int large_settle(Large *l) {
     for (int i = 0; good && i < l->net->nodes; i++) {
         const Node *node = &l->net->node[i];
         if (!large_norm(node)) continue;
-        double *moments = malloc(2 * (size_t)node->c * sizeof *moments);
+        double *moments = malloc(2 * node->c * sizeof *moments);
         good = moments && large_moments(l, node->a, moments) && large_give(l, i, moments);
         free(moments);
     }

@@ -21,9 +21,9 @@ static long sheet_at(long i) { return SHEET_GAP + i * (SHEET_CELL + SHEET_GAP); 
 /* The page becomes h pixels high; what is new is white */
 static int sheet_grow(Image *page, long h) {
     long from = 3L * page->h * page->w, to = 3 * h * page->w;
-    float *pixels = realloc(page->pixels, (size_t)to * sizeof *pixels);
+    float *pixels = realloc(page->pixels, to * sizeof *pixels);
     if (!pixels) return fail("not enough memory for a sheet of %d x %ld pixels", page->w, h);
-    page->pixels = pixels, page->h = (int)h;
+    page->pixels = pixels, page->h = h;
     for (long i = from; i < to; i++) pixels[i] = 1;
     return 1;
 }
@@ -32,8 +32,8 @@ static int sheet_grow(Image *page, long h) {
 static inline void sheet_begin(Sheet *s, long garments, int styles, long pairs) {
     s->rows = s->head = pairs > 0;
     s->across = pairs ? 1 : styles ? 2 : 4;
-    s->cells = pairs ? 1 + (int)fmin(pairs, SHEET_COLUMNS) : styles ? 3 : 2;
-    s->page.w = (int)sheet_at(s->cells * (garments < s->across ? garments : s->across));
+    s->cells = pairs ? 1 + fmin(pairs, SHEET_COLUMNS) : styles ? 3 : 2;
+    s->page.w = sheet_at(s->cells * (garments < s->across ? garments : s->across));
     s->page.c = 3;
 }
 
@@ -46,7 +46,7 @@ static inline int sheet_show(Sheet *s, const Image *picture, int head, int colum
     if (column >= s->cells || line >= s->head + SHEET_LINES) return 1;
     if (page->h < top + SHEET_CELL && !sheet_grow(page, top + SHEET_CELL)) return 0;
     if (!image_fit(&cell, picture, SHEET_CELL, SHEET_CELL)) return 0;
-    image_paste(page, &cell, (int)top, (int)left, 1);
+    image_paste(page, &cell, top, left, 1);
     image_free(&cell);
     return 1;
 }
@@ -61,8 +61,8 @@ static inline int sheet_letters(const Sheet *s) {                       /* a lin
 
 static inline int sheet_save(Sheet *s, const char *path, const char *caption, int lines) {
     static const float ink[3] = { -.7f, -.7f, -.7f };
-    int below = (int)sheet_at((s->rows + s->across - 1) / s->across);
-    s->page.h = (int)fmin(s->page.h, below - SHEET_GAP);        /* without a garment that failed */
+    int below = sheet_at((s->rows + s->across - 1) / s->across);
+    s->page.h = fmin(s->page.h, below - SHEET_GAP);        /* without a garment that failed */
     if (!sheet_grow(&s->page, below + lines * SHEET_SPACING + SHEET_GAP)) return 0;
     image_text(&s->page, below, SHEET_GAP, caption, 1, ink);
     return image_save(&s->page, path);

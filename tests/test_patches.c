@@ -319,11 +319,11 @@ static void test_plan(void) {
             style[s].tileable = (n >> s) & 1, weight[s] = .1 + uniform((uint64_t)(3 * n + s));
         }
         PatchesOptions o = patches_default(n % 2 ? PATCHES_PRINT : PATCHES_PAINT);
-        o.levels = n % 7, o.style_scale = n % 5 ? 1 : 1.7, o.size = 4096;
+        o.style_scale = n % 5 ? 1 : 1.7, o.size = 4096;
         Pm m = {0};
         if (!pm_plan(&m, h, w, style, styles, weight, &o, &ops)) continue;
         const PmLevel *top = &m.level[m.levels - 1];
-        CHECK(top->h == h && top->w == w && m.levels <= (o.levels ? o.levels : 16),
+        CHECK(top->h == h && top->w == w && m.levels <= PATCHES_LEVELS,
               "the finest level is the picture: %d x %d", w, h);
         m.key_at = room(sizeof(int) * PM_MOST_KEYS);
         for (int i = 0; i < m.levels; i++) {
@@ -576,7 +576,7 @@ static void test_odd_pictures(void) {
     Image c = drawn(200, 34, 3, 0), s = drawn(20, 20, 3, 1), r;
           /* larger than o.size: painted smaller, enlarged */
     PatchesOptions o = small(PATCHES_PRINT);
-    o.size = 100, o.levels = 1;
+    o.size = 100;
     WORKS(paint(&r, &c, &s, NULL, 1, &o, &ops));
     CHECK(r.h == 200 && r.w == 34 && !colours(&r), "%d x %d", r.w, r.h);
     image_free(&r), image_free(&c), image_free(&s);
@@ -587,7 +587,7 @@ static void test_memory(void) {
         Image c = drawn(side(40 + 30 * (n % 3)), side(50), 3, 0), r;
         Image s[2] = { drawn(side(40 + 20 * n), side(60), 3, 1), drawn(side(30), side(30), 3, 2) };
         PatchesOptions o = small(n % 2 ? PATCHES_PRINT : PATCHES_PAINT);
-        o.iterations = 1, o.style_scale = n == 2 ? 2 : 1, o.levels = quick;
+        o.iterations = 1, o.style_scale = n == 2 ? 2 : 1;
         if (n == 4) o.size = 64;
         if (n == 5) ellipse(&c);
         if (n == 1 || n == 6) must(image_add_mask(&s[0], 1));
@@ -620,9 +620,9 @@ static void test_memory(void) {
 
 /* Every single allocation fails once: an error, an empty result, nothing lost */
 static void test_no_memory(void) {
-    Image c = drawn(side(30), side(28), 3, 0), s = drawn(side(26), side(24), 3, 1), r;
+    Image c = drawn(side(60), side(60), 3, 0), s = drawn(side(26), side(24), 3, 1), r;
     PatchesOptions o = small(PATCHES_PRINT);
-    o.iterations = 1, o.levels = quick ? 1 : 2;
+    o.iterations = 1;
     ellipse(&c);
     size_t before = live;
     int done = 0, count = 0;
@@ -660,7 +660,6 @@ static void test_errors(void) {
     o.style_scale = 0; FAILS("style_scale");
     o.detail = 2; FAILS("detail");
     o.size = 8; FAILS("size is 8: expected 32 to 4096");
-    o.levels = 17; FAILS("levels");
     o.iterations = 0; FAILS("iterations");
     o.memory = -1; FAILS("memory");
     o.mode = (PatchesMode)5; FAILS("mode");
@@ -694,7 +693,8 @@ static void test_errors(void) {
     keep = s[0], s[0] = thin, o.style_scale = 8, o.memory = 1e12; FAILS("more than 40 million pixels");
     s[0] = keep;
     image_free(&thin);
-    o.progress = progress, o.levels = 2;
+    image_free(&c), c = drawn(48, 48, 3, 0);                                  /* two levels */
+    o.progress = progress;
     WORKS(paint(&r, &c, s, NULL, 1, &o, &ops));
     CHECK(steps == 2 * o.iterations && last_fraction > .8, "%d steps, the last at %g", steps, last_fraction);
     image_free(&r), image_free(&c), image_free(&s[0]);

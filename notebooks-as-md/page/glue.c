@@ -206,8 +206,7 @@ static int paint(Image *print, const Cutout *cut, const Image *cloth, double sca
     o.style_scale = scale, o.seed = (uint64_t)seed;
     if (!g) return patches_transfer(print, cut, cloth, NULL, 1, &o, &ops_tiled);
     g->seed = o.seed, g->alpha = 1, g->progress = page_progress;
-    if (g->kind == GENERATOR_ADAIN) return generator_fuse(g, print, &cut->part, cloth, &one, 1);
-    return generator_print(g, print, cut);
+    return generator_print(g, print, cut, cloth, &one, 1);
 }
 
 /* The result: the garment with the print, as transfer.c makes it. colours: 0 the pattern's, 1 the
