@@ -68,8 +68,8 @@ static int garments_readable(const char *path) {
     return good || say("%s", error_text());
 }
 
-/* The pictures of a folder, not those in the folder `output`. Of styles those that can be read; each
- * damaged one is reported */
+/* The pictures of a folder, not those in the folder `output`. Of styles those that can be read, and
+ * each damaged one is reported */
 static int garments_folder(GarmentList *list, const char *folder, const char *output, int styles) {
     const char *what = styles ? "styles" : "garments";
     ImageList files;

@@ -202,26 +202,22 @@ static int pm_plan_level(PmLevel *l, const Pm *m, double scale) {
 }
 
 /* Sizes of everything, for a cut-out of (h,w): x has them too, or those of o->size. */
-static int pm_plan(Pm *m, int cut_h, int cut_w, const Image *style, int styles,
-                   const double *weight, const PatchesOptions *o, const Ops *ops) {
+static int pm_plan(Pm *m, int cut_h, int cut_w, const double *weight) {
+    const PatchesOptions *o = m->o;
     double by = fmin(1, o->size / fmax(cut_h, cut_w)), total = 0, scale = 1;
-    int h = lround(cut_h * by), w = lround(cut_w * by);
-    memset(m, 0, sizeof *m);
-    m->o = o, m->ops = ops, m->source = style, m->styles = styles;
+    int h = m->h = lround(cut_h * by), w = m->w = lround(cut_w * by), good = 1;
+    double longer = fmax(h, w), shorter = fmin(h, w);
     m->tone_weight = o->content_weight * 7 / 6;
-    m->h = h, m->w = w;
-    for (int i = 0; i < styles; i++) m->clear |= style[i].mask != NULL;
-    double longer = h > w ? h : w, shorter = h < w ? h : w;
-    int good = 1;
     if (shorter < PATCHES_SMALLEST)
         return fail("patches: %d x %d pixels at size %d leave a side below %d: give a larger size",
                     cut_w, cut_h, o->size, PATCHES_SMALLEST);
-    for (int i = 0; i < styles; i++) total += weight ? weight[i] : 1;
-    for (int i = 0; i < styles; i++) {
-        const Image *s = &style[i];
-        double own = s->h > s->w ? s->h : s->w, cover = fmax((double)h / s->h, (double)w / s->w);
-        double fit = o->mode == PATCHES_PRINT ? cover : longer / own;
+    for (int i = 0; i < m->styles; i++) total += weight ? weight[i] : 1;
+    for (int i = 0; i < m->styles; i++) {
+        const Image *s = &m->source[i];
+        double cover = fmax((double)h / s->h, (double)w / s->w);
+        double fit = o->mode == PATCHES_PRINT ? cover : longer / fmax(s->h, s->w);
         by = o->style_scale * (s->tileable ? longer / 256 : fit);
+        m->clear |= s->mask != NULL;
         m->share[i] = (weight ? weight[i] : 1) / total;
         m->style_h[i] = fmax(lround(s->h * by), PM_SIDE + 4);
         m->style_w[i] = fmax(lround(s->w * by), PM_SIDE + 4);
@@ -674,15 +670,14 @@ static int pm_check_options(const PatchesOptions *o, const double *weight, int s
 /* The blocks, what the table borrows, and the pictures. In floats, a pixel painted: guide 2, x and
  * its next size 6; a pixel of the styles 3, and what one needs while it is resized: itself, and one
  * axis. A smaller working size is enlarged at the end. Where a style has a mask, it and x's. */
-static double pm_bytes(const Pm *m, int h, int w) {
+static double pm_bytes(Pm *m, int h, int w) {
     const Ops *ops = m->ops;
-    Pm sizes = *m;
     Conv layer = { PM_SAMPLE, 1, 1, PM_TAPS, 1, 1, PM_KEPT, 1, 1, 0 };
     long rows = m->max_queries > PM_MOST_KEYS ? m->max_queries : PM_MOST_KEYS;
-    double area = m->h * m->w, all = h * w, styles = 0, most = 0;
+    double area = m->h * m->w, all = (double)h * w, styles = 0, most = 0;
     double borrowed = fmax(ops->conv_scratch(&layer), ops->gram_scratch(PM_SAMPLE, PM_TAPS));
     size_t block[2];
-    pm_place(&sizes, NULL, NULL, block);
+    pm_place(m, NULL, NULL, block);
     for (int i = 0; i < m->styles; i++) {
         double s = m->style_h[i] * m->style_w[i];
         styles += s, most = fmax(most, fmax(2 * s, m->style_h[i] * m->source[i].w));
@@ -697,9 +692,8 @@ static double pm_bytes(const Pm *m, int h, int w) {
  * what the table borrows; exact within a few percent. 0: it would refuse these sizes. */
 static inline double patches_bytes(int h, int w, const Image *style, int styles,
                                    const PatchesOptions *o, const Ops *ops) {
-    Pm m;
-    int good = pm_check_options(o, NULL, styles) && h >= 1 && w >= 1
-            && pm_plan(&m, h, w, style, styles, NULL, o, ops);
+    Pm m = { .o = o, .ops = ops, .source = style, .styles = styles };
+    int good = pm_check_options(o, NULL, styles) && h >= 1 && w >= 1 && pm_plan(&m, h, w, NULL);
     return good ? pm_bytes(&m, h, w) : 0;
 }
 
@@ -729,11 +723,11 @@ static inline int patches_transfer(Image *print, const Cutout *cut, const Image 
                                    const Ops *ops) {
     const Image *part = &cut->part;
     int h = part->h, w = part->w;
-    Pm m = { .x = { 0 } };
-    memset(print, 0, sizeof *print);
+    Pm m = { .o = o, .ops = ops, .source = style, .styles = styles };
+    *print = (Image){ 0 };
     int good = pm_check_options(o, weight, styles) && pm_check(part, "content", 1);
     for (int i = 0; good && i < styles; i++) good = pm_check(&style[i], "style", i + 1);
-    good = good && pm_check_mask(part) && pm_plan(&m, h, w, style, styles, weight, o, ops)
+    good = good && pm_check_mask(part) && pm_plan(&m, h, w, weight)
         && pm_allocate(&m, pm_bytes(&m, h, w)) && image_resize(&m.guide, &cut->tones, m.h, m.w)
         && image_resize(&m.x, part, m.h, m.w) && pm_paint(&m)
         && resize_in_steps(&m.x, h, w, INFINITY);

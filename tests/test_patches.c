@@ -320,8 +320,8 @@ static void test_plan(void) {
         }
         PatchesOptions o = patches_default(n % 2 ? PATCHES_PRINT : PATCHES_PAINT);
         o.style_scale = n % 5 ? 1 : 1.7, o.size = 4096;
-        Pm m = {0};
-        if (!pm_plan(&m, h, w, style, styles, weight, &o, &ops)) continue;
+        Pm m = { .o = &o, .ops = &ops, .source = style, .styles = styles };
+        if (!pm_plan(&m, h, w, weight)) continue;
         const PmLevel *top = &m.level[m.levels - 1];
         CHECK(top->h == h && top->w == w && m.levels <= PATCHES_LEVELS,
               "the finest level is the picture: %d x %d", w, h);
@@ -351,8 +351,8 @@ static void test_plan(void) {
     }
     Image style[2] = { { .h = 400, .w = 400 }, { .h = 400, .w = 400 } };        /* shares of the keys follow the weights */
     PatchesOptions o = patches_default(PATCHES_PAINT);
-    Pm m = {0};
-    CHECK(pm_plan(&m, 400, 400, style, 2, (double[]){ 3, 1 }, &o, &ops), "a plan");
+    Pm m = { .o = &o, .ops = &ops, .source = style, .styles = 2 };
+    CHECK(pm_plan(&m, 400, 400, (double[]){ 3, 1 }), "a plan");
     const PmLevel *l = &m.level[m.levels - 1];
     double keys[2];
     for (int i = 0; i < 2; i++) keys[i] = (double)l->in[i].rows * l->in[i].cols / l->in[i].step / l->in[i].step;
