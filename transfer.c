@@ -115,8 +115,7 @@ static int paint_gram(Image *print, const Image *part, const Image *style) {
         good = fail("optimising %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a "
                     "smaller --size", part->w, part->h, need / 1e6, have / 1e6);
     if (good) tell_work("optimising", part, need);
-    good = good
-        && gram_transfer(print, part, style, run.share + run.first, run.mixed, &o, run.ops);
+    good = good && gram_transfer(print, part, style, run.share + run.first, run.mixed, &o, run.ops);
     image_free(&start);
     show_progress(1, "");
     if (!good) return 0;

@@ -64,8 +64,13 @@ static float quantile(MaskSearch *s, int n, double share) {
     return n ? s->room[(int)(share * (n - 1))] : 0;
 }
 
-/* Normal equations of n unknowns, with three right sides: a is (n, n + 3). By Gauss and Jordan;
- * unknown j of right side k is then a[j][n + k] / a[j][j]. */
+/* Least squares: normal equations of n unknowns, with three right sides: a is (n, n + 3). A sample
+ * t has n terms, then the right sides. solve goes by Gauss and Jordan; unknown j of right side k is
+ * then a[j][n + k] / a[j][j]. */
+static void add_sample(int n, double *a, const double *t, double weight) {
+    for (int j = 0; j < n; j++)
+        for (int k = 0; k < n + 3; k++) a[j * (n + 3) + k] += weight * t[j] * t[k];
+}
 static void solve(int n, double *a) {
     int w = n + 3;
     double ridge = 1e-6 * a[0] + 1e-12;
@@ -84,17 +89,13 @@ static void fit_light(MaskSearch *s, int terms, int rounds) {
     const Image *m = &s->smooth;
     int wide = terms + 3;
     for (int step = s->count / SAMPLES + 1; rounds > 0; rounds--) {
-        double a[LIGHT_TERMS * (LIGHT_TERMS + 3)] = {0}, t[LIGHT_TERMS];
+        double a[LIGHT_TERMS * (LIGHT_TERMS + 3)] = {0}, t[LIGHT_TERMS + 3] = {0};
         int n = 0;
         for (int q = 0; q < s->count; q += step) {
             double far = unlikeness(s, m, s->queue[q]) / (2 * s->sigma), near = 1 / (1 + far * far);
             light_terms(s, s->queue[q], t);
-            for (int j = 0; j < terms; j++) {
-                double wt = near * near * t[j], *row = a + j * wide;
-                for (int k = 0; k < terms; k++) row[k] += wt * t[k];
-                for (int k = 0; k < m->c; k++)
-                    row[terms + k] += wt * m->pixels[s->queue[q] * m->c + k];
-            }
+            for (int k = 0; k < m->c; k++) t[terms + k] = m->pixels[s->queue[q] * m->c + k];
+            add_sample(terms, a, t, near * near);
         }
         solve(terms, a);
         for (int k = 0; k < m->c; k++)
@@ -287,8 +288,7 @@ static int goes_on(const MaskSearch *s, int i) {
             if (m->mask[at] != BACKGROUND && m->mask[at] != SOFT) continue;
             double t[T + 3] = { 1, u, v };
             for (int k = 0; k < m->c; k++) t[T + k] = m->pixels[at * m->c + k];
-            for (int j = 0; j < T; j++)
-                for (int k = 0; k < T + 3; k++) a[j][k] += t[j] * t[k];
+            add_sample(T, a[0], t, 1);
         }
     if (a[0][0] < .37 * all) return 0;
     solve(T, a[0]);

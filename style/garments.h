@@ -200,8 +200,7 @@ static int photo_find_mask(Photo *p, int given) {
     float *own = of_set && !given ? x->mask : NULL;
     if (own) x->mask = NULL;
     int found = image_garment_mask(x);
-    if (found && own
-        && (found == PHOTO_NONE || photo_covered(x, own, ceil(1.5 * p->by)) < .99)) {
+    if (found && own && (found == PHOTO_NONE || photo_covered(x, own, ceil(1.5 * p->by)) < .99)) {
         float *other = x->mask;
         x->mask = own, own = other, found = PHOTO_OWN;
     }

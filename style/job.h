@@ -99,8 +99,7 @@ static Option table[] = {
         "weight of the total variation (0.02; VGG 0.01)"),
     INT_OPTION("--steps", &opt.steps, NULL, 0, 1000000, GRAM,
         "of each level (60; VGG 300 in one level)"),
-    WORD_OPTION("--optimizer", &opt.optimizer, "adam lbfgs", "adam", GRAM,
-        "adam or lbfgs"),
+    WORD_OPTION("--optimizer", &opt.optimizer, "adam lbfgs", "adam", GRAM, "adam or lbfgs"),
     TEXT_OPTION("--init", &opt.init, "content", GRAM,
         "start from the content, from noise, or from a picture"),
     SEED_OPTION("--seed", &opt.seed, "1", PATCHES | GRAM | GENERATOR | DRAW,
@@ -220,8 +219,7 @@ static inline void check_options(void) {
         { !*opt.output && !*opt.sheet,
           "--output is missing: the .png or .jpg file to write, or a folder" },
         { *opt.sheet && !kind, "--sheet: expected a name that ends in .png or .jpg" },
-        { given("--seed") && *opt.interpolate,
-          "--interpolate and --seed: expected one of them" },
+        { given("--seed") && *opt.interpolate, "--interpolate and --seed: expected one of them" },
         { !strcmp(opt.sheet, opt.output), "--sheet and --output: expected two names" },
         { strlen(opt.generator) > 3900 || strlen(opt.content) > 3900 || strlen(opt.output) > 3900 ||
           strlen(opt.sheet) > 3900, "a path is too long" } };

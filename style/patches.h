@@ -37,19 +37,17 @@ enum { PATCHES_STYLES = 8, PATCHES_LEVELS = 16 };
 enum { PATCHES_MARGIN = 4, PATCHES_SMALLEST = 16 };     /* of the cut-out: around it, its sides */
 
 typedef struct PatchesOptions {
-    PatchesMode mode;       /*                                                   paint   print */
-    double content_weight;  /* 0..1: how strongly the content's luminance guides    .5      .1 */
-    double style_scale;     /* 1/8..8: size of the motifs; 1, paint: the style is    1       1
-                             * as long as what is painted, print: it covers it; a tileable
-                             * style: as drawn on a garment of 256 pixels */
-    double detail;          /* 0..1: fine luminance detail of the content,         .35       0
-                             * added at the end */
-    int size;               /* 32..4096: larger cut-outs are painted this long,   1024    1024
-                             * and enlarged */
-    int iterations;         /* 1..32: matches and votes a level                      4       4 */
-    uint64_t seed;          /* another seed: another result                          1       1 */
-    double memory;          /* bytes that may be taken: to need more is an error   2e9     2e9 */
-    void (*progress)(double fraction);                           /* or NULL; after each vote */
+    PatchesMode mode;
+    double content_weight;  /* 0..1: how strongly the content's luminance guides */
+    double style_scale;     /* 1/8..8: size of the motifs; 1, paint: the style is as long as what is
+                             * painted, print: it covers it; a tileable style: as drawn on a garment
+                             * of 256 pixels */
+    double detail;          /* 0..1: fine luminance detail of the content, added at the end */
+    int size;               /* 32..4096: larger cut-outs are painted this long, and enlarged */
+    int iterations;         /* 1..32: matches and votes a level */
+    uint64_t seed;          /* another seed: another result */
+    double memory;          /* bytes that may be taken: to need more is an error */
+    void (*progress)(double fraction);          /* or NULL; after each vote */
 } PatchesOptions;
 
 static inline PatchesOptions patches_default(PatchesMode mode) {
