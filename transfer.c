@@ -59,7 +59,7 @@ static void tell_work(const char *what, const Image *part, double bytes) {
     fflush(stdout);
 }
 
-static int paint_patches(Image *print, const Cutout *cut, const Image *style, int prints) {
+static int paint_patches(Image *print, const Cutout *cut, const Styles *styles, int prints) {
     PatchesOptions o = patches_default(prints ? PATCHES_PRINT : PATCHES_PAINT);
     double have = device_free_bytes(run.ops);
     o.content_weight = chosen("--content-weight", o.content_weight);
@@ -68,8 +68,8 @@ static int paint_patches(Image *print, const Cutout *cut, const Image *style, in
     if (have > 0) o.memory = have;
     o.seed = opt.seed, o.progress = paint_progress;
     tell_work(prints ? "printing" : "painting", &cut->part,
-              patches_bytes(cut->part.h, cut->part.w, style, run.mixed, &o, run.ops));
-    return patches_transfer(print, cut, style, run.share + run.first, run.mixed, &o, run.ops);
+              patches_bytes(cut->part.h, cut->part.w, styles, &o, run.ops));
+    return patches_transfer(print, cut, styles, &o, run.ops);
 }
 
 /* The last step, when it was, the least seconds of a step in the last level; 0: none yet */
@@ -102,20 +102,20 @@ static GramOptions gram_options(const Image *start) {
     return o;
 }
 
-static int paint_gram(Image *print, const Image *part, const Image *style) {
+static int paint_gram(Image *print, const Image *part, const Styles *styles) {
     Image start = { 0 };
     if (strcmp(opt.init, "content") && strcmp(opt.init, "noise") && !image_load(&start, opt.init))
         return 0;
     GramOptions o = gram_options(&start);
     memset(&gram_watch, 0, sizeof gram_watch);
     double have = device_free_bytes(run.ops);
-    double need = gram_bytes(part, style, run.mixed, &o, run.ops);
+    double need = gram_bytes(part, styles, &o, run.ops);
     int good = need > 0;
     if (have > 0 && need > have)
         good = fail("optimising %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a "
                     "smaller --size", part->w, part->h, need / 1e6, have / 1e6);
     if (good) tell_work("optimising", part, need);
-    good = good && gram_transfer(print, part, style, run.share + run.first, run.mixed, &o, run.ops);
+    good = good && gram_transfer(print, part, styles, &o, run.ops);
     image_free(&start);
     show_progress(1, "");
     if (!good) return 0;
@@ -129,24 +129,23 @@ static int paint_gram(Image *print, const Image *part, const Image *style) {
     return 1;
 }
 
-static int paint(Image *print, const Cutout *cut, const Image *style, int prints) {
+static int paint(Image *print, const Cutout *cut, const Styles *styles, int prints) {
     run.began = now();
     switch (opt.job) {
-        case PATCHES: return paint_patches(print, cut, style, prints);
-        case GRAM: return paint_gram(print, &cut->part, style);
-        default: return generator_print(&run.generator, print, cut, style, run.share + run.first,
-                                        run.mixed);
+        case PATCHES: return paint_patches(print, cut, styles, prints);
+        case GRAM: return paint_gram(print, &cut->part, styles);
+        default: return generator_print(&run.generator, print, cut, styles);
     }
 }
 
 /* --benchmark: three prints, all alike, and the best time */
-static int paint_often(Image *print, const Cutout *cut, const Image *style, int prints) {
+static int paint_often(Image *print, const Cutout *cut, const Styles *styles, int prints) {
     int good = 1, times = opt.benchmark && opt.job != GRAM ? 3 : 1;
     double least = INFINITY;
     *print = (Image){ 0 };
     for (int i = 0; good && i < times; i++) {
         image_free(print);
-        good = paint(print, cut, style, prints);
+        good = paint(print, cut, styles, prints);
         least = fmin(least, now() - run.began);
     }
     if (good && times > 1)
@@ -204,19 +203,19 @@ static int save_sheet(void) {
 /* ---- one garment ---------------------------------------------------------------------------- */
 
 /* This print's styles in the colours of --color-from, or of the picture (--preserve-color
- * covariance). NULL: no memory */
-static const Image *ready_styles(const Image *picture, const double ground[3], int clear) {
+ * covariance). 0: no memory */
+static int ready_styles(const Image *picture, const double ground[3], int clear) {
     const Image *like = *opt.color_from ? &run.colors : picture;
     int match = *opt.color_from || opt.preserve_color == COVARIANCE;
     for (int i = run.first; i < run.first + run.mixed; i++) {
         image_free(&run.matched[i]);
-        if (!image_copy(&run.matched[i], &run.pattern[i])) return NULL;
+        if (!image_copy(&run.matched[i], &run.pattern[i])) return 0;
         if (match) colour_match(&run.matched[i], like);
         if (run.matched[i].mask && !clear)
             tell("%s: its transparent ground is painted white", run.style_path[i]);
         lay_on_ground(&run.matched[i], ground, clear);
     }
-    return run.matched + run.first;
+    return 1;
 }
 
 /* x: a copy of the photo's picture, which becomes the result; white: around the garment */
@@ -232,13 +231,13 @@ static int repaint(Image *x, const Photo *p, int white) {
     int margin = patches ? PATCHES_MARGIN : styled ? CUTOUT_ALL : 0;
     int least = patches ? PATCHES_SMALLEST : 1, rim = patches ? 0 : ceil(fmax(p->by, 1));
     if (patches && prints) colour_statistics(ground, spread, x, NULL, 1);
-    const Image *style = ready_styles(x, ground, patches && prints);
+    Styles styles = { run.matched + run.first, run.share + run.first, run.mixed };
     Image print;
     Cutout cut;
-    if (!style) return 0;
+    if (!ready_styles(x, ground, patches && prints)) return 0;
     if (!cutout_take(&cut, x, margin, least, rim))
         return fail("%s: %s", p->from->name, error_text());
-    int good = paint_often(&print, &cut, style, prints);
+    int good = paint_often(&print, &cut, &styles, prints);
     if (!styled && white) image_whiten(x, 1);
     if (!patches) free(print.mask), print.mask = NULL;  /* the picture's */
     take_off_ground(&print, ground);

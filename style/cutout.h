@@ -1,4 +1,4 @@
-/* cutout.h: the part of a picture that is painted: decided once, whatever paints it.
+/* cutout.h: what is painted of a picture, and in which styles: decided once, whatever paints it.
  *
  *     Cutout cut;                      photo: RGB, with the mask of what is to be painted
  *     if (!cutout_take(&cut, &photo, 0, 1, 2)) return 0;
@@ -20,6 +20,17 @@ typedef struct Cutout {
 } Cutout;
 
 enum { CUTOUT_ALL = 1 << 14 };          /* a margin: all of the picture */
+
+/* Pictures (RGB) and the share of each in the mixture, in any unit; NULL: all alike */
+typedef struct Styles { const Image *picture; const double *share; int count; } Styles;
+static inline double styles_sum(const Styles *s) {
+    double all = 0;
+    for (int i = 0; i < s->count; i++) all += s->share ? s->share[i] : 1;
+    return all;
+}
+static inline double styles_share(const Styles *s, int i) {             /* of 1 */
+    return (s->share ? s->share[i] : 1) / styles_sum(s);
+}
 
 static void cutout_widen(int *low, int *high, int n, int margin, int least) {    /* low..high-1 */
     *low = fmax(0, *low - margin);

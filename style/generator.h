@@ -2,7 +2,7 @@
  *
  *   Generator g = { .ops = ops, .seed = 1 };
  *   generator_open(&g, "runs/style", "", 0);
- *   generator_print(&g, &print, &cut, NULL, NULL, 0);
+ *   generator_print(&g, &print, &cut, NULL);
  *
  *   style      its luminance, continued smoothly around it -> G -> a print, gray or RGB
  *   cyclegan   itself, made small as in training -> G; what G changes, a difference of luminance or
@@ -436,18 +436,17 @@ static int generator_see(Generator *g, const Image *style, double longer, double
 }
 
 /* F16 and G: x = G(t), t: the content's features with (1 - alpha) of their own moments and alpha of
- * the styles', share[i] > 0 of style i. (The moments of (1 - alpha) f_c + alpha AdaIN(f_c, f_s) are
+ * the styles', their shares being > 0. (The moments of (1 - alpha) f_c + alpha AdaIN(f_c, f_s) are
  * that.) alpha 0: the picture, as G draws it. In pieces: the moments are of the whole pictures. */
-static int generator_fuse(Generator *g, Image *print, const Image *part, const Image *style,
-                          const double *share, int styles) {
-    double all = 0;
+static int generator_fuse(Generator *g, Image *print, const Image *part, const Styles *styles) {
+    double all = styles_sum(styles);
     int good = generator_widen(g, part), h = g->wide.h, w = g->wide.w;
     *print = (Image){ 0 };
     memset(g->fused, 0, sizeof g->fused);
-    for (int i = 0; i < styles; i++) all += share[i];
     g->encoding = 1;
-    for (int i = 0; good && i < styles; i++)
-        good = generator_see(g, &style[i], h > w ? h : w, g->alpha * share[i] / all);
+    for (int i = 0; good && i < styles->count; i++)
+        good = generator_see(g, &styles->picture[i], h > w ? h : w,
+                             g->alpha * styles->share[i] / all);
     g->encoding = 0;
     good = good && generator_widen(g, part) && generator_fit(g) && generator_meet(g, 1 - g->alpha)
         && net_load(&g->gan.g, &g->checkpoint, g->path, "adain")
@@ -471,9 +470,9 @@ static void generator_on_black(Image *x) {
 /* print: a new picture of the cut-out's size. adain alone reads the styles. Errors: memory, weights
  * that do not fit or are not finite. */
 static inline int generator_print(Generator *g, Image *print, const Cutout *cut,
-                                  const Image *style, const double *share, int styles) {
+                                  const Styles *styles) {
     const Image *part = &cut->part;
-    if (g->kind == GENERATOR_ADAIN) return generator_fuse(g, print, part, style, share, styles);
+    if (g->kind == GENERATOR_ADAIN) return generator_fuse(g, print, part, styles);
     int weaves = g->kind == GENERATOR_CLOTH, adds = generator_repaints(g);
     int h = part->h, w = part->w, gray = g->channels == 1;
     double longer = h > w ? h : w, fit = longer / ((adds ? 2 : 4) * g->trained);

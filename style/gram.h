@@ -21,15 +21,14 @@
  *     + |mu_l - mu_l*|^2 / |mu_l*|^2.
  *
  *   GramOptions o = gram_defaults(0);
- *   if (!gram_transfer(&result, &content, &style, NULL, 1, &o, ops)) puts(error_text()); */
+ *   Styles one = { &style, NULL, 1 };
+ *   if (!gram_transfer(&result, &content, &one, &o, ops)) puts(error_text()); */
 #ifndef GRAM_H
 #define GRAM_H
 #include "core/featurenet.h"
 #include "core/matrix.h"
-#include "images/images.h"
+#include "style/cutout.h"
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { GRAM_LAYERS = 8, GRAM_LEVELS = 24, GRAM_EVERY = 10 };
 enum { GRAM_ADAM, GRAM_LBFGS };                         /* a step: one evaluation, for both */
@@ -295,15 +294,13 @@ static double gram_number(const Gram *g) {
 
 /* target: the weighted mean of what the layers say of the styles at this level. longer: a side of
  * the content */
-static int gram_targets(Gram *g, const Image *style, const double *weight, int styles,
-                        double longer) {
-    double all = 0;
-    for (int k = 0; k < styles; k++) all += weight ? weight[k] : 1;
-    for (int k = 0; k < styles; k++) {
+static int gram_targets(Gram *g, const Styles *styles, double longer) {
+    for (int k = 0; k < styles->count; k++) {
+        const Image *style = &styles->picture[k];
         Image small;
-        double r = longer * g->o->scale / (style[k].h > style[k].w ? style[k].h : style[k].w);
-        int h = gram_side(g, r * style[k].h), w = gram_side(g, r * style[k].w);
-        if (!image_resize(&small, &style[k], h, w)) return 0;
+        double r = longer * g->o->scale / fmax(style->h, style->w);
+        int h = gram_side(g, r * style->h), w = gram_side(g, r * style->w);
+        if (!image_resize(&small, style, h, w)) return 0;
         if (g->o->whiten) colour_map(&small, g->unroot, g->mean, gram_zero);
         int good = gram_open(g, &small);
         image_free(&small);
@@ -318,7 +315,7 @@ static int gram_targets(Gram *g, const Image *style, const double *weight, int s
         net_forward(&g->net, 0);
         for (int l = 0; l < g->layers; l++) {
             long c = g->layer[l]->c;
-            real share = (weight ? weight[k] : 1) / all, *target = g->target + g->offset[l];
+            real share = styles_share(styles, k), *target = g->target + g->offset[l];
             gram_measure(g, l);
             g->ops->axpy(target, g->gram, share, c * c);
             if (g->o->centred) g->ops->axpy(target + c * c, g->average, share, c);
@@ -497,16 +494,14 @@ static int gram_levels(const Gram *g, const Image *content, int side[GRAM_LEVELS
     return levels;
 }
 
-static int gram_pictures(const Image *content, const Image *style, const double *weight, int styles,
-                         const GramOptions *o) {
+static int gram_pictures(const Image *content, const Styles *styles, const GramOptions *o) {
     static const char *const what[] = { "content", "start", "style" };
-    double all = 0;
-    if (styles < 1) return fail("no style picture");
-    for (int k = 0; k < styles; k++) all += weight ? weight[k] : 1;
+    double all = styles_sum(styles);
+    if (styles->count < 1) return fail("no style picture");
     if (!(all > 0 && isfinite(all)))
         return fail("the weights of the styles add up to %g: expected more than 0", all);
-    for (int k = 0; k < styles + 2; k++) {
-        const Image *p = k > 1 ? &style[k - 2] : k && o->start ? o->start : content;
+    for (int k = 0; k < styles->count + 2; k++) {
+        const Image *p = k > 1 ? &styles->picture[k - 2] : k && o->start ? o->start : content;
         if (p->c != 3 || p->h < 16 || p->w < 16)
             return fail("a %s picture of %d x %d, %d channels: expected RGB and sides from 16 "
                         "pixels up", what[k > 1 ? 2 : k], p->w, p->h, p->c);
@@ -518,14 +513,14 @@ static int gram_pictures(const Image *content, const Image *style, const double 
  * not counted, L-BFGS's 25 doubles for each of their numbers are. 0: bad options. The networks live
  * one after the other. That of the content has Adam's moments or L-BFGS's pairs beside it, the
  * content's features, ones. */
-static inline double gram_bytes(const Image *content, const Image *style, int styles,
-                                const GramOptions *o, const Ops *ops) {
+static inline double gram_bytes(const Image *content, const Styles *styles, const GramOptions *o,
+                                const Ops *ops) {
     Gram g;
     double most = 0, each = o->optimizer == GRAM_LBFGS ? (LBFGS_ROWS + 1) * sizeof(double)
                                                        : 2 * sizeof(real);
     if (!gram_check(&g, o, ops)) return 0;
-    for (int k = -1; k < styles; k++) {
-        const Image *p = k < 0 ? content : &style[k];
+    for (int k = -1; k < styles->count; k++) {
+        const Image *p = k < 0 ? content : &styles->picture[k];
         double r = k < 0 ? 1 : o->scale * fmax(content->h, content->w) / fmax(p->h, p->w);
         int h = gram_side(&g, r * p->h), w = gram_side(&g, r * p->w);
         if (!gram_describe(&g, h, w)) return 0;
@@ -539,13 +534,12 @@ static inline double gram_bytes(const Image *content, const Image *style, int st
 
 /* Whitening: the content begins with the style's colours: z = root^-1 T (x - mean), T by
  * colour_monge; start: z = root^-1 (x - mean). gray: the luminance of z */
-static void gram_colours(Gram *g, Image *content, Image *start, const Image *style,
-                         const double *weight, int styles) {
+static void gram_colours(Gram *g, Image *content, Image *start, const Styles *styles) {
     static const double light[3] = { 0.299, 0.587, 0.114 };
     double mean[3], c[9], s[9], a[9], b[9];
     for (int i = 0; i < 9; i += 4) g->root[i] = 1;
     if (g->o->whiten) {
-        colour_statistics(g->mean, s, style, weight, styles);
+        colour_statistics(g->mean, s, styles->picture, styles->share, styles->count);
         colour_statistics(mean, c, content, NULL, 1);
         colour_monge(a, c, s);
         for (int i = 0; i < 9; i += 4) s[i] += COLOUR_RIDGE;     /* one flat colour has a root */
@@ -564,23 +558,21 @@ static void gram_noise(Image *z, uint64_t seed) {
         z->pixels[i] = 0.3f * philox_normal(seed, 1 << 20, 4 * i);
 }
 
-/* out: a new picture (h,w,3) of the content's size in [-1,1]. content, style[0..styles): RGB
- * pictures (c = 3) in [-1,1], sides from 16 pixels up. weight: of each style, >= 0, NULL: all
- * alike; the targets are the weighted means of the styles' Gram matrices and means. The same bits
- * for the same options on one table, whatever the number of threads. 0, and a line in error_text():
- * bad options, VGG's file does not fit, no memory, numbers that are not finite. *out is then
- * empty. */
-static inline int gram_transfer(Image *out, const Image *content, const Image *style,
-                                const double *weight, int styles, const GramOptions *o,
-                                const Ops *ops) {
+/* out: a new picture (h,w,3) of the content's size in [-1,1]. content, styles: RGB pictures in
+ * [-1,1], sides from 16 pixels up; shares >= 0. The targets are the weighted means of the styles'
+ * Gram matrices and means. The same bits for the same options on one table, whatever the number of
+ * threads. 0, and a line in error_text(): bad options, VGG's file does not fit, no memory, numbers
+ * that are not finite. *out is then empty. */
+static inline int gram_transfer(Image *out, const Image *content, const Styles *styles,
+                                const GramOptions *o, const Ops *ops) {
     Gram g;
     GramStep at = {0};
     Image guide = {0}, start = {0}, z = {0};
     int side[GRAM_LEVELS][2];
     *out = (Image){0};
-    if (!gram_check(&g, o, ops) || !gram_pictures(content, style, weight, styles, o)) return 0;
+    if (!gram_check(&g, o, ops) || !gram_pictures(content, styles, o)) return 0;
     int good = image_copy(&guide, content) && (!o->start || image_copy(&start, o->start));
-    if (good) gram_colours(&g, &guide, &start, style, weight, styles);
+    if (good) gram_colours(&g, &guide, &start, styles);
     at.levels = gram_levels(&g, content, side), at.steps = o->steps, at.layers = g.layers;
     for (int i = 0; i < at.levels; i++) g.work += (double)side[i][0] * side[i][1] * o->steps;
     for (int l = 0; l < g.layers; l++) strcpy(at.layer[l], g.name[l]);
@@ -592,7 +584,7 @@ static inline int gram_transfer(Image *out, const Image *content, const Image *s
         if (good && at.level == 0 && o->noise) gram_noise(&next, o->seed);
         image_free(&z);
         z = next;
-        good = good && gram_targets(&g, style, weight, styles, fmax(at.h, at.w))
+        good = good && gram_targets(&g, styles, fmax(at.h, at.w))
             && gram_level(&g, &z, &wanted, &at);
         image_free(&wanted);
         g.done += (double)at.h * at.w * o->steps;

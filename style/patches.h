@@ -3,7 +3,8 @@
  *
  *     PatchesOptions o = patches_default(PATCHES_PRINT);
  *     cutout_take(&cut, &photo, PATCHES_MARGIN, PATCHES_SMALLEST, 0);         (style/cutout.h)
- *     if (!patches_transfer(&print, &cut, &cloth, NULL, 1, &o, &ops_tiled)) puts(error_text());
+ *     Styles one = { &cloth, NULL, 1 };
+ *     if (!patches_transfer(&print, &cut, &one, &o, &ops_tiled)) puts(error_text());
  *
  *   PATCHES_PAINT   the picture is painted anew in the style
  *   PATCHES_PRINT   the style is a cloth, whose pattern covers the garment
@@ -158,7 +159,7 @@ typedef struct PmGrid { int rows, cols, phase_y, phase_x; } PmGrid;     /* of qu
 typedef struct Pm {                     /* everything a run holds; pictures are in [0,1] */
     const PatchesOptions *o;
     const Ops *ops;
-    const Image *source;                /* the styles, as given */
+    const Styles *source;               /* as given */
     int h, w, styles, levels, clear, style_h[PATCHES_STYLES], style_w[PATCHES_STYLES];
     double share[PATCHES_STYLES];
     float tone_weight;                  /* t above */
@@ -187,7 +188,8 @@ static int pm_plan_level(PmLevel *l, const Pm *m, double scale) {
     for (l->stride = 1; l->stride < PM_STRIDE; l->stride++)
         if ((l->h / l->stride + 2L) * (l->w / l->stride + 2L) <= PM_QUERIES) break;
     for (int i = 0; i < m->styles; i++) {
-        int room = m->source[i].tileable ? 0 : PM_SIDE - 1;     /* else it is followed by itself */
+        /* a tileable style is followed by itself */
+        int room = m->source->picture[i].tileable ? 0 : PM_SIDE - 1;
         int rows = fmax(lround(m->style_h[i] * scale), PM_SIDE + 4) - room;
         int cols = fmax(lround(m->style_w[i] * scale), PM_SIDE + 4) - room;
         double keys = fmax(1, PM_KEYS * m->share[i]);
@@ -200,23 +202,23 @@ static int pm_plan_level(PmLevel *l, const Pm *m, double scale) {
 }
 
 /* Sizes of everything, for a cut-out of (h,w): x has them too, or those of o->size. */
-static int pm_plan(Pm *m, int cut_h, int cut_w, const double *weight) {
+static int pm_plan(Pm *m, int cut_h, int cut_w) {
     const PatchesOptions *o = m->o;
-    double by = fmin(1, o->size / fmax(cut_h, cut_w)), total = 0, scale = 1;
+    double by = fmin(1, o->size / fmax(cut_h, cut_w)), scale = 1;
     int h = m->h = lround(cut_h * by), w = m->w = lround(cut_w * by), good = 1;
     double longer = fmax(h, w), shorter = fmin(h, w);
     m->tone_weight = o->content_weight * 7 / 6;
     if (shorter < PATCHES_SMALLEST)
         return fail("patches: %d x %d pixels at size %d leave a side below %d: give a larger size",
                     cut_w, cut_h, o->size, PATCHES_SMALLEST);
-    for (int i = 0; i < m->styles; i++) total += weight ? weight[i] : 1;
+    m->styles = m->source->count;
     for (int i = 0; i < m->styles; i++) {
-        const Image *s = &m->source[i];
+        const Image *s = &m->source->picture[i];
         double cover = fmax((double)h / s->h, (double)w / s->w);
         double fit = o->mode == PATCHES_PRINT ? cover : longer / fmax(s->h, s->w);
         by = o->style_scale * (s->tileable ? longer / 256 : fit);
         m->clear |= s->mask != NULL;
-        m->share[i] = (weight ? weight[i] : 1) / total;
+        m->share[i] = styles_share(m->source, i);
         m->style_h[i] = fmax(lround(s->h * by), PM_SIDE + 4);
         m->style_w[i] = fmax(lround(s->w * by), PM_SIDE + 4);
         good = good && (double)m->style_h[i] * m->style_w[i] <= 4e7 && m->style_h[i] <= 16384
@@ -347,7 +349,7 @@ static int pm_atlas(Pm *m, const PmLevel *l, int opacity) {
     memset(m->atlas, 0, l->atlas_h * l->atlas_w * 4 * sizeof *m->atlas);
     for (int i = 0; i < m->styles; i++) {
         int rows = l->in[i].rows, cols = l->in[i].cols;
-        int room = m->source[i].tileable ? 0 : PM_SIDE - 1;
+        int room = m->source->picture[i].tileable ? 0 : PM_SIDE - 1;
         Image s;
         if (!image_resize(&s, &m->style[i], rows + room, cols + room)) return 0;
         for (int y = 0; y < rows + PM_SIDE - 1; y++)
@@ -567,7 +569,7 @@ static void pm_tiles(Pm *m) {
         for (u -= floor(u) + m->share[0]; u >= 0 && s < m->styles - 1; u -= m->share[s]) s++;
         int h = m->style_h[s], w = m->style_w[s];
         uint64_t at = 2 * s + 4;
-        int any = m->source[s].tileable;
+        int any = m->source->picture[s].tileable;
         y += any ? philox_below(seed, stream, at, h) : h > m->h ? (h - m->h) / 2 : 0;
         z += any ? philox_below(seed, stream, at + 1, w) : w > m->w ? (w - m->w) / 2 : 0;
         const float *from = m->style[s].pixels + (y % h * w + z % w) * 3;
@@ -596,7 +598,8 @@ static int pm_paint(Pm *m) {
     const PatchesOptions *o = m->o;
     double mean[2][3], covariance[2][9];                    /* colours of content and styles */
     for (int s = 0; s < m->styles; s++) {
-        if (!image_resize(&m->style[s], &m->source[s], m->style_h[s], m->style_w[s])) return 0;
+        const Image *from = &m->source->picture[s];
+        if (!image_resize(&m->style[s], from, m->style_h[s], m->style_w[s])) return 0;
         pm_unit(&m->style[s]);
     }
     pm_unit(&m->x), pm_unit(&m->guide);
@@ -648,20 +651,20 @@ static int pm_check_mask(const Image *image) {
         || fail("patches: the mask, or what is opaque, holds %ld pixels, expected at least 64",
                 inside);
 }
-static int pm_check_options(const PatchesOptions *o, const double *weight, int styles) {
+static int pm_check_options(const PatchesOptions *o, const Styles *styles) {
     struct { const char *name; double value, low, high; } range[] = {
         { "mode", o->mode, 0, 1 }, { "content_weight", o->content_weight, 0, 1 },
         { "style_scale", o->style_scale, .125, 8 }, { "detail", o->detail, 0, 1 },
         { "size", o->size, 32, 4096 }, { "iterations", o->iterations, 1, 32 },
         { "memory", o->memory, 0, 1e15 },
-        { "the number of styles", styles, 1, PATCHES_STYLES } };
+        { "the number of styles", styles->count, 1, PATCHES_STYLES } };
     for (size_t i = 0; i < sizeof range / sizeof *range; i++)
         if (!(range[i].value >= range[i].low && range[i].value <= range[i].high))
             return fail("patches: %s is %g: expected %g to %g", range[i].name, range[i].value,
                         range[i].low, range[i].high);
-    for (int i = 0; weight && i < styles; i++)
-        if (!(weight[i] > 1e-9 && weight[i] < 1e9))
-            return fail("patches: weight %d is %g: expected 1e-9 to 1e9", i + 1, weight[i]);
+    for (int i = 0; styles->share && i < styles->count; i++)
+        if (!(styles->share[i] > 1e-9 && styles->share[i] < 1e9))
+            return fail("patches: weight %d is %g: expected 1e-9 to 1e9", i + 1, styles->share[i]);
     return 1;
 }
 
@@ -678,7 +681,7 @@ static double pm_bytes(Pm *m, int h, int w) {
     pm_place(m, NULL, NULL, block);
     for (int i = 0; i < m->styles; i++) {
         double s = m->style_h[i] * m->style_w[i];
-        styles += s, most = fmax(most, fmax(2 * s, m->style_h[i] * m->source[i].w));
+        styles += s, most = fmax(most, fmax(2 * s, m->style_h[i] * m->source->picture[i].w));
     }
     return block[0] + block[1]
          + 4 * (fmax(borrowed, ops->nearest_scratch(rows, rows, PM_KEPT)) + 8 * area + 3 * styles
@@ -688,10 +691,10 @@ static double pm_bytes(Pm *m, int h, int w) {
 
 /* The most memory, in bytes, that patches_transfer takes for a cut-out of (h,w), with the print and
  * what the table borrows; exact within a few percent. 0: it would refuse these sizes. */
-static inline double patches_bytes(int h, int w, const Image *style, int styles,
-                                   const PatchesOptions *o, const Ops *ops) {
-    Pm m = { .o = o, .ops = ops, .source = style, .styles = styles };
-    int good = pm_check_options(o, NULL, styles) && h >= 1 && w >= 1 && pm_plan(&m, h, w, NULL);
+static inline double patches_bytes(int h, int w, const Styles *styles, const PatchesOptions *o,
+                                   const Ops *ops) {
+    Pm m = { .o = o, .ops = ops, .source = styles };
+    int good = pm_check_options(o, styles) && h >= 1 && w >= 1 && pm_plan(&m, h, w);
     return good ? pm_bytes(&m, h, w) : 0;
 }
 
@@ -711,21 +714,20 @@ static int pm_allocate(Pm *m, double need) {
 }
 
 /* print: a new picture of the cut-out's size, RGB; where a style has a mask, with the mask of the
- * patches that it is made of. cut: with a mask; style[i]: RGB; sides of at least 16 pixels;
- * weight[i] > 0: shares of the styles (NULL: equal); ops: the table that searches, in float.
- * Returns 0 after an error, *print is empty then.
- * Errors: an option out of range, a picture too small or with a pixel that is not finite, a mask
- * of less than 64 pixels, memory. */
-static inline int patches_transfer(Image *print, const Cutout *cut, const Image *style,
-                                   const double *weight, int styles, const PatchesOptions *o,
-                                   const Ops *ops) {
+ * patches that it is made of. cut: with a mask; sides, of the styles too, of at least 16 pixels;
+ * shares > 0; ops: the table that searches, in float. 0 after an error, *print is empty then: an
+ * option out of range, a picture too small or with a pixel that is not finite, a mask of less than
+ * 64 pixels, memory. */
+static inline int patches_transfer(Image *print, const Cutout *cut, const Styles *styles,
+                                   const PatchesOptions *o, const Ops *ops) {
     const Image *part = &cut->part;
     int h = part->h, w = part->w;
-    Pm m = { .o = o, .ops = ops, .source = style, .styles = styles };
+    Pm m = { .o = o, .ops = ops, .source = styles };
     *print = (Image){ 0 };
-    int good = pm_check_options(o, weight, styles) && pm_check(part, "content", 1);
-    for (int i = 0; good && i < styles; i++) good = pm_check(&style[i], "style", i + 1);
-    good = good && pm_check_mask(part) && pm_plan(&m, h, w, weight)
+    int good = pm_check_options(o, styles) && pm_check(part, "content", 1);
+    for (int i = 0; good && i < styles->count; i++)
+        good = pm_check(&styles->picture[i], "style", i + 1);
+    good = good && pm_check_mask(part) && pm_plan(&m, h, w)
         && pm_allocate(&m, pm_bytes(&m, h, w)) && image_resize(&m.guide, &cut->tones, m.h, m.w)
         && image_resize(&m.x, part, m.h, m.w) && pm_paint(&m)
         && resize_in_steps(&m.x, h, w, INFINITY);

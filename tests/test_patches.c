@@ -97,7 +97,7 @@ static int paint(Image *out, const Image *content, const Image *style, const dou
                  const Ops *table) {
     Image print = {0};
     Cutout cut;
-    int good = cut_out(out, &cut, content, o->mode) && patches_transfer(&print, &cut, style, weight, styles, o, table);
+    int good = cut_out(out, &cut, content, o->mode) && patches_transfer(&print, &cut, &(Styles){ style, weight, styles }, o, table);
     CHECK(good || (!print.pixels && !print.mask), "after an error the print is empty");
     if (good) image_lay_print(out, &print, &cut.tones, cut.top, cut.left, o->mode == PATCHES_PRINT ? shade : 0);
     else image_free(out);
@@ -320,8 +320,8 @@ static void test_plan(void) {
         }
         PatchesOptions o = patches_default(n % 2 ? PATCHES_PRINT : PATCHES_PAINT);
         o.style_scale = n % 5 ? 1 : 1.7, o.size = 4096;
-        Pm m = { .o = &o, .ops = &ops, .source = style, .styles = styles };
-        if (!pm_plan(&m, h, w, weight)) continue;
+        Pm m = { .o = &o, .ops = &ops, .source = &(Styles){ style, weight, styles } };
+        if (!pm_plan(&m, h, w)) continue;
         const PmLevel *top = &m.level[m.levels - 1];
         CHECK(top->h == h && top->w == w && m.levels <= PATCHES_LEVELS,
               "the finest level is the picture: %d x %d", w, h);
@@ -351,8 +351,8 @@ static void test_plan(void) {
     }
     Image style[2] = { { .h = 400, .w = 400 }, { .h = 400, .w = 400 } };        /* shares of the keys follow the weights */
     PatchesOptions o = patches_default(PATCHES_PAINT);
-    Pm m = { .o = &o, .ops = &ops, .source = style, .styles = 2 };
-    CHECK(pm_plan(&m, 400, 400, (double[]){ 3, 1 }), "a plan");
+    Pm m = { .o = &o, .ops = &ops, .source = &(Styles){ style, (double[]){ 3, 1 }, 2 } };
+    CHECK(pm_plan(&m, 400, 400), "a plan");
     const PmLevel *l = &m.level[m.levels - 1];
     double keys[2];
     for (int i = 0; i < 2; i++) keys[i] = (double)l->in[i].rows * l->in[i].cols / l->in[i].step / l->in[i].step;
@@ -464,7 +464,7 @@ static void test_clear_style(void) {
         for (int k = 0; k < 3; k++) s.pixels[3 * i + k] = s.mask[i] > 0 ? .8f : -.8f;
     }
     WORKS(cut_out(&whole, &cut, &c, o.mode));
-    WORKS(patches_transfer(&r, &cut, &s, NULL, 1, &o, &ops));
+    WORKS(patches_transfer(&r, &cut, &(Styles){ &s, NULL, 1 }, &o, &ops));
     CHECK(r.mask && r.h * r.w == area, "no mask");
     for (int i = 0; i < area && r.mask; i++) {
         n += r.mask[i] > .5f;
@@ -472,7 +472,7 @@ static void test_clear_style(void) {
     }
     CHECK(n > area / 8 && n < area * 3 / 4, "%d of %d pixels are opaque", n, area);
     image_free(&r), free(s.mask), s.mask = NULL;
-    WORKS(patches_transfer(&r, &cut, &s, NULL, 1, &o, &ops));
+    WORKS(patches_transfer(&r, &cut, &(Styles){ &s, NULL, 1 }, &o, &ops));
     CHECK(!r.mask, "a mask, where the style has none");
     image_free(&r), image_free(&c), image_free(&s), image_free(&whole), cutout_free(&cut);
 }
@@ -594,16 +594,16 @@ static void test_memory(void) {
         Image whole;
         Cutout cut;
         WORKS(cut_out(&whole, &cut, &c, o.mode));
-        double told = patches_bytes(cut.part.h, cut.part.w, s, 1 + n % 2, &o, &ops);
+        double told = patches_bytes(cut.part.h, cut.part.w, &(Styles){ s, NULL, 1 + n % 2 }, &o, &ops);
         size_t before = live;
         peak = live;
-        WORKS(patches_transfer(&r, &cut, s, NULL, 1 + n % 2, &o, &ops));
+        WORKS(patches_transfer(&r, &cut, &(Styles){ s, NULL, 1 + n % 2 }, &o, &ops));
         double taken = (double)(peak - before);
         CHECK(told >= taken && told <= 1.4 * taken, "case %d: %.0f bytes told, %.0f taken", n, told, taken);
         o.memory = taken * .9;
         image_free(&r);
         peak = live;
-        CHECK(!patches_transfer(&r, &cut, s, NULL, 1 + n % 2, &o, &ops) && strstr(error_text(), "MB are allowed"),
+        CHECK(!patches_transfer(&r, &cut, &(Styles){ s, NULL, 1 + n % 2 }, &o, &ops) && strstr(error_text(), "MB are allowed"),
               "limit: %s", error_text());
         CHECK(!r.pixels && !r.mask && (double)(peak - before) < taken * .5, "refused before much was taken");
         image_free(&whole), cutout_free(&cut);
@@ -611,9 +611,9 @@ static void test_memory(void) {
     }
     Image s = drawn(512, 512, 3, 1);
     PatchesOptions o = patches_default(PATCHES_PAINT);
-    double more = patches_bytes(512, 512, &s, 1, &o, &ops_tiled) - patches_bytes(512, 512, &s, 1, &o, &ops);
+    double more = patches_bytes(512, 512, &(Styles){ &s, NULL, 1 }, &o, &ops_tiled) - patches_bytes(512, 512, &(Styles){ &s, NULL, 1 }, &o, &ops);
     CLOSE(more, 4. * (double)ops_tiled.nearest_scratch(172 * 172, 172 * 172, PM_KEPT), 0, .02, "what the table borrows is counted");
-    double large = patches_bytes(512, 512, &s, 1, &o, &ops);
+    double large = patches_bytes(512, 512, &(Styles){ &s, NULL, 1 }, &o, &ops);
     CHECK(large > 20e6 && large < 200e6, "512 x 512 takes %.0f MB", large / 1e6);
     image_free(&s);
 }
@@ -685,7 +685,7 @@ static void test_errors(void) {
     free(c.mask), c.mask = NULL;
     Image thin = drawn(600, 20, 3, 0);
     keep = c, c = thin, o.size = 64; FAILS("leave a side below 16: give a larger size");
-    CHECK(patches_bytes(600, 20, s, 1, &(PatchesOptions){ .style_scale = 1, .size = 64, .iterations = 1 }, &ops) == 0,
+    CHECK(patches_bytes(600, 20, &(Styles){ s, NULL, 1 }, &(PatchesOptions){ .style_scale = 1, .size = 64, .iterations = 1 }, &ops) == 0,
           "and takes no bytes");
     c = keep;
     image_free(&thin);

@@ -201,12 +201,12 @@ ASKED(int, tailor_mask)(int give) {
 static int paint(Image *print, const Cutout *cut, const Image *cloth, double scale, double seed) {
     Generator *g = tailor.run;
     PatchesOptions o = patches_default(PATCHES_PRINT);
-    double one = 1;
+    Styles styles = { cloth, (double[]){ 1 }, 1 };
     o.progress = page_progress, o.memory = 1.5e9;
     o.style_scale = scale, o.seed = (uint64_t)seed;
-    if (!g) return patches_transfer(print, cut, cloth, NULL, 1, &o, &ops_tiled);
+    if (!g) return patches_transfer(print, cut, &styles, &o, &ops_tiled);
     g->seed = o.seed, g->alpha = 1, g->progress = page_progress;
-    return generator_print(g, print, cut, cloth, &one, 1);
+    return generator_print(g, print, cut, &styles);
 }
 
 /* The result: the garment with the print, as transfer.c makes it. colours: 0 the pattern's, 1 the
