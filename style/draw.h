@@ -23,12 +23,12 @@ enum { DRAW_CLASSES = 256, DRAW_BATCH = 16, DRAW_COLUMNS = 8, DRAW_SHEET = 1024 
 typedef struct Draw {
     const Ops *ops;
     long count;                         /* how many pictures */
-    uint64_t seed[2];                   /* the second: where a walk ends (cloth: see class_of) */
+    int64_t seed[2];                    /* the second: where a walk ends (cloth: see class_of) */
 
     char path[4200];                    /* of the checkpoint. This and the rest: draw_open */
     Gan gan;                            /* only its network g is used */
     int walks, blends, lot;             /* blends: from style to style; lot: the training's batch */
-    uint64_t class_of[DRAW_CLASSES];    /* the pictures take these classes in turn; blends: a, b */
+    int64_t class_of[DRAW_CLASSES];     /* the pictures take these classes in turn; blends: a, b */
     int classes;                        /* how many; 0: G is not told what to draw, or blends */
 } Draw;
 
@@ -76,11 +76,11 @@ static int draw_describe(Draw *d, const StFile *file) {
 }
 
 /* "3,9": whole numbers with commas between, at most `room`. Returns how many; 0: something else */
-static int draw_numbers(uint64_t *to, int room, const char *text) {
+static int draw_numbers(int64_t *to, int room, const char *text) {
     for (int n = 0; n < room && *text >= '0' && *text <= '9'; text++) {
         char *end;
-        to[n++] = strtoull(text, &end, 10);
-        if (to[n - 1] > 1ull << 53) return 0;
+        to[n++] = strtoll(text, &end, 10);
+        if (to[n - 1] > 1ll << 53) return 0;
         if (!*end) return n;
         if (*(text = end) != ',') return 0;
     }
@@ -91,7 +91,7 @@ static int draw_numbers(uint64_t *to, int room, const char *text) {
 static int draw_classes(Draw *d, const StFile *file, const char *classes) {
     const char *those = st_meta(file, "--classes");
     int all = d->gan.options.classes, known = 0, good = 1;
-    uint64_t of[DRAW_CLASSES];
+    int64_t of[DRAW_CLASSES];
     char range[60];
     if (!d->gan.g_given)
         return !*classes || fail("--classes: the recipe %s is not told what to draw: omit it",
@@ -104,7 +104,7 @@ static int draw_classes(Draw *d, const StFile *file, const char *classes) {
     for (int i = 0; i < d->classes; i++) {
         int k = 0;
         while (k < known && of[k] != d->class_of[i]) k++;
-        good = good && k < known && of[k] < (uint64_t)all;
+        good = good && k < known && of[k] < all;
     }
     return (good && d->classes) || fail("--classes %s: expected classes that %s was trained with, "
                                         "%s, with commas between", classes, d->path, those);
@@ -120,8 +120,8 @@ static int draw_blends(Draw *d, const char *classes, const char *walk) {
     if (!most)
         return fail("--interpolate %s: %s has learned one style, and a walk leads from one to "
                     "another: expected a run that was given a folder of them", walk, d->path);
-    d->blends = !*classes && draw_numbers(d->class_of, 2, walk) == 2
-             && d->class_of[0] <= (uint64_t)most && d->class_of[1] <= (uint64_t)most;
+    d->blends = !*classes && draw_numbers(d->class_of, 2, walk) == 2 && d->class_of[0] <= most
+             && d->class_of[1] <= most;
     d->classes = 0;
     return d->blends || fail("--interpolate %s: expected two of the styles of %s, 0 to %d, as in "
                              "0,1, and no --classes", walk, d->path, most);
@@ -171,7 +171,7 @@ static float draw_noise(const Draw *d, int k, long n, long i, long j) {
 }
 
 /* How much of the class G is to draw for picture i */
-static float draw_told(const Draw *d, long i, uint64_t class) {
+static float draw_told(const Draw *d, long i, long class) {
     float t = (float)i / (float)(d->count - 1);
     if (!d->blends) return d->class_of[i % d->classes] == class;
     return (1 - t) * (d->class_of[0] == class) + t * (d->class_of[1] == class);

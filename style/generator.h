@@ -45,7 +45,7 @@ typedef struct Generator {
     int encoding;                       /* adain: e alone is described, for a style */
     Large pieces;                       /* of the picture that is being painted */
     int classes;                        /* cloth: how many styles it learned */
-    Image wide, noise[4];               /* what g reads, all of it: that picture, planes of noise */
+    Image wide;                         /* all of the picture that g reads */
     real fused[2 * GENERATOR_CHANNELS]; /* adain: what g is given, deviations, then means; */
     double moments[2 * GENERATOR_CHANNELS];     /* means and variances of e's features */
 } Generator;
@@ -256,52 +256,35 @@ static int generator_widen(Generator *g, const Image *from) {
     return 1;
 }
 
-/* The part of `from` that begins at (y,x) becomes the node's output. What is beyond an edge is from
- * the other side */
-static int generator_upload(Generator *g, const Node *to, const Image *from, long y, long x) {
-    long c = to->c, columns = (long)from->w * from->c / c, n = (long)to->h * to->w;
-    float *piece = malloc(n * c * sizeof *piece);
-    int good = piece != NULL;
-    for (long i = 0; good && i < n; i++) {
-        long row = (y + i / to->w) % from->h, column = (x + i % to->w) % columns;
-        const float *numbers = from->pixels + (row * columns + column) * c;
-        memcpy(piece + i * c, numbers, c * sizeof *piece);
-    }
-    if (good) g->ops->upload(to->y, piece, n * c);
-    free(piece);
+/* The part of g->wide that begins at (y,x) becomes the node's output */
+static int generator_upload(Generator *g, const Node *to, int y, int x) {
+    Image piece;
+    int good = image_crop(&piece, &g->wide, y, x, to->h, to->w);
+    if (good) g->ops->upload(to->y, piece.pixels, to->h * to->w * to->c);
+    image_free(&piece);
     return good;
 }
 
-/* Latent i: what its planes have beyond the picture's right and lower edge; pixels of a grain. A
- * node with the numbers of the whole picture is one grain */
-static int generator_beyond(const Generator *g, int i) {
-    return g->kind == GENERATOR_CLOTH ? cloth_margin(i) : 0;
-}
-static int generator_grain(const Generator *g, int i) {
-    return g->pieces.piece_h / (g->gan.g.node[g->gan.g_latent[i]].h - generator_beyond(g, i));
-}
-
-/* g->noise: each latent's numbers for all of the picture, a row of it a row. Where cloth repeats,
- * nothing lies beyond its edges */
-static int generator_draw(Generator *g) {
+/* Latent i of the piece at (y,x). In all of the picture it is one draw: numbers of the whole, or
+ * planes of grains of some pixels, which go on beyond the lower and the right edge, or where cloth
+ * repeats on the other side. A number is drawn by its place there */
+static int generator_noise(Generator *g, int i, int y, int x) {
+    const Node *to = &g->gan.g.node[g->gan.g_latent[i]];
     const Large *l = &g->pieces;
-    int good = 1;
-    for (int i = 0; good && i < g->gan.latents; i++) {
-        const Node *node = &g->gan.g.node[g->gan.g_latent[i]];
-        int grain = generator_grain(g, i), beyond = g->repeats ? 0 : generator_beyond(g, i);
-        int h = node->h == 1 ? 1 : l->h / grain + beyond;
-        int w = node->h == 1 ? node->c : (l->w / grain + beyond) * node->c;
-        real *z = g->ops->alloc(h * w);
-        image_free(&g->noise[i]);
-        good = z && image_new(&g->noise[i], h, w, 1);
-        if (good) {
-            g->ops->random_normal(z, h * w, g->seed, STREAM(STREAM_SAMPLE, i));
-            g->ops->download(g->noise[i].pixels, z, h * w);
-        }
-        if (z) g->ops->release(z);
+    int margin = g->kind == GENERATOR_CLOTH ? cloth_margin(i) : 0, beyond = g->repeats ? 0 : margin;
+    int grain = l->piece_h / (to->h - margin);
+    long rows = to->h == 1 ? 1 : l->h / grain + beyond, c = to->c, n = (long)to->h * to->w * c;
+    long columns = to->h == 1 ? 1 : l->w / grain + beyond;
+    real *z = malloc(n * sizeof *z);
+    if (!z) return 0;
+    #pragma omp parallel for
+    for (long k = 0; k < n; k++) {
+        long row = (y / grain + k / c / to->w) % rows, at = (x / grain + k / c % to->w) % columns;
+        z[k] = philox_normal(g->seed, STREAM(STREAM_SAMPLE, i), (row * columns + at) * c + k % c);
     }
-    return good || fail("not enough memory for noise of %d x %d pixels: give a smaller --size",
-                        l->w, l->h);
+    g->ops->upload(to->y, z, n);
+    free(z);
+    return 1;
 }
 
 /* Cloth's waves, their weights (2,count): where it repeats they become those of the nearest whole
@@ -323,13 +306,13 @@ static void generator_round_waves(Generator *g) {
 /* Cloth's phases at (y,x), and its style */
 static void generator_tell(Generator *g, int y, int x) {
     const Gan *gan = &g->gan;
-    const Image *whole = &g->noise[0];
+    const Node *latent = &gan->g.node[gan->g_latent[0]];
     int count = cloth_waves(g->classes);
     real z[64], given[GENERATOR_STYLES] = { 1 };
-    for (int q = 0; q < whole->w; q++) z[q] = whole->pixels[q];
+    g->ops->download(z, latent->y, latent->c);
     for (int q = 0; q < count; q++)                      /* k of the place in cells, in turns */
         z[q] += (real)((g->fused[q] * (y / 8) + g->fused[count + q] * (x / 8)) / TURN);
-    g->ops->upload(gan->g.node[gan->g_latent[0]].y, z, whole->w);
+    g->ops->upload(latent->y, z, latent->c);
     for (int q = 0; q < g->classes && g->share; q++) given[q] = g->share[q];
     if (g->classes > 1) g->ops->upload(gan->g.node[gan->g_given].y, given, g->classes);
 }
@@ -340,18 +323,14 @@ static int generator_fill(void *generator, int y, int x) {
     Generator *g = generator;
     const Gan *gan = &g->gan;
     int weaves = g->kind == GENERATOR_CLOTH;
-    int good = weaves || generator_upload(g, &gan->g.node[gan->g_content], &g->wide, y, x);
-    for (int i = 0; good && i < gan->latents; i++) {
-        const Node *latent = &gan->g.node[gan->g_latent[i]];
-        int grain = generator_grain(g, i);
-        good = generator_upload(g, latent, &g->noise[i], y / grain, x / grain);
-    }
+    int good = weaves || generator_upload(g, &gan->g.node[gan->g_content], y, x);
+    for (int i = 0; good && i < gan->latents; i++) good = generator_noise(g, i, y, x);
     if (good && weaves) generator_tell(g, y, x);
     return good;
 }
 static int generator_fill_encoder(void *generator, int y, int x) {
     Generator *g = generator;
-    return generator_upload(g, &g->gan.e.node[g->gan.seen.picture], &g->wide, y, x);
+    return generator_upload(g, &g->gan.e.node[g->gan.seen.picture], y, x);
 }
 static int generator_fill_fused(void *generator, int y, int x) {
     Generator *g = generator;
@@ -388,7 +367,7 @@ static int generator_paint(Generator *g, Image *out, int h, int w) {
 /* What G, all of which is in the checkpoint, makes of g->wide and noise */
 static int generator_make(Generator *g, Image *out, int h, int w) {
     Large *l = &g->pieces;
-    if (!generator_fit(g) || !generator_draw(g) ||
+    if (!generator_fit(g) ||
         !net_load(&g->gan.g, &g->checkpoint, g->path, st_meta(&g->checkpoint, "recipe"))) return 0;
     if (g->kind == GENERATOR_CLOTH) generator_round_waves(g);
     l->fill = generator_fill;

@@ -79,7 +79,6 @@ static void test_weaving(const char *path, int styles) {
         CHECK(same(&a, &b) == (k == 0), "the shares %d of the styles", k);
     }
     image_free(&a), image_free(&b), image_free(&c), image_free(&d);
-    for (int i = 0; i < 4; i++) image_free(&g.noise[i]);
     gan_free(&g.gan), st_close(&g.checkpoint);
 }
 
