@@ -147,7 +147,7 @@ static int garments_load(Image *picture, const ImageSet *set, const Garment *fro
 /* The luminance of the file, on black, takes the place of the mask that the picture came with. Of
  * another size it is scaled, if its sides are in the same ratio up to a pixel of the smaller. */
 static int photo_read_mask(Photo *p, const char *file) {
-    Image *x = &p->picture, white, gray = { 0 };
+    Image *x = &p->picture, white;
     if (!image_load(&white, file)) return 0;
     int off = abs(white.h * x->w - x->h * white.w);
     int alike = off <= fmax(fmax(x->h, x->w), fmax(white.h, white.w));
@@ -160,11 +160,12 @@ static int photo_read_mask(Photo *p, const char *file) {
     for (long i = 0; white.mask && i < 3L * white.h * white.w; i++)     /* on white -> on black */
         white.pixels[i] -= 2 * (1 - white.mask[i / 3]);
     free(white.mask), white.mask = NULL;
-    int good = alike && resize_in_steps(&white, x->h, x->w, 2) && image_tones(&gray, &white, 0);
-    for (long i = 0; i < gray.h * gray.w; i++) gray.pixels[i] = (gray.pixels[i] + 1) / 2;
+    int good = alike && resize_in_steps(&white, x->h, x->w, 2) && (x->mask || image_add_mask(x, 0));
+    for (long i = 0; good && i < x->h * x->w; i++) {
+        image_channels(&x->mask[i], 1, white.pixels + 3 * i, 3, 1);
+        x->mask[i] = (x->mask[i] + 1) / 2;
+    }
     image_free(&white);
-    free(gray.mask);
-    if (good) free(x->mask), x->mask = gray.pixels;
     return good;
 }
 
@@ -180,12 +181,10 @@ static int photo_resize(Photo *p, int size) {
 }
 
 /* Of what lies more than `margin` pixels inside a mask of its own: the share that x->mask covers */
-static double photo_covered(const Image *x, const float *own, int margin) {
-    Image inner = { .h = x->h, .w = x->w };
+static double photo_covered(const Image *x, float *own, int margin) {
+    Image inner, with = { x->h, x->w, x->c, x->pixels, own, 0 };
     double both = 0, all = 1e-9;
-    int good = image_add_mask(&inner, 1);
-    if (good) memcpy(inner.mask, own, sizeof *own * x->h * x->w);
-    good = good && image_draw_in(&inner, margin);
+    int good = image_copy(&inner, &with) && image_draw_in(&inner, margin);
     for (long i = 0; good && i < x->h * x->w; i++)
         all += inner.mask[i], both += fminf(inner.mask[i], x->mask[i]);
     image_free(&inner);
