@@ -201,6 +201,11 @@ static int generator_finish(Generator *g, double need, double scratch) {
     return 1;
 }
 
+/* n rounded up to what the networks' sides are multiples of */
+static int generator_multiple(int n) {
+    return (n + STYLE_MULTIPLE - 1) / STYLE_MULTIPLE * STYLE_MULTIPLE;
+}
+
 /* The networks for g->wide: at once where there is room for it, else for pieces */
 static int generator_fit(Generator *g) {
     enum { STEP = STYLE_MULTIPLE, LEAST = 2 * STEP, PIECE = 1024 };
@@ -212,7 +217,7 @@ static int generator_fit(Generator *g) {
         int ph = h < side ? h : side, pw = w < side ? w : side;
         net_free(e), net_free(n);
         int reach = generator_describe(g, ph > low ? ph : low, pw > low ? pw : low);
-        int overlap = (reach + STEP - 1) / STEP * STEP, least = 2 * overlap + STEP;
+        int overlap = generator_multiple(reach), least = 2 * overlap + STEP;
         int whole = side >= longer, small = !whole && side < least;
         double scratch = fmax(net_scratch_bytes(e), net_scratch_bytes(n));
         double need = net_bytes(e, 0) + net_bytes(n, 0) + scratch;
@@ -242,9 +247,8 @@ static long generator_mirrored(long i, long n) {
 /* g->wide: the picture, continued by its mirror image: at least MARGIN pixels on each side, so that
  * no border shows, and up to the multiple that the networks need */
 static int generator_widen(Generator *g, const Image *from) {
-    enum { M = STYLE_MULTIPLE };
-    int h = (from->h + 2 * GENERATOR_MARGIN + M - 1) / M * M;
-    int w = (from->w + 2 * GENERATOR_MARGIN + M - 1) / M * M;
+    int h = generator_multiple(from->h + 2 * GENERATOR_MARGIN);
+    int w = generator_multiple(from->w + 2 * GENERATOR_MARGIN);
     size_t c = from->c;
     image_free(&g->wide);
     if (!image_new(&g->wide, h, w, from->c)) return 0;
@@ -265,9 +269,9 @@ static int generator_upload(Generator *g, const Node *to, int y, int x) {
     return good;
 }
 
-/* Latent i of the piece at (y,x). In all of the picture it is one draw: numbers of the whole, or
- * planes of grains of some pixels, which go on beyond the lower and the right edge, or where cloth
- * repeats on the other side. A number is drawn by its place there */
+/* Latent i of the piece at (y,x). One draw serves all of the picture: numbers for the whole of it,
+ * or planes with numbers for each grain of some pixels. Those of cloth go on beyond the lower and
+ * the right edge; where it repeats they begin anew there. Each number is drawn by its place. */
 static int generator_noise(Generator *g, int i, int y, int x) {
     const Node *to = &g->gan.g.node[g->gan.g_latent[i]];
     const Large *l = &g->pieces;
@@ -378,10 +382,9 @@ static int generator_make(Generator *g, Image *out, int h, int w) {
 /* cloth of (h,w), with g->repeats multiples of STYLE_MULTIPLE: the waves are then rounded to whole
  * periods, and the noise beyond an edge is that of the other side. */
 static inline int generator_weave(Generator *g, Image *cloth, int h, int w) {
-    enum { M = STYLE_MULTIPLE };
     *cloth = (Image){ 0 };
     image_free(&g->wide);
-    g->wide.h = (h + M - 1) / M * M, g->wide.w = (w + M - 1) / M * M;
+    g->wide.h = generator_multiple(h), g->wide.w = generator_multiple(w);
     return generator_make(g, cloth, h, w);
 }
 

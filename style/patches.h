@@ -242,22 +242,21 @@ static void pm_place(Pm *m, char *host, char *device, size_t size[2]) {
     size_t keys = PM_MOST_KEYS, queries = m->max_queries;
     size_t more = keys > queries ? keys : queries;
     size_t margin = (m->h + 2 * PM_MARGIN) * (m->w + 2 * PM_MARGIN);
-    const struct { void *array; size_t bytes; } part[] = {
-        { &m->planes, 16 * area }, { &m->atlas, 16 * atlas }, { &m->begins, atlas },
-        { &m->padded, 16 * margin }, { &m->gathered, 4 * PM_SAMPLE * PM_TAPS },
-        { &m->best, 4 * queries }, { &m->weight, 4 * keys }, { &m->key_at, 4 * keys },
-        { &m->query_at, 4 * queries }, { &m->query_of, 4 * queries }, { &m->refined, 4 * queries },
-        { &m->basis, 4 * PM_TAPS * PM_KEPT }, { &m->covariance, 4 * PM_TAPS * PM_TAPS },
-        { &m->work, 16 * PM_TAPS * PM_KEPT }, { &m->on.patches, 4 * PM_SAMPLE * PM_TAPS },
-        { &m->on.covariance, 4 * PM_TAPS * PM_TAPS }, { &m->on.mean, 4 * PM_TAPS },
-        { &m->on.basis, 4 * PM_TAPS * PM_KEPT }, { &m->on.origin, 4 * PM_KEPT },
-        { &m->on.keys, 4 * keys * PM_KEPT }, { &m->on.queries, 4 * queries * PM_KEPT },
-        { &m->on.weight, 4 * keys }, { &m->on.index, 4 * more }, { &m->on.least, 4 * more } };
+    const struct { void *array; size_t words; } part[] = {              /* of four bytes */
+        { &m->planes, 4 * area }, { &m->atlas, 4 * atlas }, { &m->begins, atlas / 4 + 1 },
+        { &m->padded, 4 * margin }, { &m->gathered, PM_SAMPLE * PM_TAPS }, { &m->best, queries },
+        { &m->weight, keys }, { &m->key_at, keys }, { &m->query_at, queries },
+        { &m->query_of, queries }, { &m->refined, queries }, { &m->basis, PM_TAPS * PM_KEPT },
+        { &m->covariance, PM_TAPS * PM_TAPS }, { &m->work, 4 * PM_TAPS * PM_KEPT },
+        { &m->on.patches, PM_SAMPLE * PM_TAPS }, { &m->on.covariance, PM_TAPS * PM_TAPS },
+        { &m->on.mean, PM_TAPS }, { &m->on.basis, PM_TAPS * PM_KEPT }, { &m->on.origin, PM_KEPT },
+        { &m->on.keys, keys * PM_KEPT }, { &m->on.queries, queries * PM_KEPT },
+        { &m->on.weight, keys }, { &m->on.index, more }, { &m->on.least, more } };
     size[0] = size[1] = 0;
     for (int i = 0, at; i < (int)(sizeof part / sizeof *part); i++) {
         char *block = (at = i >= ON_HOST) ? device : host, *here = block ? block + size[at] : NULL;
         memcpy(part[i].array, &here, sizeof here);                      /* whatever it points to */
-        size[at] += (part[i].bytes + 63) / 64 * 64;
+        size[at] += (4 * part[i].words + 63) / 64 * 64;
     }
 }
 
