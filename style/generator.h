@@ -449,8 +449,8 @@ static void generator_on_black(Image *x) {
     x->c = 1;
 }
 
-/* print: a new picture of the cut-out's size. adain alone reads the styles, and their shares. Errors:
- * memory, weights that do not fit or are not finite. */
+/* print: a new picture of the cut-out's size. adain alone reads the styles, and their shares.
+ * Errors: memory, weights that do not fit or are not finite. */
 static inline int generator_print(Generator *g, Image *print, const Cutout *cut,
                                   const Styles *styles) {
     const Image *part = &cut->part;
