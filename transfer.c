@@ -14,16 +14,6 @@
  * Exit status: 0 done, 1 bad input (of several garments: at least one failed; the others are
  * done), 2 usage. Files are written whole or not at all. */
 #define _GNU_SOURCE
-#define CUTOUT_IMPLEMENTATION
-#define DRAW_IMPLEMENTATION
-#define GARMENTS_IMPLEMENTATION
-#define GENERATOR_IMPLEMENTATION
-#define GRAM_IMPLEMENTATION
-#define LARGE_IMPLEMENTATION
-#define PATCHES_IMPLEMENTATION
-#define PAGE_IMPLEMENTATION
-#include "core/device.h"
-#include "core/error.h"
 #include "style/draw.h"
 #include "style/garments.h"
 #include "style/generator.h"
@@ -31,9 +21,6 @@
 #include "style/job.h"
 #include "style/patches.h"
 #include "style/page.h"
-#include <errno.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* ---- what the program holds ----------------------------------------------------------------- */
 
@@ -62,28 +49,27 @@ static void show_progress(double fraction, const char *what) {
     else progress_line("  %3.0f%%, %.0f:%02.0f left%s", 100 * fraction, floor(left / 60),
                        floor(fmod(left, 60)), what);
 }
+static void paint_progress(double fraction) { show_progress(fraction, ""); }
 
 /* ---- painters: each makes a print for the cut-out ------------------------------------------- */
 
-static void patches_progress(int level, int levels, double fraction) {
-    char what[60];
-    snprintf(what, sizeof what, ", level %d of %d   ", level, levels);
-    show_progress(fraction, what);
+static void tell_work(const char *what, const Image *part, double bytes) {
+    printf("%s %d x %d pixels in %.0f MB on %s\n", what, part->w, part->h, bytes / 1e6,
+           device_name(run.ops));
+    fflush(stdout);
 }
 
-static int paint_patches(Image *print, const Cutout *cut, const Image *style, int prints) {
+static int paint_patches(Image *print, const Cutout *cut, const Styles *styles, int prints) {
     PatchesOptions o = patches_default(prints ? PATCHES_PRINT : PATCHES_PAINT);
-    int h = cut->part.h, w = cut->part.w;
     double have = device_free_bytes(run.ops);
     o.content_weight = chosen("--content-weight", o.content_weight);
     o.detail = chosen("--detail", o.detail);
     if (opt.scale > 0) o.style_scale = opt.scale;
     if (have > 0) o.memory = have;
-    o.seed = opt.seed, o.progress = patches_progress;
-    printf("%s %d x %d pixels in %.0f MB on %s\n", prints ? "printing" : "painting", w, h,
-           patches_bytes(h, w, style, run.mixed, &o, run.ops) / 1e6, device_name(run.ops));
-    fflush(stdout);
-    return patches_transfer(print, cut, style, run.share + run.first, run.mixed, &o, run.ops);
+    o.seed = opt.seed, o.progress = paint_progress;
+    tell_work(prints ? "printing" : "painting", &cut->part,
+              patches_bytes(cut->part.h, cut->part.w, styles, &o, run.ops));
+    return patches_transfer(print, cut, styles, &o, run.ops);
 }
 
 /* The last step, when it was, the least seconds of a step in the last level; 0: none yet */
@@ -97,7 +83,7 @@ static void gram_progress(const GramStep *step) {
     else if (step->number > last->number && !(gram_watch.least > 0 && gram_watch.least < each))
         gram_watch.least = each;
     gram_watch.last = *step, gram_watch.when = time;
-    snprintf(what, sizeof what, ", %d x %d, loss %.4f   ", step->w, step->h, step->total);
+    snprintf(what, sizeof what, ", %d x %d, loss %.4f", step->w, step->h, step->total);
     show_progress(step->fraction, what);
 }
 
@@ -110,31 +96,26 @@ static GramOptions gram_options(const Image *start) {
     if (*opt.content_layer) o.content_layer = opt.content_layer;
     if (opt.steps) o.steps = opt.steps;
     if (opt.scale > 0) o.scale = opt.scale;
-    if (o.steps < 50) o.every = 1 + o.steps / 5;
     o.weights = run.weights.count ? &run.weights : NULL, o.pooling = opt.pooling;
     o.noise = !strcmp(opt.init, "noise"), o.start = start->pixels ? start : NULL;
     o.optimizer = opt.optimizer, o.seed = opt.seed, o.progress = gram_progress;
     return o;
 }
 
-static int paint_gram(Image *print, const Image *part, const Image *style) {
+static int paint_gram(Image *print, const Image *part, const Styles *styles) {
     Image start = { 0 };
-    int h = part->h, w = part->w;
     if (strcmp(opt.init, "content") && strcmp(opt.init, "noise") && !image_load(&start, opt.init))
         return 0;
     GramOptions o = gram_options(&start);
     memset(&gram_watch, 0, sizeof gram_watch);
-    double need = gram_bytes(part, style, run.mixed, &o, run.ops);
     double have = device_free_bytes(run.ops);
-    int good = !(have > 0 && need > have)
-        || fail("optimising %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a "
-                "smaller --size", w, h, need / 1e6, have / 1e6);
-    if (good && need > 0)
-        printf("optimising %d x %d pixels in %.0f MB on %s\n", w, h, need / 1e6,
-               device_name(run.ops));
-    fflush(stdout);
-    good = good
-        && gram_transfer(print, part, style, run.share + run.first, run.mixed, &o, run.ops);
+    double need = gram_bytes(part, styles, &o, run.ops);
+    int good = need > 0;
+    if (have > 0 && need > have)
+        good = fail("optimising %d x %d pixels takes %.0f MB of memory, %.0f MB are free: give a "
+                    "smaller --size", part->w, part->h, need / 1e6, have / 1e6);
+    if (good) tell_work("optimising", part, need);
+    good = good && gram_transfer(print, part, styles, &o, run.ops);
     image_free(&start);
     show_progress(1, "");
     if (!good) return 0;
@@ -148,28 +129,23 @@ static int paint_gram(Image *print, const Image *part, const Image *style) {
     return 1;
 }
 
-static void generator_progress(double fraction) { show_progress(fraction, "   "); }
-
-static int paint(Image *print, const Cutout *cut, const Image *style, int prints) {
+static int paint(Image *print, const Cutout *cut, const Styles *styles, int prints) {
     run.began = now();
     switch (opt.job) {
-        case PATCHES: return paint_patches(print, cut, style, prints);
-        case GRAM: return paint_gram(print, &cut->part, style);
-        case ADAIN:
-            return generator_fuse(&run.generator, print, &cut->part, style,
-                                  run.share + run.first, run.mixed);
-        default: return generator_print(&run.generator, print, cut);
+        case PATCHES: return paint_patches(print, cut, styles, prints);
+        case GRAM: return paint_gram(print, &cut->part, styles);
+        default: return generator_print(&run.generator, print, cut, styles);
     }
 }
 
 /* --benchmark: three prints, all alike, and the best time */
-static int paint_often(Image *print, const Cutout *cut, const Image *style, int prints) {
+static int paint_often(Image *print, const Cutout *cut, const Styles *styles, int prints) {
     int good = 1, times = opt.benchmark && opt.job != GRAM ? 3 : 1;
     double least = INFINITY;
     *print = (Image){ 0 };
     for (int i = 0; good && i < times; i++) {
         image_free(print);
-        good = paint(print, cut, style, prints);
+        good = paint(print, cut, styles, prints);
         least = fmin(least, now() - run.began);
     }
     if (good && times > 1)
@@ -227,46 +203,45 @@ static int save_sheet(void) {
 /* ---- one garment ---------------------------------------------------------------------------- */
 
 /* This print's styles in the colours of --color-from, or of the picture (--preserve-color
- * covariance). NULL: no memory */
-static const Image *ready_styles(const Image *picture, const double ground[3], int clear) {
+ * covariance). 0: no memory */
+static int ready_styles(const Image *picture, const double ground[3], int clear) {
     const Image *like = *opt.color_from ? &run.colors : picture;
     int match = *opt.color_from || opt.preserve_color == COVARIANCE;
     for (int i = run.first; i < run.first + run.mixed; i++) {
         image_free(&run.matched[i]);
-        if (!image_copy(&run.matched[i], &run.pattern[i])) return NULL;
+        if (!image_copy(&run.matched[i], &run.pattern[i])) return 0;
         if (match) colour_match(&run.matched[i], like);
         if (run.matched[i].mask && !clear)
             tell("%s: its transparent ground is painted white", run.style_path[i]);
         lay_on_ground(&run.matched[i], ground, clear);
     }
-    return run.matched + run.first;
+    return 1;
 }
 
 /* x: a copy of the photo's picture, which becomes the result; white: around the garment */
 static int repaint(Image *x, const Photo *p, int white) {
     int styled = opt.job & STYLED, patches = opt.job == PATCHES;
-    int adds = generator_repaints(&run.generator);  /* then nothing is shaded */
+    int adds = generator_repaints(&run.generator);
     int masked = p->mask == PHOTO_OWN || p->mask == PHOTO_GIVEN;
     int prints = opt.mode == PRINT || (opt.mode == AUTO && p->mask != PHOTO_NONE);
-    double shade = opt.shade, ground[3] = { 1, 1, 1 }, spread[9];
-    if (adds || opt.job == GRAM || opt.job == ADAIN) shade = 0;
-    else if (patches && !prints && !given("--shade")) shade = 0;
+    int flat = patches ? !prints && !given("--shade") : styled || adds;
+    double ground[3] = { 1, 1, 1 }, spread[9];
     if (styled && white) image_whiten(x, 0);
-    for (long i = 0; styled && !prints && !masked && i < (long)x->h * x->w; i++) x->mask[i] = 1;
+    for (long i = 0; styled && !prints && !masked && i < x->h * x->w; i++) x->mask[i] = 1;
     int margin = patches ? PATCHES_MARGIN : styled ? CUTOUT_ALL : 0;
-    int least = patches ? PATCHES_SMALLEST : 1, rim = patches ? 0 : (int)ceil(fmax(p->by, 1));
+    int least = patches ? PATCHES_SMALLEST : 1, rim = patches ? 0 : ceil(fmax(p->by, 1));
     if (patches && prints) colour_statistics(ground, spread, x, NULL, 1);
-    const Image *style = ready_styles(x, ground, patches && prints);
+    Styles styles = { run.matched + run.first, run.share + run.first, run.mixed };
     Image print;
     Cutout cut;
-    if (!style) return 0;
+    if (!ready_styles(x, ground, patches && prints)) return 0;
     if (!cutout_take(&cut, x, margin, least, rim))
         return fail("%s: %s", p->from->name, error_text());
-    int good = paint_often(&print, &cut, style, prints);
+    int good = paint_often(&print, &cut, &styles, prints);
     if (!styled && white) image_whiten(x, 1);
     if (!patches) free(print.mask), print.mask = NULL;  /* the picture's */
     take_off_ground(&print, ground);
-    if (good) image_lay_print(x, &print, &cut.tones, cut.top, cut.left, shade);
+    if (good) image_lay_print(x, &print, &cut.tones, cut.top, cut.left, flat ? 0 : opt.shade);
     image_free(&print), cutout_free(&cut);
     if (good && opt.preserve_color == LUMINANCE) colour_keep_luminance(x, &p->picture);
     return good;
@@ -277,7 +252,7 @@ static int repaint(Image *x, const Photo *p, int white) {
 static int repaint_all(Image *x, const Photo *p) {
     int alone = !p->from->path || p->mask == PHOTO_OWN;
     int white = opt.white || (alone && !generator_repaints(&run.generator));
-    size_t n = (size_t)x->h * (size_t)x->w;
+    size_t n = x->h * x->w;
     Image all;
     run.first = 0, run.mixed = opt.styles.count;
     if (opt.masks.count < 2) return repaint(x, p, white);
@@ -363,7 +338,7 @@ static int open_styles(void) {
 static int open_generator(void) {
     Generator *g = &run.generator;
     g->ops = run.ops, g->tile = opt.tile, g->seed = opt.seed, g->scale = opt.scale;
-    g->alpha = opt.alpha, g->progress = generator_progress;
+    g->alpha = opt.alpha, g->progress = paint_progress;
     if (!generator_open(g, opt.generator, opt.features, opt.styles.count)) return 0;
     int adds = generator_repaints(&run.generator);
     const char *idle = adds && given("--shade") ? "--shade"
@@ -390,15 +365,15 @@ static int safe(const char *path, const char *option, const char *garment) {
     const char *taken = garment && same_file(garment, path) ? "--content" : NULL;
     if (same_file(run.generator.path, path) || same_file(run.drawn.path, path))
         taken = "--generator";
-    for (const Option *o = table; o->name; o++)
-        if (o->kind == OPTION_TEXT && o->value != &opt.output && o->value != &opt.sheet &&
-            same_file(*(const char **)o->value, path)) taken = o->name;
-    for (int i = 0; i < opt.styles.count; i++)
-        if (same_file(opt.styles.item[i], path)) taken = "--style";
-    for (int i = 0; i < opt.masks.count; i++)
-        if (same_file(opt.masks.item[i], path)) taken = "--mask";
     for (long i = 0; i < run.styles.count; i++)
         if (same_file(run.styles.item[i].path, path)) taken = "--style";
+    for (const Option *o = table; o->name && !taken; o++) {
+        const OptionList *list = o->kind == OPTION_TEXTS ? o->value : NULL;
+        const char *const *file = list ? list->item : o->value;
+        int reads = o->kind == OPTION_TEXT && o->value != &opt.output && o->value != &opt.sheet;
+        for (int i = 0; i < (list ? list->count : reads); i++)
+            if (same_file(file[i], path)) taken = o->name;
+    }
     if (!taken) return 1;
     return fail("%s: %s would overwrite the file of %s, choose another", path, option, taken);
 }
@@ -407,9 +382,7 @@ static void die_without_folder(void) {
     die(2, "--output: several results need a folder, --sheet is one picture of all; see --help");
 }
 static int make_folder(void) {
-    if ((!mkdir(opt.output, 0777) || errno == EEXIST) && !access(opt.output, W_OK | X_OK)) return 1;
-    return fail("%s: %s: expected a folder to write into, choose another --output", opt.output,
-                strerror(errno));
+    return folder_make(opt.output) || fail("--output %s, choose another folder", error_text());
 }
 
 static int plan_outputs(void) {
@@ -428,13 +401,13 @@ static int plan_outputs(void) {
 }
 
 static int show(const Image *picture, int head, long column) {
-    return !*opt.sheet || sheet_show(&run.sheet, picture, head, (int)column);
+    return !*opt.sheet || sheet_show(&run.sheet, picture, head, column);
 }
 
 /* A PNG keeps the transparency that its picture came with */
 static int save(Image *x, const char *path, const Photo *p) {
     if (!p->alpha.pixels || opt.white || picture_kind(path) != 1) return image_save(x, path);
-    memcpy(x->mask, p->alpha.pixels, (size_t)x->h * x->w * sizeof *x->mask);
+    memcpy(x->mask, p->alpha.pixels, x->h * x->w * sizeof *x->mask);
     return image_save_cutout(x, path);
 }
 

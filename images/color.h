@@ -40,7 +40,7 @@ void colour_statistics(double mean[3], double covariance[9], const Image *pictur
     memset(mean, 0, 3 * sizeof *mean), memset(covariance, 0, 9 * sizeof *covariance);
     for (int k = 0; k < count; k++) {
         double n = 0, sum[3] = {0}, square[9] = {0}, share = weight ? weight[k] : 1;
-        for (long p = 0; p < (long)picture[k].h * picture[k].w; p++) {
+        for (long p = 0; p < picture[k].h * picture[k].w; p++) {
             const float *x = picture[k].pixels + 3 * p;
             if (picture[k].mask && !(picture[k].mask[p] > .5f)) continue;
             for (int i = 0; i < 3; i++) sum[i] += x[i];
@@ -79,11 +79,11 @@ void colour_monge(double t[9], const double from[9], const double to[9]) {
 }
 
 void colour_map(Image *x, const double m[9], const double from[3], const double to[3]) {
-    for (long p = 0; p < (long)x->h * x->w; p++) {
+    for (long p = 0; p < x->h * x->w; p++) {
         float *at = x->pixels + 3 * p;
         double d[3] = { at[0] - from[0], at[1] - from[1], at[2] - from[2] };
         for (int i = 0; i < 3; i++)
-            at[i] = (float)(to[i] + m[3 * i] * d[0] + m[3 * i + 1] * d[1] + m[3 * i + 2] * d[2]);
+            at[i] = to[i] + m[3 * i] * d[0] + m[3 * i + 1] * d[1] + m[3 * i + 2] * d[2];
     }
 }
 
@@ -93,12 +93,12 @@ void colour_match(Image *x, const Image *like) {
     colour_statistics(mean[1], covariance[1], like, NULL, 1);
     colour_monge(t, covariance[0], covariance[1]);
     colour_map(x, t, mean[0], mean[1]);
-    for (long i = 0; i < (long)x->h * x->w * 3; i++)
+    for (long i = 0; i < x->h * x->w * 3; i++)
         x->pixels[i] = image_clamp(x->pixels[i], -1, 1);
 }
 
 void colour_keep_luminance(Image *x, const Image *p) {
-    for (long i = 0; i < (long)x->h * x->w * 3; i += 3) {
+    for (long i = 0; i < x->h * x->w * 3; i += 3) {
         float *a = x->pixels + i, s = 1, y, y_p, d[3];
         const float *b = p->pixels + i;
         if (!memcmp(a, b, 3 * sizeof *a)) continue;

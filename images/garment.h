@@ -50,7 +50,7 @@ static double light_at(const MaskSearch *s, int i, int k) {
 static double unlikeness(const MaskSearch *s, const Image *image, int i) {
     double most = 0;
     for (int k = 0; k < image->c; k++)
-        most = fmax(most, fabs(image->pixels[(long)i * image->c + k] - light_at(s, i, k)));
+        most = fmax(most, fabs(image->pixels[i * image->c + k] - light_at(s, i, k)));
     return most;
 }
 
@@ -60,12 +60,17 @@ static int compare_floats(const void *a, const void *b) {
 }
 /* the number of room[0..n) that `share` of them are below; sorts them */
 static float quantile(MaskSearch *s, int n, double share) {
-    qsort(s->room, (size_t)n, sizeof *s->room, compare_floats);
+    qsort(s->room, n, sizeof *s->room, compare_floats);
     return n ? s->room[(int)(share * (n - 1))] : 0;
 }
 
-/* Normal equations of n unknowns, with three right sides: a is (n, n + 3). By Gauss and Jordan;
- * unknown j of right side k is then a[j][n + k] / a[j][j]. */
+/* Least squares: normal equations of n unknowns, with three right sides: a is (n, n + 3). A sample
+ * t has n terms, then the right sides. solve goes by Gauss and Jordan; unknown j of right side k is
+ * then a[j][n + k] / a[j][j]. */
+static void add_sample(int n, double *a, const double *t, double weight) {
+    for (int j = 0; j < n; j++)
+        for (int k = 0; k < n + 3; k++) a[j * (n + 3) + k] += weight * t[j] * t[k];
+}
 static void solve(int n, double *a) {
     int w = n + 3;
     double ridge = 1e-6 * a[0] + 1e-12;
@@ -84,53 +89,53 @@ static void fit_light(MaskSearch *s, int terms, int rounds) {
     const Image *m = &s->smooth;
     int wide = terms + 3;
     for (int step = s->count / SAMPLES + 1; rounds > 0; rounds--) {
-        double a[LIGHT_TERMS * (LIGHT_TERMS + 3)] = {0}, t[LIGHT_TERMS];
+        double a[LIGHT_TERMS * (LIGHT_TERMS + 3)] = {0}, t[LIGHT_TERMS + 3] = {0};
         int n = 0;
         for (int q = 0; q < s->count; q += step) {
             double far = unlikeness(s, m, s->queue[q]) / (2 * s->sigma), near = 1 / (1 + far * far);
             light_terms(s, s->queue[q], t);
-            for (int j = 0; j < terms; j++) {
-                double wt = near * near * t[j], *row = a + j * wide;
-                for (int k = 0; k < terms; k++) row[k] += wt * t[k];
-                for (int k = 0; k < m->c; k++)
-                    row[terms + k] += wt * m->pixels[(long)s->queue[q] * m->c + k];
-            }
+            for (int k = 0; k < m->c; k++) t[terms + k] = m->pixels[s->queue[q] * m->c + k];
+            add_sample(terms, a, t, near * near);
         }
         solve(terms, a);
         for (int k = 0; k < m->c; k++)
             for (int j = 0; j < terms; j++)
                 s->light[k][j] = a[j * wide + terms + k] / a[j * wide + j];
         for (int q = 0; q < s->count; q += step)
-            s->room[n++] = (float)unlikeness(s, m, s->queue[q]);
+            s->room[n++] = unlikeness(s, m, s->queue[q]);
         s->sigma = fmax(1.2 * quantile(s, n, .5), .006);
     }
 }
 
-/* The four pixels beside pixel i; where the picture ends, i itself */
-static void neighbours(const Image *m, int i, int next[4]) {
-    int w = m->w, x = i % w, y = i / w;
-    next[0] = x > 0 ? i - 1 : i, next[1] = x + 1 < w ? i + 1 : i;
-    next[2] = y > 0 ? i - w : i, next[3] = y + 1 < m->h ? i + w : i;
+/* The pixel v rows below pixel i and u columns right of it; -1: outside of the picture */
+static int near_pixel(const Image *m, int i, int v, int u) {
+    int x = i % m->w + u, y = i / m->w + v;
+    return x < 0 || y < 0 || x >= m->w || y >= m->h ? -1 : y * m->w + x;
+}
+/* Neighbour k = 0..3 of pixel i; where the picture ends, i itself */
+static int neighbour(const Image *m, int i, int k) {
+    static const int down[] = { 0, 0, -1, 1 }, right[] = { -1, 1, 0, 0 };
+    int at = near_pixel(m, i, down[k], right[k]);
+    return at < 0 ? i : at;
 }
 /* how many of them have this label */
 static int around(const Image *m, int i, float label) {
-    int next[4], n = 0;
-    neighbours(m, i, next);
-    for (int k = 0; k < 4; k++) n += m->mask[next[k]] == label;
+    int n = 0;
+    for (int k = 0; k < 4; k++) n += m->mask[neighbour(m, i, k)] == label;
     return n;
 }
 
 /* The 4-connected region of label `from` around start gets the label `to`: queue[0..size) */
 static int flood(MaskSearch *s, int start, float from, float to) {
     float *mask = s->picture->mask;
-    int size = 0, next[4];
+    int size = 0;
     if (mask[start] != from) return 0;
     mask[start] = to, s->queue[size++] = start;
-    for (int head = 0; head < size; head++) {
-        neighbours(s->picture, s->queue[head], next);
-        for (int k = 0; k < 4; k++)
-            if (mask[next[k]] == from) mask[next[k]] = to, s->queue[size++] = next[k];
-    }
+    for (int head = 0; head < size; head++)
+        for (int k = 0; k < 4; k++) {
+            int at = neighbour(s->picture, s->queue[head], k);
+            if (mask[at] == from) mask[at] = to, s->queue[size++] = at;
+        }
     return size;
 }
 static void relabel(MaskSearch *s, int size, float to) {
@@ -144,7 +149,7 @@ static void smooth_picture(MaskSearch *s) {
     memcpy(m->pixels, s->picture->pixels, sizeof(float) * h * w * c);
     for (int pass = 0; pass < 4 * c; pass++) {
         int k = pass / 4, down = pass % 2;
-        for (int i = 0; i < h * w; i++) s->room[i] = m->pixels[(long)i * c + k];
+        for (int i = 0; i < h * w; i++) s->room[i] = m->pixels[i * c + k];
         for (int i = 0; i < h * w; i++) {
             float sum = 0;
             for (int d = -r; d <= r; d++) {
@@ -152,15 +157,14 @@ static void smooth_picture(MaskSearch *s) {
                 x = x < 0 ? 0 : x >= w ? w - 1 : x, y = y < 0 ? 0 : y >= h ? h - 1 : y;
                 sum += s->room[y * w + x];
             }
-            m->pixels[(long)i * c + k] = sum / (float)(2 * r + 1);
+            m->pixels[i * c + k] = sum / (2 * r + 1);
         }
     }
-    for (long i = 0; i < (long)h * w * c; i++) {
+    for (long i = 0; i < h * w * c; i++) {
         float low = 2, high = -2, *edge = &s->edge[i / c];
         for (int d = 0; d < 9; d++) {
-            long x = i / c % w + d % 3 - 1, y = i / c / w + d / 3 - 1;
-            if (x < 0 || y < 0 || x >= w || y >= h) continue;
-            float v = m->pixels[(y * w + x) * c + i % c];
+            long at = near_pixel(m, i / c, d / 3 - 1, d % 3 - 1);
+            float v = at < 0 ? m->pixels[i] : m->pixels[at * c + i % c];
             low = fminf(low, v), high = fmaxf(high, v);
         }
         *edge = i % c ? fmaxf(*edge, high - low) : high - low;
@@ -182,7 +186,7 @@ static int look_at_border(MaskSearch *s, float *barrier) {
         fit_light(s, LIGHT_TERMS, 6);
         if (s->radius == 3 || s->sigma < .02) break;
     }
-    for (int q = 0; q < s->count; q++) s->room[q] = (float)unlikeness(s, s->picture, s->queue[q]);
+    for (int q = 0; q < s->count; q++) s->room[q] = unlikeness(s, s->picture, s->queue[q]);
     float grain = quantile(s, s->count, .5);
     for (int q = 0; q < s->count; q++) {
         double far = unlikeness(s, &s->smooth, s->queue[q]);
@@ -206,7 +210,7 @@ static double grow_background(MaskSearch *s, float barrier) {
             m->mask[i] = like ? LIKE : OTHER;
         }
         for (int i = 0; i < 2 * (m->h + m->w); i++)
-            flood(s, (int)image_border_pixel(m, i), LIKE, BACKGROUND);
+            flood(s, image_border_pixel(m, i), LIKE, BACKGROUND);
         s->count = 0;
         for (int i = 0; i < n; i++) if (m->mask[i] == BACKGROUND) s->queue[s->count++] = i;
         if (s->count < n / 20) return 0;
@@ -226,14 +230,14 @@ static int is_soft(MaskSearch *s, int size) {
         if (!around(m, i, BACKGROUND)) continue;
         float edge = 0;
         for (int d = 0; d < 25; d++) {
-            int x = i % m->w + d % 5 - 2, y = i / m->w + d / 5 - 2;
-            if (x >= 0 && y >= 0 && x < m->w && y < m->h) edge = fmaxf(edge, s->edge[y * m->w + x]);
+            int at = near_pixel(m, i, d / 5 - 2, d % 5 - 2);
+            if (at >= 0) edge = fmaxf(edge, s->edge[at]);
         }
         s->room[rim++] = edge;
     }
     if (rim < 4 || rim < .35 * perimeter) return 0;
     float hard = quantile(s, rim, .25);
-    for (int q = 0; q < size; q++) s->room[q] = (float)unlikeness(s, &s->smooth, s->queue[q]);
+    for (int q = 0; q < size; q++) s->room[q] = unlikeness(s, &s->smooth, s->queue[q]);
     return hard < fminf(.06f, .3f * quantile(s, size, .8));
 }
 
@@ -263,7 +267,7 @@ static int same_color(const MaskSearch *s, int i) {
     double low = 9, high = 0;
     for (int k = 0; k < s->smooth.c; k++) {
         double ground = fmax(light_at(s, i, k) + 1, .05);
-        double ratio = (s->smooth.pixels[(long)i * s->smooth.c + k] + 1) / ground;
+        double ratio = (s->smooth.pixels[i * s->smooth.c + k] + 1) / ground;
         low = fmin(low, ratio), high = fmax(high, ratio);
     }
     return low > .4 && high < 1.5 && high - low < .05 + 2 * s->sigma;
@@ -278,19 +282,18 @@ static int goes_on(const MaskSearch *s, int i) {
     int all = 0;
     for (int v = -REACH; v <= REACH; v++)
         for (int u = -REACH; u <= REACH; u++) {
-            int x = i % m->w + u, y = i / m->w + v, at = y * m->w + x;
-            if (x < 0 || y < 0 || x >= m->w || y >= m->h) continue;
+            int at = near_pixel(m, i, v, u);
+            if (at < 0) continue;
             all++;
             if (m->mask[at] != BACKGROUND && m->mask[at] != SOFT) continue;
             double t[T + 3] = { 1, u, v };
-            for (int k = 0; k < m->c; k++) t[T + k] = m->pixels[(long)at * m->c + k];
-            for (int j = 0; j < T; j++)
-                for (int k = 0; k < T + 3; k++) a[j][k] += t[j] * t[k];
+            for (int k = 0; k < m->c; k++) t[T + k] = m->pixels[at * m->c + k];
+            add_sample(T, a[0], t, 1);
         }
     if (a[0][0] < .37 * all) return 0;
     solve(T, a[0]);
     for (int k = 0; k < m->c; k++)
-        far = fmax(far, fabs(s->smooth.pixels[(long)i * m->c + k] - a[0][T + k] / a[0][0]));
+        far = fmax(far, fabs(s->smooth.pixels[i * m->c + k] - a[0][T + k] / a[0][0]));
     return far < .05;
 }
 
@@ -298,22 +301,20 @@ static int goes_on(const MaskSearch *s, int i) {
  * edge inside, then what the background goes on into. Grain would look like edges. */
 static void accept_shadows(MaskSearch *s) {
     Image *m = s->picture;
-    int n = m->h * m->w, size = 0, next[4];
+    int n = m->h * m->w, size = 0;
     if (s->radius > 1) return;
     for (int i = 0; i < n; i++)
         if (m->mask[i] != BACKGROUND && same_color(s, i) &&
             s->edge[i] < fmin(.13, .05 + .35 * unlikeness(s, &s->smooth, i))) m->mask[i] = SOFT;
     judge_regions(s, SOFT, 2000, .45, is_soft);
     for (int i = 0; i < n; i++) if (m->mask[i] == BACKGROUND) s->queue[size++] = i;
-    for (int head = 0; head < size; head++) {
-        neighbours(m, s->queue[head], next);
+    for (int head = 0; head < size; head++)
         for (int k = 0; k < 4; k++) {
-            float *label = &m->mask[next[k]];
-            if (*label == BACKGROUND || *label == SOFT || !same_color(s, next[k]) ||
-                !goes_on(s, next[k])) continue;
-            *label = SOFT, s->queue[size++] = next[k];
+            int at = neighbour(m, s->queue[head], k);
+            float *label = &m->mask[at];
+            if (*label != BACKGROUND && *label != SOFT && same_color(s, at) && goes_on(s, at))
+                *label = SOFT, s->queue[size++] = at;
         }
-    }
     judge_regions(s, SOFT, 2000, .45, is_soft);
 }
 
@@ -334,27 +335,26 @@ static void judge_islands(MaskSearch *s, double limit) {
 static void sharpen_edge(MaskSearch *s) {
     Image *m = s->picture;
     enum { RINGING = 8 };
-    int h = m->h, w = m->w, reach = s->radius == 1 ? 3 : 5;
-    for (int i = 0; i < h * w; i++) s->room[i] = (float)unlikeness(s, m, i);
-    for (int i = 0; i < h * w; i++) {
+    int n = m->h * m->w, reach = s->radius == 1 ? 3 : 5;
+    for (int i = 0; i < n; i++) s->room[i] = unlikeness(s, m, i);
+    for (int i = 0; i < n; i++) {
         float most = 0, far = 0;
         int rim = 0;
         if (m->mask[i] == BACKGROUND) continue;
         for (int v = -RINGING; v <= RINGING; v++)
             for (int u = -RINGING; u <= RINGING; u++) {
-                int x = i % w + u, y = i / w + v, off = abs(u) > abs(v) ? abs(u) : abs(v);
-                if (x < 0 || y < 0 || x >= w || y >= h) continue;
-                float unlike = s->room[y * w + x];
-                rim |= off <= reach && m->mask[y * w + x] == BACKGROUND;
-                if (off < reach) most = fmaxf(most, unlike);
-                far = fmaxf(far, unlike);
+                int at = near_pixel(m, i, v, u), off = abs(u) > abs(v) ? abs(u) : abs(v);
+                if (at < 0) continue;
+                rim |= off <= reach && m->mask[at] == BACKGROUND;
+                if (off < reach) most = fmaxf(most, s->room[at]);
+                far = fmaxf(far, s->room[at]);
             }
         int out = s->room[i] < fmaxf(.06f * far, rim ? .4f * most : 0);
         m->mask[i] = out ? LIKE : OTHER;
     }
-    for (int i = 0; i < h * w; i++)
+    for (int i = 0; i < n; i++)
         if (m->mask[i] == LIKE && around(m, i, BACKGROUND)) flood(s, i, LIKE, BACKGROUND);
-    for (int i = 0; i < h * w; i++)
+    for (int i = 0; i < n; i++)
         if (m->mask[i] == LIKE) m->mask[i] = OTHER;     /* enclosed: cloth */
 }
 
@@ -377,7 +377,7 @@ static int search_garment(MaskSearch *s) {
 }
 
 int image_garment_mask(Image *image) {
-    size_t n = (size_t)image->h * (size_t)image->w;
+    size_t n = image->h * image->w;
     if (image->mask) return 2;
     if (!image->pixels) return fail("an empty picture has no garment");
     if (!image_add_mask(image, 1)) return 0;

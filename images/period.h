@@ -35,14 +35,14 @@ static double period_agrees(const Image *x, int dy, int dx) {
     double sum = 0;
     int left = dx < 0 ? -dx : 0, right = x->w - (dx > 0 ? dx : 0), c = x->c;
     for (int i = 0; i + dy < x->h; i++) {
-        const float *a = x->pixels + (long)i * x->w * c;
-        const float *b = a + ((long)dy * x->w + dx) * c;
+        const float *a = x->pixels + i * x->w * c;
+        const float *b = a + (dy * x->w + dx) * c;
         float row = 0;
         #pragma omp simd reduction(+:row)
         for (int k = left * c; k < right * c; k++) row += a[k] * b[k];
         sum += row;
     }
-    return sum / ((double)(x->h - dy) * (right - left) * c);
+    return sum / ((x->h - dy) * (right - left) * c);
 }
 
 /* The period in pixels of x, whose colours have mean 0. at: C of all lags, (0,0) in the middle */
@@ -51,7 +51,7 @@ static double period_of(const double *at, int far) {
     const double *middle = at + PERIOD_FAR * PERIOD_SIDE + PERIOD_FAR;
     for (int i = -far; i <= far; i++)
         for (int j = -far; j <= far; j++) {
-            int r = (int)lround(sqrt((double)(i * i + j * j)));
+            int r = lround(sqrt(i * i + j * j));
             if (r <= far) ring[r] += middle[i * PERIOD_SIDE + j], count[r]++;
         }
     int fall = 1;
@@ -61,7 +61,7 @@ static double period_of(const double *at, int far) {
         for (int i = 0; i < far; i++)
             for (int j = 1 - far; j < far; j++) {
                 const double *here = middle + i * PERIOD_SIDE + j;
-                double r = sqrt((double)(i * i + j * j));
+                double r = sqrt(i * i + j * j);
                 int peak = r > fall && r < far;
                 for (int k = 0; k < 9 && peak; k++)
                     peak = here[(k / 3 - 1) * PERIOD_SIDE + k % 3 - 1] <= *here;
@@ -84,10 +84,10 @@ static int period_middle(Image *x, double *by, const Image *from) {
     Image small = {0};
     double mean[4] = {0};
     *x = (Image){0}, *by = (double)shorter / side;
-    int h = (int)lround(from->h / *by), w = (int)lround(from->w / *by);
+    int h = lround(from->h / *by), w = lround(from->w / *by);
     int good = image_resize(&small, from, h, w)
             && image_crop(x, &small, (h - side) / 2, (w - side) / 2, side, side);
-    long n = good ? (long)side * side : 0;
+    long n = good ? side * side : 0;
     for (long p = 0; p < n * x->c; p++) mean[p % x->c] += x->pixels[p] / (double)n;
     for (long p = 0; p < n * x->c; p++) x->pixels[p] -= (float)mean[p % x->c];
     image_free(&small);
@@ -99,7 +99,7 @@ double image_period(const Image *from) {
     Image x;
     int good = period_middle(&x, &by, from) && at;
     int far = x.h / 2 < PERIOD_FAR ? x.h / 2 : PERIOD_FAR;
-    long n = (long)x.h * x.w * x.c;
+    long n = x.h * x.w * x.c;
     for (long p = 0; p < n; p++) square += x.pixels[p] * x.pixels[p] / (double)n;
     if (good && square > 1e-6) {
         #pragma omp parallel for
@@ -118,13 +118,13 @@ double image_period(const Image *from) {
 /* to (most+1, 2 most+1): the power of the waves (i,j) k0; x: windowed. across: (h, 2 most+1, 2) */
 static void waves_power(double *to, double *across, const Image *x, int most, double k0) {
     int wide = 2 * most + 1, side = x->w;
-    memset(to, 0, (size_t)(most + 1) * wide * sizeof *to);
+    memset(to, 0, (most + 1) * wide * sizeof *to);
     for (int c = 0; c < x->c; c++) {
         #pragma omp parallel for
         for (int p = 0; p < side * wide; p++) {           /* along a row first, then the columns */
             double re = 0, im = 0, k = k0 * (p % wide - most);
             for (int q = 0; q < side; q++) {
-                double v = x->pixels[((long)(p / wide) * side + q) * x->c + c];
+                double v = x->pixels[(p / wide * side + q) * x->c + c];
                 re += v * cos(k * q), im += v * sin(k * q);
             }
             across[2 * p] = re, across[2 * p + 1] = im;
@@ -133,7 +133,7 @@ static void waves_power(double *to, double *across, const Image *x, int most, do
         for (int p = 0; p < (most + 1) * wide; p++) {
             double re = 0, im = 0, k = k0 * (p / wide);
             for (int q = 0; q < side; q++) {
-                const double *a = across + 2 * ((long)q * wide + p % wide);
+                const double *a = across + 2 * (q * wide + p % wide);
                 re += a[0] * cos(k * q) - a[1] * sin(k * q);
                 im += a[0] * sin(k * q) + a[1] * cos(k * q);
             }
@@ -147,14 +147,14 @@ void image_waves(double *k, int count, const Image *from) {
     enum { SHORTEST = 10, LONGEST = 64, APART = 4 };
     Image x;
     double by;
-    memset(k, 0, 2 * (size_t)count * sizeof *k);
+    memset(k, 0, 2 * count * sizeof *k);
     if (!period_middle(&x, &by, from)) return;
     int side = x.h, most = 2 * side / SHORTEST, wide = 2 * most + 1;
     double k0 = turn / (2 * side);                        /* steps of half a period in the square */
-    double *power = calloc((size_t)(most + 1) * wide, sizeof *power);
-    double *across = calloc(2 * (size_t)side * wide, sizeof *across);
+    double *power = calloc((most + 1) * wide, sizeof *power);
+    double *across = calloc(2 * side * wide, sizeof *across);
     int good = power && across;
-    for (long p = 0; p < (long)side * side; p++)
+    for (long p = 0; p < side * side; p++)
         for (int c = 0; c < x.c; c++)
             x.pixels[p * x.c + c] *= (float)((1 - cos(turn * (p / side + .5) / side))
                                              * (1 - cos(turn * (p % side + .5) / side)));

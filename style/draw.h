@@ -11,54 +11,26 @@
  * Each such z is N(0,1), as in training. On the straight way from z_a to z_b they would be too
  * short (White 2016).
  * Of cloth: swatches, whose classes are the styles of its folder. A walk then leads from one style
- * to another, with the same noise: G is told (1 - t) of the one and t of the other.
- * One .c file says #define DRAW_IMPLEMENTATION; it is linked with gan.c and needs the code of
- * garments.h and generator.h. */
+ * to another, with the same noise: G is told (1 - t) of the one and t of the other. */
 #ifndef DRAW_H
 #define DRAW_H
-#include "gan.h"
+#include "images/images.h"
+#include "style/generator.h"
+#include <limits.h>
 
-enum { DRAW_CLASSES = 256 };
+enum { DRAW_CLASSES = 256, DRAW_BATCH = 16, DRAW_COLUMNS = 8, DRAW_SHEET = 1024 };
 
 typedef struct Draw {
     const Ops *ops;
     long count;                         /* how many pictures */
-    uint64_t seed[2];                   /* the second: where a walk ends (cloth: see class_of) */
+    int64_t seed[2];                    /* the second: where a walk ends (cloth: see class_of) */
 
     char path[4200];                    /* of the checkpoint. This and the rest: draw_open */
     Gan gan;                            /* only its network g is used */
     int walks, blends, lot;             /* blends: from style to style; lot: the training's batch */
-    uint64_t class_of[DRAW_CLASSES];    /* the pictures take these classes in turn; blends: a, b */
+    int64_t class_of[DRAW_CLASSES];     /* the pictures take these classes in turn; blends: a, b */
     int classes;                        /* how many; 0: G is not told what to draw, or blends */
 } Draw;
-
-/* run: a run's folder, or its checkpoint. classes: as in "0,3,6", or "": those of the training.
- * walk: two seeds, "3,9", or of cloth two styles; or "". Errors: no checkpoint, a recipe that does
- * not draw out of noise, classes or styles that it was not trained with, weights that do not fit,
- * memory. */
-int draw_open(Draw *d, const char *run, const char *classes, const char *walk);
-
-/* Each picture as folder/00000.png and so on, with classes as 00000-class3.png; and a sheet of
- * them, with a column for each class. A sheet of one picture is that picture. "": not wanted.
- * Errors: pictures that are not finite, files that cannot be written, memory. */
-int draw_all(Draw *d, const char *folder, const char *sheet);
-#endif
-
-#if defined(DRAW_IMPLEMENTATION) && !defined(DRAW_IMPLEMENTED)
-#define DRAW_IMPLEMENTED
-#include "core/checkpoint.h"
-#include "core/device.h"
-#include "core/files.h"
-#include "images/images.h"
-#include "style/garments.h"
-#include "style/generator.h"
-#include <limits.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum { DRAW_BATCH = 16, DRAW_COLUMNS = 8, DRAW_SHEET = 1024 };
 
 /* ---- the checkpoint ---------------------------------------------------------------------- */
 
@@ -85,8 +57,8 @@ static void draw_sizes(const StFile *file, GanOptions *o) {
     enum { Z = 100 };
     const StTensor *bias = generator_tensor(file, ".bias", 1);
     const StTensor *weight = generator_tensor(file, ".weight", 0);
-    if (bias) o->channels = (int)bias->shape[0];
-    if (weight) o->classes = (int)weight->shape[0] - Z;
+    if (bias) o->channels = bias->shape[0];
+    if (weight) o->classes = weight->shape[0] - Z;
     if (o->channels % (o->size * o->size) == 0) o->channels /= o->size * o->size;
     if (o->classes < 1 || o->classes > 4096) o->classes = 1;
 }
@@ -104,11 +76,11 @@ static int draw_describe(Draw *d, const StFile *file) {
 }
 
 /* "3,9": whole numbers with commas between, at most `room`. Returns how many; 0: something else */
-static int draw_numbers(uint64_t *to, int room, const char *text) {
+static int draw_numbers(int64_t *to, int room, const char *text) {
     for (int n = 0; n < room && *text >= '0' && *text <= '9'; text++) {
         char *end;
-        to[n++] = strtoull(text, &end, 10);
-        if (to[n - 1] > 1ull << 53) return 0;
+        to[n++] = strtoll(text, &end, 10);
+        if (to[n - 1] > 1ll << 53) return 0;
         if (!*end) return n;
         if (*(text = end) != ',') return 0;
     }
@@ -119,7 +91,7 @@ static int draw_numbers(uint64_t *to, int room, const char *text) {
 static int draw_classes(Draw *d, const StFile *file, const char *classes) {
     const char *those = st_meta(file, "--classes");
     int all = d->gan.options.classes, known = 0, good = 1;
-    uint64_t of[DRAW_CLASSES];
+    int64_t of[DRAW_CLASSES];
     char range[60];
     if (!d->gan.g_given)
         return !*classes || fail("--classes: the recipe %s is not told what to draw: omit it",
@@ -132,7 +104,7 @@ static int draw_classes(Draw *d, const StFile *file, const char *classes) {
     for (int i = 0; i < d->classes; i++) {
         int k = 0;
         while (k < known && of[k] != d->class_of[i]) k++;
-        good = good && k < known && of[k] < (uint64_t)all;
+        good = good && k < known && of[k] < all;
     }
     return (good && d->classes) || fail("--classes %s: expected classes that %s was trained with, "
                                         "%s, with commas between", classes, d->path, those);
@@ -148,8 +120,8 @@ static int draw_blends(Draw *d, const char *classes, const char *walk) {
     if (!most)
         return fail("--interpolate %s: %s has learned one style, and a walk leads from one to "
                     "another: expected a run that was given a folder of them", walk, d->path);
-    d->blends = !*classes && draw_numbers(d->class_of, 2, walk) == 2
-             && d->class_of[0] <= (uint64_t)most && d->class_of[1] <= (uint64_t)most;
+    d->blends = !*classes && draw_numbers(d->class_of, 2, walk) == 2 && d->class_of[0] <= most
+             && d->class_of[1] <= most;
     d->classes = 0;
     return d->blends || fail("--interpolate %s: expected two of the styles of %s, 0 to %d, as in "
                              "0,1, and no --classes", walk, d->path, most);
@@ -165,7 +137,11 @@ static int draw_walk(Draw *d, const char *classes, const char *walk) {
                 "more", walk, d->classes ? " of each class" : "", draw_turn(d) + 1);
 }
 
-int draw_open(Draw *d, const char *run, const char *classes, const char *walk) {
+/* run: a run's folder, or its checkpoint. classes: as in "0,3,6", or "": those of the training.
+ * walk: two seeds, "3,9", or of cloth two styles; or "". Errors: no checkpoint, a recipe that does
+ * not draw out of noise, classes or styles that it was not trained with, weights that do not fit,
+ * memory. */
+static inline int draw_open(Draw *d, const char *run, const char *classes, const char *walk) {
     StFile file;
     Net *g = &d->gan.g;
     if (!generator_checkpoint(&file, d->path, run)) return 0;
@@ -191,11 +167,11 @@ static float draw_noise(const Draw *d, int k, long n, long i, long j) {
     if (!d->walks || !place || d->blends) return a;
     float b = philox_normal(d->seed[1], stream, index);
     double angle = asin(1) * place / last;
-    return place < last ? (float)(cos(angle) * a + sin(angle) * b) : b;
+    return place < last ? cos(angle) * a + sin(angle) * b : b;
 }
 
 /* How much of the class G is to draw for picture i */
-static float draw_told(const Draw *d, long i, uint64_t class) {
+static float draw_told(const Draw *d, long i, long class) {
     float t = (float)i / (float)(d->count - 1);
     if (!d->blends) return d->class_of[i % d->classes] == class;
     return (1 - t) * (d->class_of[0] == class) + t * (d->class_of[1] == class);
@@ -214,9 +190,9 @@ static void draw_fill(Draw *d, long first, float *spare) {
     }
     if (gan->g_given) {
         const Node *given = &gan->g.node[gan->g_given];
-        for (long j = 0; j < (long)DRAW_BATCH * given->c; j++)
-            spare[j] = draw_told(d, first + j / given->c, (uint64_t)(j % given->c));
-        d->ops->upload(given->y, spare, (long)DRAW_BATCH * given->c);
+        for (long j = 0; j < DRAW_BATCH * given->c; j++)
+            spare[j] = draw_told(d, first + j / given->c, j % given->c);
+        d->ops->upload(given->y, spare, DRAW_BATCH * given->c);
     }
     if (gan->g_content) d->ops->fill(gan->g.node[gan->g_content].y, 1, DRAW_BATCH);   /* stylegan */
 }
@@ -236,21 +212,24 @@ static int draw_sheet(const Draw *d, const char *name, float *pixels, long cells
     int enlarge = x->h < 48 ? 3 : 1, gap = x->h < 48 ? 3 : 4;
     Image sheet;
     if (d->count == 1) return image_save(&(Image){ x->h, x->w, x->c, pixels, NULL, 0 }, name);
-    if (cells < columns) columns = (int)cells;
-    int good = image_grid(&sheet, pixels, (int)cells, x->h, x->w, x->c, columns, enlarge, gap)
+    if (cells < columns) columns = cells;
+    int good = image_grid(&sheet, pixels, cells, x->h, x->w, x->c, columns, enlarge, gap)
             && image_save(&sheet, name);
     image_free(&sheet);
     return good;
 }
 
-int draw_all(Draw *d, const char *folder, const char *sheet) {
+/* Each picture as folder/00000.png and so on, with classes as 00000-class3.png; and a sheet of
+ * them, with a column for each class. A sheet of one picture is that picture. "": not wanted.
+ * Errors: pictures that are not finite, files that cannot be written, memory. */
+static inline int draw_all(Draw *d, const char *folder, const char *sheet) {
     Gan *gan = &d->gan;
     Net *g = &gan->g;
     const Node *x = &g->node[gan->g_picture];
-    long each = (long)x->h * x->w * x->c, most = 30000000 / ((long)x->h * x->w);
-    long cells = (long)fmin(*sheet ? d->count : 0, fmin(DRAW_SHEET, most));
-    float *shown = malloc((size_t)(cells * each + 1) * sizeof *shown);
-    float *made = malloc(DRAW_BATCH * (size_t)(each + 4096) * sizeof *made);
+    long each = x->h * x->w * x->c, most = 30000000 / (x->h * x->w);
+    long cells = fmin(*sheet ? d->count : 0, fmin(DRAW_SHEET, most));
+    float *shown = malloc((cells * each + 1) * sizeof *shown);
+    float *made = malloc(DRAW_BATCH * (each + 4096) * sizeof *made);
     int good = (shown && made) || fail("not enough memory for a sheet of %ld pictures", cells);
     for (long first = 0; good && first < d->count; first += DRAW_BATCH) {
         draw_fill(d, first, made);
@@ -260,7 +239,7 @@ int draw_all(Draw *d, const char *folder, const char *sheet) {
         for (long i = 0; good && i < DRAW_BATCH && first + i < d->count; i++) {
             const float *pixels = made + i * each;
             if (first + i < cells)
-                memcpy(shown + (first + i) * each, pixels, (size_t)each * sizeof *pixels);
+                memcpy(shown + (first + i) * each, pixels, each * sizeof *pixels);
             good = !*folder || draw_save(d, folder, first + i, pixels);
         }
     }

@@ -1,10 +1,12 @@
-/* garments.h: lists of pictures, what their results are called, and where the garment is in one.
- * One .c file says #define GARMENTS_IMPLEMENTATION; it needs the code of cutout.h. */
+/* garments.h: lists of pictures, what their results are called, and where the garment is in one. */
 #ifndef GARMENTS_H
 #define GARMENTS_H
 #include "core/error.h"
 #include "core/files.h"
 #include "style/cutout.h"
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
 
 typedef struct Garment {
     char *path;                         /* its file, or NULL: picture `index` of the list's set */
@@ -19,18 +21,6 @@ typedef struct GarmentList {
     char *first;                        /* the first that was left out, and why */
 } GarmentList;
 
-/* content: a picture; a folder, of which all files are taken that begin like a picture, in
- * subfolders too, but not those in the folder `output`; fashion-mnist:17 or :3-9 of the test set;
- * synthetic:5. data_dir: where Fashion-MNIST lies, or "". Errors: no such picture, none that can be
- * read, memory. */
-int garments_list(GarmentList *list, const char *content, const char *output,
-                  const char *data_dir);
-
-/* The pictures of a folder. Of styles those that can be read; a damaged one is reported by say() */
-int garments_folder(GarmentList *list, const char *folder, const char *output, int styles);
-/* Named after `below`: sub/a.png is "sub-a", and if sub-a.jpg comes too, that is "sub-a-2". */
-int garments_add(GarmentList *list, const char *path, const char *below, long index);
-
 typedef enum PhotoMask { PHOTO_FOUND = 1, PHOTO_OWN, PHOTO_NONE, PHOTO_GIVEN } PhotoMask;
 typedef struct Photo {
     const Garment *from;
@@ -40,34 +30,18 @@ typedef struct Photo {
     PhotoMask mask;                     /* the first three as image_garment_mask says */
 } Photo;
 
-/* Picture i of the list. size: its longer side, or 0: its own, below 128 enlarged to 256. mask: a
- * picture that is white where the garment is, or ""; what is transparent in it counts as black.
- * Prints the size, and what the mask is. Errors: a file that cannot be read, a mask of another
- * shape, memory. */
-int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *mask);
-void photo_close(Photo *p);
+/* ---- lists ---------------------------------------------------------------------------------- */
 
 /* Can a picture be written there? By its ending: 1: PNG, 2: JPEG, 0: no */
-int picture_kind(const char *path);
-#endif
-
-#if defined(GARMENTS_IMPLEMENTATION) && !defined(GARMENTS_IMPLEMENTED)
-#define GARMENTS_IMPLEMENTED
-#include <errno.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-int picture_kind(const char *path) {
+static inline int picture_kind(const char *path) {
     const char *dot = strrchr(path, '.');
     if (!dot || dot == path) return 0;
     if (!strcasecmp(dot, ".png")) return 1;
     return strcasecmp(dot, ".jpg") && strcasecmp(dot, ".jpeg") ? 0 : 2;
 }
 
-int garments_add(GarmentList *list, const char *path, const char *below, long index) {
+/* Named after `below`: sub/a.png is "sub-a", and if sub-a.jpg comes too, that is "sub-a-2". */
+static int garments_add(GarmentList *list, const char *path, const char *below, long index) {
     char name[4200], unique[4300];
     snprintf(name, sizeof name, "%.4000s", below);
     char *dot = strrchr(name, '.');
@@ -78,7 +52,7 @@ int garments_add(GarmentList *list, const char *path, const char *below, long in
     for (long i = 0, copy = 2; i < list->count; i++)
         if (!strcasecmp(list->item[i].name, unique))
             snprintf(unique, sizeof unique, "%s-%ld", name, copy++), i = -1;
-    Garment *more = realloc(list->item, (size_t)(list->count + 1) * sizeof *more);
+    Garment *more = realloc(list->item, (list->count + 1) * sizeof *more);
     if (more) list->item = more, more += list->count;
     if (more) *more = (Garment){ path ? strdup(path) : NULL, strdup(unique), index };
     if (!more || !more->name || (path && !more->path))
@@ -94,7 +68,9 @@ static int garments_readable(const char *path) {
     return good || say("%s", error_text());
 }
 
-int garments_folder(GarmentList *list, const char *folder, const char *output, int styles) {
+/* The pictures of a folder, not those in the folder `output`. Of styles those that can be read, and
+ * each damaged one is reported */
+static int garments_folder(GarmentList *list, const char *folder, const char *output, int styles) {
     const char *what = styles ? "styles" : "garments";
     ImageList files;
     if (same_file(folder, output))
@@ -109,14 +85,13 @@ int garments_folder(GarmentList *list, const char *folder, const char *output, i
         else good = garments_add(list, path, below, 0);
     }
     image_list_free(&files);
-    if (good && list->damaged && !list->count)
+    if (!good || list->count) return good;
+    if (list->damaged)
         return fail("%s: none of its %ld pictures can be read", folder, list->damaged);
-    if (good && !list->count && list->first)
+    if (list->first)
         return fail("%s: expected pictures of %s; %ld files left out, the first: %s", folder, what,
                     list->left_out, list->first);
-    if (good && !list->count)
-        return fail("%s: no file in it, expected pictures of %s", folder, what);
-    return good;
+    return fail("%s: no file in it, expected pictures of %s", folder, what);
 }
 
 /* Of a set, as in a shop: on white */
@@ -125,7 +100,7 @@ static int garments_of_set(GarmentList *list, const char *content, const char *d
                           .fashion_mnist_dir = *data_dir ? data_dir : NULL };
     char source[64], name[64];
     long from, to;
-    int end = 0, fashion = content[0] == 'f', colon = (int)strcspn(content, ":");
+    int end = 0, fashion = content[0] == 'f', colon = strcspn(content, ":");
     int n = sscanf(content + colon, ":%6ld%n-%6ld%n", &from, &end, &to, &end);
     if (n == 1) to = from;
     if (n < 1 || content[colon + end] || from < 0 || to < from)
@@ -144,8 +119,12 @@ static int garments_of_set(GarmentList *list, const char *content, const char *d
     return 1;
 }
 
-int garments_list(GarmentList *list, const char *content, const char *output,
-                  const char *data_dir) {
+/* content: a picture; a folder, of which all files are taken that begin like a picture, in
+ * subfolders too, but not those in the folder `output`; fashion-mnist:17 or :3-9 of the test set;
+ * synthetic:5. data_dir: where Fashion-MNIST lies, or "". Errors: no such picture, none that can be
+ * read, memory. */
+static inline int garments_list(GarmentList *list, const char *content, const char *output,
+                                const char *data_dir) {
     const char *slash = strrchr(content, '/');
     if (!strncmp(content, "fashion-mnist:", 14) || !strncmp(content, "synthetic:", 10))
         return garments_of_set(list, content, data_dir);
@@ -155,6 +134,8 @@ int garments_list(GarmentList *list, const char *content, const char *output,
     return is_folder(content) ? garments_folder(list, content, output, 0)
                               : garments_add(list, content, slash ? slash + 1 : content, 0);
 }
+
+/* ---- one of them ---------------------------------------------------------------------------- */
 
 static int garments_load(Image *picture, const ImageSet *set, const Garment *from) {
     if (from->path) return image_load(picture, from->path);
@@ -166,9 +147,9 @@ static int garments_load(Image *picture, const ImageSet *set, const Garment *fro
 /* The luminance of the file, on black, takes the place of the mask that the picture came with. Of
  * another size it is scaled, if its sides are in the same ratio up to a pixel of the smaller. */
 static int photo_read_mask(Photo *p, const char *file) {
-    Image *x = &p->picture, white, gray = { 0 };
+    Image *x = &p->picture, white;
     if (!image_load(&white, file)) return 0;
-    double off = fabs((double)white.h * x->w - (double)x->h * white.w);
+    int off = abs(white.h * x->w - x->h * white.w);
     int alike = off <= fmax(fmax(x->h, x->w), fmax(white.h, white.w));
     if (!alike)
         fail("%s: this mask has %d x %d pixels, %s has %d x %d: expected the same shape, draw the "
@@ -179,11 +160,12 @@ static int photo_read_mask(Photo *p, const char *file) {
     for (long i = 0; white.mask && i < 3L * white.h * white.w; i++)     /* on white -> on black */
         white.pixels[i] -= 2 * (1 - white.mask[i / 3]);
     free(white.mask), white.mask = NULL;
-    int good = alike && resize_in_steps(&white, x->h, x->w, 2) && image_tones(&gray, &white, 0);
-    for (long i = 0; i < (long)gray.h * gray.w; i++) gray.pixels[i] = (gray.pixels[i] + 1) / 2;
+    int good = alike && resize_in_steps(&white, x->h, x->w, 2) && (x->mask || image_add_mask(x, 0));
+    for (long i = 0; good && i < x->h * x->w; i++) {
+        image_channels(&x->mask[i], 1, white.pixels + 3 * i, 3, 1);
+        x->mask[i] = (x->mask[i] + 1) / 2;
+    }
     image_free(&white);
-    free(gray.mask);
-    if (good) free(x->mask), x->mask = gray.pixels;
     return good;
 }
 
@@ -193,19 +175,17 @@ static int photo_resize(Photo *p, int size) {
     int longer = x->h > x->w ? x->h : x->w;
     p->by = size ? (double)size / longer : longer < 128 ? 256. / longer : 1;
     if (!resize_in_steps(x, x->h * p->by, x->w * p->by, 2)) return 0;
-    for (long i = 0; x->mask && i < (long)x->h * x->w; i++)   /* rounding may have passed 1, too */
+    for (long i = 0; x->mask && i < x->h * x->w; i++)   /* rounding may have passed 1, too */
         x->mask[i] = image_clamp((x->mask[i] - .5f) * (float)fmax(p->by, 1) + .5f, 0, 1);
     return 1;
 }
 
 /* Of what lies more than `margin` pixels inside a mask of its own: the share that x->mask covers */
-static double photo_covered(const Image *x, const float *own, int margin) {
-    Image inner = { .h = x->h, .w = x->w };
+static double photo_covered(const Image *x, float *own, int margin) {
+    Image inner, with = { x->h, x->w, x->c, x->pixels, own, 0 };
     double both = 0, all = 1e-9;
-    int good = image_add_mask(&inner, 1);
-    if (good) memcpy(inner.mask, own, sizeof *own * (size_t)x->h * (size_t)x->w);
-    good = good && image_draw_in(&inner, margin);
-    for (long i = 0; good && i < (long)x->h * x->w; i++)
+    int good = image_copy(&inner, &with) && image_draw_in(&inner, margin);
+    for (long i = 0; good && i < x->h * x->w; i++)
         all += inner.mask[i], both += fminf(inner.mask[i], x->mask[i]);
     image_free(&inner);
     return good ? both / all : 0;
@@ -219,8 +199,7 @@ static int photo_find_mask(Photo *p, int given) {
     float *own = of_set && !given ? x->mask : NULL;
     if (own) x->mask = NULL;
     int found = image_garment_mask(x);
-    if (found && own
-        && (found == PHOTO_NONE || photo_covered(x, own, (int)ceil(1.5 * p->by)) < .99)) {
+    if (found && own && (found == PHOTO_NONE || photo_covered(x, own, ceil(1.5 * p->by)) < .99)) {
         float *other = x->mask;
         x->mask = own, own = other, found = PHOTO_OWN;
     }
@@ -228,24 +207,24 @@ static int photo_find_mask(Photo *p, int given) {
     if (!found) return 0;
     p->mask = given ? PHOTO_GIVEN : (PhotoMask)found;
     int widened = p->by > 1 && (p->mask == PHOTO_FOUND || of_set);   /* its edge: the middle */
-    return !widened || image_draw_in(x, (int)(p->by / 2));
+    return !widened || image_draw_in(x, p->by / 2);
 }
 
 /* Of the mask's edge, the share where the picture has none: its luminance keeps within .06 (of
  * 0..1) for 3 pixels around. A mask that leaks into a lit table ends there. */
 static double photo_doubt(const Photo *p) {
     const Image *x = &p->picture;
-    int h = x->h, w = x->w, reach = (int)ceil(3 * fmax(p->by, 1));
+    int h = x->h, w = x->w, reach = ceil(3 * fmax(p->by, 1));
     double edge = 0, doubtful = 0;
-    for (long i = w; i < (long)h * w; i++) {
+    for (long i = w; i < h * w; i++) {
         const float *m = x->mask + i;
         int inside = *m > .5f;
         if (i % w == 0 || (inside == (m[-1] > .5f) && inside == (m[-w] > .5f))) continue;
-        int top = (int)fmax(i / w - reach, 0), bottom = (int)fmin(i / w + reach + 1, h);
-        int left = (int)fmax(i % w - reach, 0), right = (int)fmin(i % w + reach + 1, w);
+        int top = fmax(i / w - reach, 0), bottom = fmin(i / w + reach + 1, h);
+        int left = fmax(i % w - reach, 0), right = fmin(i % w + reach + 1, w);
         float l, low = 1, high = -1;
         for (int y = top; y < bottom; y++) for (int z = left; z < right; z++) {
-            image_channels(&l, 1, x->pixels + 3 * ((long)y * w + z), 3, 1);
+            image_channels(&l, 1, x->pixels + 3 * (y * w + z), 3, 1);
             low = fminf(low, l), high = fmaxf(high, l);
         }
         edge++, doubtful += high - low < .12f;
@@ -253,7 +232,12 @@ static double photo_doubt(const Photo *p) {
     return edge ? doubtful / edge : 0;
 }
 
-int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *mask) {
+/* Picture i of the list. size: its longer side, or 0: its own, below 128 enlarged to 256. mask: a
+ * picture that is white where the garment is, or ""; what is transparent in it counts as black.
+ * Prints the size, and what the mask is. Errors: a file that cannot be read, a mask of another
+ * shape, memory. */
+static inline int photo_open(Photo *p, const GarmentList *list, long i, int size,
+                             const char *mask) {
     static const char *const where[] = { "", "what stands out from the background", "its own mask",
         "all of it: no mask, and no background of one colour: --mask can say where", "--mask" };
     Image *x = &p->picture, *alpha = &p->alpha;
@@ -263,7 +247,7 @@ int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *
     if (clear && !image_copy(alpha, &(Image){ x->h, x->w, 1, x->mask, NULL, 0 })) return 0;
     if ((*mask && !photo_read_mask(p, mask)) || !photo_resize(p, size) ||
         !photo_find_mask(p, *mask) || (clear && !resize_in_steps(alpha, x->h, x->w, 2))) return 0;
-    for (long j = 0; clear && j < (long)x->h * x->w; j++)
+    for (long j = 0; clear && j < x->h * x->w; j++)
         if (*mask) x->mask[j] *= alpha->pixels[j];
         else alpha->pixels[j] = x->mask[j];             /* with its sharper edge */
     const char *doubt = ", but its edge is partly no edge in the picture: --mask can say where";
@@ -271,5 +255,5 @@ int photo_open(Photo *p, const GarmentList *list, long i, int size, const char *
     tell("%s: %d x %d pixels; garment: %s%s", p->from->name, x->w, x->h, where[p->mask], doubt);
     return 1;
 }
-void photo_close(Photo *p) { image_free(&p->picture), image_free(&p->alpha); }
+static inline void photo_close(Photo *p) { image_free(&p->picture), image_free(&p->alpha); }
 #endif

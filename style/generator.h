@@ -2,7 +2,7 @@
  *
  *   Generator g = { .ops = ops, .seed = 1 };
  *   generator_open(&g, "runs/style", "", 0);
- *   generator_print(&g, &print, &cut);
+ *   generator_print(&g, &print, &cut, NULL);
  *
  *   style      its luminance, continued smoothly around it -> G -> a print, gray or RGB
  *   cyclegan   itself, made small as in training -> G; what G changes, a difference of luminance or
@@ -11,20 +11,21 @@
  *   cloth      nothing: G weaves as much cloth as the print takes, or cloth alone (generator_weave)
  *
  * A picture too large for memory is painted in pieces (style/large.h). What is painted, and in how
- * much memory, goes to standard output.
- * One .c file says #define GENERATOR_IMPLEMENTATION; it is linked with gan.c and needs the code of
- * cutout.h and large.h. */
+ * much memory, goes to standard output. */
 #ifndef GENERATOR_H
 #define GENERATOR_H
 #include "core/checkpoint.h"
+#include "core/device.h"
 #include "core/files.h"
 #include "gan.h"
 #include "style/cutout.h"
 #include "style/large.h"
+#include <stdio.h>
 
 enum { GENERATOR_STYLE, GENERATOR_CYCLEGAN, GENERATOR_PATTERN, GENERATOR_ADAIN, GENERATOR_CLOTH,
        GENERATOR_KINDS };
 enum { GENERATOR_CHANNELS = 4096, GENERATOR_STYLES = 256 };     /* at most: of E's layers; cloth */
+enum { GENERATOR_MARGIN = 16 };         /* of mirror image around a picture */
 
 typedef struct Generator {
     const Ops *ops;
@@ -44,65 +45,29 @@ typedef struct Generator {
     int encoding;                       /* adain: e alone is described, for a style */
     Large pieces;                       /* of the picture that is being painted */
     int classes;                        /* cloth: how many styles it learned */
-    Image wide, noise[4];               /* what g reads, all of it: that picture, planes of noise */
+    Image wide;                         /* all of the picture that g reads */
     real fused[2 * GENERATOR_CHANNELS]; /* adain: what g is given, deviations, then means; */
     double moments[2 * GENERATOR_CHANNELS];     /* means and variances of e's features */
 } Generator;
 
-/* run: a run's folder, or its checkpoint. features: adain: where the encoder's weights are,
- * "random", or "": where they were in training. styles: will it be given any? Errors: no
- * checkpoint, another recipe, other features. */
-int generator_open(Generator *g, const char *run, const char *features, int styles);
+/* ---- the checkpoint, for draw.h too ------------------------------------------------------ */
 
-/* Does it change the picture, rather than make a print of its own? */
-int generator_repaints(const Generator *g);
-
-/* print: a new picture of the cut-out's size. Errors: memory, weights that do not fit or are not
- * finite. share[i] > 0: of the styles. */
-int generator_print(Generator *g, Image *print, const Cutout *cut);
-int generator_fuse(Generator *g, Image *print, const Image *part, const Image *style,
-                   const double *share, int styles);
-/* cloth of (h,w), with g->repeats multiples of STYLE_MULTIPLE: the waves are then rounded to whole
- * periods, and the noise beyond an edge is that of the other side. */
-int generator_weave(Generator *g, Image *cloth, int h, int w);
-
-/* What a checkpoint says, for draw.h too. generator_checkpoint opens that of a run, its folder or
- * the file itself, and keeps its path. A whole number of its metadata, `otherwise` where there is
- * none in least .. most; G's first or last tensor whose name ends so, or NULL; how many styles
- * cloth has learned. Two checks, 0 and error_text(): does G make pictures of 1 or 3 channels? Is
- * all that it has computed finite? */
-int generator_checkpoint(StFile *file, char path[4200], const char *run);
-int generator_number(const StFile *file, const char *key, int least, int most, int otherwise);
-const StTensor *generator_tensor(const StFile *file, const char *end, int last);
-int generator_styles(const StFile *file);
-int generator_check_channels(int channels, const char *path);
-int generator_check_finite(Net *g, const char *path);
-#endif
-
-#if defined(GENERATOR_IMPLEMENTATION) && !defined(GENERATOR_IMPLEMENTED)
-#define GENERATOR_IMPLEMENTED
-#include "core/device.h"
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum { GENERATOR_MARGIN = 16 };         /* of mirror image around a picture */
-
-/* ---- the checkpoint ---------------------------------------------------------------------- */
-
-int generator_checkpoint(StFile *file, char path[4200], const char *run) {
+/* Opens that of a run, its folder or the file itself, and keeps its path */
+static int generator_checkpoint(StFile *file, char path[4200], const char *run) {
     snprintf(path, 4200, "%.4000s%s", run, is_folder(run) ? "/checkpoint.safetensors" : "");
     return gan_open(file, path);
 }
 
-int generator_number(const StFile *file, const char *key, int least, int most, int otherwise) {
+/* A whole number of its metadata; `otherwise` where there is none in least .. most */
+static int generator_number(const StFile *file, const char *key, int least, int most,
+                            int otherwise) {
     const char *text = st_meta(file, key);
     int number = text ? atoi(text) : otherwise;
     return number >= least && number <= most ? number : otherwise;
 }
 
-const StTensor *generator_tensor(const StFile *file, const char *end, int last) {
+/* G's first or last tensor whose name ends so, or NULL */
+static const StTensor *generator_tensor(const StFile *file, const char *end, int last) {
     const StTensor *found = NULL;
     for (int i = 0, node, best = 0; i < file->count; i++) {
         const StTensor *t = &file->tensors[i];
@@ -114,9 +79,9 @@ const StTensor *generator_tensor(const StFile *file, const char *end, int last) 
     return found;
 }
 
-/* Of the numbers that cloth's first convolution, weight (3,3,C,O), reads, those that are no noise
- * and no waves */
-int generator_styles(const StFile *file) {
+/* How many styles cloth has learned: of the numbers that its first convolution, weight (3,3,C,O),
+ * reads, those that are no noise and no waves */
+static int generator_styles(const StFile *file) {
     const StTensor *first = generator_tensor(file, ".conv2d.weight", 0);
     int styles = GENERATOR_STYLES;
     while (styles > 1 && !(first && first->rank == 4 && first->shape[2] == cloth_inputs(styles)))
@@ -124,12 +89,13 @@ int generator_styles(const StFile *file) {
     return styles;
 }
 
-int generator_check_channels(int channels, const char *path) {
+static int generator_check_channels(int channels, const char *path) {
     return channels == 1 || channels == 3
         || fail("%s: its generator makes no pictures of 1 or 3 channels: train it again", path);
 }
 
-int generator_check_finite(Net *g, const char *path) {
+/* all that G has computed */
+static int generator_check_finite(Net *g, const char *path) {
     const char *bad = net_find_not_finite(g);
     return !bad || fail("%s: %s is not finite: the training went wrong, train again", path, bad);
 }
@@ -163,16 +129,20 @@ static int generator_open_features(Generator *g, const char *features, const cha
                 error_text(), run);
 }
 
-int generator_repaints(const Generator *g) {
+/* Does it change the picture, rather than make a print of its own? */
+static inline int generator_repaints(const Generator *g) {
     return g->kind == GENERATOR_CYCLEGAN || g->kind == GENERATOR_PATTERN;
 }
 
-int generator_open(Generator *g, const char *run, const char *features, int styles) {
+/* run: a run's folder, or its checkpoint. features: adain: where the encoder's weights are,
+ * "random", or "": where they were in training. styles: will it be given any? Errors: no
+ * checkpoint, another recipe, other features. */
+static inline int generator_open(Generator *g, const char *run, const char *features, int styles) {
     const StFile *file = &g->checkpoint;
     if (!generator_checkpoint(&g->checkpoint, g->path, run) || !generator_check_recipe(g, styles))
         return 0;
     const StTensor *last = generator_tensor(file, ".conv2d.weight", 1);         /* (K,K,C,O) */
-    g->channels = last && last->rank == 4 ? (int)last->shape[3] : 0;
+    g->channels = last && last->rank == 4 ? last->shape[3] : 0;
     if (!generator_check_channels(g->channels, g->path)) return 0;
     const char *body = st_meta(file, "--body");
     static const char *const bodies[BODIES] = { "residual", "inception", "separable" };
@@ -218,7 +188,7 @@ static int generator_finish(Generator *g, double need, double scratch) {
     Gan *gan = &g->gan;
     Large *l = &g->pieces;
     double have = device_free_bytes(g->ops);
-    real *probe = have > 0 && need > have ? NULL : g->ops->alloc((long)(scratch / sizeof(real)));
+    real *probe = have > 0 && need > have ? NULL : g->ops->alloc(scratch / sizeof(real));
     int room = probe && (!gan->e.nodes || net_finish(&gan->e, 0))
             && (!gan->g.nodes || net_finish(&gan->g, 0));
     if (probe) g->ops->release(probe);
@@ -229,6 +199,11 @@ static int generator_finish(Generator *g, double need, double scratch) {
     printf("%.0f MB on %s\n", need / 1e6, device_name(g->ops));
     fflush(stdout);
     return 1;
+}
+
+/* n rounded up to what the networks' sides are multiples of */
+static int generator_multiple(int n) {
+    return (n + STYLE_MULTIPLE - 1) / STYLE_MULTIPLE * STYLE_MULTIPLE;
 }
 
 /* The networks for g->wide: at once where there is room for it, else for pieces */
@@ -242,7 +217,7 @@ static int generator_fit(Generator *g) {
         int ph = h < side ? h : side, pw = w < side ? w : side;
         net_free(e), net_free(n);
         int reach = generator_describe(g, ph > low ? ph : low, pw > low ? pw : low);
-        int overlap = (reach + STEP - 1) / STEP * STEP, least = 2 * overlap + STEP;
+        int overlap = generator_multiple(reach), least = 2 * overlap + STEP;
         int whole = side >= longer, small = !whole && side < least;
         double scratch = fmax(net_scratch_bytes(e), net_scratch_bytes(n));
         double need = net_bytes(e, 0) + net_bytes(n, 0) + scratch;
@@ -272,13 +247,12 @@ static long generator_mirrored(long i, long n) {
 /* g->wide: the picture, continued by its mirror image: at least MARGIN pixels on each side, so that
  * no border shows, and up to the multiple that the networks need */
 static int generator_widen(Generator *g, const Image *from) {
-    enum { M = STYLE_MULTIPLE };
-    int h = (from->h + 2 * GENERATOR_MARGIN + M - 1) / M * M;
-    int w = (from->w + 2 * GENERATOR_MARGIN + M - 1) / M * M;
-    size_t c = (size_t)from->c;
+    int h = generator_multiple(from->h + 2 * GENERATOR_MARGIN);
+    int w = generator_multiple(from->w + 2 * GENERATOR_MARGIN);
+    size_t c = from->c;
     image_free(&g->wide);
     if (!image_new(&g->wide, h, w, from->c)) return 0;
-    for (long i = 0; i < (long)h * w; i++) {
+    for (long i = 0; i < h * w; i++) {
         long y = generator_mirrored(i / w - GENERATOR_MARGIN, from->h);
         long x = generator_mirrored(i % w - GENERATOR_MARGIN, from->w);
         memcpy(g->wide.pixels + c * i, from->pixels + c * (y * from->w + x), c * sizeof(float));
@@ -286,52 +260,35 @@ static int generator_widen(Generator *g, const Image *from) {
     return 1;
 }
 
-/* The part of `from` that begins at (y,x) becomes the node's output. What is beyond an edge is from
- * the other side */
-static int generator_upload(Generator *g, const Node *to, const Image *from, long y, long x) {
-    long c = to->c, columns = (long)from->w * from->c / c, n = (long)to->h * to->w;
-    float *piece = malloc((size_t)(n * c) * sizeof *piece);
-    int good = piece != NULL;
-    for (long i = 0; good && i < n; i++) {
-        long row = (y + i / to->w) % from->h, column = (x + i % to->w) % columns;
-        const float *numbers = from->pixels + (row * columns + column) * c;
-        memcpy(piece + i * c, numbers, (size_t)c * sizeof *piece);
-    }
-    if (good) g->ops->upload(to->y, piece, n * c);
-    free(piece);
+/* The part of g->wide that begins at (y,x) becomes the node's output */
+static int generator_upload(Generator *g, const Node *to, int y, int x) {
+    Image piece;
+    int good = image_crop(&piece, &g->wide, y, x, to->h, to->w);
+    if (good) g->ops->upload(to->y, piece.pixels, to->h * to->w * to->c);
+    image_free(&piece);
     return good;
 }
 
-/* Latent i: what its planes have beyond the picture's right and lower edge; pixels of a grain. A
- * node with the numbers of the whole picture is one grain */
-static int generator_beyond(const Generator *g, int i) {
-    return g->kind == GENERATOR_CLOTH ? cloth_margin(i) : 0;
-}
-static int generator_grain(const Generator *g, int i) {
-    return g->pieces.piece_h / (g->gan.g.node[g->gan.g_latent[i]].h - generator_beyond(g, i));
-}
-
-/* g->noise: each latent's numbers for all of the picture, a row of it a row. Where cloth repeats,
- * nothing lies beyond its edges */
-static int generator_draw(Generator *g) {
+/* Latent i of the piece at (y,x). One draw serves all of the picture: numbers for the whole of it,
+ * or planes with numbers for each grain of some pixels. Those of cloth go on beyond the lower and
+ * the right edge; where it repeats they begin anew there. Each number is drawn by its place. */
+static int generator_noise(Generator *g, int i, int y, int x) {
+    const Node *to = &g->gan.g.node[g->gan.g_latent[i]];
     const Large *l = &g->pieces;
-    int good = 1;
-    for (int i = 0; good && i < g->gan.latents; i++) {
-        const Node *node = &g->gan.g.node[g->gan.g_latent[i]];
-        int grain = generator_grain(g, i), beyond = g->repeats ? 0 : generator_beyond(g, i);
-        int h = node->h == 1 ? 1 : l->h / grain + beyond;
-        int w = node->h == 1 ? node->c : (l->w / grain + beyond) * node->c;
-        real *z = g->ops->alloc((long)h * w);
-        image_free(&g->noise[i]);
-        good = z && image_new(&g->noise[i], h, w, 1);
-        if (good) {
-            g->ops->random_normal(z, (long)h * w, g->seed, STREAM(STREAM_SAMPLE, i));
-            g->ops->download(g->noise[i].pixels, z, (long)h * w);
-        }
-        if (z) g->ops->release(z);
+    int margin = g->kind == GENERATOR_CLOTH ? cloth_margin(i) : 0, beyond = g->repeats ? 0 : margin;
+    int grain = l->piece_h / (to->h - margin);
+    long rows = to->h == 1 ? 1 : l->h / grain + beyond, c = to->c, n = (long)to->h * to->w * c;
+    long columns = to->h == 1 ? 1 : l->w / grain + beyond;
+    real *z = malloc(n * sizeof *z);
+    if (!z) return 0;
+    #pragma omp parallel for
+    for (long k = 0; k < n; k++) {
+        long row = (y / grain + k / c / to->w) % rows, at = (x / grain + k / c % to->w) % columns;
+        z[k] = philox_normal(g->seed, STREAM(STREAM_SAMPLE, i), (row * columns + at) * c + k % c);
     }
-    return good || fail("not enough memory for noise of %d x %d pixels: give a smaller --size",
-                        l->w, l->h);
+    g->ops->upload(to->y, z, n);
+    free(z);
+    return 1;
 }
 
 /* Cloth's waves, their weights (2,count): where it repeats they become those of the nearest whole
@@ -345,7 +302,7 @@ static void generator_round_waves(Generator *g) {
     net->ops->download(k, weight, 2 * count);
     for (int q = 0; q < 2 * count && g->repeats; q++) {
         double least = TURN * STYLE_MULTIPLE / (q < count ? g->wide.h : g->wide.w);
-        k[q] = (real)(least * round(k[q] / least));
+        k[q] = least * round(k[q] / least);
     }
     net->ops->upload(weight, k, 2 * count);
 }
@@ -353,14 +310,14 @@ static void generator_round_waves(Generator *g) {
 /* Cloth's phases at (y,x), and its style */
 static void generator_tell(Generator *g, int y, int x) {
     const Gan *gan = &g->gan;
-    const Image *whole = &g->noise[0];
+    const Node *latent = &gan->g.node[gan->g_latent[0]];
     int count = cloth_waves(g->classes);
     real z[64], given[GENERATOR_STYLES] = { 1 };
-    for (int q = 0; q < whole->w; q++) z[q] = whole->pixels[q];
+    g->ops->download(z, latent->y, latent->c);
     for (int q = 0; q < count; q++)                      /* k of the place in cells, in turns */
         z[q] += (real)((g->fused[q] * (y / 8) + g->fused[count + q] * (x / 8)) / TURN);
-    g->ops->upload(gan->g.node[gan->g_latent[0]].y, z, whole->w);
-    for (int q = 0; q < g->classes && g->share; q++) given[q] = (real)g->share[q];
+    g->ops->upload(latent->y, z, latent->c);
+    for (int q = 0; q < g->classes && g->share; q++) given[q] = g->share[q];
     if (g->classes > 1) g->ops->upload(gan->g.node[gan->g_given].y, given, g->classes);
 }
 
@@ -370,18 +327,14 @@ static int generator_fill(void *generator, int y, int x) {
     Generator *g = generator;
     const Gan *gan = &g->gan;
     int weaves = g->kind == GENERATOR_CLOTH;
-    int good = weaves || generator_upload(g, &gan->g.node[gan->g_content], &g->wide, y, x);
-    for (int i = 0; good && i < gan->latents; i++) {
-        const Node *latent = &gan->g.node[gan->g_latent[i]];
-        int grain = generator_grain(g, i);
-        good = generator_upload(g, latent, &g->noise[i], y / grain, x / grain);
-    }
+    int good = weaves || generator_upload(g, &gan->g.node[gan->g_content], y, x);
+    for (int i = 0; good && i < gan->latents; i++) good = generator_noise(g, i, y, x);
     if (good && weaves) generator_tell(g, y, x);
     return good;
 }
 static int generator_fill_encoder(void *generator, int y, int x) {
     Generator *g = generator;
-    return generator_upload(g, &g->gan.e.node[g->gan.seen.picture], &g->wide, y, x);
+    return generator_upload(g, &g->gan.e.node[g->gan.seen.picture], y, x);
 }
 static int generator_fill_fused(void *generator, int y, int x) {
     Generator *g = generator;
@@ -418,7 +371,7 @@ static int generator_paint(Generator *g, Image *out, int h, int w) {
 /* What G, all of which is in the checkpoint, makes of g->wide and noise */
 static int generator_make(Generator *g, Image *out, int h, int w) {
     Large *l = &g->pieces;
-    if (!generator_fit(g) || !generator_draw(g) ||
+    if (!generator_fit(g) ||
         !net_load(&g->gan.g, &g->checkpoint, g->path, st_meta(&g->checkpoint, "recipe"))) return 0;
     if (g->kind == GENERATOR_CLOTH) generator_round_waves(g);
     l->fill = generator_fill;
@@ -426,49 +379,13 @@ static int generator_make(Generator *g, Image *out, int h, int w) {
     return generator_paint(g, out, h, w);
 }
 
-int generator_weave(Generator *g, Image *cloth, int h, int w) {
-    enum { M = STYLE_MULTIPLE };
+/* cloth of (h,w), with g->repeats multiples of STYLE_MULTIPLE: the waves are then rounded to whole
+ * periods, and the noise beyond an edge is that of the other side. */
+static inline int generator_weave(Generator *g, Image *cloth, int h, int w) {
     *cloth = (Image){ 0 };
     image_free(&g->wide);
-    g->wide.h = (h + M - 1) / M * M, g->wide.w = (w + M - 1) / M * M;
+    g->wide.h = generator_multiple(h), g->wide.w = generator_multiple(w);
     return generator_make(g, cloth, h, w);
-}
-
-/* An RGB picture becomes gray on black, as in training */
-static void generator_on_black(Image *x) {
-    for (long i = 0; i < (long)x->h * x->w; i++) {
-        float l, m = x->mask[i];
-        image_channels(&l, 1, x->pixels + 3 * i, 3, 1);
-        x->pixels[i] = m * l + m - 1;
-    }
-    x->c = 1;
-}
-
-int generator_print(Generator *g, Image *print, const Cutout *cut) {
-    const Image *part = &cut->part;
-    int weaves = g->kind == GENERATOR_CLOTH, adds = generator_repaints(g);
-    int h = part->h, w = part->w, gray = g->channels == 1;
-    double longer = h > w ? h : w, fit = longer / ((adds ? 2 : 4) * g->trained);
-    double by = g->scale > 0 ? g->scale : fmax(1, fit);
-    Image small = { 0 }, made = { 0 };
-    *print = (Image){ 0 };
-    int good = weaves ? generator_weave(g, &made, ceil(h / by), ceil(w / by))
-                      : image_copy(&small, adds ? part : &cut->tones);
-    if (good && adds && gray) generator_on_black(&small);
-    if (!weaves)
-        good = good && resize_in_steps(&small, h / by, w / by, 2)
-            && generator_widen(g, &small) && generator_make(g, &made, small.h, small.w);
-    for (long i = 0; good && adds && i < (long)made.h * made.w * made.c; i++)
-        made.pixels[i] -= small.pixels[i];
-    image_free(&small);
-    good = good && resize_in_steps(&made, h, w, 2) && (!adds || image_copy(print, part));
-    for (long i = 0; good && adds && i < 3L * h * w; i++) {
-        float to = print->pixels[i] + made.pixels[gray ? i / 3 : i];
-        print->pixels[i] = image_clamp(to, -1, 1);
-    }
-    if (good && !adds) *print = made;
-    else image_free(&made);
-    return good;
 }
 
 /* ---- feature fusion ---------------------------------------------------------------------- */
@@ -501,23 +418,65 @@ static int generator_see(Generator *g, const Image *style, double longer, double
 }
 
 /* F16 and G: x = G(t), t: the content's features with (1 - alpha) of their own moments and alpha of
- * the styles', each with its share. (The moments of (1 - alpha) f_c + alpha AdaIN(f_c, f_s) are
+ * the styles', their shares being > 0. (The moments of (1 - alpha) f_c + alpha AdaIN(f_c, f_s) are
  * that.) alpha 0: the picture, as G draws it. In pieces: the moments are of the whole pictures. */
-int generator_fuse(Generator *g, Image *print, const Image *part, const Image *style,
-                   const double *share, int styles) {
-    double all = 0;
+static int generator_fuse(Generator *g, Image *print, const Image *part, const Styles *styles) {
+    double all = styles_sum(styles);
     int good = generator_widen(g, part), h = g->wide.h, w = g->wide.w;
     *print = (Image){ 0 };
     memset(g->fused, 0, sizeof g->fused);
-    for (int i = 0; i < styles; i++) all += share[i];
     g->encoding = 1;
-    for (int i = 0; good && i < styles; i++)
-        good = generator_see(g, &style[i], h > w ? h : w, g->alpha * share[i] / all);
+    for (int i = 0; good && i < styles->count; i++)
+        good = generator_see(g, &styles->picture[i], h > w ? h : w,
+                             g->alpha * styles->share[i] / all);
     g->encoding = 0;
     good = good && generator_widen(g, part) && generator_fit(g) && generator_meet(g, 1 - g->alpha)
         && net_load(&g->gan.g, &g->checkpoint, g->path, "adain")
         && (large_give(&g->pieces, g->gan.g_fused, g->moments) || generator_no_memory());
     g->pieces.fill = generator_fill_fused;
     return good && generator_paint(g, print, part->h, part->w);
+}
+
+/* ---- prints ------------------------------------------------------------------------------ */
+
+/* An RGB picture becomes gray on black, as in training */
+static void generator_on_black(Image *x) {
+    for (long i = 0; i < x->h * x->w; i++) {
+        float l, m = x->mask[i];
+        image_channels(&l, 1, x->pixels + 3 * i, 3, 1);
+        x->pixels[i] = m * l + m - 1;
+    }
+    x->c = 1;
+}
+
+/* print: a new picture of the cut-out's size. adain alone reads the styles, and their shares.
+ * Errors: memory, weights that do not fit or are not finite. */
+static inline int generator_print(Generator *g, Image *print, const Cutout *cut,
+                                  const Styles *styles) {
+    const Image *part = &cut->part;
+    if (g->kind == GENERATOR_ADAIN) return generator_fuse(g, print, part, styles);
+    int weaves = g->kind == GENERATOR_CLOTH, adds = generator_repaints(g);
+    int h = part->h, w = part->w, gray = g->channels == 1;
+    double longer = h > w ? h : w, fit = longer / ((adds ? 2 : 4) * g->trained);
+    double by = g->scale > 0 ? g->scale : fmax(1, fit);
+    Image small = { 0 }, made = { 0 };
+    *print = (Image){ 0 };
+    int good = weaves ? generator_weave(g, &made, ceil(h / by), ceil(w / by))
+                      : image_copy(&small, adds ? part : &cut->tones);
+    if (good && adds && gray) generator_on_black(&small);
+    if (!weaves)
+        good = good && resize_in_steps(&small, h / by, w / by, 2)
+            && generator_widen(g, &small) && generator_make(g, &made, small.h, small.w);
+    for (long i = 0; good && adds && i < made.h * made.w * made.c; i++)
+        made.pixels[i] -= small.pixels[i];
+    image_free(&small);
+    good = good && resize_in_steps(&made, h, w, 2) && (!adds || image_copy(print, part));
+    for (long i = 0; good && adds && i < 3L * h * w; i++) {
+        float to = print->pixels[i] + made.pixels[gray ? i / 3 : i];
+        print->pixels[i] = image_clamp(to, -1, 1);
+    }
+    if (good && !adds) *print = made;
+    else image_free(&made);
+    return good;
 }
 #endif

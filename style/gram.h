@@ -21,16 +21,16 @@
  *     + |mu_l - mu_l*|^2 / |mu_l*|^2.
  *
  *   GramOptions o = gram_defaults(0);
- *   if (!gram_transfer(&result, &content, &style, NULL, 1, &o, ops)) puts(error_text());
- *
- * One .c file says #define GRAM_IMPLEMENTATION; it needs the code of featurenet.h, net.h,
- * safetensors.h, images.h. */
+ *   Styles one = { &style, NULL, 1 };
+ *   if (!gram_transfer(&result, &content, &one, &o, ops)) puts(error_text()); */
 #ifndef GRAM_H
 #define GRAM_H
 #include "core/featurenet.h"
-#include "images/images.h"
+#include "core/matrix.h"
+#include "style/cutout.h"
+#include <stdio.h>
 
-enum { GRAM_LAYERS = 8, GRAM_LEVELS = 24 };
+enum { GRAM_LAYERS = 8, GRAM_LEVELS = 24, GRAM_EVERY = 10 };
 enum { GRAM_ADAM, GRAM_LBFGS };                         /* a step: one evaluation, for both */
 
 /* What the progress callback is shown. Losses are without their weights; Adam: before the step's
@@ -61,39 +61,12 @@ typedef struct GramOptions {
     int noise;                           /* 1: it starts from noise; */
     const Image *start;                  /* 0: from this picture, or NULL: from the content */
     uint64_t seed;                       /* of the built-in filters, and of the noise */
-    int every;                           /* steps from one call of progress to the next */
-    void (*progress)(const GramStep *step);      /* or NULL */
+    void (*progress)(const GramStep *step);      /* every ten steps, and the last; or NULL */
 } GramOptions;
 
-/* vgg 0, 16 or 19. VGG's: relu1_1 relu2_1 relu3_1 relu4_1 relu5_1, content at relu4_2, one level,
- * RGB, as in the paper. */
-GramOptions gram_defaults(int vgg);
-
-/* out: a new picture (h,w,3) of the content's size in [-1,1]. content, style[0..styles): RGB
- * pictures (c = 3) in [-1,1], sides from 16 pixels up. weight: of each style, >= 0, NULL: all
- * alike; the targets are the weighted means of the styles' Gram matrices and means. The same bits
- * for the same options on one table, whatever the number of threads. 0, and a line in error_text():
- * bad options, VGG's file does not fit, no memory, numbers that are not finite. *out is then
- * empty. */
-int gram_transfer(Image *out, const Image *content, const Image *style, const double *weight,
-                  int styles, const GramOptions *o, const Ops *ops);
-
-/* Memory gram_transfer needs where ops computes, in bytes, with scratch; pictures on the host are
- * not counted, L-BFGS's 25 doubles for each of their numbers are. 0: bad options. */
-double gram_bytes(const Image *content, const Image *style, int styles, const GramOptions *o,
-                  const Ops *ops);
-#endif
-
-#if defined(GRAM_IMPLEMENTATION) && !defined(GRAM_IMPLEMENTED)
-#define GRAM_IMPLEMENTED
-#include "core/matrix.h"
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-GramOptions gram_defaults(int vgg) {
-    GramOptions o = { .vgg = vgg, .style = 1, .scale = 1, .seed = 1, .every = 10 };
+/* vgg 0, 16 or 19. VGG's: as in the paper, one level, RGB. */
+static inline GramOptions gram_defaults(int vgg) {
+    GramOptions o = { .vgg = vgg, .style = 1, .scale = 1, .seed = 1 };
     o.style_layers = vgg ? "relu1_1 relu2_1 relu3_1 relu4_1 relu5_1"
                          : "relu1_1 relu1_2 relu2_1 relu2_2 relu3_1 relu3_2";
     o.content_layer = vgg ? "relu4_2" : "luminance";
@@ -118,10 +91,11 @@ static void lbfgs_add(double *d, double k, const double *a, long n) {
     for (long i = 0; i < n; i++) d[i] += k * a[i];
 }
 
-/* to = x - t d, kept in [-most, most]; d = 0 where x is at a bound that -g points out of */
+/* to = x - t d, kept in [-most, most] */
 static void lbfgs_move(double *to, const double *x, double t, double *d, double most, long n) {
     for (long i = 0; i < n; i++) to[i] = fmin(fmax(x[i] - t * d[i], -most), most);
 }
+/* d = 0 where x is at a bound that -g points out of */
 static void lbfgs_hold(double *d, const double *x, const double *g, double most, long n) {
     for (long i = 0; i < n; i++)
         if (g[i] < 0 ? x[i] >= most : x[i] <= -most) d[i] = 0;
@@ -165,7 +139,7 @@ static double lbfgs(double *x, long n, double most, int evaluations, double firs
                     void *context, double *work) {
     double *pair = work, *g = pair + 2 * LBFGS_PAIRS * n, *d = g + n, *to = d + n, *g_to = to + n;
     double f = loss(context, g, x), sy[LBFGS_PAIRS];
-    size_t row = sizeof *x * (size_t)n;
+    size_t row = sizeof *x * n;
     int pairs = 0;
     for (evaluations--; evaluations > 0; ) {
         memcpy(d, g, row);
@@ -173,7 +147,7 @@ static double lbfgs(double *x, long n, double most, int evaluations, double firs
         lbfgs_direction(d, pair, sy, pairs, n);
         lbfgs_hold(d, x, g, most, n);
         double slope = lbfgs_dot(g, d, n), low = 0, high = INFINITY, f_to = f, f_low = f;
-        double t = pairs ? 1 : first * sqrt((double)n / slope);
+        double t = pairs ? 1 : first * sqrt(n / slope);
         int found = 0, trials = slope > 0 ? LBFGS_TRIALS : 0;
         for (; trials > 0 && evaluations > 0 && !found; trials--, evaluations--) {
             double fall = 0, flat = 0;                   /* -g(x).s, -g(x + s).s */
@@ -193,7 +167,7 @@ static double lbfgs(double *x, long n, double most, int evaluations, double firs
         if (!found && !pairs) break;
         if (!found) { pairs = 0; continue; }
         if (pairs == LBFGS_PAIRS)
-            memmove(pair, pair + 2 * n, 2 * row * (size_t)--pairs),
+            memmove(pair, pair + 2 * n, 2 * row * --pairs),
             memmove(sy, sy + 1, sizeof sy - sizeof *sy);
         double *s = pair + 2 * pairs * n, *y = s + n;
         for (long j = 0; j < n; j++) s[j] = to[j] - x[j], y[j] = g_to[j] - g[j];
@@ -223,7 +197,6 @@ typedef struct Gram {
     real *wanted, *ones;                                 /* what they are to be; ones (rows) */
     double size;                                         /* mean square of wanted */
     double work, done;                                   /* pixels times steps: all; so far */
-    int h, w;                                            /* of the result */
 } Gram;
 
 static const double gram_zero[3] = { 0 };
@@ -263,7 +236,7 @@ static int gram_check(Gram *g, const GramOptions *o, const Ops *ops) {
 static int gram_side(const Gram *g, double size) {
     int average = g->o->pooling == FEATURES_AVERAGE;
     int multiple = !g->o->vgg ? 4 : average ? features_multiple(g->deepest) : 1;
-    int n = (int)(size / multiple + 0.5), least = (16 + multiple - 1) / multiple;
+    int n = size / multiple + 0.5, least = (16 + multiple - 1) / multiple;
     return (n < least ? least : n) * multiple;
 }
 
@@ -321,15 +294,13 @@ static double gram_number(const Gram *g) {
 
 /* target: the weighted mean of what the layers say of the styles at this level. longer: a side of
  * the content */
-static int gram_targets(Gram *g, const Image *style, const double *weight, int styles,
-                        double longer) {
-    double all = 0;
-    for (int k = 0; k < styles; k++) all += weight ? weight[k] : 1;
-    for (int k = 0; k < styles; k++) {
+static int gram_targets(Gram *g, const Styles *styles, double longer) {
+    for (int k = 0; k < styles->count; k++) {
+        const Image *style = &styles->picture[k];
         Image small;
-        double r = longer * g->o->scale / (style[k].h > style[k].w ? style[k].h : style[k].w);
-        int h = gram_side(g, r * style[k].h), w = gram_side(g, r * style[k].w);
-        if (!image_resize(&small, &style[k], h, w)) return 0;
+        double r = longer * g->o->scale / fmax(style->h, style->w);
+        int h = gram_side(g, r * style->h), w = gram_side(g, r * style->w);
+        if (!image_resize(&small, style, h, w)) return 0;
         if (g->o->whiten) colour_map(&small, g->unroot, g->mean, gram_zero);
         int good = gram_open(g, &small);
         image_free(&small);
@@ -344,7 +315,7 @@ static int gram_targets(Gram *g, const Image *style, const double *weight, int s
         net_forward(&g->net, 0);
         for (int l = 0; l < g->layers; l++) {
             long c = g->layer[l]->c;
-            real share = (real)((weight ? weight[k] : 1) / all), *target = g->target + g->offset[l];
+            real share = styles_share(styles, k), *target = g->target + g->offset[l];
             gram_measure(g, l);
             g->ops->axpy(target, g->gram, share, c * c);
             if (g->o->centred) g->ops->axpy(target + c * c, g->average, share, c);
@@ -358,7 +329,7 @@ static int gram_targets(Gram *g, const Image *style, const double *weight, int s
 static double gram_difference(Gram *g, const real *x, const real *target, double scale, long n,
                               int look) {
     g->ops->fill(g->dgram, 0, n);
-    g->ops->style_loss_backward(g->dgram, x, target, (real)scale, n);
+    g->ops->style_loss_backward(g->dgram, x, target, scale, n);
     if (look) g->ops->style_loss_forward(g->number, x, target, n);
     return look ? gram_number(g) : 0;
 }
@@ -371,10 +342,10 @@ static double gram_style(Gram *g, int l, double scale, int look) {
     const real *target = g->target + g->offset[l], *mean = g->o->centred ? g->average : NULL;
     gram_measure(g, l);
     double loss = gram_difference(g, g->gram, target, scale, c * c, look);
-    g->ops->gram_backward(node->dy, g->dgram, node->y, mean, rows, (int)c);
+    g->ops->gram_backward(node->dy, g->dgram, node->y, mean, rows, c);
     if (!mean) return loss;
-    loss += gram_difference(g, mean, target + c * c, scale / (double)rows, c, look);
-    g->ops->dense_backward_input(node->dy, g->ones, g->dgram, (int)rows, (int)c, 1);
+    loss += gram_difference(g, mean, target + c * c, scale / rows, c, look);
+    g->ops->dense_backward_input(node->dy, g->ones, g->dgram, rows, c, 1);
     return loss;
 }
 
@@ -391,7 +362,7 @@ static int gram_begin(Gram *g, const Image *content) {
     net_forward(&g->net, 0);
     g->ops->copy(g->wanted, g->seen->y, g->features);
     g->ops->sum_squares(g->number, g->wanted, g->features);
-    g->size = fmax(gram_number(g) / (double)g->features, 1e-12);
+    g->size = fmax(gram_number(g) / g->features, 1e-12);
     return 1;
 }
 static void gram_end(Gram *g) {
@@ -406,7 +377,7 @@ static void gram_loss(Gram *g, GramStep *at, int look) {
     const GramOptions *o = g->o;
     const Ops *ops = g->ops;
     const Node *z = g->picture, *seen = g->seen;
-    real content = (real)(o->content / g->size);
+    real content = o->content / g->size;
     long n = g->features;
     net_forward(&g->net, 0);
     net_zero_activations(&g->net);
@@ -416,7 +387,7 @@ static void gram_loss(Gram *g, GramStep *at, int look) {
         at->total += o->style / g->layers * at->style[l];
     }
     if (seen) ops->squared_error_backward(seen->dy, seen->y, g->wanted, NULL, content, n);
-    if (o->tv > 0) ops->total_variation_backward(z->dy, z->y, (real)o->tv, 1, z->h, z->w, 3);
+    if (o->tv > 0) ops->total_variation_backward(z->dy, z->y, o->tv, 1, z->h, z->w, 3);
     net_backward(&g->net, NET_INPUT);
     if (!look) return;
     if (seen) {
@@ -426,18 +397,6 @@ static void gram_loss(Gram *g, GramStep *at, int look) {
     ops->total_variation_forward(g->number, z->y, 1, z->h, z->w, 3);
     at->tv = gram_number(g);
     at->total += o->content * at->content + o->tv * at->tv;
-}
-
-/* The result from the picture z of a level: its colours, its size, kept in [-1,1] */
-static int gram_result(Image *out, const Gram *g, const Image *z) {
-    Image colored;
-    int good = image_copy(&colored, z);
-    if (good && g->o->whiten) colour_map(&colored, g->root, gram_zero, g->mean);
-    good = good && image_resize(out, &colored, g->h, g->w);
-    image_free(&colored);
-    for (long i = 0; good && i < 3L * out->h * out->w; i++)
-        out->pixels[i] = image_clamp(out->pixels[i], -1, 1);
-    return good;
 }
 
 /* After a step */
@@ -458,9 +417,8 @@ static int gram_adam(Gram *g, Image *picture, GramStep *at, long n) {
     if (!m) return gram_memory(at->h, at->w);
     ops->upload(z, picture->pixels, n);
     for (at->step = 0; at->step < o->steps; at->step++) {
-        int last = at->step + 1 == o->steps;
-        int look = o->progress && (last || (o->every > 0 && at->step % o->every == 0));
-        real rate = (real)(first * (1 - 0.9 * at->step / o->steps));
+        int look = o->progress && (at->step % GRAM_EVERY == 0 || at->step + 1 == o->steps);
+        real rate = first * (1 - 0.9 * at->step / o->steps);
         gram_loss(g, at, look);
         ops->adam_step(z, m, m + n, dz, n, rate, 0.9f, 0.999f, 1e-8f, at->step + 1);
         if (!o->whiten) ops->clip(z, 1, n);
@@ -478,24 +436,23 @@ static double gram_evaluate(void *context, double *dx, const double *x) {
     Gram *g = search->g;
     GramStep *at = search->at, *best = &search->best;
     float *trial = search->trial.pixels;
-    int every = g->o->every;
     long n = 3L * search->trial.h * search->trial.w;
-    for (long i = 0; i < n; i++) trial[i] = (float)x[i];
+    for (long i = 0; i < n; i++) trial[i] = x[i];
     g->ops->upload(g->picture->y, trial, n);
     gram_loss(g, at, 1);
     double loss = at->total;
     if (at->step == 0 || loss < best->total)
-        *best = *at, memcpy(search->z->pixels, trial, sizeof *trial * (size_t)n);
+        *best = *at, memcpy(search->z->pixels, trial, sizeof *trial * n);
     g->ops->download(trial, g->picture->dy, n);
     for (long i = 0; i < n; i++) dx[i] = trial[i];
     best->step = at->step++;
-    gram_report(g, best, every > 0 && best->step % every == 0);
+    gram_report(g, best, best->step % GRAM_EVERY == 0);
     return loss;
 }
 static int gram_lbfgs(Gram *g, Image *z, GramStep *at, long n) {
     const GramOptions *o = g->o;
     GramSearch search = { .g = g, .at = at, .z = z };
-    double *x = malloc(sizeof *x * (LBFGS_ROWS + 1) * (size_t)n);
+    double *x = malloc(sizeof *x * (LBFGS_ROWS + 1) * n);
     int good = (x && image_copy(&search.trial, z)) || gram_memory(z->h, z->w);
     if (good) {
         for (long i = 0; i < n; i++) x[i] = z->pixels[i];
@@ -525,30 +482,26 @@ static int gram_level(Gram *g, Image *z, const Image *content, GramStep *at) {
 
 /* ----------------------------------------------------------------------------- the whole way */
 
-/* The sides of each level, coarsest first, and how many levels. */
+/* The sides of each level, finest first, and how many levels. */
 static int gram_levels(const Gram *g, const Image *content, int side[GRAM_LEVELS][2]) {
-    int shorter = content->h < content->w ? content->h : content->w, levels = 1;
-    int least = g->o->smallest;
-    double ratio[GRAM_LEVELS] = { 1 };
-    while (least > 0 && levels < GRAM_LEVELS && shorter * ratio[levels - 1] * 0.7 >= least)
-        ratio[levels] = ratio[levels - 1] * 0.7, levels++;
-    for (int i = 0; i < levels; i++) {
-        side[i][0] = gram_side(g, content->h * ratio[levels - 1 - i]);
-        side[i][1] = gram_side(g, content->w * ratio[levels - 1 - i]);
-    }
+    int levels = 0, least = g->o->smallest;
+    double ratio = 1, shorter = fmin(content->h, content->w);
+    do {
+        side[levels][0] = gram_side(g, content->h * ratio);
+        side[levels++][1] = gram_side(g, content->w * ratio);
+        ratio *= 0.7;
+    } while (least > 0 && levels < GRAM_LEVELS && shorter * ratio >= least);
     return levels;
 }
 
-static int gram_pictures(const Image *content, const Image *style, const double *weight, int styles,
-                         const GramOptions *o) {
+static int gram_pictures(const Image *content, const Styles *styles, const GramOptions *o) {
     static const char *const what[] = { "content", "start", "style" };
-    double all = 0;
-    if (styles < 1) return fail("no style picture");
-    for (int k = 0; k < styles; k++) all += weight ? weight[k] : 1;
+    double all = styles_sum(styles);
+    if (styles->count < 1) return fail("no style picture");
     if (!(all > 0 && isfinite(all)))
         return fail("the weights of the styles add up to %g: expected more than 0", all);
-    for (int k = 0; k < styles + 2; k++) {
-        const Image *p = k > 1 ? &style[k - 2] : k && o->start ? o->start : content;
+    for (int k = 0; k < styles->count + 2; k++) {
+        const Image *p = k > 1 ? &styles->picture[k - 2] : k && o->start ? o->start : content;
         if (p->c != 3 || p->h < 16 || p->w < 16)
             return fail("a %s picture of %d x %d, %d channels: expected RGB and sides from 16 "
                         "pixels up", what[k > 1 ? 2 : k], p->w, p->h, p->c);
@@ -556,36 +509,37 @@ static int gram_pictures(const Image *content, const Image *style, const double 
     return 1;
 }
 
-/* The networks live one after the other. That of the content has Adam's moments or L-BFGS's pairs
- * beside it, the content's features, ones */
-double gram_bytes(const Image *content, const Image *style, int styles, const GramOptions *o,
-                  const Ops *ops) {
+/* Memory gram_transfer needs where ops computes, in bytes, with scratch; pictures on the host are
+ * not counted, L-BFGS's 25 doubles for each of their numbers are. 0: bad options. The networks live
+ * one after the other. That of the content has Adam's moments or L-BFGS's pairs beside it, the
+ * content's features, ones. */
+static inline double gram_bytes(const Image *content, const Styles *styles, const GramOptions *o,
+                                const Ops *ops) {
     Gram g;
     double most = 0, each = o->optimizer == GRAM_LBFGS ? (LBFGS_ROWS + 1) * sizeof(double)
                                                        : 2 * sizeof(real);
     if (!gram_check(&g, o, ops)) return 0;
-    for (int k = -1; k < styles; k++) {
-        const Image *p = k < 0 ? content : &style[k];
+    for (int k = -1; k < styles->count; k++) {
+        const Image *p = k < 0 ? content : &styles->picture[k];
         double r = k < 0 ? 1 : o->scale * fmax(content->h, content->w) / fmax(p->h, p->w);
         int h = gram_side(&g, r * p->h), w = gram_side(&g, r * p->w);
         if (!gram_describe(&g, h, w)) return 0;
         double bytes = net_bytes(&g.net, NET_INPUT) + net_scratch_bytes(&g.net);
         long numbers = g.targets + 3 * g.most + 1 + (k < 0 ? g.rows + g.features : 0);
         if (k < 0) bytes += 3.0 * h * w * each;
-        most = fmax(most, bytes + (double)numbers * sizeof(real));
+        most = fmax(most, bytes + numbers * sizeof(real));
     }
     return most;
 }
 
 /* Whitening: the content begins with the style's colours: z = root^-1 T (x - mean), T by
  * colour_monge; start: z = root^-1 (x - mean). gray: the luminance of z */
-static void gram_colours(Gram *g, Image *content, Image *start, const Image *style,
-                         const double *weight, int styles) {
+static void gram_colours(Gram *g, Image *content, Image *start, const Styles *styles) {
     static const double light[3] = { 0.299, 0.587, 0.114 };
     double mean[3], c[9], s[9], a[9], b[9];
     for (int i = 0; i < 9; i += 4) g->root[i] = 1;
     if (g->o->whiten) {
-        colour_statistics(g->mean, s, style, weight, styles);
+        colour_statistics(g->mean, s, styles->picture, styles->share, styles->count);
         colour_statistics(mean, c, content, NULL, 1);
         colour_monge(a, c, s);
         for (int i = 0; i < 9; i += 4) s[i] += COLOUR_RIDGE;     /* one flat colour has a root */
@@ -600,43 +554,45 @@ static void gram_colours(Gram *g, Image *content, Image *start, const Image *sty
 
 /* ~ N(0, 0.3^2) */
 static void gram_noise(Image *z, uint64_t seed) {
-    for (long i = 0; i < 3L * z->h * z->w; i++) {
-        uint32_t k[4];
-        float normal[2];
-        philox4x32(k, seed, 1 << 20, (uint64_t)i);
-        box_muller(normal, k[0], k[1]);
-        z->pixels[i] = 0.3f * normal[0];
-    }
+    for (long i = 0; i < 3L * z->h * z->w; i++)
+        z->pixels[i] = 0.3f * philox_normal(seed, 1 << 20, 4 * i);
 }
 
-int gram_transfer(Image *out, const Image *content, const Image *style, const double *weight,
-                  int styles, const GramOptions *o, const Ops *ops) {
+/* out: a new picture (h,w,3) of the content's size in [-1,1]. content, styles: RGB pictures in
+ * [-1,1], sides from 16 pixels up; shares >= 0. The targets are the weighted means of the styles'
+ * Gram matrices and means. The same bits for the same options on one table, whatever the number of
+ * threads. 0, and a line in error_text(): bad options, VGG's file does not fit, no memory, numbers
+ * that are not finite. *out is then empty. */
+static inline int gram_transfer(Image *out, const Image *content, const Styles *styles,
+                                const GramOptions *o, const Ops *ops) {
     Gram g;
     GramStep at = {0};
     Image guide = {0}, start = {0}, z = {0};
     int side[GRAM_LEVELS][2];
     *out = (Image){0};
-    if (!gram_check(&g, o, ops) || !gram_pictures(content, style, weight, styles, o)) return 0;
+    if (!gram_check(&g, o, ops) || !gram_pictures(content, styles, o)) return 0;
     int good = image_copy(&guide, content) && (!o->start || image_copy(&start, o->start));
-    if (good) gram_colours(&g, &guide, &start, style, weight, styles);
-    g.h = content->h, g.w = content->w;
+    if (good) gram_colours(&g, &guide, &start, styles);
     at.levels = gram_levels(&g, content, side), at.steps = o->steps, at.layers = g.layers;
     for (int i = 0; i < at.levels; i++) g.work += (double)side[i][0] * side[i][1] * o->steps;
     for (int l = 0; l < g.layers; l++) strcpy(at.layer[l], g.name[l]);
     for (at.level = 0; at.level < at.levels && good; at.level++) {
         Image wanted = {0}, next = {0};
         const Image *from = at.level ? &z : start.pixels ? &start : &guide;
-        at.h = side[at.level][0], at.w = side[at.level][1];
+        at.h = side[at.levels - 1 - at.level][0], at.w = side[at.levels - 1 - at.level][1];
         good = image_resize(&wanted, &guide, at.h, at.w) && image_resize(&next, from, at.h, at.w);
         if (good && at.level == 0 && o->noise) gram_noise(&next, o->seed);
         image_free(&z);
         z = next;
-        good = good && gram_targets(&g, style, weight, styles, fmax(at.h, at.w))
+        good = good && gram_targets(&g, styles, fmax(at.h, at.w))
             && gram_level(&g, &z, &wanted, &at);
         image_free(&wanted);
         g.done += (double)at.h * at.w * o->steps;
     }
-    good = good && gram_result(out, &g, &z);
+    if (good && o->whiten) colour_map(&z, g.root, gram_zero, g.mean);
+    good = good && image_resize(out, &z, content->h, content->w);
+    for (long i = 0; good && i < 3L * out->h * out->w; i++)
+        out->pixels[i] = image_clamp(out->pixels[i], -1, 1);
     if (g.gram) ops->release(g.gram);
     image_free(&guide), image_free(&start), image_free(&z);
     return good;

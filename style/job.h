@@ -99,8 +99,7 @@ static Option table[] = {
         "weight of the total variation (0.02; VGG 0.01)"),
     INT_OPTION("--steps", &opt.steps, NULL, 0, 1000000, GRAM,
         "of each level (60; VGG 300 in one level)"),
-    WORD_OPTION("--optimizer", &opt.optimizer, "adam lbfgs", "adam", GRAM,
-        "adam or lbfgs"),
+    WORD_OPTION("--optimizer", &opt.optimizer, "adam lbfgs", "adam", GRAM, "adam or lbfgs"),
     TEXT_OPTION("--init", &opt.init, "content", GRAM,
         "start from the content, from noise, or from a picture"),
     SEED_OPTION("--seed", &opt.seed, "1", PATCHES | GRAM | GENERATOR | DRAW,
@@ -132,11 +131,11 @@ static inline double chosen(const char *name, double otherwise) {
 
 /* "patches, gram" */
 static inline const char *method_names(unsigned jobs) {
-    static const char *const names[] = { "patches", "gram", "generator", "adain", "draw" };
     static char text[64];
-    *text = 0;
-    for (int i = 0; i < 5; i++)
-        if (jobs >> i & 1) strcat(strcat(text, *text ? ", " : ""), names[i]);
+    char *end = text;
+    for (const char *name = table->words; jobs; jobs >>= 1, name += strcspn(name, " ") + 1)
+        if (jobs & 1)
+            end += sprintf(end, "%s%.*s", end > text ? ", " : "", (int)strcspn(name, " "), name);
     return text;
 }
 
@@ -180,7 +179,7 @@ static int styles_behind(int k, int first) {
     return i - first;
 }
 static void check_masks(void) {
-    int good = !opt.styles.count || opt.styles.at[0] > opt.masks.at[0];
+    int good = opt.styles.at[0] > opt.masks.at[0];
     for (int k = 0, first = 0; k < opt.masks.count; k++) {
         int own = styles_behind(k, first);
         good = good && own, first += own;
@@ -220,8 +219,7 @@ static inline void check_options(void) {
         { !*opt.output && !*opt.sheet,
           "--output is missing: the .png or .jpg file to write, or a folder" },
         { *opt.sheet && !kind, "--sheet: expected a name that ends in .png or .jpg" },
-        { given("--seed") && *opt.interpolate,
-          "--interpolate and --seed: expected one of them" },
+        { given("--seed") && *opt.interpolate, "--interpolate and --seed: expected one of them" },
         { !strcmp(opt.sheet, opt.output), "--sheet and --output: expected two names" },
         { strlen(opt.generator) > 3900 || strlen(opt.content) > 3900 || strlen(opt.output) > 3900 ||
           strlen(opt.sheet) > 3900, "a path is too long" } };

@@ -11,11 +11,12 @@
  *   mean = 1/N sum x     var = 1/N sum x^2 - mean^2     (in double; each pixel counts once)
  * What a layer is given depends on the layers before it. So there is a walk over all pieces for
  * each normalisation, up to its input, with those before it settled: for the style generator's nine
- * together the work of four passes; then one pass that paints.
- * One .c file says #define LARGE_IMPLEMENTATION. */
+ * together the work of four passes; then one pass that paints. */
 #ifndef LARGE_H
 #define LARGE_H
 #include "core/net.h"
+#include <stdlib.h>
+#include <string.h>
 
 typedef struct Large {
     Net *net;                           /* described for a piece, finished for inference, n = 1 */
@@ -27,21 +28,6 @@ typedef struct Large {
     void (*progress)(double fraction);  /* or NULL */
     double done, total;                 /* pieces so far, and in all: for progress */
 } Large;
-
-int large_pieces(const Large *l);
-/* moments: c means, then c variances of node i's output, over the whole picture. large_give uploads
- * them as node i's: it and those before it use them; large_settle does both for every instance
- * norm. 0: out of memory, or fill failed */
-int large_moments(Large *l, int i, double *moments);
-int large_give(Large *l, int i, const double *moments);
-int large_settle(Large *l);
-int large_paint(Large *l, int i, float *out);           /* node i, as large as the picture */
-#endif
-
-#if defined(LARGE_IMPLEMENTATION) && !defined(LARGE_IMPLEMENTED)
-#define LARGE_IMPLEMENTED
-#include <stdlib.h>
-#include <string.h>
 
 /* Along one side: the piece covers start.., [from, to) is kept, from is the `to` before it */
 typedef struct LargeSpan { int start, from, to; } LargeSpan;
@@ -55,67 +41,66 @@ static LargeSpan large_span(int i, int whole, int piece, int overlap) {
     return (LargeSpan){ i * step, i ? i * step + overlap : 0, (i + 1) * step + overlap };
 }
 static int large_across(const Large *l) { return large_count(l->w, l->piece_w, l->overlap); }
-int large_pieces(const Large *l) {
+static inline int large_pieces(const Large *l) {
     return large_across(l) * large_count(l->h, l->piece_h, l->overlap);
 }
 
-/* Each piece through the nodes up to `node`; take(what, ..) is given its output: host (h,w,c), of
- * which rows y.from - y.start .. and columns x.from - x.start .. count, in the node's pixels */
-typedef void LargeTake(void *what, const real *host, const Node *node, LargeSpan y, LargeSpan x);
 static LargeSpan large_scale(LargeSpan s, int up, int down) {
     return (LargeSpan){ s.start * up / down, s.from * up / down, s.to * up / down };
 }
-static int large_walk(Large *l, int node, LargeTake *take, void *what) {
-    const Node *from = &l->net->node[node];
-    long count = (long)from->h * from->w * from->c;
-    int pieces = large_pieces(l), across = large_across(l);
-    real *host = malloc((size_t)count * sizeof *host);
-    int good = host != NULL;
-    for (int i = 0; good && i < pieces; i++) {
-        LargeSpan y = large_span(i / across, l->h, l->piece_h, l->overlap);
-        LargeSpan x = large_span(i % across, l->w, l->piece_w, l->overlap);
+
+/* Each piece through the nodes up to i. What is kept of the output: out (h,w,c) gets it, or where
+ * out is NULL, sums (2,c) get the sums of its numbers and of their squares: in the node's pixels */
+static int large_walk(Large *l, int i, float *out, double *sums) {
+    const Node *node = &l->net->node[i];
+    int pieces = large_pieces(l), across = large_across(l), c = node->c, good = 1;
+    long count = (long)node->h * node->w * c, width = (long)l->w * node->h / l->piece_h;
+    real *host = malloc(count * sizeof *host);
+    for (int piece = 0; host && good && piece < pieces; piece++) {
+        LargeSpan y = large_span(piece / across, l->h, l->piece_h, l->overlap);
+        LargeSpan x = large_span(piece % across, l->w, l->piece_w, l->overlap);
         if (!(good = l->fill(l->context, y.start, x.start))) break;
-        net_forward_part(l->net, 0, node + 1);
-        l->net->ops->download(host, from->y, count);
-        y = large_scale(y, from->h, l->piece_h), x = large_scale(x, from->h, l->piece_h);
-        take(what, host, from, y, x);
+        net_forward_part(l->net, 0, i + 1);
+        l->net->ops->download(host, node->y, count);
+        y = large_scale(y, node->h, l->piece_h), x = large_scale(x, node->h, l->piece_h);
+        for (int v = y.from; v < y.to; v++)
+            for (int u = x.from; u < x.to; u++) {
+                const real *from = host + ((long)(v - y.start) * node->w + u - x.start) * c;
+                for (int k = 0; k < c; k++)
+                    if (out) out[(v * width + u) * c + k] = from[k];
+                    else sums[k] += from[k], sums[c + k] += (double)from[k] * from[k];
+            }
         l->done++;
         if (l->progress) l->progress(l->done < l->total ? l->done / l->total : 1);
     }
     free(host);
-    return good;
+    return host && good;
 }
 
-typedef struct LargeSums { double *sum, *square, count; } LargeSums;
-static void large_add(void *what, const real *host, const Node *node, LargeSpan y, LargeSpan x) {
-    LargeSums *s = what;
-    for (int i = y.from; i < y.to; i++)
-        for (int j = x.from; j < x.to; j++) {
-            const real *at = host + ((long)(i - y.start) * node->w + j - x.start) * node->c;
-            for (int k = 0; k < node->c; k++)
-                s->sum[k] += at[k], s->square[k] += (double)at[k] * at[k];
-        }
-    s->count += (double)(y.to - y.from) * (x.to - x.from);
-}
-int large_moments(Large *l, int i, double *moments) {
-    int c = l->net->node[i].c;
-    double *mean = moments, *var = moments + c;
-    LargeSums s = { mean, var, 0 };
-    memset(moments, 0, 2 * (size_t)c * sizeof *moments);
-    if (!large_walk(l, i, large_add, &s)) return 0;
-    for (int k = 0; k < c; k++) {
-        mean[k] /= s.count;
-        var[k] = var[k] / s.count - mean[k] * mean[k];
+/* Node i, as large as the picture. 0: out of memory, or fill failed */
+static inline int large_paint(Large *l, int i, float *out) { return large_walk(l, i, out, NULL); }
+
+/* moments: c means, then c variances of node i's output, over the whole picture */
+static inline int large_moments(Large *l, int i, double *moments) {
+    const Node *node = &l->net->node[i];
+    double *mean = moments, *var = moments + node->c;
+    double count = (l->h * node->h / l->piece_h) * (l->w * node->h / l->piece_h);
+    memset(moments, 0, 2 * node->c * sizeof *moments);
+    if (!large_walk(l, i, NULL, moments)) return 0;
+    for (int k = 0; k < node->c; k++) {
+        mean[k] /= count;
+        var[k] = var[k] / count - mean[k] * mean[k];
         if (var[k] < 0) var[k] = 0;     /* rounding, where all are alike; not a number stays one */
     }
     return 1;
 }
 
-int large_give(Large *l, int i, const double *moments) {
+/* They become node i's: it and those before it use them. 0: out of memory */
+static inline int large_give(Large *l, int i, const double *moments) {
     Net *net = l->net;
     long n = 2L * net->node[i].c;
-    real *host = malloc((size_t)n * sizeof *host);
-    for (long k = 0; host && k < n; k++) host[k] = (real)moments[k];
+    real *host = malloc(n * sizeof *host);
+    for (long k = 0; host && k < n; k++) host[k] = moments[k];
     if (host) net->ops->upload(net->save + net->node[i].saved, host, n);
     free(host);
     net->given = i + 1;
@@ -124,30 +109,18 @@ int large_give(Large *l, int i, const double *moments) {
 
 /* is it an instance norm? */
 static int large_norm(const Node *node) { return node->saved >= 0 && node->running < 0; }
-int large_settle(Large *l) {
+/* Both for every instance norm */
+static inline int large_settle(Large *l) {
     int good = 1, norms = 0;
     for (int i = 0; i < l->net->nodes; i++) norms += large_norm(&l->net->node[i]);
     l->net->given = 0, l->done = 0, l->total = (norms + 1.) * large_pieces(l);
     for (int i = 0; good && i < l->net->nodes; i++) {
         const Node *node = &l->net->node[i];
         if (!large_norm(node)) continue;
-        double *moments = malloc(2 * (size_t)node->c * sizeof *moments);
+        double *moments = malloc(2 * node->c * sizeof *moments);
         good = moments && large_moments(l, node->a, moments) && large_give(l, i, moments);
         free(moments);
     }
     return good;
-}
-
-typedef struct LargePage { float *pixels; int w; } LargePage;
-static void large_place(void *what, const real *host, const Node *node, LargeSpan y, LargeSpan x) {
-    LargePage *page = what;
-    for (int i = y.from; i < y.to; i++)
-        for (long j = (long)x.from * node->c; j < (long)x.to * node->c; j++)
-            page->pixels[(long)i * page->w * node->c + j] =
-                (float)host[((long)(i - y.start) * node->w - x.start) * node->c + j];
-}
-int large_paint(Large *l, int i, float *out) {
-    LargePage page = { out, l->w };
-    return large_walk(l, i, large_place, &page);
 }
 #endif

@@ -3,7 +3,8 @@
  *
  *     PatchesOptions o = patches_default(PATCHES_PRINT);
  *     cutout_take(&cut, &photo, PATCHES_MARGIN, PATCHES_SMALLEST, 0);         (style/cutout.h)
- *     if (!patches_transfer(&print, &cut, &cloth, NULL, 1, &o, &ops_tiled)) puts(error_text());
+ *     Styles one = { &cloth, NULL, 1 };
+ *     if (!patches_transfer(&print, &cut, &one, &o, &ops_tiled)) puts(error_text());
  *
  *   PATCHES_PAINT   the picture is painted anew in the style
  *   PATCHES_PRINT   the style is a cloth, whose pattern covers the garment
@@ -18,66 +19,44 @@
  *   2. vote    every pixel of x becomes the average of the style's pixels that the matched
  *              patches lay upon it
  *   3. pull    its luminance goes some way towards a guide, which is made of the content's; then
- *              again from 1, and on to finer levels
+ *              again from 1, and on to finer levels: the shorter side of the coarsest has 32 to
+ *              45 pixels, each level is .7 of the next
  * A patch has 7 x 7 pixels of four numbers: R, G, B and t * luminance, where x shows t * guide
  * instead: the patch found is not only like x, it is as light or dark as the content. Patches are
  * compared in their first 38 principal components.
  *
  * Deterministic: the same bits for any number of threads, and again on the same GPU. Another
  * processor rounds in another way, and where two patches are equally like x it takes the other one:
- * its pixels differ, the mean distance of its patches to the style's does so by less than 3%.
- *
- * One .c file says #define PATCHES_IMPLEMENTATION; it needs the code of cutout.h. */
+ * its pixels differ, the mean distance of its patches to the style's does so by less than 3%. */
 #ifndef PATCHES_H
 #define PATCHES_H
 #include "layers.h"
 #include "style/cutout.h"
-#include <stdint.h>
 
 typedef enum PatchesMode { PATCHES_PAINT, PATCHES_PRINT } PatchesMode;
 enum { PATCHES_STYLES = 8, PATCHES_LEVELS = 16 };
 enum { PATCHES_MARGIN = 4, PATCHES_SMALLEST = 16 };     /* of the cut-out: around it, its sides */
 
 typedef struct PatchesOptions {
-    PatchesMode mode;       /*                                                   paint   print */
-    double content_weight;  /* 0..1: how strongly the content's luminance guides    .5      .1 */
-    double style_scale;     /* 1/8..8: size of the motifs; 1, paint: the style is    1       1
-                             * as long as what is painted, print: it covers it; a tileable
-                             * style: as drawn on a garment of 256 pixels */
-    double detail;          /* 0..1: fine luminance detail of the content,         .35       0
-                             * added at the end */
-    int size;               /* 32..4096: larger cut-outs are painted this long,   1024    1024
-                             * and enlarged */
-    int levels;             /* 0..16: of the pyramid, each .7 of the one before;     0       0
-                             * 0: down to a short side of 32 */
-    int iterations;         /* 1..32: matches and votes a level                      4       4 */
-    uint64_t seed;          /* another seed: another result                          1       1 */
-    double memory;          /* bytes that may be taken: to need more is an error   2e9     2e9 */
-    void (*progress)(int level, int levels, double fraction);    /* or NULL; after each vote */
+    PatchesMode mode;
+    double content_weight;  /* 0..1: how strongly the content's luminance guides */
+    double style_scale;     /* 1/8..8: size of the motifs; 1, paint: the style is as long as what is
+                             * painted, print: it covers it; a tileable style: as drawn on a garment
+                             * of 256 pixels */
+    double detail;          /* 0..1: fine luminance detail of the content, added at the end */
+    int size;               /* 32..4096: larger cut-outs are painted this long, and enlarged */
+    int iterations;         /* 1..32: matches and votes a level */
+    uint64_t seed;          /* another seed: another result */
+    double memory;          /* bytes that may be taken: to need more is an error */
+    void (*progress)(double fraction);          /* or NULL; after each vote */
 } PatchesOptions;
 
-PatchesOptions patches_default(PatchesMode mode);
-
-/* print: a new picture of the cut-out's size, RGB; where a style has a mask, with the mask of the
- * patches that it is made of. cut: with a mask; style[i]: RGB; sides of at least 16 pixels;
- * weight[i] > 0: shares of the styles (NULL: equal); ops: the table that searches, in float.
- * Returns 0 after an error, *print is empty then.
- * Errors: an option out of range, a picture too small or with a pixel that is not finite, a mask
- * of less than 64 pixels, memory. */
-int patches_transfer(Image *print, const Cutout *cut, const Image *style, const double *weight,
-                     int styles, const PatchesOptions *o, const Ops *ops);
-
-/* The most memory, in bytes, that patches_transfer takes for a cut-out of (h,w), with the print and
- * what the table borrows; exact within a few percent. 0: it would refuse these sizes. */
-double patches_bytes(int h, int w, const Image *style, int styles, const PatchesOptions *o,
-                     const Ops *ops);
-#endif
-
-#if defined(PATCHES_IMPLEMENTATION) && !defined(PATCHES_IMPLEMENTED)
-#define PATCHES_IMPLEMENTED
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
+static inline PatchesOptions patches_default(PatchesMode mode) {
+    PatchesOptions o = { .mode = mode, .content_weight = .5, .style_scale = 1, .detail = .35,
+                         .size = 1024, .iterations = 4, .seed = 1, .memory = 2e9 };
+    if (mode == PATCHES_PRINT) o.content_weight = .1, o.detail = 0;
+    return o;
+}
 
 /* A patch: 7 runs of 28 contiguous floats, 38 components. The widest grid of queries, and room for
  * it around x */
@@ -100,7 +79,7 @@ static inline float pm_luminance(const float *p) {
 static void pm_components(float *basis, const float *c, double *work) {
     double *v = work, *u = v + PM_TAPS * PM_KEPT, trace = 0;
     for (int t = 0; t < PM_TAPS; t++) trace += c[t * PM_TAPS + t];
-    for (int i = 0; i < PM_TAPS * PM_KEPT; i++) v[i] = philox_uniform(1, 1, (uint64_t)i) - .5f;
+    for (int i = 0; i < PM_TAPS * PM_KEPT; i++) v[i] = philox_uniform(1, 1, i) - .5f;
     for (int round = 0; round < 12; round++) {
         #pragma omp parallel for
         for (int i = 0; i < PM_KEPT * PM_TAPS; i++) {
@@ -123,7 +102,7 @@ static void pm_components(float *basis, const float *c, double *work) {
         }
     }
     for (int i = 0; i < PM_TAPS * PM_KEPT; i++)
-        basis[i] = (float)v[i % PM_KEPT * PM_TAPS + i / PM_KEPT];
+        basis[i] = v[i % PM_KEPT * PM_TAPS + i / PM_KEPT];
 }
 
 /* ---- statistics ----------------------------------------------------------------------------- */
@@ -139,7 +118,7 @@ static void pm_box(float *to, const float *from, long lines, long next, long n, 
             if (i + r < n) sum += x[(i + r) * step];
             if (i - r > 0) sum -= x[(i - r - 1) * step];
             long low = i - r > 0 ? i - r : 0, high = pm_smaller(i + r, n - 1);
-            to[line * next + i * step] = (float)(sum / (double)(high - low + 1));
+            to[line * next + i * step] = sum / (high - low + 1);
         }
     }
 }
@@ -155,14 +134,14 @@ static void pm_blur(float *x, float *spare, long h, long w, double sigma) {
 
 /* map[b] = the tone of the style that has the same rank as tones in bin b of the content.
  * content, style: how much lies in each of PM_BINS bins of [0,1] */
-static int pm_bin(float tone) { return (int)image_clamp(tone * PM_BINS, 0, PM_BINS - 1); }
+static int pm_bin(float tone) { return image_clamp(tone * PM_BINS, 0, PM_BINS - 1); }
 static void pm_map_tones(float *map, const double *content, const double *style) {
     double all[2] = {0}, below[2] = {0};
     for (int b = 0; b < PM_BINS; b++) all[0] += content[b], all[1] += style[b];
     for (int b = 0, s = 0; b < PM_BINS; below[0] += content[b++]) {
         double rank = (below[0] + content[b] / 2) / fmax(all[0], 1e-30);
         while (s < PM_BINS - 1 && below[1] + style[s] < rank * all[1]) below[1] += style[s++];
-        map[b] = ((float)s + .5f) / PM_BINS;
+        map[b] = (s + .5f) / PM_BINS;
     }
 }
 
@@ -180,7 +159,7 @@ typedef struct PmGrid { int rows, cols, phase_y, phase_x; } PmGrid;     /* of qu
 typedef struct Pm {                     /* everything a run holds; pictures are in [0,1] */
     const PatchesOptions *o;
     const Ops *ops;
-    const Image *source;                /* the styles, as given */
+    const Styles *source;               /* as given */
     int h, w, styles, levels, clear, style_h[PATCHES_STYLES], style_w[PATCHES_STYLES];
     double share[PATCHES_STYLES];
     float tone_weight;                  /* t above */
@@ -205,16 +184,17 @@ typedef struct Pm {                     /* everything a run holds; pictures are 
 
 /* A level of (h,w) where the styles have `scale` of their full size. Returns 0: too large */
 static int pm_plan_level(PmLevel *l, const Pm *m, double scale) {
-    l->h = (int)lround(m->h * scale), l->w = (int)lround(m->w * scale);
+    l->h = lround(m->h * scale), l->w = lround(m->w * scale);
     for (l->stride = 1; l->stride < PM_STRIDE; l->stride++)
         if ((l->h / l->stride + 2L) * (l->w / l->stride + 2L) <= PM_QUERIES) break;
     for (int i = 0; i < m->styles; i++) {
-        int room = m->source[i].tileable ? 0 : PM_SIDE - 1;     /* else it is followed by itself */
-        int rows = (int)fmax(lround(m->style_h[i] * scale), PM_SIDE + 4) - room;
-        int cols = (int)fmax(lround(m->style_w[i] * scale), PM_SIDE + 4) - room;
+        /* a tileable style is followed by itself */
+        int room = m->source->picture[i].tileable ? 0 : PM_SIDE - 1;
+        int rows = fmax(lround(m->style_h[i] * scale), PM_SIDE + 4) - room;
+        int cols = fmax(lround(m->style_w[i] * scale), PM_SIDE + 4) - room;
         double keys = fmax(1, PM_KEYS * m->share[i]);
         l->in[i].top = l->atlas_h, l->in[i].rows = rows, l->in[i].cols = cols;
-        l->in[i].step = fmax(1, sqrt((double)rows * cols / keys));
+        l->in[i].step = fmax(1, sqrt(rows * cols / keys));
         l->atlas_h += rows + PM_SIDE - 1;
         if (cols + PM_SIDE - 1 > l->atlas_w) l->atlas_w = cols + PM_SIDE - 1;
     }
@@ -222,34 +202,29 @@ static int pm_plan_level(PmLevel *l, const Pm *m, double scale) {
 }
 
 /* Sizes of everything, for a cut-out of (h,w): x has them too, or those of o->size. */
-static int pm_plan(Pm *m, int cut_h, int cut_w, const Image *style, int styles,
-                   const double *weight, const PatchesOptions *o, const Ops *ops) {
-    double by = fmin(1, o->size / fmax(cut_h, cut_w)), total = 0, scale = 1;
-    int h = (int)lround(cut_h * by), w = (int)lround(cut_w * by);
-    memset(m, 0, sizeof *m);
-    m->o = o, m->ops = ops, m->source = style, m->styles = styles;
-    m->tone_weight = (float)(o->content_weight * 7 / 6);
-    m->h = h, m->w = w;
-    for (int i = 0; i < styles; i++) m->clear |= style[i].mask != NULL;
-    double longer = h > w ? h : w, shorter = h < w ? h : w;
-    int good = 1, most = o->levels ? o->levels : PATCHES_LEVELS;
-    int least = o->levels ? PATCHES_SMALLEST : 32;
+static int pm_plan(Pm *m, int cut_h, int cut_w) {
+    const PatchesOptions *o = m->o;
+    double by = fmin(1, o->size / fmax(cut_h, cut_w)), scale = 1;
+    int h = m->h = lround(cut_h * by), w = m->w = lround(cut_w * by), good = 1;
+    double longer = fmax(h, w), shorter = fmin(h, w);
+    m->tone_weight = o->content_weight * 7 / 6;
     if (shorter < PATCHES_SMALLEST)
         return fail("patches: %d x %d pixels at size %d leave a side below %d: give a larger size",
                     cut_w, cut_h, o->size, PATCHES_SMALLEST);
-    for (int i = 0; i < styles; i++) total += weight ? weight[i] : 1;
-    for (int i = 0; i < styles; i++) {
-        const Image *s = &style[i];
-        double own = s->h > s->w ? s->h : s->w, cover = fmax((double)h / s->h, (double)w / s->w);
-        double fit = o->mode == PATCHES_PRINT ? cover : longer / own;
+    m->styles = m->source->count;
+    for (int i = 0; i < m->styles; i++) {
+        const Image *s = &m->source->picture[i];
+        double cover = fmax((double)h / s->h, (double)w / s->w);
+        double fit = o->mode == PATCHES_PRINT ? cover : longer / fmax(s->h, s->w);
         by = o->style_scale * (s->tileable ? longer / 256 : fit);
-        m->share[i] = (weight ? weight[i] : 1) / total;
-        m->style_h[i] = (int)fmax(lround(s->h * by), PM_SIDE + 4);
-        m->style_w[i] = (int)fmax(lround(s->w * by), PM_SIDE + 4);
+        m->clear |= s->mask != NULL;
+        m->share[i] = styles_share(m->source, i);
+        m->style_h[i] = fmax(lround(s->h * by), PM_SIDE + 4);
+        m->style_w[i] = fmax(lround(s->w * by), PM_SIDE + 4);
         good = good && (double)m->style_h[i] * m->style_w[i] <= 4e7 && m->style_h[i] <= 16384
             && m->style_w[i] <= 16384;
     }
-    for (m->levels = 1; m->levels < most && shorter * pow(.7, m->levels) >= least;) m->levels++;
+    for (m->levels = 1; shorter * pow(.7, m->levels) >= 32;) m->levels++;
     for (int n = m->levels - 1; n >= 0; n--, scale *= .7)               /* the last level is x */
         good = good && pm_plan_level(&m->level[n], m, scale);
     long all = (h + 2L) * (w + 2L), thin = (h / PM_STRIDE + 2L) * (w / PM_STRIDE + 2L);
@@ -263,26 +238,25 @@ static int pm_plan(Pm *m, int cut_h, int cut_w, const Image *style, int styles,
 static void pm_place(Pm *m, char *host, char *device, size_t size[2]) {
     enum { ON_HOST = 14 };
     const PmLevel *l = &m->level[m->levels - 1];
-    size_t area = (size_t)m->h * (size_t)m->w, atlas = (size_t)l->atlas_h * (size_t)l->atlas_w;
-    size_t keys = PM_MOST_KEYS, queries = (size_t)m->max_queries;
+    size_t area = m->h * m->w, atlas = l->atlas_h * l->atlas_w;
+    size_t keys = PM_MOST_KEYS, queries = m->max_queries;
     size_t more = keys > queries ? keys : queries;
-    size_t margin = (size_t)(m->h + 2 * PM_MARGIN) * (size_t)(m->w + 2 * PM_MARGIN);
-    const struct { void *array; size_t bytes; } part[] = {
-        { &m->planes, 16 * area }, { &m->atlas, 16 * atlas }, { &m->begins, atlas },
-        { &m->padded, 16 * margin }, { &m->gathered, 4 * PM_SAMPLE * PM_TAPS },
-        { &m->best, 4 * queries }, { &m->weight, 4 * keys }, { &m->key_at, 4 * keys },
-        { &m->query_at, 4 * queries }, { &m->query_of, 4 * queries }, { &m->refined, 4 * queries },
-        { &m->basis, 4 * PM_TAPS * PM_KEPT }, { &m->covariance, 4 * PM_TAPS * PM_TAPS },
-        { &m->work, 16 * PM_TAPS * PM_KEPT }, { &m->on.patches, 4 * PM_SAMPLE * PM_TAPS },
-        { &m->on.covariance, 4 * PM_TAPS * PM_TAPS }, { &m->on.mean, 4 * PM_TAPS },
-        { &m->on.basis, 4 * PM_TAPS * PM_KEPT }, { &m->on.origin, 4 * PM_KEPT },
-        { &m->on.keys, 4 * keys * PM_KEPT }, { &m->on.queries, 4 * queries * PM_KEPT },
-        { &m->on.weight, 4 * keys }, { &m->on.index, 4 * more }, { &m->on.least, 4 * more } };
+    size_t margin = (m->h + 2 * PM_MARGIN) * (m->w + 2 * PM_MARGIN);
+    const struct { void *array; size_t words; } part[] = {              /* of four bytes */
+        { &m->planes, 4 * area }, { &m->atlas, 4 * atlas }, { &m->begins, atlas / 4 + 1 },
+        { &m->padded, 4 * margin }, { &m->gathered, PM_SAMPLE * PM_TAPS }, { &m->best, queries },
+        { &m->weight, keys }, { &m->key_at, keys }, { &m->query_at, queries },
+        { &m->query_of, queries }, { &m->refined, queries }, { &m->basis, PM_TAPS * PM_KEPT },
+        { &m->covariance, PM_TAPS * PM_TAPS }, { &m->work, 4 * PM_TAPS * PM_KEPT },
+        { &m->on.patches, PM_SAMPLE * PM_TAPS }, { &m->on.covariance, PM_TAPS * PM_TAPS },
+        { &m->on.mean, PM_TAPS }, { &m->on.basis, PM_TAPS * PM_KEPT }, { &m->on.origin, PM_KEPT },
+        { &m->on.keys, keys * PM_KEPT }, { &m->on.queries, queries * PM_KEPT },
+        { &m->on.weight, keys }, { &m->on.index, more }, { &m->on.least, more } };
     size[0] = size[1] = 0;
     for (int i = 0, at; i < (int)(sizeof part / sizeof *part); i++) {
         char *block = (at = i >= ON_HOST) ? device : host, *here = block ? block + size[at] : NULL;
         memcpy(part[i].array, &here, sizeof here);                      /* whatever it points to */
-        size[at] += (part[i].bytes + 63) / 64 * 64;
+        size[at] += (4 * part[i].words + 63) / 64 * 64;
     }
 }
 
@@ -292,15 +266,15 @@ static void pm_place(Pm *m, char *host, char *device, size_t size[2]) {
 static long pm_keys(Pm *m, const PmLevel *l, uint64_t stream) {
     long n = 0;
     for (int s = 0; s < m->styles; s++) {
-        float uy = philox_uniform(m->o->seed, stream, 2 + 2 * (uint64_t)s);
-        float ux = philox_uniform(m->o->seed, stream, 3 + 2 * (uint64_t)s);
+        float uy = philox_uniform(m->o->seed, stream, 2 + 2 * s);
+        float ux = philox_uniform(m->o->seed, stream, 3 + 2 * s);
         double step = l->in[s].step, rows = fmax(1, floor(l->in[s].rows / step));
         double cols = fmax(1, floor(l->in[s].cols / step));
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < cols && n < PM_MOST_KEYS; j++) {
-                long y = pm_smaller((long)((i + uy) * step), l->in[s].rows - 1);
-                long x = pm_smaller((long)((j + ux) * step), l->in[s].cols - 1);
-                m->key_at[n++] = (int)((l->in[s].top + y) * l->atlas_w + x);
+                long y = pm_smaller((i + uy) * step, l->in[s].rows - 1);
+                long x = pm_smaller((j + ux) * step, l->in[s].cols - 1);
+                m->key_at[n++] = (l->in[s].top + y) * l->atlas_w + x;
             }
     }
     return n;
@@ -331,12 +305,12 @@ static void pm_refine(Pm *m, const PmLevel *l, const PmGrid *grid) {
             int i = g / cols + dy, j = g % cols + dx;
             int from = i < 0 || i >= rows || j < 0 || j >= cols ? -1 : m->query_of[i * cols + j];
             if (from < 0) continue;
-            long key = (long)m->best[from];
-            long at = m->key_at[key] - l->stride * ((long)dy * l->atlas_w + dx);
-            if (at < 0 || at >= (long)l->atlas_h * l->atlas_w || !m->begins[at]) continue;
+            long key = m->best[from];
+            long at = m->key_at[key] - l->stride * (dy * l->atlas_w + dx);
+            if (at < 0 || at >= l->atlas_h * l->atlas_w || !m->begins[at]) continue;
             float cost = m->weight[key] * pm_distance(m->padded + 4L * m->query_at[query],
                 4 * (l->w + 2 * PM_MARGIN), m->atlas + 4 * at, 4L * l->atlas_w);
-            if (cost < least) least = cost, m->refined[query] = (int)at;
+            if (cost < least) least = cost, m->refined[query] = at;
         }
     }
 }
@@ -370,17 +344,17 @@ static void pm_vote(float *to, const Pm *m, const PmLevel *l, const PmGrid *grid
 
 /* The styles at this level, in the atlas; opacity: their masks, in the place of their colours */
 static int pm_atlas(Pm *m, const PmLevel *l, int opacity) {
-    memset(m->begins, 0, (size_t)l->atlas_h * (size_t)l->atlas_w);
-    memset(m->atlas, 0, (size_t)l->atlas_h * (size_t)l->atlas_w * 4 * sizeof *m->atlas);
+    memset(m->begins, 0, l->atlas_h * l->atlas_w);
+    memset(m->atlas, 0, l->atlas_h * l->atlas_w * 4 * sizeof *m->atlas);
     for (int i = 0; i < m->styles; i++) {
         int rows = l->in[i].rows, cols = l->in[i].cols;
-        int room = m->source[i].tileable ? 0 : PM_SIDE - 1;
+        int room = m->source->picture[i].tileable ? 0 : PM_SIDE - 1;
         Image s;
         if (!image_resize(&s, &m->style[i], rows + room, cols + room)) return 0;
         for (int y = 0; y < rows + PM_SIDE - 1; y++)
             for (int x = 0; x < cols + PM_SIDE - 1; x++) {
-                long at = (l->in[i].top + y) * (long)l->atlas_w + x;
-                long from = y % s.h * (long)s.w + x % s.w;
+                long at = (l->in[i].top + y) * l->atlas_w + x;
+                long from = y % s.h * s.w + x % s.w;
                 float *p = s.pixels + from * 3;
                 for (int k = 0; opacity && k < 3; k++) p[k] = s.mask ? s.mask[from] : 1;
                 memcpy(m->atlas + 4 * at, p, 3 * sizeof *p);
@@ -408,7 +382,7 @@ static void pm_project(const Pm *m, real *y, const float *picture, long width, c
         pm_gather(m->gathered, picture, width, at + first, 1, count);
         m->ops->upload(m->on.patches, m->gathered, count * PM_TAPS);
         m->ops->dense_forward(y + first * PM_KEPT, m->on.patches, m->on.basis, m->on.origin,
-                              (int)count, PM_TAPS, PM_KEPT);
+                              count, PM_TAPS, PM_KEPT);
     }
 }
 
@@ -446,7 +420,7 @@ static void pm_pad(Pm *m, const PmLevel *l, const Image *guide) {
     #pragma omp parallel for
     for (int i = 0; i < (l->h + 2 * PM_MARGIN) * width; i++) {
         int y = pm_mirror(i / width - PM_MARGIN, l->h), x = pm_mirror(i % width - PM_MARGIN, l->w);
-        long from = y * (long)l->w + x;
+        long from = y * l->w + x;
         memcpy(m->padded + 4L * i, m->x.pixels + 3 * from, 3 * sizeof *m->padded);
         m->padded[4L * i + 3] = m->tone_weight * guide->pixels[from];
     }
@@ -460,8 +434,8 @@ static long pm_queries(Pm *m, const PmLevel *l, const PmGrid *grid, const float 
         int left = i % grid->cols * l->stride - grid->phase_x - PM_HALF;
         for (int y = top < 0 ? 0 : top; y < top + PM_SIDE && y < l->h; y++)
             for (int x = left < 0 ? 0 : left; x < left + PM_SIDE && x < l->w; x++)
-                inside |= mask[y * (long)l->w + x] > 0;
-        m->query_of[i] = inside ? (int)n : -1;
+                inside |= mask[y * l->w + x] > 0;
+        m->query_of[i] = inside ? n : -1;
         if (!inside) continue;
         m->query_at[n++] = (top + PM_MARGIN) * (l->w + 2 * PM_MARGIN) + left + PM_MARGIN;
     }
@@ -470,7 +444,7 @@ static long pm_queries(Pm *m, const PmLevel *l, const PmGrid *grid, const float 
 
 /* x's mask, by the same votes as its colours */
 static int pm_vote_opacity(Pm *m, const PmLevel *l, const PmGrid *grid) {
-    long n = (long)l->h * l->w;
+    long n = l->h * l->w;
     float *opacity = m->planes;                             /* the same in three channels */
     if (!image_add_mask(&m->x, 1) || !pm_atlas(m, l, 1)) return 0;
     for (long i = 0; i < 3 * n; i++) opacity[i] = 1;
@@ -485,9 +459,9 @@ static int pm_level(Pm *m, int number, const Image *guide) {
     const PatchesOptions *o = m->o;
     int stride = l->stride;
     if (!pm_atlas(m, l, 0)) return 0;
-    pm_learn(m, l, pm_keys(m, l, (uint64_t)number << 8));
+    pm_learn(m, l, pm_keys(m, l, number << 8));
     for (int it = 0; it < o->iterations; it++) {
-        uint64_t stream = (uint64_t)number << 8 | (uint64_t)it;
+        uint64_t stream = number << 8 | it;
         PmGrid grid = { .phase_y = philox_below(o->seed, stream, 0, stride),
                         .phase_x = philox_below(o->seed, stream, 1, stride) };
         grid.rows = (l->h - 2 + grid.phase_y + stride) / stride + 1;
@@ -502,13 +476,13 @@ static int pm_level(Pm *m, int number, const Image *guide) {
 
         int last = number == m->levels - 1 && it == o->iterations - 1;
         if (last && m->clear && !pm_vote_opacity(m, l, &grid)) return 0;
-        float pull = (float)(o->content_weight * (1 - .5 * it / o->iterations)), *x = m->x.pixels;
-        for (long i = 0; !last && i < (long)l->h * l->w; i++, x += 3) {
+        float pull = o->content_weight * (1 - .5 * it / o->iterations), *x = m->x.pixels;
+        for (long i = 0; !last && i < l->h * l->w; i++, x += 3) {
             float d = pull / (1 + pull) * (guide->pixels[i] - pm_luminance(x));
             for (int k = 0; k < 3; k++) x[k] += d;
         }
-        m->done += (double)grid.rows * grid.cols;
-        if (o->progress) o->progress(number + 1, m->levels, fmin(m->done / m->total, 1));
+        m->done += grid.rows * grid.cols;
+        if (o->progress) o->progress(fmin(m->done / m->total, 1));
     }
     return 1;
 }
@@ -530,16 +504,16 @@ static void pm_standardise(float *x, const float *mask, long n, float floor) {
     for (long i = 0; i < n; i++)
         if (mask[i] > .5f) sum += x[i], square += (double)x[i] * x[i], count++;
     double mean = sum / fmax(count, 1), variance = square / fmax(count, 1) - mean * mean;
-    float sd = fmaxf((float)sqrt(fmax(variance, 0)), floor);
+    float sd = fmaxf(sqrt(fmax(variance, 0)), floor);
     for (long i = 0; i < n; i++) x[i] = (x[i] - (float)mean) / sd;
 }
 
 /* a (h,w) evened out: (g - nearby mean) / nearby standard deviation, blurs over the mask */
 static float *pm_even_out(Pm *m) {
     const float *g = m->guide.pixels, *mask = m->guide.mask;
-    long n = (long)m->h * m->w;
+    long n = m->h * m->w;
     float *d = m->planes, *a = d + n, *v = a + n, *spare = v + n;
-    double sigma = .12 * (double)pm_smaller(m->h, m->w);
+    double sigma = .12 * pm_smaller(m->h, m->w);
     for (long i = 0; i < n; i++) d[i] = mask[i], a[i] = g[i] * mask[i];
     pm_blur(d, spare, m->h, m->w, sigma);
     pm_blur(a, spare, m->h, m->w, sigma);
@@ -555,11 +529,11 @@ static float *pm_even_out(Pm *m) {
 static void pm_guide(Pm *m, const double mean[3], const double covariance[9]) {
     static const double w[3] = { .299, .587, .114 };
     float *g = m->guide.pixels, *mask = m->guide.mask;
-    long n = (long)m->h * m->w;
+    long n = m->h * m->w;
     double light = 0, variance = 0;
     for (int i = 0; i < 9; i++) variance += w[i / 3] * w[i % 3] * covariance[i];
     for (int i = 0; i < 3; i++) light += w[i] * mean[i];
-    float sd = (float)sqrt(fmax(variance, 0));
+    float sd = sqrt(fmax(variance, 0));
     const float *even = m->o->mode == PATCHES_PAINT ? pm_even_out(m) : NULL;
     pm_standardise(g, mask, n, .03f);
     for (long i = 0; even && i < n; i++) g[i] = (g[i] + even[i]) / 2;
@@ -570,7 +544,7 @@ static void pm_guide(Pm *m, const double mean[3], const double covariance[9]) {
         for (long i = 0; i < n; i++)
             if (mask[i] > .5f) content[pm_bin((g[i] + 4) / 8)] += 1;
         for (int s = 0; s < m->styles; s++)
-            for (long i = 0, all = (long)m->style[s].h * m->style[s].w; i < all; i++)
+            for (long i = 0, all = m->style[s].h * m->style[s].w; i < all; i++)
                 tones[pm_bin(pm_luminance(m->style[s].pixels + 3 * i))] += m->share[s] / all;
         pm_map_tones(map, content, tones);
         for (long i = 0; i < n; i++)
@@ -587,23 +561,23 @@ static void pm_guide(Pm *m, const double mean[3], const double covariance[9]) {
 static void pm_tiles(Pm *m) {
     uint64_t seed = m->o->seed, stream = 1 << 16;
     int cell = (m->h < m->w ? m->h : m->w) / 5;
-    for (long i = 0; i < (long)m->h * m->w; i++) {
-        int y = (int)(i / m->w), z = (int)(i % m->w), s = 0;
+    for (long i = 0; i < m->h * m->w; i++) {
+        int y = i / m->w, z = i % m->w, s = 0;
         double u = philox_uniform(seed, stream, 0)
                  + (y / cell * (m->w / cell + 1) + z / cell) * .6180339887498949;
         for (u -= floor(u) + m->share[0]; u >= 0 && s < m->styles - 1; u -= m->share[s]) s++;
         int h = m->style_h[s], w = m->style_w[s];
-        uint64_t at = 2 * (uint64_t)s + 4;
-        int any = m->source[s].tileable;
+        uint64_t at = 2 * s + 4;
+        int any = m->source->picture[s].tileable;
         y += any ? philox_below(seed, stream, at, h) : h > m->h ? (h - m->h) / 2 : 0;
         z += any ? philox_below(seed, stream, at + 1, w) : w > m->w ? (w - m->w) / 2 : 0;
-        const float *from = m->style[s].pixels + (y % h * (long)w + z % w) * 3;
+        const float *from = m->style[s].pixels + (y % h * w + z % w) * 3;
         memcpy(m->x.pixels + 3 * i, from, 3 * sizeof *from);
     }
 }
 
 static void pm_unit(Image *x) {                                         /* from [-1,1] to [0,1] */
-    for (long i = 0; i < (long)x->h * x->w * x->c; i++)
+    for (long i = 0; i < x->h * x->w * x->c; i++)
         x->pixels[i] = image_clamp((x->pixels[i] + 1) / 2, 0, 1);
 }
 
@@ -612,7 +586,7 @@ static void pm_recolour(Image *x, const Image *guide, double mean[2][3], double 
     double map[9];
     colour_monge(map, covariance[0], covariance[1]);
     colour_map(x, map, mean[0], mean[1]);
-    for (long i = 0; i < (long)x->h * x->w; i++) {
+    for (long i = 0; i < x->h * x->w; i++) {
         float *p = x->pixels + 3 * i, d = guide->pixels[i] - pm_luminance(p);
         for (int k = 0; k < 3; k++) p[k] = image_clamp(p[k] + d, 0, 1);
     }
@@ -623,7 +597,8 @@ static int pm_paint(Pm *m) {
     const PatchesOptions *o = m->o;
     double mean[2][3], covariance[2][9];                    /* colours of content and styles */
     for (int s = 0; s < m->styles; s++) {
-        if (!image_resize(&m->style[s], &m->source[s], m->style_h[s], m->style_w[s])) return 0;
+        const Image *from = &m->source->picture[s];
+        if (!image_resize(&m->style[s], from, m->style_h[s], m->style_w[s])) return 0;
         pm_unit(&m->style[s]);
     }
     pm_unit(&m->x), pm_unit(&m->guide);
@@ -644,10 +619,10 @@ static int pm_paint(Pm *m) {
         if (!good) return 0;
     }
     if (o->detail > 0) {                                        /* x += detail (g - blurred g) */
-        long n = (long)m->h * m->w;
+        long n = m->h * m->w;
         float *blurred = m->planes, *g = m->guide.pixels;
-        memcpy(blurred, g, (size_t)n * sizeof *g);
-        pm_blur(blurred, blurred + n, m->h, m->w, .02 * (double)pm_smaller(m->h, m->w));
+        memcpy(blurred, g, n * sizeof *g);
+        pm_blur(blurred, blurred + n, m->h, m->w, .02 * pm_smaller(m->h, m->w));
         for (long i = 0; i < 3 * n; i++)
             m->x.pixels[i] += (float)o->detail * (g[i / 3] - blurred[i / 3]);
     }
@@ -659,14 +634,14 @@ static int pm_check(const Image *image, const char *what, int number) {
     if (!image->pixels || small || image->c != 3)
         return fail("patches: %s %d has %d x %d pixels of %d channels: expected RGB, at least "
                     "16 x 16", what, number, image->w, image->h, image->c);
-    for (long i = 0; i < (long)image->h * image->w * 3; i++)
+    for (long i = 0; i < image->h * image->w * 3; i++)
         if (!isfinite(image->pixels[i]))
             return fail("patches: %s %d has a pixel that is not a number", what, number);
     return 1;
 }
 static int pm_check_mask(const Image *image) {
     long inside = 0;
-    for (long i = 0; i < (long)image->h * image->w; i++) {
+    for (long i = 0; i < image->h * image->w; i++) {
         if (!(image->mask[i] >= 0 && image->mask[i] <= 1))
             return fail("patches: the content has a mask outside 0..1");
         inside += image->mask[i] > .5f;
@@ -675,57 +650,50 @@ static int pm_check_mask(const Image *image) {
         || fail("patches: the mask, or what is opaque, holds %ld pixels, expected at least 64",
                 inside);
 }
-static int pm_check_options(const PatchesOptions *o, const double *weight, int styles) {
+static int pm_check_options(const PatchesOptions *o, const Styles *styles) {
     struct { const char *name; double value, low, high; } range[] = {
         { "mode", o->mode, 0, 1 }, { "content_weight", o->content_weight, 0, 1 },
         { "style_scale", o->style_scale, .125, 8 }, { "detail", o->detail, 0, 1 },
-        { "size", o->size, 32, 4096 }, { "levels", o->levels, 0, PATCHES_LEVELS },
-        { "iterations", o->iterations, 1, 32 }, { "memory", o->memory, 0, 1e15 },
-        { "the number of styles", styles, 1, PATCHES_STYLES } };
+        { "size", o->size, 32, 4096 }, { "iterations", o->iterations, 1, 32 },
+        { "memory", o->memory, 0, 1e15 },
+        { "the number of styles", styles->count, 1, PATCHES_STYLES } };
     for (size_t i = 0; i < sizeof range / sizeof *range; i++)
         if (!(range[i].value >= range[i].low && range[i].value <= range[i].high))
             return fail("patches: %s is %g: expected %g to %g", range[i].name, range[i].value,
                         range[i].low, range[i].high);
-    for (int i = 0; weight && i < styles; i++)
-        if (!(weight[i] > 1e-9 && weight[i] < 1e9))
-            return fail("patches: weight %d is %g: expected 1e-9 to 1e9", i + 1, weight[i]);
+    for (int i = 0; styles->share && i < styles->count; i++)
+        if (!(styles->share[i] > 1e-9 && styles->share[i] < 1e9))
+            return fail("patches: weight %d is %g: expected 1e-9 to 1e9", i + 1, styles->share[i]);
     return 1;
-}
-
-PatchesOptions patches_default(PatchesMode mode) {
-    PatchesOptions o = { .mode = mode, .content_weight = .5, .style_scale = 1, .detail = .35,
-                         .size = 1024, .iterations = 4, .seed = 1, .memory = 2e9 };
-    if (mode == PATCHES_PRINT) o.content_weight = .1, o.detail = 0;
-    return o;
 }
 
 /* The blocks, what the table borrows, and the pictures. In floats, a pixel painted: guide 2, x and
  * its next size 6; a pixel of the styles 3, and what one needs while it is resized: itself, and one
  * axis. A smaller working size is enlarged at the end. Where a style has a mask, it and x's. */
-static double pm_bytes(const Pm *m, int h, int w) {
+static double pm_bytes(Pm *m, int h, int w) {
     const Ops *ops = m->ops;
-    Pm sizes = *m;
     Conv layer = { PM_SAMPLE, 1, 1, PM_TAPS, 1, 1, PM_KEPT, 1, 1, 0 };
     long rows = m->max_queries > PM_MOST_KEYS ? m->max_queries : PM_MOST_KEYS;
-    double area = (double)m->h * m->w, all = (double)h * w, styles = 0, most = 0;
+    double area = m->h * m->w, all = (double)h * w, styles = 0, most = 0;
     double borrowed = fmax(ops->conv_scratch(&layer), ops->gram_scratch(PM_SAMPLE, PM_TAPS));
     size_t block[2];
-    pm_place(&sizes, NULL, NULL, block);
+    pm_place(m, NULL, NULL, block);
     for (int i = 0; i < m->styles; i++) {
-        double s = (double)m->style_h[i] * m->style_w[i];
-        styles += s, most = fmax(most, fmax(2 * s, (double)m->style_h[i] * m->source[i].w));
+        double s = m->style_h[i] * m->style_w[i];
+        styles += s, most = fmax(most, fmax(2 * s, m->style_h[i] * m->source->picture[i].w));
     }
-    return (double)(block[0] + block[1])
+    return block[0] + block[1]
          + 4 * (fmax(borrowed, ops->nearest_scratch(rows, rows, PM_KEPT)) + 8 * area + 3 * styles
                 + (m->clear ? area + styles + most : 0)
                 + fmax(3 * most, all > 1.01 * area ? 6 * all : 0));
 }
 
-double patches_bytes(int h, int w, const Image *style, int styles, const PatchesOptions *o,
-                     const Ops *ops) {
-    Pm m;
-    int good = pm_check_options(o, NULL, styles) && h >= 1 && w >= 1
-            && pm_plan(&m, h, w, style, styles, NULL, o, ops);
+/* The most memory, in bytes, that patches_transfer takes for a cut-out of (h,w), with the print and
+ * what the table borrows; exact within a few percent. 0: it would refuse these sizes. */
+static inline double patches_bytes(int h, int w, const Styles *styles, const PatchesOptions *o,
+                                   const Ops *ops) {
+    Pm m = { .o = o, .ops = ops, .source = styles };
+    int good = pm_check_options(o, styles) && h >= 1 && w >= 1 && pm_plan(&m, h, w);
     return good ? pm_bytes(&m, h, w) : 0;
 }
 
@@ -736,7 +704,7 @@ static int pm_allocate(Pm *m, double need) {
                     "allowed: give a smaller size", m->w, m->h, need / 1e6, m->o->memory / 1e6);
     pm_place(m, NULL, NULL, block);
     m->memory = aligned_alloc(64, block[0]);
-    m->on.all = m->ops->alloc((long)(block[1] / sizeof(real)));
+    m->on.all = m->ops->alloc(block[1] / sizeof(real));
     if (!m->memory || !m->on.all)
         return fail("patches: out of memory: painting %d x %d pixels takes %.1f MB: give a smaller "
                     "size", m->w, m->h, need / 1e6);
@@ -744,15 +712,21 @@ static int pm_allocate(Pm *m, double need) {
     return 1;
 }
 
-int patches_transfer(Image *print, const Cutout *cut, const Image *style, const double *weight,
-                     int styles, const PatchesOptions *o, const Ops *ops) {
+/* print: a new picture of the cut-out's size, RGB; where a style has a mask, with the mask of the
+ * patches that it is made of. cut: with a mask; sides, of the styles too, of at least 16 pixels;
+ * shares > 0; ops: the table that searches, in float. 0 after an error, *print is empty then: an
+ * option out of range, a picture too small or with a pixel that is not finite, a mask of less than
+ * 64 pixels, memory. */
+static inline int patches_transfer(Image *print, const Cutout *cut, const Styles *styles,
+                                   const PatchesOptions *o, const Ops *ops) {
     const Image *part = &cut->part;
     int h = part->h, w = part->w;
-    Pm m = { .x = { 0 } };
-    memset(print, 0, sizeof *print);
-    int good = pm_check_options(o, weight, styles) && pm_check(part, "content", 1);
-    for (int i = 0; good && i < styles; i++) good = pm_check(&style[i], "style", i + 1);
-    good = good && pm_check_mask(part) && pm_plan(&m, h, w, style, styles, weight, o, ops)
+    Pm m = { .o = o, .ops = ops, .source = styles };
+    *print = (Image){ 0 };
+    int good = pm_check_options(o, styles) && pm_check(part, "content", 1);
+    for (int i = 0; good && i < styles->count; i++)
+        good = pm_check(&styles->picture[i], "style", i + 1);
+    good = good && pm_check_mask(part) && pm_plan(&m, h, w)
         && pm_allocate(&m, pm_bytes(&m, h, w)) && image_resize(&m.guide, &cut->tones, m.h, m.w)
         && image_resize(&m.x, part, m.h, m.w) && pm_paint(&m)
         && resize_in_steps(&m.x, h, w, INFINITY);

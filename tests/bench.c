@@ -15,7 +15,6 @@
  *   warms up; that is not timed. */
 #define IMAGES_IMPLEMENTATION
 #define FEATURENET_IMPLEMENTATION
-#define GRAM_IMPLEMENTATION
 #include "gan.c"
 #include "core/error.h"
 #include "style/gram.h"
@@ -348,7 +347,7 @@ static int answer_gram(const Ops *ops, int depth, int size, long reps) {
             return fail("not enough memory");
         ops_naive.random_normal(picture.pixels, n, 1, 12);
         ops_naive.tanh_forward(picture.pixels, picture.pixels, n);
-        must(gram_check(&g, &o, ops) && gram_targets(&g, &picture, NULL, 1, size));
+        must(gram_check(&g, &o, ops) && gram_targets(&g, &(Styles){ &picture, NULL, 1 }, size));
         must(gram_begin(&g, &picture));
         ops->random_normal(g.picture->y, n, 1, 13);
         gram_loss(&g, &at, 0);                  /* borrows all the memory that later steps need */

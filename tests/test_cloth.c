@@ -1,9 +1,6 @@
 /* test_cloth.c: cloth as transfer weaves it: a repeat whose edges meet, pieces that are the whole, shares of styles; and
  * the period and the waves of a picture, on pictures whose period is known. The generator has its first weights: what is
  * asked of it here holds for any. TEST_QUICK=1: one period. */
-#define CUTOUT_IMPLEMENTATION
-#define LARGE_IMPLEMENTATION
-#define GENERATOR_IMPLEMENTATION
 #include "core/tiled.h"
 #include "style/generator.h"
 #include "images/period.h"
@@ -82,7 +79,6 @@ static void test_weaving(const char *path, int styles) {
         CHECK(same(&a, &b) == (k == 0), "the shares %d of the styles", k);
     }
     image_free(&a), image_free(&b), image_free(&c), image_free(&d);
-    for (int i = 0; i < 4; i++) image_free(&g.noise[i]);
     gan_free(&g.gan), st_close(&g.checkpoint);
 }
 

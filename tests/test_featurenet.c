@@ -12,7 +12,6 @@
 #define SAFETENSORS_IMPLEMENTATION
 #define IMAGES_IMPLEMENTATION
 #define FEATURENET_IMPLEMENTATION
-#define GRAM_IMPLEMENTATION
 #include "layers.h"
 #include "core/tiled.h"
 #include "core/net.h"
@@ -130,7 +129,7 @@ static int compare_loss(const StFile *file, const Ops *ops, int depth, int pooli
     int seen = 0;
     snprintf(key, sizeof key, "%s%s", pooling == FEATURES_AVERAGE ? "avg" : "max", centred ? "_centred" : "");
     if (spoil == 2) o.content *= 1.001;
-    int good = gram_check(&g, &o, ops) && gram_targets(&g, &style, NULL, 1, fmax(content.h, content.w)) && gram_begin(&g, &content);
+    int good = gram_check(&g, &o, ops) && gram_targets(&g, &(Styles){ &style, NULL, 1 }, fmax(content.h, content.w)) && gram_begin(&g, &content);
     CHECK(good, "%s", error_text());
     if (!good) return 0;
     ops->upload(g.picture->y, start.pixels, 3L * start.h * start.w);
@@ -152,7 +151,7 @@ static int compare_loss(const StFile *file, const Ops *ops, int depth, int pooli
     ops->release(g.gram);
     if (!spoil && !centred) {
         o.start = &start;
-        good = gram_transfer(&result, &content, &style, NULL, 1, &o, ops);
+        good = gram_transfer(&result, &content, &(Styles){ &style, NULL, 1 }, &o, ops);
         CHECK(good, "%s", error_text());
         /* Adam divides by the gradient's size: what is rounding in a gradient near zero is a part of a step in the picture */
         if (good) check_golden(file, key, "result", result.pixels, n, 1e-3, ops->name);
@@ -262,7 +261,7 @@ static void test_builtin(void) {
     for (int threads = 1; threads <= 3 - quick; threads++) {
         omp_set_num_threads(threads);
         calls = 0;
-        int good = gram_transfer(&result[threads - 1], &content, style, (double[]){ 1, 3 }, 2, &o, &ops_tiled);
+        int good = gram_transfer(&result[threads - 1], &content, &(Styles){ style, (double[]){ 1, 3 }, 2 }, &o, &ops_tiled);
         CHECK(good, "%s", error_text());
         if (!good) return;
         CHECK(result[0].h == 70 && result[0].w == 50 && result[0].c == 3, "the picture has the content's size");
@@ -280,11 +279,11 @@ static void test_builtin(void) {
     colour_statistics(mean[1], unused, &result[0], NULL, 1);
     for (int c = 0; c < 3; c++) CLOSE(mean[1][c], mean[0][c], 0.15, 0, "mean of channel %d", c);
     o.seed = 2;
-    gram_transfer(&blank, &content, style, (double[]){ 1, 3 }, 2, &o, &ops_tiled);
+    gram_transfer(&blank, &content, &(Styles){ style, (double[]){ 1, 3 }, 2 }, &o, &ops_tiled);
     CHECK(memcmp(blank.pixels, result[0].pixels, sizeof(float) * 70 * 50 * 3), "another seed, another picture");
     image_free(&blank);
     o.seed = 1, o.noise = 1;
-    gram_transfer(&blank, &content, style, (double[]){ 1, 3 }, 2, &o, &ops_tiled);
+    gram_transfer(&blank, &content, &(Styles){ style, (double[]){ 1, 3 }, 2 }, &o, &ops_tiled);
     CHECK(memcmp(blank.pixels, result[0].pixels, sizeof(float) * 70 * 50 * 3), "noise starts another picture");
     image_free(&blank);
 
@@ -294,7 +293,7 @@ static void test_builtin(void) {
     for (int i = 0; i < 3 - quick; i++) {
         omp_set_num_threads(1 + i % 2);
         o.optimizer = i ? GRAM_LBFGS : GRAM_ADAM, calls = 0;
-        CHECK(gram_transfer(&blank, &content, style, NULL, 2, &o, &ops_tiled), "%s", error_text());
+        CHECK(gram_transfer(&blank, &content, &(Styles){ style, NULL, 2 }, &o, &ops_tiled), "%s", error_text());
         CHECK(last_total < 0.7 * first_total, "optimizer %d: the loss falls from %g to %g", i, first_total, last_total);
         if (i == 1) image_copy(&twice, &blank);
         if (i == 2) CHECK(!memcmp(twice.pixels, blank.pixels, sizeof(float) * 70 * 50 * 3), "L-BFGS: two threads give other bits");
@@ -307,8 +306,8 @@ static void test_builtin(void) {
     Ops counting = ops_tiled;
     counting.alloc = counting_alloc, counting.release = counting_release, counting.conv_scratch = ops_naive.conv_scratch;
     o.steps = 1, o.progress = NULL;
-    double predicted = gram_bytes(&content, style, 2, &o, &counting);
-    gram_transfer(&blank, &content, style, NULL, 2, &o, &counting);
+    double predicted = gram_bytes(&content, &(Styles){ style, NULL, 2 }, &o, &counting);
+    gram_transfer(&blank, &content, &(Styles){ style, NULL, 2 }, &o, &counting);
     CLOSE((double)most_allocated * sizeof(real), predicted, 0, 0.01, "bytes at the peak; naive's scratch is none");
     CHECK((double)most_allocated * sizeof(real) <= predicted, "%g bytes are more than predicted: %g", (double)most_allocated * sizeof(real), predicted);
     CHECK(allocated == 0, "%ld reals are not released", allocated);
@@ -327,11 +326,11 @@ static void test_bounds(const StFile *file) {
     GramOptions o = golden_options(file, 16, FEATURES_MAX, 0);
     for (int i = 0; i < 48 * 48 * 3; i++) content.pixels[i] = content.pixels[i] > 0 ? 1 : -1;
     o.optimizer = GRAM_LBFGS, o.steps = getenv("TEST_QUICK") ? 5 : 30, o.progress = watch, calls = 0;
-    CHECK(gram_transfer(&result, &content, &style, NULL, 1, &o, &ops_tiled), "%s", error_text());
+    CHECK(gram_transfer(&result, &content, &(Styles){ &style, NULL, 1 }, &o, &ops_tiled), "%s", error_text());
     double first = first_total, reported = last_total;
     CHECK(reported < 0.9 * first, "the loss falls from %g to %g", first, reported);
     o.start = &result, o.steps = 1, calls = 0;
-    CHECK(gram_transfer(&again, &content, &style, NULL, 1, &o, &ops_tiled), "%s", error_text());
+    CHECK(gram_transfer(&again, &content, &(Styles){ &style, NULL, 1 }, &o, &ops_tiled), "%s", error_text());
     CLOSE(first_total, reported, 0, 1e-4, "loss of the picture returned");
     image_free(&content), image_free(&style), image_free(&result), image_free(&again);
 }
@@ -340,7 +339,7 @@ static void test_errors(const StFile *file) {
     Image content = drawn(0, 32, 32), small = drawn(0, 12, 40), result;
     GramOptions good = golden_options(file, 16, FEATURES_MAX, 0), o;
     double none = 0;
-#define TRY(change, word) do { o = good, change; expect(gram_transfer(&result, &content, &content, NULL, 1, &o, &ops_tiled), word); CHECK(!result.pixels, "a result"); } while (0)
+#define TRY(change, word) do { o = good, change; expect(gram_transfer(&result, &content, &(Styles){ &content, NULL, 1 }, &o, &ops_tiled), word); CHECK(!result.pixels, "a result"); } while (0)
     TRY(o.vgg = 17, "VGG17");
     TRY(o.vgg = 19, "features.16.weight");                           /* VGG16 pools there */
     TRY(o.weights = NULL, "needs a file");
@@ -356,9 +355,9 @@ static void test_errors(const StFile *file) {
     TRY(o.lr = 1e38, "finite");
     TRY(o.start = &small, "start picture of 40 x 12");
     o = good;
-    expect(gram_transfer(&result, &small, &content, NULL, 1, &o, &ops_tiled), "content picture of 40 x 12");
-    expect(gram_transfer(&result, &content, &content, &none, 1, &o, &ops_tiled), "more than 0");
-    expect(gram_transfer(&result, &content, &content, NULL, 0, &o, &ops_tiled), "no style");
+    expect(gram_transfer(&result, &small, &(Styles){ &content, NULL, 1 }, &o, &ops_tiled), "content picture of 40 x 12");
+    expect(gram_transfer(&result, &content, &(Styles){ &content, &none, 1 }, &o, &ops_tiled), "more than 0");
+    expect(gram_transfer(&result, &content, &(Styles){ &content, NULL, 0 }, &o, &ops_tiled), "no style");
     /* files: a tensor that is missing, of another shape, or of a type that is no number */
     StFile broken = *file;
     broken.tensors = malloc(sizeof *broken.tensors * (size_t)broken.count);
@@ -371,7 +370,7 @@ static void test_errors(const StFile *file) {
         if (what == 2) t->rank = 3;
         if (what == 3) t->dtype = "I32";
         o = good, o.weights = &broken;
-        expect(gram_transfer(&result, &content, &content, NULL, 1, &o, &ops_tiled), names[what]);
+        expect(gram_transfer(&result, &content, &(Styles){ &content, NULL, 1 }, &o, &ops_tiled), names[what]);
     }
     free(broken.tensors);
     Net net;

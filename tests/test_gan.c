@@ -6,7 +6,6 @@
  *   A large picture painted in pieces is the one painted at once.
  *   The host never touches the memory of the table, which may be a GPU's.
  * With TEST_QUICK in the environment (sanitizers are slow) there is less of everything. */
-#define LARGE_IMPLEMENTATION
 #include "gan.h"
 #include "style/large.h"
 #include "validation/recipe_inputs.h"

@@ -32,8 +32,6 @@ void *counted_realloc(void *p, size_t n) {
 #define realloc counted_realloc
 #define aligned_alloc counted_aligned
 #define free counted_free
-#define CUTOUT_IMPLEMENTATION
-#define PATCHES_IMPLEMENTATION
 #include "images/images.h"
 #include "style/patches.h"
 #include "test.h"
@@ -99,7 +97,7 @@ static int paint(Image *out, const Image *content, const Image *style, const dou
                  const Ops *table) {
     Image print = {0};
     Cutout cut;
-    int good = cut_out(out, &cut, content, o->mode) && patches_transfer(&print, &cut, style, weight, styles, o, table);
+    int good = cut_out(out, &cut, content, o->mode) && patches_transfer(&print, &cut, &(Styles){ style, weight, styles }, o, table);
     CHECK(good || (!print.pixels && !print.mask), "after an error the print is empty");
     if (good) image_lay_print(out, &print, &cut.tones, cut.top, cut.left, o->mode == PATCHES_PRINT ? shade : 0);
     else image_free(out);
@@ -321,11 +319,11 @@ static void test_plan(void) {
             style[s].tileable = (n >> s) & 1, weight[s] = .1 + uniform((uint64_t)(3 * n + s));
         }
         PatchesOptions o = patches_default(n % 2 ? PATCHES_PRINT : PATCHES_PAINT);
-        o.levels = n % 7, o.style_scale = n % 5 ? 1 : 1.7, o.size = 4096;
-        Pm m = {0};
-        if (!pm_plan(&m, h, w, style, styles, weight, &o, &ops)) continue;
+        o.style_scale = n % 5 ? 1 : 1.7, o.size = 4096;
+        Pm m = { .o = &o, .ops = &ops, .source = &(Styles){ style, weight, styles } };
+        if (!pm_plan(&m, h, w)) continue;
         const PmLevel *top = &m.level[m.levels - 1];
-        CHECK(top->h == h && top->w == w && m.levels <= (o.levels ? o.levels : 16),
+        CHECK(top->h == h && top->w == w && m.levels <= PATCHES_LEVELS,
               "the finest level is the picture: %d x %d", w, h);
         m.key_at = room(sizeof(int) * PM_MOST_KEYS);
         for (int i = 0; i < m.levels; i++) {
@@ -353,8 +351,8 @@ static void test_plan(void) {
     }
     Image style[2] = { { .h = 400, .w = 400 }, { .h = 400, .w = 400 } };        /* shares of the keys follow the weights */
     PatchesOptions o = patches_default(PATCHES_PAINT);
-    Pm m = {0};
-    CHECK(pm_plan(&m, 400, 400, style, 2, (double[]){ 3, 1 }, &o, &ops), "a plan");
+    Pm m = { .o = &o, .ops = &ops, .source = &(Styles){ style, (double[]){ 3, 1 }, 2 } };
+    CHECK(pm_plan(&m, 400, 400), "a plan");
     const PmLevel *l = &m.level[m.levels - 1];
     double keys[2];
     for (int i = 0; i < 2; i++) keys[i] = (double)l->in[i].rows * l->in[i].cols / l->in[i].step / l->in[i].step;
@@ -466,7 +464,7 @@ static void test_clear_style(void) {
         for (int k = 0; k < 3; k++) s.pixels[3 * i + k] = s.mask[i] > 0 ? .8f : -.8f;
     }
     WORKS(cut_out(&whole, &cut, &c, o.mode));
-    WORKS(patches_transfer(&r, &cut, &s, NULL, 1, &o, &ops));
+    WORKS(patches_transfer(&r, &cut, &(Styles){ &s, NULL, 1 }, &o, &ops));
     CHECK(r.mask && r.h * r.w == area, "no mask");
     for (int i = 0; i < area && r.mask; i++) {
         n += r.mask[i] > .5f;
@@ -474,7 +472,7 @@ static void test_clear_style(void) {
     }
     CHECK(n > area / 8 && n < area * 3 / 4, "%d of %d pixels are opaque", n, area);
     image_free(&r), free(s.mask), s.mask = NULL;
-    WORKS(patches_transfer(&r, &cut, &s, NULL, 1, &o, &ops));
+    WORKS(patches_transfer(&r, &cut, &(Styles){ &s, NULL, 1 }, &o, &ops));
     CHECK(!r.mask, "a mask, where the style has none");
     image_free(&r), image_free(&c), image_free(&s), image_free(&whole), cutout_free(&cut);
 }
@@ -578,7 +576,7 @@ static void test_odd_pictures(void) {
     Image c = drawn(200, 34, 3, 0), s = drawn(20, 20, 3, 1), r;
           /* larger than o.size: painted smaller, enlarged */
     PatchesOptions o = small(PATCHES_PRINT);
-    o.size = 100, o.levels = 1;
+    o.size = 100;
     WORKS(paint(&r, &c, &s, NULL, 1, &o, &ops));
     CHECK(r.h == 200 && r.w == 34 && !colours(&r), "%d x %d", r.w, r.h);
     image_free(&r), image_free(&c), image_free(&s);
@@ -589,23 +587,23 @@ static void test_memory(void) {
         Image c = drawn(side(40 + 30 * (n % 3)), side(50), 3, 0), r;
         Image s[2] = { drawn(side(40 + 20 * n), side(60), 3, 1), drawn(side(30), side(30), 3, 2) };
         PatchesOptions o = small(n % 2 ? PATCHES_PRINT : PATCHES_PAINT);
-        o.iterations = 1, o.style_scale = n == 2 ? 2 : 1, o.levels = quick;
+        o.iterations = 1, o.style_scale = n == 2 ? 2 : 1;
         if (n == 4) o.size = 64;
         if (n == 5) ellipse(&c);
         if (n == 1 || n == 6) must(image_add_mask(&s[0], 1));
         Image whole;
         Cutout cut;
         WORKS(cut_out(&whole, &cut, &c, o.mode));
-        double told = patches_bytes(cut.part.h, cut.part.w, s, 1 + n % 2, &o, &ops);
+        double told = patches_bytes(cut.part.h, cut.part.w, &(Styles){ s, NULL, 1 + n % 2 }, &o, &ops);
         size_t before = live;
         peak = live;
-        WORKS(patches_transfer(&r, &cut, s, NULL, 1 + n % 2, &o, &ops));
+        WORKS(patches_transfer(&r, &cut, &(Styles){ s, NULL, 1 + n % 2 }, &o, &ops));
         double taken = (double)(peak - before);
         CHECK(told >= taken && told <= 1.4 * taken, "case %d: %.0f bytes told, %.0f taken", n, told, taken);
         o.memory = taken * .9;
         image_free(&r);
         peak = live;
-        CHECK(!patches_transfer(&r, &cut, s, NULL, 1 + n % 2, &o, &ops) && strstr(error_text(), "MB are allowed"),
+        CHECK(!patches_transfer(&r, &cut, &(Styles){ s, NULL, 1 + n % 2 }, &o, &ops) && strstr(error_text(), "MB are allowed"),
               "limit: %s", error_text());
         CHECK(!r.pixels && !r.mask && (double)(peak - before) < taken * .5, "refused before much was taken");
         image_free(&whole), cutout_free(&cut);
@@ -613,18 +611,18 @@ static void test_memory(void) {
     }
     Image s = drawn(512, 512, 3, 1);
     PatchesOptions o = patches_default(PATCHES_PAINT);
-    double more = patches_bytes(512, 512, &s, 1, &o, &ops_tiled) - patches_bytes(512, 512, &s, 1, &o, &ops);
+    double more = patches_bytes(512, 512, &(Styles){ &s, NULL, 1 }, &o, &ops_tiled) - patches_bytes(512, 512, &(Styles){ &s, NULL, 1 }, &o, &ops);
     CLOSE(more, 4. * (double)ops_tiled.nearest_scratch(172 * 172, 172 * 172, PM_KEPT), 0, .02, "what the table borrows is counted");
-    double large = patches_bytes(512, 512, &s, 1, &o, &ops);
+    double large = patches_bytes(512, 512, &(Styles){ &s, NULL, 1 }, &o, &ops);
     CHECK(large > 20e6 && large < 200e6, "512 x 512 takes %.0f MB", large / 1e6);
     image_free(&s);
 }
 
 /* Every single allocation fails once: an error, an empty result, nothing lost */
 static void test_no_memory(void) {
-    Image c = drawn(side(30), side(28), 3, 0), s = drawn(side(26), side(24), 3, 1), r;
+    Image c = drawn(side(60), side(60), 3, 0), s = drawn(side(26), side(24), 3, 1), r;
     PatchesOptions o = small(PATCHES_PRINT);
-    o.iterations = 1, o.levels = quick ? 1 : 2;
+    o.iterations = 1;
     ellipse(&c);
     size_t before = live;
     int done = 0, count = 0;
@@ -642,8 +640,8 @@ static void test_no_memory(void) {
 
 static int steps;
 static double last_fraction;
-static void progress(int level, int levels, double fraction) {
-    CHECK(level >= 1 && level <= levels && fraction > last_fraction && fraction <= 1, "%g", fraction);
+static void progress(double fraction) {
+    CHECK(fraction > last_fraction && fraction <= 1, "%g", fraction);
     last_fraction = fraction, steps++;
 }
 #define FAILS(text) do { \
@@ -662,7 +660,6 @@ static void test_errors(void) {
     o.style_scale = 0; FAILS("style_scale");
     o.detail = 2; FAILS("detail");
     o.size = 8; FAILS("size is 8: expected 32 to 4096");
-    o.levels = 17; FAILS("levels");
     o.iterations = 0; FAILS("iterations");
     o.memory = -1; FAILS("memory");
     o.mode = (PatchesMode)5; FAILS("mode");
@@ -688,7 +685,7 @@ static void test_errors(void) {
     free(c.mask), c.mask = NULL;
     Image thin = drawn(600, 20, 3, 0);
     keep = c, c = thin, o.size = 64; FAILS("leave a side below 16: give a larger size");
-    CHECK(patches_bytes(600, 20, s, 1, &(PatchesOptions){ .style_scale = 1, .size = 64, .iterations = 1 }, &ops) == 0,
+    CHECK(patches_bytes(600, 20, &(Styles){ s, NULL, 1 }, &(PatchesOptions){ .style_scale = 1, .size = 64, .iterations = 1 }, &ops) == 0,
           "and takes no bytes");
     c = keep;
     image_free(&thin);
@@ -696,7 +693,8 @@ static void test_errors(void) {
     keep = s[0], s[0] = thin, o.style_scale = 8, o.memory = 1e12; FAILS("more than 40 million pixels");
     s[0] = keep;
     image_free(&thin);
-    o.progress = progress, o.levels = 2;
+    image_free(&c), c = drawn(48, 48, 3, 0);                                  /* two levels */
+    o.progress = progress;
     WORKS(paint(&r, &c, s, NULL, 1, &o, &ops));
     CHECK(steps == 2 * o.iterations && last_fraction > .8, "%d steps, the last at %g", steps, last_fraction);
     image_free(&r), image_free(&c), image_free(&s[0]);

@@ -538,7 +538,7 @@ bad "no such layer" 1 "relu9_1" $gram --style-layers relu9_1 --output "$new"
 bad "no picture to begin with" 1 "none.png" $gram --init "$tmp/none.png" --output "$new"
 bad "a name too long for a file" 1 "more than 230 letters" --generator "$run" --content "$shirt" --output "$tmp/$(head -c 240 /dev/zero | tr '\0' a).png"
 bad "an output folder that is none" 1 "new.png" --generator "$run" --content "$shirt" --output "$tmp/none/new.png"
-bad "a folder below a file" 1 "expected a folder" --generator "$run" --content "$tmp/in" --output "$shirt/new"
+bad "a folder below a file" 1 "--output .*new: Not a directory, choose another folder" --generator "$run" --content "$tmp/in" --output "$shirt/new"
 bad "results among garments" 1 "choose another" --generator "$run" --content "$tmp/in" --output "$tmp/in/."
 channels() { od -An -tu1 -j25 -N1 "$1" | tr -d ' '; }          # of a PNG: 2 RGB, 6 RGBA
 good "a transparent picture" --style "$tmp/style.tga" --content "$tmp/alpha.tga" --size 64 --output "$tmp/cut.png"

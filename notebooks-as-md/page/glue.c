@@ -5,11 +5,6 @@
  * tailor: a print on one garment. All else is public functions of gan.h, images/ and style/.
  * What is ASKED returns 0 after an error, of which error_text() tells; numbers go to page.number,
  * pictures and points to page_room(). */
-#define CUTOUT_IMPLEMENTATION
-#define GARMENTS_IMPLEMENTATION
-#define GENERATOR_IMPLEMENTATION
-#define LARGE_IMPLEMENTATION
-#define PATCHES_IMPLEMENTATION
 #include "core/tiled.h"
 #include "notebooks-as-md/page/toys.h"
 #include "style/garments.h"
@@ -202,22 +197,16 @@ ASKED(int, tailor_mask)(int give) {
     return bytes != NULL;
 }
 
-static void patches_progress(int level, int levels, double fraction) {
-    (void)level, (void)levels;
-    page_progress(fraction);
-}
-
 /* the print for the cut-out, by patches or by the run's generator */
 static int paint(Image *print, const Cutout *cut, const Image *cloth, double scale, double seed) {
     Generator *g = tailor.run;
     PatchesOptions o = patches_default(PATCHES_PRINT);
-    double one = 1;
-    o.progress = patches_progress, o.memory = 1.5e9;
+    Styles styles = { cloth, (double[]){ 1 }, 1 };
+    o.progress = page_progress, o.memory = 1.5e9;
     o.style_scale = scale, o.seed = (uint64_t)seed;
-    if (!g) return patches_transfer(print, cut, cloth, NULL, 1, &o, &ops_tiled);
+    if (!g) return patches_transfer(print, cut, &styles, &o, &ops_tiled);
     g->seed = o.seed, g->alpha = 1, g->progress = page_progress;
-    if (g->kind == GENERATOR_ADAIN) return generator_fuse(g, print, &cut->part, cloth, &one, 1);
-    return generator_print(g, print, cut);
+    return generator_print(g, print, cut, &styles);
 }
 
 /* The result: the garment with the print, as transfer.c makes it. colours: 0 the pattern's, 1 the
