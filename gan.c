@@ -156,8 +156,8 @@ static void update(Gan *gan, Net *net) {
     long n = net->parameters;
     parallel_mean(ops, net->g, n);
     if (o->weight_decay > 0) ops->axpy(net->g, net->p, (real)o->weight_decay, n);
-    net_gradient_square(net, square);
-    net_clip_gradients(net, square, o->clip);
+    ops->sum_squares(square, net->g, n);
+    if (o->clip > 0) ops->clip_norm(net->g, square, (real)o->clip, n);
     if (gan->recipe->rmsprop)
         ops->rmsprop_step(net->p, net->v, net->g, n, (real)lr, (real)0.99, (real)1e-8);
     else net_adam(net, lr, o->beta1, o->beta2);
@@ -1114,17 +1114,16 @@ static int stylegan_start(Gan *gan) {
 
 void gan_mix(Gan *gan, const real *coarse, const real *fine, real *out) {
     Net *g = &gan->g;
-    Node *z = &g->node[gan->g_latent[0]], *style = &g->node[gan->g_scale_shift[0]];
-    int after = gan->g_scale_shift[0] + 1;
+    Node *z = &g->node[gan->g_latent[0]];
+    int style = gan->g_scale_shift[0];                   /* the node with the coarsest style */
     swap_ema(gan);
     gan->first = 0;
     draw_noise(gan, STREAM_SAMPLE, 0);
-    for (int k = 0; k < 2; k++) {                        /* out holds the coarse style in between */
-        gan->ops->upload(z->y, k ? fine : coarse, node_count(z));
-        net_forward_part(g, 0, after);
-        k ? gan->ops->upload(style->y, out, node_count(style)) : download(gan, style, out);
-    }
-    net_forward_part(g, after, g->nodes);
+    gan->ops->upload(z->y, coarse, node_count(z));
+    net_forward_part(g, 0, style + 1);
+    gan->ops->upload(z->y, fine, node_count(z));         /* for all nodes but that one */
+    net_forward_part(g, 0, style);
+    net_forward_part(g, style + 1, g->nodes);
     download(gan, fake(gan), out);
     swap_ema(gan);
 }

@@ -333,9 +333,8 @@ static void fill(real *x, real value, long n) {
 /* y = x   x, y: (n)   move: by one thread */
 static void move(real *y, const real *x, long n) { memcpy(y, x, sizeof(real) * (size_t)n); }
 static void copy(real *y, const real *x, long n) {
-    #pragma omp parallel for if(n > WORTH)
-    for (int s = 0; s < SLICES; s++)
-        move(y + n * s / SLICES, x + n * s / SLICES, n * (s + 1) / SLICES - n * s / SLICES);
+    #pragma omp parallel for simd if(parallel: n > WORTH)
+    for (long i = 0; i < n; i++) y[i] = x[i];
 }
 
 /* y += a x   x, y: (n) */

@@ -148,9 +148,6 @@ int net_has_tangent(const Net *net);
 void net_tangent(Net *net);
 
 void net_zero_gradients(Net *net);
-void net_gradient_square(Net *net, real *square);     /* sum g^2; not finite if a g is not */
-/* g *= min(1, limit / sqrt(square)); limit 0: none */
-void net_clip_gradients(Net *net, const real *square, double limit);
 void net_adam(Net *net, double lr, double beta1, double beta2);   /* F19, eps 1e-8 */
 
 /* Tensor i of a checkpoint: its name ("g.3.conv2d.weight"), its shape, its offset in the parameters
@@ -305,27 +302,18 @@ static void waves_node_backward(const Net *net, Node *node) {
 }
 KIND(waves, NULL);
 
-/* y = gamma (x - mean) / sqrt(var + eps) + beta: outside of training by the running statistics, */
-static void batchnorm_eval(const Net *net, Node *node) {
-    const real *mean = net->buffer + node->running, *var = mean + node->c;
-    NET_OPS->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, mean, var, node_rows(node), node->c);
-}
-
-/* in training by mean and var of the batch, with net->mean of the batches of all ranks */
-static void batchnorm_train(const Net *net, Node *node) {
-    int c = node->c;
-    long rows = node_rows(node);
-    real *running = net->buffer + node->running, *var = MEAN + c;
-    NET_OPS->normalize_forward(node->y, MEAN, var, A.y, WEIGHT, BIAS, 1, rows, c);
-    if (net->mean) {
-        shared_statistics(net, MEAN, c);
-        NET_OPS->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, MEAN, var, rows, c);
-        rows *= net->ranks;
-    }
-    NET_OPS->batchnorm_track(running, running + c, MEAN, var, (real)0.1, rows, c);
-}
+/* y = gamma (x - mean) / sqrt(var + eps) + beta: in training by mean and var of the batch, with
+ * net->mean those of the batches of all ranks; else by the running statistics */
 static void batchnorm_node_forward(const Net *net, Node *node) {
-    (net->batch_statistics ? batchnorm_train : batchnorm_eval)(net, node);
+    int c = node->c, training = net->batch_statistics;
+    long rows = node_rows(node);
+    real *running = net->buffer + node->running, *mean = training ? MEAN : running, *var = mean + c;
+    if (training) NET_OPS->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, 1, rows, c);
+    if (training && net->mean) shared_statistics(net, mean, c);
+    if (!training || net->mean)
+        NET_OPS->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, mean, var, rows, c);
+    if (net->mean) rows *= net->ranks;
+    if (training) NET_OPS->batchnorm_track(running, running + c, mean, var, (real)0.1, rows, c);
 }
 
 /* With k = gamma / sqrt(var + eps), h = (x - mu) / sqrt(var + eps), m = mean(dy), q = mean(dy h):
@@ -365,16 +353,20 @@ static void batchnorm_node_backward(const Net *net, Node *node) {
 KIND(batchnorm, NULL);
 
 /* instance norm: mean and var of each picture, or in the first net->given nodes those that are
- * there */
+ * there; gamma and beta of the next picture stand `step` further */
 static int is_given(const Net *net, const Node *node) { return node - net->node < net->given; }
-static void instancenorm_node_forward(const Net *net, Node *node) {
+static void given_norm(const Net *net, Node *node, const real *gamma, const real *beta, long step) {
     long rows = (long)node->h * node->w, c = node->c;
-    real *mean = MEAN, *var = mean + node->n * c;
-    if (!is_given(net, node))
-        NET_OPS->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, node->n, rows, node->c);
-    else for (long at = 0; at < node->n * c; at += c)
-        NET_OPS->batchnorm_inference(node->y + at * rows, A.y + at * rows, WEIGHT, BIAS, mean + at,
-                                 var + at, rows, node->c);
+    for (long i = 0, at = 0; i < node->n; i++, at += c)
+        NET_OPS->batchnorm_inference(node->y + at * rows, A.y + at * rows, gamma + i * step,
+                                     beta + i * step, MEAN + at, MEAN + node->n * c + at, rows,
+                                     node->c);
+}
+static void instancenorm_node_forward(const Net *net, Node *node) {
+    long rows = (long)node->h * node->w;
+    real *mean = MEAN, *var = mean + (long)node->n * node->c;
+    if (is_given(net, node)) given_norm(net, node, WEIGHT, BIAS, 0);
+    else NET_OPS->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, node->n, rows, node->c);
 }
 static void instancenorm_node_backward(const Net *net, Node *node) {
     norm_gradient(net, node, net->what & NET_WEIGHTS ? D_WEIGHT : NULL, node->n);
@@ -384,12 +376,8 @@ KIND(instancenorm, NULL);
 /* instance norm, but gamma and beta are each picture's own and come from the node b: (1,1,2c) */
 static void adain_node_forward(const Net *net, Node *node) {
     long rows = (long)node->h * node->w, c = node->c;
-    real *mean = MEAN, *var = mean + node->n * c;
-    if (!is_given(net, node))
-        NET_OPS->adain_forward(node->y, mean, var, A.y, B.y, node->n, rows, node->c);
-    else for (long at = 0; at < node->n * c; at += c)
-        NET_OPS->batchnorm_inference(node->y + at * rows, A.y + at * rows, B.y + 2 * at,
-                                     B.y + 2 * at + c, mean + at, var + at, rows, node->c);
+    if (is_given(net, node)) given_norm(net, node, B.y, B.y + c, 2 * c);
+    else NET_OPS->adain_forward(node->y, MEAN, MEAN + node->n * c, A.y, B.y, node->n, rows, node->c);
 }
 static void adain_node_backward(const Net *net, Node *node) {
     const real *mean = MEAN, *var = mean + (long)node->n * node->c;
@@ -793,13 +781,6 @@ void net_tangent(Net *net) {
 /* ---------------------------------------------------------------------- the block of parameters */
 
 void net_zero_gradients(Net *net) { net->ops->fill(net->g, 0, net->parameters); }
-
-void net_gradient_square(Net *net, real *square) {
-    net->ops->sum_squares(square, net->g, net->parameters);
-}
-void net_clip_gradients(Net *net, const real *square, double limit) {
-    if (limit > 0) net->ops->clip_norm(net->g, square, (real)limit, net->parameters);
-}
 void net_adam(Net *net, double lr, double beta1, double beta2) {
     net->ops->adam_step(net->p, net->m, net->v, net->g, net->parameters, (real)lr, (real)beta1,
                         (real)beta2, (real)1e-8, ++net->adam_steps);
