@@ -478,24 +478,6 @@ static void write_recipe(const char *folder, const Recipe *recipe, const char *n
     finish(folder, name_of);
 }
 
-/* MISTAKE=padding, variance or adam in the environment: mistakes for ./validate to name */
-static void wrong_padding(real *y, const real *x, const real *w, const real *b, const Conv *d) {
-    Conv wrong = *d;
-    wrong.pad++;
-    ops_naive.conv2d_forward(y, x, w, b, &wrong);
-}
-static void wrong_adam(real *p, real *m, real *v, const real *g, long n, real lr, real beta1,
-                       real beta2, real eps, long t) {
-    ops_naive.adam_step(p, m, v, g, n, lr, beta1, beta2, eps, t + 100000000);
-}
-static Ops mistaken(const char *mistake) {
-    Ops ops = *table;
-    if (!strcmp(mistake, "padding")) ops.conv2d_forward = wrong_padding;
-    if (!strcmp(mistake, "variance")) ops.normalize_forward = normalize_unbiased;
-    if (!strcmp(mistake, "adam")) ops.adam_step = wrong_adam;
-    return ops;
-}
-
 /* Every name there is: the groups of operations, then train_RECIPE; returns their number */
 static int all_names(const char *known[200]) {
     int n = 0;
@@ -527,12 +509,9 @@ int main(int count, char **argument) {
     error_program("golden", 0, NULL);
     if (count < fixed) die(2, "usage: FOLDER %s[NAME]...", DOUBLE ? "" : "REFERENCE ");
     const char *folder = argument[1], *reference = argument[fixed - 1], *known[200];
-    const char *mistake = getenv("MISTAKE");
     int names = all_names(known), wanted[200] = {0};
     for (int i = fixed; i < count; i++) wanted[place_of(argument[i], known, names)] = 1;
     if (mkdir(folder, 0777) && errno != EEXIST) die(1, "%s: %s", folder, strerror(errno));
-    static Ops wrong;
-    wrong = mistake ? mistaken(mistake) : *table, table = &wrong;
     for (int i = 0; i < names; i++) {
         if (count > fixed && !wanted[i]) continue;
         if (!DOUBLE) must(st_open(&from, text("%s/%s.safetensors", reference, known[i])));
