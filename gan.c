@@ -204,8 +204,7 @@ static void swap_ema(Gan *gan) {
 
 /* A penalty of g = grad D(x), x: what D has just seen. F12: mean (|g| - 1)^2 (Gulrajani et al.
  * 2017); F33: PENALTY_EVERY mean |g|^2 / 2 (Mescheder et al. 2018). With v = d penalty / dg, held,
- * its gradient by D's parameters is grad_theta (v . grad D(x)): a gradient of a gradient, which
- * net_tangent adds. */
+ * its gradient by D's parameters is grad_theta (v . grad D(x)), which net_tangent adds. */
 enum { PENALTY_EVERY = 4 };
 static void penalize_gradient(Gan *gan, Net *d) {
     const Ops *ops = gan->ops;
@@ -675,8 +674,7 @@ void cloth_generator(Gan *gan, int n, int h, int w) {
     gan->g_picture = tanh_(g, conv2d(g, x, 3, 1, 1, 0));
 }
 
-/* The palette: tanh(mean + root x) of G's last three numbers x, which begin as N(0,1); the waves of
- * the style, in cells of 8 pixels */
+/* The palette, tanh(mean + root x) of G's last three numbers x ~ N(0,1); and the style's waves */
 static int cloth_start(Gan *gan) {
     enum { COLOURS = 12, CELL = 8 };
     const double *palette = gan->options.palette;
@@ -722,8 +720,7 @@ static void cloth_describe(Gan *gan) {
     gan->weight[PATCHES_LOSS] = o->content_weight;
 }
 
-/* F35, in directions that this step draws: a convolution's filters of length 1, as N(0,1/147) are
- * on average */
+/* F35, in directions that this step draws: filters of about length 1, N(0,1/147) */
 static void patch_loss(Gan *gan) {
     Net *p = &gan->blur;
     net_initialize(p, gan->options.seed, STREAM(STREAM_PATCH, gan->step * NET_MAX_NODES), 1);
@@ -964,9 +961,8 @@ static void cycle(Gan *gan, Net *there, Net *back, Net *d, const real *x, const 
 }
 
 /* Each fake picture goes into the pool; once that is full, half of them change places with an
- * earlier one, which D is shown instead (Shrivastava et al. 2017). Several ranks: all keep the same
- * pool, through which the pictures of all go in turn; a sum with zeros in the place of the others'
- * brings them together. */
+ * earlier one, which D is shown instead (Shrivastava et al. 2017). Several ranks keep one and the
+ * same pool: each gets the pictures of all, by a sum with zeros in the others' places. */
 static void through_pool(Gan *gan, real *x_fake, real *pool, int side) {
     const Ops *ops = gan->ops;
     long own = node_count(fake(gan)), each = own / gan->options.batch;

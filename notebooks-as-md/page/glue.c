@@ -1,5 +1,4 @@
-/* glue.c: what the page asks of the C code. clang builds it for WebAssembly, and page.js calls what
- * is marked ASKED.
+/* glue.c: the C code of the page, built for WebAssembly; page.js calls what is marked ASKED.
  *
  * The game: a GAN whose training one can watch, on points in the plane or small pictures. The
  * tailor: a print on one garment. All else is public functions of gan.h, images/ and style/.
@@ -146,8 +145,7 @@ static struct {
     Generator runs[2], *run;            /* what prints in place of the pattern, or NULL */
 } tailor;
 
-/* The garment: a file, synthetic:5 or fashion-mnist:17, with its longer side `size`. Number: where
- * its mask is from (PhotoMask) */
+/* The garment: a file, synthetic:5 or fashion-mnist:17; size: its longer side. Number: photo.mask */
 ASKED(int, tailor_garment)(const char *from, int size) {
     GarmentList list = { 0 };
     Photo photo;
