@@ -840,12 +840,10 @@ static real sigmoid(real x) {
     return (real)(x >= 0 ? 1 / (1 + e) : e / (1 + e));
 }
 static void sigmoid_forward(real *y, const real *x, long n) {
-    #pragma omp parallel for if(n > WORTH)
     for (long i = 0; i < n; i++) y[i] = sigmoid(x[i]);
 }
 /* dx += dy y (1 - y) */
 static void sigmoid_backward(real *dx, const real *dy, const real *y, long n) {
-    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += dy[i] * y[i] * (1 - y[i]);
 }
 
@@ -1131,7 +1129,6 @@ static void softmax_cross_entropy_forward(real *loss, const real *logits, const 
 /* dl[i,j] += scale/n (s[i,j] - (1 where j = t_i, else 0)) */
 static void softmax_cross_entropy_backward(real *dlogits, const real *logits, const real *label,
                                            real scale, long n, int classes) {
-    #pragma omp parallel for if(n > WORTH)
     for (long i = 0; i < n; i++) {
         const real *l = logits + i * classes;
         double all = log_sum_exp(l, classes);
@@ -1203,7 +1200,6 @@ static void hinge_forward(real *loss, const real *x, real sign, long n) {
 /* dx_i -= scale/n s   where 1 - s x_i > 0 */
 static void hinge_backward(real *dx, const real *x, real sign, real scale, long n) {
     real k = -scale / n * sign;
-    #pragma omp parallel for if(n > WORTH)
     for (long i = 0; i < n; i++) {
         real below = 1 - sign * x[i];
         dx[i] += below <= 0 ? 0 : below > 0 ? k : below;              /* the third: NaN */
@@ -1219,7 +1215,6 @@ static void mean_forward(real *loss, const real *x, long n) {
 }
 /* dx_i += scale/n */
 static void mean_backward(real *dx, real scale, long n) {
-    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += scale / n;
 }
 

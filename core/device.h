@@ -3,8 +3,8 @@
  *   const Ops *ops = device_open(DEVICE_AUTO, 0);         NULL: error_text() says why
  *   printf("computing on %s\n", device_name(ops));        "cpu, 2 threads", "NVIDIA H200, float32"
  *
- * gan.c says DEVICE_IMPLEMENTATION; it needs that of tiled.h. With -DWITH_CUDA the program is linked
- * with cuda_kernels.cu; without, the device cuda is known by name only. */
+ * gan.c says DEVICE_IMPLEMENTATION; it needs that of tiled.h. With -DWITH_CUDA cuda_kernels.cu is
+ * linked too; without, the device cuda is known by name only. */
 #ifndef DEVICE_H
 #define DEVICE_H
 #include "core/tiled.h"

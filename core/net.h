@@ -574,14 +574,13 @@ int dropout(Net *net, int x, double rate) {
 
 int add(Net *net, int a, int b) {
     Node *x = &net->node[a], *y = &net->node[b];
-    int same = x->h == y->h && x->w == y->w && x->c == y->c;
-    net_need(net, same, "add", "the two shapes differ");
+    net_need(net, x->h == y->h && x->w == y->w && x->c == y->c, "add", "the two shapes differ");
     return same_shape(net, &kind_add, a, b);
 }
 int concat(Net *net, int a, int b) {
     Node *x = &net->node[a], *y = &net->node[b];
-    int same = x->h == y->h && x->w == y->w;
-    net_need(net, same, "concat", "the two pictures differ in height or width");
+    net_need(net, x->h == y->h && x->w == y->w, "concat",
+             "the two pictures differ in height or width");
     return net_node(net, &kind_concat, a, b, x->h, x->w, x->c + y->c);
 }
 int reflect_pad(Net *net, int x, int pad) {
