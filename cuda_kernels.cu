@@ -22,9 +22,8 @@
  *   nearest        the search for nearest rows: each thread looks at its distances in registers
  *
  * Deterministic: no float atomics; every sum is cut into slices whose number depends on the sizes
- * alone, and its parts are added in a fixed order. The same bits from run to run, on one GPU and on
- * any other that rounds alike. tests/cuda_on_cpu compiles this same file with g++ and runs it,
- * checked, without a GPU. */
+ * alone, and its parts are added in a fixed order: the same bits from run to run, on any GPU that
+ * rounds alike. tests/cuda_on_cpu compiles this file with g++ and runs it, checked, without one. */
 #include "core/device.h"
 extern "C" {
 #include "core/error.h"
@@ -317,9 +316,8 @@ static void lerp(float *y, const float *a, const float *b, const float *t, int n
     });
 }
 
-/* A thread computes one element, a backward function by GATHERING: layers.h adds a padded pixel's
- * gradient to the pixel it was copied from; here every pixel looks for its copies, so that no two
- * threads add to the same number. */
+/* Backward functions GATHER: layers.h adds a padded pixel's gradient to the pixel it was copied
+ * from; here every pixel looks for its copies, so that no two threads add to the same number. */
 static void concat_forward(float *y, const float *a, const float *b, long rows, int ca, int cb) {
     each_row(rows, ca + cb, [=] __device__ (long r, int j) {
         y[r * (ca + cb) + j] = j < ca ? a[r * ca + j] : b[r * cb + j - ca];
@@ -519,8 +517,7 @@ template <class T> struct Sums {
 typedef Sums<double> Two;                     /* in double, so that their order hardly shows */
 typedef Sums<float> Pair;
 
-/* The sum over the 32 threads of a warp, in thread 0: registers are passed from lane to lane, no
- * memory, no barrier. */
+/* The sum over a warp, in thread 0: registers go from lane to lane, without memory or barrier. */
 __device__ static inline Two warp_sum(Two v) {
     for (int distance = 16; distance > 0; distance /= 2) {
         v.a += __shfl_down_sync(0xffffffffu, v.a, distance);
@@ -528,8 +525,7 @@ __device__ static inline Two warp_sum(Two v) {
     }
     return v;
 }
-/* The sum over the block, in thread 0: each warp's by shuffles, then the warps' by the first one.
- * shared: a Two per warp */
+/* The sum over the block, in thread 0: each warp's by shuffles, then the warps' by the first one */
 __device__ static inline Two block_sum(Two v) {
     __shared__ Two part[THREADS / 32];
     v = warp_sum(v);
@@ -540,8 +536,7 @@ __device__ static inline Two block_sum(Two v) {
 }
 
 /* True in the block that is the last of `blocks` to come here, for all its threads: it sees what
- * the others have written before. Whichever it is, it adds their parts in the same order. *count
- * is 0 before and after. */
+ * the others have written before. *count is 0 before and after. */
 __device__ static inline bool last_block(unsigned *count, unsigned blocks) {
     __shared__ bool last;
     __threadfence();                                  /* what this thread has written, before .. */
@@ -759,8 +754,7 @@ static void batch_std(float *out, const float *x, int n, long each_) {
 
 /* ------------------------------------------------------------------ sums over rows, per channel */
 
-/* The sum of a block's column of threads, in its uppermost thread: rows are folded in halves.
- * shared: a Two per thread */
+/* The sum of a block's column of threads, in its uppermost thread: rows are folded in halves */
 __device__ static inline Two fold(Two v) {
     __shared__ Two part[THREADS];
     int lanes = (int)blockDim.x, t = (int)threadIdx.y * lanes + (int)threadIdx.x;
@@ -834,8 +828,7 @@ static void variance_rows(float *mean, long step, const float *x, int groups, lo
         return e * e;
     }, finish);
 }
-/* y = gamma (x - mean) / sqrt(var + eps) + beta, where gamma and beta of group g begin at g * step:
- * 0, or AdaIN's 2 c */
+/* y = gamma (x - mean) / sqrt(var + eps) + beta, of group g at g * step: 0, or AdaIN's 2 c */
 static void standardize(float *y, const float *x, const float *mean, const float *var,
                         const float *gamma, const float *beta, int groups, long rows, int c,
                         long step) {
@@ -1131,8 +1124,8 @@ struct PhaseOfWeights : Phase {
 };
 
 /* Where the products go: y = bias + scale sum, or y += scale sum. Cut into slices along the depth
- * (when a product has too few tiles for the GPU), each slice leaves its part in a copy of y of its
- * own, and add_slices adds those in order. */
+ * (when a product has too few tiles for the GPU), each slice leaves its part in its own copy of y,
+ * and add_slices adds those in order. */
 struct Out {
     float *y;
     const float *bias;
@@ -1294,8 +1287,7 @@ template <class Operand, int LINES, int DEPTH, bool QUADS_ONLY> struct Tile {
  * shared: two buffers of both tiles, DEPTH deep. While one is computed on, the next is fetched from
  * far into registers and then stored to the other, where no thread reads before the barrier: so one
  * barrier a step is enough.
- *     step s:   fetch s+1 from far | multiply s | store s+1 into the other buffer | barrier
- *     step s+1: fetch s+2 | .. */
+ *     step s: fetch s+1 from far | multiply s | store s+1 into the other buffer | barrier */
 constexpr int PAD = 4;
 template <int BM, int BN, int DEPTH, int TM, int TN, class Left, class Right, class Out>
 __global__ void __launch_bounds__(THREADS, 2)
@@ -1394,8 +1386,7 @@ __device__ inline void copy_four(float4 *to, const float *from) {
                  :: "r"((unsigned)__cvta_generic_to_shared(to)), "l"(from), "r"(from ? 16 : 0)
                  : "memory");
 }
-/* a load from shared memory by the whole warp, eight lanes at a time: cuda_on_cpu reports those
- * that want the same banks */
+/* a load from shared memory by the whole warp, whose banks cuda_on_cpu checks */
 __device__ inline float4 near_four(const float4 *p) { return *p; }
 #endif
 
@@ -1872,8 +1863,7 @@ static void gram_backward(float *df, const float *dg, const float *f, const floa
  * nearest's last kernel settles it between the slices. `before` orders any two of them, so no order
  * of settling matters: the first row of equals wins. Always in float32: a rounded product of tensor
  * cores would find another row.
- * shared: both tiles, 16 numbers of every row at a time, laid out by number: a warp reads two
- * float4 of a and 16 of b. */
+ * shared: both tiles, 16 numbers of every row at a time, laid out by number */
 constexpr int NEAR = 64, NEAR_DEPTH = 16;
 struct Least { float value; int index; };
 __device__ static inline bool before(Least a, Least b) {       /* NaN is before every number */

@@ -156,8 +156,8 @@ static void update(Gan *gan, Net *net) {
     long n = net->parameters;
     parallel_mean(ops, net->g, n);
     if (o->weight_decay > 0) ops->axpy(net->g, net->p, (real)o->weight_decay, n);
-    net_gradient_square(net, square);
-    net_clip_gradients(net, square, o->clip);
+    ops->sum_squares(square, net->g, n);
+    if (o->clip > 0) ops->clip_norm(net->g, square, (real)o->clip, n);
     if (gan->recipe->rmsprop)
         ops->rmsprop_step(net->p, net->v, net->g, n, (real)lr, (real)0.99, (real)1e-8);
     else net_adam(net, lr, o->beta1, o->beta2);
@@ -204,8 +204,7 @@ static void swap_ema(Gan *gan) {
 
 /* A penalty of g = grad D(x), x: what D has just seen. F12: mean (|g| - 1)^2 (Gulrajani et al.
  * 2017); F33: PENALTY_EVERY mean |g|^2 / 2 (Mescheder et al. 2018). With v = d penalty / dg, held,
- * its gradient by D's parameters is grad_theta (v . grad D(x)): a gradient of a gradient, which
- * net_tangent adds. */
+ * its gradient by D's parameters is grad_theta (v . grad D(x)), which net_tangent adds. */
 enum { PENALTY_EVERY = 4 };
 static void penalize_gradient(Gan *gan, Net *d) {
     const Ops *ops = gan->ops;
@@ -675,8 +674,7 @@ void cloth_generator(Gan *gan, int n, int h, int w) {
     gan->g_picture = tanh_(g, conv2d(g, x, 3, 1, 1, 0));
 }
 
-/* The palette: tanh(mean + root x) of G's last three numbers x, which begin as N(0,1); the waves of
- * the style, in cells of 8 pixels */
+/* The palette, tanh(mean + root x) of G's last three numbers x ~ N(0,1); and the style's waves */
 static int cloth_start(Gan *gan) {
     enum { COLOURS = 12, CELL = 8 };
     const double *palette = gan->options.palette;
@@ -722,8 +720,7 @@ static void cloth_describe(Gan *gan) {
     gan->weight[PATCHES_LOSS] = o->content_weight;
 }
 
-/* F35, in directions that this step draws: a convolution's filters of length 1, as N(0,1/147) are
- * on average */
+/* F35, in directions that this step draws: filters of about length 1, N(0,1/147) */
 static void patch_loss(Gan *gan) {
     Net *p = &gan->blur;
     net_initialize(p, gan->options.seed, STREAM(STREAM_PATCH, gan->step * NET_MAX_NODES), 1);
@@ -964,9 +961,8 @@ static void cycle(Gan *gan, Net *there, Net *back, Net *d, const real *x, const 
 }
 
 /* Each fake picture goes into the pool; once that is full, half of them change places with an
- * earlier one, which D is shown instead (Shrivastava et al. 2017). Several ranks: all keep the same
- * pool, through which the pictures of all go in turn; a sum with zeros in the place of the others'
- * brings them together. */
+ * earlier one, which D is shown instead (Shrivastava et al. 2017). Several ranks keep one and the
+ * same pool: each gets the pictures of all, by a sum with zeros in the others' places. */
 static void through_pool(Gan *gan, real *x_fake, real *pool, int side) {
     const Ops *ops = gan->ops;
     long own = node_count(fake(gan)), each = own / gan->options.batch;
@@ -1114,17 +1110,16 @@ static int stylegan_start(Gan *gan) {
 
 void gan_mix(Gan *gan, const real *coarse, const real *fine, real *out) {
     Net *g = &gan->g;
-    Node *z = &g->node[gan->g_latent[0]], *style = &g->node[gan->g_scale_shift[0]];
-    int after = gan->g_scale_shift[0] + 1;
+    Node *z = &g->node[gan->g_latent[0]];
+    int style = gan->g_scale_shift[0];                   /* the node with the coarsest style */
     swap_ema(gan);
     gan->first = 0;
     draw_noise(gan, STREAM_SAMPLE, 0);
-    for (int k = 0; k < 2; k++) {                        /* out holds the coarse style in between */
-        gan->ops->upload(z->y, k ? fine : coarse, node_count(z));
-        net_forward_part(g, 0, after);
-        k ? gan->ops->upload(style->y, out, node_count(style)) : download(gan, style, out);
-    }
-    net_forward_part(g, after, g->nodes);
+    gan->ops->upload(z->y, coarse, node_count(z));
+    net_forward_part(g, 0, style + 1);
+    gan->ops->upload(z->y, fine, node_count(z));         /* for all nodes but that one */
+    net_forward_part(g, 0, style);
+    net_forward_part(g, style + 1, g->nodes);
     download(gan, fake(gan), out);
     swap_ema(gan);
 }

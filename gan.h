@@ -147,8 +147,7 @@ Net *gan_net(const Gan *gan, int i);     /* network i of those that there are; N
 
 /* One training step on gan->x_real (content, mask): D's update, then G's; cyclegan: G's first. */
 void gan_step(Gan *gan, Report *report);
-/* Its halves: a GPU is asked for everything; it is waited for. Between them the next batch can be
- * prepared, on the host. */
+/* Its halves: a GPU is asked for everything; it is waited for. In between the host is free. */
 void gan_step_begin(Gan *gan);
 void gan_step_end(Gan *gan, Report *report);
 
@@ -156,8 +155,7 @@ void gan_step_end(Gan *gan, Report *report);
  * the host. The same draw gives the same noise at any time. */
 void gan_sample(Gan *gan, uint64_t draw, real *out);
 
-/* G's pictures of z (batch,100), where z is all that G reads; D's logits of pictures. On the host,
- * batch norm by its running statistics. */
+/* The same of z (batch,100), where z is all that G reads; and D's logits of pictures x. */
 void gan_decode(Gan *gan, const real *z, real *out);
 void gan_judge(Gan *gan, const real *x, real *logits);
 
@@ -204,8 +202,7 @@ enum { GAN_FORMAT = 1 };
 int gan_open(StFile *file, const char *path);
 void gan_begin_anew(Gan *gan);           /* keeps the weights, forgets moments and steps */
 
-/* Purposes: the upper half of a stream number of the counter-based generator; the lower half is the
- * step or node. */
+/* A stream of random numbers: its purpose, and the step or node */
 enum { STREAM_G = 1, STREAM_D, STREAM_NOISE, STREAM_SAMPLE, STREAM_DATA, STREAM_AUGMENT,
        STREAM_CROP, STREAM_CONTENT, STREAM_PENALTY, STREAM_POOL, STREAM_PATCH };
 #define STREAM(purpose, index) ((uint64_t)(purpose) << 40 | (uint64_t)(index))

@@ -40,6 +40,15 @@ extern "C" {
  * A transposed convolution reads the struct from right to left: (n,oh,ow,o) to (n,h,w,c). */
 typedef struct Conv { int n, h, w, c, oh, ow, o, kernel, stride, pad; } Conv;
 
+/* Signatures that several operations share. A loss of two tensors has a weight for each number. */
+typedef void ConvForward(real *y, const real *x, const real *w, const real *b, const Conv *d);
+typedef void ConvBackwardInput(real *dx, const real *dy, const real *w, const Conv *d);
+typedef void ConvBackwardWeight(real *dw, const real *x, const real *dy, const Conv *d);
+typedef void Resize(real *to, const real *from, int n, int h, int w, int c, int factor);
+typedef void LossOfTwo(real *loss, const real *a, const real *b, const real *weight, long n);
+typedef void LossOfTwoBackward(real *da, const real *a, const real *b, const real *weight,
+                               real scale, long n);
+
 typedef struct Ops {
     const char *name;
     /* memory where the table computes: alloc gives zeros, or NULL when there is none left */
@@ -68,20 +77,13 @@ typedef struct Ops {
     void (*dense_backward_weight)(real *dw, const real *x, const real *dy, int n, int in, int out);
     void (*bias_backward)(real *db, const real *dy, long rows, int c);
     /* F18: convolution, its two gradients, and the transposed convolution that is one of them */
-    void (*conv2d_forward)(real *y, const real *x, const real *w, const real *b, const Conv *d);
-    void (*conv2d_backward_input)(real *dx, const real *dy, const real *w, const Conv *d);
-    void (*conv2d_backward_weight)(real *dw, const real *x, const real *dy, const Conv *d);
-    void (*conv2d_transpose_forward)(real *y, const real *x, const real *w, const real *b,
-                                     const Conv *d);
-    void (*conv2d_transpose_backward_input)(real *dx, const real *dy, const real *w, const Conv *d);
-    void (*conv2d_transpose_backward_weight)(real *dw, const real *x, const real *dy,
-                                             const Conv *d);
+    ConvForward *conv2d_forward, *conv2d_transpose_forward;
+    ConvBackwardInput *conv2d_backward_input, *conv2d_transpose_backward_input;
+    ConvBackwardWeight *conv2d_backward_weight, *conv2d_transpose_backward_weight;
     /* depthwise convolution: d->o = d->c, and each channel has a filter of its own */
-    void (*depthwise_conv2d_forward)(real *y, const real *x, const real *w, const real *b,
-                                     const Conv *d);
-    void (*depthwise_conv2d_backward_input)(real *dx, const real *dy, const real *w, const Conv *d);
-    void (*depthwise_conv2d_backward_weight)(real *dw, const real *x, const real *dy,
-                                             const Conv *d);
+    ConvForward *depthwise_conv2d_forward;
+    ConvBackwardInput *depthwise_conv2d_backward_input;
+    ConvBackwardWeight *depthwise_conv2d_backward_weight;
     /* spectral normalisation */
     void (*normalize_vector)(real *x, real *norm, long n);
     void (*spectral_forward)(real *y, const real *w, const real *sigma, long n);
@@ -124,11 +126,8 @@ typedef struct Ops {
     void (*concat_backward)(real *da, real *db, const real *dy, long rows, int ca, int cb);
     void (*reflect_pad_forward)(real *y, const real *x, int n, int h, int w, int c, int pad);
     void (*reflect_pad_backward)(real *dx, const real *dy, int n, int h, int w, int c, int pad);
-    void (*upsample_forward)(real *y, const real *x, int n, int h, int w, int c, int factor);
-    void (*upsample_backward)(real *dx, const real *dy, int n, int h, int w, int c, int factor);
-    void (*avgpool_forward)(real *y, const real *x, int n, int h, int w, int c, int factor);
-    void (*avgpool_backward)(real *dx, const real *dy, int n, int h, int w, int c, int factor);
-    void (*maxpool_forward)(real *y, const real *x, int n, int h, int w, int c, int factor);
+    Resize *upsample_forward, *upsample_backward, *avgpool_forward, *avgpool_backward;
+    Resize *maxpool_forward;
     void (*maxpool_backward)(real *dx, const real *dy, const real *x,
                              int n, int h, int w, int c, int factor);
     void (*gray_forward)(real *y, const real *x, long rows, int c);
@@ -146,14 +145,8 @@ typedef struct Ops {
                                           long n, int classes);
     void (*softmax_cross_entropy_backward)(real *dlogits, const real *logits, const real *label,
                                            real scale, long n, int classes);
-    void (*squared_error_forward)(real *loss, const real *a, const real *b, const real *weight,
-                                  long n);
-    void (*squared_error_backward)(real *da, const real *a, const real *b, const real *weight,
-                                   real scale, long n);
-    void (*absolute_error_forward)(real *loss, const real *a, const real *b, const real *weight,
-                                   long n);
-    void (*absolute_error_backward)(real *da, const real *a, const real *b, const real *weight,
-                                    real scale, long n);
+    LossOfTwo *squared_error_forward, *absolute_error_forward;
+    LossOfTwoBackward *squared_error_backward, *absolute_error_backward;
     void (*hinge_forward)(real *loss, const real *x, real sign, long n);
     void (*hinge_backward)(real *dx, const real *x, real sign, real scale, long n);
     void (*mean_forward)(real *loss, const real *x, long n);
@@ -230,8 +223,7 @@ extern const Ops ops_naive;
 
 /* Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011).
  * out: four random 32-bit words; key = seed, counter = (index, stream). A block cipher without
- * memory: any thread, CPU or GPU, first run or resumed run, that asks for the same (seed, stream,
- * index) gets the same four words. */
+ * memory: any thread, CPU or GPU, first or resumed run, gets the same words for the same three. */
 CPU_AND_GPU void philox4x32(uint32_t out[4], uint64_t seed, uint64_t stream, uint64_t index) {
     uint32_t c0 = (uint32_t)index, c1 = (uint32_t)(index >> 32);
     uint32_t c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
@@ -333,9 +325,8 @@ static void fill(real *x, real value, long n) {
 /* y = x   x, y: (n)   move: by one thread */
 static void move(real *y, const real *x, long n) { memcpy(y, x, sizeof(real) * (size_t)n); }
 static void copy(real *y, const real *x, long n) {
-    #pragma omp parallel for if(n > WORTH)
-    for (int s = 0; s < SLICES; s++)
-        move(y + n * s / SLICES, x + n * s / SLICES, n * (s + 1) / SLICES - n * s / SLICES);
+    #pragma omp parallel for simd if(parallel: n > WORTH)
+    for (long i = 0; i < n; i++) y[i] = x[i];
 }
 
 /* y += a x   x, y: (n) */
@@ -849,12 +840,10 @@ static real sigmoid(real x) {
     return (real)(x >= 0 ? 1 / (1 + e) : e / (1 + e));
 }
 static void sigmoid_forward(real *y, const real *x, long n) {
-    #pragma omp parallel for if(n > WORTH)
     for (long i = 0; i < n; i++) y[i] = sigmoid(x[i]);
 }
 /* dx += dy y (1 - y) */
 static void sigmoid_backward(real *dx, const real *dy, const real *y, long n) {
-    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += dy[i] * y[i] * (1 - y[i]);
 }
 
@@ -1140,7 +1129,6 @@ static void softmax_cross_entropy_forward(real *loss, const real *logits, const 
 /* dl[i,j] += scale/n (s[i,j] - (1 where j = t_i, else 0)) */
 static void softmax_cross_entropy_backward(real *dlogits, const real *logits, const real *label,
                                            real scale, long n, int classes) {
-    #pragma omp parallel for if(n > WORTH)
     for (long i = 0; i < n; i++) {
         const real *l = logits + i * classes;
         double all = log_sum_exp(l, classes);
@@ -1212,7 +1200,6 @@ static void hinge_forward(real *loss, const real *x, real sign, long n) {
 /* dx_i -= scale/n s   where 1 - s x_i > 0 */
 static void hinge_backward(real *dx, const real *x, real sign, real scale, long n) {
     real k = -scale / n * sign;
-    #pragma omp parallel for if(n > WORTH)
     for (long i = 0; i < n; i++) {
         real below = 1 - sign * x[i];
         dx[i] += below <= 0 ? 0 : below > 0 ? k : below;              /* the third: NaN */
@@ -1228,7 +1215,6 @@ static void mean_forward(real *loss, const real *x, long n) {
 }
 /* dx_i += scale/n */
 static void mean_backward(real *dx, real scale, long n) {
-    #pragma omp parallel for simd if(parallel: n > WORTH)
     for (long i = 0; i < n; i++) dx[i] += scale / n;
 }
 

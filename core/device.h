@@ -1,10 +1,10 @@
 /* device.h: --device and --precision: which table of operations computes.
  *
- *   const Ops *ops = device_open("auto", "float32");      NULL: error_text() says why
+ *   const Ops *ops = device_open(DEVICE_AUTO, 0);         NULL: error_text() says why
  *   printf("computing on %s\n", device_name(ops));        "cpu, 2 threads", "NVIDIA H200, float32"
  *
- * gan.c says DEVICE_IMPLEMENTATION; it needs that of tiled.h and options.h. With -DWITH_CUDA the
- * program is linked with cuda_kernels.cu; without, the device cuda is known by name only. */
+ * gan.c says DEVICE_IMPLEMENTATION; it needs that of tiled.h. With -DWITH_CUDA cuda_kernels.cu is
+ * linked too; without, the device cuda is known by name only. */
 #ifndef DEVICE_H
 #define DEVICE_H
 #include "core/tiled.h"
@@ -12,9 +12,12 @@
 extern "C" {
 #endif
 
-/* device: auto (cuda where there is one, else cpu), cpu, naive, cuda. precision: float32, tf32,
- * bf16: what the matrix products of the device cuda multiply. Only one device is open at a time. */
-const Ops *device_open(const char *device, const char *precision);
+/* The words of --device and --precision, by their numbers. auto: cuda where there is one, else cpu.
+ * precision: what the matrix products of the device cuda multiply. */
+#define DEVICE_WORDS "auto cpu naive cuda"
+#define PRECISION_WORDS "float32 tf32 bf16"
+enum { DEVICE_AUTO, DEVICE_CPU, DEVICE_NAIVE, DEVICE_CUDA };
+const Ops *device_open(int device, int precision);      /* only one is open at a time */
 const char *device_name(const Ops *ops);
 double device_free_bytes(const Ops *ops);      /* free where the table computes; 0: unknown */
 int device_threads(int n);                     /* of the CPU. 0: there is one, without OpenMP */
@@ -37,25 +40,12 @@ void cuda_ladder(int rung);
 #if defined(DEVICE_IMPLEMENTATION) && !defined(DEVICE_IMPLEMENTED)
 #define DEVICE_IMPLEMENTED
 #include "core/error.h"
-#include "core/options.h"
 #include <stdio.h>
-#include <string.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
-static const char *const device_names[] = { "auto", "cpu", "naive", "cuda" };
 static const char *const precision_names[] = { "float32", "tf32", "bf16" };
-
-/* the number of a word in a list; -1, and a message, if it is not there */
-static int device_word(const char *option, const char *word, const char *const *list, int count,
-                       const char *expected) {
-    for (int i = 0; i < count; i++)
-        if (!strcmp(word, list[i])) return i;
-    fail("%s %.80s: expected %s%s", option, *word ? word : "''", expected,
-         did_you_mean(word, list, count, sizeof *list));
-    return -1;
-}
 
 #ifdef WITH_CUDA
 static const Ops *const cuda_tables[] = { &ops_cuda, &ops_cuda_tf32, &ops_cuda_bf16 };
@@ -76,23 +66,17 @@ static int cuda_precision(const Ops *ops) {
     return i;
 }
 
-const Ops *device_open(const char *device, const char *precision) {
-    enum { AUTO, CPU, NAIVE, CUDA };
-    int where = device_word("--device", device, device_names, 4, "auto, cpu, naive or cuda");
-    if (where < 0) return NULL;
-    int digits = device_word("--precision", precision, precision_names, 3, "float32, tf32 or bf16");
-    if (digits < 0) return NULL;
-    if (where == CUDA || (where == AUTO && cuda_devices() > 0)) {
-        const char *missing = cuda_open(digits);
-        if (!missing) return cuda_tables[digits];
-        fail("--device %s: %s; --device cpu%s goes without", device, missing,
-             digits ? " --precision float32" : "");
-        return NULL;
+const Ops *device_open(int device, int precision) {
+    static const char *const names[] = { "auto", "cpu", "naive", "cuda" };
+    if (device == DEVICE_CUDA || (device == DEVICE_AUTO && cuda_devices() > 0)) {
+        const char *missing = cuda_open(precision);
+        if (!missing) return cuda_tables[precision];
+        return fail("--device %s: %s; --device cpu%s goes without", names[device], missing,
+                    precision ? " --precision float32" : ""), NULL;
     }
-    if (!digits) return where == NAIVE ? &ops_naive : &ops_tiled;
-    fail("--precision %s: only the device cuda has it, and --device %s is a CPU here: use "
-         "--precision float32", precision, device);
-    return NULL;
+    if (!precision) return device == DEVICE_NAIVE ? &ops_naive : &ops_tiled;
+    return fail("--precision %s: only the device cuda has it, and --device %s is a CPU here: use "
+                "--precision float32", precision_names[precision], names[device]), NULL;
 }
 
 const char *device_name(const Ops *ops) {

@@ -148,9 +148,6 @@ int net_has_tangent(const Net *net);
 void net_tangent(Net *net);
 
 void net_zero_gradients(Net *net);
-void net_gradient_square(Net *net, real *square);     /* sum g^2; not finite if a g is not */
-/* g *= min(1, limit / sqrt(square)); limit 0: none */
-void net_clip_gradients(Net *net, const real *square, double limit);
 void net_adam(Net *net, double lr, double beta1, double beta2);   /* F19, eps 1e-8 */
 
 /* Tensor i of a checkpoint: its name ("g.3.conv2d.weight"), its shape, its offset in the parameters
@@ -215,18 +212,18 @@ static const Kind kind_reshape = { "reshape", nothing, nothing, nothing };     /
  * pass does a round of power iteration,
  *   v = W^T u / |W^T u|,  u = W v / |W v|,  sigma = |W v|,
  * from the u of the last one in training, which is kept as batch norm's statistics are. */
-typedef struct Spectral { int in, out; real *w, *dw, *v, *sigma, *length, *u; } Spectral;
+typedef struct Spectral { int in, out; real *w, *dw, *v, *sigma, *u; } Spectral;
 static Spectral spectral_parts(const Net *net, const Node *node) {
     int out = node->c, in = (int)(node->weights / out);
     real *w = net->save + node->spectral, *dw = w + node->weights, *v = dw + node->weights;
-    return (Spectral){ in, out, w, dw, v, v + out, v + out + 1, net->buffer + node->singular };
+    return (Spectral){ in, out, w, dw, v, v + out, net->buffer + node->singular };
 }
 static void spectral_node_forward(const Net *net, Node *node) {
     if (node->spectral < 0) return;
     Spectral s = spectral_parts(net, node);
     if (!net->freeze_u) {
         NET_OPS->dense_forward(s.v, s.u, WEIGHT, NULL, 1, s.in, s.out);
-        NET_OPS->normalize_vector(s.v, s.length, s.out);
+        NET_OPS->normalize_vector(s.v, s.sigma, s.out);
     }
     real *u = net->batch_statistics ? s.u : s.dw;            /* to look does not move the real u */
     NET_OPS->fill(u, 0, s.in);
@@ -305,32 +302,22 @@ static void waves_node_backward(const Net *net, Node *node) {
 }
 KIND(waves, NULL);
 
-/* y = gamma (x - mean) / sqrt(var + eps) + beta: outside of training by the running statistics, */
-static void batchnorm_eval(const Net *net, Node *node) {
-    const real *mean = net->buffer + node->running, *var = mean + node->c;
-    NET_OPS->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, mean, var, node_rows(node), node->c);
-}
-
-/* in training by mean and var of the batch, with net->mean of the batches of all ranks */
-static void batchnorm_train(const Net *net, Node *node) {
-    int c = node->c;
-    long rows = node_rows(node);
-    real *running = net->buffer + node->running, *var = MEAN + c;
-    NET_OPS->normalize_forward(node->y, MEAN, var, A.y, WEIGHT, BIAS, 1, rows, c);
-    if (net->mean) {
-        shared_statistics(net, MEAN, c);
-        NET_OPS->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, MEAN, var, rows, c);
-        rows *= net->ranks;
-    }
-    NET_OPS->batchnorm_track(running, running + c, MEAN, var, (real)0.1, rows, c);
-}
+/* y = gamma (x - mean) / sqrt(var + eps) + beta: in training by mean and var of the batch, with
+ * net->mean those of the batches of all ranks; else by the running statistics */
 static void batchnorm_node_forward(const Net *net, Node *node) {
-    (net->batch_statistics ? batchnorm_train : batchnorm_eval)(net, node);
+    int c = node->c, training = net->batch_statistics;
+    long rows = node_rows(node);
+    real *running = net->buffer + node->running, *mean = training ? MEAN : running, *var = mean + c;
+    if (training) NET_OPS->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, 1, rows, c);
+    if (training && net->mean) shared_statistics(net, mean, c);
+    if (!training || net->mean)
+        NET_OPS->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, mean, var, rows, c);
+    if (net->mean) rows *= net->ranks;
+    if (training) NET_OPS->batchnorm_track(running, running + c, mean, var, (real)0.1, rows, c);
 }
 
-/* With k = gamma / sqrt(var + eps), h = (x - mu) / sqrt(var + eps), m = mean(dy), q = mean(dy h):
- *   dx += k (dy - m - h q)   dgamma += sum of dy h   dbeta, behind it, += sum of dy
- * in each of the groups. */
+/* In each group, with k = gamma / sqrt(var + eps), h = (x - mu) / sqrt(var + eps), m = mean(dy),
+ * q = mean(dy h): dx += k (dy - m - h q)   dgamma += sum of dy h   dbeta behind it += sum of dy */
 static void norm_gradient(const Net *net, Node *node, real *dgamma, int groups) {
     real *dbeta = dgamma ? dgamma + node->c : NULL, *var = MEAN + (long)groups * node->c;
     NET_OPS->normalize_backward(A.dy, dgamma, dbeta, node->dy, A.y, WEIGHT, MEAN, var, groups,
@@ -364,17 +351,20 @@ static void batchnorm_node_backward(const Net *net, Node *node) {
 }
 KIND(batchnorm, NULL);
 
-/* instance norm: mean and var of each picture, or in the first net->given nodes those that are
- * there */
+/* instance norm: mean and var of each picture; in the first net->given nodes those that are there.
+ * gamma and beta of the next picture stand `step` further. */
 static int is_given(const Net *net, const Node *node) { return node - net->node < net->given; }
-static void instancenorm_node_forward(const Net *net, Node *node) {
+static void given_norm(const Net *net, Node *node, const real *gamma, const real *beta, long step) {
     long rows = (long)node->h * node->w, c = node->c;
-    real *mean = MEAN, *var = mean + node->n * c;
-    if (!is_given(net, node))
-        NET_OPS->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, node->n, rows, node->c);
-    else for (long at = 0; at < node->n * c; at += c)
-        NET_OPS->batchnorm_inference(node->y + at * rows, A.y + at * rows, WEIGHT, BIAS, mean + at,
-                                 var + at, rows, node->c);
+    for (long i = 0, at = 0; i < node->n; i++, at += c)
+        NET_OPS->batchnorm_inference(node->y + at * rows, A.y + at * rows, gamma + i * step,
+                                     beta + i * step, MEAN + at, MEAN + node->n * c + at, rows, c);
+}
+static void instancenorm_node_forward(const Net *net, Node *node) {
+    long rows = (long)node->h * node->w;
+    real *mean = MEAN, *var = mean + (long)node->n * node->c;
+    if (is_given(net, node)) given_norm(net, node, WEIGHT, BIAS, 0);
+    else NET_OPS->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, node->n, rows, node->c);
 }
 static void instancenorm_node_backward(const Net *net, Node *node) {
     norm_gradient(net, node, net->what & NET_WEIGHTS ? D_WEIGHT : NULL, node->n);
@@ -384,12 +374,8 @@ KIND(instancenorm, NULL);
 /* instance norm, but gamma and beta are each picture's own and come from the node b: (1,1,2c) */
 static void adain_node_forward(const Net *net, Node *node) {
     long rows = (long)node->h * node->w, c = node->c;
-    real *mean = MEAN, *var = mean + node->n * c;
-    if (!is_given(net, node))
-        NET_OPS->adain_forward(node->y, mean, var, A.y, B.y, node->n, rows, node->c);
-    else for (long at = 0; at < node->n * c; at += c)
-        NET_OPS->batchnorm_inference(node->y + at * rows, A.y + at * rows, B.y + 2 * at,
-                                     B.y + 2 * at + c, mean + at, var + at, rows, node->c);
+    if (is_given(net, node)) given_norm(net, node, B.y, B.y + c, 2 * c);
+    else NET_OPS->adain_forward(node->y, MEAN, MEAN + node->n * c, A.y, B.y, node->n, rows, c);
 }
 static void adain_node_backward(const Net *net, Node *node) {
     const real *mean = MEAN, *var = mean + (long)node->n * node->c;
@@ -483,8 +469,7 @@ static int same_shape(Net *net, const Kind *kind, int a, int b) {
     return net_node(net, kind, a, b, in->h, in->w, in->c);
 }
 
-/* Give node i weights of this shape, (rank) numbers, and as many biases as it has channels, side by
- * side in the parameter block. Returns i. */
+/* Give node i weights of this shape, (rank) numbers, and behind them a bias for each channel */
 static int net_parameters(Net *net, int i, int rank, const int *shape) {
     Node *node = &net->node[i];
     node->rank = rank, node->weights = 1, node->biases = node->c;
@@ -545,7 +530,7 @@ void spectral(Net *net, int x) {
     net_need(net, node->kind == &kind_dense || node->kind == &kind_conv2d, "spectral",
              "expected a dense or conv2d node");
     node->spectral = net->saves, node->singular = net->buffers;
-    net->saves += 2 * node->weights + node->c + 2, net->buffers += node->weights / node->c;
+    net->saves += 2 * node->weights + node->c + 1, net->buffers += node->weights / node->c;
 }
 
 /* a node that keeps `saves` numbers of each forward pass for its backward pass */
@@ -589,14 +574,13 @@ int dropout(Net *net, int x, double rate) {
 
 int add(Net *net, int a, int b) {
     Node *x = &net->node[a], *y = &net->node[b];
-    int same = x->h == y->h && x->w == y->w && x->c == y->c;
-    net_need(net, same, "add", "the two shapes differ");
+    net_need(net, x->h == y->h && x->w == y->w && x->c == y->c, "add", "the two shapes differ");
     return same_shape(net, &kind_add, a, b);
 }
 int concat(Net *net, int a, int b) {
     Node *x = &net->node[a], *y = &net->node[b];
-    int same = x->h == y->h && x->w == y->w;
-    net_need(net, same, "concat", "the two pictures differ in height or width");
+    net_need(net, x->h == y->h && x->w == y->w, "concat",
+             "the two pictures differ in height or width");
     return net_node(net, &kind_concat, a, b, x->h, x->w, x->c + y->c);
 }
 int reflect_pad(Net *net, int x, int pad) {
@@ -637,9 +621,8 @@ int maxpool(Net *net, int x, int factor) { return blocks_node(net, &kind_maxpool
 static long multiple_of_16(long n) { return (n + 15) / 16 * 16; }
 
 /* Has node i the memory of the node that it reads? A reshape has. If nothing else reads that node,
- * a relu writes over it, for its gradient asks for the sign of its own output alone; and the
- * gradient of a relu or a norm is computed in place. Not over what was given, nor over an output
- * that a gradient asks for. */
+ * a relu writes over it, for its gradient asks for the sign of its own output alone; gradients of
+ * relus and norms are in place. Not over what was given, nor an output that a gradient reads. */
 static int in_place(const Net *net, int i, int gradient) {
     const Node *node = &net->node[i];
     int relu = node->kind == &kind_relu || node->kind == &kind_leaky_relu, readers = 0;
@@ -653,8 +636,7 @@ static int in_place(const Net *net, int i, int gradient) {
 }
 
 /* offset: (nodes), where each activation, or its gradient, lies in its block, one after the other.
- * Without training a node takes the first gap left by activations that no other node reads. Returns
- * their sum. */
+ * Without training a node takes the first gap that activations have left. Returns their sum. */
 static long net_layout(const Net *net, int training, int gradient, long *offset) {
     int last[NET_MAX_NODES];                          /* the last node that reads i; outputs stay */
     long end = 0;
@@ -793,13 +775,6 @@ void net_tangent(Net *net) {
 /* ---------------------------------------------------------------------- the block of parameters */
 
 void net_zero_gradients(Net *net) { net->ops->fill(net->g, 0, net->parameters); }
-
-void net_gradient_square(Net *net, real *square) {
-    net->ops->sum_squares(square, net->g, net->parameters);
-}
-void net_clip_gradients(Net *net, const real *square, double limit) {
-    if (limit > 0) net->ops->clip_norm(net->g, square, (real)limit, net->parameters);
-}
 void net_adam(Net *net, double lr, double beta1, double beta2) {
     net->ops->adam_step(net->p, net->m, net->v, net->g, net->parameters, (real)lr, (real)beta1,
                         (real)beta2, (real)1e-8, ++net->adam_steps);

@@ -2,6 +2,7 @@
  * transfer.c includes it. */
 #ifndef JOB_H
 #define JOB_H
+#include "core/device.h"
 #include "core/options.h"
 #include "images/images.h"
 #include "style/garments.h"
@@ -17,13 +18,13 @@ enum { AUTO, PAINT, PRINT };                                    /* --mode */
 enum { OFF, LUMINANCE, COVARIANCE };                            /* --preserve-color */
 
 static struct {
-    int method, mode, white, preserve_color, pooling, optimizer;
+    int method, mode, white, preserve_color, pooling, optimizer, device, precision;
     int size, steps, tile, repeat, count, threads, benchmark, help;
     uint64_t seed;
     double scale, shade, content_weight, style_weight, tv_weight, detail, alpha;
     OptionList styles, masks;
     const char *style_weights, *generator, *content, *output, *sheet, *color_from, *features;
-    const char *style_layers, *content_layer, *init, *device, *precision, *data_dir;
+    const char *style_layers, *content_layer, *init, *data_dir;
     const char *classes, *interpolate;
     /* what follows from them */
     unsigned job;                       /* PATCHES, .. */
@@ -104,9 +105,9 @@ static Option table[] = {
         "start from the content, from noise, or from a picture"),
     SEED_OPTION("--seed", &opt.seed, "1", PATCHES | GRAM | GENERATOR | DRAW,
         "another seed draws another print, or other pictures"),
-    TEXT_OPTION("--device", &opt.device, "auto", 0,
+    WORD_OPTION("--device", &opt.device, DEVICE_WORDS, "auto", 0,
         "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one"),
-    TEXT_OPTION("--precision", &opt.precision, "float32", 0,
+    WORD_OPTION("--precision", &opt.precision, PRECISION_WORDS, "float32", 0,
         "cuda's matrix products: float32; faster and coarser: tf32, bf16"),
     INT_OPTION("--tile", &opt.tile, "0", 0, 16384, GENERATOR | ADAIN,
         "in pieces of N x N pixels, for pictures larger than memory; they overlap, and" NEXT_LINE

@@ -366,7 +366,7 @@ static int answer_gram(const Ops *ops, int depth, int size, long reps) {
     return 1;
 }
 
-static void serve(const char *device, const char *precision) {
+static void serve(int device, int precision) {
     const Ops *ops = device_open(device, precision);
     char line[200], name[100];
     int a, b, c, tail, good;
@@ -387,16 +387,15 @@ static void serve(const char *device, const char *precision) {
 }
 
 int main(int argc, char **argv) {
-    const char *device = "cpu", *precision = "float32";
-    int good = argc == 1 || (!strcmp(argv[1], "serve") && argc % 2 == 0);
+    int device, precision;
+    Option table[] = {
+        WORD_OPTION("--device", &device, DEVICE_WORDS, "cpu", 0, ""),
+        WORD_OPTION("--precision", &precision, PRECISION_WORDS, "float32", 0, ""),
+        END_OF_OPTIONS };
     error_program("bench", 0, NULL);
-    for (int i = 2; i < argc && good; i += 2)
-        if (!strcmp(argv[i], "--device")) device = argv[i + 1];
-        else if (!strcmp(argv[i], "--precision")) precision = argv[i + 1];
-        else good = 0;
-    if (!good) die(1, "usage: bench, or bench serve [--device cpu|naive|cuda|auto] "
-                      "[--precision float32|tf32|bf16]");
+    if (argc > 1 && strcmp(argv[1], "serve"))
+        die(1, "usage: bench, or bench serve [--device cpu|naive|cuda|auto] [--precision float32|tf32|bf16]");
     if (argc == 1) layers();
-    else serve(device, precision);
+    else options_parse(table, argc - 1, argv + 1), serve(device, precision);
     return 0;
 }

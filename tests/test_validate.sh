@@ -26,7 +26,7 @@ check "the reference itself: status $status" [ $status = 0 ]
 check "--verbose has a line for each" says '^right conv2d.3/dw '
 
 mistake() {                                 # mistake WHICH NAME WORDS: planted in our own code
-    MISTAKE=$1 build/golden_float "$tmp/$1" "$tmp/golden" "$2" >"$tmp/log"
+    build/golden_mistaken "$1" "$tmp/$1" "$tmp/golden" "$2" >"$tmp/log"
     judge "$tmp/$1" "$2"
     check "mistake $1: status $status" [ $status = 1 ]
     check "mistake $1 in $2: says '$3'" says "$3"

@@ -125,7 +125,7 @@ check-train check-transfer: check-%: all
 	$(RUN) sh tests/test_$*.sh
 check-ranks: build/mpi/train
 	$(RUN) sh tests/test_mpi.sh
-check-validate: all build/golden build/golden_float
+check-validate: all build/golden build/golden_float build/golden_mistaken
 	$(RUN) sh tests/test_validate.sh
 check-page: all build/test_mixture $(if $(WASM_FOUND),build/page.html)
 	$(RUN) sh tests/test_page.sh
@@ -156,7 +156,7 @@ check-patches-on-gpu: build/gpu/test_patches
 	$(RUN) $<
 check-recipes-on-gpu: build/gpu/test_cuda
 	$(RUN) $< large
-check-notebooks: all build/libgan.a build/golden build/golden_float
+check-notebooks: all build/libgan.a build/golden build/golden_float build/golden_mistaken
 	$(RUN) env LONG= sh notebooks-as-md/run.sh
 check-formulas:
 	$(RUN) sh notebooks-as-md/formulas.sh
@@ -232,12 +232,14 @@ golden: build/golden
 build/golden: validation/golden.c gan.c $(PARTS)
 	@echo "$(CC) $@"; $(CC) -std=gnu11 -O2 -ffp-contract=off $(WARN) $(OPENMP) -I. -Dreal=double -DREFERENCE \
 	    -o $@ validation/golden.c gan.c $(LDLIBS)
+build/golden_mistaken: tests/golden_mistaken.c validation/golden.c build/gan.o $(PARTS)
+	@echo "$(CC) $@"; $(CC) $(CFLAGS) -o $@ $< build/gan.o $(LDLIBS)
 build/golden_float: validation/golden.c build/gan.o $(PARTS)
 	@echo "$(CC) $@"; $(CC) $(CFLAGS) -o $@ $(filter %.c %.o,$^) $(LDLIBS)
 
 # ---- the chapters: their cells are linked with the code of the headers that they do not bring along ----
 
-notebooks: all build/libgan.a build/golden build/golden_float
+notebooks: all build/libgan.a build/golden build/golden_float build/golden_mistaken
 	@LONG=1 UPDATE='$(UPDATE)' sh notebooks-as-md/run.sh $(CHAPTERS)
 ipynb:
 	@sh notebooks-as-md/ipynb.sh

@@ -6,6 +6,7 @@
  * that it calls are static inline. */
 #ifndef RUN_H
 #define RUN_H
+#include "core/device.h"
 #include "core/files.h"
 #include "core/options.h"
 #include "core/parallel.h"
@@ -40,10 +41,10 @@ typedef struct Run {
     /* the options; options.batch: of all ranks together (gan.options.batch: of this one) */
     GanOptions options;
     const char *recipe_name, *data, *data_b, *data_dir, *style, *out, *features, *init_from;
-    const char *resume, *augment, *classes, *device, *precision, *evaluate, *classifier, *compress;
+    const char *resume, *augment, *classes, *evaluate, *classifier, *compress;
     double epochs, minutes, style_scale, prune;
     int limit, threads, sample_every, checkpoint_every, keep_checkpoints, log_every, samples;
-    int quantize;
+    int quantize, device, precision;
     int dry_run, overwrite, help;
     Option table[RUN_OPTIONS];
     unsigned job;
@@ -184,9 +185,9 @@ static void run_table(Run *run) {
     INT_OPTION("--limit", &run->limit, "0", 0, 1e9, RUNS | FOR_DATA,
                "use only the first N pictures of --data and of --data-b, of those classes; 0: all"),
     SEED_OPTION("--seed", &o->seed, "1", RUNS, "all that is random follows from it"),
-    TEXT_OPTION("--device", &run->device, "auto", RUNS,
+    WORD_OPTION("--device", &run->device, DEVICE_WORDS, "auto", RUNS,
                 "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one"),
-    TEXT_OPTION("--precision", &run->precision, "float32", RUNS,
+    WORD_OPTION("--precision", &run->precision, PRECISION_WORDS, "float32", RUNS,
                 "cuda's matrix products: float32; faster and coarser: tf32, bf16"),
     INT_OPTION("--threads", &run->threads, "0", 0, 1024, RUNS | COMPRESSES | ONCE,
                "OpenMP threads, 0: all; results do not depend on it"),

@@ -61,8 +61,7 @@ static long product(const long *shape) {
     return n;
 }
 
-/* A tensor of `wide` bytes a number: 4, float32, or 8, float64. shape ends in 0; NULL: one
- * number */
+/* A tensor of float32 (wide = 4) or float64 (8). shape ends in 0; NULL: one number */
 static void put(const char *name, const real *v, const long *shape, int wide) {
     StTensor *t = &tensor[tensors++];
     long n = product(shape);
@@ -76,8 +75,7 @@ static void put(const char *name, const real *v, const long *shape, int wide) {
     t->data = to;
 }
 
-/* What a computation starts from: the reference rounds it to float32, so that all have the same;
- * the others read that. */
+/* What a computation starts from: float32 numbers, which the others read from the reference */
 static StFile from;
 static void begin_with(const char *name, real *v, const long *shape) {
     long n = product(shape);
@@ -97,8 +95,7 @@ static double rms(const real *v, long n) {
     return sqrt(square / (double)n);
 }
 
-/* A result: in float32 and, by the reference, in float64; and how far another implementation's may
- * be from it */
+/* A result: in float32 and, by the reference, in float64, with its tolerance */
 static void put_result(const char *name, const real *v, const long *shape, double atol, double rtol,
                        const char *why) {
     put(name, v, shape, 4);
@@ -166,8 +163,7 @@ static void put_entry(const char *at, const Op *op, Case k, Kept *list, int *cou
     data_free(&x);
 }
 
-/* Every entry of one group on one case; and the gradient of b, which the table has as an entry of
- * its own */
+/* Every entry of one group on one case; and the gradient of b, an entry of its own in the table */
 static void put_case(const char *group, int number, Case k) {
     Kept list[30], *b = NULL, *dy = NULL;
     int count = 0;
@@ -281,8 +277,7 @@ static void drawn_gaussian(real *z, const real *code, long rows, int k, uint64_t
 /* How far may another implementation be after t steps? GANs are chaotic, some recipes within ten
  * steps, and Adam turns a gradient of nearly zero into a step of the learning rate with its sign.
  * So the reference measures it: beside it runs a shadow, in double too, but with the result of
- * every sum and every parameter rounded to float32. Allowed is TIMES the largest difference between
- * the two in a tensor. */
+ * every sum and every parameter rounded to float32. TIMES their largest difference is allowed. */
 enum { TIMES = 50 };
 static void round_to_float(real *x, long n) { for (long i = 0; i < n; i++) x[i] = (float)x[i]; }
 #define IN_AND_OUT ((long)d->n * d->h * d->w * d->c)
@@ -385,9 +380,8 @@ static void put_number(const char *when, Number *number) {
                "a number of the report");
 }
 
-/* After how many steps may two right programs be anywhere? RMSprop's first steps, g / sqrt(0.01
- * g^2), have the sign of each element and no size; dcgan64 takes large steps on batch norms of four
- * numbers */
+/* After how many steps may two right programs be anywhere? Of RMSprop's first steps, g / sqrt(0.01
+ * g^2), only the sign depends on g; dcgan64 takes large steps on batch norms of four numbers */
 static int steps_held(const char *recipe) {
     return has_word("wgan dcgan64", recipe) ? 1 : has_word("style", recipe) ? 6 : STEPS;
 }
@@ -478,24 +472,6 @@ static void write_recipe(const char *folder, const Recipe *recipe, const char *n
     finish(folder, name_of);
 }
 
-/* MISTAKE=padding, variance or adam in the environment: mistakes for ./validate to name */
-static void wrong_padding(real *y, const real *x, const real *w, const real *b, const Conv *d) {
-    Conv wrong = *d;
-    wrong.pad++;
-    ops_naive.conv2d_forward(y, x, w, b, &wrong);
-}
-static void wrong_adam(real *p, real *m, real *v, const real *g, long n, real lr, real beta1,
-                       real beta2, real eps, long t) {
-    ops_naive.adam_step(p, m, v, g, n, lr, beta1, beta2, eps, t + 100000000);
-}
-static Ops mistaken(const char *mistake) {
-    Ops ops = *table;
-    if (!strcmp(mistake, "padding")) ops.conv2d_forward = wrong_padding;
-    if (!strcmp(mistake, "variance")) ops.normalize_forward = normalize_unbiased;
-    if (!strcmp(mistake, "adam")) ops.adam_step = wrong_adam;
-    return ops;
-}
-
 /* Every name there is: the groups of operations, then train_RECIPE; returns their number */
 static int all_names(const char *known[200]) {
     int n = 0;
@@ -527,12 +503,9 @@ int main(int count, char **argument) {
     error_program("golden", 0, NULL);
     if (count < fixed) die(2, "usage: FOLDER %s[NAME]...", DOUBLE ? "" : "REFERENCE ");
     const char *folder = argument[1], *reference = argument[fixed - 1], *known[200];
-    const char *mistake = getenv("MISTAKE");
     int names = all_names(known), wanted[200] = {0};
     for (int i = fixed; i < count; i++) wanted[place_of(argument[i], known, names)] = 1;
     if (mkdir(folder, 0777) && errno != EEXIST) die(1, "%s: %s", folder, strerror(errno));
-    static Ops wrong;
-    wrong = mistake ? mistaken(mistake) : *table, table = &wrong;
     for (int i = 0; i < names; i++) {
         if (count > fixed && !wanted[i]) continue;
         if (!DOUBLE) must(st_open(&from, text("%s/%s.safetensors", reference, known[i])));

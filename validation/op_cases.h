@@ -47,8 +47,7 @@ typedef struct Case {
 #define P6 P5, p[5]
 #define P7 P6, p[6]
 #define P8 P7, p[7]
-/* shapes: a picture x, what a convolution gives, its weights, a picture that S does not divide, a
- * VAE's code */
+/* shapes; UNEVEN: a picture that S does not divide, CODE: a VAE's */
 #define IMAGE N, H, W, C
 #define CONVOLVED N, OH, OW, O
 #define KERNEL K, K, C, O
@@ -60,6 +59,9 @@ typedef struct Case {
 #define IN_DY T(IN, dy, IMAGE)
 #define ADD_DX T(INOUT, dx, IMAGE)
 #define OUT_LOSS T(OUT, loss, 1)
+#define IN_W T(IN, w, KERNEL)
+#define IN_LOGITS T(IN, logits, IMAGE)
+#define IN_A_B_WEIGHT T(IN, a, IMAGE), T(IN, b, IMAGE), T(IN|MAYBE|POSITIVE, weight, IMAGE)
 /* constants, which constants_of gives to the golden files. These are float32 numbers, so that a
  * reference in double and one in float32 compute with the same */
 #define RANDOM_SEED 0x123456789ABCDEFu
@@ -86,17 +88,13 @@ typedef struct Case {
     OP(dense_forward, (P4, N, C, O), T(OUT, y, N, O), T(IN, x, N, C), T(IN, w, C, O), \
        T(IN|MAYBE, b, O)) \
     OP(dense_backward_input, (P3, N, C, O), T(INOUT, dx, N, C), T(IN, dy, N, O), T(IN, w, C, O)) \
-    OP(dense_backward_weight, (P3, N, C, O), T(INOUT, dw, C, O), T(IN, x, N, C), \
-       T(IN, dy, N, O)) \
+    OP(dense_backward_weight, (P3, N, C, O), T(INOUT, dw, C, O), T(IN, x, N, C), T(IN, dy, N, O)) \
     OP(bias_backward, (P2, N*OH*OW, O), T(INOUT, db, O), T(IN, dy, CONVOLVED)) \
-    OP(conv2d_forward, (P4, &k->d), T(OUT, y, CONVOLVED), IN_X, T(IN, w, KERNEL), \
-       T(IN|MAYBE, b, O)) \
-    OP(conv2d_backward_input, (P3, &k->d), ADD_DX, T(IN, dy, CONVOLVED), T(IN, w, KERNEL)) \
+    OP(conv2d_forward, (P4, &k->d), T(OUT, y, CONVOLVED), IN_X, IN_W, T(IN|MAYBE, b, O)) \
+    OP(conv2d_backward_input, (P3, &k->d), ADD_DX, T(IN, dy, CONVOLVED), IN_W) \
     OP(conv2d_backward_weight, (P3, &k->d), T(INOUT, dw, KERNEL), IN_X, T(IN, dy, CONVOLVED)) \
-    OP(conv2d_transpose_forward, (P4, &k->d), OUT_Y, T(IN, x, CONVOLVED), T(IN, w, KERNEL), \
-       T(IN|MAYBE, b, C)) \
-    OP(conv2d_transpose_backward_input, (P3, &k->d), T(INOUT, dx, CONVOLVED), IN_DY, \
-       T(IN, w, KERNEL)) \
+    OP(conv2d_transpose_forward, (P4, &k->d), OUT_Y, T(IN, x, CONVOLVED), IN_W, T(IN|MAYBE, b, C)) \
+    OP(conv2d_transpose_backward_input, (P3, &k->d), T(INOUT, dx, CONVOLVED), IN_DY, IN_W) \
     OP(conv2d_transpose_backward_weight, (P3, &k->d), T(INOUT, dw, KERNEL), T(IN, x, CONVOLVED), \
        IN_DY) \
     OP(depthwise_conv2d_forward, (P4, CHANNELS(k->d)), T(OUT, y, N, OH, OW, C), IN_X, \
@@ -145,21 +143,17 @@ typedef struct Case {
     OP(maxpool_backward, (P3, UNEVEN, S), T(INOUT, dx, UNEVEN), IN_DY, T(IN, x, UNEVEN)) \
     OP(gray_forward, (P2, ROWS, C), T(OUT, y, N, H, W), IN_X) \
     OP(gray_backward, (P2, ROWS, C), ADD_DX, T(IN, dy, N, H, W)) \
-    OP(mean_sigmoid, (P2, ALL), T(OUT, out, 1), T(IN, logits, IMAGE)) \
-    OP(bce_logits_forward, (P2, a, ALL), OUT_LOSS, T(IN, logits, IMAGE)) \
-    OP(bce_logits_backward, (P2, a, scale, ALL), T(INOUT, dlogits, IMAGE), T(IN, logits, IMAGE)) \
-    OP(softmax_cross_entropy_forward, (P3, ROWS, C), OUT_LOSS, T(IN, logits, IMAGE), \
+    OP(mean_sigmoid, (P2, ALL), T(OUT, out, 1), IN_LOGITS) \
+    OP(bce_logits_forward, (P2, a, ALL), OUT_LOSS, IN_LOGITS) \
+    OP(bce_logits_backward, (P2, a, scale, ALL), T(INOUT, dlogits, IMAGE), IN_LOGITS) \
+    OP(softmax_cross_entropy_forward, (P3, ROWS, C), OUT_LOSS, IN_LOGITS, \
        T(IN|LABEL, label, N, H, W)) \
-    OP(softmax_cross_entropy_backward, (P3, scale, ROWS, C), T(INOUT, dlogits, IMAGE), \
-       T(IN, logits, IMAGE), T(IN|LABEL, label, N, H, W)) \
-    OP(squared_error_forward, (P4, ALL), OUT_LOSS, T(IN, a, IMAGE), T(IN, b, IMAGE), \
-       T(IN|MAYBE|POSITIVE, weight, IMAGE)) \
-    OP(squared_error_backward, (P4, scale, ALL), T(INOUT, da, IMAGE), T(IN, a, IMAGE), \
-       T(IN, b, IMAGE), T(IN|MAYBE|POSITIVE, weight, IMAGE)) \
-    OP(absolute_error_forward, (P4, ALL), OUT_LOSS, T(IN, a, IMAGE), T(IN, b, IMAGE), \
-       T(IN|MAYBE|POSITIVE, weight, IMAGE)) \
-    OP(absolute_error_backward, (P4, scale, ALL), T(INOUT, da, IMAGE), T(IN, a, IMAGE), \
-       T(IN, b, IMAGE), T(IN|MAYBE|POSITIVE, weight, IMAGE)) \
+    OP(softmax_cross_entropy_backward, (P3, scale, ROWS, C), T(INOUT, dlogits, IMAGE), IN_LOGITS, \
+       T(IN|LABEL, label, N, H, W)) \
+    OP(squared_error_forward, (P4, ALL), OUT_LOSS, IN_A_B_WEIGHT) \
+    OP(squared_error_backward, (P4, scale, ALL), T(INOUT, da, IMAGE), IN_A_B_WEIGHT) \
+    OP(absolute_error_forward, (P4, ALL), OUT_LOSS, IN_A_B_WEIGHT) \
+    OP(absolute_error_backward, (P4, scale, ALL), T(INOUT, da, IMAGE), IN_A_B_WEIGHT) \
     OP(hinge_forward, (P2, HINGE_SIGN, ALL), OUT_LOSS, IN_X) \
     OP(hinge_backward, (P2, HINGE_SIGN, scale, ALL), ADD_DX, IN_X) \
     OP(mean_forward, (P2, ALL), OUT_LOSS, IN_X) \
@@ -174,8 +168,8 @@ typedef struct Case {
     OP(total_variation_backward, (P2, scale, N, H, W, C), ADD_DX, IN_X) \
     OP(gradient_penalty, (P3, N, H*W*C), OUT_LOSS, T(OUT, v, IMAGE), T(IN, g, IMAGE)) \
     OP(gaussian_sample_forward, (P2, ROWS, C, SEEDS, 0), T(OUT, z, IMAGE), T(IN, code, CODE)) \
-    OP(gaussian_sample_backward, (P3, ROWS, C, SEEDS, 0), T(INOUT, dcode, CODE), \
-       T(IN, dz, IMAGE), T(IN, code, CODE)) \
+    OP(gaussian_sample_backward, (P3, ROWS, C, SEEDS, 0), T(INOUT, dcode, CODE), T(IN, dz, IMAGE), \
+       T(IN, code, CODE)) \
     OP(kl_forward, (P2, ROWS, C), OUT_LOSS, T(IN, code, CODE)) \
     OP(kl_backward, (P2, scale, ROWS, C), T(INOUT, dcode, CODE), T(IN, code, CODE)) \
     OP(batch_std, (P2, N, H*W*C), T(OUT, out, 1), IN_X) \
@@ -188,10 +182,9 @@ typedef struct Case {
     OP(waves_forward, (P4, N, H, W, C, O), T(OUT, y, N, H, W, 2*C + O), T(IN, x, N, C + O), \
        T(IN, k, 2, C), T(IN|MAYBE, b, 2*C + O)) \
     OP(waves_backward, (P5, N, H, W, C, O), T(INOUT|MAYBE, dx, N, C + O), \
-       T(INOUT|MAYBE, dk, 2, C), T(IN, dy, N, H, W, 2*C + O), T(IN, x, N, C + O), \
-       T(IN, k, 2, C)) \
-    OP(match_ranks, (P4, N*H, C), T(OUT, y, N, H, C), T(OUT, sorted, N, H, C), \
-       T(IN, x, N, H, C), T(IN, t, N, H, C)) \
+       T(INOUT|MAYBE, dk, 2, C), T(IN, dy, N, H, W, 2*C + O), T(IN, x, N, C + O), T(IN, k, 2, C)) \
+    OP(match_ranks, (P4, N*H, C), T(OUT, y, N, H, C), T(OUT, sorted, N, H, C), T(IN, x, N, H, C), \
+       T(IN, t, N, H, C)) \
     OP(adain_forward, (P5, N, H*W, C), OUT_Y, T(OUT, mean, N, C), T(OUT, var, N, C), IN_X, \
        T(IN, style, N, 2, C)) \
     OP(adain_backward, (P7, N, H*W, C), ADD_DX, T(INOUT, dstyle, N, 2, C), IN_DY, IN_X, \
@@ -206,8 +199,7 @@ static int sized(Tensor *to, const Tensor *list, int count) {
     return count;
 }
 
-/* From each line of the list: a function that calls the entry, one that gives its tensors, and a
- * row of op_list. */
+/* From each line of the list: a function that calls the entry, one that gives its tensors */
 #define DEFINE(entry, arguments, ...) \
     static void call_##entry(const Ops *table, real **p, const Case *k) { \
         SIZES \
@@ -295,8 +287,7 @@ static inline const Case *cases_of(const Op *op, size_t *count) {
     return conv ? conv_cases : dense ? dense_cases : image_cases;
 }
 
-/* normalize_forward with a variance of 1/(m-1), m = rows: a mistake that golden.c plants and
- * validate.c looks for */
+/* normalize_forward with a variance of 1/(m-1), m = rows: a mistake that validate.c looks for */
 static inline void normalize_unbiased(real *y, real *mean, real *var, const real *x,
                                       const real *gamma, const real *beta, int groups, long rows,
                                       int c) {

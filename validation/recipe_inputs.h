@@ -1,6 +1,5 @@
 /* recipe_inputs.h: what a training step is given, by lot: any recipe can be run without a data set.
- * Pictures are smooth noise in (-1,1), masks uniform in [0,1), classes uniform. All follows from
- * (seed, draw). */
+ * Pictures are noise in (-1,1), masks uniform in [0,1), classes uniform, all by (seed, draw). */
 #ifndef RECIPE_INPUTS_H
 #define RECIPE_INPUTS_H
 #include "gan.h"

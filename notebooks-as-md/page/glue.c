@@ -1,5 +1,4 @@
-/* glue.c: what the page asks of the C code. clang builds it for WebAssembly, and page.js calls what
- * is marked ASKED.
+/* glue.c: the C code of the page, built for WebAssembly; page.js calls what is marked ASKED.
  *
  * The game: a GAN whose training one can watch, on points in the plane or small pictures. The
  * tailor: a print on one garment. All else is public functions of gan.h, images/ and style/.
@@ -141,8 +140,7 @@ static struct {
     Generator runs[2], *run;            /* what prints in place of the pattern, or NULL */
 } tailor;
 
-/* The garment: a file, synthetic:5 or fashion-mnist:17, with its longer side `size`. Number: where
- * its mask is from (PhotoMask) */
+/* The garment: a file, synthetic:5 or fashion-mnist:17; size: its longer side. Number: its mask */
 ASKED(int, tailor_garment)(const char *from, int size) {
     GarmentList list = { 0 };
     Photo photo;
@@ -213,9 +211,8 @@ static int paint(Image *print, const Cutout *cut, const Image *cloth, double sca
  * pattern in the garment's colours, 2 only light and dark change; shade: how strongly folds show */
 ASKED(int, tailor_print)(double shade, double scale, int colours, double seed) {
     const Photo *p = &tailor.photo;
-    int run = tailor.run != NULL, kind = run ? tailor.run->kind : GENERATOR_KINDS;
-    int styled = !run || kind == GENERATOR_ADAIN;
-    int adds = kind == GENERATOR_CYCLEGAN || kind == GENERATOR_PATTERN;
+    const Generator *run = tailor.run;
+    int styled = !run || run->kind == GENERATOR_ADAIN, adds = run && generator_repaints(run);
     int margin = !run ? PATCHES_MARGIN : styled ? CUTOUT_ALL : 0;
     Image x = { 0 }, print = { 0 }, cloth = { 0 };
     Cutout cut = { 0 };
@@ -229,7 +226,7 @@ ASKED(int, tailor_print)(double shade, double scale, int colours, double seed) {
                                run ? (int)ceil(fmax(p->by, 1)) : 0)
         && paint(&print, &cut, &cloth, scale, seed);
     if (good && !styled && white) image_whiten(&x, 1);
-    if (adds || kind == GENERATOR_ADAIN) shade = 0;
+    if (adds || (run && styled)) shade = 0;
     if (run) free(print.mask), print.mask = NULL;       /* it is the garment's */
     if (good) image_lay_print(&x, &print, &cut.tones, cut.top, cut.left, shade);
     if (good && colours == 2) colour_keep_luminance(&x, &p->picture);

@@ -1,6 +1,5 @@
 /* toys.h: small worlds in which one can see whether a GAN works, and small networks that learn
- * them: points in the plane, pictures of 28x28. Objectives and training steps are those of gan.c's
- * recipes. */
+ * them: points in the plane, pictures of 28x28. Objectives and training steps are gan.c's. */
 #ifndef TOYS_H
 #define TOYS_H
 #include "core/tiled.h"
