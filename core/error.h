@@ -11,6 +11,7 @@
  * header. */
 #ifndef ERROR_H
 #define ERROR_H
+#include <stddef.h>
 
 /* Keeps the message and returns 0. The arguments may include error_text() itself. */
 __attribute__((format(printf, 1, 2))) int fail(const char *format, ...);
@@ -33,6 +34,11 @@ __attribute__((format(printf, 1, 2))) void progress_line(const char *format, ...
 int progress_on_terminal(void);
 
 double now(void);                       /* seconds of a clock that never jumps */
+
+/* Memory for `count` things, all zeros. Where there is none left, the program ends. */
+void *room_for(double count, size_t bytes);
+float *new_floats(double count);
+double *new_doubles(double count);
 
 /* The name that say and die begin with. quiet: say says nothing and die waits two seconds
  * (parallel.h: rank 0 speaks first). on_death: what die calls after its line, or NULL. */
@@ -111,6 +117,14 @@ void must(int good) {
 
 /* mpirun shows its ranks a terminal, always; only there is something to do on death */
 int progress_on_terminal(void) { return !error.on_death && isatty(STDOUT_FILENO); }
+
+void *room_for(double count, size_t bytes) {
+    void *x = calloc((size_t)count + 1, bytes);
+    if (!x) die(1, "not enough memory: take smaller pictures, or fewer at a time");
+    return x;
+}
+float *new_floats(double count) { return room_for(count, sizeof(float)); }
+double *new_doubles(double count) { return room_for(count, sizeof(double)); }
 
 double now(void) {
     struct timespec t;

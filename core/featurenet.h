@@ -137,7 +137,7 @@ int features_vgg(Features *f, Net *net, int depth, const char *deepest, int h, i
         for (int i = 1; i <= convs; i++, torch += 2) {
             const StTensor *t = file ? features_tensor(file, torch, "weight", -1, channels) : NULL;
             if (file && (!t || !features_tensor(file, torch, "bias", t->shape[0], 0))) return 0;
-            channels = t ? (int)t->shape[0] : width[block - 1];
+            channels = t ? t->shape[0] : width[block - 1];
             x = features_add(f, net, block, i, conv2d(net, x, channels, 3, 1, 1), torch);
         }
         if (block == last_block) break;
@@ -169,69 +169,56 @@ int features_open(StFile *file, const char *path) {
     return fail("%s: %s", path, wrong) - 1;
 }
 
-static int features_upload(Net *net, real *to, const double *from, long n) {
-    real *host = malloc(sizeof(real) * (size_t)n);
-    for (long i = 0; host && i < n; i++) host[i] = (real)from[i];
-    if (host) net->ops->upload(to, host, n);
-    free(host);
-    return host || fail("not enough memory for %ld weights", n);
-}
-
 /* The weight and bias of a convolution, of the right shapes. oihw: w[u,v,c,o] = W[o,c,u,v] */
 static int features_fill(Net *net, const Node *conv, const StTensor *weight, const StTensor *bias,
                          int oihw) {
     long in = conv->shape[2], out = conv->c, n = conv->weights;
-    double *read = malloc(sizeof(double) * (size_t)(2 * n + out)), *w = read + n;
-    int good = read ? st_read_f64(weight, read, n) && st_read_f64(bias, w + n, out)
-                    : fail("not enough memory for the weights");
-    for (long i = 0; good && i < n; i++)
-        w[i] = read[oihw ? ((i % out) * in + i / out % in) * 9 + i / out / in : i];
-    for (long i = 0; good && i < n + out; i++)
+    double *read = new_doubles(n + out);
+    real *w = room_for(n + out, sizeof *w);
+    int good = st_read_f64(weight, read, n) && st_read_f64(bias, read + n, out);
+    for (long i = 0; good && i < n + out; i++) {
+        long place = oihw && i < n ? (i % out * in + i / out % in) * 9 + i / out / in : i;
+        w[i] = (real)read[place];
         if (!isfinite(w[i]))
             good = fail("tensor '%s' has a weight that is not finite: the file of features is "
                         "damaged, or its training went wrong", i < n ? weight->name : bias->name);
-    good = good && features_upload(net, net->p + conv->weight, w, n + out);
-    free(read);
+    }
+    if (good) net->ops->upload(net->p + conv->weight, w, n + out);
+    free(read), free(w);
     return good;
 }
 
-/* "g.N.conv2d.weight", as the recipe features saves the node N */
-static const StTensor *features_own(const StFile *file, int node, const char *part) {
+/* the weight or bias of a node, as the recipe features saves them; NULL: not of this shape */
+static const StTensor *features_own(const StFile *file, int node, const char *part, int rank,
+                                    const int *shape) {
     char name[40];
     snprintf(name, sizeof name, "g.%d.conv2d.%s", node, part);
-    return st_find(file, name);
-}
-static int features_load_own(const Features *f, Net *net, const StFile *file) {
-    for (int l = 0; l < f->layers; l++) {
-        int i = f->layer[l].conv;
-        const Node *conv = &net->node[i];
-        const StTensor *w = features_own(file, i, "weight"), *b = features_own(file, i, "bias");
-        int same = w && b && w->rank == 4 && b->rank == 1 && b->shape[0] == conv->c;
-        for (int k = 0; same && k < 4; k++) same = w->shape[k] == conv->shape[k];
-        if (!same)
-            return fail("%s is not of shape 3x3x%dx%d: expected a run of ./train --recipe features "
-                        "of this version", f->layer[l].name, conv->shape[2], conv->shape[3]);
-        if (!features_fill(net, conv, w, b, 0)) return 0;
-    }
-    return 1;
+    const StTensor *t = st_find(file, name);
+    int same = t && t->rank == rank;
+    for (int k = 0; same && k < rank; k++) same = t->shape[k] == shape[k];
+    if (same) return t;
+    return fail("tensor '%s' is not there, or of another shape: expected a run of ./train --recipe "
+                "features of this version", name), NULL;
 }
 
 int features_load(const Features *f, Net *net, const StFile *file) {
     static const double mean[3] = { 0.485, 0.456, 0.406 };     /* ImageNet's, of [0,1] */
     static const double deviation[3] = { 0.229, 0.224, 0.225 };
-    double affine[12] = {0};                                    /* weights (3,3), then biases (3) */
-    if (f->normalize < 0) return features_load_own(f, net, file);
+    real affine[12] = {0};                                      /* weights (3,3), then biases (3) */
+    int vgg = f->normalize >= 0;
     for (int c = 0; c < 3; c++) {
-        affine[4 * c] = 1 / (2 * deviation[c]);
-        affine[9 + c] = (0.5 - mean[c]) / deviation[c];
+        affine[4 * c] = (real)(1 / (2 * deviation[c]));
+        affine[9 + c] = (real)((0.5 - mean[c]) / deviation[c]);
     }
-    if (!features_upload(net, net->p + net->node[f->normalize].weight, affine, 12)) return 0;
+    if (vgg) net->ops->upload(net->p + net->node[f->normalize].weight, affine, 12);
     for (int l = 0; l < f->layers; l++) {
-        const Node *conv = &net->node[f->layer[l].conv];
-        int number = f->layer[l].torch;
-        const StTensor *w = features_tensor(file, number, "weight", conv->c, conv->shape[2]);
-        const StTensor *b = w ? features_tensor(file, number, "bias", conv->c, 0) : NULL;
-        if (!b || !features_fill(net, conv, w, b, 1)) return 0;
+        int i = f->layer[l].conv, number = f->layer[l].torch;
+        const Node *conv = &net->node[i];
+        const StTensor *w = vgg ? features_tensor(file, number, "weight", conv->c, conv->shape[2])
+                                : features_own(file, i, "weight", 4, conv->shape);
+        const StTensor *b = vgg ? features_tensor(file, number, "bias", conv->c, 0)
+                                : features_own(file, i, "bias", 1, &conv->c);
+        if (!w || !b || !features_fill(net, conv, w, b, vgg)) return 0;
     }
     return 1;
 }
@@ -254,9 +241,9 @@ int features_random(Features *f, Net *net, int h, int w) {
 }
 
 void features_draw(const Features *f, Net *net, uint64_t seed, const double gray[3]) {
-    double light[28] = {0};
+    real light[28] = {0};
     net_initialize(net, seed, 0, 2);
-    for (int i = 0; i < 27; i++) light[i] = gray[i % 3] / 9;
-    features_upload(net, net->p + net->node[f->luminance].weight, light, 28);
+    for (int i = 0; i < 27; i++) light[i] = (real)(gray[i % 3] / 9);
+    net->ops->upload(net->p + net->node[f->luminance].weight, light, 28);
 }
 #endif

@@ -107,7 +107,7 @@ void program_begin(char **argv) {
 }
 
 static int edit_distance(const char *a, const char *b) {    /* Levenshtein (1966), row by row */
-    int row[64], n = (int)strlen(b);
+    int row[64], n = strlen(b);
     if (n > 63) return 99;
     for (int j = 0; j <= n; j++) row[j] = j;
     for (int i = 1; a[i - 1]; i++) {
@@ -127,7 +127,7 @@ static int edit_distance(const char *a, const char *b) {    /* Levenshtein (1966
 const char *did_you_mean(const char *word, const void *candidates, int count, long stride) {
     static char text[100];
     const char *best = NULL;
-    int distance = (int)strlen(word) / 2 + 1;
+    int distance = strlen(word) / 2 + 1;
     for (int i = 0; i < count; i++) {
         const char *name = *(const char *const *)((const char *)candidates + i * stride);
         int e = edit_distance(word, name);
@@ -187,8 +187,8 @@ void options_set(Option *option, const char *text, const char *where) {
         case OPTION_TEXT: *(const char **)value = text; break;
         case OPTION_FLAG: *(int *)value = strcmp(text, "0") != 0; break;
         case OPTION_WORD: *(int *)value = option_word(option, text, where); break;
-        case OPTION_INT: *(int *)value = (int)option_number(option, text, where); break;
-        case OPTION_SEED: *(uint64_t *)value = (uint64_t)option_number(option, text, where); break;
+        case OPTION_INT: *(int *)value = option_number(option, text, where); break;
+        case OPTION_SEED: *(uint64_t *)value = option_number(option, text, where); break;
         case OPTION_REAL: *(double *)value = option_number(option, text, where); break;
         case OPTION_TEXTS:
             if (list->count == OPTION_LIST)

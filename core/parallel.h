@@ -118,17 +118,12 @@ static int parallel_on_gpu(const Ops *ops, real *x, long n) {
 #endif
 
 void parallel_sum(const Ops *ops, real *x, long n) {
-    static real *host;                  /* x may be of a GPU: it travels by way of the host */
-    static long room;
     if (world.ranks == 1 || parallel_on_gpu(ops, x, n)) return;
-    if (n > room) {
-        free(host);
-        room = n, host = malloc((size_t)n * sizeof *host);
-        if (!host) die(1, "not enough memory to exchange %ld numbers with the other ranks", n);
-    }
+    real *host = room_for(n, sizeof *host);     /* x may be of a GPU */
     ops->download(host, x, n);
     parallel_all(host, n, sizeof(real) == 4 ? MPI_FLOAT : MPI_DOUBLE, MPI_SUM);
     ops->upload(x, host, n);
+    free(host);
 }
 
 void parallel_mean(const Ops *ops, real *x, long n) {

@@ -248,7 +248,7 @@ static void fetch(Run *run, float *to, const ImageSet *from, long index, long i,
         must(imageset_get(from, index, to, mask));
         return;
     }
-    float *raw = floats(each + pixels), *raw_mask = mask ? raw + each : NULL;
+    float *raw = new_floats(each + pixels), *raw_mask = mask ? raw + each : NULL;
     must(imageset_get(from, index, raw, raw_mask));
     draw_uniforms(run, u, 8, STREAM_AUGMENT, step, place(run, i));
     image_augment(to, mask, raw, raw_mask, size, size, from->c, &run->augmentation, u);
@@ -285,7 +285,7 @@ static long walk(Run *run, long at) {
  * light lines on black */
 static void draw_edges(const Run *run, float *picture) {
     int size = run->options.size, c = run->set.c, row = size * c;
-    float *from = floats(size * row);
+    float *from = new_floats(size * row);
     memcpy(from, picture, size * row * sizeof *from);
     for (int i = 0; i < size * size; i++) {
         int y = i / size, x = i % size;
@@ -330,7 +330,7 @@ static inline void batch_open(Run *run) {
     for (int i = 0; i < gan->buffers; i++)
         for (int k = 0; k < FEEDS; k++) {
             long count = gan->buffer[i].count;
-            if (gan->buffer[i].at == to[k]) run->fed[k] = (Fed){ *to[k], floats(count), count };
+            if (gan->buffer[i].at == to[k]) run->fed[k] = (Fed){ *to[k], new_floats(count), count };
         }
 }
 
@@ -411,7 +411,7 @@ static inline void upload_batch(Run *run) {
 static inline void feed_every_class(Run *run, long first, long row) {
     Gan *gan = &run->gan;
     long batch = gan->options.batch, n = batch * gan->options.classes;
-    float *given = floats(n);
+    float *given = new_floats(n);
     for (long i = 0; i < batch; i++)
         tell_class(run, given, i, run->class_of_row[(first + i) / row % run->class_rows]);
     gan->ops->upload(gan->given, given, n);

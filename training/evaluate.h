@@ -116,7 +116,7 @@ static float mean_of_cloth(const float *x, long n) {
 
 /* means of 3x3, edges repeated, of a picture (side,side,c) */
 static void blur(float *x, int side, int c) {
-    float *before = floats(side * side * c);
+    float *before = new_floats(side * side * c);
     memcpy(before, x, side * side * c * sizeof *x);
     for (int p = 0; p < side * side * c; p++) {
         float sum = 0;
@@ -149,7 +149,7 @@ static void classify(Gan *gan, const float *x, int *class, float *feature) {
     const Node *in = &gan->g.node[gan->g_content], *logits = &gan->g.node[gan->g_picture];
     const Node *hidden = &gan->g.node[gan->g_features];
     long batch = gan->options.batch;
-    float *score = floats(batch * logits->c), *at = score;
+    float *score = new_floats(batch * logits->c), *at = score;
     gan->ops->upload(in->y, x, batch * in->h * in->w * in->c);
     net_forward(&gan->g, 0);
     gan->ops->download(score, logits->y, batch * logits->c);
@@ -167,10 +167,10 @@ static Seen see(Evaluation *e, int kind, long n) {
     enum { BATCH = CLASSIFIER_BATCH };
     int c = e->run->set.c, size = e->run->options.size, classes = e->run->set.classes;
     long batch = e->run->gan.options.batch, each = e->each;
-    float *x = floats((BATCH + batch) * each), *kept = floats(BATCH * each);
-    float *last = floats(classes * each), *there = floats(classes);     /* the last of each class */
-    Seen s = { .n = n, .feature = floats((n + BATCH) * e->width),
-               .patch = floats(n * e->patches * e->square),
+    float *x = new_floats((BATCH + batch) * each), *kept = new_floats(BATCH * each);
+    float *last = new_floats(classes * each), *there = new_floats(classes);  /* of each class */
+    Seen s = { .n = n, .feature = new_floats((n + BATCH) * e->width),
+               .patch = new_floats(n * e->patches * e->square),
                .label = room_for(n + BATCH, sizeof(int)) };
     for (long first = 0, draw = 0, ready = 0; first < n; first += BATCH) {
         long count = fmin(BATCH, n - first);
@@ -219,7 +219,7 @@ static long cloth_patches(float *to, const float *patch, long n, int width) {
 }
 
 static double cloth_distance(const Seen *s, const Seen *r, int patches, int width) {
-    float *mine = floats(s->n * patches * width), *theirs = floats(r->n * patches * width);
+    float *mine = new_floats(s->n * patches * width), *theirs = new_floats(r->n * patches * width);
     long a = cloth_patches(mine, s->patch, s->n * patches, width);
     long b = cloth_patches(theirs, r->patch, r->n * patches, width);
     double distance = NAN;
@@ -489,7 +489,8 @@ static double motif_distance(const Ops *ops, const float *x, const float *y, lon
 static void add_motifs(const Run *run, Row *row, const float *x, const float *of, long count,
                        int h, int w, double weight) {
     const Ops *ops = run->gan.ops;
-    float *bank = floats(MOTIF_BANK * MOTIF_SQUARE), *print = floats(MOTIF_PRINT * MOTIF_SQUARE);
+    float *bank = new_floats(MOTIF_BANK * MOTIF_SQUARE);
+    float *print = new_floats(MOTIF_PRINT * MOTIF_SQUARE);
     int size = run->options.size;
     for (int k = 0; k < 2; k++) {
         int side = 2 * MOTIF << k;
@@ -519,7 +520,7 @@ static double print_style(Run *run, int kind, int style, float *x) {
     int size = run->options.size, c = gan_content(gan);
     long each = picture_floats(run, 3), pixels = each / 3, batch = gan->options.batch;
     double distance = c ? 0 : NAN;
-    float *crops = floats(batch * each);
+    float *crops = new_floats(batch * each);
     for (long done = 0; done < run->samples; done += batch) {
         for (long i = 0; i < batch; i++) {
             float u[5];
@@ -554,8 +555,8 @@ static void evaluate_prints(Run *run) {
     int rows = 0, contents = gan_content(&run->gan), size = run->options.size;
     int styles = fmin(run->style_count, MOST_STYLES);
     if (!option_given(run->table, "--samples")) run->samples = PRINTS;
-    float *x = floats(run->samples * picture_floats(run, 3));
-    float *bank = floats(run->samples * picture_floats(run, 3));
+    float *x = new_floats(run->samples * picture_floats(run, 3));
+    float *bank = new_floats(run->samples * picture_floats(run, 3));
     for (int k = 0; k < BANK; k++) {
         if (k == UNTOUCHED && !contents) continue;
         Row *r = &row[rows++];

@@ -12,9 +12,9 @@
 #include "gan.h"
 #include "images/images.h"
 #include "training/diagnosis.h"
-#include "training/room.h"
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
