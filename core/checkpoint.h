@@ -14,22 +14,21 @@
  * weight is NAME * NAME.scale. Vectors (biases, norms, running statistics) stay F32. Pruning saves
  * room once the file is packed (gzip), or in hardware that skips zeros.
  *
- * Functions that return int return 1 when all went well; else 0, and error_text() says why. One .c
- * file says #define CHECKPOINT_IMPLEMENTATION; it needs that of error.h, net.h, safetensors.h. */
+ * Functions that return int return 1 when all went well; else 0, and error_text() says why. */
 #ifndef CHECKPOINT_H
 #define CHECKPOINT_H
 #include "core/error.h"
 #include "core/net.h"
 #include "core/safetensors.h"
 
-enum { CHECKPOINT_NETS = 6, CHECKPOINT_BUFFERS = 8 };
+/* The format stands in the metadata; it grows when older programs would misread a checkpoint. */
+enum { CHECKPOINT_FORMAT = 1, CHECKPOINT_NETS = 6, CHECKPOINT_BUFFERS = 8 };
 
 typedef struct CheckpointBuffer { const char *name; real *at; long count; } CheckpointBuffer;
 typedef struct Checkpoint {
     const Ops *ops;
     const char *recipe;
     long step;
-    int format;
     Net *net[CHECKPOINT_NETS + 1];      /* ended by NULL */
     int weights_only;                   /* 1: without Adam's moments */
     int buffers;
@@ -40,10 +39,10 @@ typedef struct Checkpoint {
 int checkpoint_save(const Checkpoint *c, const char *path, const StMeta *meta, int metas);
 uint64_t checkpoint_hash(const Checkpoint *c);
 
-/* Reading: st_open, if the file is of this format (without "format": of format 1). Then: is it a
+/* Reading: st_open, if the file is of our format (without "format": of format 1). Then: is it a
  * whole checkpoint of this recipe, of which step? Then its numbers; nothing changes unless all
  * tensors have the right shapes. path: for the messages. */
-int checkpoint_open(StFile *file, const char *path, int format);
+int checkpoint_open(StFile *file, const char *path);
 int checkpoint_step(const StFile *file, const char *path, const char *recipe, long *step);
 int checkpoint_load(const Checkpoint *c, const StFile *file, const char *path);
 int net_load(Net *net, const StFile *file, const char *path, const char *recipe);  /* parameters */
@@ -114,7 +113,7 @@ int checkpoint_save(const Checkpoint *c, const char *path, const StMeta *meta, i
         to += t->count;
     }
     snprintf(step, sizeof step, "%ld", c->step);
-    snprintf(format, sizeof format, "%d", c->format);
+    snprintf(format, sizeof format, "%d", CHECKPOINT_FORMAT);
     all[0] = (StMeta){ "recipe", c->recipe };
     all[1] = (StMeta){ "step", step };
     all[2] = (StMeta){ "format", format };
@@ -140,15 +139,15 @@ uint64_t checkpoint_hash(const Checkpoint *c) {
     return hash;
 }
 
-int checkpoint_open(StFile *file, const char *path, int format) {
+int checkpoint_open(StFile *file, const char *path) {
     if (!st_open(file, path)) return 0;
     const char *text = st_meta(file, "format");
     char *end;
     if (!text) text = "1";
     long number = strtol(text, &end, 10);
-    if (number == format && !*end) return 1;
-    fail("%s: its format is %.20s, this program reads format %d: %s", path, text, format,
-         number > format ? "a newer version made it, take that one"
+    if (number == CHECKPOINT_FORMAT && !*end) return 1;
+    fail("%s: its format is %.20s, this program reads format %d: %s", path, text, CHECKPOINT_FORMAT,
+         number > CHECKPOINT_FORMAT ? "a newer version made it, take that one"
                          : "an older version made it, take that one or train anew");
     st_close(file);
     return 0;

@@ -6,9 +6,8 @@
  *     if (!file) return fail("%s: %s: choose another folder", path, strerror(errno));
  *     must(image_load(&photo, path));          ends the program with that message and status 1
  *
- * A message is one line: what, where, what was expected, what to do. Control characters in it
- * become '?'. One .c file of a program says #define ERROR_IMPLEMENTATION before it includes this
- * header. */
+ * A message is one line: what, where, what was expected, what to do. Of each header of core/ with
+ * an X_IMPLEMENTATION one .c file of the program defines it before the include. */
 #ifndef ERROR_H
 #define ERROR_H
 #include <stddef.h>

@@ -11,8 +11,7 @@
  * picture has been normalised; its weights come from a safetensors file with torchvision's names
  * (timm's are the same): features.0.weight, features.0.bias, ... The file is not part of this
  * project. features_random needs none: random filters see textures too, though coarser
- * (Ustyuzhaninov, Brendel, Gatys, Bethge 2016). One .c file says #define FEATURENET_IMPLEMENTATION;
- * it needs that of net.h and safetensors.h. (The C library has a features.h.) */
+ * (Ustyuzhaninov, Brendel, Gatys, Bethge 2016). (The C library has a features.h.) */
 #ifndef FEATURENET_H
 #define FEATURENET_H
 #include "core/error.h"

@@ -6,8 +6,7 @@
  *     fprintf(file, "...");
  *     return file_end(&w, 1);
  *
- * Functions that can fail return 0 (or NULL) and leave one line in error_text().
- * One .c file of a program says #define FILES_IMPLEMENTATION before it includes this header. */
+ * Functions that can fail return 0 (or NULL) and leave one line in error_text(). */
 #ifndef FILES_H
 #define FILES_H
 #include "core/error.h"
@@ -19,8 +18,7 @@ int same_file(const char *a, const char *b);    /* by any names; both must exist
 /* Can a file be written there? Asked before the work begins; `option` has named it. */
 int file_writable(const char *path, const char *option);
 
-/* Makes the folder and the folders above it, where they are missing. Errors: a file is in the way;
- * you may not write in it. */
+/* Makes the folder and those above it. Errors: a file is in the way; you may not write in it. */
 int folder_make(const char *path);
 
 /* Opens a regular file (a pipe would block) to be read, and says how long it is. NULL: an error */
@@ -35,8 +33,7 @@ long file_head(unsigned char *bytes, size_t n, const char *path);
 
 /* file_begin opens `path`.tmp-PROCESS, beside path. file_end closes it and renames it to path, so
  * that path always holds the whole old file or the whole new one. If the disk refuses, or good is 0
- * because the caller has failed, file_end removes the new file and returns 0. Until then path must
- * stay as it is. */
+ * because the caller has failed, file_end removes the new file and returns 0. path must stay. */
 typedef struct FileWrite { FILE *file; const char *path; char fresh[4128]; } FileWrite;
 FILE *file_begin(FileWrite *w, const char *path);
 int file_end(FileWrite *w, int good);

@@ -19,9 +19,7 @@
  *
  * Functions that return int return 1 when all went well; else 0, and error_text() says which file,
  * what is wrong, what was expected. A file from a stranger is safe to open: everything in it is
- * checked before it is used, and it costs no more memory than a few times its size. Needs POSIX.
- * Where long has 32 bits, a file may have 2 GB. One .c file says #define
- * SAFETENSORS_IMPLEMENTATION; it needs that of error.h, files.h. */
+ * checked before it is used, and it costs no more memory than a few times its size. */
 #ifndef SAFETENSORS_H
 #define SAFETENSORS_H
 #include "core/error.h"

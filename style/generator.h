@@ -93,7 +93,7 @@ enum { GENERATOR_MARGIN = 16 };         /* of mirror image around a picture */
 
 int generator_checkpoint(StFile *file, char path[4200], const char *run) {
     snprintf(path, 4200, "%.4000s%s", run, is_folder(run) ? "/checkpoint.safetensors" : "");
-    return gan_open(file, path);
+    return checkpoint_open(file, path);
 }
 
 int generator_number(const StFile *file, const char *key, int least, int most, int otherwise) {

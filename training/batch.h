@@ -62,8 +62,6 @@ static int style_add(Run *run, Image *picture, const char *name) {
         colour_power(unroot, covariance, -0.5);
         colour_map(&ready, unroot, mean, zero);
     }
-    run->styles = realloc(run->styles, (run->style_count + 1) * sizeof *run->styles);
-    if (!run->styles) die(1, "not enough memory for the style pictures");
     run->styles[run->style_count++] = ready;
     return 1;
 }
@@ -107,12 +105,14 @@ static void styles_open(Run *run) {
         if (!good || kind < 0 || kind >= IMAGE_PATTERNS)
             die(1, "--style %s: the drawn patterns are synthetic:0 to synthetic:%d", style,
                 IMAGE_PATTERNS - 1);
+        run->styles = room_for(1, sizeof *run->styles);
         must(image_pattern_synthetic(&picture, kind, 128));
         must(style_add(run, &picture, style));
         return;
     }
     keep_apart(run, style);
     must(image_list(&files, style, run->folders));
+    run->styles = room_for(files.count, sizeof *run->styles);
     for (long i = 0; i < files.count; i++) {
         const char *path = files.path[i], *name = strrchr(path, '/');
         int loaded = image_load(&picture, path), added = loaded && style_add(run, &picture, path);

@@ -14,7 +14,7 @@
 #include "training/measures.h"
 #include <sys/stat.h>
 
-enum { CLASSIFIER_BATCH = 50, PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBOUR = 3,
+enum { PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBOUR = 3,
        DIRECTIONS = 64, BLOCK = 4, LEAST_CLOTH = 50 };
 enum { YARDSTICK = 1 << 30 };            /* the first stream number of the noise and crops here */
 
@@ -164,19 +164,17 @@ static void classify(Gan *gan, const float *x, int *class, float *feature) {
 
 /* What the classifier sees of `n` pictures of a set */
 static Seen see(Evaluation *e, int kind, long n) {
-    enum { BATCH = CLASSIFIER_BATCH };
     int c = e->run->set.c, size = e->run->options.size, classes = e->run->set.classes;
     long batch = e->run->gan.options.batch, each = e->each;
-    float *x = new_floats((BATCH + batch) * each), *kept = new_floats(BATCH * each);
+    float *x = new_floats(batch * each), *kept = new_floats(batch * each);
     float *last = new_floats(classes * each), *there = new_floats(classes);  /* of each class */
-    Seen s = { .n = n, .feature = new_floats((n + BATCH) * e->width),
+    Seen s = { .n = n, .feature = new_floats((n + batch) * e->width),
                .patch = new_floats(n * e->patches * e->square),
-               .label = room_for(n + BATCH, sizeof(int)) };
-    for (long first = 0, draw = 0, ready = 0; first < n; first += BATCH) {
-        long count = fmin(BATCH, n - first);
-        for (; kind == MADE && ready < count; ready += batch)        /* batches of G's own size */
-            draw_pictures(e, draw++, x + ready * each);
-        if (kind != MADE) fetch_real(e, kinds[kind].from, first, count, x);
+               .label = room_for(n + batch, sizeof(int)) };
+    for (long first = 0; first < n; first += batch) {
+        long count = fmin(batch, n - first);
+        if (kind == MADE) draw_pictures(e, first / batch, x);
+        else fetch_real(e, kinds[kind].from, first, count, x);
         if (kinds[kind].from == CONTENTS) fetch_real(e, OTHERS, first, count, kept);
         for (long i = 0; i < count; i++) spoil(e, kind, x + i * each, kept + i * each, first + i);
         if (e->repaints) fetch_real(e, KEPT, first, count, kept);
@@ -197,7 +195,6 @@ static Seen see(Evaluation *e, int kind, long n) {
             memcpy(last + class * each, picture, each * sizeof *last);
             there[class] = 1;
         }
-        if (kind == MADE) memmove(x, x + count * each, (ready -= count) * each * sizeof *x);
     }
     free(x), free(last), free(there), free(kept);
     return s;
@@ -337,7 +334,7 @@ static void open_classifier(Evaluation *e) {
     if (access(given, F_OK))
         die(1, "--classifier %s: %s: %s --out %s makes it", given, strerror(errno), command, given);
     checkpoint_path(path, "--classifier", given);
-    if (!gan_open(&file, path)) die(1, "--classifier: %s", error_text());
+    if (!checkpoint_open(&file, path)) die(1, "--classifier: %s", error_text());
     const char *recipe = st_meta(&file, "recipe"), *source = st_meta(&file, "--data");
     const char *side = st_meta(&file, "--size");
     if (!recipe || strcmp(recipe, r->name))
@@ -351,7 +348,7 @@ static void open_classifier(Evaluation *e) {
         die(1, "%s: the classes of its pictures are not known", run->data);
     st_close(&file);
     GanOptions o = r->defaults;
-    o.batch = CLASSIFIER_BATCH, o.size = size;
+    o.batch = run->gan.options.batch, o.size = size;
     o.channels = run->gan.options.channels, o.classes = run->set.classes;
     must(gan_begin(&e->classifier, r, &o, run->gan.ops));
     e->classifier.g.training = NET_INPUT;   /* all activations stay, nothing is trained */
@@ -593,7 +590,7 @@ static inline void check_measurable(const Run *run) {
 
 static inline void evaluate(Run *run) {
     StFile file;                            /* compressed or not */
-    must(gan_open(&file, run->from) && net_load(&run->gan.g, &file, run->from, run->recipe->name));
+    must(checkpoint_open(&file, run->from) && net_load(&run->gan.g, &file, run->from, run->recipe->name));
     st_close(&file);
     if (feeds_on_styles(run->recipe)) evaluate_prints(run);
     else evaluate_pictures(run);
@@ -610,7 +607,7 @@ static inline void compress(Run *run) {
         die(1, "--out %s: would overwrite the run that is read, choose another name", out);
     if (!access(out, F_OK) && !run->overwrite)
         die(1, "--out %s: is there already: another --out keeps it, or --overwrite", out);
-    must(gan_open(&file, from));
+    must(checkpoint_open(&file, from));
     const char *recipe = st_meta(&file, "recipe");
     if (recipe && !strcmp(recipe, "classifier"))
         die(1, "%s: the recipe %s has no generator to compress", from, recipe);

@@ -85,7 +85,7 @@ static inline double measure_frechet(const float *a, long n, const float *b, lon
 /* For each row i of a, (n,d), against all rows j of b, (m,d), by squared distance:
  *     radius NULL: out[i] = the distance to the k-th nearest other row; a is b
  *     else:        out[i] = is it inside one of the balls of b, distance <= radius[j]?
- * WIDE rows of b at a time are turned to lie side by side: the inner loop has no sum across lanes. */
+ * WIDE rows of b at a time are turned, side by side: the inner loop has no sum across lanes. */
 enum { WIDE = 64, NEAREST = 16 };
 static void measure_neighbours(double *out, const float *a, long n, const float *b, long m, int d,
                                int k, const double *radius) {

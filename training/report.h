@@ -1,7 +1,5 @@
-/* report.h: log.csv read back, and what a run leaves as one page: report.html, from log.csv,
- * samples/step-*.png, options.txt and, where --evaluate has been, metrics.json. Everything is in
- * that one file, so that it can be sent around and opens without a server: curves as SVG,
- * pictures as base64, a slider to walk through training. */
+/* report.h: log.csv read back, and report.html, a run as one page that needs no server: curves as
+ * SVG, the sheets as base64 with a slider, options.txt and, after --evaluate, metrics.json. */
 #ifndef REPORT_H
 #define REPORT_H
 #include "core/device.h"
@@ -27,23 +25,21 @@ static void log_free(Log *log) {
 /* The run's log; without one it is empty. A line that is not whole is left out. */
 static void log_read(Log *log, const Run *run) {
     char path[RUN_PATH], line[1000];
-    memset(log, 0, sizeof *log);
+    long most = 0;
     FILE *from = fopen(in_folder(run, path, "log.csv"), "r");
-    for (int first = 1; from && fgets(line, sizeof line, from); first = 0) {
-        double row[LOG_COLUMNS];
-        int column = 0, whole = strchr(line, '\n') != NULL;
-        for (char *c = line; column < LOG_COLUMNS && (c = strtok(c, ",\n")); c = NULL, column++)
-            if (first) snprintf(log->name[column], sizeof log->name[column], "%s", c);
-            else row[column] = atof(c);
+    memset(log, 0, sizeof *log);
+    while (from && fgets(line, sizeof line, from)) most++;
+    if (from) rewind(from);
+    for (int first = 1; log->rows < most && fgets(line, sizeof line, from); first = 0) {
+        int whole = strchr(line, '\n') != NULL, column = 0;
+        int columns = first ? LOG_COLUMNS : log->columns;
+        for (char *c = line; column < columns && (c = strtok(c, ",\n")); c = NULL, column++)
+            if (first) {
+                snprintf(log->name[column], sizeof log->name[column], "%s", c);
+                log->value[column] = new_doubles(most);
+            } else log->value[column][log->rows] = atof(c);
         if (first) log->columns = column;
-        if (first || !whole || column < log->columns) continue;
-        for (int k = 0; k < column; k++) {
-            if (log->rows % 1024 == 0)
-                log->value[k] = realloc(log->value[k], (size_t)(log->rows + 1024) * sizeof(double));
-            if (!log->value[k]) die(1, "not enough memory for log.csv");
-            log->value[k][log->rows] = row[k];
-        }
-        log->rows++;
+        else log->rows += whole && column == log->columns;
     }
     if (from) fclose(from);
 }
@@ -197,20 +193,6 @@ static void report_head(FILE *page, const Run *run) {
     fputs("</h1>\n<p>", page);
 }
 
-/* ", the processor's name", where Linux tells it */
-static void report_processor(FILE *page) {
-    char line[300];
-    FILE *cpu = fopen("/proc/cpuinfo", "r");
-    while (cpu && fgets(line, sizeof line, cpu))
-        if (!strncmp(line, "model name", 10) && strchr(line, ':')) {
-            fprintf(page, ", ");
-            line[strcspn(line, "\n")] = 0;
-            report_escaped(page, strchr(line, ':') + 2);
-            break;
-        }
-    if (cpu) fclose(cpu);
-}
-
 /* Writes the run's report.html. 0: error_text() */
 static inline int report_write(const Run *run) {
     Log log;
@@ -224,7 +206,6 @@ static inline int report_write(const Run *run) {
         fprintf(page, "%.0f steps in %.0f s, on ", log.value[0][log.rows - 1],
                 log.value[log.columns - 1][log.rows - 1]);
     report_escaped(page, device_name(run->gan.ops));
-    report_processor(page);
     fprintf(page, "</p>\n<main>\n");
     report_sheets(page, run);
     fprintf(page, "<section>\n");

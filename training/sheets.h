@@ -27,7 +27,7 @@ static void sheet_put(const Sheet *s, long at, const float *pictures, long n) {
     memcpy(cell(s, at), pictures, (long)fmin(n, s->cells - at) * s->each * sizeof *pictures);
 }
 
-/* n pictures of c channels to row `row` of the block of `rows` rows that picture `first` stands in */
+/* n pictures of c channels to row `row` of the block of `rows` rows that picture `first` is in */
 static void put_in_row(const Sheet *s, long first, int rows, int row, const float *pictures, int c,
                        long n) {
     long pixels = s->each / s->channels;
