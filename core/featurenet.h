@@ -94,22 +94,23 @@ int features_multiple(const char *deepest) {
     return features_parse(deepest, 19, &block, &number) ? 1 << (block - 1) : 1;
 }
 
-/* the tensor features.N.weight, (out,in,3,3), or features.N.bias, (out), in = 0; out < 0: any */
-static const StTensor *features_tensor(const StFile *file, int number, const char *part, long out,
-                                       long in) {
+/* The weight or bias of a 3x3 convolution: of VGG, OIHW, out < 0: any; own: of the recipe features,
+ * which saves it as that of its node `number`, HWIO */
+static const StTensor *features_tensor(const StFile *file, int own, int number, const char *part,
+                                       long out, long in) {
     char name[40];
-    snprintf(name, sizeof name, "features.%d.%s", number, part);
+    snprintf(name, sizeof name, own ? "g.%d.conv2d.%s" : "features.%d.%s", number, part);
     const StTensor *t = st_find(file, name);
-    if (!t)
-        return fail("the file has no tensor '%s': expected torchvision's or timm's VGG16 or VGG19",
-                    name), NULL;
-    long side[4] = { 1, 1, 1, 1 };
-    for (int k = 0; k < t->rank && k < 4; k++) side[k] = t->shape[k];
-    if (t->rank == (in ? 4 : 1) && (out < 0 ? side[0] >= 1 && side[0] <= 4096 : side[0] == out) &&
-        (!in || (side[1] == in && side[2] == 3 && side[3] == 3))) return t;
-    return fail("tensor '%s' is %ldx%ldx%ldx%ld of rank %d, expected %s%ld%s: is this the right "
-                "depth of VGG?", name, side[0], side[1], side[2], side[3], t->rank,
-                in ? "(out, " : "(", in ? in : out, in ? ", 3, 3)" : ")"), NULL;
+    int rank = !strcmp(part, "bias") ? 1 : 4, last = own ? rank - 1 : 0;
+    int good = t && t->rank == rank;
+    for (int k = 0; good && k < rank; k++) {
+        long need = k == last ? out : k == (own ? 2 : 1) ? in : 3;
+        good = need < 0 ? t->shape[k] >= 1 && t->shape[k] <= 4096 : t->shape[k] == need;
+    }
+    if (good) return t;
+    return fail("tensor '%s' is not there, or of another shape than a 3x3 convolution of %ld "
+                "channels has: expected VGG16 or VGG19 with torchvision's names, or a run of "
+                "./train --recipe features of this version", name, in), NULL;
 }
 
 int features_vgg(Features *f, Net *net, int depth, const char *deepest, int h, int w, int pooling,
@@ -134,9 +135,10 @@ int features_vgg(Features *f, Net *net, int depth, const char *deepest, int h, i
     for (int block = 1; block <= last_block; block++) {
         int convs = block == last_block ? last : features_convs(block, depth);
         for (int i = 1; i <= convs; i++, torch += 2) {
-            const StTensor *t = file ? features_tensor(file, torch, "weight", -1, channels) : NULL;
-            if (file && (!t || !features_tensor(file, torch, "bias", t->shape[0], 0))) return 0;
+            int in = channels;
+            const StTensor *t = file ? features_tensor(file, 0, torch, "weight", -1, in) : NULL;
             channels = t ? t->shape[0] : width[block - 1];
+            if (file && (!t || !features_tensor(file, 0, torch, "bias", channels, in))) return 0;
             x = features_add(f, net, block, i, conv2d(net, x, channels, 3, 1, 1), torch);
         }
         if (block == last_block) break;
@@ -187,19 +189,6 @@ static int features_fill(Net *net, const Node *conv, const StTensor *weight, con
     return good;
 }
 
-/* the weight or bias of a node, as the recipe features saves them; NULL: not of this shape */
-static const StTensor *features_own(const StFile *file, int node, const char *part, int rank,
-                                    const int *shape) {
-    char name[40];
-    snprintf(name, sizeof name, "g.%d.conv2d.%s", node, part);
-    const StTensor *t = st_find(file, name);
-    int same = t && t->rank == rank;
-    for (int k = 0; same && k < rank; k++) same = t->shape[k] == shape[k];
-    if (same) return t;
-    return fail("tensor '%s' is not there, or of another shape: expected a run of ./train --recipe "
-                "features of this version", name), NULL;
-}
-
 int features_load(const Features *f, Net *net, const StFile *file) {
     static const double mean[3] = { 0.485, 0.456, 0.406 };     /* ImageNet's, of [0,1] */
     static const double deviation[3] = { 0.229, 0.224, 0.225 };
@@ -211,13 +200,12 @@ int features_load(const Features *f, Net *net, const StFile *file) {
     }
     if (vgg) net->ops->upload(net->p + net->node[f->normalize].weight, affine, 12);
     for (int l = 0; l < f->layers; l++) {
-        int i = f->layer[l].conv, number = f->layer[l].torch;
+        int i = f->layer[l].conv, number = vgg ? f->layer[l].torch : i;
         const Node *conv = &net->node[i];
-        const StTensor *w = vgg ? features_tensor(file, number, "weight", conv->c, conv->shape[2])
-                                : features_own(file, i, "weight", 4, conv->shape);
-        const StTensor *b = vgg ? features_tensor(file, number, "bias", conv->c, 0)
-                                : features_own(file, i, "bias", 1, &conv->c);
-        if (!w || !b || !features_fill(net, conv, w, b, vgg)) return 0;
+        long out = conv->c, in = conv->shape[2];
+        const StTensor *w = features_tensor(file, !vgg, number, "weight", out, in);
+        const StTensor *b = w ? features_tensor(file, !vgg, number, "bias", out, in) : NULL;
+        if (!b || !features_fill(net, conv, w, b, vgg)) return 0;
     }
     return 1;
 }

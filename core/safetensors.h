@@ -439,13 +439,14 @@ int st_write(const char *path, const StTensor *tensors, int count, const StMeta 
     FileWrite w;
     StFile back = {0};
     struct stat info;
-    int special = stat(path, &info) == 0 && !S_ISREG(info.st_mode);
-    FILE *out = special ? NULL : file_begin(&w, path);
-    int ok = out && st_put_file(out, tensors, count, meta, metas);
-    if (!ok) fail("%s", special ? "a folder or device has this name" : strerror(errno));
-    if (ok && !(ok = st_open(&back, w.fresh))) fail("%s", error_text() + strlen(w.fresh) + 2);
+    if (!stat(path, &info) && !S_ISREG(info.st_mode))
+        return fail("%s: not written: a folder or device has this name", path);
+    FILE *out = file_begin(&w, path);
+    if (!out) return 0;
+    int ok = st_put_file(out, tensors, count, meta, metas) || fail("%s", strerror(errno));
+    ok = ok && (st_open(&back, w.fresh) || fail("%s", error_text() + strlen(w.fresh) + 2));
     st_close(&back);
-    if (!out || !file_end(&w, ok))
+    if (!file_end(&w, ok))
         return fail("%s: not written (%.500s); what was there is as it was: check the folder, the "
                     "room on the disk, and the tensors", path, error_text());
     char *slash = strrchr(w.fresh, '/');    /* a synced folder keeps its names in a power cut */

@@ -31,7 +31,7 @@ typedef struct ImageSet {
     int inverted;                       /* 1: stored light on black; imageset_get makes a photo */
     int tinted;                         /* 1: stored gray; imageset_get dyes it */
     long skipped;                       /* files of the folder that were no readable pictures, */
-    char note[512];                     /* and why the first of them was not */
+    char note[512];                     /* and why one of them was not */
     char stray[600];                    /* why a folder of class folders gave no labels; else "" */
     char source[512];                   /* as given */
 } ImageSet;
@@ -253,13 +253,10 @@ static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptio
     long room = o->limit < list.count ? o->limit : list.count;
     for (long i = 0; good && i < list.count && set->count < room; i++) {
         Image image;
-        if (!image_load(&image, list.path[i])) {        /* a damaged picture is told first */
-            char why[sizeof set->note];
-            snprintf(why, sizeof why, "%.511s", error_text());
-            int damaged = image_known(list.path[i]);
-            if (set->skipped++ == 0 || (damaged && !told))
-                memcpy(set->note, why, sizeof why);
-            told |= damaged;
+        if (!image_load(&image, list.path[i])) {        /* a damaged picture is told of first */
+            set->skipped++;
+            if (!told) snprintf(set->note, sizeof set->note, "%.511s", error_text());
+            told = told || image_known(list.path[i]);
             continue;
         }
         const char *below = list.path[i] + strlen(source);
@@ -277,7 +274,7 @@ static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptio
     }
     if (good && !set->count)
         good = fail("%s: none of the %ld files seen is a readable picture; known are " IMAGE_FORMATS
-                    "%s%.300s", source, list.count, set->skipped ? "; the first: " : "", set->note);
+                    "%s%.300s", source, list.count, set->skipped ? "; such as " : "", set->note);
     if (stray) free(set->label), set->label = NULL, set->classes = 0;
     if (stray && nested)
         snprintf(set->stray, sizeof set->stray, " (%.500s lies beside the class folders: move it "

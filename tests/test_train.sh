@@ -74,7 +74,7 @@ for file in options.txt log.csv losses.png samples.png report.html checkpoint.sa
 done
 check "and nothing else" [ "$(find "$tmp/kept" -type f | wc -l)" -eq 9 ]
 check "samples.png is the newest sheet" cmp -s "$tmp/kept/samples.png" "$tmp/kept/samples/step-000008.png"
-check "report.html holds the three sheets" [ "$(grep -c '<img ' "$tmp/kept/report.html")" = 3 ]
+check "report.html holds the three sheets and the plots" [ "$(grep -c '<img ' "$tmp/kept/report.html")" = 4 ]
 check "report.html asks nobody for anything" [ "$(grep -c '<link\|src="[^d]\|http' "$tmp/kept/report.html")" = 0 ]
 check "log.csv has a line for each step" logged "$tmp/kept" 8
 check "log.csv names its columns" grep -q '^step,loss_d,loss_g,d_real,d_fake,norm_d,norm_g,.*,seconds$' "$tmp/kept/log.csv"

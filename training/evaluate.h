@@ -590,7 +590,8 @@ static inline void check_measurable(const Run *run) {
 
 static inline void evaluate(Run *run) {
     StFile file;                            /* compressed or not */
-    must(checkpoint_open(&file, run->from) && net_load(&run->gan.g, &file, run->from, run->recipe->name));
+    must(checkpoint_open(&file, run->from)
+         && net_load(&run->gan.g, &file, run->from, run->recipe->name));
     st_close(&file);
     if (feeds_on_styles(run->recipe)) evaluate_prints(run);
     else evaluate_pictures(run);
