@@ -22,26 +22,6 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 
-/* ---------------------------------------------------- what training and --evaluate begin with */
-
-/* Opens all that both work with, up to networks with their first weights */
-static void run_open(Run *run) {
-    run_settle(run);
-    if (run->job == EVALUATES) check_measurable(run);
-    const Ops *ops = device_open(run->device, run->precision);
-    if (!ops) die(2, "%s", error_text());
-    if (run->threads && !device_threads(run->threads))
-        say("built without OpenMP: --threads %d has no effect", run->threads);
-    folder_open(run);
-    data_open(run);
-    GanOptions *o = &run->options;
-    double drawn = o->batch * fmax(1, o->n_critic);                  /* pictures a step */
-    if (run->epochs > 0) o->steps = fmin(1e9, ceil(run->epochs * run->set.count / drawn));
-    networks_open(run, ops);
-}
-
-/* ---------------------------------------------------------------- training */
-
 static volatile sig_atomic_t stop;
 /* Some terminals and `timeout --foreground` deliver a signal twice: the same one again within a
  * second changes nothing; later, it ends the program at once. */
@@ -59,7 +39,7 @@ static void catch_signals(void) {
     static const int end[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1 };
     int ends = parallel_ranks() > 1 ? 4 : 3;           /* mpirun passes SIGUSR1 on and waits */
     struct sigaction old, ours = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-    for (int i = 0; i < ends; i++) sigaddset(&ours.sa_mask, end[i]);
+    sigfillset(&ours.sa_mask);
     for (int i = 0; i < ends; i++)
         if (!sigaction(end[i], NULL, &old) && old.sa_handler != SIG_IGN)
             sigaction(end[i], &ours, NULL);
@@ -194,9 +174,20 @@ static int dry_run(Run *run) {
 }
 
 static int run_job(Run *run) {
+    GanOptions *o = &run->options;
     int status = 0;
     if (run->job == COMPRESSES) return compress(run), 0;
-    run_open(run);
+    run_settle(run);
+    if (run->job == EVALUATES) check_measurable(run);
+    const Ops *ops = device_open(run->device, run->precision);
+    if (!ops) die(2, "%s", error_text());
+    if (run->threads && !device_threads(run->threads))
+        say("built without OpenMP: --threads %d has no effect", run->threads);
+    folder_open(run);
+    data_open(run);
+    double drawn = o->batch * fmax(1, o->n_critic);                  /* pictures a step */
+    if (run->epochs > 0) o->steps = fmin(1e9, ceil(run->epochs * run->set.count / drawn));
+    networks_open(run, ops);
     if (run->job == EVALUATES) evaluate(run);
     else {
         load_weights(run);

@@ -92,10 +92,9 @@ int image_tones(Image *tones, const Image *image, int rim);
  *     f = 1 - shade + shade clamp((l + s) / (light + s), .15, 1.25)
  * m: the mask, times the print's if it has one; y: the print, gray or RGB; l: the smaller of the
  * picture's luminance and the tones (a light background in the edge leaves no pale seam, but a
- * drawn outline stays); light: the tone that 80% of the garment are below; s = .15 max(1 - 2
- * light, 0): a dark garment's folds would
- * otherwise have the contrast of lacquer. print and tones have one size; their corner lies at
- * (top, left) of the image, which is RGB with a mask. */
+ * drawn outline stays); light: the tone that 80% of the garment are below; s = .15 max(1 - 2 light,
+ * 0): a dark garment's folds would otherwise have the contrast of lacquer. print and tones have one
+ * size; their corner lies at (top, left) of the image, which is RGB with a mask. */
 void image_lay_print(Image *image, const Image *print, const Image *tones, int top, int left,
                      double shade);
 /* The i-th of the 2(h + w) border pixels: top, bottom, left, right. The corners come twice. */

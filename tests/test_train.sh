@@ -555,7 +555,7 @@ bad "no such data" 1 "$tmp/nowhere: No such file.*expected a folder" $with --dat
 bad "a name with a line break" 1 "no?where" $with --data "$tmp/no
 where"
 bad "an empty folder" 1 "$tmp/empty: none of the 0 files.*known are PNG" $with --data "$tmp/empty"
-bad "a folder without a picture" 1 "$tmp/junk: none of the 3 files.*known are PNG.*first: .*$tmp/junk/" $with --data "$tmp/junk"
+bad "a folder without a picture" 1 "$tmp/junk: none of the 3 files.*known are PNG.*such as .*$tmp/junk/" $with --data "$tmp/junk"
 bad "a text for a picture" 1 "none of the 1 files" $with --data "$tmp/junk/a.txt"
 bad "a cut picture" 1 "cut.png" $with --data "$tmp/cut.png"
 bad "0x0 pixels" 1 "zero.png.*0 x 0 pixels" $with --data "$tmp/zero.png"

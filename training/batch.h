@@ -374,30 +374,18 @@ static void feed_outside(Run *run) {
 
 /* The pictures of a step, on the host */
 static inline void prepare_batch(Run *run, long step) {
-    const ImageSet *set = &run->set;
+    const Recipe *r = run->recipe;
     const Fed *x_real = &run->fed[FED_X_REAL], *content = &run->fed[FED_CONTENT];
-    switch (run->recipe->feeds) {
-        case FEED_NOISE: case FEED_PICTURES: case FEED_CLASSES: case FEED_LABELS:
-            feed(run, FED_X_REAL, set, STREAM_DATA, step);
-            break;
-        case FEED_UNPAIRED:
-            feed(run, FED_CONTENT, set, STREAM_DATA, step);
-            if (run->fed[FED_OUTSIDE].to) feed_outside(run);
-            feed(run, FED_X_REAL, &run->others, STREAM_CONTENT, step);
-            break;
-        case FEED_DRAWINGS:
-            feed(run, FED_X_REAL, set, STREAM_DATA, step);
-            memcpy(content->from, x_real->from, content->count * sizeof *content->from);
-            for (long at = 0; at < content->count; at += picture_floats(run, set->c))
-                draw_edges(run, content->from + at);
-            break;
-        case FEED_GARMENTS: case FEED_STYLES:
-            feed(run, FED_CONTENT, set, STREAM_DATA, step);
-            feed_crops(run, step);
-            break;
-        case FEED_CLOTH: case FEED_CROPS:
-            feed_crops(run, step);
-    }
+    int unpaired = r->feeds == FEED_UNPAIRED, repaints = unpaired || feeds_on_styles(r);
+    if (!feeds_on_crops(r))
+        feed(run, repaints ? FED_CONTENT : FED_X_REAL, &run->set, STREAM_DATA, step);
+    if (feeds_on_styles(r)) feed_crops(run, step);
+    if (unpaired) feed(run, FED_X_REAL, &run->others, STREAM_CONTENT, step);
+    if (run->fed[FED_OUTSIDE].to) feed_outside(run);
+    if (r->feeds != FEED_DRAWINGS) return;
+    memcpy(content->from, x_real->from, content->count * sizeof *content->from);
+    for (long at = 0; at < content->count; at += picture_floats(run, run->set.c))
+        draw_edges(run, content->from + at);
 }
 
 /* and on the device, which is done with those of the step before */

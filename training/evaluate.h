@@ -322,7 +322,7 @@ static const char *set_of(const char *source) {
 static void open_classifier(Evaluation *e) {
     const Run *run = e->run;
     const Recipe *r = recipe_find("classifier");
-    const char *given = run->classifier, *ours = set_of(run->data), *theirs = "";
+    const char *given = run->classifier, *ours = set_of(run->data);
     int size = run->options.size;
     char path[RUN_PATH], command[5000];
     StFile file;
@@ -336,14 +336,11 @@ static void open_classifier(Evaluation *e) {
     checkpoint_path(path, "--classifier", given);
     if (!checkpoint_open(&file, path)) die(1, "--classifier: %s", error_text());
     const char *recipe = st_meta(&file, "recipe"), *source = st_meta(&file, "--data");
-    const char *side = st_meta(&file, "--size");
-    if (!recipe || strcmp(recipe, r->name))
-        die(1, "--classifier %s: made with --recipe %s: %s makes a classifier", path,
-            recipe ? recipe : "(none)", command);
-    if (source) theirs = set_of(source);
-    if (strcmp(ours, theirs) || !side || atol(side) != size)
-        die(1, "--classifier %s: trained on %s at --size %s, the run on %s at --size %d: "
-            "%s makes the right one", path, theirs, side ? side : "?", ours, size, command);
+    const char *side = st_meta(&file, "--size"), *theirs = source ? set_of(source) : "?";
+    if (!recipe || strcmp(recipe, r->name) || strcmp(ours, theirs) || !side || atol(side) != size)
+        die(1, "--classifier %s: made with --recipe %s, trained on %s at --size %s, the run on %s "
+            "at --size %d: %s makes the right one", path, recipe ? recipe : "(none)", theirs,
+            side ? side : "?", ours, size, command);
     if (!run->set.label || run->set.classes > RUN_CLASSES)
         die(1, "%s: the classes of its pictures are not known", run->data);
     st_close(&file);
