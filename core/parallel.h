@@ -43,17 +43,14 @@ static void parallel_exit(void) { if (!world.over) parallel_abort(1); }
 
 void parallel_begin(const char *program) {
     static char name[80];
-    error_program(program, 0, NULL);
     MPI_Init(NULL, NULL);
     atexit(parallel_exit);
     MPI_Comm_size(MPI_COMM_WORLD, &world.ranks);
     MPI_Comm_rank(MPI_COMM_WORLD, &world.rank);
-    if (world.ranks == 1) return;
-    error_program(program, 0, parallel_abort);
-    if (world.rank == 0) return;
-    if (!freopen("/dev/null", "w", stdout)) parallel_abort(1);
     snprintf(name, sizeof name, "%s (rank %d of %d)", program, world.rank, world.ranks);
-    error_program(name, 1, parallel_abort);               /* rank 0 tells errors of all ranks */
+    error_program(world.rank ? name : program, world.rank > 0,       /* rank 0 speaks for all */
+                  world.ranks > 1 ? parallel_abort : NULL);
+    if (world.rank && !freopen("/dev/null", "w", stdout)) parallel_abort(1);
 }
 int parallel_end(int status) {
     fflush(NULL);
