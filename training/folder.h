@@ -235,7 +235,7 @@ static void log_read(Log *log, const Run *run) {
     if (from) fclose(from);
 }
 
-/* losses.png from log.csv, the whole run, resumed or not: plots, one above the other, of the columns
+/* losses.png from log.csv, the whole run, resumed or not: plots, one above the other, of columns
  * that log_open names, without those that are 0 all the way */
 static void save_plot(Run *run) {
     static const struct { const char *title; int first, last; } plots[] = {
@@ -243,12 +243,13 @@ static void save_plot(Run *run) {
         { "parts of G's loss", 8, 7 + GAN_PARTS } };
     char path[RUN_PATH], title[160];
     Log log;
-    Image all = {0}, plot, page;
+    Image all = {0};
     int good = 1;
     fflush(run->log);
     log_read(&log, run);
-    for (int k = 0; k < 4 && (k < 3 || log.columns > 10); k++) {
+    for (int k = 0; good && k < 4 && (k < 3 || log.columns > 10); k++) {
         PlotSeries series[GAN_PARTS];
+        Image plot, page = {0};
         int count = 0;
         for (int c = plots[k].first; c <= plots[k].last && c < log.columns - 1; c++) {
             double most = 0;
@@ -258,11 +259,9 @@ static void save_plot(Run *run) {
         }
         if (k && !count) continue;
         snprintf(title, sizeof title, "%s: %s", run->recipe->name, plots[k].title);
-        good = good && image_plot(&plot, series, count, title, "step")
+        good = image_plot(&plot, series, count, title, "step")
                && image_new(&page, all.h + plot.h, plot.w, 3);
-        if (!good) break;
-        image_paste(&page, &all, 0, 0, 1);
-        image_paste(&page, &plot, all.h, 0, 1);
+        if (good) image_paste(&page, &all, 0, 0, 1), image_paste(&page, &plot, all.h, 0, 1);
         image_free(&all), image_free(&plot);
         all = page;
     }
