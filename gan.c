@@ -1434,8 +1434,7 @@ void gan_judge(Gan *gan, const real *x, real *logits) {
 
 /* what gan_save writes, of G as it is now */
 static Checkpoint gan_checkpoint(const Gan *gan) {
-    Checkpoint c = { .ops = gan->ops, .recipe = gan->recipe->name, .step = gan->step,
-                     .format = GAN_FORMAT };
+    Checkpoint c = { .ops = gan->ops, .recipe = gan->recipe->name, .step = gan->step };
     for (int i = 0; i < CHECKPOINT_NETS; i++) c.net[i] = gan_net(gan, i);
     for (int i = 0; i < gan->buffers; i++)
         if (gan->buffer[i].name)
@@ -1457,13 +1456,11 @@ uint64_t gan_hash(const Gan *gan) {
     return checkpoint_hash(&c);
 }
 
-int gan_open(StFile *file, const char *path) { return checkpoint_open(file, path, GAN_FORMAT); }
-
 int gan_load(Gan *gan, const char *path) {
     StFile file;
     long step;
     Net *net;
-    if (!gan_open(&file, path)) return 0;
+    if (!checkpoint_open(&file, path)) return 0;
     int good = checkpoint_step(&file, path, gan->recipe->name, &step);
     if (good && !gan->ema != !st_find(&file, "g.now"))
         good = fail(gan->ema ? "%s: made without --average: omit it here too" : "%s: made with "

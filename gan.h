@@ -195,11 +195,6 @@ int adain_layer(const Gan *gan);         /* which of gan->seen's layers G is giv
 int gan_save(Gan *gan, const char *path, const StMeta *meta, int metas);
 uint64_t gan_hash(const Gan *gan);       /* of all that a run carries from step to step */
 int gan_load(Gan *gan, const char *path);                /* shapes must be the recipe's */
-
-/* st_open, and is it of a format that this program knows? GAN_FORMAT stands in the metadata as
- * "format" and grows whenever older programs would misread a checkpoint. Without it: format 1. */
-enum { GAN_FORMAT = 1 };
-int gan_open(StFile *file, const char *path);
 void gan_begin_anew(Gan *gan);           /* keeps the weights, forgets moments and steps */
 
 /* A stream of random numbers: its purpose, and the step or node */

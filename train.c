@@ -15,32 +15,12 @@
 #include "training/evaluate.h"
 #include "training/folder.h"
 #include "training/networks.h"
-#include "training/progress.h"
 #include "training/run.h"
 #include "training/sheets.h"
 #include <math.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
-
-/* ---------------------------------------------------- what training and --evaluate begin with */
-
-/* Opens all that both work with, up to networks with their first weights */
-static void run_open(Run *run) {
-    run_settle(run);
-    if (run->job == EVALUATES) check_measurable(run);
-    const Ops *ops = device_open(run->device, run->precision);
-    if (!ops) die(2, "%s", error_text());
-    if (run->threads && !device_threads(run->threads))
-        say("built without OpenMP: --threads %d has no effect", run->threads);
-    folder_open(run);
-    data_open(run);
-    GanOptions *o = &run->options;
-    double drawn = o->batch * fmax(1, o->n_critic);                  /* pictures a step */
-    if (run->epochs > 0) o->steps = fmin(1e9, ceil(run->epochs * run->set.count / drawn));
-    networks_open(run, ops);
-}
-
-/* ---------------------------------------------------------------- training */
 
 static volatile sig_atomic_t stop;
 /* Some terminals and `timeout --foreground` deliver a signal twice: the same one again within a
@@ -59,7 +39,7 @@ static void catch_signals(void) {
     static const int end[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1 };
     int ends = parallel_ranks() > 1 ? 4 : 3;           /* mpirun passes SIGUSR1 on and waits */
     struct sigaction old, ours = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-    for (int i = 0; i < ends; i++) sigaddset(&ours.sa_mask, end[i]);
+    sigfillset(&ours.sa_mask);
     for (int i = 0; i < ends; i++)
         if (!sigaction(end[i], NULL, &old) && old.sa_handler != SIG_IGN)
             sigaction(end[i], &ours, NULL);
@@ -90,6 +70,36 @@ static void check_finite(const Run *run, const Report *r) {
     die(1, "step %ld: the numbers are no longer finite, first in %s: %s. A lower --lr or --clip 1 "
         "helps.", run->gan.step, where ? where : "the losses", run->same ?
         "the last good checkpoint is kept" : "no checkpoint had been written yet");
+}
+
+/* After a step: its line, one that is rewritten on a terminal. seconds: since the first step */
+static void progress(const Run *run, const Report *r, double seconds) {
+    const Gan *gan = &run->gan;
+    const char *const *part = gan->recipe->part;
+    int terminal = progress_on_terminal(), steps = run->options.steps, bar = 0;
+    double rate = (gan->step - run->first) / seconds, rest = (steps - gan->step) / rate;
+    if (run->minutes > 0) rest = fmin(rest, 60 * run->minutes - seconds);
+    long left = fmax(rest, 0);
+    char line[500], losses[100];
+    snprintf(losses, sizeof losses, "loss %.4f", r->loss_g);
+    if (gan->d.nodes)
+        snprintf(losses, sizeof losses, "D %.3f  G %.3f  D(x) %.2f  D(G(z)) %.2f", r->loss_d,
+                 r->loss_g, r->d_real, r->d_fake);
+    int n = snprintf(line, sizeof line, "%s%ld/%d  %s  %.1f steps/s  ETA %ld:%02ld",
+                     terminal ? "" : "step ", gan->step, steps, losses, rate, left / 60, left % 60);
+    for (int i = 0; !terminal && part[1] && part[i]; i++)
+        if (gan->weight[i] > 0 && strcmp(part[i], "adversarial"))
+            n += snprintf(line + n, sizeof line - n, "  %s %.3f", part[i], r->part[i]);
+    if (terminal) {                         /* one row; the bar takes what the window leaves */
+        struct winsize w;
+        int columns = ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || !w.ws_col ? 80 : w.ws_col;
+        if (n > columns - 1) line[columns - 1] = 0;
+        bar = fmin(columns - n - 4, 24);
+    }
+    int filled = bar > 0 ? bar * gan->step / steps : 0;
+    if (bar > 4) progress_line("[%.*s%.*s] %s", filled, "########################", bar - filled,
+                               "........................", line);
+    else progress_line("%s", line);
 }
 
 /* What a step leaves: a line in log.csv; now and then a printed line, sheets, a checkpoint; a plot
@@ -164,9 +174,20 @@ static int dry_run(Run *run) {
 }
 
 static int run_job(Run *run) {
+    GanOptions *o = &run->options;
     int status = 0;
     if (run->job == COMPRESSES) return compress(run), 0;
-    run_open(run);
+    run_settle(run);
+    if (run->job == EVALUATES) check_measurable(run);
+    const Ops *ops = device_open(run->device, run->precision);
+    if (!ops) die(2, "%s", error_text());
+    if (run->threads && !device_threads(run->threads))
+        say("built without OpenMP: --threads %d has no effect", run->threads);
+    folder_open(run);
+    data_open(run);
+    double drawn = o->batch * fmax(1, o->n_critic);                  /* pictures a step */
+    if (run->epochs > 0) o->steps = fmin(1e9, ceil(run->epochs * run->set.count / drawn));
+    networks_open(run, ops);
     if (run->job == EVALUATES) evaluate(run);
     else {
         load_weights(run);

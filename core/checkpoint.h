@@ -14,22 +14,21 @@
  * weight is NAME * NAME.scale. Vectors (biases, norms, running statistics) stay F32. Pruning saves
  * room once the file is packed (gzip), or in hardware that skips zeros.
  *
- * Functions that return int return 1 when all went well; else 0, and error_text() says why. One .c
- * file says #define CHECKPOINT_IMPLEMENTATION; it needs that of error.h, net.h, safetensors.h. */
+ * Functions that return int return 1 when all went well; else 0, and error_text() says why. */
 #ifndef CHECKPOINT_H
 #define CHECKPOINT_H
 #include "core/error.h"
 #include "core/net.h"
 #include "core/safetensors.h"
 
-enum { CHECKPOINT_NETS = 6, CHECKPOINT_BUFFERS = 8 };
+/* The format stands in the metadata; it grows when older programs would misread a checkpoint. */
+enum { CHECKPOINT_FORMAT = 1, CHECKPOINT_NETS = 6, CHECKPOINT_BUFFERS = 8 };
 
 typedef struct CheckpointBuffer { const char *name; real *at; long count; } CheckpointBuffer;
 typedef struct Checkpoint {
     const Ops *ops;
     const char *recipe;
     long step;
-    int format;
     Net *net[CHECKPOINT_NETS + 1];      /* ended by NULL */
     int weights_only;                   /* 1: without Adam's moments */
     int buffers;
@@ -40,10 +39,10 @@ typedef struct Checkpoint {
 int checkpoint_save(const Checkpoint *c, const char *path, const StMeta *meta, int metas);
 uint64_t checkpoint_hash(const Checkpoint *c);
 
-/* Reading: st_open, if the file is of this format (without "format": of format 1). Then: is it a
+/* Reading: st_open, if the file is of our format (without "format": of format 1). Then: is it a
  * whole checkpoint of this recipe, of which step? Then its numbers; nothing changes unless all
  * tensors have the right shapes. path: for the messages. */
-int checkpoint_open(StFile *file, const char *path, int format);
+int checkpoint_open(StFile *file, const char *path);
 int checkpoint_step(const StFile *file, const char *path, const char *recipe, long *step);
 int checkpoint_load(const Checkpoint *c, const StFile *file, const char *path);
 int net_load(Net *net, const StFile *file, const char *path, const char *recipe);  /* parameters */
@@ -77,12 +76,12 @@ static Slot slot_vector(const char *name, const char *end, real *here, long coun
     return s;
 }
 
-/* all of them in the file's order; the caller frees it. NULL: not enough memory */
+/* all of them in the file's order; the caller frees it */
 static Slot *checkpoint_slots(const Checkpoint *c, int *count) {
     int most = c->buffers, n = 0;
     for (Net *const *net = c->net; *net; net++) most += 4 * (*net)->nodes + 2;
-    Slot *slot = calloc((size_t)most + 1, sizeof *slot);
-    for (int k = 0; slot && c->net[k]; k++) {
+    Slot *slot = room_for(most, sizeof *slot);
+    for (int k = 0; c->net[k]; k++) {
         const Net *net = c->net[k];
         for (int i = 0; net_tensor(net, i, &slot[n].t); i++, n++)
             slot[n].here = (slot[n].t.in_buffer ? net->buffer : net->p) + slot[n].t.offset;
@@ -90,7 +89,7 @@ static Slot *checkpoint_slots(const Checkpoint *c, int *count) {
         slot[n++] = slot_vector(net->name, ".adam_m", net->m, net->parameters);
         slot[n++] = slot_vector(net->name, ".adam_v", net->v, net->parameters);
     }
-    for (int i = 0; slot && i < c->buffers; i++)
+    for (int i = 0; i < c->buffers; i++)
         slot[n++] = slot_vector(c->buffer[i].name, "", c->buffer[i].at, c->buffer[i].count);
     *count = n;
     return slot;
@@ -102,55 +101,53 @@ int checkpoint_save(const Checkpoint *c, const char *path, const StMeta *meta, i
     char step[32], format[16];
     Slot *slot = checkpoint_slots(c, &count);
     for (int i = 0; i < count; i++) numbers += slot[i].t.count;
-    real *host = malloc((size_t)numbers * sizeof(real) + 1), *to = host;
+    real *host = room_for(numbers, sizeof *host), *to = host;
     StTensor tensor[count + 1];
     StMeta all[metas + 3];
-    int good = (slot && host) || fail("%s: not enough memory to write the checkpoint", path);
-    for (int i = 0; good && i < count; i++) {
+    for (int i = 0; i < count; i++) {
         const NetTensor *t = &slot[i].t;
         tensor[i] = (StTensor){ t->name, sizeof(real) == 4 ? "F32" : "F64", t->rank, {0}, to,
-                                (size_t)t->count * sizeof(real) };
+                                t->count * sizeof(real) };
         memcpy(tensor[i].shape, t->shape, sizeof t->shape);
         c->ops->download(to, slot[i].here, t->count);
         to += t->count;
     }
     snprintf(step, sizeof step, "%ld", c->step);
-    snprintf(format, sizeof format, "%d", c->format);
+    snprintf(format, sizeof format, "%d", CHECKPOINT_FORMAT);
     all[0] = (StMeta){ "recipe", c->recipe };
     all[1] = (StMeta){ "step", step };
     all[2] = (StMeta){ "format", format };
     for (int i = 0; i < metas; i++) all[i + 3] = meta[i];
-    good = good && st_write(path, tensor, count, all, metas + 3);
+    int good = st_write(path, tensor, count, all, metas + 3);
     free(slot), free(host);
     return good;
 }
 
-/* FNV-1a (Fowler, Noll, Vo 1991), four bytes at a time; 0: not enough memory */
+/* FNV-1a (Fowler, Noll, Vo 1991), four bytes at a time */
 uint64_t checkpoint_hash(const Checkpoint *c) {
     int count;
     uint64_t hash = 14695981039346656037u;
     Slot *slot = checkpoint_slots(c, &count);
     for (int i = 0; i < count; i++) {
-        size_t words = (size_t)slot[i].t.count * sizeof(real) / 4;
-        uint32_t *host = malloc(4 * words + 1);
-        if (!host) { hash = 0; break; }
+        size_t words = slot[i].t.count * sizeof(real) / 4;
+        uint32_t *host = room_for(words, sizeof *host);
         c->ops->download((void *)host, slot[i].here, slot[i].t.count);
         for (size_t k = 0; k < words; k++) hash = (hash ^ host[k]) * 1099511628211u;
         free(host);
     }
     free(slot);
-    return slot ? hash : 0;
+    return hash;
 }
 
-int checkpoint_open(StFile *file, const char *path, int format) {
+int checkpoint_open(StFile *file, const char *path) {
     if (!st_open(file, path)) return 0;
     const char *text = st_meta(file, "format");
     char *end;
     if (!text) text = "1";
     long number = strtol(text, &end, 10);
-    if (number == format && !*end) return 1;
-    fail("%s: its format is %.20s, this program reads format %d: %s", path, text, format,
-         number > format ? "a newer version made it, take that one"
+    if (number == CHECKPOINT_FORMAT && !*end) return 1;
+    fail("%s: its format is %.20s, this program reads format %d: %s", path, text, CHECKPOINT_FORMAT,
+         number > CHECKPOINT_FORMAT ? "a newer version made it, take that one"
                          : "an older version made it, take that one or train anew");
     st_close(file);
     return 0;
@@ -193,17 +190,16 @@ static int slot_read(const Checkpoint *c, const Slot *slot, const StFile *file, 
         return fail("%s: tensor '%s' is %s, the recipe needs %s: was it made with --recipe %s and "
                     "these sizes, channels, --body and --tail?", path, need->name, have, expected,
                     c->recipe);
-    real *host = malloc((size_t)need->count * sizeof(real) + 1);
-    int good = host ? compress_read(file, t, host, need->count) : fail("not enough memory");
+    real *host = room_for(need->count, sizeof *host);
+    int good = compress_read(file, t, host, need->count);
     if (good && write) c->ops->upload(slot->here, host, need->count);
     free(host);
     return good || fail("%s: tensor '%s': %s", path, need->name, error_text());
 }
 
 int checkpoint_load(const Checkpoint *c, const StFile *file, const char *path) {
-    int count, good;
+    int count, good = 1;
     Slot *slot = checkpoint_slots(c, &count);
-    good = slot || fail("%s: not enough memory", path);
     for (int write = 0; write < 2; write++)           /* checks all before it overwrites any */
         for (int i = 0; good && i < count; i++) good = slot_read(c, &slot[i], file, path, write);
     free(slot);
@@ -232,11 +228,11 @@ static long compress_channel(const StTensor *t, long i) {
 /* Half precision, rounded to nearest, ties to even; |x| < 65520; steps of 2^-24 below 2^-14 */
 static uint16_t compress_half(float x) {
     int e;
-    double size = fabs((double)x);
+    double size = fabs(x);
     frexp(size, &e);                                     /* size in [2^(e-1), 2^e) */
     if (e < -13 || size == 0) e = -13;
-    int steps = (int)nearbyint(ldexp(size, 11 - e));     /* 2^10 to 2^11, or fewer below 2^-14 */
-    return (uint16_t)(steps + (e + 13) * 1024 + (signbit(x) ? 0x8000 : 0));    /* 2^11 carry over */
+    int steps = nearbyint(ldexp(size, 11 - e));     /* 2^10 to 2^11, or fewer below 2^-14 */
+    return steps + (e + 13) * 1024 + (signbit(x) ? 0x8000 : 0);    /* 2^11 carry over */
 }
 
 static int compress_compare(const void *a, const void *b) {
@@ -245,18 +241,16 @@ static int compress_compare(const void *a, const void *b) {
 }
 
 /* The floor(share n) smallest magnitudes become zero; of equal ones, the first */
-static int compress_prune(float *w, long n, double share) {
-    long count = (long)(share * (double)n), below = 0;
-    float *size = malloc(sizeof *size * (size_t)(n + 1));
-    if (!size) return fail("not enough memory");
+static void compress_prune(float *w, long n, double share) {
+    long count = share * n, below = 0;
+    float *size = new_floats(n);
     for (long i = 0; i < n; i++) size[i] = fabsf(w[i]);
-    qsort(size, (size_t)n, sizeof *size, compress_compare);
+    qsort(size, n, sizeof *size, compress_compare);
     float limit = count ? size[count - 1] : -1;
     while (below < count && size[below] < limit) below++;
     for (long i = 0, ties = count - below; i < n; i++)
         if (fabsf(w[i]) < limit || (fabsf(w[i]) == limit && ties-- > 0)) w[i] = 0;
     free(size);
-    return 1;
 }
 
 /* s_o and q   w: (t->shape)   scale: (channels) zeros */
@@ -267,7 +261,7 @@ static void compress_int8(int8_t *q, float *scale, const float *w, const StTenso
     }
     for (long i = 0; i < n; i++) {
         float s = scale[compress_channel(t, i)];
-        q[i] = (int8_t)(s > 0 ? fmaxf(-127, fminf(127, nearbyintf(w[i] / s))) : 0);
+        q[i] = s > 0 ? fmaxf(-127, fminf(127, nearbyintf(w[i] / s))) : 0;
     }
 }
 
@@ -280,24 +274,25 @@ static void *compress_tensor(const StTensor *t, double prune, int int8, StTensor
     int vector = t->rank < 2, axis = compress_axis(t);
     long n = 1, channels = vector ? 0 : t->shape[axis];
     for (int k = 0; k < t->rank; k++) n *= t->shape[k];
-    float *w = calloc((size_t)(2 * n + channels) + strlen(t->name) + 8, sizeof *w), *scale = w + n;
+    float *w = new_floats(2. * n + channels + strlen(t->name)), *scale = w + n;
     uint16_t *half = (void *)(scale + channels);
     int8_t *q = (void *)half;
     char *name = (char *)(half + n);
-    int good = w ? st_read_f32(t, w, n) : fail("not enough memory");
+    int good = st_read_f32(t, w, n);
     for (long i = 0; good && i < n; i++)
         if (!(fabsf(w[i]) <= (int8 || vector ? 3e38f : 65504)))
             good = fail("tensor '%s' holds %g, which %s cannot", t->name, w[i],
                         compress_types[int8]);
-    if (!good || !(vector || compress_prune(w, n, prune))) return free(w), NULL;
+    if (!good) return free(w), NULL;
     report->numbers += n;
-    out[0] = *t, out[0].dtype = "F32", out[0].data = w, out[0].bytes = sizeof *w * (size_t)n;
+    out[0] = *t, out[0].dtype = "F32", out[0].data = w, out[0].bytes = sizeof *w * n;
     if (vector) return w;
+    compress_prune(w, n, prune);
     report->weights += n;
-    out[0].dtype = int8 ? "I8" : "F16", out[0].data = q, out[0].bytes = (size_t)(int8 ? n : 2 * n);
+    out[0].dtype = int8 ? "I8" : "F16", out[0].data = q, out[0].bytes = int8 ? n : 2 * n;
     if (int8) {
         sprintf(name, "%s.scale", t->name);
-        out[1] = (StTensor){ name, "F32", t->rank, {0}, scale, sizeof *scale * (size_t)channels };
+        out[1] = (StTensor){ name, "F32", t->rank, {0}, scale, sizeof *scale * channels };
         for (int k = 0; k < t->rank; k++) out[1].shape[k] = k == axis ? channels : 1;
         compress_int8(q, scale, w, t, n);
     } else
@@ -312,13 +307,11 @@ int compress_write(const char *path, const StFile *from, double prune, int int8,
     if (before)
         return fail("compressed already (%.100s): give the run's folder, or the checkpoint in it",
                     before);
-    int narrows = 0, wides = 0, rooms = 0, metas = 0;
+    int narrows = 0, wides = 0, rooms = 0, metas = 0, good = 1;
     char told[64];
-    size_t most = (size_t)from->count + 1;
-    StTensor *wide = calloc(3 * most, sizeof *wide), *narrow = wide + 2 * most;
-    StMeta *meta = calloc((size_t)from->metas + 1, sizeof *meta);
-    void **room = calloc(most, sizeof *room);
-    int good = (wide && meta && room) || fail("not enough memory");
+    StTensor *wide = room_for(3 * from->count, sizeof *wide), *narrow = wide + 2 * from->count;
+    StMeta *meta = room_for(from->metas, sizeof *meta);
+    void **room = room_for(from->count, sizeof *room);
     *report = (CompressReport){0};
     for (int i = 0; good && i < from->count; i++) {
         const StTensor *t = &from->tensors[i];
@@ -335,7 +328,7 @@ int compress_write(const char *path, const StFile *from, double prune, int int8,
         for (int i = 0; i < from->metas; i++)            /* the run's folder does not go along */
             if (strcmp(from->meta[i].key, "--out")) meta[metas++] = from->meta[i];
         meta[metas++] = (StMeta){ "compressed", told };
-        memcpy(wide + wides, narrow, sizeof *wide * (size_t)narrows);     /* F32 goes first */
+        memcpy(wide + wides, narrow, sizeof *wide * narrows);     /* F32 goes first */
         good = st_write(path, wide, wides + narrows, meta, metas);
     }
     for (int i = 0; i < rooms; i++) free(room[i]);
@@ -356,8 +349,8 @@ int compress_read(const StFile *file, const StTensor *t, real *out, long count) 
     if (!fits)
         return fail("%s: integers take a tensor '%s' with a number for each output channel: is "
                     "this a file of --compress?", t->name, name);
-    float *scale = malloc(sizeof *scale * (size_t)(t->shape[axis] + 1));
-    int good = scale ? st_read_f32(s, scale, t->shape[axis]) : fail("not enough memory");
+    float *scale = new_floats(t->shape[axis]);
+    int good = st_read_f32(s, scale, t->shape[axis]);
     for (long i = 0; good && i < count; i++)
         out[i] = ((const int8_t *)t->data)[i] * scale[compress_channel(t, i)];
     free(scale);

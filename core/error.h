@@ -6,11 +6,11 @@
  *     if (!file) return fail("%s: %s: choose another folder", path, strerror(errno));
  *     must(image_load(&photo, path));          ends the program with that message and status 1
  *
- * A message is one line: what, where, what was expected, what to do. Control characters in it
- * become '?'. One .c file of a program says #define ERROR_IMPLEMENTATION before it includes this
- * header. */
+ * A message is one line: what, where, what was expected, what to do. Of each header of core/ with
+ * an X_IMPLEMENTATION one .c file of the program defines it before the include. */
 #ifndef ERROR_H
 #define ERROR_H
+#include <stddef.h>
 
 /* Keeps the message and returns 0. The arguments may include error_text() itself. */
 __attribute__((format(printf, 1, 2))) int fail(const char *format, ...);
@@ -33,6 +33,11 @@ __attribute__((format(printf, 1, 2))) void progress_line(const char *format, ...
 int progress_on_terminal(void);
 
 double now(void);                       /* seconds of a clock that never jumps */
+
+/* Memory for `count` things, all zeros. Where there is none left, the program ends. */
+void *room_for(double count, size_t bytes);
+float *new_floats(double count);
+double *new_doubles(double count);
 
 /* The name that say and die begin with. quiet: say says nothing and die waits two seconds
  * (parallel.h: rank 0 speaks first). on_death: what die calls after its line, or NULL. */
@@ -111,6 +116,14 @@ void must(int good) {
 
 /* mpirun shows its ranks a terminal, always; only there is something to do on death */
 int progress_on_terminal(void) { return !error.on_death && isatty(STDOUT_FILENO); }
+
+void *room_for(double count, size_t bytes) {
+    void *x = calloc((size_t)count + 1, bytes);
+    if (!x) die(1, "not enough memory: take smaller pictures, or fewer at a time");
+    return x;
+}
+float *new_floats(double count) { return room_for(count, sizeof(float)); }
+double *new_doubles(double count) { return room_for(count, sizeof(double)); }
 
 double now(void) {
     struct timespec t;

@@ -11,8 +11,7 @@
  * picture has been normalised; its weights come from a safetensors file with torchvision's names
  * (timm's are the same): features.0.weight, features.0.bias, ... The file is not part of this
  * project. features_random needs none: random filters see textures too, though coarser
- * (Ustyuzhaninov, Brendel, Gatys, Bethge 2016). One .c file says #define FEATURENET_IMPLEMENTATION;
- * it needs that of net.h and safetensors.h. (The C library has a features.h.) */
+ * (Ustyuzhaninov, Brendel, Gatys, Bethge 2016). (The C library has a features.h.) */
 #ifndef FEATURENET_H
 #define FEATURENET_H
 #include "core/error.h"
@@ -95,22 +94,23 @@ int features_multiple(const char *deepest) {
     return features_parse(deepest, 19, &block, &number) ? 1 << (block - 1) : 1;
 }
 
-/* the tensor features.N.weight, (out,in,3,3), or features.N.bias, (out), in = 0; out < 0: any */
-static const StTensor *features_tensor(const StFile *file, int number, const char *part, long out,
-                                       long in) {
+/* The weight or bias of a 3x3 convolution: of VGG, OIHW, out < 0: any; own: of the recipe features,
+ * which saves it as that of its node `number`, HWIO */
+static const StTensor *features_tensor(const StFile *file, int own, int number, const char *part,
+                                       long out, long in) {
     char name[40];
-    snprintf(name, sizeof name, "features.%d.%s", number, part);
+    snprintf(name, sizeof name, own ? "g.%d.conv2d.%s" : "features.%d.%s", number, part);
     const StTensor *t = st_find(file, name);
-    if (!t)
-        return fail("the file has no tensor '%s': expected torchvision's or timm's VGG16 or VGG19",
-                    name), NULL;
-    long side[4] = { 1, 1, 1, 1 };
-    for (int k = 0; k < t->rank && k < 4; k++) side[k] = t->shape[k];
-    if (t->rank == (in ? 4 : 1) && (out < 0 ? side[0] >= 1 && side[0] <= 4096 : side[0] == out) &&
-        (!in || (side[1] == in && side[2] == 3 && side[3] == 3))) return t;
-    return fail("tensor '%s' is %ldx%ldx%ldx%ld of rank %d, expected %s%ld%s: is this the right "
-                "depth of VGG?", name, side[0], side[1], side[2], side[3], t->rank,
-                in ? "(out, " : "(", in ? in : out, in ? ", 3, 3)" : ")"), NULL;
+    int rank = !strcmp(part, "bias") ? 1 : 4, last = own ? rank - 1 : 0;
+    int good = t && t->rank == rank;
+    for (int k = 0; good && k < rank; k++) {
+        long need = k == last ? out : k == (own ? 2 : 1) ? in : 3;
+        good = need < 0 ? t->shape[k] >= 1 && t->shape[k] <= 4096 : t->shape[k] == need;
+    }
+    if (good) return t;
+    return fail("tensor '%s' is not there, or of another shape than a 3x3 convolution of %ld "
+                "channels has: expected VGG16 or VGG19 with torchvision's names, or a run of "
+                "./train --recipe features of this version", name, in), NULL;
 }
 
 int features_vgg(Features *f, Net *net, int depth, const char *deepest, int h, int w, int pooling,
@@ -135,9 +135,10 @@ int features_vgg(Features *f, Net *net, int depth, const char *deepest, int h, i
     for (int block = 1; block <= last_block; block++) {
         int convs = block == last_block ? last : features_convs(block, depth);
         for (int i = 1; i <= convs; i++, torch += 2) {
-            const StTensor *t = file ? features_tensor(file, torch, "weight", -1, channels) : NULL;
-            if (file && (!t || !features_tensor(file, torch, "bias", t->shape[0], 0))) return 0;
-            channels = t ? (int)t->shape[0] : width[block - 1];
+            int in = channels;
+            const StTensor *t = file ? features_tensor(file, 0, torch, "weight", -1, in) : NULL;
+            channels = t ? t->shape[0] : width[block - 1];
+            if (file && (!t || !features_tensor(file, 0, torch, "bias", channels, in))) return 0;
             x = features_add(f, net, block, i, conv2d(net, x, channels, 3, 1, 1), torch);
         }
         if (block == last_block) break;
@@ -169,69 +170,42 @@ int features_open(StFile *file, const char *path) {
     return fail("%s: %s", path, wrong) - 1;
 }
 
-static int features_upload(Net *net, real *to, const double *from, long n) {
-    real *host = malloc(sizeof(real) * (size_t)n);
-    for (long i = 0; host && i < n; i++) host[i] = (real)from[i];
-    if (host) net->ops->upload(to, host, n);
-    free(host);
-    return host || fail("not enough memory for %ld weights", n);
-}
-
 /* The weight and bias of a convolution, of the right shapes. oihw: w[u,v,c,o] = W[o,c,u,v] */
 static int features_fill(Net *net, const Node *conv, const StTensor *weight, const StTensor *bias,
                          int oihw) {
     long in = conv->shape[2], out = conv->c, n = conv->weights;
-    double *read = malloc(sizeof(double) * (size_t)(2 * n + out)), *w = read + n;
-    int good = read ? st_read_f64(weight, read, n) && st_read_f64(bias, w + n, out)
-                    : fail("not enough memory for the weights");
-    for (long i = 0; good && i < n; i++)
-        w[i] = read[oihw ? ((i % out) * in + i / out % in) * 9 + i / out / in : i];
-    for (long i = 0; good && i < n + out; i++)
+    double *read = new_doubles(n + out);
+    real *w = room_for(n + out, sizeof *w);
+    int good = st_read_f64(weight, read, n) && st_read_f64(bias, read + n, out);
+    for (long i = 0; good && i < n + out; i++) {
+        long place = oihw && i < n ? (i % out * in + i / out % in) * 9 + i / out / in : i;
+        w[i] = (real)read[place];
         if (!isfinite(w[i]))
             good = fail("tensor '%s' has a weight that is not finite: the file of features is "
                         "damaged, or its training went wrong", i < n ? weight->name : bias->name);
-    good = good && features_upload(net, net->p + conv->weight, w, n + out);
-    free(read);
-    return good;
-}
-
-/* "g.N.conv2d.weight", as the recipe features saves the node N */
-static const StTensor *features_own(const StFile *file, int node, const char *part) {
-    char name[40];
-    snprintf(name, sizeof name, "g.%d.conv2d.%s", node, part);
-    return st_find(file, name);
-}
-static int features_load_own(const Features *f, Net *net, const StFile *file) {
-    for (int l = 0; l < f->layers; l++) {
-        int i = f->layer[l].conv;
-        const Node *conv = &net->node[i];
-        const StTensor *w = features_own(file, i, "weight"), *b = features_own(file, i, "bias");
-        int same = w && b && w->rank == 4 && b->rank == 1 && b->shape[0] == conv->c;
-        for (int k = 0; same && k < 4; k++) same = w->shape[k] == conv->shape[k];
-        if (!same)
-            return fail("%s is not of shape 3x3x%dx%d: expected a run of ./train --recipe features "
-                        "of this version", f->layer[l].name, conv->shape[2], conv->shape[3]);
-        if (!features_fill(net, conv, w, b, 0)) return 0;
     }
-    return 1;
+    if (good) net->ops->upload(net->p + conv->weight, w, n + out);
+    free(read), free(w);
+    return good;
 }
 
 int features_load(const Features *f, Net *net, const StFile *file) {
     static const double mean[3] = { 0.485, 0.456, 0.406 };     /* ImageNet's, of [0,1] */
     static const double deviation[3] = { 0.229, 0.224, 0.225 };
-    double affine[12] = {0};                                    /* weights (3,3), then biases (3) */
-    if (f->normalize < 0) return features_load_own(f, net, file);
+    real affine[12] = {0};                                      /* weights (3,3), then biases (3) */
+    int vgg = f->normalize >= 0;
     for (int c = 0; c < 3; c++) {
-        affine[4 * c] = 1 / (2 * deviation[c]);
-        affine[9 + c] = (0.5 - mean[c]) / deviation[c];
+        affine[4 * c] = (real)(1 / (2 * deviation[c]));
+        affine[9 + c] = (real)((0.5 - mean[c]) / deviation[c]);
     }
-    if (!features_upload(net, net->p + net->node[f->normalize].weight, affine, 12)) return 0;
+    if (vgg) net->ops->upload(net->p + net->node[f->normalize].weight, affine, 12);
     for (int l = 0; l < f->layers; l++) {
-        const Node *conv = &net->node[f->layer[l].conv];
-        int number = f->layer[l].torch;
-        const StTensor *w = features_tensor(file, number, "weight", conv->c, conv->shape[2]);
-        const StTensor *b = w ? features_tensor(file, number, "bias", conv->c, 0) : NULL;
-        if (!b || !features_fill(net, conv, w, b, 1)) return 0;
+        int i = f->layer[l].conv, number = vgg ? f->layer[l].torch : i;
+        const Node *conv = &net->node[i];
+        long out = conv->c, in = conv->shape[2];
+        const StTensor *w = features_tensor(file, !vgg, number, "weight", out, in);
+        const StTensor *b = w ? features_tensor(file, !vgg, number, "bias", out, in) : NULL;
+        if (!b || !features_fill(net, conv, w, b, vgg)) return 0;
     }
     return 1;
 }
@@ -254,9 +228,9 @@ int features_random(Features *f, Net *net, int h, int w) {
 }
 
 void features_draw(const Features *f, Net *net, uint64_t seed, const double gray[3]) {
-    double light[28] = {0};
+    real light[28] = {0};
     net_initialize(net, seed, 0, 2);
-    for (int i = 0; i < 27; i++) light[i] = gray[i % 3] / 9;
-    features_upload(net, net->p + net->node[f->luminance].weight, light, 28);
+    for (int i = 0; i < 27; i++) light[i] = (real)(gray[i % 3] / 9);
+    net->ops->upload(net->p + net->node[f->luminance].weight, light, 28);
 }
 #endif

@@ -6,8 +6,7 @@
  *     fprintf(file, "...");
  *     return file_end(&w, 1);
  *
- * Functions that can fail return 0 (or NULL) and leave one line in error_text().
- * One .c file of a program says #define FILES_IMPLEMENTATION before it includes this header. */
+ * Functions that can fail return 0 (or NULL) and leave one line in error_text(). */
 #ifndef FILES_H
 #define FILES_H
 #include "core/error.h"
@@ -19,21 +18,23 @@ int same_file(const char *a, const char *b);    /* by any names; both must exist
 /* Can a file be written there? Asked before the work begins; `option` has named it. */
 int file_writable(const char *path, const char *option);
 
-/* Makes the folder and the folders above it, where they are missing. Errors: a file is in the way;
- * you may not write in it. */
+/* Makes the folder and those above it. Errors: a file is in the way; you may not write in it. */
 int folder_make(const char *path);
+
+/* Opens a regular file (a pipe would block) to be read, and says how long it is. NULL: an error */
+FILE *file_open(const char *path, size_t *bytes);
 
 /* All bytes of a file of 1 byte to 1 GB; free(*data) afterwards. After an error *data is NULL. */
 enum { FILE_MOST = 1 << 30 };
 int file_read(unsigned char **data, size_t *bytes, const char *path);
 
-/* The first bytes of a regular file (a pipe would block), at most n: how many; -1 after an error */
+/* The first bytes of a file, at most n: how many; -1 after an error */
 long file_head(unsigned char *bytes, size_t n, const char *path);
 
 /* file_begin opens `path`.tmp-PROCESS, beside path. file_end closes it and renames it to path, so
  * that path always holds the whole old file or the whole new one. If the disk refuses, or good is 0
- * because the caller has failed, file_end removes the new file and returns 0. */
-typedef struct FileWrite { FILE *file; char path[4096], fresh[4128]; } FileWrite;
+ * because the caller has failed, file_end removes the new file and returns 0. path must stay. */
+typedef struct FileWrite { FILE *file; const char *path; char fresh[4128]; } FileWrite;
 FILE *file_begin(FileWrite *w, const char *path);
 int file_end(FileWrite *w, int good);
 
@@ -58,54 +59,53 @@ int same_file(const char *a, const char *b) {
 }
 
 int folder_make(const char *path) {
-    char part[4096] = "";
-    size_t length = strlen(path);
-    if (length >= sizeof part) return fail("%.200s...: the path is too long", path);
-    for (size_t i = 1; i <= length; i++) {
-        part[i - 1] = path[i - 1];
+    char part[4096];
+    for (size_t i = 1; i <= strlen(path); i++) {
         if (path[i] && path[i] != '/') continue;
+        snprintf(part, sizeof part, "%.*s", (int)i, path);
         if (mkdir(part, 0777) && errno != EEXIST) return fail("%s: %s", part, strerror(errno));
     }
     if (!is_folder(path)) return fail("%s: is a file, expected a folder", path);
     return !access(path, W_OK | X_OK) || fail("%s: %s", path, strerror(errno));
 }
 
-int file_read(unsigned char **data, size_t *bytes, const char *path) {
+FILE *file_open(const char *path, size_t *bytes) {
     struct stat info = {0};
-    *data = NULL;
-    int missing = stat(path, &info);
+    int special = !stat(path, &info) && !S_ISREG(info.st_mode);
+    FILE *file = special ? NULL : fopen(path, "rb");
     *bytes = (size_t)info.st_size;
-    const char *wrong = missing ? strerror(errno)
-                      : S_ISDIR(info.st_mode) ? "is a folder, a file was expected"
-                      : !S_ISREG(info.st_mode) ? "is not a regular file or a folder"
-                      : *bytes == 0 ? "the file is empty"
-                      : *bytes > FILE_MOST ? "has more than 1 GB" : NULL;
-    FILE *file = wrong ? NULL : fopen(path, "rb");
-    if (!file) return fail("%s: %s", path, wrong ? wrong : strerror(errno));
-    *data = malloc(*bytes);
-    size_t got = *data ? fread(*data, 1, *bytes, file) : 0;
+    if (!file) fail("%s: %s", path, !special ? strerror(errno) : S_ISDIR(info.st_mode)
+                    ? "is a folder, a file was expected" : "is not a regular file");
+    return file;
+}
+
+int file_read(unsigned char **data, size_t *bytes, const char *path) {
+    FILE *file = file_open(path, bytes);
+    *data = NULL;
+    if (!file) return 0;
+    const char *wrong = *bytes == 0 ? "the file is empty"
+                      : *bytes > FILE_MOST ? "has more than 1 GB"
+                      : !(*data = malloc(*bytes)) ? "out of memory"
+                      : fread(*data, 1, *bytes, file) < *bytes ? "could not be read to its end"
+                                                               : NULL;
     fclose(file);
-    if (got == *bytes) return 1;
-    fail(*data ? "%s: could only read %zu of its bytes" : "%s: out of memory", path, got);
+    if (!wrong) return 1;
     free(*data);
     *data = NULL;
-    return 0;
+    return fail("%s: %s", path, wrong);
 }
 
 long file_head(unsigned char *bytes, size_t n, const char *path) {
-    struct stat info = {0};
-    int missing = stat(path, &info);
-    if (!missing && !S_ISREG(info.st_mode)) return fail("%s: is not a regular file", path) - 1;
-    FILE *file = missing ? NULL : fopen(path, "rb");
-    if (!file) return fail("%s: %s", path, strerror(errno)) - 1;
+    size_t all;
+    FILE *file = file_open(path, &all);
+    if (!file) return -1;
     n = fread(bytes, 1, n, file);
     fclose(file);
     return (long)n;
 }
 
 FILE *file_begin(FileWrite *w, const char *path) {
-    if (strlen(path) >= sizeof w->path) return fail("%.200s...: the path is too long", path), NULL;
-    strcpy(w->path, path);
+    w->path = path;
     snprintf(w->fresh, sizeof w->fresh, "%s.tmp-%ld", path, (long)getpid());
     unlink(w->fresh);                   /* left by a dead process of our number, or a trap */
     w->file = fopen(w->fresh, "wbx");

@@ -71,17 +71,18 @@ const Option *option_not_for(const Option *table, unsigned jobs);
 
 /* The value in force, as the command line would give it. */
 const char *option_text(const Option *option, char text[64]);
-void options_help(const Option *table);                  /* on stdout */
+/* On stdout. otherwise: what to call the default of an option without fallback, or NULL */
+void options_help(const Option *table, const char *otherwise);
 
 /* ", did you mean 'X'?" for the nearest of `count` strings, `stride` bytes apart, by edit distance;
  * "" where none is near. */
 const char *did_you_mean(const char *word, const void *candidates, int count, long stride);
 
-/* First thing in main. OpenMP's threads spin while they wait for each other; where other programs
- * want the same cores, training can then take several times as long. So the program sets
- * OMP_WAIT_POLICY, if it is not set, and starts itself anew, since the library reads it before main
- * begins. Waiting passively costs 10% to 25% on an idle machine (tests/BENCHMARKS.md). And a file
- * must not get the number of a closed stdout, nor a limit on files end the program in mid-write. */
+/* First thing in main. OpenMP's threads spin while they wait for each other, which takes several
+ * times as long where other programs want the same cores, and passive waiting only 10% to 25% more
+ * where none does. So, unless OMP_WAIT_POLICY is set, the program sets it and starts itself anew:
+ * the library reads it before main. And no file gets the number of a closed stdout, and no limit on
+ * files ends the program in mid-write. */
 void program_begin(char **argv);
 #endif
 
@@ -107,7 +108,7 @@ void program_begin(char **argv) {
 }
 
 static int edit_distance(const char *a, const char *b) {    /* Levenshtein (1966), row by row */
-    int row[64], n = (int)strlen(b);
+    int row[64], n = strlen(b);
     if (n > 63) return 99;
     for (int j = 0; j <= n; j++) row[j] = j;
     for (int i = 1; a[i - 1]; i++) {
@@ -127,7 +128,7 @@ static int edit_distance(const char *a, const char *b) {    /* Levenshtein (1966
 const char *did_you_mean(const char *word, const void *candidates, int count, long stride) {
     static char text[100];
     const char *best = NULL;
-    int distance = (int)strlen(word) / 2 + 1;
+    int distance = strlen(word) / 2 + 1;
     for (int i = 0; i < count; i++) {
         const char *name = *(const char *const *)((const char *)candidates + i * stride);
         int e = edit_distance(word, name);
@@ -185,10 +186,11 @@ void options_set(Option *option, const char *text, const char *where) {
     OptionList *list = value;
     switch (option->kind) {
         case OPTION_TEXT: *(const char **)value = text; break;
-        case OPTION_FLAG: *(int *)value = strcmp(text, "0") != 0; break;
         case OPTION_WORD: *(int *)value = option_word(option, text, where); break;
-        case OPTION_INT: *(int *)value = (int)option_number(option, text, where); break;
-        case OPTION_SEED: *(uint64_t *)value = (uint64_t)option_number(option, text, where); break;
+        case OPTION_INT: case OPTION_FLAG:
+            *(int *)value = option_number(option, text, where);
+            break;
+        case OPTION_SEED: *(uint64_t *)value = option_number(option, text, where); break;
         case OPTION_REAL: *(double *)value = option_number(option, text, where); break;
         case OPTION_TEXTS:
             if (list->count == OPTION_LIST)
@@ -257,13 +259,14 @@ const char *option_text(const Option *option, char text[64]) {
     return text;
 }
 
-void options_help(const Option *table) {
+void options_help(const Option *table, const char *otherwise) {
     for (const Option *o = table; o->name; o++) {
-        int shown = o->fallback && *o->fallback && o->kind != OPTION_FLAG;
+        const char *usual = o->fallback ? o->fallback : otherwise;
+        int shown = usual && *usual && o->kind != OPTION_FLAG;
         char left[40];
         snprintf(left, sizeof left, "%s%s", o->name, option_kinds[o->kind].shown);
         printf("  %-24s %s%s%s%s\n", left, o->help, shown ? " (default " : "",
-               shown ? o->fallback : "", shown ? ")" : "");
+               shown ? usual : "", shown ? ")" : "");
     }
     if (fflush(stdout)) die(1, "standard output: %s", strerror(errno));
 }

@@ -43,17 +43,14 @@ static void parallel_exit(void) { if (!world.over) parallel_abort(1); }
 
 void parallel_begin(const char *program) {
     static char name[80];
-    error_program(program, 0, NULL);
     MPI_Init(NULL, NULL);
     atexit(parallel_exit);
     MPI_Comm_size(MPI_COMM_WORLD, &world.ranks);
     MPI_Comm_rank(MPI_COMM_WORLD, &world.rank);
-    if (world.ranks == 1) return;
-    error_program(program, 0, parallel_abort);
-    if (world.rank == 0) return;
-    if (!freopen("/dev/null", "w", stdout)) parallel_abort(1);
     snprintf(name, sizeof name, "%s (rank %d of %d)", program, world.rank, world.ranks);
-    error_program(name, 1, parallel_abort);               /* rank 0 tells errors of all ranks */
+    error_program(world.rank ? name : program, world.rank > 0,       /* rank 0 speaks for all */
+                  world.ranks > 1 ? parallel_abort : NULL);
+    if (world.rank && !freopen("/dev/null", "w", stdout)) parallel_abort(1);
 }
 int parallel_end(int status) {
     fflush(NULL);
@@ -118,17 +115,12 @@ static int parallel_on_gpu(const Ops *ops, real *x, long n) {
 #endif
 
 void parallel_sum(const Ops *ops, real *x, long n) {
-    static real *host;                  /* x may be of a GPU: it travels by way of the host */
-    static long room;
     if (world.ranks == 1 || parallel_on_gpu(ops, x, n)) return;
-    if (n > room) {
-        free(host);
-        room = n, host = malloc((size_t)n * sizeof *host);
-        if (!host) die(1, "not enough memory to exchange %ld numbers with the other ranks", n);
-    }
+    real *host = room_for(n, sizeof *host);     /* x may be of a GPU */
     ops->download(host, x, n);
     parallel_all(host, n, sizeof(real) == 4 ? MPI_FLOAT : MPI_DOUBLE, MPI_SUM);
     ops->upload(x, host, n);
+    free(host);
 }
 
 void parallel_mean(const Ops *ops, real *x, long n) {

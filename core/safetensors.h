@@ -19,9 +19,7 @@
  *
  * Functions that return int return 1 when all went well; else 0, and error_text() says which file,
  * what is wrong, what was expected. A file from a stranger is safe to open: everything in it is
- * checked before it is used, and it costs no more memory than a few times its size. Needs POSIX.
- * Where long has 32 bits, a file may have 2 GB. One .c file says #define
- * SAFETENSORS_IMPLEMENTATION; it needs that of error.h, files.h. */
+ * checked before it is used, and it costs no more memory than a few times its size. */
 #ifndef SAFETENSORS_H
 #define SAFETENSORS_H
 #include "core/error.h"
@@ -166,8 +164,8 @@ static int st_escape(StReader *r, char **to) {
         r->at += 6;
     }
     int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;    /* bytes of 6 bits */
-    *(*to)++ = (char)(first[more] | code >> 6 * more);
-    while (more--) *(*to)++ = (char)(0x80 | (code >> 6 * more & 0x3F));
+    *(*to)++ = first[more] | code >> 6 * more;
+    while (more--) *(*to)++ = 0x80 | (code >> 6 * more & 0x3F);
     return 1;
 }
 
@@ -253,7 +251,7 @@ static int st_header_member(StReader *r, const char *name) {
     if (!fits) return st_bad(r, "data_offsets within the file");
     size_t bytes = st_dtypes[d].size;
     t->data = r->file->data + r->offsets[0];
-    t->bytes = (size_t)(r->offsets[1] - r->offsets[0]);
+    t->bytes = r->offsets[1] - r->offsets[0];
     for (int i = 0; i < t->rank; i++)
         fits &= !__builtin_mul_overflow(bytes, (size_t)t->shape[i], &bytes);
     if (!fits || bytes != t->bytes)
@@ -269,7 +267,7 @@ static int st_by_name(const void *a, const void *b) {
 }
 
 static int st_unique(const StReader *r, char *array, int length, size_t size) {
-    qsort(array, (size_t)length, size, st_by_name);
+    qsort(array, length, size, st_by_name);
     for (int i = 1; i < length; i++, array += size)
         if (!st_by_name(array, array + size))
             return fail("%s: '%.200s' is there twice, expected once" ST_AGAIN, r->path,
@@ -287,7 +285,7 @@ static int st_by_place(const void *a, const void *b) {
 static int st_covered(const StReader *r) {
     const StFile *f = r->file;
     const char *end = f->data;
-    qsort(f->tensors, (size_t)f->count, sizeof(StTensor), st_by_place);
+    qsort(f->tensors, f->count, sizeof(StTensor), st_by_place);
     for (const StTensor *t = f->tensors; t < f->tensors + f->count; end += t++->bytes)
         if (t->data != end)
             return fail("%s: tensor '%.200s' leaves a hole or overlaps" ST_AGAIN, r->path, t->name);
@@ -297,21 +295,20 @@ static int st_covered(const StReader *r) {
 
 /* Asks for memory only after it has checked the length against the file's size, reads the data only
  * when the header is good. A tensor takes at least 51 bytes of header, metadata 6. */
-static int st_load(StReader *r, FILE *in, uint64_t size) {
+static int st_load(StReader *r, FILE *in, size_t size) {
     StFile *f = r->file;
     uint64_t first = 0;
     if (fread(&first, 1, 8, in) != 8 || size < 8 || first > size - 8 || first > ST_HEADER_MAX)
-        return fail("%s: its %llu bytes do not begin with the length of a header, expected at most "
-                    "%d and the rest of the file: is it a safetensors file?", r->path,
-                    (unsigned long long)size, ST_HEADER_MAX);
-    size_t length = (size_t)first;
-    r->bytes = (long)(size - 8 - length);
+        return fail("%s: its %zu bytes do not begin with the length of a header, expected at most "
+                    "%d and the rest of the file: is it a safetensors file?", r->path, size,
+                    ST_HEADER_MAX);
+    size_t length = first;
+    r->bytes = size - 8 - length;
     f->tensors = malloc((length / 51 + 1) * sizeof(StTensor));
     f->meta = malloc((length / 6 + 1) * sizeof(StMeta));
-    f->data = size <= LONG_MAX ? malloc((size_t)size) : NULL;
+    f->data = size <= LONG_MAX ? malloc(size) : NULL;
     if (!f->tensors || !f->meta || !f->data)
-        return fail("%s: not enough memory for %llu bytes: close other programs", r->path,
-                    (unsigned long long)size);
+        return fail("%s: not enough memory for %zu bytes: close other programs", r->path, size);
     r->header = r->at = f->data + r->bytes;
     r->header[length] = 0;
     if (fread(r->header, 1, length, in) != length)
@@ -322,20 +319,18 @@ static int st_load(StReader *r, FILE *in, uint64_t size) {
     if (r->at != r->header + length) return st_bad(r, "nothing but spaces after the last '}'");
     if (!st_unique(r, (char *)f->tensors, f->count, sizeof(StTensor)) ||
         !st_unique(r, (char *)f->meta, f->metas, sizeof(StMeta)) || !st_covered(r)) return 0;
-    return fread(f->data, 1, (size_t)r->bytes, in) == (size_t)r->bytes ||
+    return fread(f->data, 1, r->bytes, in) == (size_t)r->bytes ||
            fail("%s: cannot read its %ld bytes of data: try again when no program writes to it",
                 r->path, r->bytes);
 }
 
 int st_open(StFile *file, const char *path) {
     StReader r = {.path = path, .name = "", .file = file};
-    struct stat info = {0};
+    size_t size;
+    FILE *in = file_open(path, &size);
     *file = (StFile){0};
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))      /* a pipe might never end */
-        return fail("%s: no regular file: expected the path of a .safetensors file", path);
-    FILE *in = fopen(path, "rb");
-    if (!in) return fail("%s: cannot open it (%s): check the path", path, strerror(errno));
-    int ok = st_load(&r, in, (uint64_t)info.st_size);
+    if (!in) return 0;
+    int ok = st_load(&r, in, size);
     fclose(in);
     if (!ok) st_close(file);
     return ok;
@@ -375,7 +370,7 @@ static int st_read(const StTensor *t, float *f32, double *f64, long count) {
     if (size == 0)
         return fail("%.200s: dtype %.50s, expected F64, F32, F16 or BF16: save it as one",
                     t->name, type);
-    long have = (long)(t->bytes / size);
+    long have = t->bytes / size;
     if (have != count)
         return fail("%.200s: %ld values, expected %ld: is this the right file?",
                     t->name, have, count);
@@ -383,12 +378,12 @@ static int st_read(const StTensor *t, float *f32, double *f64, long count) {
         uint64_t bits = 0;
         float narrow;
         double value;
-        memcpy(&bits, (const char *)t->data + (size_t)i * size, size);
+        memcpy(&bits, (const char *)t->data + i * size, size);
         if (brain) bits <<= 16;                                 /* the upper half of a float */
         memcpy(&narrow, &bits, 4);
         memcpy(&value, &bits, 8);
-        if (size < 8) value = half ? st_half((uint32_t)bits) : narrow;
-        if (f32) f32[i] = (float)value;
+        if (size < 8) value = half ? st_half(bits) : narrow;
+        if (f32) f32[i] = value;
         else f64[i] = value;
     }
     return 1;
@@ -428,7 +423,7 @@ static int st_put_file(FILE *out, const StTensor *tensors, int count, const StMe
         offset += t->bytes;
     }
     putc('}', out);
-    length = (uint64_t)ftell(out) - 8;
+    length = ftell(out) - 8;
     for (; length % 8; length++) putc(' ', out);                /* aligns data */
     for (int i = 0; i < count && !ferror(out); i++)
         if (tensors[i].bytes) fwrite(tensors[i].data, 1, tensors[i].bytes, out);
@@ -444,13 +439,14 @@ int st_write(const char *path, const StTensor *tensors, int count, const StMeta 
     FileWrite w;
     StFile back = {0};
     struct stat info;
-    int special = stat(path, &info) == 0 && !S_ISREG(info.st_mode);
-    FILE *out = special ? NULL : file_begin(&w, path);
-    int ok = out && st_put_file(out, tensors, count, meta, metas);
-    if (!ok) fail("%s", special ? "a folder or device has this name" : strerror(errno));
-    if (ok && !(ok = st_open(&back, w.fresh))) fail("%s", error_text() + strlen(w.fresh) + 2);
+    if (!stat(path, &info) && !S_ISREG(info.st_mode))
+        return fail("%s: not written: a folder or device has this name", path);
+    FILE *out = file_begin(&w, path);
+    if (!out) return 0;
+    int ok = st_put_file(out, tensors, count, meta, metas) || fail("%s", strerror(errno));
+    ok = ok && (st_open(&back, w.fresh) || fail("%s", error_text() + strlen(w.fresh) + 2));
     st_close(&back);
-    if (!out || !file_end(&w, ok))
+    if (!file_end(&w, ok))
         return fail("%s: not written (%.500s); what was there is as it was: check the folder, the "
                     "room on the disk, and the tensors", path, error_text());
     char *slash = strrchr(w.fresh, '/');    /* a synced folder keeps its names in a power cut */

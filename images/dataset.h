@@ -31,7 +31,7 @@ typedef struct ImageSet {
     int inverted;                       /* 1: stored light on black; imageset_get makes a photo */
     int tinted;                         /* 1: stored gray; imageset_get dyes it */
     long skipped;                       /* files of the folder that were no readable pictures, */
-    char note[512];                     /* and why the first of them was not */
+    char note[512];                     /* and why one of them was not */
     char stray[600];                    /* why a folder of class folders gave no labels; else "" */
     char source[512];                   /* as given */
 } ImageSet;
@@ -108,7 +108,7 @@ int image_list(ImageList *out, const char *path, const char *const *except) {
         if (e->fts_errno == ENAMETOOLONG || (e->fts_info == FTS_DNR && e->fts_level == 0))
             good = fail("%.300s: %s", e->fts_path, strerror(e->fts_errno));
         if (skip || folder || e->fts_info == FTS_DP || e->fts_info == FTS_DC) continue;
-        char **more = realloc(out->path, (size_t)(out->count + 1) * sizeof *more);
+        char **more = realloc(out->path, (out->count + 1) * sizeof *more);
         if (more) out->path = more, more[out->count] = strdup(e->fts_path);
         if (more && more[out->count]) out->count++;
         else good = fail("out of memory for %ld file names", out->count);
@@ -128,7 +128,7 @@ void image_list_free(ImageList *list) {
 static int im_room(ImageSet *set, long count, int h, int w, int c, int mask) {
     size_t all = (size_t)count * h * w;
     set->stored_h = h, set->stored_w = w, set->stored_c = c;
-    set->pixels = malloc(all * c), set->label = malloc((size_t)count * sizeof *set->label);
+    set->pixels = malloc(all * c), set->label = malloc(count * sizeof *set->label);
     set->mask = mask ? malloc(all) : NULL;
     if (set->pixels && set->label && (set->mask || !mask)) return 1;
     return fail("out of memory for %ld pictures", count);
@@ -136,7 +136,7 @@ static int im_room(ImageSet *set, long count, int h, int w, int c, int mask) {
 
 /* Picture `from` takes the place `to`. */
 static void im_move(ImageSet *set, long to, long from) {
-    size_t n = (size_t)set->stored_h * set->stored_w, each = n * set->stored_c;
+    size_t n = set->stored_h * set->stored_w, each = n * set->stored_c;
     memmove(set->pixels + to * each, set->pixels + from * each, each);
     if (set->mask) memmove(set->mask + to * n, set->mask + from * n, n);
     set->label[to] = set->label[from];
@@ -163,7 +163,7 @@ static int im_load_labels(ImageSet *set, const char *images_path, uint32_t count
     if (!idx_read(&data, path, 1, size)) return 0;
     int good = size[0] == count ||
                fail("%s: %u labels, but there are %u pictures", path, size[0], count);
-    set->label = malloc((size_t)count * sizeof *set->label);
+    set->label = malloc(count * sizeof *set->label);
     if (good && !set->label) good = fail("out of memory for %u labels", count);
     for (uint32_t i = 0; good && i < count; i++) {
         set->label[i] = data[8 + i];
@@ -178,8 +178,8 @@ static int im_load_idx(ImageSet *set, const char *path, long limit) {
     if (!idx_read(&set->pixels, path, 3, size)) return 0;
     long all = size[0];
     set->count = limit < all ? limit : all;
-    set->stored_h = (int)size[1], set->stored_w = (int)size[2], set->stored_c = 1;
-    size_t bytes = (size_t)set->count * size[1] * size[2];
+    set->stored_h = size[1], set->stored_w = size[2], set->stored_c = 1;
+    size_t bytes = set->count * size[1] * size[2];
     memmove(set->pixels, set->pixels + 16, bytes);
     unsigned char *smaller = realloc(set->pixels, bytes);
     if (smaller) set->pixels = smaller;
@@ -197,7 +197,7 @@ static double im_texture(const unsigned char *p, int h, int w) {
             in = in && c[k] > 20 && c[-k] > 20 && c[k * w] > 20 && c[-k * w] > 20;
         if (in) sum += labs(4L * *c - c[1] - c[-1] - c[w] - c[-w]), inside++;
     }
-    return inside < 150 ? -1 : (double)sum / (double)inside;
+    return inside < 150 ? -1 : (double)sum / inside;
 }
 
 static int im_load_fashion(ImageSet *set, const char *which, const ImageSetOptions *o) {
@@ -219,7 +219,7 @@ static int im_load_fashion(ImageSet *set, const char *which, const ImageSetOptio
     if (!choose) return 1;
     if (set->stored_h < 5 || set->stored_w < 5 || !set->label)
         return fail("%s: expected Fashion-MNIST's pictures and labels", path);
-    long kept = 0, each = (long)set->stored_h * set->stored_w;
+    long kept = 0, each = set->stored_h * set->stored_w;
     for (long i = 0; i < set->count && kept < o->limit; i++) {
         int label = set->label[i];
         if (label != 0 && label != 3 && label != 6) continue;           /* T-shirt, dress, shirt */
@@ -236,8 +236,8 @@ static int im_append(ImageSet *set, Image *image, const ImageSetOptions *o) {
     if (o->photo && !image_garment_mask(image)) return 0;
     if (!image_fit(&fitted, image, set->stored_h, set->stored_w)) return 0;
     int c = set->stored_c;
-    long n = (long)fitted.h * fitted.w, at = set->count++ * n;
-    image_channels(fitted.pixels, c, fitted.pixels, 3, (size_t)n);
+    long n = fitted.h * fitted.w, at = set->count++ * n;
+    image_channels(fitted.pixels, c, fitted.pixels, 3, n);
     for (long i = 0; i < n * c; i++) set->pixels[at * c + i] = image_to_byte(fitted.pixels[i]);
     for (long i = 0; set->mask && i < n; i++)
         set->mask[at + i] = image_to_byte(fitted.mask[i] * 2 - 1);
@@ -253,13 +253,10 @@ static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptio
     long room = o->limit < list.count ? o->limit : list.count;
     for (long i = 0; good && i < list.count && set->count < room; i++) {
         Image image;
-        if (!image_load(&image, list.path[i])) {        /* a damaged picture is told first */
-            char why[sizeof set->note];
-            snprintf(why, sizeof why, "%.511s", error_text());
-            int damaged = image_known(list.path[i]);
-            if (set->skipped++ == 0 || (damaged && !told))
-                memcpy(set->note, why, sizeof why);
-            told |= damaged;
+        if (!image_load(&image, list.path[i])) {        /* a damaged picture is told of first */
+            set->skipped++;
+            if (!told) snprintf(set->note, sizeof set->note, "%.511s", error_text());
+            told = told || image_known(list.path[i]);
             continue;
         }
         const char *below = list.path[i] + strlen(source);
@@ -277,7 +274,7 @@ static int im_load_folder(ImageSet *set, const char *source, const ImageSetOptio
     }
     if (good && !set->count)
         good = fail("%s: none of the %ld files seen is a readable picture; known are " IMAGE_FORMATS
-                    "%s%.300s", source, list.count, set->skipped ? "; the first: " : "", set->note);
+                    "%s%.300s", source, list.count, set->skipped ? "; such as " : "", set->note);
     if (stray) free(set->label), set->label = NULL, set->classes = 0;
     if (stray && nested)
         snprintf(set->stray, sizeof set->stray, " (%.500s lies beside the class folders: move it "
@@ -294,10 +291,10 @@ static int im_load_synthetic(ImageSet *set, const char *which, const ImageSetOpt
                     which);
     set->count = o->limit < n ? o->limit : n, set->classes = 10;
     if (!im_room(set, set->count, o->h ? o->h : 28, o->w ? o->w : 28, 1, 0)) return 0;
-    long each = (long)set->stored_h * set->stored_w;
+    long each = set->stored_h * set->stored_w;
     for (long i = 0; i < set->count; i++) {
         drawn_garment(set->pixels + i * each, set->stored_h, set->stored_w, i);
-        set->label[i] = (int)(i % 10);
+        set->label[i] = i % 10;
     }
     return 1;
 }
@@ -345,7 +342,7 @@ int imageset_get(const ImageSet *set, long index, float *pixels, float *mask) {
     Image raw, fitted;
     int good = image_new(&raw, set->stored_h, set->stored_w, set->stored_c);
     if (mask && (set->mask || set->inverted)) good = good && image_add_mask(&raw, 0);
-    size_t n = (size_t)raw.h * raw.w, all = n * raw.c, size = (size_t)set->h * set->w;
+    size_t n = raw.h * raw.w, all = n * raw.c, size = set->h * set->w;
     const unsigned char *b = set->pixels + index * all;
     for (size_t i = 0; good && i < all; i++)
         raw.pixels[i] = image_from_byte(set->inverted ? 255 - b[i] : b[i]);
@@ -375,7 +372,7 @@ int imageset_get(const ImageSet *set, long index, float *pixels, float *mask) {
 int imageset_keep(ImageSet *set, const char *classes) {
     if (!set->label)
         return fail("%s: these pictures have no labels to choose classes by", set->source);
-    char *wanted = calloc((size_t)set->classes, 1), *end;
+    char *wanted = calloc(set->classes, 1), *end;
     long kept = 0;
     int good = wanted || fail("%s: out of memory", set->source);
     for (const char *c = classes; good; c = end + 1) {
@@ -406,8 +403,8 @@ int augment_parse(Augment *out, const char *list) {
         { "zoom", .2f, .9f, &a.zoom }, { "shift", .2f, 1, &a.shift_x } };
     if (!strcmp(list, "all")) list = "rotation,shift,shear,zoom,flip";
     for (const char *word = strcmp(list, "none") ? list : NULL; word; ) {
-        int length = (int)strcspn(word, ","), name = (int)strcspn(word, "=,"), i = 0, good = 1;
-        while (i < 6 && (strncmp(word, part[i].name, (size_t)name) || part[i].name[name])) i++;
+        int length = strcspn(word, ","), name = strcspn(word, "=,"), i = 0, good = 1;
+        while (i < 6 && (strncmp(word, part[i].name, name) || part[i].name[name])) i++;
         if (length == 4 && !strncmp(word, "flip", 4)) a.flip = 1;
         else if (i == 6) good = 0;
         else {
@@ -429,10 +426,10 @@ int augment_parse(Augment *out, const char *list) {
 /* out[k] = in (h,w,c) at row y, column x: bilinear, the nearest edge outside */
 static void im_sample(float *out, const float *in, int h, int w, int c, float y, float x) {
     y = image_clamp(y, 0, h - 1.f), x = image_clamp(x, 0, w - 1.f);
-    int y0 = (int)y, x0 = (int)x, y1 = y0 + 1 < h ? y0 + 1 : y0, x1 = x0 + 1 < w ? x0 + 1 : x0;
+    int y0 = y, x0 = x, y1 = y0 + 1 < h ? y0 + 1 : y0, x1 = x0 + 1 < w ? x0 + 1 : x0;
     float fy = y - y0, fx = x - x0;
-    const float *a = in + ((size_t)y0 * w + x0) * c, *b = in + ((size_t)y0 * w + x1) * c;
-    const float *d = in + ((size_t)y1 * w + x0) * c, *e = in + ((size_t)y1 * w + x1) * c;
+    const float *a = in + (y0 * w + x0) * c, *b = in + (y0 * w + x1) * c;
+    const float *d = in + (y1 * w + x0) * c, *e = in + (y1 * w + x1) * c;
     for (int k = 0; k < c; k++)
         out[k] = (1 - fy) * ((1 - fx) * a[k] + fx * b[k]) + fy * ((1 - fx) * d[k] + fx * e[k]);
 }
@@ -450,8 +447,8 @@ void image_augment(float *out, float *out_mask, const float *in, const float *in
         float dy = (i - cy) * zoom_y, dx = (flip ? cx - j : j - cx) * zoom_x;
         float sy = shift_y + dy - sinf(shear) * dx, sx = shift_x + cosf(shear) * dx;
         float y = cy + (cosine * sy - sine * sx), x = cx + (sine * sy + cosine * sx);
-        im_sample(out + ((size_t)i * w + j) * c, in, h, w, c, y, x);
-        if (out_mask) im_sample(out_mask + (size_t)i * w + j, in_mask, h, w, 1, y, x);
+        im_sample(out + (i * w + j) * c, in, h, w, c, y, x);
+        if (out_mask) im_sample(out_mask + i * w + j, in_mask, h, w, 1, y, x);
     }
 }
 #endif

@@ -27,7 +27,7 @@ int image_pattern_synthetic(Image *out, int kind, int size);
 /* An integer, mixed by shifts and multiplications, as a number in [0,1) */
 static float im_hash(uint32_t x) {
     x ^= x >> 16, x *= 0x7feb352du, x ^= x >> 15, x *= 0x846ca68bu, x ^= x >> 16;
-    return (float)(x >> 8) / 16777216.f;
+    return (x >> 8) / 16777216.f;
 }
 
 /* Drawings in a frame of 28 x 28, x from the middle, y from the top: T-shirt, trouser, pullover,
@@ -104,8 +104,8 @@ static float im_cloth(float x, float y, int kind, uint32_t seed) {
 /* What lies inside the outline or on a strap, by the distance to them */
 void drawn_garment(unsigned char *out, int h, int w, long index) {
     const struct ImDrawing *d = &im_drawing[index % 10];
-    uint32_t seed = (uint32_t)index * 16u + 1;
-    float point[64][2], line[45], scale = (float)(h < w ? h : w) / 28;
+    uint32_t seed = index * 16 + 1;
+    float point[64][2], line[45], scale = (h < w ? h : w) / 28.f;
     float wide = scale * (.86f + .2f * im_hash(seed + 7)), cx = im_hash(seed + 9) - .5f;
     float tall = scale * (.92f + .1f * im_hash(seed + 8)), cy = im_hash(seed + 10) - .5f;
     float light = .52f + .44f * im_hash(seed + 11);
@@ -127,19 +127,19 @@ void drawn_garment(unsigned char *out, int h, int w, long index) {
             if (*s < 0) edge = fminf(edge, distance + *s);
             else seam = fmaxf(seam, image_clamp(*s * sqrtf(scale) + .5f - distance * scale, 0, 1));
         }                                                       /* thread hardly grows */
-        float value = light * im_cloth(x, y, (int)(index % 10), seed) * (1 - .42f * seam);
-        value += .03f * (im_hash(seed * 65599u + (uint32_t)i) - .5f);
+        float value = light * im_cloth(x, y, index % 10, seed) * (1 - .42f * seam);
+        value += .03f * (im_hash(seed * 65599u + i) - .5f);
         float cover = image_clamp(.5f - edge * scale, 0, 1);
-        out[i] = (unsigned char)(255 * fminf(1, fmaxf(.06f, value)) * cover + .5f);
+        out[i] = 255 * fminf(1, fmaxf(.06f, value)) * cover + .5f;
     }
 }
 
 void drawn_dye(float share[3], long index) {
     float u[3];
-    for (int k = 0; k < 3; k++) u[k] = im_hash(3 * (uint32_t)index + (uint32_t)k + 7);
+    for (int k = 0; k < 3; k++) u[k] = im_hash(3 * index + k + 7);
     float saturation = .1f + .65f * u[1], value = (.15f + .8f * u[2]) * (1 - .25f * saturation);
     for (int k = 0; k < 3; k++) {       /* around the wheel: 0, up to 1, 0 again; a third apart */
-        float wheel = image_clamp(fabsf(fmodf(6 * u[0] + 2 * (float)k, 6) - 3) - 1, 0, 1);
+        float wheel = image_clamp(fabsf(fmodf(6 * u[0] + 2 * k, 6) - 3) - 1, 0, 1);
         share[k] = 1 - value * (1 - saturation * (1 - wheel));
     }
 }
@@ -172,9 +172,9 @@ static float im_wave(float t) { return fabsf(2 * (t - floorf(t)) - 1); }    /* 1
 static unsigned im_motif(int kind, float u, float v) {
     static const unsigned dot[4] = { 0xe9b44c, 0xf3e9dc, 0xd1495b, 0xf3e9dc };
     static const unsigned petal[2] = { 0xf7f0e0, 0xe89a9a };
-    int n = kind == 2 ? 8 : 4, row = (int)(v * n);
+    int n = kind == 2 ? 8 : 4, row = v * n;
     float x = u * n + row % 2 * .5f, y = v * n - row - .5f;
-    int column = (int)x;
+    int column = x;
     x -= column + .5f;
     float r = hypotf(x, y), angle = atan2f(y, x) + (column & 3);    /* each daisy is turned */
     if (kind == 2) return r < .27f ? dot[(column + row / 2 * 2) & 3] : 0x22375a;
@@ -187,7 +187,7 @@ static unsigned im_textile(int kind, float u, float v, int sample) {
     if (kind == 1) return im_band(im_bands[1], (sample & 1 ? u : v) * 85 * 2 + 8);
     if (kind == 3) return im_band(im_bands[2], v * 80 + 10 * im_wave(u * 4));
     if (kind != 5) return im_motif(kind, u, v);
-    uint32_t thread = (uint32_t)(u * 128);  /* ikat: diamonds; threads and bundles of three slip */
+    uint32_t thread = u * 128;  /* ikat: diamonds; threads and bundles of three slip */
     float slip = .035f * (im_hash(77u + thread) - .5f) + .03f * (im_hash(991u + thread / 3) - .5f);
     return im_band(im_bands[3], im_wave((thread + .5f) / 128 * 2) + im_wave((v + slip) * 2));
 }
@@ -205,7 +205,7 @@ int image_pattern_synthetic(Image *out, int kind, int size) {
         for (int s = 0; s < 16; s++) {                          /* 4 x 4 samples a pixel */
             float u = (x + (s % 4 + .5f) / 4) / size, v = (y + (s / 4 + .5f) / 4) / size;
             unsigned rgb = im_textile(kind, u, v, s ^ s / 4);
-            for (int k = 0; k < 3; k++) pixel[k] += (float)(rgb >> (16 - 8 * k) & 255) / 16;
+            for (int k = 0; k < 3; k++) pixel[k] += (rgb >> (16 - 8 * k) & 255) / 16.f;
         }
         for (int k = 0; k < 3; k++) pixel[k] = pixel[k] * twill / 127.5f - 1;
     }

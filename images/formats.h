@@ -147,7 +147,7 @@ static const char *im_check_bmp(unsigned char *b, size_t n, long long *h, long l
 static const char *im_check_tga(unsigned char *b, size_t n, long long *h, long long *w) {
     if (n < 18) return im_cut;
     *w = im_le16(b + 12), *h = im_le16(b + 14);
-    size_t pixels = (size_t)(*w * *h), each = (b[16] + 7) / 8;
+    size_t pixels = *w * *h, each = (b[16] + 7) / 8;
     size_t p = 18 + b[0] + (b[1] ? im_le16(b + 5) * ((b[7] + 7) / 8) : 0);
     if (b[2] < 8) return p + pixels * each > n ? im_cut : NULL;
     for (size_t left = pixels, run; left > 0; left -= run < left ? run : left) {    /* packets */
@@ -220,7 +220,7 @@ static int im_orientation(const unsigned char *b, size_t n) {
     for (size_t i = 0, count = get16(tiff + at); i < count && at + 14 + 12 * i <= length; i++) {
         const unsigned char *entry = tiff + at + 2 + 12 * i;
         uint32_t value = get16(entry + 8);
-        if (get16(entry) == 0x112) return value >= 1 && value <= 8 ? (int)value : 1;
+        if (get16(entry) == 0x112) return value >= 1 && value <= 8 ? value : 1;
     }
     return 1;
 }
@@ -232,7 +232,7 @@ static int im_turn(Image *picture, int orientation) {
     if (orientation == 1) return 1;
     if (!image_new(&out, swap ? in.w : in.h, swap ? in.h : in.w, in.c) ||
         (in.mask && !image_add_mask(&out, 1))) return image_free(&out), 0;
-    for (long i = 0; i < (long)out.h * out.w; i++) {
+    for (long i = 0; i < out.h * out.w; i++) {
         long y = swap ? i % out.w : i / out.w, x = swap ? i / out.w : i % out.w;
         long from = (down ? in.h - 1 - y : y) * in.w + (back ? in.w - 1 - x : x);
         memcpy(out.pixels + i * in.c, in.pixels + from * in.c, sizeof(float) * in.c);
@@ -245,7 +245,7 @@ static int im_turn(Image *picture, int orientation) {
 
 /* bytes (h,w,c), c = 1 gray, 2 gray + alpha, 3 RGB, 4 RGBA */
 static int im_from_bytes(Image *out, const unsigned char *bytes, int h, int w, int c) {
-    size_t n = (size_t)h * w;
+    size_t n = h * w;
     int transparent = 0;
     for (size_t i = 0; i < n && c % 2 == 0; i++) transparent |= bytes[i * c + c - 1] < 250;
     if (!image_new(out, h, w, 3) || (transparent && !image_add_mask(out, 1)))
@@ -270,10 +270,10 @@ int image_decode(Image *out, const char *path, unsigned char *b, size_t n) {
     if (wrong) return fail("%s: %s", path, wrong);
     int x, y, channels;
     if (f->check == im_check_pat) {
-        channels = (int)im_be32(b + 16);
-        return out->tileable = im_from_bytes(out, b + im_be32(b), (int)h, (int)w, channels);
+        channels = im_be32(b + 16);
+        return out->tileable = im_from_bytes(out, b + im_be32(b), h, w, channels);
     }
-    unsigned char *rgba = stbi_load_from_memory(b, (int)n, &x, &y, &channels, 4);
+    unsigned char *rgba = stbi_load_from_memory(b, n, &x, &y, &channels, 4);
     const char *why = stbi_failure_reason();
     if (!rgba)
         return fail("%s: the picture cannot be decoded (%s)", path,
@@ -296,10 +296,10 @@ int image_load(Image *out, const char *path) {
 int image_known(const char *path) {
     unsigned char b[32];
     long n = file_head(b, sizeof b, path);
-    return n >= 0 && im_find_format(path, b, (size_t)n);
+    return n >= 0 && im_find_format(path, b, n);
 }
 
-static void im_write(void *file, void *data, int n) { fwrite(data, 1, (size_t)n, file); }
+static void im_write(void *file, void *data, int n) { fwrite(data, 1, n, file); }
 
 /* bytes (h,w,c), which are freed; NULL: no memory */
 static int im_save(unsigned char *bytes, int h, int w, int c, const char *path) {
@@ -315,7 +315,7 @@ static int im_save(unsigned char *bytes, int h, int w, int c, const char *path) 
 
 int image_save(const Image *image, const char *path) {
     int h = image->h, w = image->w, c = image->c;
-    size_t n = (size_t)h * w * c;
+    size_t n = h * w * c;
     if (!image->pixels || (c != 1 && c != 3))
         return fail("%s: only pictures with 1 or 3 channels can be saved, this has %d", path, c);
     unsigned char *bytes = malloc(n);
@@ -324,7 +324,7 @@ int image_save(const Image *image, const char *path) {
 }
 
 int image_save_cutout(const Image *image, const char *path) {
-    size_t n = 4 * (size_t)image->h * image->w;
+    size_t n = 4 * image->h * image->w;
     unsigned char *bytes = malloc(n);
     for (size_t i = 0; bytes && i < n; i++) {
         float m = image->mask[i / 4], x = i % 4 < 3 ? image->pixels[i / 4 * 3 + i % 4] : 0;
@@ -357,8 +357,8 @@ static int im_gunzip(unsigned char **data, size_t *bytes, const char *path) {
                     "of %zu", path, size, n - start - 8);
     unsigned char *plain = malloc(size);
     if (!plain) return fail("%s: out of memory for %u bytes", path, size);
-    int got = stbi_zlib_decode_noheader_buffer((char *)plain, (int)size,
-                                               (const char *)*data + start, (int)(n - start));
+    int got = stbi_zlib_decode_noheader_buffer((char *)plain, size,
+                                               (const char *)*data + start, n - start);
     free(*data);
     *data = plain, *bytes = size;
     return (got == (int)size && im_crc32(plain, size) == crc) ||
@@ -367,7 +367,7 @@ static int im_gunzip(unsigned char **data, size_t *bytes, const char *path) {
 
 int idx_read(unsigned char **data, const char *path, int dims, uint32_t size[3]) {
     static const char *const shape[] = { "", "labels (count)", "", "pictures (count, h, w)" };
-    size_t n, header = 4 + 4 * (size_t)dims, want = 1;
+    size_t n, header = 4 + 4 * dims, want = 1;
     if (!file_read(data, &n, path)) return 0;
     int good = n < 2 || (*data)[0] != 0x1f || im_gunzip(data, &n, path);
     const unsigned char *b = *data;

@@ -92,17 +92,16 @@ int image_tones(Image *tones, const Image *image, int rim);
  *     f = 1 - shade + shade clamp((l + s) / (light + s), .15, 1.25)
  * m: the mask, times the print's if it has one; y: the print, gray or RGB; l: the smaller of the
  * picture's luminance and the tones (a light background in the edge leaves no pale seam, but a
- * drawn outline stays); light: the tone that 80% of the garment are below; s = .15 max(1 - 2
- * light, 0): a dark garment's folds would
- * otherwise have the contrast of lacquer. print and tones have one size; their corner lies at
- * (top, left) of the image, which is RGB with a mask. */
+ * drawn outline stays); light: the tone that 80% of the garment are below; s = .15 max(1 - 2 light,
+ * 0): a dark garment's folds would otherwise have the contrast of lacquer. print and tones have one
+ * size; their corner lies at (top, left) of the image, which is RGB with a mask. */
 void image_lay_print(Image *image, const Image *print, const Image *tones, int top, int left,
                      double shade);
 /* The i-th of the 2(h + w) border pixels: top, bottom, left, right. The corners come twice. */
 static inline size_t image_border_pixel(const Image *m, int i) {
-    if (i < 2 * m->w) return i < m->w ? (size_t)i : (size_t)(m->h - 1) * m->w + i - m->w;
+    if (i < 2 * m->w) return i < m->w ? i : (m->h - 1) * m->w + i - m->w;
     i -= 2 * m->w;
-    return i < m->h ? (size_t)i * m->w : (size_t)(i - m->h) * m->w + m->w - 1;
+    return i < m->h ? i * m->w : (i - m->h) * m->w + m->w - 1;
 }
 #endif
 
@@ -120,7 +119,7 @@ int image_new(Image *out, int h, int w, int c) {
     if (!image_size_ok(h, w) || c < 1 || c > 4)
         return fail("a picture of %d x %d pixels and %d channels cannot be made: sides are "
                     "1..16384, at most 50 megapixels, 1..4 channels", w, h, c);
-    out->pixels = calloc((size_t)h * w * c, sizeof *out->pixels);
+    out->pixels = calloc(h * w * c, sizeof *out->pixels);
     if (!out->pixels) return fail("out of memory for a picture of %d x %d pixels", w, h);
     out->h = h, out->w = w, out->c = c;
     return 1;
@@ -132,7 +131,7 @@ void image_free(Image *image) {
 }
 
 int image_add_mask(Image *image, float value) {
-    size_t n = (size_t)image->h * image->w;
+    size_t n = image->h * image->w;
     image->mask = malloc(n * sizeof *image->mask);
     if (!image->mask) return fail("out of memory for a mask of %d x %d", image->w, image->h);
     for (size_t i = 0; i < n; i++) image->mask[i] = value;
@@ -141,7 +140,7 @@ int image_add_mask(Image *image, float value) {
 
 unsigned char image_to_byte(float x) {
     x = (x + 1) * 127.5f;
-    return !(x > 0) ? 0 : x >= 255 ? 255 : (unsigned char)(x + .5f);            /* NaN is not > 0 */
+    return !(x > 0) ? 0 : x >= 255 ? 255 : x + .5f;            /* NaN is not > 0 */
 }
 
 void image_channels(float *out, int c_out, const float *in, int c_in, size_t n) {
@@ -172,8 +171,8 @@ void image_paste(Image *to, const Image *from, int top, int left, int scale) {
     int bottom = top + from->h * scale, right = left + from->w * scale;
     for (int y = top > 0 ? top : 0; y < bottom && y < to->h; y++)
         for (int x = left > 0 ? left : 0; x < right && x < to->w; x++) {
-            long i = (long)y * to->w + x;
-            long j = (long)((y - top) / scale) * from->w + (x - left) / scale;
+            long i = y * to->w + x;
+            long j = (y - top) / scale * from->w + (x - left) / scale;
             image_channels(to->pixels + i * to->c, to->c, from->pixels + j * from->c, from->c, 1);
             if (to->mask) to->mask[i] = from->mask ? from->mask[j] : 1;
         }
@@ -203,14 +202,14 @@ int image_copy(Image *dst, const Image *src) { return image_tile(dst, src, src->
  * n*m units along the axis all overlaps are whole numbers: in's cell j is [j m, (j+1) m), out's box
  * i is [i n, (i+1) n). */
 static float *im_resize_axis(const float *in, int outer, int n, int inner, int m) {
-    float *out = in ? calloc((size_t)outer * m * inner, sizeof *out) : NULL;
+    float *out = in ? calloc(outer * m * inner, sizeof *out) : NULL;
     for (long i = 0; out && i < m; i++) {
         double p = fmax((i + .5) * n / m - .5, 0);
-        int grow = m > n, first = grow ? (int)p : (int)(i * n / m);
+        int grow = m > n, first = grow ? p : i * n / m;
         int last = grow ? (first + 1 < n ? first + 1 : first) : (int)(((i + 1) * n - 1) / m);
         for (long j = first; j <= last; j++) {
             double low = fmax(j * m, i * n), high = fmin((j + 1) * m, (i + 1) * n);
-            float weight = (float)(!grow ? (high - low) / n : first == last ? 1 : 1 - fabs(p - j));
+            float weight = !grow ? (high - low) / n : first == last ? 1 : 1 - fabs(p - j);
             for (long o = 0; o < outer; o++) {
                 float *to = out + (o * m + i) * inner;
                 const float *from = in + (o * n + j) * inner;
@@ -244,7 +243,7 @@ static void im_border_colour(const Image *m, float *colour) {
         for (int i = 0; i < n; i++)
             histogram[image_to_byte(m->pixels[image_border_pixel(m, i) * m->c + k])]++;
         for (int seen = histogram[0]; seen < (n + 1) / 2; seen += histogram[++level]) {}
-        colour[k] = image_from_byte((unsigned char)level);
+        colour[k] = image_from_byte(level);
     }
     for (int i = 0; i < n; i++) {
         const float *pixel = m->pixels + image_border_pixel(m, i) * m->c;
@@ -258,7 +257,7 @@ static void im_border_colour(const Image *m, float *colour) {
 int image_fit(Image *dst, const Image *src, int h, int w) {
     if (!src->pixels || !image_size_ok(h, w)) return image_resize(dst, src, h, w);  /* says why */
     double by = fmin((double)h / src->h, (double)w / src->w);
-    int inner_h = (int)fmax(1, lround(src->h * by)), inner_w = (int)fmax(1, lround(src->w * by));
+    int inner_h = fmax(1, lround(src->h * by)), inner_w = fmax(1, lround(src->w * by));
     if (inner_h == h && inner_w == w) return image_resize(dst, src, h, w);
     float colour[4], none = 0;
     Image inner, ground = { 1, 1, src->c, colour, src->mask ? &none : NULL, 0 };
@@ -274,9 +273,9 @@ int image_fit(Image *dst, const Image *src, int h, int w) {
  * smallest, or the mean with weights 1 2 1. */
 static int im_filter_mask(Image *image, int axis, long d, int smallest) {
     long h = image->h, w = image->w, n = h * w, last = (axis ? h : w) - 1, step = axis ? w : 1;
-    float *old = malloc((size_t)n * sizeof *old), *mask = image->mask;
+    float *old = malloc(n * sizeof *old), *mask = image->mask;
     if (!old) return fail("out of memory for a mask of %ld x %ld", w, h);
-    memcpy(old, mask, (size_t)n * sizeof *old);
+    memcpy(old, mask, n * sizeof *old);
     for (long i = 0; i < n; i++) {
         long at = axis ? i / w : i % w, back = at < d ? at : d, on = last - at < d ? last - at : d;
         float before = old[i - back * step], after = old[i + on * step];
@@ -306,7 +305,7 @@ int image_draw_in(Image *image, int r) {
 void image_mask_box(int *top, int *left, int *bottom, int *right, const Image *image) {
     *top = image->h, *left = image->w, *bottom = *right = 0;
     for (int y = 0; y < image->h; y++) for (int x = 0; x < image->w; x++) {
-        if (!(image->mask[(long)y * image->w + x] > 0)) continue;
+        if (!(image->mask[y * image->w + x] > 0)) continue;
         if (!*bottom) *top = y;
         *bottom = y + 1, *left = x < *left ? x : *left, *right = x >= *right ? x + 1 : *right;
     }
@@ -324,11 +323,11 @@ void image_whiten(Image *image, int all) {
  * strongest edge in sight: a generator paints it dark, and instance normalization, scaled to it,
  * leaves plain cloth without a pattern. */
 static int im_fill_outside(Image *gray) {
-    long n = (long)gray->h * gray->w;
+    long n = gray->h * gray->w;
     Image half, full;
     for (long i = 0; i < n; i++) gray->pixels[i] *= gray->mask[i];
     if (!image_resize(&half, gray, (gray->h + 1) / 2, (gray->w + 1) / 2)) return 0;
-    for (long i = 0; i < (long)half.h * half.w; i++)    /* the mean of those that are known */
+    for (long i = 0; i < half.h * half.w; i++)    /* the mean of those that are known */
         half.pixels[i] /= fmaxf(half.mask[i], 1e-6f), half.mask[i] = fminf(4 * half.mask[i], 1);
     int good = (n == 1 || im_fill_outside(&half)) && image_resize(&full, &half, gray->h, gray->w);
     image_free(&half);
@@ -344,7 +343,7 @@ int image_tones(Image *tones, const Image *image, int rim) {
     if (good) image_paste(tones, image, 0, 0, 1);
     if (good && image->mask) {
         good = image_copy(&inner, tones) && image_draw_in(&inner, rim);
-        for (long i = 0; good && i < (long)image->h * image->w; i++) inside += inner.mask[i] > .5f;
+        for (long i = 0; good && i < image->h * image->w; i++) inside += inner.mask[i] > .5f;
         if (inside) { Image t = *tones; *tones = inner; inner = t; }
         image_free(&inner);
         good = good && im_fill_outside(tones);
@@ -357,12 +356,12 @@ void image_lay_print(Image *image, const Image *print, const Image *tones, int t
                      double shade) {
     double histogram[256] = {0}, total = 0, sum = 0;
     int bin = 0;
-    for (long i = 0; i < (long)tones->h * tones->w; i++)
+    for (long i = 0; i < tones->h * tones->w; i++)
         histogram[image_to_byte(tones->pixels[i])] += tones->mask[i], total += tones->mask[i];
     while (bin < 255 && (sum += histogram[bin]) < .8 * total) bin++;
-    float light = fmaxf((float)bin / 255, .02f), s = (float)shade;
+    float light = fmaxf(bin / 255.f, .02f), s = shade;
     float soft = .15f * fmaxf(1 - 2 * light, 0);
-    for (long i = 0; i < (long)print->h * print->w; i++) {
+    for (long i = 0; i < print->h * print->w; i++) {
         long at = (top + i / print->w) * image->w + left + i % print->w;
         float l, m = image->mask[at] * (print->mask ? print->mask[i] : 1);
         float *p = image->pixels + 3 * at;

@@ -47,7 +47,7 @@ int image_grid(Image *out, const float *pixels, int n, int h, int w, int c, int 
     if (!image_size_ok(H, W))
         return fail("a grid of %d pictures would be %lld x %lld pixels: show fewer, or smaller",
                     n, W, H);
-    if (!image_new(out, (int)H, (int)W, 3)) return 0;
+    if (!image_new(out, H, W, 3)) return 0;
     image_fill(out, 0, 0, out->h, out->w, gray);
     for (int i = 0; i < n; i++) {
         const Image cell = { h, w, c, (float *)pixels + (size_t)i * h * w * c, NULL, 0 };
@@ -87,10 +87,10 @@ static const float im_ink[3] = { -.7f, -.7f, -.7f }, im_rule[3] = { .8f, .8f, .8
 
 /* align: the part of the text that lies left of x */
 static void im_label(Image *m, int y, int x, float align, const char *text) {
-    image_text(m, y, x - (int)(align * 12 * (int)strlen(text)), text, 2, im_ink);
+    image_text(m, y, x - align * 12 * strlen(text), text, 2, im_ink);
 }
 
-static double im_x(const PlotSeries *s, long i) { return s->x ? s->x[i] : (double)i; }
+static double im_x(const PlotSeries *s, long i) { return s->x ? s->x[i] : i; }
 
 static int im_plotted(const PlotSeries *s, long i) {
     return fabs(s->y[i]) < 1e300 && fabs(im_x(s, i)) < 1e300;       /* NaN is not < 1e300 */
@@ -112,14 +112,14 @@ static ImAxis im_axis(double low, double high, int ticks, float from, float to) 
 }
 
 static float im_place(const ImAxis *a, double value) {
-    float part = image_clamp((float)((value - a->low) / (a->high - a->low)), 0, 1);
+    float part = image_clamp((value - a->low) / (a->high - a->low), 0, 1);
     return a->from + part * (a->to - a->from);
 }
 
 static void im_ticks(Image *m, const ImAxis *a, int upright) {
     for (double k = ceil(a->low / a->step - 1e-9); k <= a->high / a->step + 1e-9; k++) {
         char text[32];
-        int at = (int)lroundf(im_place(a, k * a->step));
+        int at = lroundf(im_place(a, k * a->step));
         snprintf(text, sizeof text, "%.6g", k * a->step + 0);                   /* + 0: no "-0" */
         if (upright) image_fill(m, at, IM_LEFT, 1, IM_RIGHT - IM_LEFT, im_rule);
         else image_fill(m, IM_TOP, at, IM_BOTTOM - IM_TOP, 1, im_rule);
@@ -140,11 +140,11 @@ static void im_curve(Image *m, const PlotSeries *s, double rate, const ImAxis *a
     for (long i = 0; i < s->n; i++, memcpy(a, b, sizeof a)) {
         b[0] = b[1] = NAN;
         if (!im_plotted(s, i)) continue;
-        mean += fmax(rate, 2. / (double)(seen++ + 2)) * (s->y[i] - mean);   /* a steep start */
+        mean += fmax(rate, 2. / (seen++ + 2)) * (s->y[i] - mean);   /* a steep start */
         b[0] = im_place(ax, im_x(s, i)), b[1] = im_place(ay, mean);
         if (isnan(a[0])) memcpy(a, b, sizeof a);
-        int top = (int)(fminf(a[1], b[1]) - r), bottom = (int)(fmaxf(a[1], b[1]) + r + 1);
-        int left = (int)(fminf(a[0], b[0]) - r), right = (int)(fmaxf(a[0], b[0]) + r + 1);
+        int top = fminf(a[1], b[1]) - r, bottom = fmaxf(a[1], b[1]) + r + 1;
+        int left = fminf(a[0], b[0]) - r, right = fmaxf(a[0], b[0]) + r + 1;
         for (int v = top; v <= bottom; v++) for (int u = left; u <= right; u++) {
             float distance = image_distance(u + .5f, v + .5f, a, b), *c = m->mask + v * m->w + u;
             *c = fmaxf(*c, image_clamp(r + .5f - distance, 0, 1));
@@ -185,7 +185,7 @@ int image_plot(Image *out, const PlotSeries *series, int count, const char *titl
         im_curve(out, &series[k], 1, &ax, &ay, .6f, rgb[k], .3f);
         im_curve(out, &series[k], 1. / (series[k].n / 60 + 1), &ax, &ay, 1.2f, rgb[k], 1);
         im_label(out, IM_TOP - 24, x, 1, series[k].name);
-        x -= 12 * (int)strlen(series[k].name) + 32;
+        x -= 12 * strlen(series[k].name) + 32;
         image_fill(out, IM_TOP - 19, x, 4, 24, rgb[k]);
     }
     free(out->mask), out->mask = NULL;

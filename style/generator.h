@@ -55,7 +55,7 @@ typedef struct Generator {
 /* Opens that of a run, its folder or the file itself, and keeps its path */
 static int generator_checkpoint(StFile *file, char path[4200], const char *run) {
     snprintf(path, 4200, "%.4000s%s", run, is_folder(run) ? "/checkpoint.safetensors" : "");
-    return gan_open(file, path);
+    return checkpoint_open(file, path);
 }
 
 /* A whole number of its metadata; `otherwise` where there is none in least .. most */

@@ -168,7 +168,7 @@ static inline void print_help(void) {
         char *help = o->jobs && o->jobs != PAINTS ? malloc(room) : NULL;
         if (help) snprintf(help, room, "%s: %s", method_names(o->jobs), o->help), o->help = help;
     }
-    options_help(table);
+    options_help(table, NULL);
 }
 
 /* Several masks: each has styles of its own, behind it. How many from style `first` on belong to

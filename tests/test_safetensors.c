@@ -366,11 +366,11 @@ static void test_lengths(void) {
 
     snprintf(path, sizeof path, "%s/missing", folder);
     check_refused(path, "No such file", "a missing file");
-    check_refused(folder, "no regular file", "a folder");
-    check_refused("/dev/zero", "no regular file", "a device");
+    check_refused(folder, "is a folder", "a folder");
+    check_refused("/dev/zero", "not a regular file", "a device");
     snprintf(path, sizeof path, "%s/pipe", folder);
     alarm(10);                                          /* opening a pipe that nobody writes would wait for ever */
-    if (mkfifo(path, 0600) == 0) check_refused(path, "no regular file", "a pipe");
+    if (mkfifo(path, 0600) == 0) check_refused(path, "not a regular file", "a pipe");
     alarm(0);
     unlink(path);
     snprintf(path, sizeof path, "%s/two\nlines", folder);

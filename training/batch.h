@@ -62,8 +62,6 @@ static int style_add(Run *run, Image *picture, const char *name) {
         colour_power(unroot, covariance, -0.5);
         colour_map(&ready, unroot, mean, zero);
     }
-    run->styles = realloc(run->styles, (run->style_count + 1) * sizeof *run->styles);
-    if (!run->styles) die(1, "not enough memory for the style pictures");
     run->styles[run->style_count++] = ready;
     return 1;
 }
@@ -107,12 +105,14 @@ static void styles_open(Run *run) {
         if (!good || kind < 0 || kind >= IMAGE_PATTERNS)
             die(1, "--style %s: the drawn patterns are synthetic:0 to synthetic:%d", style,
                 IMAGE_PATTERNS - 1);
+        run->styles = room_for(1, sizeof *run->styles);
         must(image_pattern_synthetic(&picture, kind, 128));
         must(style_add(run, &picture, style));
         return;
     }
     keep_apart(run, style);
     must(image_list(&files, style, run->folders));
+    run->styles = room_for(files.count, sizeof *run->styles);
     for (long i = 0; i < files.count; i++) {
         const char *path = files.path[i], *name = strrchr(path, '/');
         int loaded = image_load(&picture, path), added = loaded && style_add(run, &picture, path);
@@ -248,7 +248,7 @@ static void fetch(Run *run, float *to, const ImageSet *from, long index, long i,
         must(imageset_get(from, index, to, mask));
         return;
     }
-    float *raw = floats(each + pixels), *raw_mask = mask ? raw + each : NULL;
+    float *raw = new_floats(each + pixels), *raw_mask = mask ? raw + each : NULL;
     must(imageset_get(from, index, raw, raw_mask));
     draw_uniforms(run, u, 8, STREAM_AUGMENT, step, place(run, i));
     image_augment(to, mask, raw, raw_mask, size, size, from->c, &run->augmentation, u);
@@ -285,7 +285,7 @@ static long walk(Run *run, long at) {
  * light lines on black */
 static void draw_edges(const Run *run, float *picture) {
     int size = run->options.size, c = run->set.c, row = size * c;
-    float *from = floats(size * row);
+    float *from = new_floats(size * row);
     memcpy(from, picture, size * row * sizeof *from);
     for (int i = 0; i < size * size; i++) {
         int y = i / size, x = i % size;
@@ -330,7 +330,7 @@ static inline void batch_open(Run *run) {
     for (int i = 0; i < gan->buffers; i++)
         for (int k = 0; k < FEEDS; k++) {
             long count = gan->buffer[i].count;
-            if (gan->buffer[i].at == to[k]) run->fed[k] = (Fed){ *to[k], floats(count), count };
+            if (gan->buffer[i].at == to[k]) run->fed[k] = (Fed){ *to[k], new_floats(count), count };
         }
 }
 
@@ -374,30 +374,18 @@ static void feed_outside(Run *run) {
 
 /* The pictures of a step, on the host */
 static inline void prepare_batch(Run *run, long step) {
-    const ImageSet *set = &run->set;
+    const Recipe *r = run->recipe;
     const Fed *x_real = &run->fed[FED_X_REAL], *content = &run->fed[FED_CONTENT];
-    switch (run->recipe->feeds) {
-        case FEED_NOISE: case FEED_PICTURES: case FEED_CLASSES: case FEED_LABELS:
-            feed(run, FED_X_REAL, set, STREAM_DATA, step);
-            break;
-        case FEED_UNPAIRED:
-            feed(run, FED_CONTENT, set, STREAM_DATA, step);
-            if (run->fed[FED_OUTSIDE].to) feed_outside(run);
-            feed(run, FED_X_REAL, &run->others, STREAM_CONTENT, step);
-            break;
-        case FEED_DRAWINGS:
-            feed(run, FED_X_REAL, set, STREAM_DATA, step);
-            memcpy(content->from, x_real->from, content->count * sizeof *content->from);
-            for (long at = 0; at < content->count; at += picture_floats(run, set->c))
-                draw_edges(run, content->from + at);
-            break;
-        case FEED_GARMENTS: case FEED_STYLES:
-            feed(run, FED_CONTENT, set, STREAM_DATA, step);
-            feed_crops(run, step);
-            break;
-        case FEED_CLOTH: case FEED_CROPS:
-            feed_crops(run, step);
-    }
+    int unpaired = r->feeds == FEED_UNPAIRED, repaints = unpaired || feeds_on_styles(r);
+    if (!feeds_on_crops(r))
+        feed(run, repaints ? FED_CONTENT : FED_X_REAL, &run->set, STREAM_DATA, step);
+    if (feeds_on_styles(r)) feed_crops(run, step);
+    if (unpaired) feed(run, FED_X_REAL, &run->others, STREAM_CONTENT, step);
+    if (run->fed[FED_OUTSIDE].to) feed_outside(run);
+    if (r->feeds != FEED_DRAWINGS) return;
+    memcpy(content->from, x_real->from, content->count * sizeof *content->from);
+    for (long at = 0; at < content->count; at += picture_floats(run, run->set.c))
+        draw_edges(run, content->from + at);
 }
 
 /* and on the device, which is done with those of the step before */
@@ -411,7 +399,7 @@ static inline void upload_batch(Run *run) {
 static inline void feed_every_class(Run *run, long first, long row) {
     Gan *gan = &run->gan;
     long batch = gan->options.batch, n = batch * gan->options.classes;
-    float *given = floats(n);
+    float *given = new_floats(n);
     for (long i = 0; i < batch; i++)
         tell_class(run, given, i, run->class_of_row[(first + i) / row % run->class_rows]);
     gan->ops->upload(gan->given, given, n);

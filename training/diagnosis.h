@@ -9,23 +9,11 @@ enum { WINS, ALIKE, STUCK, DIVERGES, TROUBLES };
 
 typedef struct Diagnosis {              /* all zero at first */
     long steps;                         /* that it has seen */
-    double real_spread;                 /* how much the first real pictures differ */
+    real real_spread;                   /* how much the first real pictures differ */
     double d_real, d_fake, alike;       /* running means; alike: Report.batch_std / real_spread */
     double sum_d, usual[4];             /* sums; the means over the first 50 steps */
     long told[TROUBLES];                /* when it said so last, or 0 */
 } Diagnosis;
-
-/* how much the pictures (n,each) of one batch differ, measured like Report.batch_std */
-static inline double batch_spread(const float *x, long n, long each) {
-    double total = 0;
-    for (long k = 0; k < each; k++) {
-        double sum = 0, square = 0;
-        for (long i = k; i < n * each; i += each) sum += x[i], square += (double)x[i] * x[i];
-        double variance = square / n - sum / n * (sum / n);
-        total += variance > 0 ? sqrt(variance) : 0;
-    }
-    return total / each;
-}
 
 static inline int may_tell(Diagnosis *d, long step, int what) {
     if (d->told[what] && step - d->told[what] < 500) return 0;
@@ -63,14 +51,14 @@ static inline void find_stuck(Diagnosis *d, const Gan *gan, const Report *r) {
 
 /* Is the training still healthy? Running means over about 50 steps, and what they say in plain
  * words. After each step; x_real: its first batch of real pictures, on the host */
-static inline void diagnose(Diagnosis *d, const Gan *gan, const Report *r, const float *x_real) {
+static inline void diagnose(Diagnosis *d, const Gan *gan, const Report *r, const real *x_real) {
     const GanOptions *o = &gan->options;
     long step = gan->step;
     d->steps++;
     find_divergence(d, gan, r);
     if (!gan->d.nodes) return;
     if (d->steps == 1) {
-        d->real_spread = batch_spread(x_real, o->batch, (long)o->size * o->size * o->channels);
+        ops_naive.batch_std(&d->real_spread, x_real, o->batch, o->size * o->size * o->channels);
         d->d_real = d->d_fake = 0.5, d->alike = 1;
     }
     find_stuck(d, gan, r);

@@ -14,7 +14,7 @@
 #include "training/measures.h"
 #include <sys/stat.h>
 
-enum { CLASSIFIER_BATCH = 50, PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBOUR = 3,
+enum { PATCH_SIDE = 7, PATCHES = 4, PAIRS = 1000, NEIGHBOUR = 3,
        DIRECTIONS = 64, BLOCK = 4, LEAST_CLOTH = 50 };
 enum { YARDSTICK = 1 << 30 };            /* the first stream number of the noise and crops here */
 
@@ -116,7 +116,7 @@ static float mean_of_cloth(const float *x, long n) {
 
 /* means of 3x3, edges repeated, of a picture (side,side,c) */
 static void blur(float *x, int side, int c) {
-    float *before = floats(side * side * c);
+    float *before = new_floats(side * side * c);
     memcpy(before, x, side * side * c * sizeof *x);
     for (int p = 0; p < side * side * c; p++) {
         float sum = 0;
@@ -149,7 +149,7 @@ static void classify(Gan *gan, const float *x, int *class, float *feature) {
     const Node *in = &gan->g.node[gan->g_content], *logits = &gan->g.node[gan->g_picture];
     const Node *hidden = &gan->g.node[gan->g_features];
     long batch = gan->options.batch;
-    float *score = floats(batch * logits->c), *at = score;
+    float *score = new_floats(batch * logits->c), *at = score;
     gan->ops->upload(in->y, x, batch * in->h * in->w * in->c);
     net_forward(&gan->g, 0);
     gan->ops->download(score, logits->y, batch * logits->c);
@@ -164,19 +164,17 @@ static void classify(Gan *gan, const float *x, int *class, float *feature) {
 
 /* What the classifier sees of `n` pictures of a set */
 static Seen see(Evaluation *e, int kind, long n) {
-    enum { BATCH = CLASSIFIER_BATCH };
     int c = e->run->set.c, size = e->run->options.size, classes = e->run->set.classes;
     long batch = e->run->gan.options.batch, each = e->each;
-    float *x = floats((BATCH + batch) * each), *kept = floats(BATCH * each);
-    float *last = floats(classes * each), *there = floats(classes);     /* the last of each class */
-    Seen s = { .n = n, .feature = floats((n + BATCH) * e->width),
-               .patch = floats(n * e->patches * e->square),
-               .label = room_for(n + BATCH, sizeof(int)) };
-    for (long first = 0, draw = 0, ready = 0; first < n; first += BATCH) {
-        long count = fmin(BATCH, n - first);
-        for (; kind == MADE && ready < count; ready += batch)        /* batches of G's own size */
-            draw_pictures(e, draw++, x + ready * each);
-        if (kind != MADE) fetch_real(e, kinds[kind].from, first, count, x);
+    float *x = new_floats(batch * each), *kept = new_floats(batch * each);
+    float *last = new_floats(classes * each), *there = new_floats(classes);  /* of each class */
+    Seen s = { .n = n, .feature = new_floats((n + batch) * e->width),
+               .patch = new_floats(n * e->patches * e->square),
+               .label = room_for(n + batch, sizeof(int)) };
+    for (long first = 0; first < n; first += batch) {
+        long count = fmin(batch, n - first);
+        if (kind == MADE) draw_pictures(e, first / batch, x);
+        else fetch_real(e, kinds[kind].from, first, count, x);
         if (kinds[kind].from == CONTENTS) fetch_real(e, OTHERS, first, count, kept);
         for (long i = 0; i < count; i++) spoil(e, kind, x + i * each, kept + i * each, first + i);
         if (e->repaints) fetch_real(e, KEPT, first, count, kept);
@@ -197,7 +195,6 @@ static Seen see(Evaluation *e, int kind, long n) {
             memcpy(last + class * each, picture, each * sizeof *last);
             there[class] = 1;
         }
-        if (kind == MADE) memmove(x, x + count * each, (ready -= count) * each * sizeof *x);
     }
     free(x), free(last), free(there), free(kept);
     return s;
@@ -219,7 +216,7 @@ static long cloth_patches(float *to, const float *patch, long n, int width) {
 }
 
 static double cloth_distance(const Seen *s, const Seen *r, int patches, int width) {
-    float *mine = floats(s->n * patches * width), *theirs = floats(r->n * patches * width);
+    float *mine = new_floats(s->n * patches * width), *theirs = new_floats(r->n * patches * width);
     long a = cloth_patches(mine, s->patch, s->n * patches, width);
     long b = cloth_patches(theirs, r->patch, r->n * patches, width);
     double distance = NAN;
@@ -325,7 +322,7 @@ static const char *set_of(const char *source) {
 static void open_classifier(Evaluation *e) {
     const Run *run = e->run;
     const Recipe *r = recipe_find("classifier");
-    const char *given = run->classifier, *ours = set_of(run->data), *theirs = "";
+    const char *given = run->classifier, *ours = set_of(run->data);
     int size = run->options.size;
     char path[RUN_PATH], command[5000];
     StFile file;
@@ -337,21 +334,18 @@ static void open_classifier(Evaluation *e) {
     if (access(given, F_OK))
         die(1, "--classifier %s: %s: %s --out %s makes it", given, strerror(errno), command, given);
     checkpoint_path(path, "--classifier", given);
-    if (!gan_open(&file, path)) die(1, "--classifier: %s", error_text());
+    if (!checkpoint_open(&file, path)) die(1, "--classifier: %s", error_text());
     const char *recipe = st_meta(&file, "recipe"), *source = st_meta(&file, "--data");
-    const char *side = st_meta(&file, "--size");
-    if (!recipe || strcmp(recipe, r->name))
-        die(1, "--classifier %s: made with --recipe %s: %s makes a classifier", path,
-            recipe ? recipe : "(none)", command);
-    if (source) theirs = set_of(source);
-    if (strcmp(ours, theirs) || !side || atol(side) != size)
-        die(1, "--classifier %s: trained on %s at --size %s, the run on %s at --size %d: "
-            "%s makes the right one", path, theirs, side ? side : "?", ours, size, command);
+    const char *side = st_meta(&file, "--size"), *theirs = source ? set_of(source) : "?";
+    if (!recipe || strcmp(recipe, r->name) || strcmp(ours, theirs) || !side || atol(side) != size)
+        die(1, "--classifier %s: made with --recipe %s, trained on %s at --size %s, the run on %s "
+            "at --size %d: %s makes the right one", path, recipe ? recipe : "(none)", theirs,
+            side ? side : "?", ours, size, command);
     if (!run->set.label || run->set.classes > RUN_CLASSES)
         die(1, "%s: the classes of its pictures are not known", run->data);
     st_close(&file);
     GanOptions o = r->defaults;
-    o.batch = CLASSIFIER_BATCH, o.size = size;
+    o.batch = run->gan.options.batch, o.size = size;
     o.channels = run->gan.options.channels, o.classes = run->set.classes;
     must(gan_begin(&e->classifier, r, &o, run->gan.ops));
     e->classifier.g.training = NET_INPUT;   /* all activations stay, nothing is trained */
@@ -489,7 +483,8 @@ static double motif_distance(const Ops *ops, const float *x, const float *y, lon
 static void add_motifs(const Run *run, Row *row, const float *x, const float *of, long count,
                        int h, int w, double weight) {
     const Ops *ops = run->gan.ops;
-    float *bank = floats(MOTIF_BANK * MOTIF_SQUARE), *print = floats(MOTIF_PRINT * MOTIF_SQUARE);
+    float *bank = new_floats(MOTIF_BANK * MOTIF_SQUARE);
+    float *print = new_floats(MOTIF_PRINT * MOTIF_SQUARE);
     int size = run->options.size;
     for (int k = 0; k < 2; k++) {
         int side = 2 * MOTIF << k;
@@ -519,7 +514,7 @@ static double print_style(Run *run, int kind, int style, float *x) {
     int size = run->options.size, c = gan_content(gan);
     long each = picture_floats(run, 3), pixels = each / 3, batch = gan->options.batch;
     double distance = c ? 0 : NAN;
-    float *crops = floats(batch * each);
+    float *crops = new_floats(batch * each);
     for (long done = 0; done < run->samples; done += batch) {
         for (long i = 0; i < batch; i++) {
             float u[5];
@@ -554,8 +549,8 @@ static void evaluate_prints(Run *run) {
     int rows = 0, contents = gan_content(&run->gan), size = run->options.size;
     int styles = fmin(run->style_count, MOST_STYLES);
     if (!option_given(run->table, "--samples")) run->samples = PRINTS;
-    float *x = floats(run->samples * picture_floats(run, 3));
-    float *bank = floats(run->samples * picture_floats(run, 3));
+    float *x = new_floats(run->samples * picture_floats(run, 3));
+    float *bank = new_floats(run->samples * picture_floats(run, 3));
     for (int k = 0; k < BANK; k++) {
         if (k == UNTOUCHED && !contents) continue;
         Row *r = &row[rows++];
@@ -592,7 +587,8 @@ static inline void check_measurable(const Run *run) {
 
 static inline void evaluate(Run *run) {
     StFile file;                            /* compressed or not */
-    must(gan_open(&file, run->from) && net_load(&run->gan.g, &file, run->from, run->recipe->name));
+    must(checkpoint_open(&file, run->from)
+         && net_load(&run->gan.g, &file, run->from, run->recipe->name));
     st_close(&file);
     if (feeds_on_styles(run->recipe)) evaluate_prints(run);
     else evaluate_pictures(run);
@@ -609,7 +605,7 @@ static inline void compress(Run *run) {
         die(1, "--out %s: would overwrite the run that is read, choose another name", out);
     if (!access(out, F_OK) && !run->overwrite)
         die(1, "--out %s: is there already: another --out keeps it, or --overwrite", out);
-    must(gan_open(&file, from));
+    must(checkpoint_open(&file, from));
     const char *recipe = st_meta(&file, "recipe");
     if (recipe && !strcmp(recipe, "classifier"))
         die(1, "%s: the recipe %s has no generator to compress", from, recipe);

@@ -201,19 +201,72 @@ static inline void log_step(Run *run, const Report *r, double seconds) {
     fprintf(run->log, ",%.3f\n", run->before + seconds);
 }
 
-/* losses.png from log.csv: the whole run, resumed or not */
+enum { LOG_COLUMNS = 24 };
+typedef struct Log {
+    int columns;
+    long rows;
+    char name[LOG_COLUMNS][40];
+    double *value[LOG_COLUMNS];             /* a list of `rows` numbers for each column */
+} Log;
+
+static void log_free(Log *log) {
+    for (int k = 0; k < LOG_COLUMNS; k++) free(log->value[k]);
+}
+
+/* The run's log; without one it is empty. A line that is not whole is left out. */
+static void log_read(Log *log, const Run *run) {
+    char path[RUN_PATH], line[1000];
+    long most = 0;
+    FILE *from = fopen(in_folder(run, path, "log.csv"), "r");
+    memset(log, 0, sizeof *log);
+    while (from && fgets(line, sizeof line, from)) most++;
+    if (from) rewind(from);
+    for (int first = 1; log->rows < most && fgets(line, sizeof line, from); first = 0) {
+        int whole = strchr(line, '\n') != NULL, column = 0;
+        int columns = first ? LOG_COLUMNS : log->columns;
+        for (char *c = line; column < columns && (c = strtok(c, ",\n")); c = NULL, column++)
+            if (first) {
+                snprintf(log->name[column], sizeof log->name[column], "%s", c);
+                log->value[column] = new_doubles(most);
+            } else log->value[column][log->rows] = atof(c);
+        if (first) log->columns = column;
+        else log->rows += whole && column == log->columns;
+    }
+    if (from) fclose(from);
+}
+
+/* losses.png from log.csv, the whole run, resumed or not: plots, one above the other, of columns
+ * that log_open names, without those that are 0 all the way */
 static void save_plot(Run *run) {
+    static const struct { const char *title; int first, last; } plots[] = {
+        { "losses", 1, 2 }, { "D(x) and D(G(z))", 3, 4 }, { "gradient norms", 5, 6 },
+        { "parts of G's loss", 8, 7 + GAN_PARTS } };
     char path[RUN_PATH], title[160];
     Log log;
-    Image plot;
+    Image all = {0};
+    int good = 1;
     fflush(run->log);
     log_read(&log, run);
-    PlotSeries series[2] = { { "discriminator", log.value[0], log.value[1], log.rows },
-                             { "generator", log.value[0], log.value[2], log.rows } };
-    snprintf(title, sizeof title, "%s: losses", run->recipe->name);
-    disk_took(run, image_plot(&plot, series, 2, title, "step")
-                   && image_save(&plot, in_folder(run, path, "losses.png")));
-    image_free(&plot);
+    for (int k = 0; good && k < 4 && (k < 3 || log.columns > 10); k++) {
+        PlotSeries series[GAN_PARTS];
+        Image plot, page = {0};
+        int count = 0;
+        for (int c = plots[k].first; c <= plots[k].last && c < log.columns - 1; c++) {
+            double most = 0;
+            for (long i = 0; i < log.rows; i++) most = fmax(most, fabs(log.value[c][i]));
+            if (most == 0) continue;
+            series[count++] = (PlotSeries){ log.name[c], log.value[0], log.value[c], log.rows };
+        }
+        if (k && !count) continue;
+        snprintf(title, sizeof title, "%s: %s", run->recipe->name, plots[k].title);
+        good = image_plot(&plot, series, count, title, "step")
+               && image_new(&page, all.h + plot.h, plot.w, 3);
+        if (good) image_paste(&page, &all, 0, 0, 1), image_paste(&page, &plot, all.h, 0, 1);
+        image_free(&all), image_free(&plot);
+        all = page;
+    }
+    disk_took(run, good && image_save(&all, in_folder(run, path, "losses.png")));
+    image_free(&all);
     log_free(&log);
     run->plotted = run->gan.step;
 }

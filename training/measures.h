@@ -9,9 +9,10 @@
  * threads. Sizes out of the range that a comment gives: NaN, or 0 of an int. */
 #ifndef MEASURES_H
 #define MEASURES_H
+#include "core/error.h"
 #include "core/matrix.h"
-#include "training/room.h"
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---------------------------------------------------------------- Frechet distance */
@@ -22,7 +23,7 @@
 static double measure_frechet_gaussians(const double *mean_a, const double *cov_a,
                                         const double *mean_b, const double *cov_b, int d) {
     long square = (long)d * d;
-    double *s = doubles(4. * square), *v = s + square, *root = v + square, *t = root + square;
+    double *s = new_doubles(4. * square), *v = s + square, *root = v + square, *t = root + square;
     double result = 0;
     memcpy(s, cov_a, sizeof *s * square);
     symmetric_eigen(s, v, d);
@@ -69,7 +70,7 @@ static inline double measure_frechet(const float *a, long n, const float *b, lon
                                      double *trace) {
     if (trace) *trace = 0;
     if (d < 1 || n < 2 || m < 2) return NAN;
-    double *mean_a = doubles(2. * d * (d + 1)), *cov_a = mean_a + d;
+    double *mean_a = new_doubles(2. * d * (d + 1)), *cov_a = mean_a + d;
     double *mean_b = cov_a + (long)d * d, *cov_b = mean_b + d;
     measure_moments(mean_a, cov_a, a, n, d);
     measure_moments(mean_b, cov_b, b, m, d);
@@ -84,46 +85,41 @@ static inline double measure_frechet(const float *a, long n, const float *b, lon
 /* For each row i of a, (n,d), against all rows j of b, (m,d), by squared distance:
  *     radius NULL: out[i] = the distance to the k-th nearest other row; a is b
  *     else:        out[i] = is it inside one of the balls of b, distance <= radius[j]?
- * b is turned so that WIDE of its rows lie side by side: the inner loop has no sum across lanes. */
-enum { WIDE = 64, CHUNK = 64, NEAREST = 16 };
+ * WIDE rows of b at a time are turned, side by side: the inner loop has no sum across lanes. */
+enum { WIDE = 64, NEAREST = 16 };
 static void measure_neighbours(double *out, const float *a, long n, const float *b, long m, int d,
                                int k, const double *radius) {
-    long blocks = (m + WIDE - 1) / WIDE;
-    float *turned = floats((double)blocks * WIDE * d);
-    for (long j = 0; j < m; j++)
-        for (int i = 0; i < d; i++) turned[(j / WIDE * d + i) * WIDE + j % WIDE] = b[j * d + i];
+    float *turned = new_floats(WIDE * d);
+    double *nearest = new_doubles((double)n * k);       /* of each row of a, in order */
+    for (long i = 0; i < n; i++) out[i] = 0;
+    for (long i = 0; i < n * k; i++) nearest[i] = INFINITY;
+    for (long first = 0; first < m; first += WIDE) {
+        int wide = fmin(WIDE, m - first);
+        for (int i = 0; i < wide * d; i++) turned[i % d * WIDE + i / d] = b[first * d + i];
 #pragma omp parallel for schedule(static)
-    for (long first = 0; first < n; first += CHUNK) {
-        long end = fmin(n, first + CHUNK);
-        double nearest[CHUNK][NEAREST];
-        for (long i = first; i < end; i++) {
-            for (int r = 0; r < NEAREST; r++) nearest[i - first][r] = INFINITY;
-            out[i] = 0;
-        }
-        for (long block = 0; block < blocks; block++)
-            for (long i = first; i < end; i++) {
-                const float *x = a + i * d, *y = turned + block * d * WIDE;
-                float sum[WIDE] = {0};
-                for (int e = 0; e < d; e++, y += WIDE)
+        for (long i = 0; i < n; i++) {
+            const float *x = a + i * d, *y = turned;
+            double *list = nearest + i * k;
+            float sum[WIDE] = {0};
+            for (int e = 0; e < d; e++, y += WIDE)
 #pragma omp simd
-                    for (int j = 0; j < WIDE; j++) sum[j] += (x[e] - y[j]) * (x[e] - y[j]);
-                for (long j = block * WIDE; j < m && j < (block + 1) * WIDE; j++) {
-                    double distance = sum[j % WIDE], *list = nearest[i - first];
-                    if (radius && distance <= radius[j]) out[i] = 1;
-                    if (radius || j == i || !(distance < list[k - 1])) continue;
-                    int at = k - 1;
-                    for (; at > 0 && distance < list[at - 1]; at--) list[at] = list[at - 1];
-                    list[at] = distance;
-                }
+                for (int j = 0; j < WIDE; j++) sum[j] += (x[e] - y[j]) * (x[e] - y[j]);
+            for (int j = 0; j < wide; j++) {
+                if (radius && sum[j] <= radius[first + j]) out[i] = 1;
+                if (radius || first + j == i || !(sum[j] < list[k - 1])) continue;
+                int at = k - 1;
+                for (; at > 0 && sum[j] < list[at - 1]; at--) list[at] = list[at - 1];
+                list[at] = sum[j];
             }
-        for (long i = first; !radius && i < end; i++) out[i] = nearest[i - first][k - 1];
+            if (!radius) out[i] = list[k - 1];
+        }
     }
-    free(turned);
+    free(turned), free(nearest);
 }
 
 /* The share of rows of b, (m,d), that lie inside the manifold of a, (n,d) */
 static double measure_inside(const float *a, long n, const float *b, long m, int d, int k) {
-    double *radius = doubles(n), *inside = doubles(m), sum = 0;
+    double *radius = new_doubles(n), *inside = new_doubles(m), sum = 0;
     measure_neighbours(radius, a, n, a, n, d, k, NULL);
     measure_neighbours(inside, b, m, a, n, d, k, radius);
     for (long i = 0; i < m; i++) sum += inside[i];
@@ -197,10 +193,10 @@ static int measure_compare(const void *a, const void *b) {
 static inline double measure_sliced_wasserstein(const float *a, const float *b, long n, int d,
                                                 int directions, uint64_t seed, int own) {
     if (n < 1 + own || d < 1 || directions < 1) return NAN;
-    double *distance = doubles(directions), result = 0;
+    double *distance = new_doubles(directions), result = 0;
 #pragma omp parallel for schedule(static)
     for (int t = 0; t < directions; t++) {
-        double *p = doubles(2. * n + d), *q = p + n, *way = q + n, norm = 0, sum = 0;
+        double *p = new_doubles(2. * n + d), *q = p + n, *way = q + n, norm = 0, sum = 0;
         long first = measure_bits(seed, 2 * t) % n, second = first;
         if (own) second = (first + 1 + measure_bits(seed, 2 * t + 1) % (n - 1)) % n;
         for (int j = 0; j < d; j++) {
@@ -305,7 +301,7 @@ static inline double measure_ms_ssim(const float *a, const float *b, int h, int 
     static const double weight[5] = { .0448, .2856, .3001, .2363, .1333 };
     int scales = 1, side = fmin(h, w);
     long n = (long)h * w;
-    double total = weight[0], result = 0, *x = doubles(8. * n), *y = x + n;
+    double total = weight[0], result = 0, *x = new_doubles(8. * n), *y = x + n;
     while (scales < 5 && side >> scales >= 11) total += weight[scales++];
     for (int k = 0; k < c; k++) {
         double product = 1, both;
@@ -332,7 +328,7 @@ static inline double measure_ms_ssim(const float *a, const float *b, int h, int 
 static inline void measure_surface(double sum[3], const float *x, int h, int w, int c) {
     static const double high[5] = { 1 / 16., -4 / 16., 6 / 16., -4 / 16., 1 / 16. };
     const double least = 20 / 127.5 - 1;
-    double *y = doubles((double)h * w), squares = 0;
+    double *y = new_doubles((double)h * w), squares = 0;
     for (long p = 0; p < (long)h * w; p++)
         for (int k = 0; k < c; k++) y[p] += x[p * c + k] / c;
     for (int i = 1; i < h - 1; i++)

@@ -86,7 +86,8 @@ static inline void networks_open(Run *run, const Ops *ops) {
     print_networks(run);
     check_networks(run);
     long pixels = picture_floats(run, o.batch);
-    run->pixels = floats(pixels * 3), run->masks = floats(pixels), run->made = floats(pixels * 3);
+    run->pixels = new_floats(pixels * 3), run->made = new_floats(pixels * 3);
+    run->masks = new_floats(pixels);
     if (!gan_finish(gan)) die(1, "%s (this run needs %.0f MB)", error_text(), gan_bytes(gan) / 1e6);
     batch_open(run);
 }

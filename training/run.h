@@ -1,11 +1,12 @@
 /* run.h: one run of the program train: its options, and what all of its parts work with.
  *
  * The parts: networks.h (what is trained), batch.h (what a recipe is fed with), sheets.h (what it
- * shows), folder.h (what it leaves), progress.h and diagnosis.h (what it says), evaluate.h (how
- * good it is). Only train.c includes them, and the page in a browser the diagnosis; the functions
- * that it calls are static inline. */
+ * shows), folder.h (what it leaves), diagnosis.h (what goes wrong), evaluate.h (how good it is).
+ * Only train.c includes them, and the page in a browser the diagnosis; the functions that it calls
+ * are static inline. */
 #ifndef RUN_H
 #define RUN_H
+#include "core/checkpoint.h"
 #include "core/device.h"
 #include "core/files.h"
 #include "core/options.h"
@@ -13,9 +14,9 @@
 #include "gan.h"
 #include "images/images.h"
 #include "training/diagnosis.h"
-#include "training/room.h"
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -109,79 +110,65 @@ static void run_table(Run *run) {
                 "a picture, a .pat pattern, a folder of them, or synthetic[:K]"),
     TEXT_OPTION("--out", &run->out, "", TRAINS | COMPRESSES,
                 "the run's folder (default runs/RECIPE)"),
-    INT_OPTION("--steps", &o->steps, NULL, 1, 1e9, TRAINS, "training steps (default by recipe)"),
+    INT_OPTION("--steps", &o->steps, NULL, 1, 1e9, TRAINS, "training steps"),
     REAL_OPTION("--epochs", &run->epochs, "0", 0, 1e6, TRAINS | FOR_DATA,
                 "instead of --steps: how often the data set's size in pictures is drawn"),
     REAL_OPTION("--minutes", &run->minutes, "0", 0, 1e6, TRAINS | ONCE,
                 "stop after so many minutes if --steps are not done by then; 0: no limit"),
     INT_OPTION("--batch", &o->batch, NULL, 1, 4096, RUNS,
-               "pictures per step, of all ranks together (default by recipe)"),
+               "pictures per step, of all ranks together"),
     FLAG_OPTION("--sync-batchnorm", &o->sync_batchnorm, RUNS,
                 "several ranks: batch norm over the pictures of all of them"),
     INT_OPTION("--size", &o->size, NULL, 8, 1024, RUNS,
-               "height and width of the training pictures (default by recipe)"),
-    REAL_OPTION("--lr", &o->lr, NULL, 1e-12, 1e6, TRAINS,
-                "Adam's learning rate (default by recipe)"),
+               "height and width of the training pictures"),
+    REAL_OPTION("--lr", &o->lr, NULL, 1e-12, 1e6, TRAINS, "Adam's learning rate"),
     REAL_OPTION("--lr-d", &o->lr_d, NULL, 0, 1e6, TRAINS | FOR_ADVERSARIAL,
-                "the discriminator's own learning rate, 0: as --lr (default by recipe)"),
+                "the discriminator's own learning rate, 0: as --lr"),
     REAL_OPTION("--beta1", &o->beta1, NULL, 0, 0.999999, TRAINS | FOR_ADAM,
-                "Adam's first moment decay (default by recipe)"),
+                "Adam's first moment decay"),
     REAL_OPTION("--beta2", &o->beta2, NULL, 0, 0.999999, TRAINS | FOR_ADAM,
-                "Adam's second moment decay (default by recipe)"),
+                "Adam's second moment decay"),
     REAL_OPTION("--content-weight", &o->content_weight, NULL, 0, 1e6, RUNS | FOR_CONTENT,
-                "F9: keep the light and shade (style, pattern), the features (adain, vaegan), the "
-                "picture (pix2pix)"),
+                "F9: keep the light (style, pattern), features (adain, vaegan), pixels (pix2pix)"),
     REAL_OPTION("--style-weight", &o->style_weight, NULL, 0, 1e6, RUNS | FOR_STYLE_LOSS,
                 "F8: match the style's Gram matrices; adain: its means and deviations"),
-    REAL_OPTION("--tv-weight", &o->tv_weight, NULL, 0, 1e6, RUNS | FOR_TV,
-                "F10, total variation"),
+    REAL_OPTION("--tv-weight", &o->tv_weight, NULL, 0, 1e6, RUNS | FOR_TV, "F10, total variation"),
     REAL_OPTION("--style-scale", &run->style_scale, "0", 0, 32, RUNS | FOR_STYLES,
-                "above 1 shows more of the style picture, smaller; 0: 1, or where cloth finds it: "
-                "motifs\n"
-                "                           of 16 to 32 pixels"),
+                "above 1 shows more of the style, smaller; 0: 1; cloth: motifs of 16 to 32 pixels"),
     TEXT_OPTION("--features", &run->features, "", RUNS | FOR_FEATURES,
                 "style/features.safetensors, VGG16's or VGG19's; without it, random features"),
     REAL_OPTION("--clip", &o->clip, NULL, 0, 1e12, TRAINS, "largest gradient norm, 0: no limit"),
     TEXT_OPTION("--data-b", &run->data_b, "fashion-mnist:patterned", RUNS | FOR_TWO_SETS,
                 "what the pictures of --data are to become like"),
-    REAL_OPTION("--cycle-weight", &o->cycle_weight, NULL, 0, 1e6, RUNS | FOR_CYCLE,
-                "F15 (default by recipe)"),
-    REAL_OPTION("--identity-weight", &o->identity_weight, NULL, 0, 1e6, RUNS | FOR_CYCLE,
-                "F15 (default by recipe)"),
-    REAL_OPTION("--kl-weight", &o->kl_weight, NULL, 0, 1e6, RUNS | FOR_KL,
-                "F14 (default by recipe)"),
-    INT_OPTION("--critic", &o->n_critic, NULL, 0, 100, RUNS,
-               "updates of D for one of G (default by recipe)"),
+    REAL_OPTION("--cycle-weight", &o->cycle_weight, NULL, 0, 1e6, RUNS | FOR_CYCLE, "F15"),
+    REAL_OPTION("--identity-weight", &o->identity_weight, NULL, 0, 1e6, RUNS | FOR_CYCLE, "F15"),
+    REAL_OPTION("--kl-weight", &o->kl_weight, NULL, 0, 1e6, RUNS | FOR_KL, "F14"),
+    INT_OPTION("--critic", &o->n_critic, NULL, 0, 100, RUNS, "updates of D for one of G"),
     REAL_OPTION("--penalty-weight", &o->penalty_weight, NULL, 0, 1e6, RUNS | FOR_ADVERSARIAL,
-                "F12, gradient penalty, 0: none (default by recipe)"),
+                "F12, gradient penalty, 0: none"),
     REAL_OPTION("--weight-clip", &o->weight_clip, NULL, 0, 1e6, RUNS | FOR_ADVERSARIAL,
-                "F11, limit of D's weights, 0: none (default by recipe)"),
+                "F11, limit of D's weights, 0: none"),
     REAL_OPTION("--smoothing", &o->smoothing, "0", 0, 0.999, TRAINS | FOR_TARGETS,
                 "one-sided label smoothing: D's target for a real picture is 1 - this"),
     REAL_OPTION("--weight-decay", &o->weight_decay, "0", 0, 1, TRAINS,
                 "L2: this times the weight is added to its gradient"),
     REAL_OPTION("--diversity", &o->diversity_weight, NULL, 0, 1e6, RUNS | FOR_DIVERSITY,
-                "reward for pictures that differ when their noise does (default by recipe)"),
+                "reward for pictures that differ when their noise does"),
     REAL_OPTION("--average", &o->ema, NULL, 0, 0.99999, TRAINS | FOR_MAKERS,
-                "pictures by a moving average of G's weights (EMA), such as 0.999; 0: by those of "
-                "the last step (default by recipe)"),
+                "pictures by a moving average of G's weights (EMA), such as 0.999; 0: by the last"),
     WORD_OPTION("--body", &o->body, "residual inception separable", "residual", RUNS | FOR_BODY,
                 "blocks of the generators that repaint: residual, inception, separable"),
     INT_OPTION("--tail", &o->tail, NULL, 0, 256, RUNS | FOR_TAIL,
-               "4x4 kernels, and so many channels before G's last layer, without grain; 0: 5x5 and "
-               "none, as the documents (default by recipe)"),
+               "so many channels before G's last layer, 4x4 kernels, no grain; 0: none, 5x5"),
     WORD_OPTION("--schedule", &o->schedule, "constant linear cosine", NULL, TRAINS,
-                "of the rates: constant, linear (to 0 in the second half), cosine (default by "
-                "recipe)"),
+                "of the rates: constant, linear (to 0 in the second half), cosine"),
     TEXT_OPTION("--init-from", &run->init_from, "", TRAINS,
                 "first weights from another run of the same recipe (its folder or checkpoint)"),
     TEXT_OPTION("--augment", &run->augment, "none", TRAINS | FOR_DATA,
                 "all, none, or a list of rotation, shift, shear, zoom, flip (=range)"),
     TEXT_OPTION("--classes", &run->classes, "", RUNS | FOR_DATA,
-                "only pictures of these classes, such as 0,3,6 (Fashion-MNIST: T-shirt, dress, "
-                "shirt), of --data-b too\n"
-                "                           where both are of Fashion-MNIST or synthetic; without: "
-                "all"),
+                "only pictures of these classes, such as 0,3,6; of --data-b too where both are "
+                "Fashion-MNIST or synthetic"),
     INT_OPTION("--limit", &run->limit, "0", 0, 1e9, RUNS | FOR_DATA,
                "use only the first N pictures of --data and of --data-b, of those classes; 0: all"),
     SEED_OPTION("--seed", &o->seed, "1", RUNS, "all that is random follows from it"),
@@ -207,11 +194,9 @@ static void run_table(Run *run) {
     TEXT_OPTION("--data-dir", &run->data_dir, "", RUNS | FOR_DATA,
                 "where Fashion-MNIST lies (default /usr/share/datasets/fashion-mnist)"),
     TEXT_OPTION("--evaluate", &run->evaluate, "", EVALUATES | ONCE,
-                "measure this run (its folder, its checkpoint or a compressed file) instead of "
-                "training"),
+                "measure this run (folder, checkpoint or compressed file) instead of training"),
     TEXT_OPTION("--classifier", &run->classifier, "", EVALUATES | ONCE,
-                "a run of ./train --recipe classifier on the same data and size, which --evaluate "
-                "judges by"),
+                "a run of --recipe classifier on the same data and size, to judge by"),
     INT_OPTION("--samples", &run->samples, "10000", 10, 1e6, EVALUATES | ONCE,
                "how many pictures --evaluate draws"),
     TEXT_OPTION("--compress", &run->compress, "", COMPRESSES | ONCE,
@@ -308,7 +293,7 @@ static inline void run_parse(Run *run, int argc, char **argv) {
  * them. */
 static void resume_options(Run *run) {
     StFile file;
-    must(gan_open(&file, run->from));
+    must(checkpoint_open(&file, run->from));
     const char *recipe = st_meta(&file, "recipe"), *name = run->recipe_name;
     int steps_given = option_given(run->table, "--steps") == 1;
     if (!recipe)
@@ -382,6 +367,6 @@ static inline void run_help(Run *run) {
         printf(r->data ? " --data %s\n" : "\n", r->data);
     }
     printf("\noptions:\n");
-    options_help(run->table);
+    options_help(run->table, "by recipe");
 }
 #endif

@@ -17,7 +17,7 @@ typedef struct Sheet { long cells, each; int channels; float *pixels; } Sheet;
 
 static Sheet sheet_new(const Run *run, long cells, int channels) {
     long each = picture_floats(run, channels);
-    return (Sheet){ cells, each, channels, floats(cells * each) };
+    return (Sheet){ cells, each, channels, new_floats(cells * each) };
 }
 
 static float *cell(const Sheet *s, long at) { return s->pixels + at * s->each; }
@@ -27,13 +27,13 @@ static void sheet_put(const Sheet *s, long at, const float *pictures, long n) {
     memcpy(cell(s, at), pictures, (long)fmin(n, s->cells - at) * s->each * sizeof *pictures);
 }
 
-/* n pictures to row `row` of the block of `rows` rows that picture `first` stands in */
-static void put_in_row(const Sheet *s, long first, int rows, int row, const float *pictures,
+/* n pictures of c channels to row `row` of the block of `rows` rows that picture `first` is in */
+static void put_in_row(const Sheet *s, long first, int rows, int row, const float *pictures, int c,
                        long n) {
-    for (long i = 0; i < n; i++) {
-        long block = (first + i) / COLUMNS, column = (first + i) % COLUMNS;
-        sheet_put(s, (block * rows + row) * COLUMNS + column, pictures + i * s->each, 1);
-    }
+    long pixels = s->each / s->channels;
+    for (long i = first; i < first + n; i++, pictures += pixels * c)
+        image_channels(cell(s, (i / COLUMNS * rows + row) * COLUMNS + i % COLUMNS), s->channels,
+                       pictures, c, pixels);
 }
 
 /* the bytes of one file into another: a sheet is compressed once */
@@ -85,50 +85,36 @@ static void sheet_of_noise(Run *run) {
     sheet_save(run, &s, NULL);
 }
 
-/* G repaints 16 garments: each above its print and the whole painting */
-static void sheet_of_garments(Run *run) {
-    enum { GARMENTS = 16 };
-    Gan *gan = &run->gan;
-    long batch = gan->options.batch, pixels = picture_floats(run, 1);
-    Sheet s = sheet_new(run, 3 * GARMENTS, 3);
-    for (long done = 0; done < GARMENTS; done += batch) {
-        long n = fmin(batch, GARMENTS - done);
-        fetch_spread(run, &run->set, done, GARMENTS);
-        gan->ops->upload(gan->content, run->pixels, batch * pixels);
-        gan_sample(gan, done / batch, run->made);
-        put_in_row(&s, done, 3, 2, run->made, n);
-        for (long p = 0; p < n * s.each; p++) {
-            float m = run->masks[p / 3];
-            run->made[p] = run->made[p] * m + (1 - m);
-        }
-        put_in_row(&s, done, 3, 1, run->made, n);
-        image_channels(run->made, 3, run->pixels, 1, n * pixels);
-        put_in_row(&s, done, 3, 0, run->made, n);
-    }
-    sheet_save(run, &s, NULL);
-}
-
 /* Rows of pictures of the set (their drawings), and below what G makes of them; pattern: with
- * three z; pix2pix: and the true picture. The lower half of cyclegan's sheet shows the way back:
- * pictures of the other set, and what F makes of them. */
+ * three z; pix2pix: and the true picture; garments: the print alone and the whole painting. The
+ * lower half of cyclegan's sheet shows the way back: pictures of the other set, and what F makes of
+ * them. */
 static void sheet_of_translations(Run *run) {
     Gan *gan = &run->gan;
-    int drawings = run->recipe->feeds == FEED_DRAWINGS, draws = gan->latents ? 3 : 1;
-    int rows = 1 + draws + drawings, blocks = rows == 2 ? 4 : rows == 3 ? 3 : 2;
+    int feeds = run->recipe->feeds, drawings = feeds == FEED_DRAWINGS, c = run->set.c;
+    int prints = feeds == FEED_GARMENTS, draws = gan->latents && !prints ? 3 : 1;
+    int rows = 1 + draws + drawings + prints, blocks = rows == 2 ? 4 : drawings ? 3 : 2;
+    int channels = gan->options.channels;
     long batch = gan->options.batch, all = blocks * COLUMNS, n;
-    Sheet s = sheet_new(run, rows * all, run->set.c);
+    Sheet s = sheet_new(run, rows * all, channels);
     for (long done = 0; done < all; done += n) {
         int back = gan->f.nodes && done >= all / 2;
         n = fmin(batch, (gan->f.nodes && !back ? all / 2 : all) - done);
         fetch_spread(run, back ? &run->others : &run->set, done, all);
-        if (drawings) put_in_row(&s, done, rows, rows - 1, run->pixels, n);
+        if (drawings) put_in_row(&s, done, rows, rows - 1, run->pixels, c, n);
         for (long i = 0; i < batch && drawings; i++) draw_edges(run, run->pixels + i * s.each);
-        put_in_row(&s, done, rows, 0, run->pixels, n);
-        gan->ops->upload(back ? gan->x_real : gan->content, run->pixels, batch * s.each);
+        put_in_row(&s, done, rows, 0, run->pixels, c, n);
+        gan->ops->upload(back ? gan->x_real : gan->content, run->pixels,
+                         batch * picture_floats(run, c));
         for (int draw = 1; draw <= draws; draw++) {
-            back ? gan_sample_back(gan, run->made) : gan_sample(gan, draw, run->made);
-            put_in_row(&s, done, rows, draw, run->made, n);
+            if (back) gan_sample_back(gan, run->made);
+            else gan_sample(gan, prints ? done / batch : draw, run->made);
+            put_in_row(&s, done, rows, draw + prints, run->made, channels, n);
         }
+        if (!prints) continue;
+        for (long p = 0; p < n * s.each; p++)
+            run->made[p] = run->masks[p / 3] * run->made[p] + (1 - run->masks[p / 3]);
+        put_in_row(&s, done, rows, 1, run->made, channels, n);
     }
     sheet_save(run, &s, NULL);
 }
@@ -140,7 +126,7 @@ static void sheet_of_codes(Run *run) {
     Gan *gan = &run->gan;
     long batch = gan->options.batch, c = gan->g.node[gan->g_latent[0]].c;
     Sheet s = sheet_new(run, CELLS, gan->options.channels);
-    float *code = floats(2 * c * batch), *z = floats((CELLS + batch) * c);
+    float *code = new_floats(2 * c * batch), *z = new_floats((CELLS + batch) * c);
     for (long done = 0; done < COLUMNS; done += batch) {
         fetch_spread(run, &run->set, done, COLUMNS);
         gan->ops->upload(gan->x_real, run->pixels, batch * s.each);
@@ -171,7 +157,7 @@ static void save_mixing(Run *run) {
     Gan *gan = &run->gan;
     long batch = gan->options.batch, c = gan->g.node[gan->g_latent[0]].c;
     Sheet s = sheet_new(run, CELLS, gan->options.channels);
-    float *coarse = floats(2 * batch * c), *fine = coarse + batch * c;
+    float *coarse = new_floats(2 * batch * c), *fine = coarse + batch * c;
     for (long done = 0; done < CELLS; done += batch) {
         /* the left column and the top row are pictures of one style each */
         for (long i = 0; i < batch; i++) {
@@ -229,8 +215,9 @@ static inline void save_sheets(Run *run) {
             if (run->gan.scale_shifts) save_mixing(run);
             break;
         case FEED_PICTURES: sheet_of_codes(run); break;
-        case FEED_UNPAIRED: case FEED_DRAWINGS: sheet_of_translations(run); break;
-        case FEED_GARMENTS: sheet_of_garments(run); break;
+        case FEED_UNPAIRED: case FEED_DRAWINGS: case FEED_GARMENTS:
+            sheet_of_translations(run);
+            break;
         case FEED_STYLES: sheet_of_pairs(run); break;
         case FEED_CROPS: case FEED_LABELS: break;        /* they look at pictures, and make none */
     }

@@ -381,7 +381,7 @@ static const char *arguments(int count, char **argument) {
     if (help) {
         printf("usage: ./validate THEIRS.safetensors --against GOLDEN.safetensors [options]\n\n"
                "options:\n");
-        options_help(table);
+        options_help(table, NULL);
         exit(0);
     }
     if (another) die(2, "'%s' is one file too many, beside '%s'; see --help", another, file);
