@@ -15,7 +15,7 @@
 #include <omp.h>
 #endif
 
-enum { SQUARES = 48, LOT = 1 << 16 };  /* squares of a task; so much of B x stays in a cache */
+enum { SQUARES = 48, LOT = 1 << 17 };  /* squares of a task; so much of B x stays in a cache */
 enum { WINDOWS = 70, WEIGHTS = 90 };   /* the products may be so many percent of multiplications */
 enum Map { B_X, G_W, GT_M, ST_M, S_DY };
 
