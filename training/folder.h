@@ -247,7 +247,7 @@ static void save_plot(Run *run) {
     int good = 1;
     fflush(run->log);
     log_read(&log, run);
-    for (int k = 0; good && k < 4 && (k < 3 || log.columns > 10); k++) {
+    for (int k = 0; good && k < 4; k++) {
         PlotSeries series[GAN_PARTS];
         Image plot, page = {0};
         int count = 0;
@@ -257,7 +257,7 @@ static void save_plot(Run *run) {
             if (most == 0) continue;
             series[count++] = (PlotSeries){ log.name[c], log.value[0], log.value[c], log.rows };
         }
-        if (k && !count) continue;
+        if (k && count < (k == 3 ? 2 : 1)) continue;      /* one part is the loss itself */
         snprintf(title, sizeof title, "%s: %s", run->recipe->name, plots[k].title);
         good = image_plot(&plot, series, count, title, "step")
                && image_new(&page, all.h + plot.h, plot.w, 3);
