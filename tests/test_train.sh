@@ -326,6 +326,7 @@ for n in 1 2 3; do
 done
 check "--evaluate: metrics.json of 1, 2 and 3 threads" [ "$(cat "$tmp/metrics1" | cksum)" = "$(cat "$tmp/metrics2" | cksum)" ]
 check "--evaluate: metrics.json of 1, 2 and 3 threads" [ "$(cat "$tmp/metrics1" | cksum)" = "$(cat "$tmp/metrics3" | cksum)" ]
+check "--evaluate: metrics.json says of which step" grep -q '"step": 20,' "$tmp/metrics1"
 check "--evaluate leaves the checkpoint as it was" [ "$(cksum <"$tmp/measured/checkpoint.safetensors")" = "$sealed_run" ]
 for what in fcd patch_wasserstein; do
     order=; for row in real noise_0.1 noise_0.3 blurred noise; do order="$order $(number "$tmp/metrics1" $row $what)"; done

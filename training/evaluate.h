@@ -293,7 +293,8 @@ static void save_rows(const Run *run, const char *contents, const Row *row, int 
     json_text(file, "run", run->evaluate), json_text(file, "recipe", run->recipe->name);
     json_text(file, "data", run->data), json_text(file, "classifier", run->classifier);
     if (contents) json_text(file, "contents", contents);
-    fprintf(file, "  \"samples\": %d,\n  \"sets\": {\n", run->samples);
+    fprintf(file, "  \"step\": %ld,\n  \"samples\": %d,\n", run->gan.step, run->samples);
+    fprintf(file, "  \"sets\": {\n");
     for (int i = 0; i < rows; i++) {
         const char *comma = "";
         fprintf(file, "    \"%s\": {", row[i].key);
@@ -589,6 +590,8 @@ static inline void evaluate(Run *run) {
     StFile file;                            /* compressed or not */
     must(checkpoint_open(&file, run->from)
          && net_load(&run->gan.g, &file, run->from, run->recipe->name));
+    const char *step = st_meta(&file, "step");
+    run->gan.step = step ? atol(step) : 0;
     st_close(&file);
     if (feeds_on_styles(run->recipe)) evaluate_prints(run);
     else evaluate_pictures(run);
