@@ -15,11 +15,11 @@
 #include "training/evaluate.h"
 #include "training/folder.h"
 #include "training/networks.h"
+#include "training/progress.h"
 #include "training/run.h"
 #include "training/sheets.h"
 #include <math.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 
 static volatile sig_atomic_t stop;
@@ -70,36 +70,6 @@ static void check_finite(const Run *run, const Report *r) {
     die(1, "step %ld: the numbers are no longer finite, first in %s: %s. A lower --lr or --clip 1 "
         "helps.", run->gan.step, where ? where : "the losses", run->same ?
         "the last good checkpoint is kept" : "no checkpoint had been written yet");
-}
-
-/* After a step: its line, one that is rewritten on a terminal. seconds: since the first step */
-static void progress(const Run *run, const Report *r, double seconds) {
-    const Gan *gan = &run->gan;
-    const char *const *part = gan->recipe->part;
-    int terminal = progress_on_terminal(), steps = run->options.steps, bar = 0;
-    double rate = (gan->step - run->first) / seconds, rest = (steps - gan->step) / rate;
-    if (run->minutes > 0) rest = fmin(rest, 60 * run->minutes - seconds);
-    long left = fmax(rest, 0);
-    char line[500], losses[100];
-    snprintf(losses, sizeof losses, "loss %.4f", r->loss_g);
-    if (gan->d.nodes)
-        snprintf(losses, sizeof losses, "D %.3f  G %.3f  D(x) %.2f  D(G(z)) %.2f", r->loss_d,
-                 r->loss_g, r->d_real, r->d_fake);
-    int n = snprintf(line, sizeof line, "%s%ld/%d  %s  %.1f steps/s  ETA %ld:%02ld",
-                     terminal ? "" : "step ", gan->step, steps, losses, rate, left / 60, left % 60);
-    for (int i = 0; !terminal && part[1] && part[i]; i++)
-        if (gan->weight[i] > 0 && strcmp(part[i], "adversarial"))
-            n += snprintf(line + n, sizeof line - n, "  %s %.3f", part[i], r->part[i]);
-    if (terminal) {                         /* one row; the bar takes what the window leaves */
-        struct winsize w;
-        int columns = ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) || !w.ws_col ? 80 : w.ws_col;
-        if (n > columns - 1) line[columns - 1] = 0;
-        bar = fmin(columns - n - 4, 24);
-    }
-    int filled = bar > 0 ? bar * gan->step / steps : 0;
-    if (bar > 4) progress_line("[%.*s%.*s] %s", filled, "########################", bar - filled,
-                               "........................", line);
-    else progress_line("%s", line);
 }
 
 /* What a step leaves: a line in log.csv; now and then a printed line, sheets, a checkpoint; a plot

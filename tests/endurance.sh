@@ -58,7 +58,7 @@ for recipe in dcgan cyclegan style average; do
     most=$(since "$began")
     rm -rf "$whole" && mv "$run" "$whole"
     want=$((kills + share))
-    for moment in $(moments $((3 * share)) "$seed$share" "$most") -; do
+    for moment in $(moments $((10 * share)) "$seed$share" "$most") -; do
         seed=$((seed + 1))
         [ "$kills" -lt "$want" ] || moment=-           # enough: this one goes to its end
         if [ -e "$run/checkpoint.safetensors" ]; then killed "$moment" ./train --resume "$run"; else killed "$moment" ./train $with; fi
@@ -95,7 +95,7 @@ $(paint 6 2 "$tmp/new") >"$tmp/log" 2>"$tmp/err"; most=$(since "$began")
 cp "$tmp/old/"*.png "$tmp/prints"
 old_or_new() { for p in "$tmp"/old/*.png; do cmp -s "$p" "$tmp/prints/${p##*/}" || cmp -s "$tmp/new/${p##*/}" "$tmp/prints/${p##*/}" || return 1; done; }
 want=$((kills + share))
-for moment in $(moments $((3 * share)) "$seed" "$most"); do
+for moment in $(moments $((10 * share)) "$seed" "$most"); do
     [ "$kills" -lt "$want" ] || break
     killed "$moment" $(paint 6 2 "$tmp/prints")
     temporary "$tmp/prints" png >/dev/null && in_picture=$((in_picture + 1)) && rm "$tmp/prints/"*.tmp-*

@@ -1,9 +1,9 @@
 /* run.h: one run of the program train: its options, and what all of its parts work with.
  *
  * The parts: networks.h (what is trained), batch.h (what a recipe is fed with), sheets.h (what it
- * shows), folder.h (what it leaves), diagnosis.h (what goes wrong), evaluate.h (how good it is).
- * Only train.c includes them, and the page in a browser the diagnosis; the functions that it calls
- * are static inline. */
+ * shows), folder.h (what it leaves), progress.h and diagnosis.h (what it says), evaluate.h (how
+ * good it is). Only train.c includes them, and the page in a browser the diagnosis; the functions
+ * that it calls are static inline. */
 #ifndef RUN_H
 #define RUN_H
 #include "core/checkpoint.h"
