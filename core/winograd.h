@@ -354,7 +354,7 @@ static inline void winograd_backward_weight(real *dw, const real *x, const real 
 
 /* zeros, data and sums; the weights of the largest pass; the sums of the weight gradient */
 static inline long winograd_scratch(const Conv *d) {
-    int lots = thread_count() > GRADIENT_LOTS ? thread_count() : GRADIENT_LOTS;
+    int lots = (int)most(thread_count(), GRADIENT_LOTS);
     Winograd f = winograd(FORWARD(NULL, NULL, NULL), lots);
     Winograd back = winograd(BACK(NULL, NULL, NULL), lots);
     long weights = winograd_weights(&f);
