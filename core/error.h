@@ -6,8 +6,9 @@
  *     if (!file) return fail("%s: %s: choose another folder", path, strerror(errno));
  *     must(image_load(&photo, path));          ends the program with that message and status 1
  *
- * A message is one line: what, where, what was expected, what to do. Of each header of core/ with
- * an X_IMPLEMENTATION one .c file of the program defines it before the include. */
+ * A message is one line: what, where, what was expected, what to do. For
+ * each header of core/ with an X_IMPLEMENTATION, one .c file of the program defines that name
+ * before it includes the header. */
 #ifndef ERROR_H
 #define ERROR_H
 #include <stddef.h>
