@@ -83,10 +83,19 @@ static std::map<uintptr_t, std::pair<cuda_on_cpu::Slot *, size_t>> &slots = *new
 /* The host may not touch device memory: the window is closed but for kernels and copies. By a memory protection key where the processor
  * has them (x86: two instructions a switch), else by mprotect. */
 static int key = -1;
-static void open_window(bool open) {
-    if (key < 0 || pkey_set(key, open ? 0 : PKEY_DISABLE_ACCESS)) mprotect((void *)BASE, WINDOW, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+static void open_window(bool open, uintptr_t from = BASE, size_t n = WINDOW) {
+    if (key >= 0 && !pkey_set(key, open ? 0 : PKEY_DISABLE_ACCESS)) return;
+    uintptr_t first = from & ~4095ul, last = (from + n + 4095) & ~4095ul;
+    mprotect((void *)first, last - first, open ? PROT_READ | PROT_WRITE : PROT_NONE);
 }
-struct Open { Open() { open_window(true); } ~Open() { open_window(false); } };
+/* opens the window until the end of a block, or at least the n bytes from p on: mprotect takes as long as there are pages */
+struct Open {
+    uintptr_t from = BASE;
+    size_t n = WINDOW;
+    Open() { open_window(true); }
+    Open(const void *p, size_t size) : from((uintptr_t)p), n(from - BASE < WINDOW ? size : 0) { if (n) open_window(true, from, n); }
+    ~Open() { if (n) open_window(false, from, n); }
+};
 
 /* ---- messages ---- */
 
@@ -888,7 +897,6 @@ cudaError_t cudaFree(void *p) {
     ENTER;
     if (!p) return cudaSuccess;
     flush_all();
-    Open window;
     auto a = allocations.find((uintptr_t)p);
     if (a == allocations.end()) {
         auto f = freed.find((uintptr_t)p);
@@ -897,7 +905,8 @@ cudaError_t cudaFree(void *p) {
     uintptr_t o = (uintptr_t)p - BASE;
     size_t n = a->second.size;
     if (n < (1 << 20)) memset((void *)(shadow + o / 4), 0, (n + 3) / 4 * sizeof(Cell));
-    else {                                                /* whole pages go back to the system and read as zeros again */
+    else {
+        Open window(p, n);                                /* whole pages go back to the system and read as zeros again */
         auto give_back = [](char *from, char *to) {
             char *first = (char *)(((uintptr_t)from + 4095) & ~4095ul), *last = (char *)((uintptr_t)to & ~4095ul);
             madvise(first, (size_t)(last - first), MADV_DONTNEED);
@@ -926,7 +935,7 @@ cudaError_t cudaFreeHost(void *p) {
     return cudaSuccess;
 }
 static void copy(void *to, const void *from, size_t n) {
-    Open window;
+    Open there(to, n), here(from, n);
     memmove(to, from, n);
     uintptr_t d = (uintptr_t)to - BASE, s = (uintptr_t)from - BASE;
     if (d < WINDOW && s < WINDOW)                         /* device to device: what was not written still is not */
@@ -1017,7 +1026,7 @@ static cudaError_t set(void *p, int byte, size_t n, cudaStream_t t, const void *
     flush_for(t);
     if (n == 0) return cudaSuccess;
     check_copy("cudaMemset", p, p, n, (uintptr_t)p - BASE < WINDOW ? cudaMemcpyDefault : cudaMemcpyDeviceToDevice, pc);
-    Open window;
+    Open window(p, n);
     memset(p, byte, n), mark((uintptr_t)p - BASE, n);
     return cudaSuccess;
 }
