@@ -268,16 +268,19 @@ static inline const float *patch_taps(float *to, const real *x, const Conv *d, c
     float *at = to;
     for (; i < last; i++, from += edge, at += length) {
         if (i < 0 || i >= d->h) memset(at, 0, sizeof *at * (size_t)length);
-        else if (inside && from <= end)                /* also what comes after them, for now */
-            for (long k = 0; k < length; k += LANES) *(Vec *)(at + k) = *(const Vec *)(from + k);
-        else for (long k = 0; k < length; k++) at[k] = k < low || k >= high ? 0 : from[k];
+        else if (!inside || from > end)
+            for (long k = 0; k < length; k++) at[k] = k < low || k >= high ? 0 : from[k];
+        else if (length <= LANES)                      /* also what comes after them, for now */
+            *(Vec *)at = *(const Vec *)from;
+        else memcpy(at, from, (size_t)blocks(length, LANES) * sizeof(Vec));
     }
     for (int k = 0; k < MARGIN; k++) at[k] = 0;        /* is computed with, slowly if denormal */
     return to;
 }
 
 /* dw[part] += patches^T dy: rows are taps, columns output channels, and the sum runs over pixels,
- * GATHER of them at a time, whose dy are copied tight first. */
+ * GATHER of them at a time, whose dy are copied tight first. Columns past the last one of dw are
+ * computed from whatever comes next in dy, and dropped. */
 __attribute__((always_inline))
 static inline void part_tiles(real *dw, const real *x, const real *dy, const Conv *d,
                               const Part *part, long column, int R, int V) {
@@ -287,6 +290,7 @@ static inline void part_tiles(real *dw, const real *x, const real *dy, const Con
     long end = smaller(count, lots * (part->slice + 1) / part->slices * GATHER);
     long n = at / most(1, each), p = at / most(1, part->cols) % most(1, part->rows);
     long q = at % most(1, part->cols), last = smaller(d->o, column + part->columns);
+    const real *past = dy + (long)d->n * d->oh * d->ow * d->o;
     float gathered[GATHER][ROW], panel[GATHER * COLS];
     const real *from[GATHER], *patch[GATHER];
     for (long pixels; at < end; at += pixels) {
@@ -301,7 +305,7 @@ static inline void part_tiles(real *dw, const real *x, const real *dy, const Con
             long wide = smaller(V * LANES, d->o - o);
             for (long i = 0; i < pixels; i++) {
                 Vec *to = (Vec *)panel + i * V;
-                if (wide == V * LANES)
+                if (from[i] + o + V * LANES <= past)
                     for (int v = 0; v < V; v++) to[v] = ((const Vec *)(from[i] + o))[v];
                 else for (long j = 0; j < V * LANES; j++)
                     ((float *)to)[j] = j < wide ? from[i][o + j] : 0;
