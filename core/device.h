@@ -40,10 +40,7 @@ void cuda_ladder(int rung);
 #if defined(DEVICE_IMPLEMENTATION) && !defined(DEVICE_IMPLEMENTED)
 #define DEVICE_IMPLEMENTED
 #include "core/error.h"
-#include <stdio.h>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include "core/tile.h"
 
 static const char *const precision_names[] = { "float32", "tf32", "bf16" };
 
@@ -81,10 +78,7 @@ const Ops *device_open(int device, int precision) {
 
 const char *device_name(const Ops *ops) {
     static char text[300];
-    int threads = 1, digits = cuda_precision(ops);
-#ifdef _OPENMP
-    threads = omp_get_max_threads();
-#endif
+    int threads = thread_count(), digits = cuda_precision(ops);
     if (digits >= 0) snprintf(text, sizeof text, "%s, %s", cuda_name(), precision_names[digits]);
     else
         snprintf(text, sizeof text, "%s, %d thread%s", ops->name, threads, threads == 1 ? "" : "s");

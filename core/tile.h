@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #if defined(__AVX512F__)              /* 32 registers of 16 floats: 6 x 64 results in 24 of them */
 enum { LANES = 16, ROWS = 6, VECS = 4 };
@@ -26,6 +29,13 @@ typedef int Mask __attribute__((vector_size(LANES * 4), aligned(4)));
 static inline long smaller(long a, long b) { return a < b ? a : b; }
 static inline long most(long a, long b) { return a > b ? a : b; }
 static inline long blocks(long n, long size) { return (n + size - 1) / size; }
+static inline int thread_count(void) {
+#ifdef _OPENMP
+    return omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
 
 /* sums[i][j] = (more ? sums[i][j] : 0)
  *              + sum_{q<runs} sum_{k<length} a[i][at + q*jump + k] b[q*(length + skip) + k][j]

@@ -11,9 +11,6 @@
 #ifndef WINOGRAD_H
 #define WINOGRAD_H
 #include "core/tile.h"
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 enum { SQUARES = 48, LOT = 1 << 17 };  /* squares of a task; so much of B x stays in a cache */
 enum { WINDOWS = 70, WEIGHTS = 90 };   /* the products may be so many percent of multiplications */
@@ -104,13 +101,6 @@ static inline Winograd winograd(const Windows *g, int lots) {
 
 /* A weight gradient sums lot by lot: it takes two of them, whatever the number of threads. */
 enum { GRADIENT_LOTS = 2 };
-static inline int thread_count(void) {
-#ifdef _OPENMP
-    return omp_get_max_threads();
-#else
-    return 1;
-#endif
-}
 
 /* how many floats: zeros, data and sums; weights */
 static inline long winograd_data(const Winograd *f) {
