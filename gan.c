@@ -219,7 +219,10 @@ static void penalize_gradient(Gan *gan, Net *d) {
         ops->axpy(penalty, gan->numbers + TERM, share / 2, 1);
         ops->copy(x->t, x->dy, n);
         ops->scale(x->t, share, n);
-    } else ops->gradient_penalty(penalty, x->t, x->dy, x->n, n / x->n);
+    } else {
+        ops->gradient_penalty(gan->numbers + TERM, x->t, x->dy, x->n, n / x->n);
+        add_term(gan, PENALTY);
+    }
     ops->scale(x->t, (real)gan->options.penalty_weight, n);
     net_tangent(d);
 }
@@ -392,9 +395,10 @@ static void dcgan_step(Gan *gan) {
 }
 
 /* ----------------------------------------------------------------- recipes: mlp and dcgan64
- * mlp: document 004's networks: G of dense layers, D of two 3x3 convolutions and a dense layer.
+ * mlp: document 004's networks: G of dense layers, D of two 3x3 convolutions and two dense layers.
  * dcgan64: document 003's, whose Reshape((64,64,3)) of 32x32 values cannot work, as Radford et al.
- * draw them: 4x4 kernels, stride 2, batch norm in both, from 4x4 pixels to any size of 16 k. */
+ * draw them: 4x4 kernels, stride 2, batch norm in both, from a sixteenth of the side, any
+ * multiple of 16, to the side. */
 
 static void mlp_describe(Gan *gan) {
     const GanOptions *o = &gan->options;
@@ -447,7 +451,7 @@ static int scale_and_shift(Gan *gan, int x, int z) {
     gan->g_scale_shift[gan->scale_shifts++] = made;
     return adain(&gan->g, x, made);
 }
-/* At first with scales of 1 (biases of these layers) and shifts of 0: nothing changes */
+/* The biases of these layers: 1 for the scales, 0 for the shifts. z moves both around these. */
 static int unit_scale_shift(Gan *gan) {
     for (int i = 0; i < gan->scale_shifts; i++) {
         Node *node = &gan->g.node[gan->g_scale_shift[i]];
@@ -499,7 +503,7 @@ static int block(Gan *gan, int x) {
     return add(g, x, norm(gan, y));
 }
 
-/* pictures to such of the same size: convolution, half the size, three blocks, back */
+/* pictures to pictures of the same size: convolution, half the size, three blocks, back */
 static int translate(Gan *gan, int x) {
     enum { WIDTH = 24, BLOCKS = 3 };
     Net *g = &gan->g;
@@ -631,13 +635,13 @@ static void style_step(Gan *gan) {
 
 /* ---------------------------------------------------------------------------- recipe: cloth
  * G weaves cloth, as much as you want, and no garment goes in: the garment's own light shades the
- * print afterwards. G reads a map of 1/8 of the size: noise of its own at every place, and the same
- * everywhere, numbers of the whole picture and waves (F34), by which rows and checks keep their
- * distance (Jetchev, Bergmann, Vollgraf 2016; Bergmann et al. 2017). It ends with a palette: a 1x1
- * convolution that begins with the colour axes of the style, as the waves begin with its strongest
- * ones: the first pictures have the right colours, and soon the right rows. D judges patches of the
- * picture, of its half and of its quarter. Several styles: both are told which (as cgan), and what
- * lies between two styles blends them.
+ * print afterwards. G reads a map of 1/8 of the size: noise of its own at every place, numbers of
+ * the whole picture, which are the same everywhere, and waves (F34), by which rows and checks keep
+ * their distance (Jetchev, Bergmann, Vollgraf 2016; Bergmann et al. 2017); finer noise joins later.
+ * It ends with a palette: a 1x1 convolution that begins with the colour axes of the style, as the
+ * waves begin with its strongest ones: the first pictures have the right colours, and soon the
+ * right rows. D judges patches of the picture at its size, at half and at a quarter of it. Several
+ * styles: both are told which (as cgan), and what lies between two styles blends them.
  *   L_G = F2 + style_weight F8 on D's features + content_weight F35
  * F35: patches of 7x7 in random directions, real and fake each sorted: mean |difference| of equal
  * ranks, at three sizes (Rabin et al. 2011; Elnekave, Weiss 2022). */
@@ -747,9 +751,9 @@ static void cloth_step(Gan *gan) {
 /* ---------------------------------------------------------------------------- recipe: adain
  * Document 004's feature fusion: features of a content and of a style meet, and a generator makes a
  * picture of them (Huang and Belongie 2017). E: features that stay as they are (featurenet.h). F16:
- * t = sigma_s (f_c - mu_c) / sigma_c + mu_s, on E's last layer. G, the mirror image of E, is
- * trained to draw a picture x = G(t) in which E sees t, and on every layer the style's means and
- * deviations:
+ * t = sigma_s (f_c - mu_c) / sigma_c + mu_s, on one layer of E (adain_layer). G, the mirror image
+ * of E up to that layer, is trained to draw a picture x = G(t) in which E sees t, and on every
+ * layer the style's means and deviations:
  *   L_G = content_weight |E(x) - t|^2 + tv_weight F10
  *       + style_weight sum_l (|mu_l(x) - mu_l(s)|^2 + |sigma_l(x) - sigma_l(s)|^2)
  * What is trained once fuses any two pictures. */
@@ -1006,7 +1010,7 @@ void gan_sample_back(Gan *gan, real *out) {
 }
 
 /* -------------------------------------------------------------------------- recipe: pattern
- * Cyclegan's way there without the way back: a third of the networks, a sixth of the time. What the
+ * Cyclegan's way there without the way back: half of the networks, a sixth of the time. What the
  * cycle was for, that the garment stays the same, is asked of the pictures: as light and dark as
  * before over 4x4 pixels, and untouched where there is no garment. A plain garment may become many
  * patterned ones: z of 8 numbers sets scale and shift of G's norms (F16), and two z must give two
@@ -1193,7 +1197,8 @@ const Recipe recipes[] = {
       "Miyato et al. 2018; Lim, Ye 2017",
       .defaults = { DCGAN_DEFAULTS }, .objective = HINGE, .spectral = 1, DCGAN },
     { "wgan", "dcgan whose critic estimates a distance: weights clipped", "document 001; F11",
-      .defaults = { RUN(64, 28, 1500), .lr = 5e-5, .n_critic = 5, .weight_clip = 0.01 },
+      .defaults = { RUN(64, 28, 1500), .lr = 5e-4, WITHOUT_GRAIN, .n_critic = 5,
+                    .weight_clip = 0.03 },
       .objective = WASSERSTEIN, .rmsprop = 1, DCGAN },
     { "wgan-gp", "the same with a gradient penalty instead of clipping",
       "Gulrajani et al. 2017; F11, F12",

@@ -46,8 +46,8 @@ enum { GAN_PARTS = 6, GAN_FEATURES = 18, GAN_NETS = 6, GAN_BUFFERS = 24 };
  * clipping. loss_g = sum of weight * part. A recipe without a D leaves D's numbers 0. */
 typedef struct Report {
     double loss_d, loss_g, d_real, d_fake, norm_d, norm_g;
-    double penalty;                      /* F12 or F33, without its weight */
-    double batch_std;                    /* how much the fakes differ, a pixel; 0: alike, or no D */
+    double penalty;                      /* F12 or F33, without its weight; of two Ds their sum */
+    double batch_std;                    /* how much the fakes differ, per pixel; 0: alike, no D */
     double part[GAN_PARTS];              /* named by the recipe */
 } Report;
 
@@ -113,10 +113,10 @@ struct Gan {
     int e_code, e_moments[GAN_FEATURES]; /* nodes of E: vaegan's code; adain: moments of .. */
     Features seen;                       /* .. these layers of E */
 
-    real *x_real;                        /* real pictures or crops (batch,size,size,channels) */
+    real *x_real;                        /* gan_n_critic() times (batch,size,size,channels): real */
     real *content;                       /* pictures to repaint (batch,size,size,gan_content()) */
     real *mask, *outside;                /* [0,1]: where the garment is; pattern: where it is not */
-    real *given;                         /* the class as one 1 among 0s, (batch,classes) */
+    real *given;                         /* classes as one 1 among 0s: (x_real's n, classes) */
     real *labels;                        /* the class of each picture, (batch) */
     real *soft_mask, *soft_content;      /* mask and content after average pooling */
     real *target[GAN_FEATURES];          /* of the features: Gram matrices, moments, activations */
@@ -147,7 +147,8 @@ Net *gan_net(const Gan *gan, int i);     /* network i of those that there are; N
 
 /* One training step on gan->x_real (content, mask): D's update, then G's; cyclegan: G's first. */
 void gan_step(Gan *gan, Report *report);
-/* Its halves: a GPU is asked for everything; it is waited for. In between the host is free. */
+/* Its halves: the first asks a GPU for everything, the second waits for it. In between the host is
+ * free. */
 void gan_step_begin(Gan *gan);
 void gan_step_end(Gan *gan, Report *report);
 
@@ -160,8 +161,9 @@ void gan_decode(Gan *gan, const real *z, real *out);
 void gan_judge(Gan *gan, const real *x, real *logits);
 
 /* More from single recipes, pictures (batch,size,size,channels). cyclegan: F(x_real).
- * vaegan: the codes (batch,2*100) of gan->x_real, means before log variances, which gan_decode
- * takes. stylegan: the coarsest scale in the style of one z (batch,64), the rest of another. */
+ * vaegan: the codes (batch,2*100) of gan->x_real: 100 means, which gan_decode takes as z, before
+ * 100 log variances. stylegan: the coarsest scale in the style of one z (batch,64), the rest of
+ * another. */
 void gan_sample_back(Gan *gan, real *out);
 void gan_encode(Gan *gan, real *code);
 void gan_mix(Gan *gan, const real *coarse, const real *fine, real *out);

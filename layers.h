@@ -433,7 +433,7 @@ static void dense_backward_weight(real *dw, const real *x, const real *dy, int n
  * neighbouring channels of a (rows,C) matrix */
 enum { LINE = 16 };
 static int lanes_at(int c0, int c) { return c - c0 < LINE ? c - c0 : LINE; }
-/* for each lane j < lanes: nearly always LINE or half, constants, so that vectors do it */
+/* for each lane j < lanes, which is nearly always LINE or half of it: constants make it vectors */
 #define EACH_LANE(j, statement) \
     if (lanes == LINE) { _Pragma("omp simd") for (int j = 0; j < LINE; j++) { statement; } } \
     else if (lanes == LINE / 2) { \
@@ -470,7 +470,7 @@ static long at_y(const Conv *d, long n, int p, int q, int o) {
 static long at_w(const Conv *d, long u, int v, int c, int o) {
     return ((u * d->kernel + v) * d->c + c) * d->o + o;
 }
-/* Is (i,j) a pixel of the picture x? Does some output pixel's tap (u,v) lie on (p*s, q*s) - pad? */
+/* Is (i,j) a pixel of x? Is there an output pixel (p,q) with p*s = ps and q*s = qs? */
 static int in_x(const Conv *d, int i, int j) { return i >= 0 && i < d->h && j >= 0 && j < d->w; }
 static int in_y(const Conv *d, int ps, int qs) {
     int s = d->stride;

@@ -53,7 +53,7 @@ struct Net {
     const Ops *ops;
     int n, nodes;
     int training;                                     /* what its owner will give to net_finish */
-    int freeze_u;                                     /* 1: spectral() keeps u and v (for tests) */
+    int freeze_u;                                     /* 1: spectral() keeps v (for tests) */
     int given;                                        /* see net_forward */
     uint64_t seed, draw;                              /* of dropout's masks, */
     long first;                                       /* and its first picture's number for them */
@@ -520,7 +520,7 @@ int conv2d_transpose(Net *net, int x, int out, int kernel, int stride, int pad) 
     Node *in = &net->node[x];
     int h = in->h * stride, w = in->w * stride;
     Conv d = { in->n, h, w, out, in->h, in->w, in->c, kernel, stride, pad };
-    net_need(net, (h + 2 * pad - kernel) / stride + 1 == in->h, "conv2d_transpose",
+    net_need(net, 2 * pad < kernel && kernel <= 2 * pad + stride, "conv2d_transpose",
              "this padding does not give h * stride");
     int i = net_node(net, &kind_conv2d_transpose, x, -1, h, w, out);
     return conv_parameters(net, i, d, out, in->c, kernel);
@@ -717,7 +717,7 @@ void net_initialize(Net *net, uint64_t seed, uint64_t stream, double gain) {
         if (node->saved >= 0) {                       /* gamma and beta */
             ops->fill(WEIGHT, 1, node->weights);
         } else {
-            double fan_in = fmax(1, node->weights / node->c);          /* waves: 2 */
+            double fan_in = fmax(1, node->weights / node->c);          /* waves: 1 */
             ops->random_normal(WEIGHT, node->weights, seed, stream);
             ops->scale(WEIGHT, (real)(gain > 0 ? sqrt(gain / fan_in) : 0.02), node->weights);
         }
@@ -805,7 +805,7 @@ int net_tensor(const Net *net, int i, NetTensor *tensor) {
 
 const char *net_find_not_finite(Net *net) {
     static char name[96];
-    for (int i = 0; i < 4; i++)                       /* what makes comes before what it made */
+    for (int i = 0; i < 4; i++)                       /* parameters first, then what they made */
         for (int k = 0; k < net->nodes; k++) {
             Node *node = &net->node[k];
             long own = node->weights + node->biases, all = node_count(node);

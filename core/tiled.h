@@ -19,7 +19,7 @@
  *      Pixels whose patches the border cuts alike are done together: nothing is padded, and no
  *      zero is multiplied. The input gradient is such a product too, with the taps sorted.
  *   3. Work is cut by blocks of data, never by the number of threads, and every number is written
- *      by one task, or by two in a fixed order: the same bits for any number of threads.
+ *      by one task, or by several in a fixed order: the same bits for any number of threads.
  * The scratch memory only grows, to what the largest layer needs, and is shared: one network runs
  * at a time. */
 #ifndef TILED_H
@@ -176,9 +176,9 @@ static long task_scratch(const Conv *d, long oh, long ow) {
     return ((oh + ow) * (long)sizeof(Span) + tasks * (long)sizeof(Task)) / (long)sizeof(real) + 1;
 }
 
-/* The pixels with the same taps are done together: their rows of the left-hand matrix are as long,
- * and the taps that would fall on the border's zeros are left out. Small pictures are taken twelve
- * at a time, which fills tiles of 6 and 12 rows */
+/* The pixels with the same taps are done together: their rows of the left-hand matrix are equally
+ * long, and the taps that would fall on the border's zeros are left out. Small pictures are taken
+ * twelve at a time, which fills tiles of 6 and 12 rows */
 static Task *window_tasks(const Windows *g, long *count) {
     const Conv *d = g->d;
     int lot = g->h * g->w == 1 ? d->n : (long)g->h * g->w * g->c > 1 << 14 ? 1 : 12;
@@ -274,7 +274,7 @@ static inline const float *patch_taps(float *to, const real *x, const Conv *d, c
             *(Vec *)at = *(const Vec *)from;
         else memcpy(at, from, (size_t)blocks(length, LANES) * sizeof(Vec));
     }
-    for (int k = 0; k < MARGIN; k++) at[k] = 0;        /* is computed with, slowly if denormal */
+    for (int k = 0; k < MARGIN; k++) at[k] = 0;        /* tiles read these too, denormals slowly */
     return to;
 }
 
@@ -441,7 +441,8 @@ static void tiled_dense_backward_weight(real *dw, const real *x, const real *dy,
 
 /* the centred features; dG + dG^T; what the products borrow */
 static long tiled_gram_scratch(long rows, int c) {
-    return rows * c + (long)c * c + tiled_conv_scratch(&(Conv){ 1, 1, 1, c, 1, 1, c, 1, 1, 0 });
+    Conv product = { (int)rows, 1, 1, c, 1, 1, c, 1, 1, 0 };
+    return rows * c + (long)c * c + tiled_conv_scratch(&product);
 }
 
 /* F - mu, in slot 0 */

@@ -13,7 +13,8 @@
 #include "core/tile.h"
 
 enum { SQUARES = 48, LOT = 1 << 17 };  /* squares of a task; so much of B x stays in a cache */
-enum { WINDOWS = 70, WEIGHTS = 90 };   /* the products may be so many percent of multiplications */
+enum { WINDOWS = 70, WEIGHTS = 90 };   /* the products may be at most so many percent of the
+                                        * multiplications */
 enum Map { B_X, G_W, GT_M, ST_M, S_DY };
 
 /* in place: one of the five matrices times v[0], v[step], ... It takes and gives 2, r or r + 1

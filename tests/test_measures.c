@@ -98,6 +98,11 @@ static void test_closed_forms(void) {
     CLOSE(measure_kl_to_uniform(share, 4), 0.75 * log(3), 1e-15, 0, "KL of 3 : 1");
     double rare[2] = { 0.96, 0.04 };
     CHECK(measure_covered(rare, 2) == 1, "4%% of two classes is less than a tenth of its share");
+    int label[10000] = {0};
+    double ten[10];
+    for (int i = 0; i < 10000; i++) label[i] = i < 100 ? 9 : i % 9;
+    measure_histogram(ten, label, 10000, 10);
+    CHECK(measure_covered(ten, 10) == 10, "100 of 10,000 pictures are a tenth of a tenth");
 
     enum { N = 1001 };
     float *p = drawn(N, 1, 0), *q = malloc(sizeof(float) * N), *r = drawn(2 * N, 1, 0), *s = malloc(sizeof(float) * 2 * N);

@@ -505,7 +505,7 @@ static const struct { const char *recipe; GanOptions options; int every; } trial
     { "features", { .batch = 3, .size = 16, .channels = 3, .classes = INPUT_CLASSES, .lr = 1, .seed = 21 }, 0 },
     { "stylegan", { .batch = 3, .size = 8, .channels = 1, .classes = INPUT_CLASSES, .lr = 1, .seed = 23 }, 0 },
     { "vaegan", { .batch = 3, .size = 8, .channels = 1, .lr = 1, .seed = 24, .content_weight = 0.7, .kl_weight = 0.2 }, 3 },
-    { "cyclegan", { .batch = 2, .size = 8, .channels = 1, .lr = 1, .seed = 25, .cycle_weight = 3, .identity_weight = 2, .body = SEPARABLE }, 3 },
+    { "cyclegan", { .batch = 2, .size = 8, .channels = 1, .lr = 1, .seed = 25, .penalty_weight = 3, .cycle_weight = 3, .identity_weight = 2, .body = SEPARABLE }, 3 },
     { "pattern", { .batch = 2, .size = 8, .channels = 2, .lr = 1, .seed = 28, .content_weight = 2, .diversity_weight = 0.5, .body = INCEPTION }, 0 },
     { "pattern", { .batch = 2, .size = 8, .channels = 1, .lr = 1, .seed = 29, .content_weight = 2, .diversity_weight = 0.5, .body = SEPARABLE }, 2 },
     { "pix2pix", { .batch = 2, .size = 8, .channels = 1, .lr = 1, .seed = 26, .content_weight = 2 }, 0 },

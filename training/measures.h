@@ -45,7 +45,7 @@ static double measure_frechet_gaussians(const double *mean_a, const double *cov_
     return result < 0 ? 0 : result;
 }
 
-/* mean (d) and covariance (d,d), with n - 1 below the fraction, of rows (n,d) */
+/* mean (d) and covariance (d,d), divided by n - 1, of rows (n,d) */
 static void measure_moments(double *mean, double *cov, const float *x, long n, int d) {
     for (int j = 0; j < d; j++) mean[j] = 0;
     for (long i = 0; i < n; i++)
@@ -62,7 +62,7 @@ static void measure_moments(double *mean, double *cov, const float *x, long n, i
     }
 }
 
-/* The same of the Gaussians with two sets' means and covariances   a: (n,d), b: (m,d); n, m >= 2
+/* F29 of the Gaussians with two sets' means and covariances   a: (n,d), b: (m,d); n, m >= 2
  * trace: tr C_b, or NULL. With the features of Inception v3 this is FID (Heusel et al. 2017); with
  * those of a classifier of one's own it is another number, here called FCD (Frechet classifier
  * distance), and two FCDs compare only if the classifier was the same. */
@@ -149,9 +149,9 @@ static inline void measure_histogram(double *share, const int *label, long n, in
     for (long i = 0; i < n; i++) share[label[i]] += 1. / n;
 }
 
-/* F37: KL(share || uniform) = sum_c share_c log(classes share_c), in nats: 0, all alike often, to
- * log(classes), only one (as the mode count of Srivastava et al. 2017 does; they compare with
- * the training set, whose classes are equal here). */
+/* F37: KL(share || uniform) = sum_c share_c log(classes share_c), in nats: from 0 (all equally
+ * often) to log(classes) (only one), as the mode count of Srivastava et al. 2017 does; they compare
+ * with the training set, whose classes are equal here. */
 static inline double measure_kl_to_uniform(const double *share, int classes) {
     double kl = 0;
     for (int c = 0; c < classes; c++)
@@ -163,13 +163,13 @@ static inline double measure_kl_to_uniform(const double *share, int classes) {
  * classifier's mistakes. */
 static inline int measure_covered(const double *share, int classes) {
     int covered = 0;
-    for (int c = 0; c < classes; c++) covered += share[c] * classes >= 0.1;
+    for (int c = 0; c < classes; c++) covered += share[c] * classes >= 0.1 - 1e-9;    /* rounding */
     return covered;
 }
 
 /* ---------------------------------------------------------------- sliced Wasserstein */
 
-/* 64 random bits from a counter, as SplitMix64 (Steele, Lea, Flood 2014); and a number in (0,1) */
+/* 64 random bits from a counter, as SplitMix64 (Steele, Lea, Flood 2014); and a number in (0,1] */
 static uint64_t measure_bits(uint64_t seed, uint64_t i) {
     uint64_t z = seed + (i + 1) * 0x9E3779B97F4A7C15u;
     z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
@@ -292,11 +292,11 @@ static void measure_halve(double *x, int h, int w) {     /* in place: (h,w) -> (
  * 1.5) on pixels mapped to [0,1], C1 = .01^2, C2 = .03^2:
  *     cs = (2 s_ab + C2) / (s_a^2 + s_b^2 + C2)     l = (2 m_a m_b + C1) / (m_a^2 + m_b^2 + C1)
  *     product over scales of mean(max(cs, 0))^w, at the last one mean(l cs)^w
- * Each scale halves the picture (means of 2 x 2; an odd last row is dropped). Scales end while 11
- * pixels are left, the weights of the first ones are then scaled to the sum 1; a picture that is
- * smaller than 11 has a window of its size. Channels: the mean of all. As diversity: the mean over
- * pairs of made pictures of one class; higher than among real ones: less diverse (Odena et al.
- * 2017). */
+ * Each scale halves the picture (means of 2 x 2; an odd last row is dropped). There are at most
+ * five scales, as many as leave 11 pixels; the weights of fewer are scaled to the sum 1. A picture
+ * that is smaller than 11 has a window of its size. Channels: the mean of all. As diversity: the
+ * mean over pairs of made pictures of one class; higher than among real ones: less diverse (Odena
+ * et al. 2017). */
 static inline double measure_ms_ssim(const float *a, const float *b, int h, int w, int c) {
     static const double weight[5] = { .0448, .2856, .3001, .2363, .1333 };
     int scales = 1, side = fmin(h, w);
