@@ -109,8 +109,10 @@ build/gan_cuda.o: build/device_cuda.o build/parallel.o
 build/gan_mpi.o: $(if $(NVCC),build/device_cuda.o,build/device.o) build/parallel_mpi.o
 build/gan.o build/gan_cuda.o build/gan_mpi.o: build/gan_most.o
 	$(CC) -r -nostdlib -o $@ $^
+# stb_image does not set the entries that a damaged palette lacks: they are zeros, where the compiler can see to it
+ZEROS := $(call try,-ftrivial-auto-var-init=zero)
 build/images.o: images/images.h $(HEADERS) | stb
-	$(CC) $(CFLAGS) -DIMAGES_IMPLEMENTATION -c -o $@ -x c $<
+	$(CC) $(CFLAGS) $(ZEROS) -DIMAGES_IMPLEMENTATION -c -o $@ -x c $<
 build/train.o build/transfer.o: build/%.o: %.c $(HEADERS) | stb
 	$(CC) $(CFLAGS) $(IN_IMAGES) -c -o $@ $<
 transfer $(if $(filter 1,$(MPI)),,train): %: build/%.o $(GAN) build/images.o $(CUDA_OBJECTS)

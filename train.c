@@ -43,7 +43,6 @@ static void catch_signals(void) {
     for (int i = 0; i < ends; i++)
         if (!sigaction(end[i], NULL, &old) && old.sa_handler != SIG_IGN)
             sigaction(end[i], &ours, NULL);
-    signal(SIGPIPE, SIG_IGN);               /* nobody reads our lines any more: the run goes on */
 }
 
 /* All ranks end after the same step, whichever of them was told to */
@@ -98,10 +97,10 @@ static int train(Run *run) {
     int over = 0;
     check_ranks(gan);                       /* all are ready: now something may be written */
     run->first = gan->step;
+    prepare_batch(run, gan->step);          /* bad data end the program before an old run goes */
     folder_begin(run);
     catch_signals();
     run->begin = now();
-    prepare_batch(run, gan->step);
     while (gan->step < run->options.steps && !(over = is_over(run))) {
         upload_batch(run);
         gan_step_begin(gan);
@@ -117,13 +116,14 @@ static int train(Run *run) {
     int good = folder_end(run);
     if (run->recipe->feeds == FEED_LABELS) print_accuracy(run);
     if (over & STOPPED)
-        printf("stopped at step %ld; go on with: ./train --resume %s\n", gan->step, run->out);
+        tell("stopped at step %ld; go on with: ./train --resume %s", gan->step, run->out);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     int sheets = run->recipe->feeds < FEED_CROPS;
-    printf("%ld steps in %.0f s; peak memory %ld MB\nlook at %s%s%s/report.html\n",
-           gan->step - run->first, now() - run->begin, usage.ru_maxrss / 1024,
-           sheets ? run->out : "", sheets ? "/samples.png, or open " : "", run->out);
+    tell("%ld steps in %.0f s; peak memory %ld MB", gan->step - run->first, now() - run->begin,
+         usage.ru_maxrss / 1024);
+    tell("look at %s%s%s/report.html", sheets ? run->out : "",
+         sheets ? "/samples.png, or open " : "", run->out);
     return !good ? 1 : over & STOPPED ? 130 : 0;
 }
 

@@ -27,6 +27,7 @@
 static struct {
     const Ops *ops;
     int several, folder;                /* are there several results? are they in a folder? */
+    int sheet_is_a_result;              /* --sheet names one of them */
     GarmentList garments, styles, results;      /* styles: of that folder; results: their names */
     Image pattern[OPTION_LIST], matched[OPTION_LIST];   /* styles, and in the colours asked for */
     Image colors;                       /* of --color-from */
@@ -237,7 +238,8 @@ static int repaint(Image *x, const Photo *p, int white) {
     if (!ready_styles(x, ground, patches && prints)) return 0;
     if (!cutout_take(&cut, x, margin, least, rim))
         return fail("%s: %s", p->from->name, error_text());
-    int good = paint_often(&print, &cut, &styles, prints);
+    int good = paint_often(&print, &cut, &styles, prints)
+            || fail("%s: %s", p->from->name, error_text());
     if (!styled && white) image_whiten(x, 1);
     if (!patches) free(print.mask), print.mask = NULL;  /* the picture's */
     take_off_ground(&print, ground);
@@ -360,13 +362,16 @@ static int open_inputs(const char *program) {
         && garments_list(&run.garments, opt.content, opt.output, opt.data_dir);
 }
 
-/* May `path` be written? Not where it is a file that is read. garment: one of them, or NULL */
-static int safe(const char *path, const char *option, const char *garment) {
-    const char *taken = garment && same_file(garment, path) ? "--content" : NULL;
+/* May `path` be written? Not where it is a file that is read. */
+static int safe(const char *path, const char *option) {
+    const char *taken = NULL;
     if (same_file(run.generator.path, path) || same_file(run.drawn.path, path))
         taken = "--generator";
     for (long i = 0; i < run.styles.count; i++)
         if (same_file(run.styles.item[i].path, path)) taken = "--style";
+    for (long i = 0; i < run.garments.count && !access(path, F_OK); i++)
+        if (run.garments.item[i].path && same_file(run.garments.item[i].path, path))
+            taken = "--content";
     for (const Option *o = table; o->name && !taken; o++) {
         const OptionList *list = o->kind == OPTION_TEXTS ? o->value : NULL;
         const char *const *file = list ? list->item : o->value;
@@ -394,8 +399,7 @@ static int plan_outputs(void) {
         die(2, "--output: expected a name that ends in .png or .jpg; see --help");
     int good = run.folder ? make_folder() : file_writable(opt.output, "--output");
     good = good && file_writable(opt.sheet, "--sheet");
-    for (long i = 0; good && i < run.garments.count; i++)
-        good = safe(opt.sheet, "--sheet", run.garments.item[i].path);
+    good = good && safe(opt.sheet, "--sheet");
     sheet_begin(&run.sheet, run.garments.count, opt.styles.count, run.styles.count);
     return good;
 }
@@ -420,13 +424,14 @@ static int transfer(const Photo *p, long k) {
     if (!garments_add(&run.results, NULL, to, 0)) return 0;
     snprintf(to, sizeof to, run.folder ? "%s/%s.png" : "%s", opt.output,
              run.results.item[run.results.count - 1].name);
-    if (!safe(to, "--output", p->from->path) || (style && !open_style(0, style->path))) return 0;
+    if (!safe(to, "--output") || (style && !open_style(0, style->path))) return 0;
     if ((opt.styles.count && !show(&run.pattern[0], opt.pairs, k + 1)) ||
         !image_copy(&x, &p->picture)) return 0;
     int good = repaint_all(&x, p) && show(&x, 0, opt.pairs ? k + 1 : run.sheet.cells - 1)
             && (!*to || save(&x, to, p));
     image_free(&x);
     if (good && *to) tell("%s", to);
+    run.sheet_is_a_result |= same_file(opt.sheet, to);
     return good;
 }
 
@@ -458,7 +463,7 @@ static int draw(void) {
              folder && !*opt.sheet ? "/sheet.png" : "");
     d->ops = run.ops, d->count = opt.count, d->seed[0] = opt.seed;
     return draw_open(d, opt.generator, opt.classes, opt.interpolate)
-        && (!folder || make_folder()) && file_writable(sheet, option) && safe(sheet, option, NULL)
+        && (!folder || make_folder()) && file_writable(sheet, option) && safe(sheet, option)
         && draw_all(d, folder ? opt.output : "", sheet);
 }
 
@@ -467,7 +472,7 @@ static int weave(void) {
     Image cloth = { 0 };
     run.generator.repeats = 1;
     int done = open_generator() && file_writable(opt.output, "--output")
-        && safe(opt.output, "--output", NULL)
+        && safe(opt.output, "--output")
         && (run.generator.kind == GENERATOR_CLOTH
             || fail("%s: --repeat is for runs of --recipe cloth", opt.generator))
         && generator_weave(&run.generator, &cloth, opt.repeat, opt.repeat)
@@ -498,7 +503,7 @@ int main(int argc, char **argv) {
     must(open_inputs(argv[0]));
     must(plan_outputs());
     long done = transfer_all(), all = run.garments.count * (opt.pairs ? run.styles.count : 1);
-    if (done && same_file(opt.sheet, opt.output))
+    if (run.sheet_is_a_result)
         die(1, "%s: --sheet would overwrite --output, choose another", opt.sheet);
     must(!done || !*opt.sheet || save_sheet());
     report_files(&run.styles, "--style"), report_files(&run.garments, "--content");

@@ -65,6 +65,7 @@ static int cuda_precision(const Ops *ops) {
 
 const Ops *device_open(int device, int precision) {
     static const char *const names[] = { "auto", "cpu", "naive", "cuda" };
+    if (thread_count() > 1024) device_threads(1024);    /* OMP_NUM_THREADS may ask for a million */
     if (device == DEVICE_CUDA || (device == DEVICE_AUTO && cuda_devices() > 0)) {
         const char *missing = cuda_open(precision);
         if (!missing) return cuda_tables[precision];

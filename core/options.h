@@ -81,8 +81,8 @@ const char *did_you_mean(const char *word, const void *candidates, int count, lo
 /* First thing in main. OpenMP's threads spin while they wait for each other, which takes several
  * times as long where other programs want the same cores, and passive waiting only 10% to 25% more
  * where none does. So, unless OMP_WAIT_POLICY is set, the program sets it and starts itself anew:
- * the library reads it before main. And no file gets the number of a closed stdout, and no limit on
- * files ends the program in mid-write. */
+ * the library reads it before main. And no file gets the number of a closed stdout, and neither a
+ * limit on files nor a reader who has gone ends the program in mid-write. */
 void program_begin(char **argv);
 #endif
 
@@ -102,7 +102,7 @@ void program_begin(char **argv) {
     int open_one = 0;
     while (open_one >= 0 && open_one < 3) open_one = open("/dev/null", O_RDWR);
     if (open_one > 2) close(open_one);
-    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN), signal(SIGPIPE, SIG_IGN);
     if (getenv("OMP_WAIT_POLICY") || setenv("OMP_WAIT_POLICY", "passive", 1)) return;
     execv("/proc/self/exe", argv);      /* returns only where there is no /proc: go on as we are */
 }
@@ -229,7 +229,7 @@ void options_parse(Option *table, int argc, char **argv) {
             die(2, "unknown option '%s'%s: --help lists them all", argv[i],
                 did_you_mean(name, table, count, sizeof *table));
         const char *text = equals ? equals + 1 : o->kind == OPTION_FLAG ? "1"
-                         : i + 1 < argc ? argv[++i] : "";
+                         : i + 1 < argc && !option_find(table, argv[i + 1]) ? argv[++i] : "";
         if (!*text) die(2, "%s needs a value: %.*s", o->name, (int)strcspn(o->help, "\n"), o->help);
         options_set(o, text, "");
         OptionList *list = o->kind == OPTION_TEXTS ? o->value : NULL;

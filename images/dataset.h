@@ -377,7 +377,7 @@ int imageset_keep(ImageSet *set, const char *classes) {
     int good = wanted || fail("%s: out of memory", set->source);
     for (const char *c = classes; good; c = end + 1) {
         long k = strtol(c, &end, 10);
-        good = end > c && (*end == ',' || !*end) && k >= 0 && k < set->classes;
+        good = *c >= '0' && *c <= '9' && (*end == ',' || !*end) && k < set->classes;
         if (good) wanted[k] = 1;
         else fail("'%s' is no list of classes: those of %s are 0 to %d, as in 0,3,6", classes,
                   set->source, set->classes - 1);

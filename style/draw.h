@@ -197,13 +197,16 @@ static void draw_fill(Draw *d, long first, float *spare) {
     if (gan->g_content) d->ops->fill(gan->g.node[gan->g_content].y, 1, DRAW_BATCH);   /* stylegan */
 }
 
-static int draw_save(const Draw *d, const char *folder, long i, const float *pixels) {
+static int draw_save(const Draw *d, const char *folder, long i, const float *pixels,
+                     const char *sheet) {
     const Node *x = &d->gan.g.node[d->gan.g_picture];
     const Image picture = { x->h, x->w, x->c, (float *)pixels, NULL, 0 };
     char name[4300], class[40] = "";
     if (d->classes) snprintf(class, sizeof class, "-class%d", (int)d->class_of[i % d->classes]);
     snprintf(name, sizeof name, "%.4000s/%05ld%s.png", folder, i, class);
-    return image_save(&picture, name);
+    return image_save(&picture, name)
+        && (!same_file(sheet, name) || fail("%s: --sheet would overwrite --output, choose another",
+                                            sheet));
 }
 
 static int draw_sheet(const Draw *d, const char *name, float *pixels, long cells) {
@@ -240,7 +243,7 @@ static inline int draw_all(Draw *d, const char *folder, const char *sheet) {
             const float *pixels = made + i * each;
             if (first + i < cells)
                 memcpy(shown + (first + i) * each, pixels, each * sizeof *pixels);
-            good = !*folder || draw_save(d, folder, first + i, pixels);
+            good = !*folder || draw_save(d, folder, first + i, pixels, sheet);
         }
     }
     good = good && (!*sheet || draw_sheet(d, sheet, shown, cells));

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATCHES = 1, GRAM = 2, GENERATOR = 4, ADAIN = 8, DRAW = 16, STYLED = PATCHES | GRAM | ADAIN,
-       PAINTS = STYLED | GENERATOR };
+enum { PATCHES = 1, GRAM = 2, GENERATOR = 4, ADAIN = 8, DRAW = 16, WEAVES = 32,   /* --repeat */
+       STYLED = PATCHES | GRAM | ADAIN, PAINTS = STYLED | GENERATOR };
 enum { AUTO, PAINT, PRINT };                                    /* --mode */
 enum { OFF, LUMINANCE, COVARIANCE };                            /* --preserve-color */
 
@@ -40,14 +40,14 @@ static Option table[] = {
         "a painting, a textile, a .pat pattern; may be given several times." NEXT_LINE
         "A folder: every picture in each of its styles, as OUTPUT/content-style.png"),
     TEXTS_OPTION("--pattern-from", &opt.styles, STYLED, "another name for --style"),
-    TEXT_OPTION("--style-weights", &opt.style_weights, "", PAINTS,
+    TEXT_OPTION("--style-weights", &opt.style_weights, "", PAINTS | WEAVES,
         "shares of several styles, as in 2,1 (default equal; cloth: the first style)"),
     WORD_OPTION("--mode", &opt.mode, "auto paint print", "auto", STYLED,
         "paint all of the picture, print on the garment, auto: if there is one"),
-    TEXT_OPTION("--generator", &opt.generator, "", GENERATOR | ADAIN | DRAW,
+    TEXT_OPTION("--generator", &opt.generator, "", GENERATOR | ADAIN | DRAW | WEAVES,
         "a run's folder, or its checkpoint: ./train --recipe cloth, style, cyclegan," NEXT_LINE
         "pattern, adain; without --content dcgan, cloth and all others that draw out of noise"),
-    INT_OPTION("--repeat", &opt.repeat, "0", 0, 8192, GENERATOR,
+    INT_OPTION("--repeat", &opt.repeat, "0", 0, 7064, GENERATOR | WEAVES,
         "without --content: N x N pixels of cloth whose edges meet, to be printed side by side"),
     INT_OPTION("--count", &opt.count, "64", 1, 100000, DRAW, "how many pictures are drawn"),
     TEXT_OPTION("--classes", &opt.classes, "", DRAW,
@@ -103,13 +103,13 @@ static Option table[] = {
     WORD_OPTION("--optimizer", &opt.optimizer, "adam lbfgs", "adam", GRAM, "adam or lbfgs"),
     TEXT_OPTION("--init", &opt.init, "content", GRAM,
         "start from the content, from noise, or from a picture"),
-    SEED_OPTION("--seed", &opt.seed, "1", PATCHES | GRAM | GENERATOR | DRAW,
+    SEED_OPTION("--seed", &opt.seed, "1", PATCHES | GRAM | GENERATOR | DRAW | WEAVES,
         "another seed draws another print, or other pictures"),
     WORD_OPTION("--device", &opt.device, DEVICE_WORDS, "auto", 0,
         "cuda: an NVIDIA GPU; cpu; naive: the textbook loops; auto: cuda if there is one"),
     WORD_OPTION("--precision", &opt.precision, PRECISION_WORDS, "float32", 0,
         "cuda's matrix products: float32; faster and coarser: tf32, bf16"),
-    INT_OPTION("--tile", &opt.tile, "0", 0, 16384, GENERATOR | ADAIN,
+    INT_OPTION("--tile", &opt.tile, "0", 0, 16384, GENERATOR | ADAIN | WEAVES,
         "in pieces of N x N pixels, for pictures larger than memory; they overlap, and" NEXT_LINE
         "no seam shows. 0: at once, and in pieces where it does not fit"),
     INT_OPTION("--threads", &opt.threads, "0", 0, 1024, 0,
@@ -134,6 +134,7 @@ static inline double chosen(const char *name, double otherwise) {
 static inline const char *method_names(unsigned jobs) {
     static char text[64];
     char *end = text;
+    jobs &= ~(unsigned)WEAVES;
     for (const char *name = table->words; jobs; jobs >>= 1, name += strcspn(name, " ") + 1)
         if (jobs & 1)
             end += sprintf(end, "%s%.*s", end > text ? ", " : "", (int)strcspn(name, " "), name);
@@ -165,7 +166,7 @@ static inline void print_help(void) {
         "options (methods before a colon: only these use it):");
     for (Option *o = table; o->name; o++) {
         size_t room = strlen(o->help) + 80;
-        char *help = o->jobs && o->jobs != PAINTS ? malloc(room) : NULL;
+        char *help = o->jobs && (o->jobs & PAINTS) != PAINTS ? malloc(room) : NULL;
         if (help) snprintf(help, room, "%s: %s", method_names(o->jobs), o->help), o->help = help;
     }
     options_help(table, NULL);
@@ -212,6 +213,11 @@ static inline void check_options(void) {
         { opt.pairs && (styles > 1 || *opt.style_weights), "--style: the pictures of a folder are "
           "not mixed: expected no other --style beside it, and no --style-weights" },
         { repeats && *opt.content, "--repeat and --content: expected one of them" },
+        { repeats && *opt.sheet, "--repeat and --sheet: expected one of them" },
+        { opt.scale > 0 && opt.scale < 0.125, "--style-scale: expected 0, or 0.125 to 64" },
+        { opt.scale > 8 && opt.job == PATCHES, "--style-scale: patches takes 0.125 to 8" },
+        { opt.job == PATCHES && given("--content-weight") && opt.content_weight > 1,
+          "--content-weight: patches takes 0 to 1" },
         { repeats && opt.repeat % STYLE_MULTIPLE, "--repeat: expected a multiple of 8" },
         { repeats && !picture_kind(opt.output),
           "--repeat: expected an --output that ends in .png or .jpg" },
@@ -226,9 +232,10 @@ static inline void check_options(void) {
           strlen(opt.sheet) > 3900, "a path is too long" } };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (rules[i].wrong) die(2, "%s; see --help", rules[i].what);
-    const Option *unused = option_not_for(table, opt.job);
+    const Option *unused = option_not_for(table, repeats ? WEAVES : opt.job);
     char method[64];
     check_masks();
+    if (unused && repeats) die(2, "%s is not used by --repeat; see --help", unused->name);
     if (unused)
         die(2, "%s is not used by --method %s, only by %s; see --help", unused->name,
             option_text(&table[0], method), method_names(unused->jobs));

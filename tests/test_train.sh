@@ -107,6 +107,18 @@ check "--overwrite starts anew" logged "$tmp/over" 1
 for name in metrics.json mixing.png; do echo old >"$tmp/over/$name"; done
 good "--overwrite of measures" $data --steps 1 --out "$tmp/over" --overwrite
 for name in metrics.json mixing.png; do check "of the old run no $name stays" [ ! -e "$tmp/over/$name" ]; done
+mkdir -p "$tmp/mine/samples" && for name in report.html notes.tmp-7 samples/step-7-guide.png; do echo precious >"$tmp/mine/$name"; done
+bad "--out holds a stranger's report" 1 "mine/report.html: this file is no run's" $quick --out "$tmp/mine"
+check "which stays" grep -q precious "$tmp/mine/report.html"
+good "--overwrite of it" $quick --out "$tmp/mine" --overwrite
+check "takes no file of another name" grep -q precious "$tmp/mine/notes.tmp-7" "$tmp/mine/samples/step-7-guide.png"
+rm -r "$tmp/mine"
+cp -r "$tmp/over" "$tmp/blocked" && rm -r "$tmp/blocked/samples" && echo file >"$tmp/blocked/samples"
+bad "--overwrite where samples is a file" 1 "samples" $quick --out "$tmp/blocked" --overwrite
+check "the old checkpoint stays" [ -e "$tmp/blocked/checkpoint.safetensors" ]
+bad "--out without its value" 2 "--out needs a value" $quick --out --overwrite
+./train $quick --out "$tmp/piped" 2>"$tmp/err" | true
+check "nobody reads its lines: it goes on" [ -e "$tmp/piped/checkpoint.safetensors" ]
 ./train $data --steps 1 --log-every 1 --out "$tmp/over" --overwrite <&- >&- 2>&-
 check "with everything closed, the log is a log" [ "$(sed -n '2s/,.*//p' "$tmp/over/log.csv")" = 1 ]
 ./train --resume "$tmp/over" --steps 3 <&- >"$tmp/log" 2>&1

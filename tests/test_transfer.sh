@@ -113,6 +113,8 @@ bad "shares of no style" 1 "expected one above 0" $repeat "$tmp/new.png" --style
 bad "three shares of two styles" 1 "expected 2 numbers from 0" $repeat "$tmp/new.png" --style-weights 1,1,1
 bad "shares of one style" 2 "is not used by a generator of --recipe cloth" --generator "$tmp/cloth" --repeat 64 --output "$tmp/new.png" --style-weights 1
 bad "a repeat and garments" 2 "repeat and --content" $repeat "$tmp/new.png" --content "$tmp/shirt.tga"
+bad "a repeat and a sheet" 2 "repeat and --sheet" $repeat "$tmp/new.png" --sheet "$tmp/new2.png"
+bad "a repeat and a mask" 2 "mask is not used by --repeat" $repeat "$tmp/new.png" --mask "$tmp/shirt.tga"
 bad "a repeat of 60" 2 "multiple of 8" --generator "$tmp/cloth" --repeat 60 --output "$tmp/new.png"
 bad "a repeat in a folder" 2 "an --output that ends in" $repeat "$tmp/folder"
 bad "a repeat of another recipe" 1 "for runs of --recipe cloth" --generator "$tmp/pattern" --repeat 64 --output "$tmp/new.png"
@@ -142,6 +144,8 @@ check "of the training's size" [ "$(size_of "$tmp/drawn/00063.png")" = 28x28 ]
 check "with the training's seed the sheet is samples.png" cmp -s "$tmp/drawn/sheet.png" "$tmp/dcgan/samples.png"
 check "the folder and the sheet are named" [ "$(grep -c "drawn" "$tmp/log")" = 2 ]
 good "another seed, one thread" $draws "$tmp/drawn2" --seed 7 --count 20 --threads 1
+./transfer $draws "$tmp/drawn3" --count 2 --sheet "$tmp/drawn3/00001.png" >"$tmp/log" 2>"$tmp/err"; status=$?
+check "a sheet over a drawn picture: status $status" [ "$status" -eq 1 ]
 good "the sheet alone, two threads" $draws "$tmp/sheet.png" --seed 7 --count 20 --threads 2
 check "the same bits" cmp -s "$tmp/drawn2/sheet.png" "$tmp/sheet.png"
 check "other pictures" [ "$(cmp -s "$tmp/drawn/00000.png" "$tmp/drawn2/00000.png"; echo $?)" = 1 ]
@@ -456,7 +460,9 @@ bad "a style and a generator of one style" 1 "expected a checkpoint of ./train -
 bad "--method" 2 "patches, gram, generator, adain or draw" $patches --method magic --style "$tmp/style.tga" --output "$new"
 bad "--method generator without one" 2 "generator and draw need --generator" $patches --method generator --style "$tmp/style.tga" --output "$new"
 bad "--mode" 2 "auto, paint or print" $patches --mode draw --style "$tmp/style.tga" --output "$new"
-bad "--style-scale" 1 "style_scale\|style-scale" $patches --style "$tmp/style.tga" --style-scale 50 --output "$new"
+bad "--style-scale" 2 "patches takes 0.125 to 8" $patches --style "$tmp/style.tga" --style-scale 50 --output "$new"
+bad "--style-scale too small" 2 "expected 0, or 0.125 to 64" $patches --style "$tmp/style.tga" --style-scale 0.01 --output "$new"
+bad "--content-weight of patches" 2 "patches takes 0 to 1" $patches --style "$tmp/style.tga" --content-weight 5 --output "$new"
 bad "a result over the style" 1 "overwrite the file of --style" $patches --style "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
 bad "a sheet over the style" 1 "overwrite the file of --style" $patches --style "$tmp/in/a.png" --sheet "$tmp/in/../in/a.png"
 bad "--preserve-color blue" 2 "expected off, luminance or covariance" $patches --style "$tmp/style.tga" --preserve-color blue --output "$new"
@@ -587,16 +593,24 @@ good "a transparent style, painted" --mode paint --style "$tmp/alpha.tga" --cont
 check "says what becomes of its ground" grep -q "alpha.tga: its transparent ground is painted white" "$tmp/log"
 good "a transparent style, by gram" --method gram --steps 1 --style "$tmp/alpha.tga" --content "$shirt" --size 40 --output "$tmp/c.png"
 check "says so too" grep -q "alpha.tga: its transparent ground is painted white" "$tmp/log"
+mkdir "$tmp/links" "$tmp/linked" && cp "$tmp/in/a.png" "$tmp/links/a.png" && cp "$tmp/in/a.png" "$tmp/linked/a.png" && ln -s ../linked/a.png "$tmp/links/c.png"
+./transfer --generator "$run" --content "$tmp/links" --output "$tmp/linked" >"$tmp/log" 2>"$tmp/err"; status=$?
+check "a result over another garment: status $status" [ "$status" -eq 1 ]
+check "a result over another garment: says so" grep -q "linked/a.png: --output would overwrite the file of --content" "$tmp/err"
+check "a result over another garment: it is unharmed" cmp -s "$tmp/in/a.png" "$tmp/linked/a.png"
+./transfer --generator "$run" --content "$tmp/links" --output "$tmp/clash" --sheet "$tmp/clash/a.png" >"$tmp/log" 2>"$tmp/err"; status=$?
+check "a sheet over a result: status $status" [ "$status" -eq 1 ]
+check "a sheet over a result: says so" grep -q "clash/a.png: --sheet would overwrite --output" "$tmp/err"
 bad "a picture over itself" 1 "choose another" --generator "$run" --content "$tmp/in/a.png" --output "$tmp/in/../in/a.png"
 bad "too many pixels" 1 "smaller --size" --generator "$run" --content "$shirt" --output "$new" --size 16384
-bad "too many pixels to paint" 1 "larger --style-scale" --generator "$run" --content "$shirt" --output "$new" --style-scale 0.01
+bad "too many pixels to paint" 1 "larger --style-scale" --generator "$run" --content "$shirt" --output "$new" --size 8192 --style-scale 0.125
 good "enough memory" --generator "$run" --content "$shirt" --output "$tmp/a.png" --threads 1 --style-scale 0.4 --device cpu
 (ulimit -v 90000; ./transfer --generator "$run" --content "$shirt" --output "$tmp/b.png" --threads 1 --style-scale 0.4 --device cpu) \
     >"$tmp/log" 2>"$tmp/err"; status=$?
 check "memory for a piece: status $status" [ "$status" -eq 0 ]
 check "memory for a piece: it goes in pieces" grep -q "pieces of" "$tmp/log"
 check "memory for a piece: the same picture" cmp -s "$tmp/a.png" "$tmp/b.png"
-(ulimit -v 45000; ./transfer --generator "$run" --content "$shirt" --output "$new" --threads 1 --style-scale 0.1 --device cpu) \
+(ulimit -v 45000; ./transfer --generator "$run" --content "$shirt" --output "$new" --threads 1 --style-scale 0.125 --device cpu) \
     >"$tmp/log" 2>"$tmp/err"; status=$?
 check "too little memory: status $status" [ "$status" -eq 1 ]
 check "too little memory: one line" lines "$tmp/err" 1

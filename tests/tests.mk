@@ -20,7 +20,7 @@ OBJECTS = gan gan_double images train transfer
 
 build/asan/%:                           EXTRA = $(SANE)
 build/asan/gan_double.o build/asan/validate: EXTRA = $(SANE) -Dreal=double
-build/asan/images.o:                    EXTRA = $(SANE) -DIMAGES_IMPLEMENTATION -x c
+build/asan/images.o:                    EXTRA = $(SANE) $(ZEROS) -DIMAGES_IMPLEMENTATION -x c
 build/asan/train.o build/asan/transfer.o: EXTRA = $(SANE) $(IN_IMAGES)
 # In loops over numbers the check for pointers that wrap around takes more than half of the time, and sees nothing
 # that AddressSanitizer does not: the readers of files keep it.

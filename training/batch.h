@@ -211,7 +211,7 @@ static int style_crop(const Run *run, float *to, const float u[5]) {
     Image crop, fitted;
     int shorter = fmin(from->h, from->w);
     double scale = as_is || !(run->style_scale > 0) ? 1 : run->style_scale;
-    int least = fmin(lround(size * scale), shorter);
+    int least = fmin(fmax(1, lround(size * scale)), shorter);
     int most = as_is ? least : fmin(least * 5 / 4, shorter);
     int side = least + (int)(u[1] * (most - least + 1));
     int y = u[2] * (from->h - side + 1), x = u[3] * (from->w - side + 1);

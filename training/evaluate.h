@@ -307,7 +307,7 @@ static void save_rows(const Run *run, const char *contents, const Row *row, int 
     }
     fprintf(file, "  }\n}\n");
     must(file_end(&w, 1));
-    printf("written to %s\n", path);
+    tell("written to %s", path);
 }
 
 /* ---------------------------------------------------------------- generators of pictures */
@@ -386,8 +386,8 @@ static void evaluate_pictures(Run *run) {
     int rows = 0;
     evaluation_open(&e, run);
     long others = e.split ? run->set.count : run->set.count / 2;
-    printf("%d pictures of %s against %ld of %s, judged by %s\n", run->samples, run->evaluate,
-           e.reference.n, e.split ? e.test.source : "half of the data", run->classifier);
+    tell("%d pictures of %s against %ld of %s, judged by %s", run->samples, run->evaluate,
+         e.reference.n, e.split ? e.test.source : "half of the data", run->classifier);
     for (int kind = MADE; kind < SETS; kind++) {
         int from = kinds[kind].from, spoiled = kinds[kind].noise > 0;
         if (from == CONTENTS && !e.unpaired && (!e.drawings || spoiled)) continue;
@@ -567,8 +567,8 @@ static void evaluate_prints(Run *run) {
             else add_motifs(run, r, x, style->pixels, 1, style->h, style->w, weight);
         }
     }
-    printf("motifs of 16 and 32 pixels in %d pictures of %s in each of %d styles against %s\n",
-           run->samples, run->evaluate, styles, run->style);
+    tell("motifs of 16 and 32 pixels in %d pictures of %s in each of %d styles against %s",
+         run->samples, run->evaluate, styles, run->style);
     save_rows(run, NULL, row, rows);
     free(x), free(bank);
 }
@@ -616,9 +616,10 @@ static inline void compress(Run *run) {
     st_close(&file);
     if (!good) die(1, "%s: %s", from, error_text());
     if (stat(from, &before) || stat(out, &after)) die(1, "%s: %s", out, strerror(errno));
-    printf("%s: %.1f kB; its generator: %ld numbers, %.1f kB as float32\n"
-           "%s: %.1f kB; of %ld weights %ld are zero (%.1f%%)\n", from, before.st_size / 1e3,
-           report.numbers, 4 * report.numbers / 1e3, out, after.st_size / 1e3, report.weights,
-           report.zeros, report.weights ? 100. * report.zeros / report.weights : 0);
+    tell("%s: %.1f kB; its generator: %ld numbers, %.1f kB as float32", from, before.st_size / 1e3,
+         report.numbers, 4 * report.numbers / 1e3);
+    tell("%s: %.1f kB; of %ld weights %ld are zero (%.1f%%)", out, after.st_size / 1e3,
+         report.weights, report.zeros,
+         report.weights ? 100. * report.zeros / report.weights : 0);
 }
 #endif

@@ -13,7 +13,6 @@
 #include "training/sheets.h"
 #include <dirent.h>
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <limits.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -26,8 +25,14 @@ static void folder_lock(Run *run) {
             run->lock < 0 ? strerror(errno) : "another ./train is writing there");
 }
 
-/* The step of a file that is named like checkpoint-000500.safetensors, or -1 */
+/* The step of a file that is named like checkpoint-000500.safetensors or step-000500.png, or -1 */
 enum { NUMBERED = 60 };
+static long sheet_step(const char *name) {
+    char is[NUMBERED];
+    long step = strncmp(name, "step-", 5) ? -1 : atol(name + 5);
+    snprintf(is, NUMBERED, "step-%06ld.png", step);
+    return strcmp(name, is) ? -1 : step;
+}
 static long numbered_step(const char *name, char is[NUMBERED]) {
     long step = -1;
     sscanf(name, "checkpoint-%9ld", &step);
@@ -62,6 +67,25 @@ static void keep_other(const Run *run) {
             "it, or --overwrite", path, run->out);
 }
 
+/* What a run writes, beside its numbered files */
+static const char *const own_files[] = {
+    "options.txt", "checkpoint.safetensors", "samples.png", "losses.png", "log.csv", "report.html",
+    "metrics.json", "mixing.png" };
+enum { OWN_FILES = 8, CHECKPOINT = 1 };
+
+/* In a folder without the options.txt of a run, such files are somebody else's. */
+static void keep_strangers(const Run *run) {
+    char path[RUN_PATH], begin[10] = "";
+    size_t bytes;
+    FILE *options = file_open(in_folder(run, path, "options.txt"), &bytes);
+    int written = options && fgets(begin, sizeof begin, options) && !strcmp(begin, "--recipe ");
+    if (options) fclose(options);
+    for (int i = 0; i < OWN_FILES && !written && !run->overwrite; i++)
+        if (i != CHECKPOINT && !access(in_folder(run, path, own_files[i]), F_OK))
+            die(1, "%s: this file is no run's and would be replaced: choose another --out, or "
+                "--overwrite", path);
+}
+
 /* Chooses --out, and refuses it where it holds another run. A run that goes on in its own folder
  * locks it. */
 static inline void folder_open(Run *run) {
@@ -83,6 +107,7 @@ static inline void folder_open(Run *run) {
     run->home = *from && same_file(run->origin, run->out);           /* be it from a copy */
     if (run->dry_run) return;
     if (!run->same && !(numbered && run->home)) keep_other(run);
+    keep_strangers(run);
     if (run->home && !parallel_rank()) folder_lock(run);   /* before the weights are read */
 }
 
@@ -98,19 +123,20 @@ static inline int folder_is_complete(const Run *run) {
 /* Removes what a killed run left half written, and the sheets after step `last`; -1: and the files
  * of another run, so that nothing of it can pass for the new one's */
 static void folder_clean(const Run *run, long last) {
-    static const char *const old[] = { "checkpoint.safetensors", "samples.png", "losses.png",
-                                       "log.csv", "report.html", "metrics.json", "mixing.png" };
     static const char *const subs[] = { ".", "samples" };
     char path[RUN_PATH], name[300];
-    for (int i = 0; i < 7 && last < 0; i++) unlink(in_folder(run, path, old[i]));
+    for (int i = CHECKPOINT; i < OWN_FILES && last < 0; i++)
+        unlink(in_folder(run, path, own_files[i]));
     if (last < 0) numbered_count(run, -1, name);
     for (int sub = 0; sub < 2; sub++) {
         DIR *folder = opendir(in_folder(run, path, subs[sub]));
         for (struct dirent *e; folder && (e = readdir(folder));) {
-            const char *n = e->d_name;
+            char *n = e->d_name, *half = strstr(n, ".tmp-"), is[NUMBERED];
             snprintf(name, sizeof name, "%s/%s", subs[sub], n);
-            long step = sub && !strncmp(n, "step-", 5) ? atol(n + 5) : -1;
-            if (!fnmatch("*.tmp-[0-9]*", n, 0) || step > last) unlink(in_folder(run, path, name));
+            if (half) *half = 0;
+            int own = sheet_step(n) >= 0 || numbered_step(n, is) >= 0;
+            for (int i = 0; i < OWN_FILES; i++) own |= !strcmp(n, own_files[i]);
+            if ((half && own) || (sub && sheet_step(n) > last)) unlink(in_folder(run, path, name));
         }
         if (folder) closedir(folder);
     }
@@ -135,9 +161,10 @@ static void save_options(const Run *run) {
  * lost */
 static void log_open(Run *run) {
     char path[RUN_PATH], line[512];
+    size_t bytes;
     FileWrite w;
     snprintf(path, sizeof path, "%.4000s/log.csv", run->origin);
-    FILE *from = run->gan.step ? fopen(path, "r") : NULL;
+    FILE *from = run->gan.step ? file_open(path, &bytes) : NULL;
     FILE *to = file_begin(&w, in_folder(run, path, "log.csv"));
     must(to != NULL);
     fprintf(to, "step,loss_d,loss_g,d_real,d_fake,norm_d,norm_g,batch_std");
@@ -186,9 +213,9 @@ static inline void folder_begin(Run *run) {
     folder_lock(run);
     if (!run->home) keep_other(run);        /* one that has come to its end since we began */
     int back = run->home && !run->same;     /* to an older checkpoint in its folder, or a copy */
-    folder_clean(run, !run->home ? -1 : back ? run->gan.step : LONG_MAX);
     must(folder_make(in_folder(run, path, "samples")));
-    save_options(run);
+    save_options(run);                      /* what can fail comes first: then the old run goes */
+    folder_clean(run, !run->home ? -1 : back ? run->gan.step : LONG_MAX);
     if (back) save_checkpoint(run);         /* before the log is cut to its step */
     log_open(run);
 }

@@ -52,9 +52,9 @@ static void print_networks(const Run *run) {
     const ImageSet *set = &run->set;
     int stored = set->stored_c + (set->mask != NULL);
     double bytes = 1. * set->count * set->stored_h * set->stored_w * stored;
-    printf("recipe %s: %s\ndata %s: %ld pictures of %dx%dx%d\ndevice %s\n", run->recipe->name,
-           run->recipe->summary, run->data, set->count, set->h, set->w, set->c,
-           device_name(gan->ops));
+    tell("recipe %s: %s", run->recipe->name, run->recipe->summary);
+    tell("data %s: %ld pictures of %dx%dx%d", run->data, set->count, set->h, set->w, set->c);
+    tell("device %s", device_name(gan->ops));
     printf("G %ld parameters, %.1f million multiplications a picture; D %ld parameters; "
            "memory: networks %.0f MB, pictures %.0f MB\n", gan->g.parameters,
            net_multiplications(&gan->g) / 1e6, gan->d.parameters, gan_bytes(gan) / 1e6,
@@ -98,13 +98,13 @@ static inline void load_weights(Run *run) {
     int steps = run->options.steps;
     if (*run->from) {
         must(gan_load(gan, run->from));
-        printf("resumed %s at step %ld\n", run->from, gan->step);
+        tell("resumed %s at step %ld", run->from, gan->step);
     } else if (*run->init_from) {
         char path[RUN_PATH];
         checkpoint_path(path, "--init-from", run->init_from);
         if (!gan_load(gan, path)) die(1, "--init-from %s", error_text());
         gan_begin_anew(gan);
-        printf("first weights from %s\n", path);
+        tell("first weights from %s", path);
     }
     int killed_late = gan->step == steps && run->same && !folder_is_complete(run);
     if (gan->step >= steps && !run->dry_run && !killed_late)

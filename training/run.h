@@ -326,6 +326,8 @@ static inline void run_settle(Run *run) {
     if (o->size % r->multiple)
         die(2, "--size %d: the recipe %s needs a multiple of %d", o->size, r->name, r->multiple);
     refuse_of_other_recipes(run);
+    if (run->style_scale > 0 && run->style_scale < 0.125)
+        die(2, "--style-scale %g: expected 0, or 0.125 to 32", run->style_scale);
     if (o->batch % ranks)
         die(2, "--batch %d: expected a multiple of %d, since each of the %d ranks takes an equal "
             "share", o->batch, ranks, ranks);

@@ -411,6 +411,10 @@ int main(int count, char **argument) {
         if (!t) continue;
         r.count = count_of(r.shape);
         r.want = values(exact ? exact : r.shape, r.count);
+        for (long k = 0; k < r.count; k++)
+            if (!isfinite(r.want[k]))
+                die(1, "%s: the result '%.150s' holds numbers that are not finite: no golden file "
+                       "of ours, make it again", against, name);
         if (check(&r, t)) right++; else wrong++;
         free(r.want), free(r.got);
     }
