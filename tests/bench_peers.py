@@ -4,7 +4,8 @@
 
 after `make build/bench`, whose `serve` does our side. Each peer that this Python can import takes part, each in a process of its own: peak
 memory is a process's. TensorFlow runs the step as one graph (tf.function), and once more compiled by XLA; JAX compiles it (jit). All wait
-passively for their threads where they can be told to (OMP_WAIT_POLICY=passive: several programs take turns on the same cores).
+passively for their threads where they can be told to (OMP_WAIT_POLICY=passive, GOMP_SPINCOUNT=3000 as in ./train: several programs take
+turns on the same cores).
 """
 import argparse, datetime, importlib.metadata, importlib.util, os, shlex, statistics, subprocess, sys, time
 option = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -16,7 +17,7 @@ option.add_argument('--only', choices=NETWORKS)
 option.add_argument('--peer', nargs=2, metavar=('NAME', 'NETWORK'), help=argparse.SUPPRESS)      # the process of a peer
 o = option.parse_args()
 BATCH, LATENT = 64, 100
-os.environ.update(OMP_NUM_THREADS=str(o.threads), OMP_WAIT_POLICY='passive', TF_CPP_MIN_LOG_LEVEL='3', CUDA_VISIBLE_DEVICES='', JAX_PLATFORMS='cpu')
+os.environ.update(OMP_NUM_THREADS=str(o.threads), OMP_WAIT_POLICY='passive', GOMP_SPINCOUNT='3000', TF_CPP_MIN_LOG_LEVEL='3', CUDA_VISIBLE_DEVICES='', JAX_PLATFORMS='cpu')
 
 
 def tensorflow_step(network, xla):

@@ -28,7 +28,7 @@ TYPICAL = ('D28 conv 64->128 k5 s2', 'G64 transposed 256->128 k4 s2', 'conv 128-
 BENCH = os.environ.get('BENCH', 'build/bench')
 PASSES = 'forward', 'grad input', 'grad weight'
 os.environ['OMP_NUM_THREADS'] = str(o.threads)
-os.environ['OMP_WAIT_POLICY'] = 'passive'      # two programs take turns on the same cores: neither may spin while it waits
+os.environ.update(OMP_WAIT_POLICY='passive', GOMP_SPINCOUNT='3000')       # as ./train has it: two programs take turns on the same cores
 warnings.filterwarnings('ignore')              # PyTorch 2.9 renames the tf32 switches and keeps the old names, which 1.13 knows
 import resource
 try:

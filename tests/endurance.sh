@@ -261,7 +261,7 @@ done >"$tmp/memory" 2>/dev/null
 wait $victim; status=$?
 check "a long run: status $status" [ "$status" = 0 ]
 # least: resident memory between two checkpoints and sheets, which take some for a moment; peak: with them
-awk -v half="$((steps / 2))" 'NF == 4 { h = $1 > half; n++; if (!least[h] || $3 < least[h]) least[h] = $3; peak[h] = $2; if (n == 1) first = $1; if (n == 1 || $4 < few) few = $4; if ($4 > many) many = $4; last = $1 }
+awk -v half="$((steps / 2))" 'NF == 4 && $4 > 0 { h = $1 > half; n++; if (!least[h] || $3 < least[h]) least[h] = $3; peak[h] = $2; if (n == 1) first = $1; if (n == 1 || $4 < few) few = $4; if ($4 > many) many = $4; last = $1 }
      END { print n + 0, first + 0, last + 0, least[0] + 0, least[1] + 0, peak[0] + 0, peak[1] + 0, few + 0, many + 0 }' "$tmp/memory" >"$tmp/line"
 read -r looks first last least1 least2 peak1 peak2 few many <"$tmp/line"
 echo "$steps steps, looked at $looks times from step $first to $last: resident memory at least $least1 kB in the first half and $least2 kB in the second," \

@@ -285,6 +285,7 @@ check "5 pictures" grep -q ': 5 pictures' "$tmp/log"
 for style in "$tmp/styles" "$tmp/styles/dots.pat" "$tmp/kept/losses.png" synthetic synthetic:5; do
     good "--style $style" $paint --steps 2 --style "$style" --out "$tmp/run" --overwrite
 done
+bad "--style-scale too small" 2 "expected 0, or 0.125 to 32" $paint --steps 2 --style "$tmp/styles" --style-scale 0.001 --out "$tmp/new"
 good "style from pictures onto pictures" --recipe style --data "$tmp/flat" --style "$tmp/flat/a.tga" --size 16 --batch 2 \
     --steps 2 --style-scale 0.5 --augment flip,rotation=10 --out "$tmp/run" --overwrite
 cp "$tmp/flat/a.tga" "$tmp/styles/b.tga" && cp -r "$tmp/flat" "$tmp/mixed" && echo text >"$tmp/mixed/notes.png"

@@ -6,7 +6,7 @@
  * repaints the test part and is measured against the pictures that these are to become like; a
  * printer of styles by its motifs against crops of its style. Beside it stand yardsticks, measured
  * in the same way: other real pictures, which is the floor, and pictures that were spoiled on
- * purpose. Which pictures are drawn follows from the run's --seed and --samples alone. */
+ * purpose. Which pictures are drawn follows from the run's --seed, --samples and --batch. */
 #ifndef EVALUATE_H
 #define EVALUATE_H
 #include "core/checkpoint.h"

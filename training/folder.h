@@ -25,19 +25,14 @@ static void folder_lock(Run *run) {
             run->lock < 0 ? strerror(errno) : "another ./train is writing there");
 }
 
-/* The step of a file that is named like checkpoint-000500.safetensors or step-000500.png, or -1 */
+/* The step of a file that is named like checkpoint-000500.safetensors or step-000500.png, or < 0.
+ * is: the name that such a file has */
 enum { NUMBERED = 60 };
-static long sheet_step(const char *name) {
-    char is[NUMBERED];
-    long step = strncmp(name, "step-", 5) ? -1 : atol(name + 5);
-    snprintf(is, NUMBERED, "step-%06ld.png", step);
-    return strcmp(name, is) ? -1 : step;
-}
-static long numbered_step(const char *name, char is[NUMBERED]) {
-    long step = -1;
-    sscanf(name, "checkpoint-%9ld", &step);
-    snprintf(is, NUMBERED, "checkpoint-%06ld.safetensors", step);
-    return strcmp(name, is) ? -1 : step;
+#define CHECKPOINT_NAME "checkpoint-%06ld.safetensors"
+static long numbered_step(const char *name, const char *format, char is[NUMBERED]) {
+    const char *dash = strchr(name, '-');
+    snprintf(is, NUMBERED, format, dash ? atol(dash + 1) : -1);
+    return strcmp(name, is) ? -1 : atol(dash + 1);
 }
 
 /* How many numbered checkpoints are in the folder, and the first of them. Those after step `last`
@@ -48,7 +43,7 @@ static int numbered_count(const Run *run, long last, char first[NUMBERED]) {
     char path[RUN_PATH], name[NUMBERED];
     DIR *folder = opendir(run->out);
     for (struct dirent *e; folder && (e = readdir(folder));) {
-        long step = numbered_step(e->d_name, name);
+        long step = numbered_step(e->d_name, CHECKPOINT_NAME, name);
         if (step > last) unlink(in_folder(run, path, name));
         if (step < 0 || step > last) continue;
         if (step < least) least = step, strcpy(first, name);
@@ -92,7 +87,7 @@ static inline void folder_open(Run *run) {
     const char *from = run->from, *slash = strrchr(from, '/'), *file = slash ? slash + 1 : from;
     int out_given = option_given(run->table, "--out"), folders = 0;
     char path[RUN_PATH], name[NUMBERED];
-    int numbered = numbered_step(file, name) >= 0;
+    int numbered = numbered_step(file, CHECKPOINT_NAME, name) >= 0;
     strcpy(run->origin, slash ? from : ".");
     if (slash) run->origin[slash - from] = 0;
     if (out_given == 2) run->folders[folders++] = run->out;
@@ -134,9 +129,10 @@ static void folder_clean(const Run *run, long last) {
             char *n = e->d_name, *half = strstr(n, ".tmp-"), is[NUMBERED];
             snprintf(name, sizeof name, "%s/%s", subs[sub], n);
             if (half) *half = 0;
-            int own = sheet_step(n) >= 0 || numbered_step(n, is) >= 0;
+            long sheet = numbered_step(n, "step-%06ld.png", is);
+            int own = sheet >= 0 || numbered_step(n, CHECKPOINT_NAME, is) >= 0;
             for (int i = 0; i < OWN_FILES; i++) own |= !strcmp(n, own_files[i]);
-            if ((half && own) || (sub && sheet_step(n) > last)) unlink(in_folder(run, path, name));
+            if ((half && own) || (sub && sheet > last)) unlink(in_folder(run, path, name));
         }
         if (folder) closedir(folder);
     }
@@ -194,7 +190,7 @@ static int save_checkpoint(Run *run) {
     int good = gan_save(gan, in_folder(run, path, "checkpoint.safetensors"), meta, n);
     if (good) run->same = 1;
     if (good && keep) {
-        snprintf(name, sizeof name, "checkpoint-%06ld.safetensors", gan->step);
+        snprintf(name, sizeof name, CHECKPOINT_NAME, gan->step);
         unlink(in_folder(run, other, name));
         if (link(path, other)) good = gan_save(gan, other, meta, n);  /* a disk without links */
         /* where it went back, the later ones stay until it has a step of its own */
