@@ -78,11 +78,12 @@ void options_help(const Option *table, const char *otherwise);
  * "" where none is near. */
 const char *did_you_mean(const char *word, const void *candidates, int count, long stride);
 
-/* First thing in main. OpenMP's threads spin while they wait for each other. For long that takes
- * several times as long where other programs want the same cores, and not at all a third more where
- * none does. So, unless OMP_WAIT_POLICY is set, the program lets them spin a moment and then sleep,
- * and starts itself anew: the library reads it before main. And no file gets the number of a closed
- * stdout, and neither a limit on files nor a reader who has gone ends the program in mid-write. */
+/* First thing in main. OpenMP's threads wait for each other many times in a step. If they spin all
+ * that time, a step takes several times as long when another program wants the same cores; if they
+ * sleep at once, it takes up to a third longer on an idle machine. So, unless OMP_WAIT_POLICY is
+ * set, the program lets them spin a moment and then sleep. For that it starts itself anew: the
+ * library reads the variables before main. Besides, no file gets the number of a closed stdout, and
+ * neither a limit on files nor a reader who has gone ends the program in mid-write. */
 void program_begin(char **argv);
 #endif
 
@@ -104,7 +105,7 @@ void program_begin(char **argv) {
     if (open_one > 2) close(open_one);
     signal(SIGXFSZ, SIG_IGN), signal(SIGPIPE, SIG_IGN);
     if (getenv("OMP_WAIT_POLICY") || setenv("OMP_WAIT_POLICY", "passive", 1)) return;
-    setenv("GOMP_SPINCOUNT", "3000", 0);                /* of GCC's library: a tenth of a ms */
+    setenv("GOMP_SPINCOUNT", "3000", 0);                /* read by GCC's library */
     execv("/proc/self/exe", argv);      /* returns only where there is no /proc: go on as we are */
 }
 

@@ -256,7 +256,7 @@ victim=$!
 while kill -0 $victim 2>/dev/null; do
     at=$(sed -n 's/^step \([0-9]*\).*/\1/p' "$tmp/log" | tail -n 1)
     [ "${at:-0}" -ge $((steps / 10)) ] && echo "$at $(sed -n 's/^Vm\(HWM\|RSS\):[^0-9]*\([0-9]*\).*/\2/p' /proc/$victim/status | tr '\n' ' ') $(ls /proc/$victim/fd | wc -l)"
-    sleep 0.2
+    sleep 0.05
 done >"$tmp/memory" 2>/dev/null
 wait $victim; status=$?
 check "a long run: status $status" [ "$status" = 0 ]
