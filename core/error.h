@@ -6,9 +6,8 @@
  *     if (!file) return fail("%s: %s: choose another folder", path, strerror(errno));
  *     must(image_load(&photo, path));          ends the program with that message and status 1
  *
- * A message is one line: what, where, what was expected, what to do. For
- * each header of core/ with an X_IMPLEMENTATION, one .c file of the program defines that name
- * before it includes the header. */
+ * A message is one line: what, where, what was expected, what to do. For each header of core/ with
+ * an X_IMPLEMENTATION, one .c file of the program defines that name before it includes it. */
 #ifndef ERROR_H
 #define ERROR_H
 #include <stddef.h>
