@@ -552,12 +552,6 @@ static void gram_colours(Gram *g, Image *content, Image *start, const Styles *st
         g->gray[i] = light[0] * g->root[i] + light[1] * g->root[3 + i] + light[2] * g->root[6 + i];
 }
 
-/* ~ N(0, 0.3^2) */
-static void gram_noise(Image *z, uint64_t seed) {
-    for (long i = 0; i < 3L * z->h * z->w; i++)
-        z->pixels[i] = 0.3f * philox_normal(seed, 1 << 20, 4 * i);
-}
-
 /* out: a new picture (h,w,3) of the content's size in [-1,1]. content, styles: RGB pictures in
  * [-1,1], sides from 16 pixels up; shares >= 0. The targets are the weighted means of the styles'
  * Gram matrices and means. The same bits for the same options on one table, whatever the number of
@@ -567,23 +561,23 @@ static inline int gram_transfer(Image *out, const Image *content, const Styles *
                                 const GramOptions *o, const Ops *ops) {
     Gram g;
     GramStep at = {0};
-    Image guide = {0}, start = {0}, z = {0};
+    Image guide = {0}, z = {0};
     int side[GRAM_LEVELS][2];
     *out = (Image){0};
     if (!gram_check(&g, o, ops) || !gram_pictures(content, styles, o)) return 0;
-    int good = image_copy(&guide, content) && (!o->start || image_copy(&start, o->start));
-    if (good) gram_colours(&g, &guide, &start, styles);
+    int good = image_copy(&guide, content) && (!o->start || image_copy(&z, o->start));
+    if (good) gram_colours(&g, &guide, &z, styles);
+    good = good && (z.pixels || image_copy(&z, &guide));
     at.levels = gram_levels(&g, content, side), at.steps = o->steps, at.layers = g.layers;
     for (int i = 0; i < at.levels; i++) g.work += (double)side[i][0] * side[i][1] * o->steps;
     for (int l = 0; l < g.layers; l++) strcpy(at.layer[l], g.name[l]);
     for (at.level = 0; at.level < at.levels && good; at.level++) {
-        Image wanted = {0}, next = {0};
-        const Image *from = at.level ? &z : start.pixels ? &start : &guide;
+        Image wanted = {0};
         at.h = side[at.levels - 1 - at.level][0], at.w = side[at.levels - 1 - at.level][1];
-        good = image_resize(&wanted, &guide, at.h, at.w) && image_resize(&next, from, at.h, at.w);
-        if (good && at.level == 0 && o->noise) gram_noise(&next, o->seed);
-        image_free(&z);
-        z = next;
+        good = image_resize(&wanted, &guide, at.h, at.w)
+            && resize_in_steps(&z, at.h, at.w, INFINITY);
+        for (long i = 0; good && at.level == 0 && o->noise && i < 3L * z.h * z.w; i++)
+            z.pixels[i] = 0.3f * philox_normal(o->seed, 1 << 20, 4 * i);         /* N(0, 0.3^2) */
         good = good && gram_targets(&g, styles, fmax(at.h, at.w))
             && gram_level(&g, &z, &wanted, &at);
         image_free(&wanted);
@@ -594,7 +588,7 @@ static inline int gram_transfer(Image *out, const Image *content, const Styles *
     for (long i = 0; good && i < 3L * out->h * out->w; i++)
         out->pixels[i] = image_clamp(out->pixels[i], -1, 1);
     if (g.gram) ops->release(g.gram);
-    image_free(&guide), image_free(&start), image_free(&z);
+    image_free(&guide), image_free(&z);
     return good;
 }
 #endif
