@@ -269,10 +269,8 @@ int image_decode(Image *out, const char *path, unsigned char *b, size_t n) {
                     "megapixels", path, w, h);
     if (wrong) return fail("%s: %s", path, wrong);
     int x, y, channels;
-    if (f->check == im_check_pat) {
-        channels = im_be32(b + 16);
-        return out->tileable = im_from_bytes(out, b + im_be32(b), h, w, channels);
-    }
+    if (f->check == im_check_pat)
+        return out->tileable = im_from_bytes(out, b + im_be32(b), h, w, im_be32(b + 16));
     unsigned char *rgba = stbi_load_from_memory(b, n, &x, &y, &channels, 4);
     const char *why = stbi_failure_reason();
     if (!rgba)
