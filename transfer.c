@@ -130,23 +130,17 @@ static int paint_gram(Image *print, const Image *part, const Styles *styles) {
     return 1;
 }
 
-static int paint(Image *print, const Cutout *cut, const Styles *styles, int prints) {
-    run.began = now();
-    switch (opt.job) {
-        case PATCHES: return paint_patches(print, cut, styles, prints);
-        case GRAM: return paint_gram(print, &cut->part, styles);
-        default: return generator_print(&run.generator, print, cut, styles);
-    }
-}
-
 /* --benchmark: three prints, all alike, and the best time */
-static int paint_often(Image *print, const Cutout *cut, const Styles *styles, int prints) {
+static int paint(Image *print, const Cutout *cut, const Styles *styles, int prints) {
     int good = 1, times = opt.benchmark && opt.job != GRAM ? 3 : 1;
     double least = INFINITY;
     *print = (Image){ 0 };
     for (int i = 0; good && i < times; i++) {
         image_free(print);
-        good = paint(print, cut, styles, prints);
+        run.began = now();
+        good = opt.job == PATCHES ? paint_patches(print, cut, styles, prints)
+             : opt.job == GRAM ? paint_gram(print, &cut->part, styles)
+                               : generator_print(&run.generator, print, cut, styles);
         least = fmin(least, now() - run.began);
     }
     if (good && times > 1)
@@ -238,7 +232,7 @@ static int repaint(Image *x, const Photo *p, int white) {
     if (!ready_styles(x, ground, patches && prints)) return 0;
     if (!cutout_take(&cut, x, margin, least, rim))
         return fail("%s: %s", p->from->name, error_text());
-    int good = paint_often(&print, &cut, &styles, prints)
+    int good = paint(&print, &cut, &styles, prints)
             || fail("%s: %s", p->from->name, error_text());
     if (!styled && white) image_whiten(x, 1);
     if (!patches) free(print.mask), print.mask = NULL;  /* the picture's */
