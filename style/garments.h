@@ -61,13 +61,6 @@ static int garments_add(GarmentList *list, const char *path, const char *below, 
     return 1;
 }
 
-static int garments_readable(const char *path) {
-    Image picture;
-    int good = image_load(&picture, path);
-    image_free(&picture);
-    return good || say("%s", error_text());
-}
-
 /* The pictures of a folder, not those in the folder `output`. Of styles those that can be read, and
  * each damaged one is reported */
 static int garments_folder(GarmentList *list, const char *folder, const char *output, int styles) {
@@ -78,11 +71,14 @@ static int garments_folder(GarmentList *list, const char *folder, const char *ou
     int good = image_list(&files, folder, (const char *const[]){ output, NULL });
     for (long i = 0; good && i < files.count; i++) {
         const char *path = files.path[i], *below = path + strlen(folder);
+        Image picture = { 0 };
         while (*below == '/') below++;
         if (!image_known(path)) {
             if (!list->left_out++) list->first = strdup(error_text());
-        } else if (styles && !garments_readable(path)) list->damaged++;
+        } else if (styles && !image_load(&picture, path))
+            list->damaged++, say("%s", error_text());
         else good = garments_add(list, path, below, 0);
+        image_free(&picture);
     }
     image_list_free(&files);
     if (!good || list->count) return good;
