@@ -26,7 +26,9 @@ typedef struct Image {
 } Image;
 
 enum { IMAGE_SIDE = 16384, IMAGE_AREA = 50000000 };
-int image_size_ok(long long h, long long w);
+static inline int image_size_ok(long long h, long long w) {
+    return h >= 1 && w >= 1 && h <= IMAGE_SIDE && w <= IMAGE_SIDE && h * w <= IMAGE_AREA;
+}
 
 int image_new(Image *out, int h, int w, int c);     /* zeros (mid-gray), no mask; c = 1..4 */
 int image_add_mask(Image *image, float value);      /* a mask with this value everywhere */
@@ -109,10 +111,6 @@ static inline size_t image_border_pixel(const Image *m, int i) {
 #define IMAGE_IMPLEMENTED
 #include <stdlib.h>
 #include <string.h>
-
-int image_size_ok(long long h, long long w) {
-    return h >= 1 && w >= 1 && h <= IMAGE_SIDE && w <= IMAGE_SIDE && h * w <= IMAGE_AREA;
-}
 
 int image_new(Image *out, int h, int w, int c) {
     memset(out, 0, sizeof *out);
