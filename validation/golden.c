@@ -197,13 +197,12 @@ static const char *formula_of(const char *group) {
         { "depthwise_conv2d", "F18, a filter of its own for each channel" },
         { "bias", "F6, F18: the gradient of b" }, { "normalize", "F17" },
         { "batchnorm_track", "F17" }, { "batchnorm_inference", "F17" }, { "moments", "F16" },
-        { "adain", "F16" },
-        { "lerp", "F12" }, { "bce_logits", "F4; F2 and F3 with targets 1 and 0" },
-        { "squared_error", "F9" }, { "absolute_error", "F15" }, { "mean", "F11" },
-        { "clip", "F11" }, { "gram", "F8" }, { "style_loss", "F8" }, { "total_variation", "F10" },
-        { "gradient_penalty", "F12" }, { "gaussian_sample", "F14" }, { "kl", "F14" },
-        { "adam_step", "F19" }, { "rmsprop_step", "F11's optimiser" }, { "waves", "F34" },
-        { "match_ranks", "F35" },
+        { "adain", "F16" }, { "lerp", "F12" },
+        { "bce_logits", "F4; F2 and F3 with targets 1 and 0" }, { "squared_error", "F9" },
+        { "absolute_error", "F15" }, { "mean", "F11" }, { "clip", "F11" }, { "gram", "F8" },
+        { "style_loss", "F8" }, { "total_variation", "F10" }, { "gradient_penalty", "F12" },
+        { "gaussian_sample", "F14" }, { "kl", "F14" }, { "adam_step", "F19" },
+        { "rmsprop_step", "F11's optimiser" }, { "waves", "F34" }, { "match_ranks", "F35" },
     };
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         if (!strcmp(list[i][0], group)) return list[i][1];
@@ -369,10 +368,10 @@ static void put_network(Net *net, const Net *shadow, int gradient, const char *w
 }
 
 /* A number of a report, by the reference and its shadow; how far they have been apart */
-typedef struct Number { const char *name; double v, w, apart; } Number;
+typedef struct Number { const char *name; const double *v, *w; double apart; } Number;
 static void put_number(const char *when, Number *number) {
-    real v = (real)number->v;
-    number->apart = fmax(number->apart, fabs(number->v - number->w));
+    real v = (real)*number->v;
+    number->apart = fmax(number->apart, fabs(*number->v - *number->w));
     put_result(text("%s/%s", when, number->name), &v, NULL, TIMES * number->apart + 1e-7, 1e-5,
                "a number of the report");
 }
@@ -425,8 +424,10 @@ static void write_recipe(const char *folder, const Recipe *recipe, const char *n
     Gan gan, shadow;
     Report r, s;
     Net *net;
-    Number number[NUMBERS] = { { .name = "loss_d" }, { .name = "norm_d" }, { .name = "penalty" },
-                               { .name = "loss_g" }, { .name = "norm_g" } };
+    Number number[NUMBERS] = {
+        { "loss_d", &r.loss_d, &s.loss_d, 0 }, { "norm_d", &r.norm_d, &s.norm_d, 0 },
+        { "penalty", &r.penalty, &s.penalty, 0 }, { "loss_g", &r.loss_g, &s.loss_g, 0 },
+        { "norm_g", &r.norm_g, &s.norm_g, 0 } };
     int size = has_word("dcgan64 adain features cloth", recipe->name) ? 16 : 8;
     GanOptions o = recipe_inputs_options(recipe->name, BATCH, size);
     o.ema = 0;
@@ -448,9 +449,6 @@ static void write_recipe(const char *folder, const Recipe *recipe, const char *n
         if (DOUBLE) gan_step(&shadow, &s); else s = r;
         for (int k = 0; (net = gan_net(&shadow, k)); k++)
             round_to_float(net->p, net->parameters);
-        const double v[] = { r.loss_d, r.norm_d, r.penalty, r.loss_g, r.norm_g };
-        const double w[] = { s.loss_d, s.norm_d, s.penalty, s.loss_g, s.norm_g };
-        for (int i = 0; i < NUMBERS; i++) number[i].v = v[i], number[i].w = w[i];
         double step = t * fmax(o.lr, o.lr_d) * (recipe->rmsprop ? 5 : 1);
         put_results(&gan, &shadow, when, number, step);
     }
