@@ -130,11 +130,10 @@ static int paint_gram(Image *print, const Image *part, const Styles *styles) {
     return 1;
 }
 
-/* --benchmark: three prints, all alike, and the best time */
+/* print: empty. --benchmark: three prints, all alike, and the best time */
 static int paint(Image *print, const Cutout *cut, const Styles *styles, int prints) {
     int good = 1, times = opt.benchmark && opt.job != GRAM ? 3 : 1;
     double least = INFINITY;
-    *print = (Image){ 0 };
     for (int i = 0; good && i < times; i++) {
         image_free(print);
         run.began = now();
@@ -200,12 +199,12 @@ static int save_sheet(void) {
 /* This print's styles in the colours of --color-from, or of the picture (--preserve-color
  * covariance). 0: no memory */
 static int ready_styles(const Image *picture, const double ground[3], int clear) {
-    const Image *like = *opt.color_from ? &run.colors : picture;
-    int match = *opt.color_from || opt.preserve_color == COVARIANCE;
+    const Image *like = *opt.color_from ? &run.colors
+                      : opt.preserve_color == COVARIANCE ? picture : NULL;
     for (int i = run.first; i < run.first + run.mixed; i++) {
         image_free(&run.matched[i]);
         if (!image_copy(&run.matched[i], &run.pattern[i])) return 0;
-        if (match) colour_match(&run.matched[i], like);
+        if (like) colour_match(&run.matched[i], like);
         if (run.matched[i].mask && !clear)
             tell("%s: its transparent ground is painted white", run.style_path[i]);
         lay_on_ground(&run.matched[i], ground, clear);
@@ -227,12 +226,10 @@ static int repaint(Image *x, const Photo *p, int white) {
     int least = patches ? PATCHES_SMALLEST : 1, rim = patches ? 0 : ceil(fmax(p->by, 1));
     if (patches && prints) colour_statistics(ground, spread, x, NULL, 1);
     Styles styles = { run.matched + run.first, run.share + run.first, run.mixed };
-    Image print;
+    Image print = { 0 };
     Cutout cut;
     if (!ready_styles(x, ground, patches && prints)) return 0;
-    if (!cutout_take(&cut, x, margin, least, rim))
-        return fail("%s: %s", p->from->name, error_text());
-    int good = paint(&print, &cut, &styles, prints)
+    int good = (cutout_take(&cut, x, margin, least, rim) && paint(&print, &cut, &styles, prints))
             || fail("%s: %s", p->from->name, error_text());
     if (!styled && white) image_whiten(x, 1);
     if (!patches) free(print.mask), print.mask = NULL;  /* the picture's */
@@ -336,8 +333,7 @@ static int open_generator(void) {
     g->ops = run.ops, g->tile = opt.tile, g->seed = opt.seed, g->scale = opt.scale;
     g->alpha = opt.alpha, g->progress = paint_progress;
     if (!generator_open(g, opt.generator, opt.features, opt.styles.count)) return 0;
-    int adds = generator_repaints(&run.generator);
-    const char *idle = adds && given("--shade") ? "--shade"
+    const char *idle = generator_repaints(g) && given("--shade") ? "--shade"
                      : g->kind == GENERATOR_CYCLEGAN && given("--seed") ? "--seed"
                      : g->kind != GENERATOR_ADAIN && g->classes == 1 && given("--style-weights")
                      ? "--style-weights" : NULL;
@@ -391,11 +387,9 @@ static int plan_outputs(void) {
     if (run.several && kind) die_without_folder();
     if (*opt.output && !run.folder && !kind)
         die(2, "--output: expected a name that ends in .png or .jpg; see --help");
-    int good = run.folder ? make_folder() : file_writable(opt.output, "--output");
-    good = good && file_writable(opt.sheet, "--sheet");
-    good = good && safe(opt.sheet, "--sheet");
     sheet_begin(&run.sheet, run.garments.count, opt.styles.count, run.styles.count);
-    return good;
+    return (run.folder ? make_folder() : file_writable(opt.output, "--output"))
+        && file_writable(opt.sheet, "--sheet") && safe(opt.sheet, "--sheet");
 }
 
 static int show(const Image *picture, int head, long column) {
