@@ -148,7 +148,7 @@ static int im_load_labels(ImageSet *set, const char *images_path, uint32_t count
     uint32_t size[3];
     const char *at = NULL, *next = images_path;
     for (; (next = strstr(next, "images")); next++)                     /* the last of them */
-        if (strchr("-.", next[6]) && !strncmp(next + 7, "idx3", 4)) at = next;
+        if ((next[6] == '-' || next[6] == '.') && !strncmp(next + 7, "idx3", 4)) at = next;
     if (!at) return 1;
     int found = 0;
     for (int i = 0; i < 2 && !found; i++) {                             /* -idx1 or .idx1 */

@@ -279,7 +279,8 @@ int image_decode(Image *out, const char *path, unsigned char *b, size_t n) {
     int good = x == w && y == h ? im_from_bytes(out, rgba, y, x, 4)
                                 : fail("%s: contradictory header", path);
     stbi_image_free(rgba);
-    return good && im_turn(out, f->check == im_check_tga ? 1 : im_orientation(b, n));
+    good = good && im_turn(out, f->check == im_check_tga ? 1 : im_orientation(b, n));
+    return good || (image_free(out), 0);
 }
 
 int image_load(Image *out, const char *path) {

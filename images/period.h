@@ -45,7 +45,7 @@ static double period_agrees(const Image *x, int dy, int dx) {
     return sum / ((x->h - dy) * (right - left) * c);
 }
 
-/* The period in pixels of x, whose colours have mean 0. at: C of all lags, (0,0) in the middle */
+/* The period in pixels. at: C of all lags, (0,0) in the middle */
 static double period_of(const double *at, int far) {
     double ring[PERIOD_FAR + 1] = {0}, count[PERIOD_FAR + 1] = {0}, best = 0, period = 0;
     const double *middle = at + PERIOD_FAR * PERIOD_SIDE + PERIOD_FAR;

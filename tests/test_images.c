@@ -653,6 +653,7 @@ static void test_idx(void) {
         make_gz(&gz, &file, flags);
         check_idx(write_file("x.gz", gz.b, gz.n), 0);
     }
+    check_idx(write_file("plain-images", file.b, file.n), 0);           /* nothing comes after "images" */
     const char *path = write_file("t-images-idx3-ubyte.gz", gz.b, gz.n);
     labels.n = 0, put_be32(&labels, 0x801), put_be32(&labels, 4), put(&labels, "\0\3\1\2", 4);
     write_file("t-labels-idx1-ubyte", labels.b, labels.n);

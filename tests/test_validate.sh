@@ -56,6 +56,10 @@ LC_ALL=C sed 's/"atol /"alot /' "$conv" >"$tmp/a lot.safetensors"
 n=$(($(od -An -tu8 -N8 "$conv") + 8)) && { head -c $n "$conv"; tr '\0' '\377' </dev/zero | head -c $(($(wc -c <"$conv") - n)); } >"$tmp/nan.safetensors"
 bad "results that are not finite" 1 "holds numbers that are not finite" "$conv" --against "$tmp/nan.safetensors"
 bad "a tolerance that is none" 1 "has the tolerance 'alot .*make it again" "$conv" --against "$tmp/a lot.safetensors"
+header=$(printf '{"conv2d.2/y":{"dtype":"F32","shape":[0%s],"data_offsets":[0,0]}}' "$(yes ,9223372036854775807 | head -n 7 | tr -d '\n')")
+{ printf "\\$(printf %o ${#header})"'\0\0\0\0\0\0\0'; printf %s "$header"; } >"$tmp/wide.safetensors"
+./validate "$tmp/wide.safetensors" --against "$conv" --partial >"$tmp/log" 2>&1; check "a long shape: status" [ $? = 1 ]
+check "a long shape is shown" says 'its shape is (0,9223372036854775807,.*,9223372036854775807)'
 head -c 1000 "$conv" >"$tmp/cut.safetensors"
 bad "half a file" 1 "cut.safetensors" "$tmp/cut.safetensors" --against "$conv"
 bad "against half a file" 1 "cut.safetensors" "$conv" --against "$tmp/cut.safetensors"

@@ -70,12 +70,11 @@ static long count_of(const StTensor *t) {
     return n;
 }
 
-static const char *shape_text(const StTensor *t, char text[100]) {
-    int n = snprintf(text, 100, "(");
-    for (int d = 0; d < t->rank; d++)
-        n += snprintf(text + n, 100 - (size_t)n, "%s%ld", d ? "," : "", t->shape[d]);
-    snprintf(text + n, 100 - (size_t)n, ")");
-    return text;
+enum { SHAPE_TEXT = 200 };                       /* eight lengths of 20 characters and more */
+static const char *shape_text(const StTensor *t, char text[SHAPE_TEXT]) {
+    int n = sprintf(text, "(");
+    for (int d = 0; d < t->rank; d++) n += sprintf(text + n, "%s%ld", d ? "," : "", t->shape[d]);
+    return strcpy(text + n, ")"), text;
 }
 
 /* Do two tensors have the same shape, but for axes of length 1? */
@@ -319,7 +318,7 @@ static int another_step(const Result *r) {
 static int describe(const Result *r, int good, double share) {
     double most = 0, relative = 0;
     long at = 0, in = 0, nan = 0;
-    char place[100] = "", shape[100];
+    char place[100] = "", shape[SHAPE_TEXT];
     for (long i = r->count; i-- > 0;) {
         double e = fabs(r->got[i] - r->want[i]), size = fabs(r->want[i]);
         if (!isfinite(e)) nan++, at = i;                    /* the first of them is what is shown */
@@ -341,7 +340,7 @@ static int describe(const Result *r, int good, double share) {
 
 /* 1 right, 0 wrong. After training steps the golden file may have only a sample of a tensor. */
 static int check(Result *r, const StTensor *t) {
-    char is[100], of[100];
+    char is[SHAPE_TEXT], of[SHAPE_TEXT];
     Case k, *sizes = case_of(r, &k) ? &k : NULL;
     const char *slash = strncmp(r->name, "step", 4) ? NULL : strchr(r->name, '/');
     const char *end = slash ? strstr(slash, ".grad") : NULL;

@@ -165,6 +165,7 @@ ASKED(int, tailor_run)(const char *path) {
     int good = !*path, adain = 0;
     for (int styles = 0; !good && styles <= adain; styles++) {  /* adain prints the pattern too */
         st_close(&g->checkpoint), st_close(&g->weights), net_free(&g->gan.g), net_free(&g->gan.e);
+        image_free(&g->wide);
         *g = (Generator){ .ops = &ops_tiled };
         good = generator_open(g, path, "", styles);
         adain = g->kind == GENERATOR_ADAIN;
