@@ -1053,14 +1053,13 @@ static void maxpool_backward(real *dx, const real *dy, const real *x,
     int oh = h / f, ow = w / f;
     #pragma omp parallel for
     for (long r = 0; r < (long)n * oh; r++)
-        for (long i = r * ow * c; i < (r + 1) * ow * c; i++) {
-            long first = ((r / oh * h + r % oh * f) * w + i / c % ow * f) * c + i % c, best = first;
-            for (int u = 0; u < f * f; u++) {
-                long at = first + ((long)(u / f) * w + u % f) * c;
-                if (larger(x[at], x[best])) best = at;
+        for (int j = 0; j < ow; j++)
+            for (int k = 0; k < c; k++) {
+                long best = ((r / oh * h + r % oh * f) * w + j * f) * c + k, at = best;
+                for (int u = 0; u < f; u++, at += (long)(w - f) * c)
+                    for (int v = 0; v < f; v++, at += c) best = larger(x[at], x[best]) ? at : best;
+                dx[best] += dy[(r * ow + j) * c + k];
             }
-            dx[best] += dy[i];
-        }
 }
 
 /* y[r] = 1/C sum_c x[r,c]   light and shade without colour   x: (rows,C)  y: (rows) */

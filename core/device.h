@@ -65,7 +65,7 @@ static int cuda_precision(const Ops *ops) {
 
 const Ops *device_open(int device, int precision) {
     static const char *const names[] = { "auto", "cpu", "naive", "cuda" };
-    if (thread_count() > 1024) device_threads(1024);    /* OMP_NUM_THREADS may ask for a million */
+    if (omp_get_max_threads() > 1024) device_threads(1024);    /* OMP_NUM_THREADS=1000000 */
     if (device == DEVICE_CUDA || (device == DEVICE_AUTO && cuda_devices() > 0)) {
         const char *missing = cuda_open(precision);
         if (!missing) return cuda_tables[precision];
@@ -79,7 +79,7 @@ const Ops *device_open(int device, int precision) {
 
 const char *device_name(const Ops *ops) {
     static char text[300];
-    int threads = thread_count(), digits = cuda_precision(ops);
+    int threads = omp_get_max_threads(), digits = cuda_precision(ops);
     if (digits >= 0) snprintf(text, sizeof text, "%s, %s", cuda_name(), precision_names[digits]);
     else
         snprintf(text, sizeof text, "%s, %d thread%s", ops->name, threads, threads == 1 ? "" : "s");

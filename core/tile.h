@@ -8,6 +8,10 @@
 #include <string.h>
 #ifdef _OPENMP
 #include <omp.h>
+#else
+static inline int omp_get_max_threads(void) { return 1; }
+static inline int omp_get_num_threads(void) { return 1; }
+static inline int omp_get_thread_num(void) { return 0; }
 #endif
 
 #if defined(__AVX512F__)              /* 32 registers of 16 floats: 6 x 64 results in 24 of them */
@@ -29,31 +33,27 @@ typedef int Mask __attribute__((vector_size(LANES * 4), aligned(4)));
 static inline long smaller(long a, long b) { return a < b ? a : b; }
 static inline long most(long a, long b) { return a > b ? a : b; }
 static inline long blocks(long n, long size) { return (n + size - 1) / size; }
-static inline int thread_count(void) {
-#ifdef _OPENMP
-    return omp_get_max_threads();
-#else
-    return 1;
-#endif
-}
 
 /* sums[i][j] = (more ? sums[i][j] : 0)
  *              + sum_{q<runs} sum_{k<length} a[i][at + q*jump + k] b[q*(length + skip) + k][j]
  * for i < rows, j < vecs*LANES, where rows*vecs = ROWS*VECS: ROWS x COLS, or twice as many rows and
  * half as many columns   a: pointers to rows   b: a panel of rows of vecs*LANES numbers
- * The compiler unrolls the loops over i and v: their bounds are constant; acc stays in
- * registers. */
+ * The compiler unrolls the loops over i and v, whose bounds are constant, and acc stays in
+ * registers. It would make one copy in memory of the loops that read and write all of acc: those
+ * are unrolled early. */
 __attribute__((always_inline))
 static inline void tile(float *sums, int more, const float *const *a, long at, int rows, int vecs,
                         int runs, long jump, long length, const float *b, long skip) {
-    Vec acc[ROWS * VECS] = {{0}};
-    if (more) memcpy(acc, sums, sizeof acc);
+    Vec acc[ROWS * VECS], *to = (Vec *)sums;
+    #pragma GCC unroll 24
+    for (int i = 0; i < ROWS * VECS; i++) acc[i] = more ? to[i] : (Vec){0};
     for (int q = 0; q < runs; q++, b += skip * vecs * LANES)
         for (long k = 0; k < length; k++, b += vecs * LANES)
             for (int i = 0; i < rows; i++)
                 for (int v = 0; v < vecs; v++)
                     acc[i * vecs + v] += a[i][at + q * jump + k] * ((const Vec *)b)[v];
-    memcpy(sums, acc, sizeof acc);
+    #pragma GCC unroll 24
+    for (int i = 0; i < ROWS * VECS; i++) to[i] = acc[i];
 }
 
 /* out[i][j] = sum_{k<length} a[k][at + i] b[k][j], for the same i and j: a sum down columns of a */
@@ -65,7 +65,8 @@ static inline void tile_down(float *out, const float *const *a, long at, int row
         for (int i = 0; i < rows; i++)
             for (int v = 0; v < vecs; v++)
                 acc[i * vecs + v] += a[k][at + i] * ((const Vec *)b)[v];
-    memcpy(out, acc, sizeof acc);
+    #pragma GCC unroll 24
+    for (int i = 0; i < ROWS * VECS; i++) ((Vec *)out)[i] = acc[i];
 }
 
 /* out[i] = the same sum for DOTS rows and one column: its numbers b lie side by side, and the lanes
@@ -121,16 +122,43 @@ static inline float *floats(long count) {
             count >> 18);
     exit(1);
 }
-/* the same in slot 0..3, kept until a larger request */
+/* the same in slot 0..4, kept until a larger request */
 static inline float *scratch(int slot, long count) {
-    static float *memory[4];
-    static long capacity[4];
+    static float *memory[5];
+    static long capacity[5];
     if (count > capacity[slot]) {
         free(memory[slot]);
         memory[slot] = floats(count);
         capacity[slot] = count;
     }
     return memory[slot];
+}
+
+/* Tasks 0 to count - 1 for the threads of a parallel region, to be made before it. A thread first
+ * takes the tasks of its own share, in order, and then what is left of the others'. A share is the
+ * same each time, so its pictures are in the cache of the core that wrote them. OpenMP's dynamic
+ * schedule gives a task to the first thread that asks: a step then takes a tenth longer. */
+enum { APART = 64 / sizeof(long) };            /* a line of the cache for each thread */
+typedef struct Tasks { long count, *taken; } Tasks;
+
+static inline void tasks_again(Tasks *t, int thread) { t->taken[thread * APART] = 0; }
+static inline Tasks tasks_for(long count) {
+    int threads = omp_get_max_threads();
+    Tasks t = { count, (long *)scratch(4, 2L * APART * threads) };
+    for (int i = 0; i < threads; i++) tasks_again(&t, i);
+    return t;
+}
+/* the next one, or count when all are taken */
+static inline long next_task(const Tasks *t) {
+    int threads = omp_get_num_threads();
+    for (int i = 0; i < threads; i++) {
+        int owner = (omp_get_thread_num() + i) % threads;
+        long first = t->count * owner / threads, end = t->count * (owner + 1) / threads, next;
+        #pragma omp atomic capture
+        next = t->taken[owner * APART]++;
+        if (first + next < end) return first + next;
+    }
+    return t->count;
 }
 
 /* how many columns a panel has for n results: COLS, or half where the last would be half empty */

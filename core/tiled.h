@@ -213,13 +213,13 @@ static void windows(real *y, const real *b, int adds, const real *x, const real 
     long step = g.width == 1 ? g.o : g.width, steps = blocks(g.o, step);
     g.packed = scratch(1, panels * g.width * taps * g.c);
     const Task *task = window_tasks(&g, &tasks);
+    Tasks all = tasks_for(tasks * steps);
     #pragma omp parallel
     {
         #pragma omp for collapse(2)
         for (long p = 0; p < panels; p++)
             for (long t = 0; t < taps; t++) pack_tap(&g, w, p, (int)t);
-        #pragma omp for schedule(dynamic)
-        for (long i = 0; i < tasks * steps; i++) {
+        for (long i; (i = next_task(&all)) < all.count;) {
             const Task *t = task + i / steps;
             long j0 = i % steps * step, j1 = smaller(g.o, j0 + step);
             if (g.width == 1) window_tiles(&g, t, j0, j1, 0, 0);
@@ -377,10 +377,10 @@ static void tiled_conv2d_backward_weight(real *dw, const real *x, const real *dy
     Cut k = cut(d);
     float *sums = k.copies > 1 ? scratch(2, k.copies * size) : dw;
     if (k.copies > 1) fill(sums, 0, k.copies * size);
+    Tasks tasks = tasks_for(k.copies * k.parts * k.groups);
     #pragma omp parallel
     for (long round = 0; round < k.rounds; round++) {
-        #pragma omp for schedule(dynamic)        /* at its end all wait: rounds keep their order */
-        for (long task = 0; task < k.copies * k.parts * k.groups; task++) {
+        for (long task; (task = next_task(&tasks)) < tasks.count;) {
             long copy = task / (k.parts * k.groups), i = task / k.groups % k.parts;
             long unit = i / k.pieces % k.units, u = i / k.pieces / k.units * k.tall;
             long first = unit * k.unit + i % k.pieces * k.length;
@@ -393,6 +393,9 @@ static void tiled_conv2d_backward_weight(real *dw, const real *x, const real *dy
                 part_tiles(to, x, dy, d, &part, task % k.groups * k.columns, ROWS, VECS);
             else part_tiles(to, x, dy, d, &part, task % k.groups * k.columns, 2 * ROWS, VECS / 2);
         }
+        #pragma omp barrier                                  /* rounds keep their order */
+        tasks_again(&tasks, omp_get_thread_num());
+        #pragma omp barrier
     }
     for (long i = 0; i < k.copies && k.copies > 1; i++) axpy(dw, sums + i * size, 1, size);
 }

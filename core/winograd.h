@@ -12,7 +12,8 @@
 #define WINOGRAD_H
 #include "core/tile.h"
 
-enum { SQUARES = 48, LOT = 1 << 17 };  /* squares of a task; so much of B x stays in a cache */
+enum { SQUARES = 48, CHANNELS = 96 };  /* squares of a task; channels of one of a weight gradient */
+enum { LOT = 1 << 18 };                /* how much B x a weight gradient takes at a time */
 enum { WINDOWS = 70, WEIGHTS = 90 };   /* the products may be at most so many percent of the
                                         * multiplications */
 enum Map { B_X, G_W, GT_M, ST_M, S_DY };
@@ -41,17 +42,25 @@ static inline void map_both(Vec *v, int r, enum Map map, int rows, int cols) {
  * to + stride (2t + j), where 2t + j < count */
 typedef struct Axis { int from, step, to, stride, count; } Axis;
 
+/* calls a function with r, or with a tile's size, as constants: by these its loops unroll */
+#define WITH_R(function, f, ...) \
+    ((f)->r == 2 ? function(f, __VA_ARGS__, 2) : function(f, __VA_ARGS__, 3))
+#define WITH_TILE(function, f, ...) \
+    ((f)->g.width < COLS ? function(f, __VA_ARGS__, 2 * ROWS, VECS / 2) \
+                         : function(f, __VA_ARGS__, ROWS, VECS))
+
 /* A pass: r taps on each of in*in phases of the input, for each of out*out phases of the output.
  *   product: the (r+1)^2 of them    depth: in*in*c, the length of their sums
- *   rows, cols: squares of a picture; `squares` in all, `lot` of them at a time
- *   zeros (c): stands for pixels outside    data: B x (out*out, products, lot, next)
+ *   rows, cols: squares of a picture; `squares` in all, `lot` of them, `channels` at a time
  *   weights: G w (panels, out*out, products, depth, width), or the sums of a weight gradient
- *   (products, panels, depth, width)    sums: its S dy (products, panels, lot, width) */
+ *   (products, panels, depth, width)    sums: its S dy (products, panels, lot, width), `shared`
+ *   own: each thread's B x (products, lot, next) and results (products, SQUARES, width), `each`
+ *   zeros (c): stands for pixels outside */
 typedef struct Winograd {
     Windows g;
     int r, products, in, out;
-    long depth, next, rows, cols, squares, lot, panels;
-    float *zeros, *data, *weights, *sums;
+    long depth, next, rows, cols, squares, lot, panels, channels, shared, each;
+    float *weights, *sums, *own, *zeros;
 } Winograd;
 
 /* Forward, tap s a + b of output pixel i sees x[s (i + a) - pad + b]. Backward, phase b is the
@@ -82,11 +91,10 @@ static inline int winograd_pays(const Conv *d, int percent) {
            <= percent * taps_inside(d, d->oh, d->h) * taps_inside(d, d->ow, d->w);
 }
 
-/* lots: how many LOTs of B x are there at a time */
-static inline Winograd winograd(const Windows *g, int lots) {
+static inline Winograd winograd(const Windows *g, int gradient) {
     const Conv *d = g->d;
     Winograd f = { .g = *g, .r = d->kernel / d->stride, .in = g->back ? 1 : d->stride,
-                   .out = g->back ? d->stride : 1 };
+                   .out = g->back ? d->stride : 1, .lot = SQUARES };
     f.products = (f.r + 1) * (f.r + 1);
     f.g.width = panel_width(g->o), f.panels = blocks(g->o, f.g.width);
     f.depth = (long)f.in * f.in * g->c, f.next = f.depth + MARGIN;
@@ -95,61 +103,62 @@ static inline Winograd winograd(const Windows *g, int lots) {
         f.cols = most(f.cols, blocks(axis(d, g->back, b, g->ow).count, 2));
     }
     f.squares = d->n * f.rows * f.cols;
-    f.lot = most(1, lots * (long)LOT / (f.out * f.out * f.products * f.next * SQUARES)) * SQUARES;
-    f.lot = smaller(f.lot, blocks(f.squares, SQUARES) * SQUARES);
+    if (gradient) {                       /* sums lot by lot, whatever the number of threads */
+        f.lot *= most(1, LOT / (f.products * f.next * SQUARES));
+        f.lot = smaller(f.lot, blocks(f.squares, SQUARES) * SQUARES);
+        long parts = f.in * f.in, tasks = parts * blocks(g->c, CHANNELS);
+        long threads = omp_get_max_threads();                        /* as many for each of them */
+        long cuts = blocks(blocks(tasks, threads) * threads, parts);
+        f.channels = blocks(blocks(g->c, cuts), 2 * ROWS) * 2 * ROWS, f.next = f.channels + MARGIN;
+        f.shared = f.products * f.panels * f.lot * f.g.width;
+    }
+    f.each = LANES + f.products * (f.lot * f.next + SQUARES * f.g.width);
     return f;
 }
 
-/* A weight gradient sums lot by lot: it takes two of them, whatever the number of threads. */
-enum { GRADIENT_LOTS = 2 };
-
-/* how many floats: zeros, data and sums; weights */
+/* how many floats: the sums, what the threads have, zeros; weights */
 static inline long winograd_data(const Winograd *f) {
-    return f->g.c + f->products * f->lot * (f->out * f->out * f->next + f->panels * f->g.width);
+    return f->shared + omp_get_max_threads() * f->each + f->g.c;
 }
 static inline long winograd_weights(const Winograd *f) {
     return f->panels * f->out * f->out * f->products * f->depth * f->g.width;
 }
 static inline void winograd_memory(Winograd *f, int slot) {
-    f->zeros = scratch(0, winograd_data(f)), f->weights = scratch(slot, winograd_weights(f));
-    f->data = f->zeros + f->g.c;
-    f->sums = f->data + f->products * f->lot * f->out * f->out * f->next;
+    f->sums = scratch(0, winograd_data(f)), f->weights = scratch(slot, winograd_weights(f));
+    f->own = f->sums + f->shared, f->zeros = f->own + omp_get_max_threads() * f->each;
     memset(f->zeros, 0, (size_t)f->g.c * sizeof *f->zeros);
 }
 
-/* B x of square number `at` for phase q of the output: its number a goes to to[a * lot * next] */
+/* B x of square number `at` for phase q of the output, channels k0 to k1 of one phase of the input:
+ * its number a goes to to[a * lot * next]. The last vector overlaps the one before. */
 __attribute__((always_inline))
-static inline void square_data(const Winograd *f, float *to, long at, int q, int r) {
+static inline void square_data(const Winograd *f, float *to, long at, int q, int phase, long k0,
+                               long k1, int r) {
     const Windows *g = &f->g;
     Axis row = axis(g->d, g->back, q / f->out, g->oh), col = axis(g->d, g->back, q % f->out, g->ow);
-    long n = at / (f->rows * f->cols), i0 = row.from + at / f->cols % f->rows * row.step;
-    long j0 = col.from + at % f->cols * col.step, apart = f->lot * f->next;
-    for (int phase = 0; phase < f->in * f->in; phase++, to += g->c) {
-        const float *pixel[16];
-        for (int a = 0; a < (r + 1) * (r + 1); a++) {
-            long i = i0 + a / (r + 1) * f->in + phase / f->in;
-            long j = j0 + a % (r + 1) * f->in + phase % f->in;
-            int inside = i >= 0 && i < g->h && j >= 0 && j < g->w;
-            pixel[a] = inside ? g->x + ((n * g->h + i) * g->w + j) * g->c : f->zeros;
-        }
-        for (long k0 = 0; k0 < g->c; k0 += LANES) {
-            long k = smaller(k0, g->c - LANES);            /* the last vector overlaps */
-            Vec v[16];
-            for (int a = 0; a < (r + 1) * (r + 1); a++) v[a] = *(const Vec *)(pixel[a] + k);
-            map_both(v, r, B_X, r + 1, r + 1);
-            for (int a = 0; a < (r + 1) * (r + 1); a++) *(Vec *)(to + a * apart + k) = v[a];
-        }
+    long n = at / (f->rows * f->cols), apart = f->lot * f->next;
+    long i0 = row.from + at / f->cols % f->rows * row.step + phase / f->in;
+    long j0 = col.from + at % f->cols * col.step + phase % f->in;
+    const float *pixel[16];
+    for (int a = 0; a < (r + 1) * (r + 1); a++) {
+        long i = i0 + a / (r + 1) * f->in, j = j0 + a % (r + 1) * f->in;
+        int inside = i >= 0 && i < g->h && j >= 0 && j < g->w;
+        pixel[a] = inside ? g->x + ((n * g->h + i) * g->w + j) * g->c : f->zeros;
+    }
+    for (long k = k0; k < k1; k += LANES) {
+        long from = smaller(k, g->c - LANES);
+        Vec v[16];
+        for (int a = 0; a < (r + 1) * (r + 1); a++) v[a] = *(const Vec *)(pixel[a] + from);
+        map_both(v, r, B_X, r + 1, r + 1);
+        for (int a = 0; a < (r + 1) * (r + 1); a++) *(Vec *)(to + a * apart + from - k0) = v[a];
     }
 }
-/* in a parallel region: the data of `count` squares from `begin` on */
-static inline void lot_data(const Winograd *f, long begin, long count) {
-    #pragma omp for collapse(2)
-    for (int q = 0; q < f->out * f->out; q++)
-        for (long t = 0; t < count; t++) {
-            float *to = f->data + (q * f->products * f->lot + t) * f->next;
-            if (f->r == 2) square_data(f, to, begin + t, q, 2);
-            else square_data(f, to, begin + t, q, 3);
-        }
+
+/* the same of `count` squares from `first` on, one row of `next` numbers for each */
+static void squares_data(const Winograd *f, float *to, long first, long count, int q, int phase,
+                         long k0, long k1) {
+    for (long t = 0; t < count; t++)
+        WITH_R(square_data, f, to + t * f->next, first + t, q, phase, k0, k1);
 }
 
 /* G w: row e of panel p for phase q of the output. Backward, the taps are in reverse order. */
@@ -206,50 +215,47 @@ static inline void put_results(const Winograd *f, const float *m, long first, lo
     }
 }
 
-/* the results of SQUARES squares of a lot, of one panel: in tiles of R squares x V vectors */
+/* the results of `count` squares from `first` on, for phase q: in tiles of R squares x V vectors.
+ * The thread that computes their B x is the one that needs it. */
 __attribute__((always_inline))
-static inline void lot_results(const Winograd *f, float *m, long begin, long block, long p, int q,
-                               int R, int V) {
-    long first = begin + block * SQUARES, count = smaller(SQUARES, f->squares - first);
-    const float *in[SQUARES + MARGIN], *w = f->weights
-        + (p * f->out * f->out + q) * f->products * f->depth * V * LANES;
-    for (int a = 0; a < f->products; a++, w += f->depth * V * LANES) {
-        const float *data = f->data + ((q * f->products + a) * f->lot + block * SQUARES) * f->next;
-        float *sums = m + a * SQUARES * V * LANES;
-        for (long t = 0; t < count + R; t++) in[t] = data + smaller(t, count - 1) * f->next;
-        for (long k = 0; k < f->depth; k += DEPTH)
-            for (long t = 0; t < count; t += R)
-                tile(sums + t * V * LANES, k > 0, in + t, k, R, V, 1, 0,
-                     smaller(DEPTH, f->depth - k), w + k * V * LANES, 0);
+static inline void block_results(const Winograd *f, float *data, long first, long count, int q,
+                                 int R, int V) {
+    const float *in[SQUARES + MARGIN];
+    float *m = data + f->products * SQUARES * f->next;
+    for (int phase = 0; phase < f->in * f->in; phase++)
+        squares_data(f, data + phase * f->g.c, first, count, q, phase, 0, f->g.c);
+    for (long p = 0; p < f->panels; p++) {
+        long panel = f->depth * V * LANES, at = (p * f->out * f->out + q) * f->products * panel;
+        for (int a = 0; a < f->products; a++, at += panel) {
+            float *sums = m + a * SQUARES * V * LANES;
+            for (long t = 0; t < count + R; t++)
+                in[t] = data + (a * SQUARES + smaller(t, count - 1)) * f->next;
+            for (long k = 0; k < f->depth; k += DEPTH)
+                for (long t = 0; t < count; t += R)
+                    tile(sums + t * V * LANES, k > 0, in + t, k, R, V, 1, 0,
+                         smaller(DEPTH, f->depth - k), f->weights + at + k * V * LANES, 0);
+        }
+        WITH_R(put_results, f, m, first, count, p, q);
     }
-    if (f->r == 2) put_results(f, m, first, count, p, q, 2);
-    else put_results(f, m, first, count, p, q, 3);
 }
 
 static inline void winograd_windows(const Windows *g, const real *w) {
-    Winograd f = winograd(g, thread_count());
+    Winograd f = winograd(g, 0);
     int phases = f.out * f.out;
+    Tasks tasks = tasks_for(blocks(f.squares, SQUARES) * phases);
     winograd_memory(&f, 1);
     #pragma omp parallel
     {
-        float *m = floats(16 * SQUARES * COLS);    /* too much for the stack of some C libraries */
+        float *data = f.own + omp_get_thread_num() * f.each;
         #pragma omp for collapse(3)
         for (long p = 0; p < f.panels; p++)
             for (int q = 0; q < phases; q++)
                 for (long e = 0; e < f.depth; e++)
-                    if (f.r == 2) row_weights(&f, w, p, q, e, 2);
-                    else row_weights(&f, w, p, q, e, 3);
-        for (long begin = 0; begin < f.squares; begin += f.lot) {
-            long count = smaller(f.lot, f.squares - begin);
-            lot_data(&f, begin, count);
-            #pragma omp for collapse(3) schedule(dynamic)
-            for (int q = 0; q < phases; q++)
-                for (long p = 0; p < f.panels; p++)
-                    for (long block = 0; block < blocks(count, SQUARES); block++)
-                        if (f.g.width == COLS) lot_results(&f, m, begin, block, p, q, ROWS, VECS);
-                        else lot_results(&f, m, begin, block, p, q, 2 * ROWS, VECS / 2);
+                    WITH_R(row_weights, &f, w, p, q, e);
+        for (long i; (i = next_task(&tasks)) < tasks.count;) {
+            long first = i / phases * SQUARES, count = smaller(SQUARES, f.squares - first);
+            WITH_TILE(block_results, &f, data, first, count, i % phases);
         }
-        free(m);
     }
 }
 
@@ -275,25 +281,29 @@ static inline void square_sums(const Winograd *f, const real *dy, long at, long 
     }
 }
 
-/* (B x)' S dy over a lot: SQUARES rows, from e0 on, of product a. more: it is not the first lot */
+/* (B x)' S dy over a lot of `count` squares from `begin` on: the rows of channels k0 to k1 of one
+ * phase of the input. The thread that computes their B x is the one that needs it. */
 __attribute__((always_inline))
-static inline void lot_gradients(const Winograd *f, int more, long count, long a, long e0, int R,
-                                 int V) {
-    const float zeros[COLS] = {0}, *data[DEPTH];
-    long end = smaller(f->depth, e0 + SQUARES), width = V * LANES;
-    for (long p = 0; p < f->panels; p++)
-        for (long t0 = 0; t0 < count; t0 += DEPTH) {
-            long length = smaller(DEPTH, count - t0);
-            const float *panel = f->sums + ((a * f->panels + p) * f->lot + t0) * width;
-            for (long t = 0; t < length; t++) data[t] = f->data + (a * f->lot + t0 + t) * f->next;
-            for (long e = e0; e < end; e += R) {
-                float acc[ROWS * COLS], *to[2 * ROWS];
-                for (int i = 0; i < R; i++)
-                    to[i] = f->weights + ((a * f->panels + p) * f->depth + e + i) * width;
-                tile_down(acc, data, e, R, V, length, panel);
-                put_tile(to, more || t0 ? NULL : zeros, acc, smaller(R, end - e), width, V * LANES);
+static inline void lot_gradients(const Winograd *f, float *data, long begin, long count, int phase,
+                                 long k0, int R, int V) {
+    const float zeros[COLS] = {0}, *row[DEPTH];
+    long end = smaller(f->g.c - k0, f->channels), width = V * LANES;
+    squares_data(f, data, begin, count, 0, phase, k0, k0 + end);
+    for (long a = 0; a < f->products; a++)
+        for (long p = 0; p < f->panels; p++)
+            for (long t0 = 0; t0 < count; t0 += DEPTH) {
+                long length = smaller(DEPTH, count - t0), from = (a * f->panels + p) * f->depth;
+                const float *panel = f->sums + ((a * f->panels + p) * f->lot + t0) * width;
+                float *sums = f->weights + (from + phase * f->g.c + k0) * width;
+                for (long t = 0; t < length; t++) row[t] = data + (a * f->lot + t0 + t) * f->next;
+                for (long e = 0; e < end; e += R) {
+                    float acc[ROWS * COLS], *to[2 * ROWS];
+                    for (int i = 0; i < R; i++) to[i] = sums + (e + i) * width;
+                    tile_down(acc, row, e, R, V, length, panel);
+                    put_tile(to, begin || t0 ? NULL : zeros, acc, smaller(R, end - e), width,
+                             V * LANES);
+                }
             }
-        }
 }
 
 /* dw += G' of the sums: row e of panel p */
@@ -318,38 +328,37 @@ static inline void row_gradients(const Winograd *f, real *dw, long p, long e, in
 
 static inline void winograd_backward_weight(real *dw, const real *x, const real *dy,
                                             const Conv *d) {
-    Winograd f = winograd(FORWARD(NULL, NULL, x), GRADIENT_LOTS);
+    Winograd f = winograd(FORWARD(NULL, NULL, x), 1);
+    long cuts = blocks(d->c, f.channels);
+    Tasks tasks = tasks_for(f.in * f.in * cuts);
     winograd_memory(&f, 2);
     #pragma omp parallel
     {
+        float *data = f.own + omp_get_thread_num() * f.each + LANES;
         for (long begin = 0; begin < f.squares; begin += f.lot) {
             long count = smaller(f.lot, f.squares - begin);
-            #pragma omp for nowait
+            tasks_again(&tasks, omp_get_thread_num());
+            #pragma omp for
             for (long t = 0; t < count; t++)
-                if (f.r == 2) square_sums(&f, dy, begin + t, t, 2);
-                else square_sums(&f, dy, begin + t, t, 3);
-            lot_data(&f, begin, count);
-            #pragma omp for collapse(2) schedule(dynamic)
-            for (long a = 0; a < f.products; a++)
-                for (long e = 0; e < f.depth; e += SQUARES)
-                    if (f.g.width == COLS) lot_gradients(&f, begin > 0, count, a, e, ROWS, VECS);
-                    else lot_gradients(&f, begin > 0, count, a, e, 2 * ROWS, VECS / 2);
+                WITH_R(square_sums, &f, dy, begin + t, t);
+            for (long i; (i = next_task(&tasks)) < tasks.count;)
+                WITH_TILE(lot_gradients, &f, data, begin, count, i / cuts, i % cuts * f.channels);
+            #pragma omp barrier
         }
         #pragma omp for collapse(2)
         for (long p = 0; p < f.panels; p++)
             for (long e = 0; e < f.depth; e++)
-                if (f.r == 2) row_gradients(&f, dw, p, e, 2);
-                else row_gradients(&f, dw, p, e, 3);
+                WITH_R(row_gradients, &f, dw, p, e);
     }
 }
 
-/* zeros, data and sums; the weights of the largest pass; the sums of the weight gradient */
+/* the largest pass forward or back, and the weight gradient */
 static inline long winograd_scratch(const Conv *d) {
-    int lots = (int)most(thread_count(), GRADIENT_LOTS);
-    Winograd f = winograd(FORWARD(NULL, NULL, NULL), lots);
-    Winograd back = winograd(BACK(NULL, NULL, NULL), lots);
+    Winograd f = winograd(FORWARD(NULL, NULL, NULL), 0);
+    Winograd back = winograd(BACK(NULL, NULL, NULL), 0);
+    Winograd gradient = winograd(FORWARD(NULL, NULL, NULL), 1);
     long weights = winograd_weights(&f);
-    return most(winograd_data(&f), winograd_data(&back)) + weights
+    return most(winograd_data(&gradient), most(winograd_data(&f), winograd_data(&back))) + weights
            + most(weights, winograd_weights(&back));
 }
 #endif

@@ -255,29 +255,105 @@ def torch_step(batch, size, channels, memory_format, precision='float32', peer='
     return replay
 
 
+class Repaint(nn.Module if torch else object):
+    """the generator of `style`: a garment and noise of three grains to a picture, with three residual blocks in the middle"""
+    def __init__(s, channels):
+        super().__init__()
+
+        def layer(c, out, kernel, stride=1, *more):
+            return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(c, out, kernel, stride)] + list(more)
+
+        def normed(c, out, kernel, stride=1):
+            return layer(c, out, kernel, stride, nn.InstanceNorm2d(out, affine=True), nn.ReLU(inplace=True))
+        s.first = nn.Sequential(*normed(4, 24, 5), *normed(24, 48, 3, 2))
+        s.blocks = nn.ModuleList(nn.Sequential(*normed(48, 48, 3), *layer(48, 48, 3, 1, nn.InstanceNorm2d(48, affine=True))) for _ in range(3))
+        s.last = nn.Sequential(nn.Upsample(scale_factor=2), *normed(48, 24, 3), *layer(24, channels, 5), nn.Tanh())
+
+    def forward(s, content):
+        n, _, h, w = content.shape
+        noise = [F.interpolate(torch.randn(n, 1, h // grain, w // grain, device=DEVICE), scale_factor=grain) for grain in (1, 4, 8)]
+        x = s.first(torch.cat([content] + noise, 1))
+        for block in s.blocks:
+            x = x + block(x)
+        return s.last(x)
+
+
+def torch_style(batch, size, channels, memory_format, **_):
+    """the step of `style`: D on crops and prints; then G by D, the Gram matrices of D's features, the light of 4x4 pixels and total variation"""
+    g = Repaint(channels)
+    d = nn.ModuleList([nn.Conv2d(channels, 32, 4, 2, 1), nn.Conv2d(32, 64, 4, 2, 1), nn.Conv2d(64, 64, 3, 1, 1), nn.Conv2d(64, 1, 3, 1, 1)])
+    g, d = (m.to(device=DEVICE, memory_format=memory_format) for m in (g, d))
+    og, od = (torch.optim.Adam(m.parameters(), lr, betas=(.5, .99)) for m, lr in ((g, 4e-4), (d, 8e-4)))
+    x = torch.tanh(torch.randn(batch, channels, size, size, device=DEVICE)).to(memory_format=memory_format)
+    content, mask = (torch.rand(batch, 1, size, size, device=DEVICE) for _ in range(2))
+    gray = torch.tensor([.299, .587, .114], device=DEVICE).view(1, 3, 1, 1)
+
+    def look(picture):
+        features = []
+        for layer in d[:3]:
+            picture = F.leaky_relu(layer(picture), .2)
+            features.append(picture)
+        return d[3](picture), features
+
+    def gram(f):
+        f = f.permute(0, 2, 3, 1).reshape(-1, f.shape[1])
+        f = f - f.mean(0)
+        return f.t() @ f / len(f)
+
+    def step():
+        y = g(content)
+        loss_d = F.softplus(-look(x)[0]).mean() + F.softplus(look(y.detach())[0]).mean()
+        od.zero_grad()
+        loss_d.backward()
+        nn.utils.clip_grad_norm_(d.parameters(), 10)
+        od.step()
+        with torch.no_grad():
+            targets = [gram(f) for f in look(x)[1]]
+        og.zero_grad()
+        if o.lean:
+            d.requires_grad_(False)
+        logits, features = look(y)
+        loss = F.softplus(-logits).mean() + 3 * sum((gram(f) - t).square().sum() / t.square().sum() for f, t in zip(features, targets))
+        apart = F.avg_pool2d((y * gray).sum(1, keepdim=True), 4) - F.avg_pool2d(content, 4)
+        loss = loss + .3 * (F.avg_pool2d(mask, 4) * apart.square()).mean()
+        loss = loss + .01 * ((y[:, :, 1:] - y[:, :, :-1]).abs().mean() + (y[:, :, :, 1:] - y[:, :, :, :-1]).abs().mean())
+        loss.backward()
+        nn.utils.clip_grad_norm_(g.parameters(), 10)
+        og.step()
+        if o.lean:
+            d.requires_grad_(True)
+        return torch.stack((loss_d.detach(), loss.detach())).tolist()
+    return step
+
+
 PEERS = dict(eager='eager', graph='its step captured in a CUDA graph', compile='networks by torch.compile')
 
 
 def steps(peer='eager'):
-    say('**A whole training step of `dcgan`** (D on real and fake, then G; Adam), alternated; ms are medians, in brackets the ratios of single rounds.'
+    say('**A whole training step** (D on real and fake, then G; Adam), alternated; ms are medians, in brackets the ratios of single rounds.'
         + ('' if not CUDA else ' PyTorch: %s, in the faster of its two layouts; bf16: under autocast; memory' % PEERS[peer] + ' is what each holds on the GPU at most, without its context.')
         + (" PyTorch's D computes no weight gradients in G's turn, as ours." if o.lean else '') + '\n')
-    say('| %s | batch | pictures | rounds | ours | PyTorch |%s ours / PyTorch | peak memory ours / PyTorch |\n|---|---|---|---|---|---|%s---|---|' % (
+    say('| %s | recipe | batch | pictures | rounds | ours | PyTorch |%s ours / PyTorch | peak memory ours / PyTorch |\n|---|---|---|---|---|---|---|%s---|---|' % (
         ('precision', ' its layout |', '---|') if CUDA else ('threads', '', '')))
-    sizes = [(28, 1)] if o.quick or peer == 'compile' else [(28, 1), (64, 3)]        # to compile takes long
+    small, style = ('dcgan', 28, 1, torch_step, (64, 128)), ('style', 64, 3, torch_style, (8,))
+    chosen = [small] if o.quick or peer == 'compile' else [small, ('dcgan', 64, 3, torch_step, (64, 128))]        # to compile takes long
+    if peer == 'eager' and not o.quick:
+        chosen.insert(1, style)
     formats = {'NCHW': torch.contiguous_format, 'NHWC': torch.channels_last} if CUDA else {'NCHW': torch.contiguous_format}
     for precision in PRECISIONS:
         tf32(precision == 'tf32')
-        for size, channels in sizes:
-            for batch in (64,) if o.quick or not CUDA or peer == 'compile' else (64, 128):
+        for recipe, size, channels, theirs_step, batches in chosen:
+            for batch in batches[:1] if o.quick or not CUDA or peer == 'compile' else batches:
+                if recipe == 'style' and precision != 'float32':
+                    continue
                 ours, peak, memory = Ours(precision), [], []                  # a new process each time: peak memory is a process's
 
                 def mine(reps):
-                    ms, mb = ours.ask('step dcgan', batch, size, channels, reps).split()
+                    ms, mb = ours.ask('step', recipe, batch, size, channels, reps).split()
                     peak.append(int(mb))
                     return float(ms)
 
-                make = functools.partial(torch_step, batch, size, channels, precision=precision, peer=peer)
+                make = functools.partial(theirs_step, batch, size, channels, precision=precision, peer=peer)
                 for f in formats.values() if REAL and peer == 'eager' else ():  # each alone first, for the memory that its step takes
                     step = make(memory_format=f)
                     for _ in range(3):
@@ -297,8 +373,8 @@ def steps(peer='eager'):
                     memory = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10] * len(formats)
                 ratios = [row[0] / row[1 + best] for row in rows]
                 held = '%d MB / %d MB = %.2f' % (peak[-1], memory[best], peak[-1] / max(memory[best], 1))
-                say('| %s | %d | %dx%dx%d | %d | %s ms | %s ms |%s **%.2f** (%.2f to %.2f) | %s |' % (
-                    precision if CUDA else o.threads, batch, size, size, channels, len(rows), digits(ms), digits(theirs[best]),
+                say('| %s | %s | %d | %dx%dx%d | %d | %s ms | %s ms |%s **%.2f** (%.2f to %.2f) | %s |' % (
+                    precision if CUDA else o.threads, recipe, batch, size, size, channels, len(rows), digits(ms), digits(theirs[best]),
                     ' %s |' % list(formats)[best] if CUDA else '', ms / theirs[best], min(ratios), max(ratios),
                     held if peer == 'eager' else '%d MB, ours' % peak[-1]))
                 ours.close()

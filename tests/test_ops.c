@@ -8,6 +8,7 @@
 #define TILED_IMPLEMENTATION
 #include "layers.h"
 #include "core/tiled.h"
+#include "core/tile.h"
 #include "validation/tolerances.h"
 #include "op_calls.h"
 #include "test.h"
@@ -15,7 +16,6 @@
 #include <omp.h>
 #else
 static void omp_set_num_threads(int n) { (void)n; }
-static int omp_get_max_threads(void) { return 1; }
 #endif
 
 #ifdef WITH_CUDA /* linked with cuda_kernels.cu, or with what cuda_on_cpu makes of it */
@@ -271,11 +271,38 @@ static void test_threads(const Ops *table, size_t every) {
 }
 
 #ifndef WITH_CUDA
+/* every task once, whether the threads are as many as were expected, or fewer, or have no share */
+static void test_tasks(void) {
+    enum { MOST = 20 };
+    int threads = omp_get_max_threads();
+    for (int expected = 1; expected <= 5; expected += 2)
+        for (int come = 1; come <= expected; come++)
+            for (int count = 0; count <= MOST; count++) {
+                int taken[MOST + 1] = {0}, wrong = 0;
+                omp_set_num_threads(expected);
+                Tasks tasks = tasks_for(count);
+                omp_set_num_threads(come);
+                #pragma omp parallel
+                for (int round = 0; round < 2; round++) {
+                    for (long i; (i = next_task(&tasks)) < count;) {
+                        #pragma omp atomic
+                        taken[i]++;
+                    }
+                    #pragma omp barrier
+                    tasks_again(&tasks, omp_get_thread_num());
+                    #pragma omp barrier
+                }
+                for (int i = 0; i <= MOST; i++) wrong += taken[i] != (i < count ? 2 : 0);
+                CHECK(!wrong, "%d of %d tasks not once a round, %d threads", wrong, count, come);
+            }
+    omp_set_num_threads(threads);
+}
+
 /* core/winograd.h and thin_backward_weight: odd sizes, every padding, channels that leave a rest,
  * more squares than are done at a time; with 1, 2 and 3 threads. */
 static void test_winograd(const Ops *table) {
     static const Case cases[] = {
-        { .d = CONV(1, 61, 62, 16, 17, 4, 2, 0) }, { .d = CONV(1, 37, 42, 18, 33, 4, 2, 2) },
+        { .d = CONV(2, 61, 62, 16, 17, 4, 2, 0) }, { .d = CONV(1, 37, 42, 18, 33, 4, 2, 2) },
         { .d = CONV(2, 31, 34, 17, 16, 4, 2, 1) },
         { .d = CONV(1, 17, 20, 16, 70, 3, 1, 0) }, { .d = CONV(1, 12, 15, 40, 16, 3, 1, 2) },
         { .d = CONV(1, 64, 64, 16, 16, 3, 1, 1) }, { .d = CONV(2, 13, 9, 24, 3, 3, 1, 1) },
@@ -671,6 +698,9 @@ int main(int argc, char **argv) {
     test_box_muller();
     test_accumulation();
     test_constants();
+#ifndef WITH_CUDA
+    test_tasks();
+#endif
     for (int i = 0; i < TABLES; i++) {
         test_table(tables[i]);
 #ifdef WITH_CUDA
