@@ -153,6 +153,11 @@ static void save_options(const Run *run) {
     must(file_end(&w, 1));
 }
 
+/* The columns of log.csv; behind them come the parts of G's loss, and the seconds */
+static const char *const log_columns[] = {
+    "step", "loss_d", "loss_g", "d_real", "d_fake", "norm_d", "norm_g", "batch_std" };
+enum { LOG_COLUMNS = 8 };
+
 /* log.csv begins with the lines up to this step of the run that is resumed: none is repeated, none
  * lost */
 static void log_open(Run *run) {
@@ -163,9 +168,9 @@ static void log_open(Run *run) {
     FILE *from = run->gan.step ? file_open(path, &bytes) : NULL;
     FILE *to = file_begin(&w, in_folder(run, path, "log.csv"));
     must(to != NULL);
-    fprintf(to, "step,loss_d,loss_g,d_real,d_fake,norm_d,norm_g,batch_std");
-    for (int i = 0; run->recipe->part[i]; i++) fprintf(to, ",%s", run->recipe->part[i]);
-    fprintf(to, ",seconds\n");
+    for (int i = 0; i < LOG_COLUMNS; i++) fprintf(to, "%s,", log_columns[i]);
+    for (int i = 0; run->recipe->part[i]; i++) fprintf(to, "%s,", run->recipe->part[i]);
+    fprintf(to, "seconds\n");
     while (from && fgets(line, sizeof line, from))
         if (atol(line) >= 1 && atol(line) <= run->gan.step && strchr(line, '\n')) {
             fputs(line, to);
@@ -224,38 +229,23 @@ static inline void log_step(Run *run, const Report *r, double seconds) {
     fprintf(run->log, ",%.3f\n", run->before + seconds);
 }
 
-enum { LOG_COLUMNS = 24 };
-typedef struct Log {
-    int columns;
-    long rows;
-    char name[LOG_COLUMNS][40];
-    double *value[LOG_COLUMNS];             /* a list of `rows` numbers for each column */
-} Log;
-
-static void log_free(Log *log) {
-    for (int k = 0; k < LOG_COLUMNS; k++) free(log->value[k]);
-}
-
-/* The run's log; without one it is empty. A line that is not whole is left out. */
-static void log_read(Log *log, const Run *run) {
+/* The run's log: a list of numbers for each column; returns how many lines. The one with the names,
+ * and any that is not whole, is left out. */
+static long log_read(const Run *run, double **value, int columns) {
     char path[RUN_PATH], line[1000];
-    long most = 0;
+    long most = 0, rows = 0;
     FILE *from = fopen(in_folder(run, path, "log.csv"), "r");
-    memset(log, 0, sizeof *log);
     while (from && fgets(line, sizeof line, from)) most++;
     if (from) rewind(from);
-    for (int first = 1; log->rows < most && fgets(line, sizeof line, from); first = 0) {
-        int whole = strchr(line, '\n') != NULL, column = 0;
-        int columns = first ? LOG_COLUMNS : log->columns;
-        for (char *c = line; column < columns && (c = strtok(c, ",\n")); c = NULL, column++)
-            if (first) {
-                snprintf(log->name[column], sizeof log->name[column], "%s", c);
-                log->value[column] = new_doubles(most);
-            } else log->value[column][log->rows] = atof(c);
-        if (first) log->columns = column;
-        else log->rows += whole && column == log->columns;
+    for (int k = 0; k < columns; k++) value[k] = new_doubles(most);
+    while (rows < most && fgets(line, sizeof line, from)) {
+        int whole = atol(line) >= 1 && strchr(line, '\n'), k = 0;
+        for (char *c = line; k < columns && (c = strtok(c, ",\n")); c = NULL)
+            value[k++][rows] = atof(c);
+        rows += whole && k == columns;
     }
     if (from) fclose(from);
+    return rows;
 }
 
 /* losses.png from log.csv, the whole run, resumed or not: plots, one above the other, of columns
@@ -263,22 +253,24 @@ static void log_read(Log *log, const Run *run) {
 static void save_plot(Run *run) {
     static const struct { const char *title; int first, last; } plots[] = {
         { "losses", 1, 2 }, { "D(x) and D(G(z))", 3, 4 }, { "gradient norms", 5, 6 },
-        { "parts of G's loss", 8, 7 + GAN_PARTS } };
+        { "parts of G's loss", LOG_COLUMNS, LOG_COLUMNS + GAN_PARTS } };
+    const char *const *part = run->recipe->part;
     char path[RUN_PATH], title[160];
-    Log log;
+    double *value[LOG_COLUMNS + GAN_PARTS + 1];
     Image all = {0};
-    int good = 1;
+    int good = 1, seconds = LOG_COLUMNS;    /* the last column */
+    while (part[seconds - LOG_COLUMNS]) seconds++;
     fflush(run->log);
-    log_read(&log, run);
+    long rows = log_read(run, value, seconds + 1);
     for (int k = 0; good && k < 4; k++) {
         PlotSeries series[GAN_PARTS];
         Image plot, page = {0};
         int count = 0;
-        for (int c = plots[k].first; c <= plots[k].last && c < log.columns - 1; c++) {
+        for (int c = plots[k].first; c <= plots[k].last && c < seconds; c++) {
+            const char *name = c < LOG_COLUMNS ? log_columns[c] : part[c - LOG_COLUMNS];
             double most = 0;
-            for (long i = 0; i < log.rows; i++) most = fmax(most, fabs(log.value[c][i]));
-            if (most == 0) continue;
-            series[count++] = (PlotSeries){ log.name[c], log.value[0], log.value[c], log.rows };
+            for (long i = 0; i < rows; i++) most = fmax(most, fabs(value[c][i]));
+            if (most > 0) series[count++] = (PlotSeries){ name, value[0], value[c], rows };
         }
         if (k && count < (k == 3 ? 2 : 1)) continue;      /* one part is the loss itself */
         snprintf(title, sizeof title, "%s: %s", run->recipe->name, plots[k].title);
@@ -290,7 +282,7 @@ static void save_plot(Run *run) {
     }
     disk_took(run, good && image_save(&all, in_folder(run, path, "losses.png")));
     image_free(&all);
-    log_free(&log);
+    for (int c = 0; c <= seconds; c++) free(value[c]);
     run->plotted = run->gan.step;
 }
 
