@@ -258,16 +258,14 @@ static double measure_ssim(double *both, const double *a, const double *b, int h
     long n = (long)h * w, out = (long)(h - k + 1) * (w - k + 1);
     double g[11], sum = 0, cs_sum = 0, deviation = 1.5 * k / 11;
     double *mean_a = room + n, *mean_b = mean_a + n, *aa = mean_b + n, *bb = aa + n, *ab = bb + n;
+    const double *const factor[5][2] = { { a }, { b }, { a, a }, { b, b }, { a, b } };
     for (int i = 0; i < k; i++) {
         double at = i - (k - 1) / 2.0;
         sum += g[i] = exp(-at * at / (2 * deviation * deviation));
     }
     for (int i = 0; i < k; i++) g[i] /= sum;
-    measure_window(mean_a, a, NULL, h, w, g, k, room);
-    measure_window(mean_b, b, NULL, h, w, g, k, room);
-    measure_window(aa, a, a, h, w, g, k, room);
-    measure_window(bb, b, b, h, w, g, k, room);
-    measure_window(ab, a, b, h, w, g, k, room);
+    for (int i = 0; i < 5; i++)
+        measure_window(mean_a + i * n, factor[i][0], factor[i][1], h, w, g, k, room);
     *both = 0;
     for (long i = 0; i < out; i++) {
         double m = mean_a[i] * mean_b[i], squares = mean_a[i] * mean_a[i] + mean_b[i] * mean_b[i];
