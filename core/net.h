@@ -184,7 +184,6 @@ static void net_need(const Net *net, int good, const char *builder, const char *
 
 /* ------------------------------------------------------------------ what each kind of node does */
 
-#define NET_OPS net->ops
 #define A (net->node[node->a])                        /* the node that `node` reads, */
 #define B (net->node[node->b])                        /* and the second one */
 #define WEIGHT (net->p + node->weight)
@@ -222,26 +221,26 @@ static void spectral_node_forward(const Net *net, Node *node) {
     if (node->spectral < 0) return;
     Spectral s = spectral_parts(net, node);
     if (!net->freeze_u) {
-        NET_OPS->dense_forward(s.v, s.u, WEIGHT, NULL, 1, s.in, s.out);
-        NET_OPS->normalize_vector(s.v, s.sigma, s.out);
+        net->ops->dense_forward(s.v, s.u, WEIGHT, NULL, 1, s.in, s.out);
+        net->ops->normalize_vector(s.v, s.sigma, s.out);
     }
     real *u = net->batch_statistics ? s.u : s.dw;            /* to look does not move the real u */
-    NET_OPS->fill(u, 0, s.in);
-    NET_OPS->dense_backward_input(u, s.v, WEIGHT, 1, s.in, s.out);
-    NET_OPS->normalize_vector(u, s.sigma, s.in);
-    NET_OPS->spectral_forward(s.w, WEIGHT, s.sigma, node->weights);
+    net->ops->fill(u, 0, s.in);
+    net->ops->dense_backward_input(u, s.v, WEIGHT, 1, s.in, s.out);
+    net->ops->normalize_vector(u, s.sigma, s.in);
+    net->ops->spectral_forward(s.w, WEIGHT, s.sigma, node->weights);
 }
 /* where the gradient of the weight in use is gathered, and how it gets from there to W's */
 static real *used_weight_gradient(const Net *net, Node *node) {
     if (node->spectral < 0) return D_WEIGHT;
     real *dw = spectral_parts(net, node).dw;
-    NET_OPS->fill(dw, 0, node->weights);
+    net->ops->fill(dw, 0, node->weights);
     return dw;
 }
 static void spectral_node_backward(const Net *net, Node *node) {
     if (node->spectral < 0) return;
     Spectral s = spectral_parts(net, node);
-    NET_OPS->spectral_backward(D_WEIGHT, s.dw, s.w, s.u, s.v, s.sigma, s.in, s.out);
+    net->ops->spectral_backward(D_WEIGHT, s.dw, s.w, s.u, s.v, s.sigma, s.in, s.out);
 }
 
 /* A layer y = W x + b with the operations NAME_forward, NAME_backward_input, NAME_backward_weight.
@@ -250,22 +249,22 @@ static void spectral_node_backward(const Net *net, Node *node) {
 #define LAYER(name, ...) \
     static void name##_node_forward(const Net *net, Node *node) { \
         spectral_node_forward(net, node); \
-        NET_OPS->name##_forward(node->y, A.y, USED_WEIGHT, BIAS, __VA_ARGS__); \
+        net->ops->name##_forward(node->y, A.y, USED_WEIGHT, BIAS, __VA_ARGS__); \
     } \
     static void name##_weight_gradient(const Net *net, Node *node, const real *x) { \
         real *dw = used_weight_gradient(net, node); \
-        NET_OPS->name##_backward_weight(dw, x, node->dy, __VA_ARGS__); \
+        net->ops->name##_backward_weight(dw, x, node->dy, __VA_ARGS__); \
         spectral_node_backward(net, node); \
     } \
     static void name##_node_backward(const Net *net, Node *node) { \
         if (needs_grad(net, node->a)) \
-            NET_OPS->name##_backward_input(A.dy, node->dy, USED_WEIGHT, __VA_ARGS__); \
+            net->ops->name##_backward_input(A.dy, node->dy, USED_WEIGHT, __VA_ARGS__); \
         if (!(net->what & NET_WEIGHTS)) return; \
         name##_weight_gradient(net, node, A.y); \
-        NET_OPS->bias_backward(D_BIAS, node->dy, node_rows(node), node->c); \
+        net->ops->bias_backward(D_BIAS, node->dy, node_rows(node), node->c); \
     } \
     static void name##_tangent(const Net *net, Node *node) { \
-        NET_OPS->name##_forward(node->t, A.t, USED_WEIGHT, NULL, __VA_ARGS__); \
+        net->ops->name##_forward(node->t, A.t, USED_WEIGHT, NULL, __VA_ARGS__); \
         name##_weight_gradient(net, node, A.t); \
     } \
     KIND(name, name##_tangent)
@@ -279,26 +278,26 @@ LAYER(depthwise_conv2d, &node->conv);
 static void shared_statistics(const Net *net, real *mean, int c) {
     real host[2 * c];
     double x[2 * c];
-    NET_OPS->download(host, mean, 2 * c);
+    net->ops->download(host, mean, 2 * c);
     for (int j = 0; j < c; j++) x[j] = host[j], x[c + j] = host[c + j] + x[j] * x[j];
     net->mean(x, 2 * c);
     for (int j = 0; j < c; j++) {
         host[j] = (real)x[j];
         host[c + j] = (real)fmax(x[c + j] - x[j] * x[j], 0);
     }
-    NET_OPS->upload(mean, host, 2 * c);
+    net->ops->upload(mean, host, 2 * c);
 }
 
 /* F34, the wave numbers are the weights */
 #define WAVES node->n, node->h, node->w, node->shape[1], node->c - 2 * node->shape[1]
 static void waves_node_forward(const Net *net, Node *node) {
-    NET_OPS->waves_forward(node->y, A.y, WEIGHT, BIAS, WAVES);
+    net->ops->waves_forward(node->y, A.y, WEIGHT, BIAS, WAVES);
 }
 static void waves_node_backward(const Net *net, Node *node) {
     int learns = net->what & NET_WEIGHTS;
     real *dx = needs_grad(net, node->a) ? A.dy : NULL;
-    NET_OPS->waves_backward(dx, learns ? D_WEIGHT : NULL, node->dy, A.y, WEIGHT, WAVES);
-    if (learns) NET_OPS->bias_backward(D_BIAS, node->dy, node_rows(node), node->c);
+    net->ops->waves_backward(dx, learns ? D_WEIGHT : NULL, node->dy, A.y, WEIGHT, WAVES);
+    if (learns) net->ops->bias_backward(D_BIAS, node->dy, node_rows(node), node->c);
 }
 KIND(waves, NULL);
 
@@ -308,20 +307,20 @@ static void batchnorm_node_forward(const Net *net, Node *node) {
     int c = node->c, training = net->batch_statistics;
     long rows = node_rows(node);
     real *running = net->buffer + node->running, *mean = training ? MEAN : running, *var = mean + c;
-    if (training) NET_OPS->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, 1, rows, c);
+    if (training) net->ops->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, 1, rows, c);
     if (training && net->mean) shared_statistics(net, mean, c);
     if (!training || net->mean)
-        NET_OPS->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, mean, var, rows, c);
+        net->ops->batchnorm_inference(node->y, A.y, WEIGHT, BIAS, mean, var, rows, c);
     if (net->mean) rows *= net->ranks;
-    if (training) NET_OPS->batchnorm_track(running, running + c, mean, var, (real)0.1, rows, c);
+    if (training) net->ops->batchnorm_track(running, running + c, mean, var, (real)0.1, rows, c);
 }
 
 /* In each group, with k = gamma / sqrt(var + eps), h = (x - mu) / sqrt(var + eps), m = mean(dy),
  * q = mean(dy h): dx += k (dy - m - h q)   dgamma += sum of dy h   dbeta behind it += sum of dy */
 static void norm_gradient(const Net *net, Node *node, real *dgamma, int groups) {
     real *dbeta = dgamma ? dgamma + node->c : NULL, *var = MEAN + (long)groups * node->c;
-    NET_OPS->normalize_backward(A.dy, dgamma, dbeta, node->dy, A.y, WEIGHT, MEAN, var, groups,
-                            node_rows(node) / groups, node->c);
+    net->ops->normalize_backward(A.dy, dgamma, dbeta, node->dy, A.y, WEIGHT, MEAN, var, groups,
+                                 node_rows(node) / groups, node->c);
 }
 
 /* Over several ranks m and q are means over all of them, but norm_gradient takes this rank's own
@@ -331,19 +330,19 @@ static void batchnorm_shared_backward(const Net *net, Node *node) {
     int c = node->c;
     double rows = node_rows(node), x[2 * c];
     real *sums = MEAN + 2 * c, host[4 * c], gamma[c];          /* sums: of dy h, then of dy */
-    NET_OPS->fill(sums, 0, 2 * c);
+    net->ops->fill(sums, 0, 2 * c);
     norm_gradient(net, node, sums, 1);
-    if (net->what & NET_WEIGHTS) NET_OPS->axpy(D_WEIGHT, sums, 1, 2 * c);    /* and D_BIAS */
-    NET_OPS->download(host, MEAN, 4 * c), NET_OPS->download(gamma, WEIGHT, c);
+    if (net->what & NET_WEIGHTS) net->ops->axpy(D_WEIGHT, sums, 1, 2 * c);    /* and D_BIAS */
+    net->ops->download(host, MEAN, 4 * c), net->ops->download(gamma, WEIGHT, c);
     for (int j = 0; j < 2 * c; j++) x[j] = host[2 * c + j] / rows;
     net->mean(x, 2 * c);
     for (int j = 0; j < 2 * c; j++) {
         double k = gamma[j % c] / sqrt(host[c + j % c] + NORM_EPS);
         host[2 * c + j] = (real)(k * (host[2 * c + j] / rows - x[j]));
     }
-    NET_OPS->upload(sums, host + 2 * c, 2 * c);
-    NET_OPS->batchnorm_inference(node->dy, A.y, sums, sums + c, MEAN, MEAN + c, (long)rows, c);
-    NET_OPS->axpy(A.dy, node->dy, 1, node_count(node));
+    net->ops->upload(sums, host + 2 * c, 2 * c);
+    net->ops->batchnorm_inference(node->dy, A.y, sums, sums + c, MEAN, MEAN + c, (long)rows, c);
+    net->ops->axpy(A.dy, node->dy, 1, node_count(node));
 }
 static void batchnorm_node_backward(const Net *net, Node *node) {
     if (net->mean) batchnorm_shared_backward(net, node);
@@ -357,14 +356,14 @@ static int is_given(const Net *net, const Node *node) { return node - net->node 
 static void given_norm(const Net *net, Node *node, const real *gamma, const real *beta, long step) {
     long rows = (long)node->h * node->w, c = node->c;
     for (long i = 0, at = 0; i < node->n; i++, at += c)
-        NET_OPS->batchnorm_inference(node->y + at * rows, A.y + at * rows, gamma + i * step,
-                                     beta + i * step, MEAN + at, MEAN + node->n * c + at, rows, c);
+        net->ops->batchnorm_inference(node->y + at * rows, A.y + at * rows, gamma + i * step,
+                                      beta + i * step, MEAN + at, MEAN + node->n * c + at, rows, c);
 }
 static void instancenorm_node_forward(const Net *net, Node *node) {
     long rows = (long)node->h * node->w;
     real *mean = MEAN, *var = mean + (long)node->n * node->c;
     if (is_given(net, node)) given_norm(net, node, WEIGHT, BIAS, 0);
-    else NET_OPS->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, node->n, rows, node->c);
+    else net->ops->normalize_forward(node->y, mean, var, A.y, WEIGHT, BIAS, node->n, rows, node->c);
 }
 static void instancenorm_node_backward(const Net *net, Node *node) {
     norm_gradient(net, node, net->what & NET_WEIGHTS ? D_WEIGHT : NULL, node->n);
@@ -375,23 +374,23 @@ KIND(instancenorm, NULL);
 static void adain_node_forward(const Net *net, Node *node) {
     long rows = (long)node->h * node->w, c = node->c;
     if (is_given(net, node)) given_norm(net, node, B.y, B.y + c, 2 * c);
-    else NET_OPS->adain_forward(node->y, MEAN, MEAN + node->n * c, A.y, B.y, node->n, rows, c);
+    else net->ops->adain_forward(node->y, MEAN, MEAN + node->n * c, A.y, B.y, node->n, rows, c);
 }
 static void adain_node_backward(const Net *net, Node *node) {
     const real *mean = MEAN, *var = mean + (long)node->n * node->c;
-    NET_OPS->adain_backward(A.dy, B.dy, node->dy, A.y, B.y, mean, var, node->n,
-                            (long)node->h * node->w, node->c);
+    net->ops->adain_backward(A.dy, B.dy, node->dy, A.y, B.y, mean, var, node->n,
+                             (long)node->h * node->w, node->c);
 }
 KIND(adain, NULL);
 
 /* A node of one operation: its arguments after NAME_forward(y, x, and NAME_backward(dx, dy, */
 #define NODE(name, forward_dots, backward_dots, tangent) \
     static void name##_node_forward(const Net *net, Node *node) { \
-        NET_OPS->name##_forward(node->y, A.y, DOTS forward_dots); \
+        net->ops->name##_forward(node->y, A.y, DOTS forward_dots); \
     } \
     static void name##_node_backward(const Net *net, Node *node) { \
         if (needs_grad(net, node->a)) \
-            NET_OPS->name##_backward(A.dy, node->dy, DOTS backward_dots); \
+            net->ops->name##_backward(A.dy, node->dy, DOTS backward_dots); \
     } \
     KIND(name, tangent)
 #define DOTS(...) __VA_ARGS__
@@ -403,14 +402,14 @@ KIND(adain, NULL);
              net->first * (node_count(node) / node->n)
 
 static void leaky_relu_tangent(const Net *net, Node *node) {
-    if (node->t != A.t) NET_OPS->fill(node->t, 0, COUNT);
-    NET_OPS->leaky_relu_backward(node->t, A.t, node->y, node->slope, COUNT);
+    if (node->t != A.t) net->ops->fill(node->t, 0, COUNT);
+    net->ops->leaky_relu_backward(node->t, A.t, node->y, node->slope, COUNT);
 }
 static void concat_tangent(const Net *net, Node *node) {
-    NET_OPS->concat_forward(node->t, A.t, B.t, node_rows(node), A.c, B.c);
+    net->ops->concat_forward(node->t, A.t, B.t, node_rows(node), A.c, B.c);
 }
 static void upsample_tangent(const Net *net, Node *node) {
-    NET_OPS->upsample_forward(node->t, A.t, BLOCKS);
+    net->ops->upsample_forward(node->t, A.t, BLOCKS);
 }
 
 NODE(leaky_relu, (node->slope, COUNT), (node->y, node->slope, COUNT), leaky_relu_tangent);
@@ -429,19 +428,19 @@ NODE(gray, (node_rows(node), A.c), (node_rows(node), A.c), NULL);
 
 /* Nodes of two inputs */
 static void add_node_forward(const Net *net, Node *node) {
-    NET_OPS->add_forward(node->y, A.y, B.y, COUNT);
+    net->ops->add_forward(node->y, A.y, B.y, COUNT);
 }
 static void add_node_backward(const Net *net, Node *node) {
-    if (needs_grad(net, node->a)) NET_OPS->axpy(A.dy, node->dy, 1, COUNT);
-    if (needs_grad(net, node->b)) NET_OPS->axpy(B.dy, node->dy, 1, COUNT);
+    if (needs_grad(net, node->a)) net->ops->axpy(A.dy, node->dy, 1, COUNT);
+    if (needs_grad(net, node->b)) net->ops->axpy(B.dy, node->dy, 1, COUNT);
 }
 KIND(add, NULL);
 static void concat_node_forward(const Net *net, Node *node) {
-    NET_OPS->concat_forward(node->y, A.y, B.y, node_rows(node), A.c, B.c);
+    net->ops->concat_forward(node->y, A.y, B.y, node_rows(node), A.c, B.c);
 }
 static void concat_node_backward(const Net *net, Node *node) {
     real *da = needs_grad(net, node->a) ? A.dy : NULL, *db = needs_grad(net, node->b) ? B.dy : NULL;
-    NET_OPS->concat_backward(da, db, node->dy, node_rows(node), A.c, B.c);
+    net->ops->concat_backward(da, db, node->dy, node_rows(node), A.c, B.c);
 }
 KIND(concat, concat_tangent);
 
@@ -845,7 +844,6 @@ void net_print(const Net *net, void *file) {
     }
     fprintf(file, "  %-24s %29ld parameters\n", net->name, net->parameters);
 }
-#undef NET_OPS
 #undef A
 #undef B
 #undef MEAN
