@@ -23,10 +23,6 @@ __attribute__((format(printf, 1, 2))) int say(const char *format, ...);
 __attribute__((format(printf, 2, 3), noreturn)) void die(int status, const char *format, ...);
 void must(int good);
 
-/* A file's name may hold control characters, which a terminal would obey: U+0000 .. U+001F, U+007F
- * and U+0080 .. U+009F (in UTF-8 C2 80 .. C2 9F) become '?'. All of the above and below do so. */
-void plain_text(char *line);
-
 /* Progress: on a terminal each call writes over the line of the last one (say and die begin a new
  * line first); elsewhere each gets a line of its own. "" ends it. */
 __attribute__((format(printf, 1, 2))) void progress_line(const char *format, ...);
@@ -60,7 +56,9 @@ static struct {
     void (*on_death)(int status);
 } error = { .program = "" };
 
-void plain_text(char *line) {
+/* A file's name may hold control characters, which a terminal would obey: U+0000 .. U+001F, U+007F
+ * and U+0080 .. U+009F (in UTF-8 C2 80 .. C2 9F) become '?' in all that is kept or told here. */
+static void plain_text(char *line) {
     const unsigned char *from = (const unsigned char *)line;
     for (; *from; from++) {
         int two = from[0] == 0xc2 && from[1] >= 0x80 && from[1] < 0xa0;
