@@ -70,11 +70,10 @@ enum { OWN_FILES = 8, CHECKPOINT = 1 };
 
 /* In a folder without the options.txt of a run, such files are somebody else's. */
 static void keep_strangers(const Run *run) {
-    char path[RUN_PATH], begin[10] = "";
-    size_t bytes;
-    FILE *options = file_open(in_folder(run, path, "options.txt"), &bytes);
-    int written = options && fgets(begin, sizeof begin, options) && !strcmp(begin, "--recipe ");
-    if (options) fclose(options);
+    char path[RUN_PATH];
+    unsigned char begin[9];
+    int written = file_head(begin, 9, in_folder(run, path, "options.txt")) == 9
+                  && !memcmp(begin, "--recipe ", 9);
     for (int i = 0; i < OWN_FILES && !written && !run->overwrite; i++)
         if (i != CHECKPOINT && !access(in_folder(run, path, own_files[i]), F_OK))
             die(1, "%s: this file is no run's and would be replaced: choose another --out, or "
