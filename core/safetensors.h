@@ -375,14 +375,10 @@ static int st_read(const StTensor *t, float *f32, double *f64, long count) {
         return fail("%.200s: %ld values, expected %ld: is this the right file?",
                     t->name, have, count);
     for (long i = 0; i < count; i++) {
-        uint64_t bits = 0;
-        float narrow;
-        double value;
-        memcpy(&bits, (const char *)t->data + i * size, size);
-        if (brain) bits <<= 16;                                 /* the upper half of a float */
-        memcpy(&narrow, &bits, 4);
-        memcpy(&value, &bits, 8);
-        if (size < 8) value = half ? st_half(bits) : narrow;
+        union { uint64_t bits; float f32; double f64; } x = {0};
+        memcpy(&x, (const char *)t->data + i * size, size);
+        if (brain) x.bits <<= 16;                               /* the upper half of a float */
+        double value = half ? st_half(x.bits) : size < 8 ? x.f32 : x.f64;
         if (f32) f32[i] = value;
         else f64[i] = value;
     }
