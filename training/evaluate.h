@@ -166,7 +166,7 @@ static void classify(Gan *gan, const float *x, int *class, float *feature) {
 static Seen see(Evaluation *e, int kind, long n) {
     int c = e->run->set.c, size = e->run->options.size, classes = e->run->set.classes;
     long batch = e->run->gan.options.batch, each = e->each;
-    float *x = new_floats(batch * each), *kept = new_floats(batch * each);
+    float *x = e->run->made, *kept = e->run->pixels;
     float *last = new_floats(classes * each), *there = new_floats(classes);  /* of each class */
     Seen s = { .n = n, .feature = new_floats((n + batch) * e->width),
                .patch = new_floats(n * e->patches * e->square),
@@ -196,7 +196,7 @@ static Seen see(Evaluation *e, int kind, long n) {
             there[class] = 1;
         }
     }
-    free(x), free(last), free(there), free(kept);
+    free(last), free(there);
     return s;
 }
 
@@ -444,13 +444,12 @@ static void coloured_noise(const Run *run, long i, const float *crop, long each,
  * random from `count` pictures (h,w,3), one after the other. */
 enum { MOTIF = 8, MOTIF_SQUARE = MOTIF * MOTIF * 3, MOTIF_BANK = 12000, MOTIF_PRINT = 6000,
        MOTIF_ASKED = 1500, PRINTS = 48 };
-static void draw_motifs(float *to, long n, int shrink, const float *from, long count, int h, int w,
-                        int stream) {
+static void draw_motifs(float *to, long n, int shrink, const Image *from, long count, int stream) {
     memset(to, 0, n * MOTIF_SQUARE * sizeof *to);
     for (long i = 0; i < n; i++, to += MOTIF_SQUARE) {
-        int side = MOTIF * shrink;
+        int side = MOTIF * shrink, h = from->h, w = from->w;
         uint64_t purpose = STREAM(STREAM_SAMPLE, (1L << 31) + stream);
-        const float *x = from + philox_below(1, purpose, 3 * i, count) * (long)h * w * 3;
+        const float *x = from->pixels + philox_below(1, purpose, 3 * i, count) * (long)h * w * 3;
         long y0 = philox_below(1, purpose, 3 * i + 1, h - side + 1);
         long x0 = philox_below(1, purpose, 3 * i + 2, w - side + 1);
         for (int p = 0; p < side * side; p++)
@@ -477,22 +476,21 @@ static double motif_distance(const Ops *ops, const float *x, const float *y, lon
 }
 
 /* Of prints x (samples,size,size,3) of one style, added to the row's measures with this weight; of:
- * the style, `count` pictures (h,w,3)
+ * the style, `count` pictures, one behind the other
  *   coherence   how far the print's motifs are from the nearest of the style; coverage the reverse
  *   m           their sum; all in units of 2 var, the mean squared distance of two of the style's
  * (Simakov, Caspi, Shechtman, Irani 2008: bidirectional similarity) */
-static void add_motifs(const Run *run, Row *row, const float *x, const float *of, long count,
-                       int h, int w, double weight) {
+static void add_motifs(const Run *run, Row *row, const Image *x, const Image *of, long count,
+                       double weight) {
     const Ops *ops = run->gan.ops;
     float *bank = new_floats(MOTIF_BANK * MOTIF_SQUARE);
     float *print = new_floats(MOTIF_PRINT * MOTIF_SQUARE);
-    int size = run->options.size;
     for (int k = 0; k < 2; k++) {
         int side = 2 * MOTIF << k;
-        if (side > (count > 1 ? size * 2 / 3 : size)) break;      /* few crops hold few of them */
+        if (side > (count > 1 ? x->h * 2 / 3 : x->h)) break;      /* few crops hold few of them */
         double *v = row->value + MOTIFS + 3 * k, mean[MOTIF_SQUARE] = {0}, spread = 0;
-        draw_motifs(bank, MOTIF_BANK, 2 << k, of, count, h, w, 2 * k);
-        draw_motifs(print, MOTIF_PRINT, 2 << k, x, run->samples, size, size, 2 * k + 1);
+        draw_motifs(bank, MOTIF_BANK, 2 << k, of, count, 2 * k);
+        draw_motifs(print, MOTIF_PRINT, 2 << k, x, run->samples, 2 * k + 1);
         for (long i = 0; i < (long)MOTIF_BANK * MOTIF_SQUARE; i++)
             mean[i % MOTIF_SQUARE] += bank[i] / MOTIF_BANK;
         for (long i = 0; i < (long)MOTIF_BANK * MOTIF_SQUARE; i++) {
@@ -550,8 +548,9 @@ static void evaluate_prints(Run *run) {
     int rows = 0, contents = gan_content(&run->gan), size = run->options.size;
     int styles = fmin(run->style_count, MOST_STYLES);
     if (!option_given(run->table, "--samples")) run->samples = PRINTS;
-    float *x = new_floats(run->samples * picture_floats(run, 3));
-    float *bank = new_floats(run->samples * picture_floats(run, 3));
+    long prints = run->samples * picture_floats(run, 3);
+    Image x = { size, size, 3, new_floats(prints), NULL, 0 }, bank = x;
+    bank.pixels = new_floats(prints);
     for (int k = 0; k < BANK; k++) {
         if (k == UNTOUCHED && !contents) continue;
         Row *r = &row[rows++];
@@ -559,18 +558,17 @@ static void evaluate_prints(Run *run) {
         r->value[CONTENT] = 0;
         for (int j = 0; j < styles; j++) {
             int which = j * run->style_count / styles;
-            const Image *style = &run->styles[which];
             double weight = 1. / styles;
-            r->value[CONTENT] += print_style(run, k, which, x) * weight;
-            if (contents) print_style(run, BANK, which, bank);        /* cut out at any scale */
-            if (contents) add_motifs(run, r, x, bank, run->samples, size, size, weight);
-            else add_motifs(run, r, x, style->pixels, 1, style->h, style->w, weight);
+            r->value[CONTENT] += print_style(run, k, which, x.pixels) * weight;
+            if (contents) print_style(run, BANK, which, bank.pixels);  /* cut out at any scale */
+            add_motifs(run, r, &x, contents ? &bank : &run->styles[which],
+                       contents ? run->samples : 1, weight);
         }
     }
     tell("motifs of 16 and 32 pixels in %d pictures of %s in each of %d styles against %s",
          run->samples, run->evaluate, styles, run->style);
     save_rows(run, NULL, row, rows);
-    free(x), free(bank);
+    image_free(&x), image_free(&bank);
 }
 
 /* ---------------------------------------------------------------- the jobs */
