@@ -114,10 +114,8 @@ int checkpoint_save(const Checkpoint *c, const char *path, const StMeta *meta, i
     }
     snprintf(step, sizeof step, "%ld", c->step);
     snprintf(format, sizeof format, "%d", CHECKPOINT_FORMAT);
-    all[0] = (StMeta){ "recipe", c->recipe };
-    all[1] = (StMeta){ "step", step };
-    all[2] = (StMeta){ "format", format };
-    for (int i = 0; i < metas; i++) all[i + 3] = meta[i];
+    const StMeta own[3] = { { "recipe", c->recipe }, { "step", step }, { "format", format } };
+    for (int i = 0; i < metas + 3; i++) all[i] = i < 3 ? own[i] : meta[i - 3];
     int good = st_write(path, tensor, count, all, metas + 3);
     free(slot), free(host);
     return good;
