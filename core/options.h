@@ -232,7 +232,9 @@ void options_parse(Option *table, int argc, char **argv) {
                 did_you_mean(name, table, count, sizeof *table));
         const char *text = equals ? equals + 1 : o->kind == OPTION_FLAG ? "1"
                          : i + 1 < argc && !option_find(table, argv[i + 1]) ? argv[++i] : "";
-        if (!*text) die(2, "%s needs a value: %.*s", o->name, (int)strcspn(o->help, "\n"), o->help);
+        int line = (int)strcspn(o->help, "\n");
+        if (!*text)
+            die(2, "%s needs a value: %.*s%s", o->name, line, o->help, o->help[line] ? " ..": "");
         options_set(o, text, "");
         OptionList *list = o->kind == OPTION_TEXTS ? o->value : NULL;
         if (list) list->at[list->count - 1] = i;

@@ -160,6 +160,10 @@ static inline long next_task(const Tasks *t) {
     }
     return t->count;
 }
+/* the memory of task i among as many places as there are threads, or tasks if these are fewer */
+static inline long place_of(const Tasks *t, long i) {
+    return t->count < omp_get_num_threads() ? i : omp_get_thread_num();
+}
 
 /* how many columns a panel has for n results: COLS, or half where the last would be half empty */
 static inline int panel_width(long n) { return blocks(n, COLS / 2) % 2 ? COLS / 2 : COLS; }

@@ -414,15 +414,15 @@ static void tiled_conv2d_transpose_backward_weight(real *dw, const real *x, cons
     tiled_conv2d_backward_weight(dw, dy, x, d);
 }
 
-/* the packed weights, the copies, the tasks */
+/* the packed weights, the copies, the tasks, or what winograd.h takes for one pass or all */
 static long tiled_conv_scratch(const Conv *d) {
-    long winograd = winograd_pays(d, WEIGHTS) ? winograd_scratch(d) : 0;
+    long pixels = task_scratch(d, most(d->h, d->oh), most(d->w, d->ow));
+    long winograd = winograd_pays(d, WEIGHTS) ? winograd_scratch(d) + pixels : 0;
     const Conv swapped = turned(d);
     long taps = (long)d->kernel * d->kernel, copies = cut(is_thin(d) ? &swapped : d).copies;
     long forward = blocks(d->o, COLS) * COLS * d->c, back = blocks(d->c, COLS) * COLS * d->o;
-    long windows = taps * (most(forward, back) + (copies > 1 ? copies * d->c * d->o : 0))
-                   + task_scratch(d, most(d->h, d->oh), most(d->w, d->ow));
-    return most(winograd, windows);
+    long windows = taps * (most(forward, back) + (copies > 1 ? copies * d->c * d->o : 0)) + pixels;
+    return most(winograd, windows) + 2L * APART * omp_get_max_threads();
 }
 
 /* ---------------------------------------------------------- F6, F8: dense layers, Gram matrices */

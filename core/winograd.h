@@ -59,7 +59,7 @@ typedef struct Axis { int from, step, to, stride, count; } Axis;
 typedef struct Winograd {
     Windows g;
     int r, products, in, out;
-    long depth, next, rows, cols, squares, lot, panels, channels, shared, each;
+    long depth, next, rows, cols, squares, lot, panels, channels, tasks, shared, each;
     float *weights, *sums, *own, *zeros;
 } Winograd;
 
@@ -102,7 +102,7 @@ static inline Winograd winograd(const Windows *g, int gradient) {
         f.rows = most(f.rows, blocks(axis(d, g->back, b, g->oh).count, 2));
         f.cols = most(f.cols, blocks(axis(d, g->back, b, g->ow).count, 2));
     }
-    f.squares = d->n * f.rows * f.cols;
+    f.squares = d->n * f.rows * f.cols, f.tasks = blocks(f.squares, SQUARES) * f.out * f.out;
     if (gradient) {                       /* sums lot by lot, whatever the number of threads */
         f.lot *= most(1, LOT / (f.products * f.next * SQUARES));
         f.lot = smaller(f.lot, blocks(f.squares, SQUARES) * SQUARES);
@@ -110,22 +110,24 @@ static inline Winograd winograd(const Windows *g, int gradient) {
         long threads = omp_get_max_threads();                        /* as many for each of them */
         long cuts = blocks(blocks(tasks, threads) * threads, parts);
         f.channels = blocks(blocks(g->c, cuts), 2 * ROWS) * 2 * ROWS, f.next = f.channels + MARGIN;
+        f.tasks = parts * blocks(g->c, f.channels);
         f.shared = f.products * f.panels * f.lot * f.g.width;
     }
     f.each = LANES + f.products * (f.lot * f.next + SQUARES * f.g.width);
     return f;
 }
 
-/* how many floats: the sums, what the threads have, zeros; weights */
-static inline long winograd_data(const Winograd *f) {
-    return f->shared + omp_get_max_threads() * f->each + f->g.c;
+/* how many floats: the sums, what the threads at work have, zeros; weights */
+static inline long winograd_own(const Winograd *f) {
+    return smaller(omp_get_max_threads(), f->tasks) * f->each;
 }
+static inline long winograd_data(const Winograd *f) { return f->shared + winograd_own(f) + f->g.c; }
 static inline long winograd_weights(const Winograd *f) {
     return f->panels * f->out * f->out * f->products * f->depth * f->g.width;
 }
 static inline void winograd_memory(Winograd *f, int slot) {
     f->sums = scratch(0, winograd_data(f)), f->weights = scratch(slot, winograd_weights(f));
-    f->own = f->sums + f->shared, f->zeros = f->own + omp_get_max_threads() * f->each;
+    f->own = f->sums + f->shared, f->zeros = f->own + winograd_own(f);
     memset(f->zeros, 0, (size_t)f->g.c * sizeof *f->zeros);
 }
 
@@ -218,10 +220,10 @@ static inline void put_results(const Winograd *f, const float *m, long first, lo
 /* the results of `count` squares from `first` on, for phase q: in tiles of R squares x V vectors.
  * The thread that computes their B x is the one that needs it. */
 __attribute__((always_inline))
-static inline void block_results(const Winograd *f, float *data, long first, long count, int q,
+static inline void block_results(const Winograd *f, long place, long first, long count, int q,
                                  int R, int V) {
     const float *in[SQUARES + MARGIN];
-    float *m = data + f->products * SQUARES * f->next;
+    float *data = f->own + place * f->each, *m = data + f->products * SQUARES * f->next;
     for (int phase = 0; phase < f->in * f->in; phase++)
         squares_data(f, data + phase * f->g.c, first, count, q, phase, 0, f->g.c);
     for (long p = 0; p < f->panels; p++) {
@@ -242,19 +244,18 @@ static inline void block_results(const Winograd *f, float *data, long first, lon
 static inline void winograd_windows(const Windows *g, const real *w) {
     Winograd f = winograd(g, 0);
     int phases = f.out * f.out;
-    Tasks tasks = tasks_for(blocks(f.squares, SQUARES) * phases);
+    Tasks tasks = tasks_for(f.tasks);
     winograd_memory(&f, 1);
     #pragma omp parallel
     {
-        float *data = f.own + omp_get_thread_num() * f.each;
         #pragma omp for collapse(3)
         for (long p = 0; p < f.panels; p++)
             for (int q = 0; q < phases; q++)
                 for (long e = 0; e < f.depth; e++)
                     WITH_R(row_weights, &f, w, p, q, e);
-        for (long i; (i = next_task(&tasks)) < tasks.count;) {
+        for (long i; (i = next_task(&tasks)) < f.tasks;) {
             long first = i / phases * SQUARES, count = smaller(SQUARES, f.squares - first);
-            WITH_TILE(block_results, &f, data, first, count, i % phases);
+            WITH_TILE(block_results, &f, place_of(&tasks, i), first, count, i % phases);
         }
     }
 }
@@ -284,9 +285,10 @@ static inline void square_sums(const Winograd *f, const real *dy, long at, long 
 /* (B x)' S dy over a lot of `count` squares from `begin` on: the rows of channels k0 to k1 of one
  * phase of the input. The thread that computes their B x is the one that needs it. */
 __attribute__((always_inline))
-static inline void lot_gradients(const Winograd *f, float *data, long begin, long count, int phase,
+static inline void lot_gradients(const Winograd *f, long place, long begin, long count, int phase,
                                  long k0, int R, int V) {
     const float zeros[COLS] = {0}, *row[DEPTH];
+    float *data = f->own + place * f->each + LANES;  /* LANES: the last vector may begin before */
     long end = smaller(f->g.c - k0, f->channels), width = V * LANES;
     squares_data(f, data, begin, count, 0, phase, k0, k0 + end);
     for (long a = 0; a < f->products; a++)
@@ -330,19 +332,19 @@ static inline void winograd_backward_weight(real *dw, const real *x, const real 
                                             const Conv *d) {
     Winograd f = winograd(FORWARD(NULL, NULL, x), 1);
     long cuts = blocks(d->c, f.channels);
-    Tasks tasks = tasks_for(f.in * f.in * cuts);
+    Tasks tasks = tasks_for(f.tasks);
     winograd_memory(&f, 2);
     #pragma omp parallel
     {
-        float *data = f.own + omp_get_thread_num() * f.each + LANES;
         for (long begin = 0; begin < f.squares; begin += f.lot) {
             long count = smaller(f.lot, f.squares - begin);
             tasks_again(&tasks, omp_get_thread_num());
             #pragma omp for
             for (long t = 0; t < count; t++)
                 WITH_R(square_sums, &f, dy, begin + t, t);
-            for (long i; (i = next_task(&tasks)) < tasks.count;)
-                WITH_TILE(lot_gradients, &f, data, begin, count, i / cuts, i % cuts * f.channels);
+            for (long i; (i = next_task(&tasks)) < f.tasks;)
+                WITH_TILE(lot_gradients, &f, place_of(&tasks, i), begin, count, i / cuts,
+                          i % cuts * f.channels);
             #pragma omp barrier
         }
         #pragma omp for collapse(2)
