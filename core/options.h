@@ -234,7 +234,8 @@ void options_parse(Option *table, int argc, char **argv) {
                          : i + 1 < argc && !option_find(table, argv[i + 1]) ? argv[++i] : "";
         int line = (int)strcspn(o->help, "\n");
         if (!*text)
-            die(2, "%s needs a value: %.*s%s", o->name, line, o->help, o->help[line] ? " ..": "");
+            die(2, "%s needs a value: %.*s%s", o->name, line, o->help,
+                o->help[line] ? " (--help says more)" : "");
         options_set(o, text, "");
         OptionList *list = o->kind == OPTION_TEXTS ? o->value : NULL;
         if (list) list->at[list->count - 1] = i;
