@@ -38,9 +38,9 @@ static inline long blocks(long n, long size) { return (n + size - 1) / size; }
  *              + sum_{q<runs} sum_{k<length} a[i][at + q*jump + k] b[q*(length + skip) + k][j]
  * for i < rows, j < vecs*LANES, where rows*vecs = ROWS*VECS: ROWS x COLS, or twice as many rows and
  * half as many columns   a: pointers to rows   b: a panel of rows of vecs*LANES numbers
- * The compiler unrolls the loops over i and v, whose bounds are constant, and acc stays in
- * registers. It would make one copy in memory of the loops that read and write all of acc: those
- * are unrolled early. */
+ * The compiler unrolls the loops over i and v, whose bounds are constant, so acc stays in
+ * registers. The pragmas unroll the loops that load and store acc before gcc makes one copy in
+ * memory of each. */
 __attribute__((always_inline))
 static inline void tile(float *sums, int more, const float *const *a, long at, int rows, int vecs,
                         int runs, long jump, long length, const float *b, long skip) {
