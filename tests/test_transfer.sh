@@ -57,6 +57,7 @@ check "adain: alpha 0 is the plain decoder, whatever the style" cmp -s "$tmp/b.p
 bad "adain with other features" 1 "was trained with random features" $fuse --features style/features.safetensors --content "$tmp/shirt.tga" --output "$tmp/new.png"
 good "adain with its features" $fuse --features random --content "$tmp/shirt.tga" --size 64 --output "$tmp/b.png"
 bad "alpha 2" 2 "--alpha" $fuse --alpha 2 --content "$tmp/shirt.tga" --output "$tmp/new.png"
+bad "a mask without its value" 2 "belongs. Several (--help says more)" $fuse --content "$tmp/shirt.tga" --output "$tmp/new.png" --mask
 bad "adain without a style" 1 "or a --style beside it" --generator "$tmp/adain" --content "$tmp/shirt.tga" --output "$tmp/new.png"
 bad "adain with a seed" 2 "not used by --method adain" $fuse --seed 3 --content "$tmp/shirt.tga" --output "$tmp/new.png"
 bad "adain with steps" 2 "not used by --method adain" $fuse --steps 3 --content "$tmp/shirt.tga" --output "$tmp/new.png"
